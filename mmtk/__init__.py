@@ -1,0 +1,25 @@
+"""mmtk: which part of a semi-supervised, multi-task method really helps?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "build_model", "load", "load_recipe", "run"]
+
+if TYPE_CHECKING:
+    from mmtk.build import build_model
+    from mmtk.predict import load
+    from mmtk.recipe import load_recipe
+    from mmtk.train import run
+
+_HOMES = {"load_recipe": "recipe", "build_model": "build", "run": "train", "load": "predict"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public functions on first use, so that ``import mmtk`` costs nothing."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"mmtk.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'mmtk' has no attribute '{name}'")

@@ -1,0 +1,337 @@
+"""The contracts: all that a component author imports.
+
+A component's positional parameters are wired by name by the host (any subset of what it offers);
+its annotated keyword-only parameters are the keys of its recipe table. The signature is the schema.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmtk import seeding
+from mmtk.errors import MmtkError
+
+__all__ = [
+    "SSL", "Augment", "Bridge", "Classify", "Consistency", "Decoder", "Done", "Encoder", "Field", "Item",
+    "Job", "Labelled", "Launcher", "Loss", "Metric", "MmtkError", "Now", "Prediction", "Segment", "Source",
+    "Split", "Supervised", "Target", "Task", "Term", "Terms", "Twin", "Unlabelled", "View",
+]  # fmt: skip
+
+Task = Literal["classification", "segmentation"]
+Split = Literal["train", "val", "test", "all"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of the objective: total = Σ weight · value; weight 0 means logged only.
+
+    ``support`` is the share of the batch that took part (0…1): 0 explains a term that is exactly zero.
+    """
+
+    value: Tensor
+    weight: float = 1.0
+    support: Tensor | float = 1.0
+
+
+Terms = dict[str, Term]
+
+
+@dataclass(frozen=True)
+class Now:
+    """The step a strategy is called in; all randomness of a strategy comes from ``generator``."""
+
+    seed: int
+    index: int
+    total: int
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def progress(self) -> float:
+        """The share of training done, in [0, 1]: for ramps."""
+        return min(1.0, self.index / max(1, self.total - 1))
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A CPU generator keyed by (seed, purpose, step)."""
+        return seeding.generator(self.seed, "step", purpose, self.index)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Rows of all ranks concatenated, without gradient, so that cross-image statistics stay right."""
+        if self.world == 1:
+            return tensor.detach()
+        parts = [torch.empty_like(tensor) for _ in range(self.world)]
+        torch.distributed.all_gather(parts, tensor.detach().contiguous())
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view a strategy asks for: how many, of which other view it starts, whether geometry may change."""
+
+    count: int = 1
+    on: str | None = None
+    geometric: bool = True
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Labelled images [B,C,H,W], normalised; target [B] (classes) or [B,K,H,W] (masks 0/1, −1 ignored)."""
+
+    image: Tensor
+    target: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Unlabelled images and the declared views: ``unlabelled["weak"]`` is a tuple of [B,C,H,W].
+
+    ``truth`` holds the hidden labels where the host knows them: for logging only, never for a loss.
+    """
+
+    image: Tensor
+    index: Tensor
+    views: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    truth: Tensor | None = None
+
+    def __getitem__(self, view: str) -> tuple[Tensor, ...]:
+        return self.views[view]
+
+
+@dataclass
+class Prediction:
+    """What a model says: class logits [B,C], mask logits [B,K,H,W], saliency [B,1,H,W]; None where absent."""
+
+    classification: Tensor | None = None
+    segmentation: Tensor | None = None
+    saliency: Tensor | None = None
+
+
+class Classify(Protocol):
+    """Images [B,C,H,W] → class logits [B,classes]; ``statistics=False`` leaves batch-norm statistics alone."""
+
+    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor: ...
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The encoder's feature maps, fine → coarse."""
+        ...
+
+    def head(self, features: list[Tensor]) -> Tensor:
+        """Class logits from feature maps."""
+        ...
+
+
+class Segment(Protocol):
+    """Images [B,C,H,W] → mask logits [B,K,H,W]; ``statistics=False`` leaves batch-norm statistics alone."""
+
+    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor: ...
+
+
+class Supervised(Protocol):
+    """The task's supervised loss as terms; ``logits`` saves a second forward."""
+
+    def __call__(self, predict: Any, labelled: Labelled, logits: Tensor | None = None) -> Terms: ...
+
+
+class Twin(Protocol):
+    """Makes a second network of the task: trained (``twin()``) or an EMA copy (``twin(decay=0.999)``)."""
+
+    def __call__(self, decay: float | None = None) -> nn.Module: ...
+
+
+class Encoder(nn.Module, ABC):
+    """(in_channels, *, …) → features fine → coarse; ``channels`` and ``strides`` describe them."""
+
+    channels: Sequence[int]
+    strides: Sequence[int]
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """[B,C,H,W] → one [B,channels[i],H/strides[i],W/strides[i]] per level."""
+
+
+class Decoder(nn.Module, ABC):
+    """(channels, strides, classes, *, …): ``channels`` already counts what a bridge adds to its level."""
+
+    @abstractmethod
+    def forward(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Features fine → coarse → logits [B,classes,H,W] at ``size``."""
+
+
+class Bridge(nn.Module, ABC):
+    """(in_channels, *, …): what the class branch tells the decoder; joined to the skip of ``stride``."""
+
+    channels: int
+    stride: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, classify: Classify) -> tuple[Tensor, Tensor | None]:
+        """Images → ([B,channels,H/stride,W/stride], a map [B,1,H,W] to show or None).
+
+        ``classify`` runs with dropout off, norms frozen, in fp32, and also under an outer ``no_grad``.
+        """
+
+
+class SSL(nn.Module, ABC):
+    """(supervised, *, …): the whole classification objective; ``views`` may depend on the keys."""
+
+    views: Mapping[str, int | View] = {}  # noqa: RUF012 - read on the instance, never mutated
+
+    @abstractmethod
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+        """The terms of one step, by name; ``unlabelled`` is None for a strategy that declares no views."""
+
+
+class Consistency(nn.Module, ABC):
+    """(supervised, *, …): the whole segmentation objective.
+
+    ``unlabelled_stream = False`` says that the strategy needs no unlabelled images at all.
+    """
+
+    views: Mapping[str, int | View] = {}  # noqa: RUF012 - read on the instance, never mutated
+    unlabelled_stream: ClassVar[bool] = True
+
+    @abstractmethod
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+        """The terms of one step, by name."""
+
+
+class Loss(ABC):
+    """(classes, exclusive, class_weights, *, …): logits and target → a scalar, smallest at the target."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Classes: [B,C], [B]. Masks: [B,K,H,W], [B,K,H,W] in {0, 1} with −1 ignored."""
+
+
+class Augment(ABC):
+    """(swap, *, …): ``swap`` lists the mask channels that a horizontal flip exchanges."""
+
+    @abstractmethod
+    def __call__(
+        self, images: Tensor, generator: torch.Generator, masks: Tensor | None = None, geometric: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """[B,C,H,W] in [0, 1] (and masks [B,K,H,W]) → the same shapes; parameters drawn per image.
+
+        ``generator`` is a CPU generator on every device; ``geometric=False`` keeps every pixel in its place.
+        """
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a source labels: names of classes or mask channels.
+
+    ``exclusive`` masks have one class per pixel (softmax, channel 0 is the background), others are
+    independent (sigmoid). ``swap`` lists pairs of channels that a horizontal flip exchanges.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    exclusive: bool = True
+    swap: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source: where it lies, its label, whose it is, its pixel spacing in mm (row, column).
+
+    ``target`` is a class index, or whatever ``Source.mask`` needs to read the mask; None: no label known.
+    """
+
+    id: str
+    image: Any
+    target: Any
+    patient: str
+    spacing: tuple[float, float] | None = None
+
+
+class Source(ABC):
+    """(root, *, …): a data set; ids and splits are the same on every machine."""
+
+    target: Target
+
+    @abstractmethod
+    def items(self, split: Split) -> list[Item]:
+        """The items of a split, ordered by id; splits are disjoint by id and by patient."""
+
+    def image(self, item: Item) -> np.ndarray:
+        """Pixels [H,W] or [H,W,C], uint8; deeper images mapped to 8 bits per image."""
+        from mmtk.images import read_image
+
+        return read_image(Path(item.image))
+
+    def mask(self, item: Item) -> np.ndarray:
+        """Mask [K,H,W], uint8 in {0, 1} with 255 ignored; segmentation sources only."""
+        raise MmtkError(f"{type(self).__name__} has no masks")
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A hash of the content (files and labels) that changes whenever a result could."""
+
+    def files(self) -> list[Path]:
+        """Every file that is read, for inspection; empty for a synthetic source."""
+        return []
+
+
+class Metric(ABC):
+    """(names, exclusive, spacing, *, …): scores of one task over a data set.
+
+    ``spacing`` maps an id to (row, column) in mm per pixel at run size; ids without one are absent.
+    """
+
+    task: ClassVar[Task]
+
+    @abstractmethod
+    def update(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> None:
+        """Add a batch: logits as the model gives them, fp32, on the CPU."""
+
+    @abstractmethod
+    def merge(self, other: Metric) -> None:
+        """Add what another instance has seen, so that two halves equal the whole."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Every score by name over all that was added."""
+
+    def calibrate(self, validation: Metric) -> None:  # noqa: B027 - optional hook
+        """Take what may be chosen on validation (a threshold) from an instance that has seen it."""
+
+    def cases(self) -> dict[str, list[Any]]:
+        """Values per image as columns, with ``id`` first; empty where a score has none."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A directory and an argument vector: all that a launcher runs."""
+
+    dir: Path
+    argv: tuple[str, ...]
+    gpus: float = 0
+    cpus: int = 1
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished job: its exit code and where its output went."""
+
+    dir: Path
+    code: int
+    log: Path
+
+
+class Launcher(ABC):
+    """(*, …): runs jobs somewhere."""
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        """Run all jobs, yielding each as it ends; one that fails stops nobody."""

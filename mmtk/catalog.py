@@ -1,0 +1,206 @@
+"""Which components exist: a static table for our own, package metadata for third parties; nothing is imported."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from mmtk.errors import MmtkError, listing, nearest
+
+KINDS = (
+    "encoder", "decoder", "ssl", "consistency", "bridge", "loss", "augment", "source", "metric", "launcher",
+)  # fmt: skip
+
+BUILTINS: dict[str, dict[str, str]] = {
+    "encoder": {
+        "unet": "mmtk.components.encoder.unet:UNetEncoder",
+        "timm": "mmtk.components.encoder.timm:TimmEncoder",
+        "smp": "mmtk.components.encoder.smp:SmpEncoder",
+    },
+    "decoder": {
+        "unet": "mmtk.components.decoder.unet:UNetDecoder",
+        "smp": "mmtk.components.decoder.smp:SmpDecoder",
+    },
+    "ssl": {
+        "none": "mmtk.components.ssl.none:NoSSL",
+        "confidence": "mmtk.components.ssl.confidence:Confidence",
+        "mixmatch": "mmtk.components.ssl.mixmatch:MixMatch",
+    },
+    "consistency": {
+        "none": "mmtk.components.consistency.none:NoConsistency",
+        "kl": "mmtk.components.consistency.kl:KL",
+    },
+    "bridge": {
+        "none": "mmtk.components.bridge.none:NoBridge",
+        "saliency": "mmtk.components.bridge.saliency:Saliency",
+    },
+    "loss": {
+        "cross-entropy": "mmtk.components.loss.cross_entropy:CrossEntropy",
+        "dice": "mmtk.components.loss.dice:Dice",
+        "smp": "mmtk.components.loss.smp:SmpLoss",
+    },
+    "augment": {
+        "none": "mmtk.components.augment.none:NoAugment",
+        "weak": "mmtk.components.augment.weak:Weak",
+        "strong": "mmtk.components.augment.strong:Strong",
+    },
+    "source": {
+        "phantom": "mmtk.components.source.phantom:Phantom",
+        "chex": "mmtk.components.source.chex:CheX",
+        "jsrt": "mmtk.components.source.jsrt:JSRT",
+        "mcu": "mmtk.components.source.mcu:MCU",
+        "nihx": "mmtk.components.source.nihx:NIHX",
+        "folder": "mmtk.components.source.folder:Folder",
+    },
+    "metric": {
+        "classification": "mmtk.components.metric.classification:Classification",
+        "segmentation": "mmtk.components.metric.segmentation:Segmentation",
+    },
+    "launcher": {},
+}
+
+OURS = "mmtk"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One installed component: its word, where it is defined and which distribution brings it.
+
+    ``excluded`` holds the distribution's requirement on mmtk that this version does not meet.
+    """
+
+    kind: str
+    name: str
+    target: str
+    dist: str = OURS
+    version: str = ""
+    excluded: str = ""
+
+    @property
+    def word(self) -> str:
+        """``kind/name``, as messages and ``mmtk plugins`` print it."""
+        return f"{self.kind}/{self.name}"
+
+
+def version() -> str:
+    """The version of mmtk."""
+    from mmtk import __version__
+
+    return __version__
+
+
+def _excluded(dist: metadata.Distribution) -> str:
+    """The distribution's requirement on mmtk if it rules out this version; read without importing it."""
+    for line in dist.requires or []:
+        if not line.lower().startswith("mmtk"):
+            continue
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.name.lower() == OURS and not requirement.specifier.contains(version(), prereleases=True):
+            return str(requirement)
+    return ""
+
+
+@cache
+def _third_party() -> tuple[Entry, ...]:
+    found: dict[tuple[str, str, str], Entry] = {}
+    for dist in metadata.distributions():
+        points = [point for point in dist.entry_points if point.group.startswith("mmtk.")]
+        if not points:
+            continue
+        dist_name, excluded = dist.metadata["Name"], _excluded(dist)
+        for point in points:
+            kind = point.group.removeprefix("mmtk.")
+            if kind in KINDS:
+                entry = Entry(kind, point.name, point.value, dist_name, dist.version, excluded)
+                # The first on sys.path wins, as an import would have it.
+                found.setdefault((kind, point.name, dist_name), entry)
+    return tuple(found.values())
+
+
+def hidden(entry: Entry) -> bool:
+    """Whether ``MMTK_PLUGINS`` (a comma-separated list of distributions; empty: none) leaves the entry out."""
+    wanted = os.environ.get("MMTK_PLUGINS")
+    if wanted is None or entry.dist == OURS:
+        return False
+    return entry.dist not in {name.strip() for name in wanted.split(",")}
+
+
+def entries(kind: str | None = None, *, everything: bool = False) -> list[Entry]:
+    """All visible components (of one kind), by kind and name; ``everything`` adds hidden and excluded ones."""
+    own = [
+        Entry(each, name, target, OURS, version())
+        for each, table in BUILTINS.items()
+        for name, target in table.items()
+    ]
+    chosen = [
+        entry
+        for entry in [*own, *_third_party()]
+        if (kind is None or entry.kind == kind) and (everything or not (hidden(entry) or entry.excluded))
+    ]
+    return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name, e.dist != OURS, e.dist))
+
+
+def find(kind: str, name: str) -> Entry:
+    """The component that a recipe means by ``use = name`` (or ``"dist/name"``); errors name the choices."""
+    dist, _, short = name.rpartition("/")
+    everything = entries(kind, everything=True)
+    candidates = [e for e in everything if e.name == short and dist in ("", e.dist)]
+    usable = [e for e in candidates if not hidden(e) and not e.excluded]
+    if len(usable) == 1:
+        return usable[0]
+    if usable:
+        owners = " and ".join(f"{e.dist} {e.version}".strip() for e in usable)
+        raise MmtkError(
+            f'{kind}/{short} is provided by {owners}. Say which: use = "{usable[0].dist}/{short}".'
+        )
+    for entry in candidates:
+        if entry.excluded:
+            raise MmtkError(
+                f"{entry.word} comes from {entry.dist} {entry.version}, which asks for '{entry.excluded}', "
+                f"but this is mmtk {version()}.",
+                hint=f"Install a version of {entry.dist} made for mmtk {version()}.",
+            )
+        raise MmtkError(
+            f"{entry.word} comes from {entry.dist}, which MMTK_PLUGINS hides.",
+            hint=f"Add {entry.dist} to MMTK_PLUGINS, or unset it.",
+        )
+    known = sorted({e.name for e in entries(kind)})
+    elsewhere = [e.kind for e in entries() if e.name == short and e.kind != kind]
+    article = "an" if kind[0] in "aeiou" or kind == "ssl" else "a"
+    if elsewhere:
+        tail = f" '{short}' is {'an' if elsewhere[0][0] in 'aeiou' else 'a'} {elsewhere[0]}, not {article} {kind}."
+    else:
+        tail = nearest(short, known)
+    raise MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(known)}.")
+
+
+def load(entry: Entry) -> type[Any]:
+    """Import the component: the only place where a plugin's code runs."""
+    module, _, attribute = entry.target.partition(":")
+    try:
+        loaded = importlib.import_module(module)
+        for part in attribute.split("."):
+            loaded = getattr(loaded, part)
+    except Exception as error:
+        origin = f"{entry.dist} {entry.version}".strip()
+        raise MmtkError(
+            f"{entry.word} comes from {origin} ({entry.target}) and could not be imported:\n"
+            f"    {type(error).__name__}: {error}",
+            hint=f"Reinstall or remove {entry.dist}; nothing else in mmtk depends on it.",
+        ) from error
+    if not isinstance(loaded, type):
+        raise MmtkError(
+            f"{entry.word} ({entry.target}) is {type(loaded).__name__}, not a class.",
+            hint=f"The entry point of {entry.dist} must name a class that subclasses mmtk.api's contract.",
+        )
+    return loaded
+

@@ -1,0 +1,1 @@
+"""Components of kind ``bridge``, one file each, named by their recipe word."""

@@ -1,0 +1,1 @@
+"""Components of kind ``loss``, one file each, named by their recipe word."""

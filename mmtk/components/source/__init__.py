@@ -1,0 +1,1 @@
+"""Components of kind ``source``, one file each, named by their recipe word."""

@@ -1,0 +1,60 @@
+"""The one error type that users see, and its one printer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TextIO
+
+
+class MmtkError(Exception):
+    """A mistake the user can cure: what happened, where, and the cure; exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.where, self.hint = message, where, hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        cure = f"\n  {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{cure}"
+
+
+class Problems(MmtkError):
+    """Several mistakes of one recipe or folder, reported together."""
+
+    def __init__(self, problems: Iterable[MmtkError], title: str = "") -> None:
+        self.problems = list(problems)
+        super().__init__(title)
+
+    def __str__(self) -> str:
+        lines = [self.message] if self.message and len(self.problems) > 1 else []
+        return "\n".join(lines + [str(problem) for problem in self.problems])
+
+
+class RunFailed(MmtkError):
+    """The run itself failed (a NaN, a full disk), not what the user asked for; exit code 1."""
+
+    exit_code = 1
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A "Did you mean …?" sentence with a leading space, or an empty string."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def listing(names: Iterable[str], most: int = 30) -> str:
+    """Names in order, joined by commas, cut after ``most``."""
+    ordered = sorted(names)
+    tail = f", … ({len(ordered)} in all)" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + tail
+
+
+def report(error: MmtkError, stream: TextIO | None = None) -> int:
+    """Print the error to ``stream`` (standard error) and return its exit code."""
+    print(f"mmtk: {error}", file=stream or sys.stderr)
+    return error.exit_code
