@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from mmtk.build import build_model
     from mmtk.predict import load
     from mmtk.recipe import load_recipe
-    from mmtk.train import run
+    from mmtk.session import run
 
-_HOMES = {"load_recipe": "recipe", "build_model": "build", "run": "train", "load": "predict"}
+_HOMES = {"load_recipe": "recipe", "build_model": "build", "run": "session", "load": "predict"}
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ Task = Literal["classification", "segmentation"]
 Split = Literal["train", "val", "test", "all"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Term:
     """One summand of the objective: total = Σ weight · value; weight 0 means logged only.
 
@@ -119,7 +119,9 @@ class Prediction:
 class Classify(Protocol):
     """Images [B,C,H,W] → class logits [B,classes]; ``statistics=False`` leaves batch-norm statistics alone."""
 
-    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor: ...
+    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
+        """The task's logits."""
+        ...
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The encoder's feature maps, fine → coarse."""
@@ -133,19 +135,25 @@ class Classify(Protocol):
 class Segment(Protocol):
     """Images [B,C,H,W] → mask logits [B,K,H,W]; ``statistics=False`` leaves batch-norm statistics alone."""
 
-    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor: ...
+    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
+        """The task's logits."""
+        ...
 
 
 class Supervised(Protocol):
     """The task's supervised loss as terms; ``logits`` saves a second forward."""
 
-    def __call__(self, predict: Any, labelled: Labelled, logits: Tensor | None = None) -> Terms: ...
+    def __call__(self, predict: Any, labelled: Labelled, logits: Tensor | None = None) -> Terms:
+        """The weighted supervised terms."""
+        ...
 
 
 class Twin(Protocol):
     """Makes a second network of the task: trained (``twin()``) or an EMA copy (``twin(decay=0.999)``)."""
 
-    def __call__(self, decay: float | None = None) -> nn.Module: ...
+    def __call__(self, decay: float | None = None) -> nn.Module:
+        """A module: images → the task's logits."""
+        ...
 
 
 class Encoder(nn.Module, ABC):
@@ -184,7 +192,7 @@ class Bridge(nn.Module, ABC):
 class SSL(nn.Module, ABC):
     """(supervised, *, …): the whole classification objective; ``views`` may depend on the keys."""
 
-    views: Mapping[str, int | View] = {}  # noqa: RUF012 - read on the instance, never mutated
+    views: Mapping[str, int | View] = {}
 
     @abstractmethod
     def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
@@ -197,7 +205,7 @@ class Consistency(nn.Module, ABC):
     ``unlabelled_stream = False`` says that the strategy needs no unlabelled images at all.
     """
 
-    views: Mapping[str, int | View] = {}  # noqa: RUF012 - read on the instance, never mutated
+    views: Mapping[str, int | View] = {}
     unlabelled_stream: ClassVar[bool] = True
 
     @abstractmethod

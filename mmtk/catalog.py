@@ -159,9 +159,7 @@ def find(kind: str, name: str) -> Entry:
         return usable[0]
     if usable:
         owners = " and ".join(f"{e.dist} {e.version}".strip() for e in usable)
-        raise MmtkError(
-            f'{kind}/{short} is provided by {owners}. Say which: use = "{usable[0].dist}/{short}".'
-        )
+        raise MmtkError(f'{kind}/{short} is provided by {owners}. Say which: use = "{usable[0].dist}/{short}".')
     for entry in candidates:
         if entry.excluded:
             raise MmtkError(
@@ -203,4 +201,3 @@ def load(entry: Entry) -> type[Any]:
             hint=f"The entry point of {entry.dist} must name a class that subclasses mmtk.api's contract.",
         )
     return loaded
-

@@ -23,6 +23,7 @@ def generator(*key: object) -> torch.Generator:
 @contextmanager
 def seeded(*key: object) -> Iterator[None]:
     """Seed torch's global generators by ``key`` inside the block, and restore them after it."""
-    with torch.random.fork_rng():
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
         torch.manual_seed(seed_of(*key))
         yield

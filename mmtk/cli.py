@@ -1,0 +1,318 @@
+"""The ``mmtk`` command. Every command imports what it needs inside, so that ``--help`` stays instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmtk.errors import MmtkError, RunFailed, report
+
+app = typer.Typer(
+    name="mmtk",
+    help="Which part of a semi-supervised, multi-task method really helps?",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
+plugins_app = typer.Typer(help="List the installed components.", rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+app.add_typer(plugins_app, name="plugins")
+
+RecipeArg = Annotated[str, typer.Argument(help="A recipe file, the name of a shipped recipe, or a run directory.")]
+ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]
+DataOpt = Annotated[
+    Path | None,
+    typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA)."),
+]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated."),
+]
+SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
+DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Which part of a semi-supervised, multi-task method really helps?"""
+    if version:
+        from mmtk import __version__
+
+        typer.echo(f"mmtk {__version__}")
+        raise typer.Exit
+
+
+def _overrides(sets: list[str] | None, **keys: Any) -> dict[str, Any]:
+    from mmtk.layers import assignment
+
+    given = dict(assignment(text) for text in sets or [])
+    return given | {key.replace("__", "."): value for key, value in keys.items() if value is not None}
+
+
+def _json(value: Any) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@app.command()
+def run(
+    recipe: RecipeArg,
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
+    seed: SeedOpt = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory (default runs/NAME-DIGEST-sSEED).")] = None,
+    device: DeviceOpt = "auto",
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    set_: SetOpt = None,
+    name: Annotated[str | None, typer.Option(help="Another name for the run.")] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Train, evaluate and draw a recipe; continue an interrupted run directory."""
+    from mmtk.recipe import load_recipe
+
+    overrides = _overrides(set_, seed=seed, name=name, train__precision=precision)
+    loaded = load_recipe(recipe, profile, overrides)
+    folder = Path(recipe)
+    if out is None and (folder / "recipe.toml").is_file():
+        out = folder
+    from mmtk.session import run as run_recipe
+
+    result = run_recipe(loaded, out, data=data, device=device, quiet=json, argv=sys.argv)
+    if json:
+        _json({"path": str(result.path), "results": result.scores})
+        return
+    typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
+    typer.echo(f"Pictures  {result.path}/figures/")
+    typer.echo(f"Next      mmtk predict {result.path} IMAGE… --out DIR")
+    if loaded["tracking.enabled"]:
+        typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
+
+
+@app.command()
+def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None) -> None:
+    """Check a recipe and the fit of its parts, without reading data."""
+    from mmtk.recipe import load_recipe
+
+    loaded = load_recipe(recipe, profile, _overrides(set_))
+    typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
+
+
+@app.command()
+def show(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, json: JsonOpt = False) -> None:
+    """Print every value of a recipe with the place it comes from."""
+    from mmtk.layers import leaves
+    from mmtk.recipe import load_recipe
+
+    loaded = load_recipe(recipe, profile, _overrides(set_))
+    rows = [(key, _toml(value), loaded.origins.get(key, "default")) for key, value in leaves(loaded.values)]
+    if json:
+        _json({key: {"value": loaded[key], "origin": origin} for key, _, origin in rows})
+        return
+    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
+    for key, value, origin in rows:
+        typer.echo(f"{key:{widths[0]}} = {value:{min(widths[1], 40)}}  # {origin}")
+    typer.echo(f"# digest {loaded.digest}")
+
+
+def _toml(value: Any) -> str:
+    import tomli_w
+
+    return " ".join(tomli_w.dumps({"v": value}).removeprefix("v = ").split())
+
+
+@app.command()
+def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None) -> None:
+    """Show the keys in which two recipes or run directories differ."""
+    from mmtk.layers import leaves
+    from mmtk.recipe import load_recipe
+
+    one, two = (dict(leaves(load_recipe(each, profile).values)) for each in (first, second))
+    keys = [key for key in {**one, **two} if one.get(key) != two.get(key)]
+    for key in keys:
+        left, right = (_toml(side[key]) if key in side else "(absent)" for side in (one, two))
+        typer.echo(f"{key}: {left} → {right}")
+    if not keys:
+        typer.echo("No difference.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, made from the installed components."""
+    from mmtk.schema import recipe_schema
+
+    _json(recipe_schema())
+
+
+@app.command("list")
+def list_() -> None:
+    """List the shipped recipes and profiles."""
+    from mmtk.layers import read, recipe_folder
+
+    for title, folder in (("Recipes", recipe_folder()), ("Profiles", recipe_folder() / "profiles")):
+        typer.echo(f"{title} (mmtk {'run NAME' if title == 'Recipes' else 'run … --profile NAME'})")
+        for path in sorted(folder.glob("*.toml")):
+            values = read(path).values
+            typer.echo(f"  {path.stem:20} {values.get('name', ''):12} {values.get('description', '')}".rstrip())
+
+
+@plugins_app.callback(invoke_without_command=True)
+def plugins(context: typer.Context) -> None:
+    """List the installed components: kind, name, distribution, version, state."""
+    if context.invoked_subcommand:
+        return
+    from mmtk import catalog
+
+    rows = []
+    everything = catalog.entries(everything=True)
+    for entry in everything:
+        twins = [e for e in everything if (e.kind, e.name) == (entry.kind, entry.name)]
+        state = "ok" if len(twins) == 1 else "clash"
+        state = "excluded" if entry.excluded else "hidden" if catalog.hidden(entry) else state
+        rows.append((entry.kind, entry.name, entry.dist, entry.version, state))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@plugins_app.command("show")
+def plugins_show(word: Annotated[str, typer.Argument(metavar="KIND/NAME")]) -> None:
+    """Print a component's documentation, recipe keys and source line."""
+    from mmtk.schema import describe
+
+    typer.echo(describe(word))
+
+
+@data_app.command("inspect")
+def data_inspect(
+    recipe: Annotated[str, typer.Argument(help="A recipe whose sources are inspected.")] = "multimix",
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
+    set_: SetOpt = None,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
+    json: JsonOpt = False,
+) -> None:
+    """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
+    from rich.console import Console
+
+    from mmtk import build
+    from mmtk.inspect import inspect
+    from mmtk.inspect import show as show_report
+    from mmtk.recipe import load_recipe
+
+    loaded = load_recipe(recipe, profile, _overrides(set_))
+    root = build.data_root(data)
+    sources = {}
+    for task in loaded.tasks:
+        for domain in ("source", "cross"):
+            if table := loaded.get(f"data.{task}.{domain}"):
+                name = table["use"] if table["use"] != "phantom" else f"phantom {table['domain']}"
+                sources[name] = build.source(loaded, task, domain, root)
+    found = inspect(sources, loaded["data.size"], out)
+    if json:
+        _json(found)
+    else:
+        show_report(found, Console())
+
+
+@app.command()
+def evaluate(
+    run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
+    set_: SetOpt = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write (default RUNDIR/evaluations/NAME).")] = None,
+    device: DeviceOpt = "auto",
+    json: JsonOpt = False,
+) -> None:
+    """Score a finished run on the test sets of another profile, or on your own folders by --set."""
+    from mmtk.session import evaluate_run
+
+    result = evaluate_run(run_dir, profile, _overrides(set_), out, data=data, device=device, quiet=json)
+    if json:
+        _json({"path": str(result.path), "results": result.scores})
+    else:
+        typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
+
+
+@app.command()
+def predict(
+    run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    device: DeviceOpt = "auto",
+) -> None:
+    """Masks, overlays, saliency and classes for images of any size."""
+    from mmtk.predict import predict_files
+
+    bad = predict_files(run_dir, images, out, device)
+    if bad:
+        raise RunFailed(f"{len(bad)} of the images could not be read; the others are done.")
+
+
+@app.command()
+def track(run_dirs: Annotated[list[Path], typer.Argument(help="Run directories.")]) -> None:
+    """Send runs to MLflow (again); what is there already is not doubled."""
+    from mmtk.runs import RunDir
+    from mmtk.tracking import Mirror
+
+    for path in run_dirs:
+        sent = Mirror(RunDir(path)).sync()
+        typer.echo(f"{path}: {sent}")
+
+
+@app.command()
+def doctor(data: DataOpt = None) -> None:
+    """Say what mmtk finds here: versions, device, precision, MLflow, data."""
+    from mmtk.doctor import findings
+
+    for name, value in findings(data):
+        typer.echo(f"{name:12} {value}")
+
+
+def main() -> None:
+    """Run the command and turn every error into a message and an exit code."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        sys.exit(app(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        print("mmtk: interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except MmtkError as error:
+        if debug:
+            raise
+        sys.exit(report(error))
+    except OSError as error:
+        if debug:
+            raise
+        sys.exit(report(_from_system(error)))
+    except Exception as error:
+        # click's usage errors know how to show themselves.
+        if debug or not hasattr(error, "show"):
+            raise
+        error.show()
+        sys.exit(getattr(error, "exit_code", 2))
+
+
+def _from_system(error: OSError) -> MmtkError:
+    """A full disk, a read-only folder or a missing file as a message."""
+    import errno
+
+    where = str(error.filename) if error.filename else None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return RunFailed("the disk is full; what was written before is kept.", where, "Make room and run again.")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return MmtkError("cannot be written or read: permission denied.", where, "Choose another --out.")
+    return RunFailed(error.strerror or str(error), where)

@@ -1,0 +1,60 @@
+"""Kermany's paediatric chest X-rays: normal or pneumonia."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.components.source import layout
+
+CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
+# The number alone is not a person: person100_bacteria and person100_virus are two.
+PATIENT = re.compile(r"person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+", re.IGNORECASE)
+
+
+class CheX(Source):
+    """CheX: 5,856 paediatric chest X-rays, normal or pneumonia (Kermany et al., Cell 2018).
+
+    val: "patient" carves 10 % of the official train part as val, whole patients, stratified by class, in
+    hash order; the 16 official val images then join train, so that every image is used. "official" keeps
+    the 16. The test part is the official one always.
+
+    Files: ``chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`` below root, or root is that folder.
+    """
+
+    target = Target("classification", ("normal", "pneumonia"))
+
+    def __init__(self, root: Path, *, val: Literal["patient", "official"] = "patient") -> None:
+        self.val = val
+        names = ("chest_xray", "chest_xray/chest_xray", "CheX")
+        folder = layout.find_folder(Path(root), names, ("train/NORMAL", "test/NORMAL"))
+        train, test = _part(folder / "train"), _part(folder / "test")
+        # Mendeley's release has no val part, and needs none.
+        held = _part(folder / "val") if val == "official" or (folder / "val").is_dir() else []
+        if val == "patient":
+            carved = layout.split_by_patient(train, {"val": 0.1})
+            train, held = carved["train"] + held, carved["val"]
+        self._parts = layout.Parts(folder, {"train": train, "val": held, "test": test})
+
+    def items(self, split: Split) -> list[Item]:
+        """Ids are the file stems; a patient is a person's number and kind, or the number of a normal film."""
+        return self._parts.items(split)
+
+    def digest(self) -> str:
+        """SHA-256 of files, labels and keys."""
+        return self._parts.digest(val=self.val)
+
+    def files(self) -> list[Path]:
+        """All images."""
+        return self._parts.files()
+
+
+def _part(folder: Path) -> list[Item]:
+    items = []
+    for name, number in CLASSES.items():
+        for stem, path in layout.by_stem(layout.list_images(folder / name, f"{name} images")).items():
+            patient = PATIENT.match(stem)
+            items.append(Item(stem, path, number, patient[0] if patient else stem))
+    return items

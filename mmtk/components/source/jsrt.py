@@ -1,0 +1,103 @@
+"""The JSRT chest films with the lung and heart outlines of SCR."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mmtk.api import Item, MmtkError, Source, Split, Target
+from mmtk.components.source import layout
+from mmtk.errors import listing
+from mmtk.images import image_size
+
+SIZES = (111, 13, 123)
+FILM_MM = 0.175 * 2048
+FILM = re.compile(r"JPC[LN]N\d{3}")
+LUNGS = ("left lung", "right lung")
+ORGANS = (*LUNGS, "heart")
+
+
+class JSRT(Source):
+    """JSRT: 247 adult chest films with SCR's masks of lungs and heart (Shiraishi 2000, van Ginneken 2006).
+
+    organs: "lungs" is one channel, the union of both lungs; "separate" has left lung, right lung and heart
+    (the patient's sides), which may overlap.
+
+    Files below ``JSRT/``: films named JPCLN001 … JPCNN093 as .IMG or any image, and masks of the
+    same names in folders ``left lung``, ``right lung``, ``heart`` (as SCR has them below fold1 and fold2) or
+    joined in ``masks``. SCR's 1024 × 1024 masks are enlarged to their films. No official split: 111 / 13 /
+    123 films in hash order.
+    """
+
+    def __init__(self, root: Path, *, organs: Literal["lungs", "separate"] = "lungs") -> None:
+        self.organs = organs
+        separate = organs == "separate"
+        names = ORGANS if separate else ("lung",)
+        self.target = Target("segmentation", names, exclusive=False, swap=((0, 1),) if separate else ())
+        root = Path(root)
+        folder = root if root.name == "JSRT" else root / "JSRT"
+        if not folder.is_dir():
+            raise MmtkError(f"no data: {root} has no JSRT/ with films named JPCLN001, ….", hint=layout.CURE)
+        films = _films(folder)
+        images = layout.by_stem(films[""])
+        masks = _masks(films, separate, folder)
+        layout.match(images, masks, folder)
+        items = [
+            Item(stem, path, masks[stem], patient=stem, spacing=_spacing(path)) for stem, path in images.items()
+        ]
+        self._parts = layout.Parts(folder, layout.split_by_size(items, SIZES))
+
+    def items(self, split: Split) -> list[Item]:
+        """Ids are the film names; every film is a patient; spacing is 0.175 mm × 2048 / size."""
+        return self._parts.items(split)
+
+    def mask(self, item: Item) -> np.ndarray:
+        """[1,H,W] lungs or [3,H,W] left lung, right lung, heart; uint8 in {0, 1}."""
+        channels = np.stack([layout.read_channel(path, item.image, enlarge=True) for path in item.target])
+        if self.organs == "lungs":
+            channels = np.any(channels, axis=0, keepdims=True)
+        return channels.astype(np.uint8)
+
+    def digest(self) -> str:
+        """SHA-256 of files, masks and keys."""
+        return self._parts.digest(organs=self.organs)
+
+    def files(self) -> list[Path]:
+        """All films and masks."""
+        return self._parts.files()
+
+
+def _films(folder: Path) -> dict[str, list[Path]]:
+    """Files with a film's name, by organ: "" is the film itself, "masks" the lungs joined."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in layout.list_images(folder, "JSRT films"):
+        if FILM.fullmatch(path.stem):
+            kind = path.parent.name.lower().replace("_", " ")
+            drawn = "clavicle" in kind or kind in (*ORGANS, "masks")
+            found[kind if drawn else ""].append(path)
+    if not found[""]:
+        raise MmtkError("no films named JPCLN001, JPCNN001, … in it.", str(folder), layout.CURE)
+    return found
+
+
+def _masks(films: dict[str, list[Path]], separate: bool, folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Name → its mask files: one per organ, or both lungs, or the joined one where a lung is missing."""
+    organs = {organ: layout.by_stem(films[organ]) for organ in (*ORGANS, "masks")}
+    wanted = ORGANS if separate else LUNGS
+    masks: dict[str, tuple[Path, ...]] = {} if separate else {n: (p,) for n, p in organs["masks"].items()}
+    for name in {name for organ in wanted for name in organs[organ]}:
+        missing = [organ for organ in wanted if name not in organs[organ]]
+        if not missing:
+            masks[name] = tuple(organs[organ][name] for organ in wanted)
+        elif name not in masks:
+            raise MmtkError(f"{name} has no mask of {listing(missing)}.", str(folder))
+    return masks
+
+
+def _spacing(film: Path) -> tuple[float, float]:
+    height, width = image_size(film)
+    return FILM_MM / height, FILM_MM / width

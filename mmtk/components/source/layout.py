@@ -1,0 +1,198 @@
+"""What the sources on disk share: finding files, splitting by hash order, reading masks, hashing content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.api import Item, Split
+from mmtk.errors import MmtkError, listing
+from mmtk.images import SUFFIXES, image_size, read_mask
+
+CURE = "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files."
+MATCHING = "A mask has the file name of its image, apart from the suffix."
+PARTS: tuple[Split, ...] = ("train", "val", "test")
+SPLIT_SALT = "mmtk-split-v1/"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The items of each part, in order of their ids, with the folder and the tables they were read from."""
+
+    root: Path
+    parts: Mapping[Split, list[Item]]
+    tables: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        everything = [item for part in PARTS for item in self.parts.get(part, [])]
+        seen: dict[str, Item] = {}
+        for item in everything:
+            if (other := seen.setdefault(item.id, item)) is not item:
+                raise MmtkError(f"two images are called {item.id}: {other.image} and {item.image}.")
+
+    def items(self, split: Split) -> list[Item]:
+        """The items of one part, or of all, ordered by id."""
+        chosen: tuple[Split, ...] = PARTS if split == "all" else (split,)
+        return sorted((item for part in chosen for item in self.parts.get(part, [])), key=lambda item: item.id)
+
+    def files(self) -> list[Path]:
+        """Every file once: tables, images, masks."""
+        return sorted({*self.tables, *(path for item in self.items("all") for path in _files_of(item))})
+
+    def digest(self, **keys: object) -> str:
+        """SHA-256 over the component's keys, the files' names and content, and every item with its part."""
+        files = [(self._name(path), _content(path)) for path in self.files()]
+        items = [
+            (part, item.id, self._name(item.image), self._target(item), item.patient, item.spacing)
+            for part in PARTS
+            for item in self.items(part)
+        ]
+        return hashlib.sha256(json.dumps([keys, files, items], sort_keys=True).encode()).hexdigest()
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+    def _target(self, item: Item) -> object:
+        if isinstance(item.target, tuple):
+            return [self._name(path) for path in item.target]
+        return item.target
+
+
+def _files_of(item: Item) -> tuple[Path, ...]:
+    return (item.image, *item.target) if isinstance(item.target, tuple) else (item.image,)
+
+
+def _content(path: Path) -> str:
+    try:
+        status = path.stat()
+        return _hash(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
+
+
+@lru_cache(maxsize=1 << 18)
+def _hash(path: Path, size: int, mtime_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Path:
+    """The first of ``root/name`` and ``root`` itself with a sub-folder or file for one of ``holding``."""
+    for folder in (*(root / name for name in names), root):
+        if any((folder / entry).exists() for entry in holding):
+            return folder
+    looked = " or ".join(f"{name}/" for name in names)
+    what = (
+        f"{root} is not a folder" if not root.is_dir() else f"{root} has no {looked} with {' or '.join(holding)}"
+    )
+    raise MmtkError(f"no data: {what}.", hint=CURE)
+
+
+def list_images(folder: Path, expected: str = "images") -> list[Path]:
+    """All image files below a folder (hidden ones and ``__MACOSX`` skipped), in order; none is an error."""
+    if not folder.is_dir():
+        raise MmtkError(f"no such folder: it should hold {expected}.", str(folder), CURE)
+    found = [Path(path) for path in sorted(_walk(folder))]
+    if not found:
+        raise MmtkError(f"no {expected} in it. Known suffixes: {' '.join(sorted(SUFFIXES))}.", str(folder), CURE)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield os.path.join(place, name)
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """File stem → path; a stem that two files share is an error."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (other := found.setdefault(path.stem, path)) != path:
+            raise MmtkError(f"two files are called {path.stem}: {other} and {path}.", hint="Keep one of them.")
+    return found
+
+
+def match(images: Collection[str], masks: Collection[str], folder: Path) -> None:
+    """Refuse images without a mask and masks without an image, by name."""
+    lonely = [name for name in images if name not in masks]
+    orphans = [name for name in masks if name not in images]
+    if lonely:
+        raise MmtkError(f"no mask for {len(lonely)} images: {listing(lonely, 5)}.", str(folder), MATCHING)
+    if orphans:
+        raise MmtkError(f"no image for {len(orphans)} masks: {listing(orphans, 5)}.", str(folder), MATCHING)
+
+
+def hash_order(ids: Iterable[str]) -> list[str]:
+    """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
+    return sorted(ids, key=lambda each: hashlib.sha256((SPLIT_SALT + each).encode()).digest())
+
+
+def split_by_size(items: Iterable[Item], sizes: Sequence[int]) -> dict[Split, list[Item]]:
+    """Train, val and test in hash order, in these sizes; of an incomplete set, in the same proportions."""
+    by_id = {item.id: item for item in items}
+    ordered = [by_id[each] for each in hash_order(by_id)]
+    first, second = (round(len(ordered) * sum(sizes[:end]) / sum(sizes)) for end in (1, 2))
+    return {"train": ordered[:first], "val": ordered[first:second], "test": ordered[second:]}
+
+
+def split_by_patient(items: Iterable[Item], shares: Mapping[Split, float]) -> dict[Split, list[Item]]:
+    """Whole patients in hash order, per class, until each part has its share of images; the rest is train.
+
+    A patient counts for the most frequent class of his images. Three patients of a class are enough for
+    three parts. Unlabelled images go to train, but those of a val or test patient are left out.
+    """
+    of: dict[str, list[Item]] = defaultdict(list)
+    unlabelled: list[Item] = []
+    for item in items:
+        (unlabelled if item.target is None else of[item.patient]).append(item)
+    strata: dict[object, list[str]] = defaultdict(list)
+    for patient, images in of.items():
+        classes = Counter(image.target if isinstance(image.target, int) else 0 for image in images)
+        strata[min(classes, key=lambda each: (-classes[each], each))].append(patient)
+    parts: dict[Split, list[Item]] = {part: [] for part in PARTS}
+    for _, patients in sorted(strata.items()):
+        waiting = hash_order(patients)
+        total = sum(len(of[patient]) for patient in patients)
+        for later, (part, share) in enumerate(shares.items()):
+            must_stay = len(shares) - later  # at least one patient for each part still to come, and for train
+            taken = 0
+            while taken < max(1, round(share * total)) and len(waiting) > must_stay:
+                images = of[waiting.pop(0)]
+                taken += len(images)
+                parts[part] += images
+        parts["train"] += [image for patient in waiting for image in of[patient]]
+    held_out = {item.patient for part in shares for item in parts[part]}
+    parts["train"] += [item for item in unlabelled if item.patient not in held_out]
+    return parts
+
+
+def read_channel(path: Path, image: Path, *, enlarge: bool = False) -> np.ndarray:
+    """One mask as bool [H,W] in the size of its image.
+
+    ``enlarge`` repeats the pixels of a mask that was drawn at a whole fraction of the image's resolution.
+    """
+    mask, (height, width) = read_mask(path), image_size(image)
+    times = height // mask.shape[0]
+    if enlarge and (mask.shape[0] * times, mask.shape[1] * times) == (height, width):
+        mask = mask.repeat(times, 0).repeat(times, 1)
+    check_size(path, mask.shape, image)
+    return mask
+
+
+def check_size(path: Path, shape: tuple[int, ...], image: Path) -> None:
+    """Refuse a mask whose size is not that of its image."""
+    if tuple(shape) != (size := image_size(image)):
+        raise MmtkError(
+            f"the mask is {shape[0]} × {shape[1]}, but its image {image} is {size[0]} × {size[1]} pixels.",
+            str(path),
+        )

@@ -1,0 +1,78 @@
+"""The Montgomery County chest X-rays with lung masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.components.source import layout
+from mmtk.images import image_size
+
+SIZES = (93, 10, 35)
+FILM_MM = 0.0875
+FILM_SIZES = ((4892, 4020), (4020, 4892))
+
+
+class MCU(Source):
+    """MCU: 138 adult chest X-rays with masks of both lungs (Jaeger et al. 2014, Candemir et al. 2014).
+
+    organs: "lungs" is one channel, the union of both lungs; "separate" has left lung and right lung, the
+    patient's sides. The side is taken from the picture (the right lung is on the left), because copies of the
+    set disagree on what leftMask and rightMask mean.
+
+    Files: ``MCU/CXR_png``, ``MCU/ManualMask/{leftMask,rightMask}`` (or ``MontgomerySet/…``) below root. No
+    official split: 93 / 10 / 35 images in hash order.
+    """
+
+    def __init__(self, root: Path, *, organs: Literal["lungs", "separate"] = "lungs") -> None:
+        self.organs = organs
+        if organs == "lungs":
+            self.target = Target("segmentation", ("lung",), exclusive=False)
+        else:
+            self.target = Target("segmentation", ("left lung", "right lung"), exclusive=False, swap=((0, 1),))
+        folder = layout.find_folder(Path(root), ("MCU", "MontgomerySet", "MCU/MontgomerySet"), ("CXR_png",))
+        images = layout.by_stem(layout.list_images(folder / "CXR_png"))
+        sides = []
+        for name in ("leftMask", "rightMask"):
+            place = folder / "ManualMask" / name
+            sides.append(layout.by_stem(layout.list_images(place, "masks")))
+            layout.match(images, sides[-1], place)
+        items = [
+            Item(name, path, tuple(side[name] for side in sides), patient=name, spacing=_spacing(path))
+            for name, path in images.items()
+        ]
+        self._parts = layout.Parts(folder, layout.split_by_size(items, SIZES))
+
+    def items(self, split: Split) -> list[Item]:
+        """Ids are the file stems; every image is a patient; films of the original size have a spacing."""
+        return self._parts.items(split)
+
+    def mask(self, item: Item) -> np.ndarray:
+        """[1,H,W] lungs or [2,H,W] left lung, right lung; uint8 in {0, 1}."""
+        lungs = np.stack([layout.read_channel(path, item.image) for path in item.target])
+        if self.organs == "lungs":
+            lungs = np.any(lungs, axis=0, keepdims=True)
+        elif _centre(lungs[0]) < _centre(lungs[1]):
+            lungs = lungs[::-1]
+        return lungs.astype(np.uint8)
+
+    def digest(self) -> str:
+        """SHA-256 of files, masks and keys."""
+        return self._parts.digest(organs=self.organs)
+
+    def files(self) -> list[Path]:
+        """All images and masks."""
+        return self._parts.files()
+
+
+def _centre(mask: np.ndarray) -> float:
+    columns = mask.nonzero()[1]
+    return float(columns.mean()) if columns.size else 0.0
+
+
+def _spacing(path: Path) -> tuple[float, float] | None:
+    """0.0875 mm says the read-me of the films; a stretched copy has none."""
+    return (FILM_MM, FILM_MM) if image_size(path) in FILM_SIZES else None

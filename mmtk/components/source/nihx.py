@@ -1,0 +1,78 @@
+"""The ChestX-ray8 subset: normal or pneumonia, for evaluation across domains."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from mmtk.api import Item, MmtkError, Source, Split, Target
+from mmtk.components.source import layout
+from mmtk.errors import listing
+
+TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
+COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
+MOST_NORMAL = 2754
+
+
+class NIHX(Source):
+    """NIHX: adult chest X-rays of ChestX-ray8, no finding or pneumonia (Wang et al., CVPR 2017; test only).
+
+    All images whose labels contain Pneumonia, and the first 2,754 of ``No Finding`` in hash order (so all of
+    a smaller pack). Everything is the test part.
+
+    Files: ``NIHX/labels.csv`` or the official ``NIHX/Data_Entry_2017.csv``, and the images anywhere below
+    (``images/``, ``images_001/images/`` …).
+    """
+
+    target = Target("classification", ("normal", "pneumonia"))
+
+    def __init__(self, root: Path) -> None:
+        folder = layout.find_folder(Path(root), ("NIHX",), TABLES)
+        table = next(folder / name for name in TABLES if (folder / name).is_file())
+        labels, patients = _read(table)
+        healthy = layout.hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
+        chosen = {
+            *healthy[:MOST_NORMAL],
+            *(Path(name).stem for name, pneumonia in labels.items() if pneumonia),
+        }
+        images = {path.name: path for path in layout.list_images(folder)}
+        wanted = [name for name in labels if Path(name).stem in chosen]
+        missing = [name for name in wanted if name not in images]
+        if missing:
+            raise MmtkError(
+                f"{len(missing)} of {len(wanted)} images that it names are not there: {listing(missing, 5)}.",
+                str(table),
+            )
+        items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in wanted]
+        self._parts = layout.Parts(folder, {"test": items}, (table,))
+
+    def items(self, split: Split) -> list[Item]:
+        """Ids are the file stems, patients NIH's own; train and val are empty."""
+        return self._parts.items(split)
+
+    def digest(self) -> str:
+        """SHA-256 of files and labels."""
+        return self._parts.digest()
+
+    def files(self) -> list[Path]:
+        """The table and all images that are used."""
+        return self._parts.files()
+
+
+def _read(table: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Image → pneumonia (1) or no finding (0), and image → patient; other findings are left out."""
+    labels: dict[str, int] = {}
+    patients: dict[str, str] = {}
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.DictReader(file)
+        absent = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
+        if absent:
+            raise MmtkError(f"has no column {listing(absent)}. A table of NIH has {listing(COLUMNS)}.", str(table))
+        for row in rows:
+            findings = (row["Finding Labels"] or "").split("|")
+            if "Pneumonia" in findings or findings == ["No Finding"]:
+                labels[row["Image Index"]] = int("Pneumonia" in findings)
+                patients[row["Image Index"]] = row["Patient ID"]
+    if len(set(labels.values())) < 2:
+        raise MmtkError("has one class only: it needs rows with Pneumonia and with No Finding.", str(table))
+    return labels, patients

@@ -1,0 +1,89 @@
+"""MixMatch (Berthelot et al. 2019), the paper's Enc-MM."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmtk.api import SSL, Classify, Field, Labelled, Now, Term, Terms, Unlabelled
+
+
+def sharpen(p: Tensor, temperature: float) -> Tensor:
+    """p^(1/T) over its sum: [B,C] → [B,C] (MixMatch eq. 7)."""
+    powered = p ** (1 / temperature)
+    return powered / powered.sum(1, keepdim=True)
+
+
+def interleave(parts: list[Tensor]) -> list[Tensor]:
+    """Swap rows so that every part holds rows of all parts; its own inverse (the published code's trick)."""
+    rows = len(parts[0])
+    offsets = [rows * i // len(parts) for i in range(len(parts) + 1)]
+    pieces = [[part[offsets[i] : offsets[i + 1]] for i in range(len(parts))] for part in parts]
+    for i in range(1, len(parts)):
+        pieces[0][i], pieces[i][i] = pieces[i][i], pieces[0][i]
+    return [torch.cat(piece) for piece in pieces]
+
+
+class MixMatch(SSL):
+    """Guess labels from averaged, sharpened predictions, then mix labelled and unlabelled images.
+
+    views: weak views per unlabelled image (K).
+    temperature: of the sharpening (T).
+    alpha: of Beta(α, α), drawn per sample.
+    weight: factor of the unlabelled loss after the ramp (w, λ_U in the publication).
+    ramp: share of the training over which the weight rises linearly from 0; 0 for none.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        views: Annotated[int, Field(ge=1)] = 2,
+        temperature: Annotated[float, Field(gt=0)] = 0.5,
+        alpha: Annotated[float, Field(gt=0)] = 0.75,
+        weight: Annotated[float, Field(ge=0)] = 75.0,
+        ramp: Annotated[float, Field(ge=0, le=1)] = 1.0,
+    ) -> None:
+        super().__init__()
+        self.views = {"weak": views}
+        self.classes, self.temperature, self.alpha = classes, temperature, alpha
+        self.weight, self.ramp = weight, ramp
+
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+        """CE on the mixed labelled part + w · mean over images and classes of (p − q)² on the unlabelled part."""
+        assert unlabelled is not None
+        weak = unlabelled["weak"]
+        with torch.no_grad():
+            guess = torch.stack([classify(view).softmax(1) for view in weak]).mean(0)
+            guess = sharpen(guess, self.temperature)
+        images = torch.cat([labelled.image, *weak])
+        targets = torch.cat([F.one_hot(labelled.target, self.classes).to(guess), *[guess] * len(weak)])
+        generator = now.generator("mixmatch")
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+        draws = np.random.default_rng(generator.initial_seed()).beta(self.alpha, self.alpha, len(images))
+        share = torch.as_tensor(np.maximum(draws, 1 - draws), dtype=guess.dtype, device=images.device)
+        pixels = share[:, None, None, None].to(images.dtype)
+        images = pixels * images + (1 - pixels) * images[order]
+        targets = share[:, None] * targets + (1 - share[:, None]) * targets[order]
+        logits = self._forward(classify, images, len(labelled.image))
+        known = len(labelled.image)
+        supervised = F.cross_entropy(logits[:known], targets[:known])
+        guessed = (logits[known:].softmax(1) - targets[known:]).square().mean()
+        weight = self.weight * (min(1.0, now.progress / self.ramp) if self.ramp else 1.0)
+        terms = {"mixed-cross-entropy": Term(supervised), "mixed-squared-error": Term(guessed, weight)}
+        if unlabelled.truth is not None:
+            terms["pseudo-label-accuracy"] = Term((guess.argmax(1) == unlabelled.truth).float().mean(), 0)
+        return terms
+
+    @staticmethod
+    def _forward(classify: Classify, images: Tensor, rows: int) -> Tensor:
+        """One forward per part of ``rows`` images; only the first updates batch-norm statistics."""
+        if len(images) % rows:
+            return classify(images)
+        parts = interleave(list(images.split(rows)))
+        logits = [classify(part, statistics=i == 0) for i, part in enumerate(parts)]
+        return torch.cat(interleave(logits))

@@ -1,0 +1,75 @@
+"""Device, precision and memory: Lightning Fabric, set up for reproducible steps."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from mmtk.errors import MmtkError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def choose_device(wanted: str = "auto") -> str:
+    """``cpu`` or ``cuda`` for auto, cpu, cuda or gpu; an error if it is asked for and not there."""
+    available = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if available else "cpu"
+    if wanted in ("cuda", "gpu"):
+        if not available:
+            raise MmtkError(f"--device {wanted}: torch {torch.__version__} sees no GPU.", hint="Use --device cpu.")
+        return "cuda"
+    if wanted == "cpu":
+        return "cpu"
+    raise MmtkError(f"--device {wanted}: unknown device.", hint="Known: auto, cpu, cuda.")
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the hardware multiplies bfloat16 itself (AVX-512 BF16, AMX, or a GPU of Ampere or later)."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """``fp32`` or ``bf16`` for ``auto``: bf16 where the hardware has it."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if has_bf16(device) else "fp32"
+
+
+def keep_pages() -> bool:
+    """Tell glibc to keep freed memory instead of faulting its pages in again for every large tensor.
+
+    Without it a step on a CPU takes about twice as long. Does nothing (False) where libc is not glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL("libc.so.6")
+    no_mmap, no_trim, top_pad = (-4, 0), (-1, 2**31 - 1), (-2, 2**28)
+    return sum(libc.mallopt(*option) for option in (no_mmap, no_trim, top_pad)) == 3
+
+
+def make_fabric(device: str, precision: str) -> Fabric:
+    """A Fabric on one device; TF32 stays off, so that fp32 means fp32."""
+    try:
+        from lightning_fabric import Fabric
+    except ModuleNotFoundError:  # the same code, as the lightning package brings it
+        from lightning.fabric import Fabric  # type: ignore[no-redef]
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if device == "cpu":
+        keep_pages()
+    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])  # type: ignore[arg-type]

@@ -1,0 +1,117 @@
+"""Scores on validation and test sets, in-domain and cross-domain, with values per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtk import api, build
+from mmtk.errors import RunFailed
+from mmtk.model import MultiTaskNet
+from mmtk.recipe import Recipe
+from mmtk.runs import atomic
+from mmtk.store import Stored
+from mmtk.streams import masks, normalise, pixels
+
+IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
+
+
+@dataclass
+class TestSet:
+    """The images that one task is scored on in one domain."""
+
+    task: str
+    domain: str
+    stored: Stored
+    rows: list[int]
+
+
+@dataclass
+class Scores:
+    """``results[domain][task][metric]``, the metrics themselves, and values per image."""
+
+    results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
+
+
+def batches(
+    net: MultiTaskNet, task: str, stored: Stored, rows: list[int], size: int, device: torch.device | str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
+    """(logits on the CPU in fp32, targets, ids) of some rows, ``size`` at a time."""
+    forward = net.classify if task == "classification" else net.segment
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        logits = forward(normalise(pixels(stored, chosen)).to(device)).float().cpu()
+        known = stored.targets[chosen]
+        target = torch.from_numpy(known) if task == "classification" else masks(stored, chosen)
+        yield logits, target, [stored.ids[row] for row in chosen]
+
+
+def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
+    """The task's metrics over a test set; the network's mode is restored."""
+    stored, rows = test.stored, test.rows
+    if test.task == "classification":  # images without a label cannot be scored
+        rows = [row for row in rows if stored.targets[row] >= 0]
+    metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            for logits, target, ids in batches(net, test.task, stored, rows, recipe["evaluate.batch"], device):
+                if not bool(torch.isfinite(logits).all()):
+                    raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
+                for metric in metrics.values():
+                    metric.update(logits, target, ids)
+    finally:
+        net.train(training)
+    return metrics
+
+
+def compute(task: str, metrics: Mapping[str, api.Metric]) -> dict[str, float]:
+    """All scores of a task; those of further metric tables carry the table's name in front."""
+    scores: dict[str, float] = {}
+    for name, metric in metrics.items():
+        prefix = "" if name == task else f"{name}/"
+        scores |= {f"{prefix}{key}": value for key, value in metric.compute().items()}
+    return scores
+
+
+def evaluate(
+    net: MultiTaskNet,
+    recipe: Recipe,
+    tests: list[TestSet],
+    validation: Mapping[str, Mapping[str, api.Metric]],
+    device: torch.device | str = "cpu",
+) -> Scores:
+    """Score every test set; thresholds come from the metrics that have seen validation."""
+    scores = Scores()
+    for test in tests:
+        metrics = fill(net, recipe, test, device)
+        for name, metric in metrics.items():
+            if name in validation.get(test.task, {}):
+                metric.calibrate(validation[test.task][name])
+        scores.results.setdefault(test.domain, {})[test.task] = compute(test.task, metrics)
+        scores.metrics[test.domain, test.task] = metrics
+    return scores
+
+
+def write_cases(path: Path, scores: Scores) -> None:
+    """Values per image as one Parquet table: domain, task, id, and a column per value."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for (domain, task), metrics in scores.metrics.items():
+        columns: dict[str, Any] = {}
+        for metric in metrics.values():
+            columns |= metric.cases()
+        if columns:
+            rows = len(next(iter(columns.values())))
+            tables.append(pa.table({"domain": [domain] * rows, "task": [task] * rows, **columns}))
+    if tables:
+        with atomic(path) as temporary:
+            pq.write_table(pa.concat_tables(tables, promote_options="permissive"), temporary)

@@ -1,0 +1,127 @@
+"""The network: one encoder, a class head, a decoder, and a bridge between the two branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmtk.api import Bridge, Decoder, Encoder, Prediction
+
+
+class ClassHead(nn.Module):
+    """Max-pool 2 → global average → linear (Table 4)."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """The coarsest features [B,C,h,w] → class logits [B,classes]."""
+        # ceil_mode keeps a 1×1 map; on even sides it changes nothing.
+        pooled = F.max_pool2d(features[-1], 2, ceil_mode=True)
+        logits: Tensor = self.linear(pooled.mean((-2, -1)))
+        return logits
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norm uses the batch's statistics inside the block but does not remember them."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+@contextmanager
+def frozen_mode(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block (dropout off, norms frozen), every mode flag as it was after it."""
+    training = [m for module in modules for m in module.modules() if m.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class FrozenClassify:
+    """The ``classify`` of bridges: dropout off, norms frozen, fp32; modes are as before after every call."""
+
+    def __init__(self, encoder: Encoder, head: ClassHead) -> None:
+        self._encoder, self._head = encoder, head
+
+    def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
+        """[B,C,H,W] → class logits [B,classes]; ``statistics`` has no effect, they are frozen."""
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The encoder's feature maps, fine → coarse."""
+        with frozen_mode(self._encoder), torch.autocast(images.device.type, enabled=False):
+            features: list[Tensor] = self._encoder(images.float())
+            return features
+
+    def head(self, features: list[Tensor]) -> Tensor:
+        """Class logits from feature maps."""
+        with frozen_mode(self._head), torch.autocast(features[-1].device.type, enabled=False):
+            logits: Tensor = self._head([each.float() for each in features])
+            return logits
+
+
+class MultiTaskNet(nn.Module):
+    """Encoder → class head; encoder and bridge → decoder. A task that is absent has no branch.
+
+    ``bridge_classify`` replaces the class branch that the bridge reads: a twin's bridge reads the main one's.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: ClassHead | None,
+        decoder: Decoder | None,
+        bridge: Bridge | None,
+        bridge_classify: FrozenClassify | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.bridge = bridge
+        self.decoder = decoder
+        own = FrozenClassify(encoder, head) if head is not None else None
+        self.bridge_classify = bridge_classify or own
+
+    def forward(self, x: Tensor) -> Prediction:
+        """[B,C,H,W], normalised → logits of every task, and the bridge's map where it has one."""
+        features = self.encoder(x)
+        classes = self.head(features) if self.head is not None else None
+        masks, shown = self._decode(x, features) if self.decoder is not None else (None, None)
+        return Prediction(classes, masks, shown)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] → class logits [B,classes]."""
+        assert self.head is not None
+        return self.head(self.encoder(x))
+
+    def segment(self, x: Tensor) -> Tensor:
+        """[B,C,H,W] → mask logits [B,K,H,W]; the bridge runs for these images alone."""
+        return self._decode(x, self.encoder(x))[0]
+
+    def _decode(self, x: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+        assert self.decoder is not None
+        shown = None
+        if self.bridge is not None:
+            assert self.bridge_classify is not None
+            joined, shown = self.bridge(x, self.bridge_classify)
+            level = list(self.encoder.strides).index(self.bridge.stride)
+            skip = torch.cat([features[level], joined.to(features[level].dtype)], dim=1)
+            features = [*features[:level], skip, *features[level + 1 :]]
+        return self.decoder(features, (x.shape[-2], x.shape[-1])), shown

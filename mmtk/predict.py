@@ -1,0 +1,183 @@
+"""A finished run as a predictor: classes, masks and saliency for images of any size."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from mmtk import api, build
+from mmtk.api import Target
+from mmtk.engine import choose_device
+from mmtk.errors import MmtkError, report
+from mmtk.images import read_image, resize_image
+from mmtk.model import MultiTaskNet
+from mmtk.recipe import Recipe
+from mmtk.runs import RunDir
+from mmtk.streams import normalise
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".img"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a run says about one image: class probabilities, mask [K,H,W] and saliency [H,W] at its own size.
+
+    A task that the run was not trained for is None, as is the saliency of a system without a bridge.
+    """
+
+    classes: dict[str, float] | None
+    mask: np.ndarray | None
+    saliency: np.ndarray | None
+
+
+class Predictor:
+    """A trained network with its recipe, ready for images."""
+
+    def __init__(self, recipe: Recipe, net: MultiTaskNet, targets: dict[str, Target], device: str = "cpu") -> None:
+        self.recipe, self.net, self.targets = recipe, net.to(device).eval(), targets
+        self.device = torch.device(device)
+
+    @property
+    def size(self) -> int:
+        """The side in pixels at which the network works."""
+        side: int = self.recipe["data.size"]
+        return side
+
+    def logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
+        """Gray uint8 images [H,W] of any size → the network's Prediction at run size."""
+        pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
+        batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe["data.channels"], -1, -1)
+        with torch.no_grad():
+            prediction: api.Prediction = self.net(normalise(batch.to(self.device)))
+        return prediction
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Case]:
+        """Gray uint8 images [H,W] of any size → one Case each."""
+        if not images:
+            return []
+        said = self.logits(images)
+        return [self._case(said, index, image.shape) for index, image in enumerate(images)]
+
+    def _case(self, said: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:
+        height, width = shape[:2]
+        classes = mask = saliency = None
+        if said.classification is not None:
+            probabilities = said.classification[index].float().softmax(0).tolist()
+            classes = dict(zip(self.targets["classification"].names, probabilities, strict=True))
+        if said.segmentation is not None:
+            logits = said.segmentation[index : index + 1].float()
+            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0]
+            mask = self._mask(logits)
+        if said.saliency is not None:
+            shown = F.interpolate(said.saliency[index : index + 1], (height, width), mode="bilinear")
+            saliency = shown[0, 0].cpu().numpy()
+        return Case(classes, mask, saliency)
+
+    def _mask(self, logits: torch.Tensor) -> np.ndarray:
+        if self.targets["segmentation"].exclusive:
+            chosen = F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0)
+            return chosen.bool().cpu().numpy()
+        return (logits.sigmoid() >= 0.5).cpu().numpy()
+
+
+def load(run_dir: str | Path, device: str = "auto") -> Predictor:
+    """The predictor of a finished (or at least once validated) run directory."""
+    folder = RunDir(Path(run_dir))
+    recipe = folder.recipe
+    targets = {}
+    for task, given in folder.provenance["targets"].items():
+        swap = tuple((pair[0], pair[1]) for pair in given["swap"])
+        targets[task] = Target(given["task"], tuple(given["names"]), given["exclusive"], swap)
+    if not folder.best.is_file():
+        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: mmtk run {folder.path}")
+    # The weights replace whatever the recipe starts from.
+    plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
+    if "pretrained" not in recipe["encoder"]:
+        del plain.values["encoder"]["pretrained"]
+    net = build.network(plain, targets)
+    build.load_weights(net, folder.best)
+    return Predictor(recipe, net, targets, choose_device(device))
+
+
+def find_images(given: Iterable[Path]) -> list[Path]:
+    """Files as they are, folders as the images below them, in order."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise MmtkError("no image in this folder.", str(path), f"Known: {', '.join(sorted(SUFFIXES))}.")
+            found += inside
+        else:
+            found.append(path)
+    return found
+
+
+def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Path]:
+    """Write masks, overlays, saliency and ``predictions.csv`` for images; return those that could not be read."""
+    from rich.progress import track
+
+    from mmtk.report.overlay import contour_overlay, heat_overlay, save
+
+    predictor = load(run_dir, device)
+    paths = find_images(given)
+    names = _names(paths)
+    out.mkdir(parents=True, exist_ok=True)
+    bad: list[Path] = []
+    target = predictor.targets.get("segmentation")
+    classes = predictor.targets["classification"].names if "classification" in predictor.targets else ()
+    with open(out / "predictions.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["image", *(["class"] if classes else []), *[f"p-{name}" for name in classes]])
+        chunks = [list(range(i, min(i + batch, len(paths)))) for i in range(0, len(paths), batch)]
+        for chunk in track(chunks, "Predicting", transient=True):
+            readable = list(_read([(names[i], paths[i]) for i in chunk], bad))
+            for (name, path, image), case in zip(
+                readable, predictor([image for _, _, image in readable]), strict=True
+            ):
+                row: list[object] = [_safe(str(path))]
+                if case.classes is not None:
+                    row += [max(case.classes, key=lambda n: case.classes[n])]  # type: ignore[index]
+                    row += [f"{p:.6f}" for p in case.classes.values()]
+                table.writerow(row)
+                if case.mask is not None and target is not None:
+                    for channel, mask in zip(target.names, case.mask, strict=True):
+                        suffix = "" if len(target.names) == 1 else f"-{channel.replace(' ', '-')}"
+                        save(out / f"{name}-mask{suffix}.png", mask.astype(np.uint8) * 255)
+                    save(out / f"{name}-overlay.png", contour_overlay(image, case.mask))
+                if case.saliency is not None:
+                    save(out / f"{name}-saliency.png", heat_overlay(image, case.saliency))
+    return bad
+
+
+def _read(named: list[tuple[str, Path]], bad: list[Path]) -> Iterator[tuple[str, Path, np.ndarray]]:
+    for name, path in named:
+        try:
+            yield name, path, read_image(path)
+        except MmtkError as error:
+            report(error)
+            bad.append(path)
+        except OSError as error:
+            report(MmtkError(error.strerror or str(error), str(path)))
+            bad.append(path)
+
+
+def _safe(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell[:1] in "=+-@\t\r" else cell
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """File stems, numbered where several images share one."""
+    counts: dict[str, int] = {}
+    names = []
+    for path in paths:
+        counts[path.stem] = counts.get(path.stem, 0) + 1
+        names.append(path.stem if counts[path.stem] == 1 else f"{path.stem}-{counts[path.stem]}")
+    return names

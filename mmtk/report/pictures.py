@@ -1,0 +1,145 @@
+"""The pictures of one run, drawn from its network and its test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmtk.components.bridge.saliency import input_gradient
+from mmtk.data import Data
+from mmtk.evaluate import Scores, TestSet
+from mmtk.model import FrozenClassify, MultiTaskNet
+from mmtk.recipe import Recipe
+from mmtk.report import figures
+from mmtk.runs import RunDir
+from mmtk.streams import masks, normalise, pixels
+
+
+def draw_run(
+    folder: RunDir, recipe: Recipe, net: MultiTaskNet, data: Data, scores: Scores, device: torch.device
+) -> list[Path]:
+    """Every picture that the recipe's tasks allow, into ``figures/``; returns the files."""
+    folder.figures.mkdir(exist_ok=True)
+    painter = _Painter(folder.figures, recipe, net.eval(), data, device)
+    painter.keep(figures.curves(folder.metrics_file, folder.figures / "curves.png", f"{recipe.name}: training"))
+    for test in data.tests():
+        metric = scores.metrics[test.domain, test.task][test.task]
+        if test.task == "segmentation":
+            painter.segmentation(test, metric.cases())
+        else:
+            painter.classification(test)
+    painter.summaries(scores)
+    return painter.files
+
+
+def spread(values: Any, count: int) -> list[int]:
+    """Indices of ``count`` values evenly from the worst to the best, so that a picture hides neither."""
+    order = np.argsort(np.asarray(values), kind="stable")
+    places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+    return [int(order[place]) for place in places]
+
+
+class _Painter:
+    def __init__(self, out: Path, recipe: Recipe, net: MultiTaskNet, data: Data, device: torch.device) -> None:
+        self.out, self.recipe, self.net, self.device = out, recipe, net, device
+        self.targets = data.targets
+        self.count = recipe["evaluate.cases"]
+        self.files: list[Path] = []
+
+    def keep(self, path: Path | None) -> None:
+        """Remember a file that was drawn."""
+        if path is not None:
+            self.files.append(path)
+
+    def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
+        return normalise(pixels(test.stored, rows)).to(self.device)
+
+    def _class_maps(self, test: TestSet, rows: list[int]) -> np.ndarray:
+        """|∂ s_k/∂x| for every class k: [N,classes,H,W]."""
+        assert self.net.head is not None
+        classify, images = FrozenClassify(self.net.encoder, self.net.head), self._images(test, rows)
+        classes = self.net.head.linear.out_features
+        maps = [
+            input_gradient(images, classify, torch.full((len(rows),), k, device=self.device))
+            for k in range(classes)
+        ]
+        return torch.cat(maps, dim=1).cpu().numpy()
+
+    def classification(self, test: TestSet) -> None:
+        """Class-specific saliency of the classification images (Fig. 9)."""
+        labelled = [row for row in test.rows if test.stored.targets[row] >= 0]
+        # The classes in turn, so that every class is seen.
+        groups = [
+            [r for r in labelled if test.stored.targets[r] == k] for k in range(len(test.stored.target.names))
+        ]
+        rows = [group[i] for i in range(self.count) for group in groups if i < len(group)][: self.count]
+        if not rows:
+            return
+        names = test.stored.target.names
+        ids = [f"{names[int(test.stored.targets[row])]}: {test.stored.ids[row]}" for row in rows]
+        title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
+        path = self.out / f"saliency-classification-{test.domain}.png"
+        images = np.asarray(test.stored.images[rows])[:, 0]
+        self.keep(figures.saliency(images, self._class_maps(test, rows), names, ids, path, title))
+
+    def segmentation(self, test: TestSet, cases: Mapping[str, list[Any]]) -> None:
+        """Boundaries (Fig. 4), class-specific saliency (Fig. 10) and the overview of segmentation images."""
+        if not test.rows or not self.count:
+            return
+        places = {name: place for place, name in enumerate(cases["id"])}
+        dice = [cases["dice"][places[test.stored.ids[row]]] for row in test.rows]
+        chosen = spread(dice, self.count)
+        rows, shown = [test.rows[i] for i in chosen], [dice[i] for i in chosen]
+        images = np.asarray(test.stored.images[rows])[:, 0]
+        with torch.no_grad():
+            said = self.net(self._images(test, rows))
+        predicted, reference = self._masks(said.segmentation, test), masks(test.stored, rows).numpy() == 1
+        if test.stored.target.exclusive:
+            reference = reference[:, 1:]
+        ids = [test.stored.ids[row] for row in rows]
+        where = f"{test.domain} test images"
+        title = f"{self.recipe.name}: {where}, from the worst to the best Dice"
+        path = self.out / f"boundaries-{test.domain}.png"
+        self.keep(figures.boundaries(images, reference, predicted, ids, shown, path, title))
+        names: tuple[str, ...] = ()
+        probabilities = None
+        if said.classification is not None:
+            names = self.targets["classification"].names
+            probabilities = said.classification.float().softmax(1).cpu().numpy()
+            title = f"{self.recipe.name}: class-specific saliency, {test.domain} segmentation images"
+            path = self.out / f"saliency-segmentation-{test.domain}.png"
+            self.keep(figures.saliency(images, self._class_maps(test, rows), names, ids, path, title))
+        saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
+        path, title = self.out / f"overview-{test.domain}.png", f"{self.recipe.name}: {where}"
+        self.keep(
+            figures.overview(images, reference, predicted, saliency, probabilities, names, shown, path, title)
+        )
+
+    @staticmethod
+    def _masks(logits: torch.Tensor, test: TestSet) -> np.ndarray:
+        if test.stored.target.exclusive:
+            chosen = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
+            return chosen[:, 1:].bool().cpu().numpy()
+        return (logits.float().sigmoid() >= 0.5).cpu().numpy()
+
+    def summaries(self, scores: Scores) -> None:
+        """ROC (Fig. 7), the distribution of Dice (Fig. 3) and confusion counts over whole test sets."""
+        name = self.recipe.name
+        curves, dice = {}, {}
+        for (domain, task), metrics in scores.metrics.items():
+            metric: Any = metrics[task]
+            result = scores.results[domain][task]
+            if task == "segmentation":
+                dice[domain] = np.asarray(metric.cases()["dice"])
+            elif "auroc" in result and len(metric.names) == 2:
+                curves[domain] = (*metric.curve(), result["auroc"], int(result["n"]))
+            if task == "classification":
+                table = [[result[f"count-{a}-as-{b}"] for b in metric.names] for a in metric.names]
+                path = self.out / f"confusion-{domain}.png"
+                self.keep(figures.confusion(np.array(table), metric.names, path, f"{name}: {domain} test images"))
+        self.keep(figures.roc(curves, self.out / "roc.png", f"{name}: classification"))
+        self.keep(figures.dice_distribution(dice, self.out / "dice.png", f"{name}: Dice of each test image"))

@@ -1,0 +1,163 @@
+"""The run directory: what a run leaves behind, written so that a fault never leaves half a file."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+from mmtk.errors import MmtkError
+from mmtk.recipe import Recipe, load_recipe
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a damaged file is an error that names it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise MmtkError(f"is damaged: {error}", str(path)) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; none if it does not exist."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class Log:
+    """A .jsonl file that rows are appended to, and that can be cut back to a checkpoint."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self._file: IO[bytes] = open(path, "ab")  # noqa: SIM115 - lives as long as the run
+        self._file.truncate(keep)
+        self._file.seek(0, os.SEEK_END)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row."""
+        self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class RunDir:
+    """A run directory and its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe_file = path / "recipe.toml"
+        self.provenance_file = path / "provenance.json"
+        self.splits_file = path / "splits.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.timing_file = path / "timing.jsonl"
+        self.cases_file = path / "cases.parquet"
+        self.results_file = path / "results.json"
+        self.done_file = path / "done.json"
+        self.tracking_file = path / "tracking.json"
+        self.last = path / "checkpoints" / "last.safetensors"
+        self.best = path / "checkpoints" / "best.safetensors"
+        self.figures = path / "figures"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended and its results are whole."""
+        return self.done_file.is_file()
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        if not self.recipe_file.is_file():
+            raise MmtkError("is not a run directory: it has no recipe.toml.", str(self.path))
+        return load_recipe(self.recipe_file)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, hardware, data digests, command."""
+        return cast(dict[str, Any], read_json(self.provenance_file))
+
+    def claim(self, recipe: Recipe) -> None:
+        """Make the folder for a recipe, or check that what lies there is the same recipe and seed."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        if self.recipe_file.is_file():
+            other = self.recipe
+            if (other.digest, other.seed) != (recipe.digest, recipe.seed):
+                raise MmtkError(
+                    f"this folder belongs to another recipe: {other.run_name}, not {recipe.run_name}.",
+                    str(self.path),
+                    f"Choose another --out; `mmtk diff {self.recipe_file} RECIPE` shows the difference.",
+                )
+            return
+        if any(item.name != "run.lock" for item in self.path.iterdir()):
+            raise MmtkError("this folder is not empty and holds no run.", str(self.path), "Choose another --out.")
+        write_text(self.recipe_file, recipe.toml())
+        (self.path / "checkpoints").mkdir(exist_ok=True)
+        self.figures.mkdir(exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / "run.lock", "a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+                raise MmtkError(
+                    f"{holder} is running in this folder.",
+                    str(self.path),
+                    "Wait for it, or choose another --out.",
+                ) from error
+            file.truncate(0)
+            file.write(f"mmtk process {os.getpid()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def free_space(self) -> int:
+        """Free bytes where the folder lies."""
+        return shutil.disk_usage(self.path).free

@@ -1,0 +1,106 @@
+"""What the installed components accept: JSON Schema of recipes, and a page about one component."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+from mmtk import catalog, params, settings
+from mmtk.errors import MmtkError
+
+
+def _model(entry: catalog.Entry) -> Any:
+    return params.schema(catalog.load(entry), cast(Any, settings.HOST_KEYS.get(entry.kind, ())))
+
+
+def _kind_schema(kind: str) -> dict[str, Any]:
+    """One alternative per component of the kind, told apart by ``use``."""
+    choices = []
+    for entry in catalog.entries(kind):
+        table = _model(entry).model_json_schema()
+        table["title"] = entry.word
+        table["properties"]["use"] = {"const": entry.name}
+        choices.append(table)
+    return {"oneOf": choices}
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a recipe file: every table, every key, its type, range and default."""
+    kinds = {kind: _kind_schema(kind) for kind in sorted(set(settings.PLACES.values()))}
+    top = settings.Top.model_json_schema()
+    top["properties"]["extends"] = {"type": ["string", "array"], "items": {"type": "string"}}
+    root: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mmtk recipe",
+        **{key: value for key, value in top.items() if key not in ("title", "required")},
+        "$defs": kinds,
+    }
+    for path, model in settings.FIXED.items():
+        table = model.model_json_schema()
+        table.pop("required", None)
+        _place(root, path, table)
+    for path, kind in settings.PLACES.items():
+        _place(root, path, {"$ref": f"#/$defs/{kind}"})
+    return root
+
+
+def _place(root: dict[str, Any], path: str, table: dict[str, Any]) -> None:
+    *groups, last = path.split(".")
+    for group in groups:
+        root = root["properties"].setdefault(
+            group, {"type": "object", "properties": {}, "additionalProperties": False}
+        )
+        root.setdefault("properties", {})
+    if last == "*":
+        root["additionalProperties"] = table
+    else:
+        root["properties"][last] = table
+
+
+def describe(word: str) -> str:
+    """A component's documentation, keys with types and defaults, wiring, and file:line."""
+    kind, _, name = word.partition("/")
+    if not name or kind not in catalog.KINDS:
+        raise MmtkError(f"'{word}' is not KIND/NAME.", hint=f"Kinds: {', '.join(catalog.KINDS)}.")
+    entry = catalog.find(kind, name)
+    component = catalog.load(entry)
+    lines = [
+        f"{entry.word}   {entry.dist} {entry.version}",
+        "",
+        inspect.getdoc(component) or "(no docstring)",
+        "",
+    ]
+    fields = {k: f for k, f in _model(entry).model_fields.items() if k != "use"}
+    lines.append("Recipe keys" if fields else "No recipe keys.")
+    types = _model(entry).model_json_schema()["properties"]
+    for key, field in fields.items():
+        default = "required" if field.is_required() else f"default {field.default!r}"
+        lines.append(f"  {key}: {_type(types[key])}, {default}")
+    wires = ", ".join(params.wired(component))
+    lines.append(f"Wired by the host: {wires or 'nothing'}")
+    views = getattr(component, "views", None)
+    if isinstance(views, dict) and views:
+        lines.append(f"Views: {', '.join(f'{n}: {v}' for n, v in views.items())}")
+    try:
+        file, line = inspect.getsourcefile(component), inspect.getsourcelines(component)[1]
+        lines.append(f"Defined in {file}:{line}")
+    except (OSError, TypeError):
+        lines.append(f"Defined in {entry.target}")
+    return "\n".join(lines)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    words = {
+        "minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<",
+    }  # fmt: skip
+    bounds = " ".join(f"{sign} {schema[key]}" for key, sign in words.items() if key in schema)
+    kind = schema.get("type", "value")
+    if kind == "array" and isinstance(schema.get("items"), dict):
+        kind = f"list of {_type(schema['items'])}"
+    return f"{kind} {bounds}".strip()

@@ -1,0 +1,216 @@
+"""A whole run: folder, data, training, evaluation, pictures, tracking."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtk import build, catalog
+from mmtk.data import Data, prepare
+from mmtk.display import Display
+from mmtk.engine import choose_device, choose_precision
+from mmtk.errors import MmtkError
+from mmtk.evaluate import evaluate, fill, write_cases
+from mmtk.recipe import Recipe
+from mmtk.report.pictures import draw_run
+from mmtk.runs import RunDir, read_json, write_json
+from mmtk.train import Training
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its folder and its scores, ``scores[domain][task][metric]``."""
+
+    path: Path
+    scores: Mapping[str, Any]
+
+
+def run(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+    argv: list[str] | None = None,
+) -> Result:
+    """Train, evaluate and draw a recipe in the folder ``out`` (default ``runs/NAME-DIGEST-sSEED``).
+
+    Continues what lies unfinished there, and returns at once what is finished. ``data`` is the folder of the
+    data sets (default: the environment variable MMTK_DATA). Raises MmtkError; RunFailed where training fails.
+    """
+    display = Display(quiet)
+    device = choose_device(device)
+    precision = choose_precision(recipe["train.precision"], device)
+    recipe = recipe.with_values({"train.precision": precision})
+    folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
+    with folder.locked():
+        folder.claim(recipe)
+        root = _root(data, folder)
+        if folder.finished:
+            return _reuse(folder, recipe, root, display)
+        begun = time.time()
+        held = prepare(recipe, root, display.reading)
+        _provenance(folder, recipe, held, root, device, argv)
+        write_json(folder.splits_file, held.splits())
+        display.note(
+            f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  ({device}, {precision})"
+        )
+        training = Training(recipe, held, folder, device, display)
+        if training.done:
+            display.note(f"Continuing after step {training.done} of {training.total}.")
+        mirror = _mirror(folder, recipe, display)
+        try:
+            training.fit(mirror)
+        finally:
+            training.close()
+            display.close()
+        results = _finish(folder, recipe, held, training, display, begun)
+        mirror()
+        return Result(folder.path, results)
+
+
+def _root(data: str | Path | None, folder: RunDir) -> Path | None:
+    """The data folder: as asked for, else where this run found it before."""
+    root = build.data_root(data)
+    if root is None and folder.provenance_file.is_file():
+        known = folder.provenance.get("data_root")
+        return Path(known) if known else None
+    return root
+
+
+def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) -> Result:
+    """The results of a finished run, if its component versions still agree."""
+    before, now = folder.provenance["components"], component_versions(recipe)
+    if before != now:
+        changed = ", ".join(f"{k}: {before.get(k)} then, {v} now" for k, v in now.items() if before.get(k) != v)
+        raise MmtkError(
+            f"this finished run was made with other versions ({changed}).",
+            str(folder.path),
+            "Choose another --out to run it again.",
+        )
+    results = read_json(folder.results_file)
+    display.note(f"{folder.path} is finished; nothing to do.")
+    display.results(results, recipe.name)
+    return Result(folder.path, results)
+
+
+def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[[], None]:
+    """A function that sends what is new to MLflow; it warns instead of failing."""
+    if not recipe["tracking.enabled"]:
+        return lambda: None
+    from mmtk.tracking import Mirror
+
+    return Mirror(folder, display.warn).sync
+
+
+def _finish(
+    folder: RunDir, recipe: Recipe, held: Data, training: Training, display: Display, begun: float
+) -> dict[str, Any]:
+    """Score the best weights on every test set, write results and pictures, and mark the run as done."""
+    net, device = training.judged, training.fabric.device
+    build.load_weights(net, folder.best)
+    with display.console.status("Evaluating …") if display.live else nullcontext():
+        validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}
+        scores = evaluate(net, recipe, held.tests(), validation, device)
+    results: dict[str, Any] = {
+        **scores.results,
+        "selected": {"step": training.best_step, "score": training.best_score, "steps": training.total},
+        "warnings": training.warnings,
+    }
+    write_cases(folder.cases_file, scores)
+    write_json(folder.results_file, results)
+    draw_run(folder, recipe, net, held, scores, device)
+    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - begun, 3)}
+    write_json(folder.done_file, {"steps": training.total, **seconds})
+    display.results(results, recipe.name)
+    return results
+
+
+def component_versions(recipe: Recipe) -> dict[str, str]:
+    """``place=kind/name`` → distribution and version."""
+    return {v.word: f"{v.dist} {v.version}" for v in build.versions(recipe)}
+
+
+def _provenance(
+    folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, argv: list[str] | None
+) -> None:
+    if folder.provenance_file.is_file():
+        before = folder.provenance["data"]
+        if before != held.digests:
+            changed = ", ".join(name for name, digest in held.digests.items() if before.get(name) != digest)
+            raise MmtkError(
+                f"the data of this unfinished run has changed: {changed}.",
+                str(folder.path),
+                "Restore the data, or choose another --out to start anew.",
+            )
+        return
+    names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
+    write_json(
+        folder.provenance_file,
+        {
+            "mmtk": catalog.version(),
+            "recipe": recipe.run_name,
+            "digest": recipe.digest,
+            "seed": recipe.seed,
+            "profile": recipe.profile,
+            "components": component_versions(recipe),
+            "data": held.digests,
+            "data_root": str(root.absolute()) if root else "",
+            "targets": {task: asdict(target) for task, target in held.targets.items()},
+            "python": platform.python_version(),
+            "libraries": {name: _version(name) for name in names},
+            "device": device,
+            "hardware": hardware(device),
+            "threads": torch.get_num_threads(),
+            "git": _git(),
+            "command": argv if argv is not None else sys.argv,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def hardware(device: str) -> str:
+    """The processor or GPU by name."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        model = ""
+    return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _git() -> dict[str, Any]:
+    """Commit and dirty flag of the checkout that mmtk runs from; empty for an installed package."""
+    folder = Path(__file__).parent.parent
+    if not (folder / ".git").exists():
+        return {}
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}

@@ -1,0 +1,141 @@
+"""The recipe tables that are not components: data, training budget, evaluation, tracking."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mmtk.params import Table
+
+Positive = Annotated[int, Field(ge=1)]
+Labels = Annotated[int, Field(ge=1)] | Literal["full"]
+
+
+class Top(Table):
+    """The keys that stand above all tables."""
+
+    name: str = "unnamed"
+    description: str = ""
+    profile: str = ""
+    tasks: Annotated[list[Literal["classification", "segmentation"]], Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    init: Annotated[str | None, Field(description="a run directory to start the weights from")] = None
+    others: Annotated[Literal["off", "keep"], Field(description="components that an ablation does not name")] = (
+        "keep"
+    )
+
+
+class Origin(Table):
+    """Where a resolved recipe came from; its presence says that the recipe is complete without a profile."""
+
+    recipe: str
+    profile: str = ""
+
+
+class Data(Table):
+    """What every image is brought to."""
+
+    size: Annotated[int, Field(ge=16, le=4096, description="pixels, square")] = 64
+    channels: Literal[1, 3] = 1
+    leaks: Annotated[Literal["refuse", "allow"], Field(description="patients or duplicates across splits")] = (
+        "refuse"
+    )
+
+
+class TaskData(Table):
+    """The label budget of one task; its sources stand in the tables ``source`` and ``cross``."""
+
+    labels: Labels = "full"
+    include_labelled: Annotated[
+        bool, Field(description="labelled images serve in the unlabelled stream as well")
+    ] = False
+    cross_split: Annotated[Literal["test", "all"], Field(description="part of the cross-domain source")] = "test"
+
+
+class Train(Table):
+    """The training budget: the profile's, the same for every system."""
+
+    steps: Annotated[Positive | None, Field(description="wins over epochs and stretches the schedule")] = None
+    epochs: Positive = 24
+    epoch_images: Annotated[
+        Positive | None, Field(description="images in an epoch; default: the classification training part")
+    ] = None
+    validate_every: Annotated[Positive | None, Field(description="steps; default: an epoch")] = None
+    batch: Annotated[Positive, Field(description="images per stream")] = 10
+    ratio: Annotated[Positive, Field(description="unlabelled images per labelled one")] = 1
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    decay: Annotated[float, Field(gt=0, le=1, description="factor of the step schedule")] = 0.1
+    decay_every: Annotated[Positive, Field(description="epochs of the step schedule")] = 8
+    warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps with a rising rate")] = 0.0
+    clip: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = None
+    ema: Annotated[float | None, Field(gt=0, lt=1, description="decay of averaged weights to evaluate")] = None
+    balance: Annotated[
+        Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
+    ] = "none"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    alarm: Annotated[bool, Field(description="warn of loss terms that are dead")] = True
+
+
+class Evaluate(Table):
+    """How the test sets are scored."""
+
+    batch: Positive = 16
+    cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6
+
+
+class Tracking(Table):
+    """The MLflow mirror of a run."""
+
+    enabled: bool = True
+    experiment: Annotated[str, Field(min_length=1)] = "mmtk"
+
+
+FIXED: dict[str, type[Table]] = {
+    "origin": Origin,
+    "data": Data,
+    "data.classification": TaskData,
+    "data.segmentation": TaskData,
+    "train": Train,
+    "evaluate": Evaluate,
+    "tracking": Tracking,
+}
+
+WEIGHT = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
+WEIGHTS = (
+    "weights",
+    Annotated[str | None, Field(description="a .safetensors file or a run directory")],
+    None,
+)
+
+# Where components stand in a recipe: dotted table → kind; "*" stands for any name.
+PLACES: dict[str, str] = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "bridge": "bridge",
+    "ssl": "ssl",
+    "consistency": "consistency",
+    "loss.classification": "loss",
+    "loss.segmentation": "loss",
+    "augment.*": "augment",
+    "metric.*": "metric",
+    "data.classification.source": "source",
+    "data.classification.cross": "source",
+    "data.segmentation.source": "source",
+    "data.segmentation.cross": "source",
+}
+
+# Keys that the host adds to the tables of a kind.
+HOST_KEYS: dict[str, tuple[tuple[str, object, object], ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
+
+# The tables that only one task needs; a recipe without that task drops them.
+OF_TASK: dict[str, tuple[str, ...]] = {
+    "classification": ("ssl", "loss.classification", "metric.classification", "data.classification"),
+    "segmentation": (
+        "decoder", "bridge", "consistency", "loss.segmentation", "metric.segmentation", "data.segmentation",
+        "augment.segmentation",
+    ),
+}  # fmt: skip

@@ -1,0 +1,209 @@
+"""Seeded endless streams: which images are labelled, and the batch of every step as a pure function of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmtk import api, build
+from mmtk.api import Labelled, Now, Unlabelled, View
+from mmtk.errors import MmtkError
+from mmtk.objective import Batch
+from mmtk.recipe import Recipe
+from mmtk.seeding import generator
+from mmtk.store import Stored
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one task's store by role, as ``splits.json`` lists their ids."""
+
+    labelled: list[int]
+    unlabelled: list[int]
+    val: list[int]
+    test: list[int]
+
+
+def permutation(count: int, *key: object) -> list[int]:
+    """A permutation of ``range(count)`` that depends on the key alone."""
+    order: list[int] = torch.randperm(count, generator=generator(*key)).tolist()
+    return order
+
+
+def choose_labelled(rows: list[int], labels: list[int] | None, count: int, *key: object) -> list[int]:
+    """``count`` of the rows; budgets nest: a smaller count gives a subset. ``labels`` stratifies by class."""
+    if labels is None:
+        return sorted(rows[i] for i in permutation(len(rows), *key)[:count])
+    ranked = []
+    for label in sorted(set(labels)):
+        members = [row for row, own in zip(rows, labels, strict=True) if own == label]
+        order = permutation(len(members), *key, label)
+        # The k-th of n members stands at (k + ½)/n, so that every prefix holds the classes in proportion.
+        ranked += [((k + 0.5) / len(members), label, members[i]) for k, i in enumerate(order)]
+    return sorted(row for _, _, row in sorted(ranked)[:count])
+
+
+def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) -> Part:
+    """Labelled and unlabelled training rows, validation and test rows of the in-domain source."""
+    train_items = source.items("train")
+    rows = [int(r) for r in stored.rows([item.id for item in train_items])]
+    known = [row for row, item in zip(rows, train_items, strict=True) if item.target is not None]
+    budget = recipe[f"data.{task}.labels"]
+    if not known:
+        raise MmtkError(f"data.{task}.source: no training image has a label.")
+    if budget != "full" and budget > len(known):
+        raise MmtkError(
+            f"data.{task}.labels: {budget} labels asked for, but the training part has {len(known)}.",
+            hint=f'Ask for at most {len(known)}, or for "full".',
+        )
+    labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
+    if labels is not None:
+        _check_classes(labels, stored.target.names, budget)
+    chosen = known if budget == "full" else choose_labelled(known, labels, budget, recipe.seed, "labels", task)
+    taken = set(chosen)
+    rest = [row for row in rows if row not in taken]
+    if budget == "full" or recipe[f"data.{task}.include_labelled"] or not rest:
+        rest = rows
+    held = {split: [int(r) for r in stored.rows([i.id for i in source.items(split)])] for split in ("val", "test")}
+    return Part(chosen, rest, held["val"], held["test"])
+
+
+def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str) -> None:
+    present = sorted(set(labels))
+    if len(names) < 2 or len(present) < 2:
+        raise MmtkError(
+            f"data.classification: the training part has one class only ({names[present[0]]}); "
+            "classification needs two or more."
+        )
+    if isinstance(budget, int) and budget < len(present):
+        raise MmtkError(f"data.classification.labels: {budget} labels cannot cover {len(present)} classes.")
+
+
+class Order:
+    """An endless order over rows: position → row, every epoch a fresh keyed permutation."""
+
+    def __init__(self, rows: list[int], labels: list[int] | None, *key: object) -> None:
+        self._key = key
+        self._groups = [rows]
+        if labels is not None:  # class-balanced: positions take the classes in turn
+            self._groups = [
+                [row for row, own in zip(rows, labels, strict=True) if own == label]
+                for label in sorted(set(labels))
+            ]
+        self._epoch = lru_cache(maxsize=2 * len(self._groups))(self._shuffled)
+
+    def _shuffled(self, group: int, epoch: int) -> list[int]:
+        rows = self._groups[group]
+        return [rows[i] for i in permutation(len(rows), *self._key, group, epoch)]
+
+    def at(self, position: int) -> int:
+        """The row at a position of the endless order."""
+        group, turn = position % len(self._groups), position // len(self._groups)
+        epoch, place = divmod(turn, len(self._groups[group]))
+        return self._epoch(group, epoch)[place]
+
+    def batch(self, step: int, size: int) -> list[int]:
+        """The rows of a step."""
+        return [self.at(step * size + i) for i in range(size)]
+
+
+def normalise(images: Tensor) -> Tensor:
+    """[0, 1] → [−1, 1]: the one normaliser of every stream and of prediction (SPEC 1)."""
+    return (images - 0.5) / 0.5
+
+
+def pixels(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
+    """Images of a store as float [B,C,H,W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(stored.images[rows])).float().div_(255)
+
+
+def masks(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
+    """Masks of a store as float [B,K,H,W] in {0, 1}, −1 where ignored."""
+    raw = torch.from_numpy(np.ascontiguousarray(stored.targets[rows]))
+    return torch.where(raw == 255, -1.0, raw.float())
+
+
+class Streams:
+    """The batches of a run: labelled and unlabelled images of every task, augmented and normalised."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stores: Mapping[str, Stored],
+        parts: Mapping[str, Part],
+        views: Mapping[str, Mapping[str, View]],
+        needs_unlabelled: Mapping[str, bool],
+    ) -> None:
+        self._recipe, self._stores, self._parts = recipe, stores, parts
+        self._views, self._needs = views, needs_unlabelled
+        self._augment = {task: build.augmentations(recipe, stores[task].target) for task in stores}
+        self._orders: dict[tuple[str, str], Order] = {}
+        for task, part in parts.items():
+            balanced = task == "classification" and recipe["train.balance"] == "sample"
+            labels = [int(stores[task].targets[row]) for row in part.labelled] if balanced else None
+            self._orders[task, "labelled"] = Order(part.labelled, labels, recipe.seed, "order", task, "labelled")
+            self._orders[task, "unlabelled"] = Order(
+                part.unlabelled, None, recipe.seed, "order", task, "unlabelled"
+            )
+
+    def ids(self, step: int) -> dict[str, list[str]]:
+        """The ids of the labelled images of a step, by task: for messages."""
+        size = self._recipe["train.batch"]
+        return {
+            task: [self._stores[task].ids[row] for row in self._orders[task, "labelled"].batch(step, size)]
+            for task in self._parts
+        }
+
+    def batch(self, now: Now, device: torch.device | str = "cpu") -> Batch:
+        """The batch of a step: a pure function of (seed, step)."""
+        return Batch(now, **{task: self._task(task, now.index, device) for task in self._parts})
+
+    def _generator(self, task: str, stream: str, view: str, step: int) -> torch.Generator:
+        return generator(self._recipe.seed, "augment", task, stream, view, step)
+
+    def _task(self, task: str, step: int, device: torch.device | str) -> tuple[Labelled, Unlabelled | None]:
+        stored, size = self._stores[task], self._recipe["train.batch"]
+        rows = self._orders[task, "labelled"].batch(step, size)
+        augment = self._augment[task]["weak" if task == "classification" else "segmentation"]
+        target = torch.from_numpy(stored.targets[rows]) if task == "classification" else masks(stored, rows)
+        draw = self._generator(task, "labelled", "image", step)
+        image, moved = augment(
+            pixels(stored, rows).to(device), draw, target.to(device) if task == "segmentation" else None
+        )
+        labels = target.to(device) if moved is None else moved
+        labelled = Labelled(normalise(image), labels, torch.tensor(rows, device=device))
+        return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
+
+    def _unlabelled(self, task: str, step: int, device: torch.device | str) -> Unlabelled:
+        stored = self._stores[task]
+        size = self._recipe["train.batch"] * self._recipe["train.ratio"]
+        rows = self._orders[task, "unlabelled"].batch(step, size)
+        raw = pixels(stored, rows).to(device)
+        base, truth = raw, None
+        if task == "segmentation":
+            draw = self._generator(task, "unlabelled", "image", step)
+            base = self._augment[task]["segmentation"](raw, draw)[0]
+        else:
+            known = torch.from_numpy(stored.targets[rows])
+            truth = known.to(device) if bool((known >= 0).all()) else None
+        made: dict[str, tuple[Tensor, ...]] = {}
+        for name in self._in_order(self._views[task]):
+            view = self._views[task][name]
+            copies = []
+            for k in range(view.count):
+                start = base if view.on is None else made[view.on][min(k, len(made[view.on]) - 1)]
+                draw = self._generator(task, "unlabelled", f"{name}-{k}", step)
+                copies.append(self._augment[task][name](start, draw, geometric=view.geometric)[0])
+            made[name] = tuple(copies)
+        views = {name: tuple(normalise(copy) for copy in copies) for name, copies in made.items()}
+        return Unlabelled(normalise(base), torch.tensor(rows, device=device), views, truth)
+
+    @staticmethod
+    def _in_order(views: Mapping[str, View]) -> list[str]:
+        # A view that starts from another comes after it.
+        return sorted(views, key=lambda name: views[name].on is not None)

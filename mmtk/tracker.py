@@ -1,0 +1,122 @@
+"""MLflow's client, opened without noise, long waits and races."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmtk.errors import MmtkError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CALM = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; MLflow's own 120 s and 7 retries would stall a training
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
+
+
+def open_client(uri: str) -> MlflowClient:
+    """The client of a tracking store; a database that does not exist is made."""
+    from mlflow import MlflowClient
+
+    if not DATABASES.match(uri):
+        return MlflowClient(tracking_uri=uri)
+    import sqlalchemy
+
+    database = sqlite_file(uri)
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    # MLflow tries a database that does not answer for 100 s: ask it once before.
+    engine = sqlalchemy.create_engine(uri)
+    sqlalchemy.inspect(engine).get_table_names()
+    engine.dispose()
+    if database is None:
+        return MlflowClient(tracking_uri=uri)
+    # Two processes that make the tables of a new database at once get into each other's way.
+    with held(database.parent, wait=True):
+        return MlflowClient(tracking_uri=uri)
+
+
+def experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """The id of an experiment, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    known = client.get_experiment_by_name(name)
+    if known is None:
+        database = sqlite_file(uri)
+        place = (database.parent / "mlruns").as_uri() if database is not None else None
+        try:
+            return str(client.create_experiment(name, place))
+        except MlflowException:
+            known = client.get_experiment_by_name(name)  # another run has just made it
+            if known is None:
+                raise
+    return str(known.experiment_id)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of an SQLite address."""
+    if not uri.startswith("sqlite"):
+        return None
+    from sqlalchemy.engine import make_url
+
+    name = make_url(uri).database
+    return Path(name).absolute() if name and name != ":memory:" else None
+
+
+def masked(text: str) -> str:
+    """Text without the password of an address."""
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]+@", r"\1:***@", text)
+
+
+@contextmanager
+def held(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a file or folder against other mirrors; where the file system cannot lock it, do without."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise MmtkError("another process is sending this run to MLflow.", str(path.parent)) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """MLflow without progress bars, messages, usage reports and long waits, unless the user asks for them."""
+    added = {name: value for name, value in CALM.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        import mlflow  # noqa: F401 - sets up its loggers
+
+        loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
+        before = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+from scipy import ndimage
+
+from mmtk.report import figures, style
+
+SIDE = 48
+NAMES = ["normal", "pneumonia"]
+
+
+def disc(radius: float, centre: tuple[float, float] = (SIDE / 2, SIDE / 2)) -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    return (y - centre[0]) ** 2 + (x - centre[1]) ** 2 < radius**2
+
+
+def xrays(n: int) -> np.ndarray:
+    noise = np.random.default_rng(3).random((n, SIDE, SIDE))
+    return (255 * ndimage.gaussian_filter(noise, (0, 2, 2)) ** 2).astype(np.uint8)
+
+
+def masks(n: int) -> np.ndarray:
+    return np.array([disc(10 + i % 4) for i in range(n)]).reshape(n, 1, SIDE, SIDE)
+
+
+def rows(epochs: int = 6, steps: int = 30) -> list[dict[str, float]]:
+    found = []
+    for epoch in range(1, epochs + 1):
+        for step in range((epoch - 1) * steps, epoch * steps):
+            found.append(
+                {
+                    "step": step,
+                    "epoch": epoch,
+                    "train/loss": 6 / (1 + step),
+                    "train/lr": 1e-3,
+                    "train/classification/cross-entropy": 1 / (1 + step),
+                    "train/segmentation/kl": 0.0,
+                }
+            )
+        score = 0.9 - 0.02 * (epoch - 3) ** 2
+        found.append(
+            {
+                "step": epoch * steps - 1,
+                "epoch": epoch,
+                "val/score": score,
+                "val/segmentation/dice": score + 0.03,
+                "val/classification/macro-f1": score - 0.03,
+            }
+        )
+    return found
+
+
+def jsonl(path: Path, content: list[dict[str, float]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    return path
+
+
+def draw(kind: str, path: Path, n: int = 2) -> Path | None:
+    """Each picture from well-formed data of n images (n curves, n sets)."""
+    images, truth = xrays(n), masks(n)
+    guess = np.roll(truth, 2, axis=-1)
+    dice, ids = np.linspace(0.8, 0.99, n), [f"case-{i}" for i in range(n)]
+    maps = np.stack([images, 255 - images], 1).astype(float)
+    if kind == "boundaries":
+        return figures.boundaries(images, truth, guess, ids, dice, path, "Boundaries")
+    if kind == "saliency":
+        return figures.saliency(images, maps, NAMES, ids, path, "Saliency")
+    if kind == "overview":
+        classes = np.tile([0.2, 0.8], (n, 1))
+        return figures.overview(images, truth, guess, maps[:, 0], classes, NAMES, dice, path, "Overview")
+    if kind == "roc":
+        line = np.linspace(0, 1, 20)
+        return figures.roc({f"set {i}": (line, line**0.5, 2 / 3, 50) for i in range(n)}, path, "ROC")
+    if kind == "dice_distribution":
+        return figures.dice_distribution({f"set {i}": 1 - dice / 5 for i in range(n)}, path, "Dice")
+    if kind == "confusion":
+        return figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
+    metrics = jsonl(path.with_suffix(".jsonl"), rows(epochs=n))
+    return figures.curves(metrics, path, "Training")
+
+
+KINDS = ["boundaries", "saliency", "overview", "roc", "dice_distribution", "confusion", "curves"]
+
+
+@pytest.fixture
+def figs(monkeypatch):
+    """The matplotlib figures that were drawn, to ask what they show; coarse, to be quick."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setitem(style.STYLE, "figure.dpi", 40)
+    monkeypatch.setitem(style.STYLE, "savefig.dpi", 40)
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda fig, *a, **k: (drawn.append(fig), save(fig, *a, **k))[1])
+    return drawn
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_writes_a_png_of_sane_size_that_is_not_blank(kind, tmp_path, recwarn):
+    path = tmp_path / "new" / f"{kind}.png"
+    path.parent.mkdir()
+    assert draw(kind, path) == path
+    with Image.open(path) as image:
+        image.verify()
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert 600 <= image.width <= 1250
+        assert 250 <= image.height <= 1300
+        assert np.asarray(image.convert("L"), float).std() > 8
+    assert not [item for item in path.parent.iterdir() if item.suffix == ".part"]
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", ["boundaries", "curves"])
+def test_same_bytes_twice_whatever_the_users_settings(kind, tmp_path, figs):
+    import matplotlib
+
+    draw(kind, tmp_path / "a.png")
+    before = dict(matplotlib.rcParams)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):
+        draw(kind, tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_to_show_writes_nothing(kind, tmp_path):
+    path = tmp_path / f"{kind}.png"
+    assert draw(kind, path, n=0) is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "n"),
+    [(kind, 1) for kind in KINDS if kind not in ("roc", "confusion")] + [(kind, 9) for kind in KINDS[:3]],
+)
+def test_one_and_too_many(kind, n, tmp_path, figs):
+    """Nine images: eight (six in the overview) are shown, and the page says so."""
+    path = tmp_path / f"{kind}.png"
+    assert draw(kind, path, n=n) == path
+    words = [text.get_text() for text in figs[0].texts]
+    if kind in ("boundaries", "saliency", "overview"):
+        assert any(f"n = {n}" in text for text in words)
+        tiles = [axes for axes in figs[0].axes if axes.images]
+        per_image = {"boundaries": 1, "saliency": 3, "overview": 3}[kind]
+        most = 6 if kind == "overview" else 8
+        assert len(tiles) == min(n, most) * per_image + (kind == "saliency")
+
+
+def test_a_failing_drawing_leaves_the_old_picture(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), style.page(path, 2, 2):
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def near(pixels: np.ndarray, colour: str) -> np.ndarray:
+    return np.abs(pixels - np.array(to_rgb(colour))).max(-1) < 0.12
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_boundaries_lie_where_the_masks_end(channels, tmp_path, figs, monkeypatch):
+    """A reference disc and a smaller prediction: each colour only near its own circle."""
+    monkeypatch.setitem(style.STYLE, "figure.dpi", 200)
+    monkeypatch.setitem(style.STYLE, "savefig.dpi", 200)
+    truth, guess = disc(16), disc(9)
+    parts = [truth] if channels == 1 else [truth & (np.arange(SIDE) < 24), truth & (np.arange(SIDE) >= 24)]
+    path = tmp_path / "b.png"
+    images = np.full((1, SIDE, SIDE), 60, np.uint8)
+    figures.boundaries(images, np.stack(parts)[None], guess[None, None], ["a"], [0.5], path, "Discs")
+
+    box = figs[0].axes[0].get_window_extent()
+    pixels = np.asarray(Image.open(path).convert("RGB")) / 255
+    height = pixels.shape[0]
+    tile = pixels[round(height - box.y1) : round(height - box.y0), round(box.x0) : round(box.x1)]
+    scale = tile.shape[0] / SIDE
+    y, x = (np.indices(tile.shape[:2]) + 0.5) / scale - 0.5
+    radius = np.hypot(y - SIDE / 2, x - SIDE / 2)
+    for mask, look, size in ((truth, style.REFERENCE, 16), (guess, style.PREDICTION, 9)):
+        coloured = near(tile, look["colors"])
+        # Independent oracle: the distance to the mask's edge by SciPy, at the place of each coloured pixel.
+        inside = ndimage.distance_transform_edt(mask)
+        outside = ndimage.distance_transform_edt(~mask)
+        edge = np.minimum(np.where(mask, inside, np.inf), np.where(mask, np.inf, outside))
+        where = edge[np.clip(y.round().astype(int), 0, SIDE - 1), np.clip(x.round().astype(int), 0, SIDE - 1)]
+        on_rim = coloured & (np.abs(radius - size) < 2)
+        assert on_rim.sum() > 100
+        if channels == 1 or look is style.PREDICTION:
+            assert where[coloured].max() < 2.5
+        quadrants = np.arctan2(y - SIDE / 2, x - SIDE / 2)[on_rim] // (np.pi / 2)
+        assert set(quadrants) == {-2, -1, 0, 1}
+    middle = radius < 5
+    halved = channels == 2  # two touching halves share a boundary through the middle
+    assert near(tile, style.REFERENCE["colors"])[middle].any() == halved
+    assert not near(tile, style.PREDICTION["colors"])[middle].any()
+
+
+def test_a_mask_at_the_edge_is_closed(figs, tmp_path):
+    full = np.ones((1, 1, SIDE, SIDE), bool)
+    figures.boundaries(xrays(1), full, full, ["a"], [1.0], tmp_path / "b.png", "Full")
+    path = figs[0].axes[0].collections[0].get_paths()[0]
+    assert np.allclose(path.vertices[0], path.vertices[-1])
+    assert np.allclose(path.vertices.min(0), -0.5)
+    assert np.allclose(path.vertices.max(0), SIDE - 0.5)
+
+
+def test_boundaries_survive_empty_nan_and_ignored(tmp_path, figs):
+    odd = np.zeros((3, 1, SIDE, SIDE))
+    odd[1], odd[2] = np.nan, 255
+    images = xrays(3).astype(float)
+    images[0, :5] = np.nan
+    dice = [np.nan, None, 0.5]
+    figures.boundaries(images, odd, odd, ["a", "$b$", "c" * 99], dice, tmp_path / "b.png", "$x$ " * 40)
+    texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
+    assert texts.count("Dice –") == 2
+    assert texts.count("nothing predicted") == 3
+    assert not any(axes.collections for axes in figs[0].axes)
+
+
+def test_saliency_scales_each_map_and_says_where_it_is_zero(tmp_path, figs):
+    maps = np.zeros((2, 2, SIDE, SIDE))
+    maps[0, 1] = np.random.default_rng(0).normal(size=(SIDE, SIDE)) * 1e-9
+    maps[1, 0] = np.nan
+    maps[1, 1, 3, 3] = 7  # the 99th percentile is 0
+    figures.saliency(xrays(2), maps, NAMES, ["a", "b"], tmp_path / "s.png", "Maps")
+    tags = [text.get_text() for axes in figs[0].axes for text in axes.texts]
+    assert tags.count("zero everywhere") == 2
+    assert [axes.get_title() for axes in figs[0].axes[:3]] == ["X-ray", *NAMES]
+    assert figs[0].axes[-1].get_ylabel() == "relative |gradient|"
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e6])
+def test_relative_is_one_at_the_99th_percentile(factor):
+    values = np.arange(-100, 101).reshape(3, 67)
+    found = style.relative(values * factor)
+    assert np.allclose(found, np.minimum(np.abs(values) / np.percentile(np.abs(values), 99), 1))
+
+
+def test_heat_shows_the_dimmed_xray_where_the_map_is_zero():
+    image, saliency = xrays(1)[0], np.zeros((SIDE, SIDE))
+    assert np.allclose(style.heat(image, saliency), image[..., None] / 510, atol=0.02)
+    saliency[:24] = 1
+    glowing = style.heat(image, saliency)
+    assert glowing[:24].mean() > 4 * glowing[24:].mean()
+    assert 0 <= glowing.min() <= glowing.max() <= 1
+
+
+def test_gray_keeps_the_unit_range_and_stretches_what_leaves_it():
+    unit = np.linspace(0.2, 0.4, 9, dtype=np.float32).reshape(3, 3)
+    assert np.array_equal(style.gray(unit), unit)
+    assert np.allclose(style.gray(unit * 2 - 1), (unit - 0.2) / 0.2, atol=1e-6)
+    assert style.gray(np.full((2, 2), 255, np.uint8)).max() == 1
+    assert np.array_equal(style.gray(np.full((2, 2), np.nan)), np.zeros((2, 2)))
+
+
+def test_overview_names_the_class_and_leaves_unknown_parts_out(tmp_path, figs):
+    images, classes = xrays(4), np.array([[0.9, 0.1], [0.25, 0.75], [np.nan, np.nan], [0.5, 0.5]])
+    dice = [0.91, np.nan, 0.93, 0.94]
+    figures.overview(images, masks(4), masks(4), images * 0, classes, NAMES, dice, tmp_path / "a.png", "A")
+    texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
+    assert texts[:3] == ["normal", "probability 0.90", "Dice 0.910"]
+    assert texts[3:6] == ["pneumonia", "probability 0.75", "Dice –"]
+    assert texts[6:8] == ["no class", "probability –"]
+    assert len(figs[0].axes) == 12
+    figures.overview(images, None, None, None, classes, NAMES, None, tmp_path / "b.png", "B")
+    assert len(figs[1].axes) == 4
+    assert not figs[1].legends
+
+
+def test_roc_states_area_and_n_and_leaves_undefined_curves_out(tmp_path, figs):
+    fpr = np.linspace(0, 1, 50)
+    sets = {"in-domain": (fpr, fpr**0.5, 0.6667, 1300), "one class": (fpr * np.nan, fpr, np.nan, 9)}
+    assert figures.roc(sets, tmp_path / "roc.png", "ROC")
+    (axes,) = figs[0].axes
+    assert np.array_equal(axes.lines[0].get_ydata(), fpr**0.5)
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["in-domain: AUC 0.667 (n = 1,300)", "chance: AUC 0.5"]
+    assert axes.get_aspect() == 1
+
+
+def test_dice_distribution_states_median_n_and_missing(tmp_path, figs):
+    values = {"JSRT": np.array([0.9, 0.95, 0.97, np.nan]), "MCU": np.array([np.nan]), "one": np.array([0.5])}
+    figures.dice_distribution(values, tmp_path / "d.png", "Dice")
+    (axes,) = figs[0].axes
+    words = ["median 0.950\nn = 3 (1 missing)", "n = 0 (1 missing)", "median 0.500\nn = 1"]
+    assert [text.get_text() for text in axes.texts] == words
+    points = axes.collections[1].get_offsets()
+    assert sorted(points[:, 0]) == [0.9, 0.95, 0.97]
+    assert np.abs(points[:, 1]).max() < 0.33
+    left, right = axes.get_xlim()
+    assert 0 <= left < 0.5
+    assert right == 1
+
+
+def test_confusion_counts_and_row_shares(tmp_path, figs):
+    counts = np.array([[150, 50, 0], [1, 3, 0], [0, 0, 0]])
+    figures.confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "Confusion")
+    texts = [text.get_text() for text in figs[0].axes[0].texts]
+    assert texts[:4] == ["150", "75.0%", "50", "25.0%"]
+    assert texts[-2:] == ["0", "–"]
+    assert figs[0].get_suptitle() == "Confusion (n = 204)"
+
+
+def test_curves_mark_the_best_epoch(tmp_path, figs):
+    found = rows()
+    assert figures.best_epoch(found)["epoch"] == 3
+    figures.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    left, right = figs[0].axes
+    star = next(line for line in right.lines if line.get_marker() == "*")
+    assert np.ravel(star.get_data()).tolist() == [3, pytest.approx(0.9)]
+    names = left.get_legend_handles_labels()[1]
+    assert names == ["total", "classification: cross-entropy", "segmentation: kl (always 0)"]
+
+
+def test_best_epoch_takes_the_first_of_equals_and_no_nan():
+    scores = [0.5, float("nan"), 0.8, 0.8]
+    found = [{"epoch": i, "val/score": score} for i, score in enumerate(scores)]
+    assert figures.best_epoch(found)["epoch"] == 2
+    assert figures.best_epoch([{"epoch": 1, "val/segmentation/dice": 0.9}]) is None
+
+
+@pytest.mark.parametrize("place", [0, 30])
+def test_curves_of_a_single_row(place, tmp_path, recwarn):
+    metrics = jsonl(tmp_path / "metrics.jsonl", rows()[place : place + 1])
+    assert figures.curves(metrics, tmp_path / "c.png", "Training")
+    assert not recwarn.list
+
+
+def test_curves_of_an_interrupted_and_resumed_run(tmp_path, figs):
+    """Broken lines are left out, a repeated step counts once and by its last row, NaN leaves a gap."""
+    content = '{"step": 0, "train/loss": 4}\n{"step": 1, "train/loss": 9}\n{"step": 2, "tra\n'
+    content += '{"step": 1, "train/loss": 3}\n{"step": 2, "train/loss": NaN}\n17\n{"step": 3, "train/loss": 2}'
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text(content)
+    figures.curves(metrics, tmp_path / "c.png", "Training")
+    x, y = figs[0].axes[0].lines[0].get_data()
+    assert x.tolist() == [0, 1, 3]
+    assert y.tolist() == [4, 3, 2]
+
+
+def test_curves_of_several_validations_per_epoch(tmp_path, figs):
+    found = [
+        {"step": 10 * i, "epoch": 1 + i // 3, "val/score": score}
+        for i, score in enumerate([0.1, 0.2, 0.6, 0.5, 0.4, 0.3])
+    ]
+    figures.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    right = figs[0].axes[1]
+    assert right.get_xlabel() == "step"
+    assert right.lines[0].get_xdata().tolist() == [0, 10, 20, 30, 40, 50]
+    assert right.get_legend_handles_labels()[1][-1] == "best: step 20, score 0.600"
+
+
+def test_curves_without_a_file(tmp_path):
+    assert figures.curves(tmp_path / "metrics.jsonl", tmp_path / "c.png", "Training") is None
+
+
+@pytest.mark.parametrize("n", [1, 5, 41, 200])
+def test_smoothing_keeps_a_constant_and_a_length(n):
+    assert np.allclose(style.smooth(np.full(n, 3.0)), 3)
+    noise = np.random.default_rng(n).normal(size=n)
+    half = n // 40
+    slow = [noise[max(0, i - half) : i + half + 1].mean() for i in range(n)]
+    assert np.allclose(style.smooth(noise), slow)
+
+
+def test_importing_loads_neither_matplotlib_nor_torch_and_drawing_no_pyplot(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from mmtk.report import figures
+print(*{"matplotlib", "torch"} & set(sys.modules), "/")
+figures.confusion([[1, 2], [3, 4]], ["a", "b"], Path(sys.argv[1]), "Confusion")
+print(*{"matplotlib.pyplot", "torch"} & set(sys.modules), "/")
+"""
+    run = [sys.executable, "-c", code, str(tmp_path / "c.png")]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["/", "/"]

@@ -1,0 +1,220 @@
+"""The report on data sets, against NumPy and Pillow on the same files."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.inspect import inspect, show
+
+SIZE = 32
+
+
+class Squares(Source):
+    """Noise with a bright square, which is the mask; class 1 is brighter. Files have the run size."""
+
+    def __init__(self, root: Path, target: Target) -> None:
+        self.root, self.target = root, target
+        self.patients: dict[str, str] = {}
+
+    def items(self, split: Split) -> list[Item]:
+        files = sorted(self.root.glob("*.png"))
+        parts = {"train": files[:6], "val": files[6:8], "test": files[8:], "all": files}
+        return [
+            Item(
+                file.stem,
+                file,
+                None if file.stem == "s07" else int(file.stem[1:]) % 2,
+                self.patients.get(file.stem, file.stem),
+            )
+            for file in parts[split]
+        ]
+
+    def mask(self, item: Item) -> np.ndarray:
+        lung = (self.image(item) > 200).astype(np.uint8)
+        lung[0] = 255
+        return lung[None] if len(self.target.names) == 1 else np.stack([1 - (lung == 1), lung]).astype(np.uint8)
+
+    def digest(self) -> str:
+        return "-".join(f"{file.stat().st_mtime_ns}" for file in sorted(self.root.glob("*.png")))
+
+
+CLASSES = Target("classification", ("normal", "ill"))
+LUNG = Target("segmentation", ("lung",), exclusive=False)
+LAYERS = Target("segmentation", ("background", "lung"))
+
+
+def write(root: Path, count: int, size: tuple[int, int] = (SIZE, SIZE)) -> Path:
+    root.mkdir()
+    rng = np.random.default_rng(count)
+    for number in range(count):
+        pixels = rng.integers(0, 100, size, dtype=np.uint8) + 60 * (number % 2)
+        side = 4 + number
+        pixels[8 : 8 + side, 8 : 8 + side] = 220
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"s{number:02d}.png")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def shown(report: dict) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    show(report, console)
+    return console.file.getvalue()
+
+
+def test_counts_and_intensities_are_those_of_the_files(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    report = inspect({"A": Squares(root, CLASSES)}, SIZE, tmp_path / "out")
+    found = report["sources"]["A"]
+    assert found["splits"]["train"] == {"images": 6, "patients": 6, "labels": {"normal": 3, "ill": 3}}
+    assert found["splits"]["val"]["labels"] == {"normal": 1, "ill": 0, "unlabelled": 1}
+    assert found["splits"]["test"]["images"] == 4
+    pixels = np.stack([np.asarray(Image.open(file)) for file in sorted(root.glob("*.png"))])
+    density, _ = np.histogram(pixels, bins=256, range=(-0.5, 255.5), density=True)
+    np.testing.assert_allclose(found["intensity"]["density"], density)
+    assert found["intensity"]["mean"] == pytest.approx(pixels.mean())
+    assert found["intensity"]["sd"] == pytest.approx(pixels.std())
+    assert found["images"] == 12
+    assert found["leak"] is None
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_masks_and_original_sizes(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    report = inspect({"A": Squares(root, LUNG), "B": Squares(root, LAYERS)}, SIZE, tmp_path / "out")
+    found = report["sources"]["A"]
+    assert found["splits"]["val"]["labels"] == {"with mask": 1, "unlabelled": 1}
+    shares = [(4 + n) ** 2 / (SIZE * (SIZE - 1)) for n in range(12) if n != 7]  # the first row is ignored
+    assert found["foreground"]["lung"] == pytest.approx(
+        {"mean": np.mean(shares), "min": min(shares), "median": np.median(shares), "max": max(shares)}
+    )
+    tall = write(tmp_path / "tall", 3, (40, 64))
+    shape = inspect({"T": Squares(tall, CLASSES)}, SIZE, tmp_path / "out")["sources"]["T"]["shape"]
+    assert shape["height"] == {"min": 40, "median": 40, "max": 40}
+    assert shape["width"] == {"min": 64, "median": 64, "max": 64}
+
+
+def test_pictures(tmp_path: Path) -> None:
+    sources = {
+        "A": Squares(write(tmp_path / "a", 12), CLASSES),
+        "B": Squares(write(tmp_path / "b", 9), LUNG),
+        "C": Squares(tmp_path / "b", LAYERS),
+    }
+    report = inspect(sources, SIZE, tmp_path / "out")
+    assert report["pictures"] == [str(tmp_path / "out" / name) for name in ("intensity.png", "samples.png")]
+    for path in report["pictures"]:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+    with Image.open(report["pictures"][1]) as picture:
+        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert (np.abs(pixels.astype(int) - (0, 158, 115)).max(1) < 8).sum() > 500  # outlines in green
+
+
+def test_unreadable_files_are_listed_and_the_rest_described(tmp_path: Path, cache: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    os.truncate(root / "s02.png", 60)
+    (root / "s09.png").write_text("[no] image")
+    report = inspect({"A": Squares(root, CLASSES), "B": Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    for found in report["sources"].values():
+        assert [str(root / name) in text for name, text in zip(
+            ("s02.png", "s09.png"), found["unreadable"], strict=True
+        )] == [True, True]  # fmt: skip
+        assert found["images"] == 10
+    assert not [entry for entry in cache.iterdir() if entry.is_dir()]
+    text = shown(report)
+    assert "A, unreadable: 2" in text
+    assert str(root / "s09.png") in text
+
+
+def test_nothing_can_be_read(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 3)
+    for file in root.iterdir():
+        file.write_bytes(b"")
+    report = inspect({"A": Squares(root, CLASSES)}, SIZE, tmp_path / "out")
+    assert len(report["sources"]["A"]["unreadable"]) == 3
+    assert report["pictures"] == []
+    assert "A, unreadable: 3" in shown(report)
+
+
+def test_a_black_set_can_be_drawn(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 3)
+    for file in root.iterdir():
+        Image.new("L", (SIZE, SIZE)).save(file)
+    report = inspect({"A": Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    assert report["sources"]["A"]["intensity"]["density"][0] == 1
+    assert report["sources"]["A"]["foreground"]["lung"]["max"] == 0
+    assert len(report["sources"]["A"]["duplicates"][0]) == 3
+
+
+def test_a_set_without_labels(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 3)
+    (root / "s01.png").unlink()
+    (root / "s02.png").unlink()
+    (root / "s00.png").rename(root / "s07.png")
+    report = inspect({"A": Squares(root, CLASSES), "B": Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    assert report["sources"]["A"]["splits"]["train"]["labels"] == {"normal": 0, "ill": 0, "unlabelled": 1}
+    assert report["sources"]["B"]["foreground"] == {}
+    assert len(report["pictures"]) == 2
+
+
+def test_leaks_are_reported(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    (root / "s10.png").write_bytes((root / "s00.png").read_bytes())
+    source = Squares(root, CLASSES)
+    source.patients = {"s01": "[b]eve", "s06": "[b]eve"}
+    report = inspect({"A [x]": source}, SIZE, tmp_path / "out")
+    found = report["sources"]["A [x]"]
+    assert found["crossing"] == ["[b]eve"]
+    assert found["duplicates"] == [["s00", "s10"]]
+    assert "s10 in test" in found["leak"]
+    text = shown(report)
+    assert "A [x], patients in more than one part: 1\n[b]eve" in text
+    assert "s00 = s10" in text
+    assert 'data.leaks = "allow"' in text
+
+
+def test_show_tables(tmp_path: Path) -> None:
+    report = inspect({"A": Squares(write(tmp_path / "a", 12), LUNG)}, SIZE, tmp_path / "out")
+    lines = [line.split() for line in shown(report).splitlines()]
+    assert ["A", "train", "6", "6", "with", "mask", "6"] in lines
+    assert ["val", "2", "2", "with", "mask", "1,", "unlabelled", "1"] in lines
+    assert any(line[:3] == ["A", "32", "32"] for line in lines)
+
+
+def made(root: Path) -> dict[str, Source]:
+    return {"A": Squares(write(root / "a", 12), CLASSES), "B": Squares(write(root / "b", 9), LUNG)}
+
+
+def real(_: Path) -> dict[str, Source]:
+    from mmtk.components.source.jsrt import JSRT
+    from mmtk.components.source.mcu import MCU
+
+    data = Path(os.environ["MMTK_DATA"])
+    return {"JSRT": JSRT(data), "MCU": MCU(data)}
+
+
+@pytest.mark.parametrize("sources", [made, real] if "MMTK_DATA" in os.environ else [made])
+def test_every_image_is_counted_once(tmp_path: Path, sources: Callable[[Path], dict[str, Source]]) -> None:
+    report = inspect(sources(tmp_path), SIZE, tmp_path / "out")["sources"]
+    counts = {name: [part["images"] for part in found["splits"].values()] for name, found in report.items()}
+    known = {"A": [6, 2, 4], "B": [6, 2, 1], "JSRT": [111, 13, 123], "MCU": [93, 10, 35]}
+    assert counts == {name: known[name] for name in report}
+    for name, found in report.items():
+        assert found["images"] == sum(known[name])
+        assert found["leak"] is None
+        assert found["crossing"] == found["unreadable"] == []

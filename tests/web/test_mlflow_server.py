@@ -1,0 +1,181 @@
+"""The mirror against a real MLflow server on loopback, and MLflow's own commands on what it sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mmtk.errors import MmtkError
+from mmtk.runs import RunDir
+from mmtk.tracking import Mirror
+
+pytestmark = pytest.mark.web
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """The maker of run directories."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    import run_folder
+
+    return run_folder
+
+
+class Server:
+    """``mlflow server`` with SQLite in a folder, on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers",
+            "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+            "--artifacts-destination", str(self.folder / "files"),
+        ]  # fmt: skip
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 180
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+                    return
+            except OSError:
+                assert self.process.poll() is None, (self.folder / "server.log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.2)
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def number(self, table: str) -> int:
+        with sqlite3.connect(self.folder / "mlflow.db", timeout=60) as database:
+            return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+    def content(self) -> dict:
+        """Numbers of rows, and files with their sizes, read without MLflow."""
+        tables = ("runs", "metrics", "params", "tags", "inputs", "input_tags", "datasets", "logged_models")
+        files = [p for p in (self.folder / "files").rglob("*") if p.is_file()]
+        return {table: self.number(table) for table in tables} | {str(p): p.stat().st_size for p in files}
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    folder = tmp_path / "server"
+    folder.mkdir()
+    running = Server(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", running.uri)
+    yield running
+    if running.process.poll() is None:
+        running.kill()
+
+
+def test_a_server_that_dies_and_comes_back_has_everything_once(server, runs, tmp_path, capfd):
+    folder = runs.begin(tmp_path / "run")
+    runs.train(folder, 1, 5)
+    warnings = []
+    mirror = Mirror(folder, warnings.append)
+    assert mirror.sync().startswith("6 metric rows, 3 files to http://127.0.0.1")
+
+    # It dies while the rows are being sent.
+    runs.train(folder, 6, 4000)
+    before = server.number("metrics")
+
+    def kill_midway() -> None:
+        while server.number("metrics") == before:
+            time.sleep(0.01)
+        server.kill()
+
+    killer = threading.Thread(target=kill_midway)
+    killer.start()
+    assert mirror.sync() == ""
+    killer.join()
+    assert before < server.number("metrics") < runs.points(4000, 800)
+    with pytest.raises(MmtkError, match=r"fails"):
+        Mirror(folder).sync()
+    (warning,) = warnings
+    assert f"mmtk track {folder.path}" in warning
+
+    server.start()
+    runs.finish(folder)
+    assert "the model" in mirror.sync()
+    assert len(warnings) == 1
+    whole = server.content()
+    assert whole["runs"] == 1
+    assert whole["metrics"] == runs.points(4000, 800) + runs.RESULTS
+    assert whole["logged_models"] == 1
+    assert Mirror(folder).sync().startswith("nothing new")
+    folder.tracking_file.unlink()
+    Mirror(folder).sync()
+    assert server.content() == whole
+    assert capfd.readouterr() == ("", "")
+
+
+def test_mlflow_models_predict_says_what_the_run_says(server, runs, tmp_path):
+    import numpy as np
+
+    from mmtk.predict import load
+
+    folder = runs.begin(tmp_path / "run")
+    runs.train(folder, 1, 5)
+    runs.finish(folder)
+    Mirror(folder).sync()
+    image = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
+    (tmp_path / "input.json").write_text(json.dumps({"inputs": image[None].tolist()}))
+    run_id = json.loads(folder.tracking_file.read_text())["run_id"]
+    command = [
+        sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local", "-t", "json",
+        "-m", f"runs:/{run_id}/model", "-i", "input.json", "-o", "output.json",
+    ]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "output.json").read_text())["predictions"]
+    (case,) = load(folder.path, "cpu")([image])
+    assert row["class"] == max(case.classes, key=case.classes.get)
+    assert row["p-normal"] == pytest.approx(case.classes["normal"], rel=1e-5)
+    assert np.array_equal(np.array(row["mask-lung"], dtype=bool), case.mask[0])
+
+
+def test_runs_may_make_one_store_at_once(runs, tmp_path):
+    """Real processes on an SQLite database that does not exist yet."""
+    first = runs.begin(tmp_path / "run0")
+    runs.train(first, 1, 5)
+    folders = [first, RunDir(Path(shutil.copytree(first.path, tmp_path / "run1")))]
+    code = (
+        "import sys, pathlib; from mmtk.runs import RunDir; from mmtk.tracking import Mirror;"
+        "Mirror(RunDir(pathlib.Path(sys.argv[1]))).sync()"
+    )
+    environment = os.environ | {"MLFLOW_TRACKING_URI": "sqlite:///new/mlflow.db"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(each.path)],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+        )
+        for each in folders
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=300)
+        assert (process.returncode, said) == (0, b"")
+    with sqlite3.connect(tmp_path / "new" / "mlflow.db") as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+        assert database.execute("SELECT count(*) FROM metrics").fetchone() == (2 * runs.points(5, 1),)
+    assert (tmp_path / "new" / "mlruns").is_dir()
+    assert not (tmp_path / "mlruns").exists()
