@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmtk import api, catalog, params, settings
 from mmtk.errors import MmtkError
-from mmtk.model import ClassHead, MultiTaskNet
+from mmtk.model import ClassHead, MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.recipe import Recipe
 from mmtk.seeding import seeded
 
@@ -212,8 +212,10 @@ class TwinNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[B,C,H,W] → the task's logits; an EMA copy gives no gradient."""
         predict = self.net.classify if self.task == "classification" else self.net.segment
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.decay is None):
-            return predict(images)
+        if torch.is_grad_enabled() and self.decay is None:
+            return at_least_float32(predict(images))
+        with torch.no_grad(), frozen_statistics(self.net):
+            return at_least_float32(predict(images))
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -54,6 +54,11 @@ def frozen_mode(*modules: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes fp32; float64 stays."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class FrozenClassify:
     """The ``classify`` of bridges: dropout off, norms frozen, fp32; modes are as before after every call."""
 
@@ -67,13 +72,13 @@ class FrozenClassify:
     def features(self, images: Tensor) -> list[Tensor]:
         """The encoder's feature maps, fine → coarse."""
         with frozen_mode(self._encoder), torch.autocast(images.device.type, enabled=False):
-            features: list[Tensor] = self._encoder(images.float())
+            features: list[Tensor] = self._encoder(at_least_float32(images))
             return features
 
     def head(self, features: list[Tensor]) -> Tensor:
         """Class logits from feature maps."""
         with frozen_mode(self._head), torch.autocast(features[-1].device.type, enabled=False):
-            logits: Tensor = self._head([each.float() for each in features])
+            logits: Tensor = self._head([at_least_float32(each) for each in features])
             return logits
 
 

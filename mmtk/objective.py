@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mmtk.api import SSL, Consistency, Labelled, Now, Term, Terms, Unlabelled
 from mmtk.errors import RunFailed
-from mmtk.model import MultiTaskNet, frozen_statistics
+from mmtk.model import MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.seeding import seeded
+
+Out = TypeVar("Out")
 
 
 class Batch:
@@ -42,12 +46,15 @@ class _Predict:
         self._net, self._task, self._now, self._seen = net, task, now, seen
         self._calls = 0
 
-    def _run(self, function: nn.Module | object, images: Tensor, statistics: bool) -> Tensor:
+    def _run(self, function: Callable[[Tensor], Out], images: Tensor, statistics: bool = True) -> Out:
         keep = nullcontext() if statistics and torch.is_grad_enabled() else frozen_statistics(self._net)
         key = (self._now.seed, "dropout", self._task, self._now.index, self._calls)
         self._calls += 1
         with keep, seeded(*key):
-            logits: Tensor = function(images).float()  # type: ignore[operator]
+            return function(images)
+
+    def _note(self, logits: Tensor) -> Tensor:
+        logits = at_least_float32(logits)
         if logits.requires_grad:
             self._seen.append(logits)
         return logits
@@ -56,26 +63,23 @@ class _Predict:
 class _Classify(_Predict):
     def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
         """[B,C,H,W] → class logits [B,classes]."""
-        return self._run(self._net.classify, images, statistics)
+        return self._note(self._run(self._net.classify, images, statistics))
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The encoder's feature maps, fine → coarse."""
-        features: list[Tensor] = self._net.encoder(images)
-        return features
+        encode: Callable[[Tensor], list[Tensor]] = self._net.encoder
+        return self._run(encode, images)
 
     def head(self, features: list[Tensor]) -> Tensor:
         """Class logits from feature maps."""
         assert self._net.head is not None
-        logits: Tensor = self._net.head(features).float()
-        if logits.requires_grad:
-            self._seen.append(logits)
-        return logits
+        return self._note(self._net.head(features))
 
 
 class _Segment(_Predict):
     def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
         """[B,C,H,W] → mask logits [B,K,H,W]."""
-        return self._run(self._net.segment, images, statistics)
+        return self._note(self._run(self._net.segment, images, statistics))
 
 
 class Objective(nn.Module):
@@ -114,11 +118,13 @@ class Alarm:
     def __init__(self) -> None:
         self._dead: dict[str, str] = {}
         self._alive: set[str] = set()
+        self._looked: list[int] = []
 
     def look(self, index: int, step: Step) -> None:
         """Judge the terms of one step, before its backward pass; a term found alive once stays so."""
         if index not in self.looks:
             return
+        self._looked.append(index + 1)
         for name, term in step.terms.items():
             if name in self._alive:
                 continue
@@ -136,19 +142,18 @@ class Alarm:
             return ""
         if not term.value.requires_grad:
             return "gives no gradient to anything"
-        gradients = torch.autograd.grad(
-            term.value, logits, retain_graph=True, allow_unused=True, materialize_grads=False
-        )
-        if not any(bool(g.any()) for g in gradients if g is not None):
-            zero = "is exactly 0 and " if float(term.value) == 0 else ""
-            return f"{zero}gives no gradient at the logits"
-        return None
+        zero = "is exactly 0 and " if float(term.value.detach()) == 0 else ""
+        found = torch.autograd.grad(term.value, logits, retain_graph=True, allow_unused=True) if logits else ()
+        gradients = [gradient for gradient in found if gradient is not None]
+        # A term that goes around these logits (a twin's, or features) shows its death by its value alone.
+        alive = any(bool(gradient.any()) for gradient in gradients) if gradients else not zero
+        return None if alive else f"{zero}gives no gradient at the logits"
 
     def verdict(self, index: int, last: int) -> list[str]:
         """Once, after the last look of a run with ``last`` steps: a sentence for every dead term."""
         if index != min(self.looks[-1], last - 1):
             return []
-        looked = ", ".join(str(i + 1) for i in self.looks if i <= index)
+        looked = ", ".join(map(str, self._looked))
         return [
             f"The loss term {name} {reason} (looked at in step {looked}). It has a weight but trains nothing."
             for name, reason in sorted(self._dead.items())

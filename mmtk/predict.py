@@ -15,13 +15,11 @@ from mmtk import api, build
 from mmtk.api import Target
 from mmtk.engine import choose_device
 from mmtk.errors import MmtkError, report
-from mmtk.images import read_image, resize_image
+from mmtk.images import SUFFIXES, read_image, resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir
 from mmtk.streams import normalise
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".img"}
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 from mmtk.errors import MmtkError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class RunModel(PythonModel):
@@ -27,8 +25,7 @@ class RunModel(PythonModel):
 
         self.predictor = load(context.artifacts["run"])
 
-    # Without a type: MLflow would check the hint of ``model_input`` by rules of its own.
-    def predict(self, context: Any, model_input, params: Any = None) -> list[dict[str, Any]]:
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> list[dict[str, Any]]:
         """Images → rows as the class docstring has them; MmtkError for values outside 0…255."""
         images = _gray(model_input)
         return [self._row(case) for case in self.predictor(list(images))]
@@ -44,10 +41,7 @@ class RunModel(PythonModel):
         return row
 
 
-def _gray(images: Any) -> np.ndarray:
-    import numpy as np
-
-    images = np.asarray(images)
+def _gray(images: np.ndarray) -> np.ndarray:
     if images.ndim != 3 or not images.size:
         raise MmtkError(f"the input is {list(images.shape)}, not images [N,H,W].")
     # NaN fails both comparisons.

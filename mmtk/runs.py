@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import IO, Any, cast
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
+
+LOCK = "run.lock"
 
 
 @contextmanager
@@ -114,12 +115,19 @@ class RunDir:
         """Versions, hardware, data digests, command."""
         return cast(dict[str, Any], read_json(self.provenance_file))
 
-    def claim(self, recipe: Recipe) -> None:
-        """Make the folder for a recipe, or check that what lies there is the same recipe and seed."""
+    def make(self) -> None:
+        """Make the folder; refuse one that holds something else than a run."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        foreign = not self.recipe_file.is_file() and any(item.name != LOCK for item in self.path.iterdir())
+        if foreign:
+            message = "this folder is not empty and holds no run."
+            raise MmtkError(message, str(self.path), "Choose another --out.")
+
+    def claim(self, recipe: Recipe) -> None:
+        """Write the recipe into a new folder, or check that the one that lies there is the same, seed included."""
         if self.recipe_file.is_file():
             other = self.recipe
             if (other.digest, other.seed) != (recipe.digest, recipe.seed):
@@ -129,17 +137,15 @@ class RunDir:
                     f"Choose another --out; `mmtk diff {self.recipe_file} RECIPE` shows the difference.",
                 )
             return
-        if any(item.name != "run.lock" for item in self.path.iterdir()):
-            raise MmtkError("this folder is not empty and holds no run.", str(self.path), "Choose another --out.")
-        write_text(self.recipe_file, recipe.toml())
         (self.path / "checkpoints").mkdir(exist_ok=True)
         self.figures.mkdir(exist_ok=True)
+        write_text(self.recipe_file, recipe.toml())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / "run.lock", "a+", encoding="utf-8") as file:
+        self.make()
+        with open(self.path / LOCK, "a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -157,7 +163,3 @@ class RunDir:
                 yield
             finally:
                 file.truncate(0)
-
-    def free_space(self) -> int:
-        """Free bytes where the folder lies."""
-        return shutil.disk_usage(self.path).free

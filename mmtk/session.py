@@ -22,7 +22,8 @@ from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
-from mmtk.recipe import Recipe
+from mmtk.predict import load
+from mmtk.recipe import Recipe, load_recipe
 from mmtk.report.pictures import draw_run
 from mmtk.runs import RunDir, read_json, write_json
 from mmtk.train import Training
@@ -131,11 +132,49 @@ def _finish(
     }
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)
-    draw_run(folder, recipe, net, held, scores, device)
+    draw_run(folder.figures, recipe, net, held, scores, device, folder.metrics_file)
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - begun, 3)}
     write_json(folder.done_file, {"steps": training.total, **seconds})
     display.results(results, recipe.name)
     return results
+
+
+def evaluate_run(
+    run_dir: Path,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    *,
+    data: Path | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Result:
+    """Score a run's best weights on the test sets of another profile or source, at the run's own image size.
+
+    The decision threshold stays 0.5: what was chosen on the run's own validation part is not carried over.
+    """
+    display, folder = Display(quiet), RunDir(run_dir)
+    predictor = load(run_dir, device)
+    kept = {"data.size": predictor.size, "data.channels": predictor.recipe["data.channels"]}
+    changes = {**kept, "tasks": predictor.recipe.tasks, **(overrides or {})}
+    recipe = load_recipe(folder.recipe_file, profile, changes)
+    held = prepare(recipe, _root(data, folder), display.reading, only_tests=True)
+    for task, target in held.targets.items():
+        names = predictor.targets[task].names
+        if target.names != names:
+            raise MmtkError(
+                f"data.{task}: labels {', '.join(target.names)}, but the run knows {', '.join(names)}.",
+                str(run_dir),
+                "Choose sources with the same classes and organs.",
+            )
+    scores = evaluate(predictor.net, recipe, held.tests(), {}, predictor.device)
+    out = out or run_dir / "evaluations" / (profile or "own")
+    out.mkdir(parents=True, exist_ok=True)
+    write_cases(out / "cases.parquet", scores)
+    write_json(out / "results.json", scores.results)
+    draw_run(out / "figures", recipe, predictor.net, held, scores, predictor.device)
+    display.results(scores.results, recipe.name)
+    return Result(out, scores.results)
 
 
 def component_versions(recipe: Recipe) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from graphlib import TopologicalSorter
 
 import numpy as np
 import torch
@@ -43,8 +44,9 @@ def choose_labelled(rows: list[int], labels: list[int] | None, count: int, *key:
     for label in sorted(set(labels)):
         members = [row for row, own in zip(rows, labels, strict=True) if own == label]
         order = permutation(len(members), *key, label)
-        # The k-th of n members stands at (k + ½)/n, so that every prefix holds the classes in proportion.
-        ranked += [((k + 0.5) / len(members), label, members[i]) for k, i in enumerate(order)]
+        # The k-th of n members stands at (k + ½)/n, so that every prefix holds the classes in proportion; the
+        # first stands in front, so that no class is left out.
+        ranked += [((k + 0.5) / len(members) if k else 0, label, members[i]) for k, i in enumerate(order)]
     return sorted(row for _, _, row in sorted(ranked)[:count])
 
 
@@ -206,4 +208,5 @@ class Streams:
     @staticmethod
     def _in_order(views: Mapping[str, View]) -> list[str]:
         # A view that starts from another comes after it.
-        return sorted(views, key=lambda name: views[name].on is not None)
+        on = {name: [view.on] if view.on else [] for name, view in views.items()}
+        return list(TopologicalSorter(on).static_order())

@@ -174,7 +174,8 @@ def _signature(provenance: Mapping[str, Any]) -> ModelSignature:
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import Array
 
-    targets, outputs = provenance["targets"], []
+    targets = provenance["targets"]
+    outputs: list[ColSpec | TensorSpec] = []
     if "classification" in targets:
         outputs += [ColSpec(DataType.string, "class")]
         outputs += [ColSpec(DataType.double, f"p-{name}") for name in targets["classification"]["names"]]

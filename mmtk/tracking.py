@@ -142,8 +142,8 @@ class Mirror:
 
         run_id, there = run.info.run_id, run.data
         params = [Param(k, v) for k, v in tracked.params(recipe).items() if k not in there.params]
-        for few in _chunks(params):
-            self._client.log_batch(run_id, params=few, synchronous=True)
+        for some in _chunks(params):
+            self._client.log_batch(run_id, params=some, synchronous=True)
         wanted = tracked.tags(recipe, provenance)
         tags = [RunTag(k, v) for k, v in wanted.items() if there.tags.get(k) != v]
         for few in _chunks(tags):

@@ -171,9 +171,22 @@ class Training:
 
     def _step(self, index: int) -> None:
         begun = time.perf_counter()
-        learning_rate = rate(self.recipe, index, self.total)
+        step = self.train_step(index)
+        seconds = time.perf_counter() - begun
+        self.seconds += seconds
+        row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss.detach())}
+        row |= {f"train/{name}": float(term.value.detach()) for name, term in step.terms.items()}
+        row["train/lr"] = rate(self.recipe, index, self.total)
+        self._log(row, seconds)
+        self.display.step(row, self.done, self.total)
+        for sentence in self.alarm.verdict(index, self.total) if self.alarm is not None else []:
+            self.warnings.append(sentence)
+            self.display.warn(sentence)
+
+    def train_step(self, index: int) -> Step:
+        """One update of every weight: batch, objective, gradient, optimiser, averaged copies."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = rate(self.recipe, index, self.total)
         now = Now(self.recipe.seed, index, self.total)
         step: Step = self.forward(self.streams.batch(now, self.fabric.device))
         self._refuse_nan(index, step)
@@ -186,16 +199,7 @@ class Training:
         self._stepper.step()
         self.done = index + 1
         self._after_step()
-        seconds = time.perf_counter() - begun
-        self.seconds += seconds
-        row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss.detach())}
-        row |= {f"train/{name}": float(term.value.detach()) for name, term in step.terms.items()}
-        row["train/lr"] = learning_rate
-        self._log(row, seconds)
-        self.display.step(row, self.done, self.total)
-        for sentence in self.alarm.verdict(index, self.total) if self.alarm is not None else []:
-            self.warnings.append(sentence)
-            self.display.warn(sentence)
+        return step
 
     def _after_step(self) -> None:
         for module in self.objective.modules():

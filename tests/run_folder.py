@@ -1,4 +1,4 @@
-"""Run directories written by hand, in the format of mmtk.session and mmtk.train, for the tests of the mirror."""
+"""Run directories written by hand in the format of mmtk.session and mmtk.train, to test the mirror."""
 
 from __future__ import annotations
 

@@ -266,7 +266,7 @@ def test_more_rows_than_one_call_takes(store, folder):
     assert number(store, "metrics") == points(400, 80) > 1000
 
 
-# --- failures --------------------------------------------------------------------------------------------------
+# --- failures -----------------------------------------------------------------------------------------------
 
 
 def test_an_unreachable_server_costs_one_quick_warning(folder, monkeypatch, capfd):
@@ -360,7 +360,7 @@ def test_two_mirrors_of_one_run_do_not_meet(store, folder):
     assert Mirror(folder).sync().startswith("6 metric rows")
 
 
-# --- the model -------------------------------------------------------------------------------------------------
+# --- the model ----------------------------------------------------------------------------------------------
 
 
 def test_the_model_says_what_the_run_says(store, folder, monkeypatch):

@@ -25,7 +25,7 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        cut = round(256 * self.p)
+        cut = min(255, round(256 * self.p))
         # Without bounds random_() leaves the top bit of every word 0.
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut

@@ -15,21 +15,26 @@ from mmtk.evaluate import Scores, TestSet
 from mmtk.model import FrozenClassify, MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.report import figures
-from mmtk.runs import RunDir
 from mmtk.streams import masks, normalise, pixels
 
 
 def draw_run(
-    folder: RunDir, recipe: Recipe, net: MultiTaskNet, data: Data, scores: Scores, device: torch.device
+    out: Path,
+    recipe: Recipe,
+    net: MultiTaskNet,
+    data: Data,
+    scores: Scores,
+    device: torch.device,
+    metrics_file: Path | None = None,
 ) -> list[Path]:
-    """Every picture that the recipe's tasks allow, into ``figures/``; returns the files."""
-    folder.figures.mkdir(exist_ok=True)
-    painter = _Painter(folder.figures, recipe, net.eval(), data, device)
-    painter.keep(figures.curves(folder.metrics_file, folder.figures / "curves.png", f"{recipe.name}: training"))
+    """Every picture that the recipe's tasks allow, into the folder ``out``; returns the files."""
+    out.mkdir(parents=True, exist_ok=True)
+    painter = _Painter(out, recipe, net.eval(), data, device)
+    if metrics_file is not None:
+        painter.keep(figures.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
     for test in data.tests():
-        metric = scores.metrics[test.domain, test.task][test.task]
         if test.task == "segmentation":
-            painter.segmentation(test, metric.cases())
+            painter.segmentation(test, scores.metrics[test.domain, test.task][test.task].cases())
         else:
             painter.classification(test)
     painter.summaries(scores)

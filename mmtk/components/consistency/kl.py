@@ -39,9 +39,9 @@ class KL(Consistency):
     def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
         """The supervised loss; the divergence of labelled image i and unlabelled image i (the first of each)."""
         assert unlabelled is not None
+        pairs = min(len(labelled.image), len(unlabelled.image))
         logits = segment(labelled.image)
-        others = segment(unlabelled.image)
-        pairs = min(len(logits), len(others))
+        others = segment(unlabelled.image[:pairs])
         terms = self.supervised(segment, labelled, logits)
-        terms["kl"] = Term(self.divergence(logits[:pairs], others[:pairs]), self.weight)
+        terms["kl"] = Term(self.divergence(logits[:pairs], others), self.weight)
         return terms

@@ -52,7 +52,7 @@ class SmpDecoder(Decoder):
         empty = [
             finest.new_empty(len(finest), 0, *(-(-length // stride) for length in size)) for stride in self.empty
         ]
-        logits = self.head(self.body([*empty, *features]))
+        logits: Tensor = self.head(self.body([*empty, *features]))
         if logits.shape[-2:] == tuple(size):
             return logits
         return F.interpolate(logits, size, mode="bilinear", align_corners=False)

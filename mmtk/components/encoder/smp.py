@@ -62,11 +62,12 @@ def _build(name: str, in_channels: int, depth: int, pretrained: bool) -> nn.Modu
         check_network(f"smp/{name}")
         weights = "imagenet"
     try:
-        return get_encoder(name, in_channels=in_channels, depth=depth, weights=weights)
+        body: nn.Module = get_encoder(name, in_channels=in_channels, depth=depth, weights=weights)
     except OSError as error:
         raise missing_weights(f"smp/{name}", str(error)) from error
     except ValueError as error:
         raise MmtkError(f"The SMP encoder '{name}' cannot be built: {error}") from error
+    return body
 
 
 class _Removed(nn.Module):
@@ -89,7 +90,7 @@ def _settle(
     with torch.enable_grad():
         features = probe(x)
         levels = tuple(i for i, f in enumerate(features) if f is not x and f.shape[1])
-        torch.stack([features[level].sum() for level in levels]).sum().backward()
+        torch.autograd.backward([features[level].sum() for level in levels])
     used = {name for name, parameter in probe.named_parameters() if parameter.grad is not None}
     _prune(body, "", used)
     channels = tuple(features[level].shape[1] for level in levels)

@@ -32,7 +32,7 @@ class TimmEncoder(Encoder):
         super().__init__()
         self.model = model
         self.body = _build(model, in_channels, pretrained, drop_path)
-        info = self.body.feature_info
+        info: Any = self.body.feature_info
         self.channels, self.strides = tuple(info.channels()), tuple(info.reduction())
         if any(fine >= coarse for fine, coarse in pairwise(self.strides)):
             raise MmtkError(
@@ -44,7 +44,7 @@ class TimmEncoder(Encoder):
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B,C,H,W] → one [B,channels[i],H/strides[i],W/strides[i]] per level."""
         try:
-            features = self.body(x)
+            features: list[Tensor] = self.body(x)
         except (AssertionError, RuntimeError) as error:
             # Subclasses (out of memory, a device fault) say nothing about the size.
             if type(error) not in (AssertionError, RuntimeError):
@@ -90,7 +90,8 @@ def _build(model: str, in_channels: int, pretrained: bool, drop_path: float) -> 
         )
 
     try:
-        if not timm.get_pretrained_cfg(model).fixed_input_size:
+        recorded: Any = timm.get_pretrained_cfg(model)
+        if not recorded.fixed_input_size:
             return create()
         try:
             # Window attention (swin) then takes any size; models that cannot do not know the keyword.
@@ -107,8 +108,7 @@ def _build(model: str, in_channels: int, pretrained: bool, drop_path: float) -> 
 
 def check_network(what: str) -> None:
     """Ask the hub once, for at most 5 s: its own download would retry for most of a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:  # cached files only, and at once
         return

@@ -7,7 +7,7 @@ from typing import Annotated
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtk.api import Encoder, Field
+from mmtk.api import Encoder, Field, MmtkError
 from mmtk.components.blocks import Block
 
 
@@ -35,6 +35,13 @@ class UNetEncoder(Encoder):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B,C,H,W] → features [B,channels[i],H/strides[i],W/strides[i]], fine → coarse."""
+        smallest = 2 * self.strides[-1]  # instance norm needs more than one pixel
+        if min(x.shape[-2:]) < smallest:
+            raise MmtkError(
+                f"encoder/unet of depth {len(self.blocks)} takes images from {smallest} × {smallest} up, "
+                f"got {x.shape[-2]} × {x.shape[-1]}.",
+                hint=f"Set data.size = {smallest} or more, or a smaller encoder.depth.",
+            )
         features = []
         for level, block in enumerate(self.blocks):
             x = block(F.max_pool2d(x, 2) if level else x)

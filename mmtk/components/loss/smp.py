@@ -89,7 +89,8 @@ class SmpLoss(Loss):
         if not (target >= 0).any():
             return (logits * 0).sum()
         # SMP's MCC alone expects probabilities.
-        return self.loss(logits.sigmoid() if self.name == "mcc" else logits, target)
+        value: Tensor = self.loss(logits.sigmoid() if self.name == "mcc" else logits, target)
+        return value
 
 
 _OTHERS = "Choose dice, jaccard, tversky, focal or lovasz."

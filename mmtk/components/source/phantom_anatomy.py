@@ -77,7 +77,7 @@ class Chest:
         self.child = k = min(1.0, max(0.0, child + (0.2 * draw(-1, 1) if child else 0.0)))
         angle, scale = tilt * film.standard_normal(), move(*zoom)
         u, v = grid(size)
-        u, v = u - 0.05 * film.standard_normal(), v - 0.01 - 0.05 * film.standard_normal()
+        u, v = u - 0.06 * film.standard_normal(), v - 0.01 - 0.06 * film.standard_normal()
         c, s = math.cos(angle) / scale, math.sin(angle) / scale
         self.x = x = (u * c + v * s) * (1 / draw(0.96, 1.08))
         self.y = y = (v * c - u * s) * (1 / draw(0.95, 1.05))
@@ -157,7 +157,7 @@ def _lobar(rng: Generator, chest: Chest, cloud: Array, fine: Array) -> Array:
     depth = chest.depth + slope * (chest.across - 0.4) - cut + 0.03 * cloud
     depth = depth if draw() < 0.65 else -depth
     part = ramp(depth, soft) * ramp(chest.across - outer + 0.05 * cloud, 0.15) * (chest.left == left)
-    return part * np.clip(draw(0.65, 1.0) + 0.12 * cloud + 0.05 * fine, 0, 1)
+    return part * np.clip(draw(0.60, 1.0) + 0.12 * cloud + 0.05 * fine, 0, 1)
 
 
 def _patchy(rng: Generator, chest: Chest, cloud: Array, fine: Array) -> Array:
@@ -259,12 +259,12 @@ def soft_tissue(body: Generator, film: Generator, chest: Chest) -> Array:
         size, low = draw(0.24, 0.36), chest.base - draw(0.12, 0.40)
         breast = disc(across, y, draw(0.44, 0.55), low, size * 1.15, size)
         tissue += draw(0.06, 0.17) * dome(breast) * (0.6 + 0.4 * ramp(y - low, 0.2))
-    if film.random() < 0.5:  # a pad, a fold, a roll of the arm: not confined to the lung
-        cx, cy, wide = film.uniform(-0.6, 0.6), film.uniform(-0.4, 0.5), film.uniform(0.25, 0.5)
-        tissue += within * film.uniform(0.03, 0.14) * bell(x - cx, wide) * bell(y - cy, wide)
+    if film.random() < 0.6:  # a pad, a fold, a roll of the arm: not confined to the lung
+        cx, cy, wide = film.uniform(-0.7, 0.7), film.uniform(-0.5, 0.5), film.uniform(0.22, 0.5)
+        tissue += within * film.uniform(0.03, 0.16) * bell(x - cx, wide) * bell(y - cy, wide)
     # An off-centre beam makes one side lighter; the windpipe is a dark band above the hila.
     wind = bell(x - 0.01 - chest.turn, 0.045) * ramp(chest.hilum[1] - 0.12 - y, 0.12)
-    return tissue + within * (film.normal(0, 0.05) * x - 0.16 * wind)
+    return tissue + within * (film.normal(0, 0.06) * x - 0.16 * wind)
 
 
 def attenuation(body: Generator, film: Generator, chest: Chest, fluid: Array | None) -> Array:

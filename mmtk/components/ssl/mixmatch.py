@@ -19,7 +19,7 @@ def sharpen(p: Tensor, temperature: float) -> Tensor:
 
 
 def interleave(parts: list[Tensor]) -> list[Tensor]:
-    """Swap rows so that every part holds rows of all parts; its own inverse (the published code's trick)."""
+    """Swap rows so that the first part holds rows of all parts; its own inverse (the published code's trick)."""
     rows = len(parts[0])
     offsets = [rows * i // len(parts) for i in range(len(parts) + 1)]
     pieces = [[part[offsets[i] : offsets[i + 1]] for i in range(len(parts))] for part in parts]

@@ -1,0 +1,33 @@
+"""A recipe small enough to train in a second: 32 px, a narrow network, few synthetic images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmtk import load_recipe
+from mmtk.recipe import Recipe
+
+TINY: dict[str, Any] = {
+    "data.size": 32,
+    "encoder.width": 4,
+    "train.steps": 4,
+    "train.validate_every": 2,
+    "train.batch": 2,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
+}
+CLASSIFICATION = {"data.classification.labels": 8}
+SEGMENTATION = {"data.segmentation.labels": 4, "decoder.width": 4}
+SOURCES = {
+    f"data.{task}.{domain}.{part}": count
+    for task in ("classification", "segmentation")
+    for domain in ("source", "cross")
+    for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
+}
+
+
+def tiny(name: str = "multimix", **changes: Any) -> Recipe:
+    """The recipe ``name`` at toy size; ``changes`` write dots as double underscores."""
+    over = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
+    return load_recipe(name, "phantom", over | {key.replace("__", "."): value for key, value in changes.items()})
