@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -28,8 +28,9 @@ def save(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None,
                 if value is not None:
                     tensors[f"optim.{index}.{name}"] = torch.as_tensor(value)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        save_file(contiguous, temporary, metadata={"mmtk": json.dumps(note)})
+    data = serialise(contiguous, metadata={"mmtk": json.dumps(note)})
+    with atomic(path) as temporary:  # written here, so that a full disk is an OSError like everywhere else
+        temporary.write_bytes(data)
 
 
 def load(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None) -> dict[str, Any]:

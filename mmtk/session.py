@@ -74,10 +74,13 @@ def run(
         mirror = _mirror(folder, recipe, display)
         try:
             training.fit(mirror)
+            results = _finish(folder, recipe, held, training, display, begun)
+        except OSError as error:
+            error.filename = error.filename or str(folder.path)
+            raise
         finally:
             training.close()
             display.close()
-        results = _finish(folder, recipe, held, training, display, begun)
         mirror()
         return Result(folder.path, results)
 

@@ -109,7 +109,8 @@ class Chest:
         trunk = disc(x, y, 0.05 + turn, low - 0.20, 0.13 + draw(-0.02, 0.02) + 0.06 * k, 0.30)
         knob, height = draw(0.12, 0.17) - 0.04 * k, top + 0.40 + draw(-0.03, 0.03)
         arch = disc(x, y, 0.03 + turn, height, knob, 0.16)
-        heart = 0.02 * np.logaddexp(np.logaddexp(6 * egg, 6 * atrium), 5 * trunk)
+        # A smooth maximum of the three; the tiny summand keeps the logarithm finite far away.
+        heart = 0.02 * np.log(np.exp(6 * egg) + np.exp(6 * atrium) + np.exp(5 * trunk) + np.float32(1e-30))
         self.heart = np.minimum(heart, self.dome - y + 0.12)
         middle = np.minimum(across - inner, -np.maximum(heart, 0.1 * arch))
         cap = y - top - 1.5 * np.square(across - self.apex - 0.05)
@@ -175,9 +176,9 @@ def _interstitial(rng: Generator, chest: Chest, cloud: Array, fine: Array) -> Ar
     """A mesh with haze in both lungs, densest around the hila."""
     draw, (hx, hy) = rng.uniform, chest.hilum
     around = bell(chest.across - hx, 0.34) * bell(chest.y - hy - draw(-0.05, 0.25), 0.42)
-    mesh = bell(field(rng, 40, chest.size), 0.45)
+    mesh = bell(field(rng, 56, chest.size), 0.5)
     strength = draw(0.7, 1.0) * chest.side(draw(0.7, 1), draw(0.7, 1))
-    return np.clip(strength * (0.35 + 0.65 * around) * (0.40 + 0.15 * cloud + 0.10 * fine + 0.5 * mesh), 0, 1)
+    return np.clip(strength * (0.35 + 0.65 * around) * (0.50 + 0.16 * cloud + 0.12 * fine + 0.32 * mesh), 0, 1)
 
 
 def vessels(body: Generator, chest: Chest) -> Array:
