@@ -55,8 +55,10 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     return (1 - (2 * (p * target).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + target.sum((1, 2, 3)) + 1)).mean()
 
 
-def step(net: Plain, optimizer: torch.optim.Optimizer, streams: list[Tensor], labels: Tensor, masks: Tensor) -> None:
-    """``streams``: labelled, weak and strong classification images, labelled and unlabelled segmentation images."""
+def step(
+    net: Plain, optimizer: torch.optim.Optimizer, streams: list[Tensor], labels: Tensor, masks: Tensor
+) -> None:
+    """``streams``: labelled, weak, strong classification images; labelled, unlabelled segmentation images."""
     m = len(labels)
     scores, logits = net(torch.cat(streams))
     labelled, weak, strong = scores[:m], scores[m : 2 * m], scores[2 * m : 3 * m]

@@ -53,7 +53,7 @@ def measure(variant: str, size: int, steps: int) -> list[float]:
     return seconds
 
 
-def _mmtk_step(size: int, batch: int):  # noqa: ANN202 - a local closure
+def _mmtk_step(size: int, batch: int):
     """The training step of a run, data and augmentation included, without logs."""
     import tempfile
 
@@ -98,7 +98,9 @@ def main() -> None:
             )
             seconds[name] += json.loads(done.stdout.splitlines()[-1])
     ours = statistics.median(seconds["mmtk"])
-    print(f"{options.size} px, 10 images a stream; {options.rounds} rounds of {options.steps} steps after a warm-up")
+    print(
+        f"{options.size} px, 10 images a stream; {options.rounds} rounds of {options.steps} steps after a warm-up"
+    )
     for name, title in VARIANTS.items():
         middle = statistics.median(seconds[name])
         low, high = min(seconds[name]), max(seconds[name])

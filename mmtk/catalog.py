@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -111,19 +114,34 @@ def _excluded(dist: metadata.Distribution) -> str:
 
 @cache
 def _third_party() -> tuple[Entry, ...]:
-    found: dict[tuple[str, str, str], Entry] = {}
+    found: list[Entry] = []
     for dist in metadata.distributions():
-        points = [point for point in dist.entry_points if point.group.startswith("mmtk.")]
-        if not points:
+        if "[mmtk." not in (dist.read_text("entry_points.txt") or ""):
             continue
-        dist_name, excluded = dist.metadata["Name"], _excluded(dist)
-        for point in points:
-            kind = point.group.removeprefix("mmtk.")
-            if kind in KINDS:
-                entry = Entry(kind, point.name, point.value, dist_name, dist.version, excluded)
-                # The first on sys.path wins, as an import would have it.
-                found.setdefault((kind, point.name, dist_name), entry)
-    return tuple(found.values())
+        try:
+            brought = list(_entries_of(dist))
+        except Exception as error:  # whatever is wrong with a plugin's metadata must not stop the others
+            warnings.warn(
+                f"A plugin's metadata cannot be read, so it is left out: {error!r} in {dist}", stacklevel=2
+            )
+            continue
+        # The first of a name on sys.path wins, as an import would have it.
+        if not {_normal(entry.dist) for entry in brought} & {_normal(entry.dist) for entry in found}:
+            found += brought
+    return tuple(found)
+
+
+def _entries_of(dist: metadata.Distribution) -> Iterator[Entry]:
+    excluded = _excluded(dist)
+    for point in dist.entry_points:
+        kind = point.group.removeprefix("mmtk.")
+        if kind in KINDS and kind != point.group:
+            yield Entry(kind, point.name, point.value, dist.metadata["Name"], dist.version, excluded)
+
+
+def _normal(dist: str) -> str:
+    """A distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", dist).lower()
 
 
 def hidden(entry: Entry) -> bool:
@@ -131,7 +149,7 @@ def hidden(entry: Entry) -> bool:
     wanted = os.environ.get("MMTK_PLUGINS")
     if wanted is None or entry.dist == OURS:
         return False
-    return entry.dist not in {name.strip() for name in wanted.split(",")}
+    return _normal(entry.dist) not in {_normal(name.strip()) for name in wanted.split(",")}
 
 
 def entries(kind: str | None = None, *, everything: bool = False) -> list[Entry]:
@@ -153,7 +171,7 @@ def find(kind: str, name: str) -> Entry:
     """The component that a recipe means by ``use = name`` (or ``"dist/name"``); errors name the choices."""
     dist, _, short = name.rpartition("/")
     everything = entries(kind, everything=True)
-    candidates = [e for e in everything if e.name == short and dist in ("", e.dist)]
+    candidates = [e for e in everything if e.name == short and _normal(dist) in ("", _normal(e.dist))]
     usable = [e for e in candidates if not hidden(e) and not e.excluded]
     if len(usable) == 1:
         return usable[0]
@@ -188,7 +206,7 @@ def load(entry: Entry) -> type[Any]:
         loaded = importlib.import_module(module)
         for part in attribute.split("."):
             loaded = getattr(loaded, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         origin = f"{entry.dist} {entry.version}".strip()
         raise MmtkError(
             f"{entry.word} comes from {origin} ({entry.target}) and could not be imported:\n"

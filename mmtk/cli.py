@@ -125,9 +125,10 @@ def show(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, jso
 
 
 def _toml(value: Any) -> str:
-    import tomli_w
+    """A value as TOML writes it; JSON agrees for texts, numbers, booleans and lists of them."""
+    import json
 
-    return " ".join(tomli_w.dumps({"v": value}).removeprefix("v = ").split())
+    return json.dumps(value, ensure_ascii=False)
 
 
 @app.command()

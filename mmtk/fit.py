@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from mmtk import build
+from collections.abc import Iterator
+
+import torch
+
+from mmtk import build, catalog
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe import Recipe
 
 
 def check_fit(recipe: Recipe, source: str) -> None:
-    """Raise, all at once, for parts that cannot work together: size, strides, views, losses."""
-    problems = [*_network(recipe), *_views(recipe), *_training(recipe)]
+    """Raise, all at once, for parts that cannot work together: size, strides, views, losses, metrics."""
+    problems = [*_network(recipe), *_views(recipe), *_losses(recipe), *_metrics(recipe), *_training(recipe)]
+    for problem in problems:
+        problem.where = problem.where or source
     if problems:
         raise Problems(problems, f"{source} has {len(problems)} problems:")
 
@@ -19,12 +25,21 @@ def _where(recipe: Recipe, key: str) -> str | None:
     return None if place in (None, "default") else place
 
 
+def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
+    """What a component says of itself, with the place where the recipe names it."""
+    error.where = error.where or _where(recipe, f"{key}.use")
+    return error
+
+
 def _network(recipe: Recipe) -> list[MmtkError]:
     try:
         encoder = build.sketch_encoder(recipe)
+    except MmtkError as error:
+        return [_placed(error, recipe, "encoder")]
+    try:
         bridge = build.sketch_bridge(recipe)
     except MmtkError as error:
-        return [error]
+        return [_placed(error, recipe, "bridge")]
     problems = []
     size, coarsest = recipe["data.size"], max(encoder.strides)
     if size % coarsest:
@@ -66,7 +81,7 @@ def _views(recipe: Recipe) -> list[MmtkError]:
         try:
             views = build.sketch_views(recipe, kind)
         except MmtkError as error:
-            problems.append(error)
+            problems.append(_placed(error, recipe, kind))
             continue
         for name, view in views.items():
             if name not in augmentations:
@@ -80,9 +95,46 @@ def _views(recipe: Recipe) -> list[MmtkError]:
                 )
             if view.on is not None and view.on not in views:
                 problems.append(
-                    MmtkError(f"{kind}: the view '{name}' starts from '{view.on}', which is not declared.")
+                    MmtkError(
+                        f"{kind}: the view '{name}' starts from '{view.on}', which is not declared.",
+                        _where(recipe, f"{kind}.use"),
+                    )
                 )
     return problems
+
+
+# What sources label: channels, and whether they exclude each other.
+_LABELS = {"classification": [(2, True)], "segmentation": [(1, False), (2, True)]}
+
+
+def _losses(recipe: Recipe) -> Iterator[MmtkError]:
+    """Losses that refuse their keys, or a small batch of every kind of label that the task may have."""
+    for task in recipe.tasks:
+        refusals = []
+        for channels, exclusive in _LABELS[task]:
+            pixels = () if task == "classification" else (16, 16)
+            target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
+            offered = {"classes": channels, "exclusive": exclusive, "class_weights": None}
+            try:
+                loss = build.component("loss", recipe[f"loss.{task}"], offered)
+                loss(torch.zeros(2, channels, *pixels), target.long())
+            except MmtkError as error:
+                refusals.append(_placed(error, recipe, f"loss.{task}"))
+        if len(refusals) == len(_LABELS[task]):
+            yield refusals[0]
+
+
+def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
+    """A metric that scores the other task would leave its own without a score to select by."""
+    for task in recipe.tasks:
+        use = recipe[f"metric.{task}.use"]
+        scores = getattr(catalog.load(catalog.find("metric", use)), "task", task)
+        if scores != task:
+            yield MmtkError(
+                f'metric.{task}.use = "{use}" scores {scores}, not {task}.',
+                _where(recipe, f"metric.{task}.use"),
+                f'Set metric.{task}.use = "{task}".',
+            )
 
 
 def _training(recipe: Recipe) -> list[MmtkError]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +18,15 @@ Values = dict[str, Any]
 
 @dataclass
 class Layer:
-    """Nested values and, for every dotted key, a place such as ``multimix.toml:7``."""
+    """Nested values, for every dotted key a place such as ``multimix.toml:7``, and what did not merge."""
 
     values: Values
     places: dict[str, str] = field(default_factory=dict)
+    problems: list[MmtkError] = field(default_factory=list)
+
+    def place(self, key: str) -> str | None:
+        """Where a key is set; for a table without a line of its own, where the first of its keys is."""
+        return self.places.get(key) or next((p for k, p in self.places.items() if k.startswith(f"{key}.")), None)
 
 
 def recipe_folder() -> Path:
@@ -31,26 +38,19 @@ def recipe_folder() -> Path:
 def locate(name: str, folder: str = "") -> Path:
     """The file that a user means by a path or by the name of a shipped recipe (or profile)."""
     what = "profile" if folder else "recipe"
-    given = Path(name)
-    if given.suffix == ".toml" or given.exists():
-        if given.is_file():
-            return given
-        if given.is_dir():
-            raise MmtkError(f"{name} is a folder, not a {what}.", hint="A run directory has a recipe.toml.")
-        shipped = recipe_folder() / folder / given.name
-        if shipped.is_file() and str(given) in (
-            given.name,
-            f"recipes/{given.name}",
-            f"profiles/{given.name}",
-        ):
+    # os.path answers for any name, where Path.is_file raises for one that is too long.
+    if os.path.isfile(name):
+        return Path(name)
+    if short := re.fullmatch(r"(?:recipes/)?(?:profiles/)?([\w.-]+?)(?:\.toml)?", name):
+        shipped = recipe_folder() / folder / f"{short[1]}.toml"
+        if os.path.isfile(shipped):
             return shipped
-    else:
-        shipped = recipe_folder() / folder / f"{name}.toml"
-        if re.fullmatch(r"[\w.-]+", name) and shipped.is_file():
-            return shipped
+    if os.path.isdir(name):
+        raise MmtkError(f"{name} is a folder, not a {what}.", hint="A run directory would have a recipe.toml.")
     known = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
     raise MmtkError(
-        f"No {what} '{name}': no such file, and none of that name ships with mmtk.{nearest(given.stem, known)}",
+        f"No {what} '{name}': no such file, and none of that name ships with mmtk."
+        f"{nearest(Path(name).stem, known)}",
         hint=f"Shipped: {listing(known)}.",
     )
 
@@ -58,28 +58,63 @@ def locate(name: str, folder: str = "") -> Path:
 def read(path: Path) -> Layer:
     """One TOML file; errors name file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise MmtkError(f"cannot be read: {getattr(error, 'strerror', None) or error}", str(path)) from error
     try:
         values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MmtkError(f"is not valid TOML: {error}", str(path)) from error
-    lines = key_lines(text)
-    return Layer(values, {key: f"{path}:{line}" for key, line in lines.items()})
+    layer = Layer(values, {key: f"{path}:{line}" for key, line in key_lines(text).items()})
+    _check_shape(layer, str(path))
+    for key, _ in leaves(values):
+        table = key  # a key of an inline table has no line of its own, but its table has
+        while table and table not in layer.places:
+            table = table.rpartition(".")[0]
+        layer.places.setdefault(key, layer.places.get(table, str(path)))
+    return layer
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_DEEPEST = 16
+
+
+def _check_shape(layer: Layer, source: str) -> None:
+    """Refuse keys that a dotted name cannot say, and nesting deeper than any recipe's."""
+    left: list[tuple[str, Any, int]] = [("", layer.values, 0)]
+    while left:
+        path, value, depth = left.pop()
+        place = layer.place(path) or source
+        if depth > _DEEPEST:
+            raise MmtkError(f"{path.split('.')[0]}: is nested too deeply.", place)
+        if isinstance(value, list):
+            left += [(path, each, depth + 1) for each in value]
+        elif isinstance(value, dict):
+            for key, each in value.items():
+                dotted = f"{path}.{key}" if path else str(key)
+                if not _NAME.fullmatch(str(key)):
+                    message = f"{json.dumps(str(key))} is not a key: keys have letters, digits, '_' and '-'."
+                    raise MmtkError(message, layer.place(dotted) or place)
+                left.append((dotted, each, depth + 1))
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _PATH = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"^\s*\[\[?\s*({_PATH})\s*\]\]?\s*(?:#.*)?$")
 _ASSIGNMENT = re.compile(rf"^\s*({_PATH})\s*=")
+# Multi-line strings; what else may hold quotes is matched too, so that it opens none.
+_TEXT = re.compile(
+    r"""("{3}(?:[^\\]|\\.)*?"{3,5}|'{3}.*?'{3,5})|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""", re.DOTALL
+)
 
 
 def key_lines(text: str) -> dict[str, int]:
     """The line on which each dotted key of a TOML text is set (keys of inline tables: not listed)."""
     lines: dict[str, int] = {}
     table: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Prose in a multi-line string may look like TOML.
+    text = _TEXT.sub(lambda found: '""' + "\n" * found[0].count("\n") if found[1] else found[0], text)
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             table = _split(header[1])
             lines.setdefault(".".join(table), number)
@@ -108,7 +143,7 @@ def with_parents(path: Path, seen: tuple[Path, ...] = ()) -> Layer:
     for parent in parents:
         beside = path.parent / parent
         try:
-            found = beside if beside.is_file() else locate(parent, _folder_of(path))
+            found = beside if os.path.isfile(beside) else locate(parent, _folder_of(path))
         except MmtkError as error:
             raise MmtkError(f"extends: {error.message}", layer.places.get("extends"), error.hint) from error
         merged = merge(merged, with_parents(found, (*seen, resolved)))
@@ -125,7 +160,16 @@ def merge(base: Layer, over: Layer) -> Layer:
     places = dict(base.places)
     values = _merge(base.values, over.values, "", places)
     places.update({key: place for key, place in over.places.items() if has(values, key)})
-    return Layer(values, places)
+    return Layer(values, places, [*base.problems, *over.problems, *_clashes(base, over), *_clashes(over, base)])
+
+
+def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
+    """Values of ``one`` where ``other`` has a table: one of the two is a mistake."""
+    for key, value in leaves(one.values):
+        table = get(other.values, key)
+        if isinstance(table, dict):
+            hint = f"Write {key}.use = {json.dumps(value)}." if "use" in table and isinstance(value, str) else None
+            yield MmtkError(f"{key}: a value here, but a table in {other.place(key)}.", one.place(key), hint)
 
 
 def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Values:
@@ -139,7 +183,7 @@ def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Val
                 merged[key] = value
             else:
                 merged[key] = _merge(old, value, dotted, places)
-        else:
+        elif not isinstance(old, dict):  # a value never replaces a table: _clashes reports it
             _forget(places, dotted)
             merged[key] = value
     return merged
@@ -158,8 +202,8 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
     else:
         pairs = [assignment(text) for text in assignments]
     for key, value in pairs:
-        parts = key.split(".")
-        if not all(re.fullmatch(r"[\w-]+", part) for part in parts):
+        parts = str(key).split(".")
+        if not all(map(_NAME.fullmatch, parts)):
             raise MmtkError(f"--set {key}: not a key. Write it like ssl.threshold=0.9.")
         table = layer.values
         for part in parts[:-1]:
@@ -168,6 +212,8 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
                 raise MmtkError(f"--set {key}: '{part}' was set to a value before, so it has no keys.")
         table[parts[-1]] = value
         layer.places[key] = "--set"
+    _check_shape(layer, "--set")
+    layer.places |= {key: "--set" for key, _ in leaves(layer.values)}
     return layer
 
 
@@ -177,9 +223,10 @@ def assignment(text: str) -> tuple[str, Any]:
     if not equals:
         raise MmtkError(f"--set {text}: no '='. Write it like ssl.threshold=0.9.")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return key.strip(), value.strip()
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    return key.strip(), parsed["value"] if list(parsed) == ["value"] else value.strip()
 
 
 def leaves(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mmtk.errors import MmtkError, nearest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False)
+
+# A key that the host adds to a component's table: name, type, default.
+HostKey = tuple[str, Any, Any]
 
 
 class Table(BaseModel):
@@ -45,9 +49,13 @@ def wired(component: type[Any]) -> dict[str, bool]:
     }
 
 
+def schema(component: type[Any], host: tuple[HostKey, ...] = ()) -> type[BaseModel]:
+    """The pydantic model of a component's table: ``use``, its own keys, and those of the host."""
+    return _schema(typing.cast(Hashable, component), host)
+
+
 @cache
-def schema(component: type[Any], host: tuple[tuple[str, Any, Any], ...] = ()) -> type[BaseModel]:
-    """The pydantic model of a component's table: ``use``, its own keys, and ``host`` (name, type, default)."""
+def _schema(component: Any, host: tuple[HostKey, ...]) -> type[BaseModel]:
     try:
         hints = typing.get_type_hints(component.__init__, include_extras=True)
     except Exception as error:
@@ -67,22 +75,33 @@ def schema(component: type[Any], host: tuple[tuple[str, Any, Any], ...] = ()) ->
             )
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
-    made: type[BaseModel] = create_model(component.__name__, __config__=STRICT, **fields)
+    try:
+        made: type[BaseModel] = create_model(component.__name__, __config__=STRICT, **fields)
+    except Exception as error:
+        raise MmtkError(
+            f"The keys of {component.__name__} have a type that no recipe can hold: {_first_line(error)}",
+            hint="Take bool, int, float, str, Literal, or lists of them.",
+        ) from error
     return made
 
 
 def validate(
-    model: type[BaseModel], values: Mapping[str, Any], path: str, where: Mapping[str, str]
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    path: str,
+    where: Callable[[str], str | None],
+    tables: Iterable[str] = (),
 ) -> tuple[dict[str, Any], list[MmtkError]]:
     """Check a table: the complete values (defaults filled in, None left out) and all problems.
 
-    ``path`` is the table's dotted name, ``where`` maps dotted keys to file and line.
+    ``path`` is the table's dotted name, ``where`` gives the file and line of a dotted key, ``tables`` names
+    what else may stand in the table.
     """
     try:
         # Through JSON, because its strict mode takes an array for a tuple and an int for a float.
         checked = model.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
-        return {}, [_problem(model, detail, path, where) for detail in error.errors()]
+        return {}, _problems(model, error, path, where, tables)
     return plain(checked.model_dump(mode="json", exclude_none=True)), []
 
 
@@ -91,20 +110,47 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
     return typing.cast(dict[str, Any], json.loads(json.dumps(values)))
 
 
-def _problem(model: type[BaseModel], detail: Any, path: str, where: Mapping[str, str]) -> MmtkError:
-    location = [part for part in detail["loc"] if isinstance(part, str) and part in model.model_fields]
-    parts = [str(part) for part in detail["loc"]]
-    unknown = detail["type"] == "extra_forbidden"
-    key = ".".join(filter(None, [path, *(parts[:1] if unknown else location[:1] or parts[:1])]))
-    place = where.get(key) or where.get(path)
-    known = [name for name in model.model_fields if name != "use"]
-    if unknown:
-        keys = ", ".join(sorted(known)) or "none"
-        return MmtkError(f"{key}: unknown key.{nearest(parts[-1], known)} Keys here: {keys}.", place)
-    if detail["type"] == "missing":
-        return MmtkError(f"{key}: missing. It has no default.", place)
-    message = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return MmtkError(f"{key}: should be {message}, got {_shown(detail['input'])}.", place)
+def _problems(
+    model: type[BaseModel],
+    error: ValidationError,
+    path: str,
+    where: Callable[[str], str | None],
+    tables: Iterable[str],
+) -> list[MmtkError]:
+    """One problem per key and value, although pydantic has one per branch of a union."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    problems = []
+    for detail in error.errors():
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        key = ".".join(filter(None, [path, name]))
+        if detail["type"] == "extra_forbidden":
+            known = {*model.model_fields, *tables} - {"use"}
+            keys = ", ".join(sorted(known)) or "none"
+            message = f"{key}: unknown key.{nearest(name, known)} Keys here: {keys}."
+            problems.append(MmtkError(message, where(key) or where(path)))
+        elif detail["type"] == "missing":
+            problems.append(MmtkError(f"{key}: missing. It has no default.", where(path)))
+        else:
+            wrong.setdefault((key, _shown(detail["input"])), []).append(_expected(detail["msg"]))
+    for (key, value), expected in wrong.items():
+        wanted = " or ".join(dict.fromkeys(expected)).replace(" or be ", " or ")
+        problems.append(MmtkError(f"{key}: should {wanted}, got {value}.", where(key) or where(path)))
+    return problems
+
+
+# pydantic speaks JSON, recipes are TOML.
+_WORDS = {
+    "a valid array": "a list", "a valid dictionary": "a table", "a valid boolean": "true or false",
+    "a valid string": "text", "a valid integer": "an integer", "a valid number": "a number",
+}  # fmt: skip
+
+
+def _expected(message: str) -> str:
+    """What follows "should" in pydantic's message."""
+    message = re.sub(r"^(Value error, )?\w+ should | after validation.*", "", message)
+    for word, ours in _WORDS.items():
+        message = message.replace(word, ours)
+    return message
 
 
 def _shown(value: Any) -> str:
@@ -124,11 +170,20 @@ def construct(component: type[Any], word: str, offered: Mapping[str, Any], keys:
                 f"Offered here: {', '.join(sorted(offered))}.",
                 hint="Recipe keys must be keyword-only: put them behind a '*' in __init__.",
             )
-    hints = schema(component)
+    model = schema(component)
     # Back through the model, so that the component gets the types it declared (tuples, enums).
-    typed = hints.model_validate_json(json.dumps({"use": word, **keys}))
-    given = {name: getattr(typed, name) for name in hints.model_fields if name != "use"}
-    return component(**arguments, **given)
+    typed = model.model_validate_json(json.dumps({"use": word, **keys}))
+    given = {name: getattr(typed, name) for name in model.model_fields if name != "use"}
+    try:
+        return component(**arguments, **given)
+    except (MmtkError, OSError):
+        raise
+    except Exception as error:
+        raise MmtkError(
+            f"{word} cannot be made with these keys: {type(error).__name__}: {_first_line(error)}",
+            hint="mmtk --debug shows where.",
+        ) from error
 
 
-__all__ = ["STRICT", "Field", "Table", "construct", "plain", "schema", "validate", "wired"]
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

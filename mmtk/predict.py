@@ -121,7 +121,8 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     """Write masks, overlays, saliency and ``predictions.csv`` for images; return those that could not be read."""
     from rich.progress import track
 
-    from mmtk.report.overlay import contour_overlay, heat_overlay, save
+    from mmtk.report.overlay import contour_overlay, save
+    from mmtk.report.style import heat
 
     predictor = load(run_dir, device)
     paths = find_images(given)
@@ -150,7 +151,7 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
                         save(out / f"{name}-mask{suffix}.png", mask.astype(np.uint8) * 255)
                     save(out / f"{name}-overlay.png", contour_overlay(image, case.mask))
                 if case.saliency is not None:
-                    save(out / f"{name}-saliency.png", heat_overlay(image, case.saliency))
+                    save(out / f"{name}-saliency.png", (heat(image, case.saliency) * 255).astype(np.uint8))
     return bad
 
 

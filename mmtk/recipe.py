@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,29 +105,31 @@ def load_recipe(
 def recipe_path(path_or_name: str | Path) -> Path:
     """The recipe file meant by a path, a shipped name or a run directory."""
     inside = Path(path_or_name) / "recipe.toml"
-    return inside if inside.is_file() else layers.locate(str(path_or_name))
+    return inside if os.path.isfile(inside) else layers.locate(str(path_or_name))
 
 
 def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
     """All layers merged: parents, recipe, profile, overrides; not checked yet."""
-    layer = layers.with_parents(path)
+    layer, changes = layers.with_parents(path), layers.parse_set(overrides)
     complete = "origin" in layer.values
-    chosen = profile if profile is not None else "" if complete else layer.values.get("profile", "")
+    asked = profile if profile is not None else changes.values.get("profile")
+    chosen = asked if asked is not None else "" if complete else layer.values.get("profile", "")
     if not isinstance(chosen, str):
-        raise MmtkError(
-            f"profile: should be a name, got {json.dumps(chosen, default=str)}.", layer.places.get("profile")
-        )
+        place = (layer if asked is None else changes).place("profile")
+        raise MmtkError(f"profile: should be a name, got {json.dumps(chosen, default=str)}.", place)
     if chosen:
-        beside = path.parent / "profiles" / f"{chosen}.toml"
-        found = beside if beside.is_file() else layers.locate(chosen, "profiles")
+        # An option is a path from here, a recipe's own profile one from the recipe.
+        beside = (path.parent / "profiles" / f"{chosen}.toml", (path.parent if asked is None else Path()) / chosen)
+        found = next(filter(os.path.isfile, beside), None) or layers.locate(chosen, "profiles")
         given = layers.with_parents(found)
-        for own in ("name", "description"):  # these say what the profile is, not what the recipe is
+        for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
             given.values.pop(own, None)
+            given.places.pop(own, None)
         layer = layers.merge(layer, given)
-    changed = layers.merge(layer, layers.parse_set(overrides))
-    if not complete or profile is not None:
-        layers.put(changed.values, "origin", {"recipe": path.stem, "profile": chosen})
-    return changed
+    merged = layers.merge(layer, changes)
+    if not complete or asked is not None:
+        merged.values["origin"] = {"recipe": path.stem, "profile": chosen}
+    return merged
 
 
 def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
@@ -143,9 +146,9 @@ def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
 
 def resolve(layer: Layer, source: str = "recipe") -> Recipe:
     """Check every table, fill in defaults, drop what the tasks do not need, then check the fit of the parts."""
-    problems = _unknown_tables(layer)
+    problems = [*layer.problems, *_unknown_tables(layer)]
     values: Values = {}
-    tables = {"": settings.Top, **settings.FIXED}
+    tables: dict[str, type[params.Table]] = {"": settings.Top, **settings.FIXED}
     for path, model in tables.items():
         checked, found = _fixed(layer, path, model)
         problems += found
@@ -158,17 +161,17 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
         problems += found
         layers.put(values, path, checked)
     if not problems:
-        problems += _required(values)
+        problems = [*_required(values), *_idle_strategies(layer, values)]
+    for problem in problems:
+        problem.where = problem.where or source
     if problems:
         raise Problems(problems, f"{source} has {len(problems)} problems:")
     for task, only in settings.OF_TASK.items():
         if task not in values["tasks"]:
-            _refuse_strategies(values, task, layer)
             for path in only:
                 layers.drop(values, path)
     values.pop("profile", None)
-    origins = {key: layer.places.get(key, _parent_place(layer, key)) for key, _ in layers.leaves(values)}
-    recipe = Recipe(values, origins)
+    recipe = Recipe(values, {key: layer.places.get(key, "default") for key, _ in layers.leaves(values)})
 
     from mmtk.fit import check_fit
 
@@ -176,25 +179,17 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
     return recipe
 
 
-def _parent_place(layer: Layer, key: str) -> str:
-    # A key of an inline table has no line of its own: its table's line is where it is written.
-    table = key.rpartition(".")[0]
-    return layer.places.get(table, "default") if layers.has(layer.values, key) else "default"
-
-
 def _fixed(layer: Layer, path: str, model: type[params.Table]) -> tuple[Values, list[MmtkError]]:
     table = layers.get(layer.values, path, {}) if path else layer.values
     if not isinstance(table, dict):
-        place = layer.places.get(path)
-        return {}, [
-            MmtkError(f"{path}: should be a table, [{path}], got {json.dumps(table, default=str)}.", place)
-        ]
+        got = json.dumps(table, default=str)
+        return {}, [MmtkError(f"{path}: should be a table, [{path}], got {got}.", layer.place(path))]
     prefix = f"{path}." if path else ""
     nested = {p[len(prefix) :].split(".")[0] for p in [*settings.FIXED, *settings.PLACES] if p.startswith(prefix)}
     own = {key: value for key, value in table.items() if key not in nested}
     if path == "":
         own = {key: value for key, value in own.items() if key in model.model_fields}
-    return params.validate(model, own, path, layer.places)
+    return params.validate(model, own, path, layer.place, nested)
 
 
 def _unknown_tables(layer: Layer) -> list[MmtkError]:
@@ -205,67 +200,67 @@ def _unknown_tables(layer: Layer) -> list[MmtkError]:
     known = {*settings.Top.model_fields, *tables}
     for key in layer.values:
         if key not in known:
-            place = layer.places.get(key) or next(
-                (p for k, p in layer.places.items() if k.startswith(f"{key}.")), None
-            )
             keys = ", ".join(sorted(known - {"origin"}))
-            problems.append(MmtkError(f"{key}: unknown key.{nearest(key, known)} Keys here: {keys}.", place))
-    for group in groups & set(layer.values):
+            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {keys}."
+            problems.append(MmtkError(message, layer.place(key)))
+    for group in sorted(groups & set(layer.values)):
         table = layer.values[group]
         names = {path.split(".")[1] for path in settings.PLACES if path.startswith(f"{group}.")}
         if not isinstance(table, dict):
-            problems.append(MmtkError(f"{group}: should hold tables, as [{group}.NAME].", layer.places.get(group)))
-        elif "*" not in names:
-            for name in set(table) - names:
-                place = layer.places.get(f"{group}.{name}")
-                problems.append(
-                    MmtkError(
-                        f"{group}.{name}: unknown table.{nearest(name, names)} Known: {', '.join(sorted(names))}.",
-                        place,
-                    )
-                )
+            message = f"{group}: should hold tables, as [{group}.NAME]."
+            problems.append(MmtkError(message, layer.place(group)))
+            continue
+        for name in table:
+            if "*" not in names and name not in names:
+                known_names = ", ".join(sorted(names))
+                message = f"{group}.{name}: unknown table.{nearest(name, names)} Known: {known_names}."
+                problems.append(MmtkError(message, layer.place(f"{group}.{name}")))
     return problems
 
 
 def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, list[MmtkError]]:
-    place = layer.places.get(f"{path}.use") or layer.places.get(path)
     if not isinstance(table, dict) or not isinstance(table.get("use"), str):
         names = ", ".join(sorted({entry.name for entry in catalog.entries(kind)}))
         message = f'{path}: needs use = "NAME" of a component of kind {kind}. Known: {names}.'
-        return {}, [MmtkError(message, place)]
+        return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.place(path))]
     try:
-        component = catalog.load(catalog.find(kind, table["use"]))
-        model = params.schema(component, cast(Any, settings.HOST_KEYS.get(kind, ())))
+        model = settings.model_of(catalog.find(kind, table["use"]))
     except MmtkError as error:
-        return {}, [MmtkError(f"{path}.use: {error.message}", place, error.hint)]
-    return params.validate(model, table, path, layer.places)
+        return {}, [MmtkError(f"{path}.use: {error.message}", layer.place(f"{path}.use"), error.hint)]
+    return params.validate(model, table, path, layer.place)
 
 
 def _required(values: Values) -> list[MmtkError]:
-    needed = ["encoder"]
+    needed = {"encoder": "every system"}
     for task in values["tasks"]:
-        needed += [path for path in settings.OF_TASK[task] if not path.startswith(("data.", "augment."))]
-        needed.append(f"data.{task}.source")
+        for path in settings.OF_TASK[task]:
+            if not path.startswith(("data.", "augment.")):
+                needed[path] = task
+        needed[f"data.{task}.source"] = task
     return [
         MmtkError(
-            f"{path}: missing, and the tasks {', '.join(values['tasks'])} need it.",
+            f"{path}: missing, and {who} needs it.",
             hint="Give a profile that has data, for example --profile phantom."
             if path.startswith("data.")
             else 'Begin the recipe with extends = "base.toml", or add the table.',
         )
-        for path in needed
+        for path, who in needed.items()
         if not layers.has(values, path)
     ]
 
 
-def _refuse_strategies(values: Values, task: str, layer: Layer) -> None:
+def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
     """A strategy of a task that the recipe does not train is a mistake, not something to drop silently."""
-    kinds = {"classification": ("ssl",), "segmentation": ("consistency", "bridge")}[task]
-    for kind in kinds:
+    kinds = {"ssl": "classification", "consistency": "segmentation", "bridge": "segmentation"}
+    problems = []
+    for kind, task in kinds.items():
         use = layers.get(values, f"{kind}.use", "none")
-        if use != "none":
-            raise MmtkError(
-                f'{kind}.use = "{use}" needs the task {task}, but tasks = {json.dumps(values["tasks"])}.',
-                layer.places.get(f"{kind}.use"),
-                f'Add "{task}" to tasks, or set {kind}.use = "none".',
+        if use.rpartition("/")[2] != "none" and task not in values["tasks"]:
+            problems.append(
+                MmtkError(
+                    f'{kind}.use = "{use}" needs the task {task}, but tasks = {json.dumps(values["tasks"])}.',
+                    layer.place(f"{kind}.use"),
+                    f'Add "{task}" to tasks, or set {kind}.use = "none".',
+                )
             )
+    return problems

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
+from typing import Any
 
 from mmtk import catalog, params, settings
 from mmtk.errors import MmtkError
 
 
-def _model(entry: catalog.Entry) -> Any:
-    return params.schema(catalog.load(entry), cast(Any, settings.HOST_KEYS.get(entry.kind, ())))
-
-
 def _kind_schema(kind: str) -> dict[str, Any]:
-    """One alternative per component of the kind, told apart by ``use``."""
+    """One alternative per component of the kind; nothing is required, because a parent recipe may give it."""
     choices = []
     for entry in catalog.entries(kind):
-        table = _model(entry).model_json_schema()
+        try:
+            table = settings.model_of(entry).model_json_schema()
+        except MmtkError as error:  # a broken plugin: its keys are not known
+            table = {"type": "object", "properties": {}, "description": error.message}
+        table.pop("required", None)
         table["title"] = entry.word
-        table["properties"]["use"] = {"const": entry.name}
+        table["properties"]["use"] = {"enum": [entry.name, f"{entry.dist}/{entry.name}"]}
         choices.append(table)
-    return {"oneOf": choices}
+    return {"anyOf": choices}
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -70,9 +70,10 @@ def describe(word: str) -> str:
         inspect.getdoc(component) or "(no docstring)",
         "",
     ]
-    fields = {k: f for k, f in _model(entry).model_fields.items() if k != "use"}
+    model = settings.model_of(entry)
+    fields = {key: field for key, field in model.model_fields.items() if key != "use"}
     lines.append("Recipe keys" if fields else "No recipe keys.")
-    types = _model(entry).model_json_schema()["properties"]
+    types = model.model_json_schema()["properties"]
     for key, field in fields.items():
         default = "required" if field.is_required() else f"default {field.default!r}"
         lines.append(f"  {key}: {_type(types[key])}, {default}")

@@ -110,7 +110,7 @@ def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) 
     return Result(folder.path, results)
 
 
-def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[[], None]:
+def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[[], object]:
     """A function that sends what is new to MLflow; it warns instead of failing."""
     if not recipe["tracking.enabled"]:
         return lambda: None

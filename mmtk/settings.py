@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from mmtk import catalog, params
 from mmtk.params import Table
 
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["full"]
+TaskName = Literal["classification", "segmentation"]
+
+
+def _each_once(tasks: list[TaskName]) -> list[TaskName]:
+    """Sorted, because the order of the tasks means nothing: it must not change the digest."""
+    if len(set(tasks)) < len(tasks):
+        raise ValueError("Tasks should be named once each")
+    return sorted(tasks)
 
 
 class Top(Table):
@@ -18,7 +27,9 @@ class Top(Table):
     name: str = "unnamed"
     description: str = ""
     profile: str = ""
-    tasks: Annotated[list[Literal["classification", "segmentation"]], Field(min_length=1)]
+    tasks: Annotated[
+        list[TaskName], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+    ]
     seed: Annotated[int, Field(ge=0)] = 0
     init: Annotated[str | None, Field(description="a run directory to start the weights from")] = None
     others: Annotated[Literal["off", "keep"], Field(description="components that an ablation does not name")] = (
@@ -104,8 +115,8 @@ FIXED: dict[str, type[Table]] = {
     "tracking": Tracking,
 }
 
-WEIGHT = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
-WEIGHTS = (
+WEIGHT: params.HostKey = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
+WEIGHTS: params.HostKey = (
     "weights",
     Annotated[str | None, Field(description="a .safetensors file or a run directory")],
     None,
@@ -129,7 +140,13 @@ PLACES: dict[str, str] = {
 }
 
 # Keys that the host adds to the tables of a kind.
-HOST_KEYS: dict[str, tuple[tuple[str, object, object], ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
+HOST_KEYS: dict[str, tuple[params.HostKey, ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
+
+
+def model_of(entry: catalog.Entry) -> type[BaseModel]:
+    """The pydantic model of a component's recipe table; loads the component."""
+    return params.schema(catalog.load(entry), HOST_KEYS.get(entry.kind, ()))
+
 
 # The tables that only one task needs; a recipe without that task drops them.
 OF_TASK: dict[str, tuple[str, ...]] = {

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -123,10 +123,13 @@ class Training:
         return (len(labels) / (len(counts) * counts)).float().to(self.fabric.device)
 
     def _streams(self) -> Streams:
-        strategies = {"classification": self.objective.ssl, "segmentation": self.objective.consistency}
+        strategies: dict[str, Any] = {
+            "classification": self.objective.ssl,
+            "segmentation": self.objective.consistency,
+        }
         views = {task: build.views(strategies[task]) for task in self.recipe.tasks}
         needs = {
-            task: bool(views[task]) or (task == "segmentation" and strategies[task].unlabelled_stream)
+            task: bool(views[task]) or bool(getattr(strategies[task], "unlabelled_stream", False))
             for task in self.recipe.tasks
         }
         return Streams(self.recipe, self.data.stores, self.data.parts, views, needs)
@@ -143,11 +146,11 @@ class Training:
     @property
     def judged(self) -> MultiTaskNet:
         """The network that is evaluated: the averaged one where the recipe asks for it."""
-        return self.ema.module if self.ema is not None else self.net
+        return cast(MultiTaskNet, self.ema.module) if self.ema is not None else self.net
 
     # --- the loop --------------------------------------------------------------------------------------------
 
-    def fit(self, after_validation: Callable[[], None] = lambda: None) -> None:
+    def fit(self, after_validation: Callable[[], object] = lambda: None) -> None:
         """Train to the last step, with validation and checkpoints on the way; raises Interrupted when told to."""
         with self._signals():
             self.objective.train()

@@ -20,7 +20,8 @@ def begin(path: Path, **overrides):
     small = {"encoder.width": 4, "encoder.depth": 4, "data.size": 32, "train.precision": "fp32"}
     recipe = load_recipe("multimix", overrides=small | overrides)
     folder = RunDir(path)
-    folder.claim(recipe)
+    with folder.locked():
+        folder.claim(recipe)
     targets = build.targets(recipe)
     domains = [f"{task}/{domain}" for task in recipe.tasks for domain in ("in-domain", "cross-domain")]
     provenance = {

@@ -50,7 +50,17 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_missing_data_is_explained(tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "mmtk", "run", "multimix", "--profile", "chest-xray", "--out", str(tmp_path / "r")]
+    call = [
+        sys.executable,
+        "-m",
+        "mmtk",
+        "run",
+        "multimix",
+        "--profile",
+        "chest-xray",
+        "--out",
+        str(tmp_path / "r"),
+    ]
     done = subprocess.run([*call, "--data", str(tmp_path / "nowhere")], capture_output=True, text=True)
     assert done.returncode == 2
     assert "nowhere" in done.stderr

@@ -170,7 +170,10 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
 
 def test_nan_stops_the_run_and_names_step_term_and_images(tmp_path: Path) -> None:
     with pytest.raises(RunFailed) as caught:
-        run(tiny(train__lr=1e30, train__steps=40, train__optimizer="sgd", train__schedule="constant"), tmp_path / "r")
+        run(
+            tiny(train__lr=1e30, train__steps=40, train__optimizer="sgd", train__schedule="constant"),
+            tmp_path / "r",
+        )
     assert "the loss is not finite in step" in str(caught.value)
     assert "Labelled images of this step: classification: phantom-" in str(caught.value)
     assert not RunDir(tmp_path / "r").finished
@@ -178,7 +181,10 @@ def test_nan_stops_the_run_and_names_step_term_and_images(tmp_path: Path) -> Non
 
 def test_a_second_process_is_refused_by_name(tmp_path: Path) -> None:
     folder = RunDir(tmp_path / "r")
-    code = "import sys; from pathlib import Path; from mmtk.runs import RunDir\nwith RunDir(Path(sys.argv[1])).locked(): pass"
+    code = (
+        "import sys; from pathlib import Path; from mmtk.runs import RunDir\n"
+        "with RunDir(Path(sys.argv[1])).locked(): pass"
+    )
     with folder.locked():
         done = subprocess.run([sys.executable, "-c", code, str(folder.path)], capture_output=True, text=True)
     assert f"mmtk process {os.getpid()} is running in this folder" in done.stderr

@@ -1,4 +1,4 @@
-"""Single pictures of single images: outlines and heat on an X-ray, at the image's own size."""
+"""Pictures of single images at their own size: outlines on an X-ray, and saving."""
 
 from __future__ import annotations
 
@@ -20,18 +20,6 @@ def contour_overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         edge = binary_dilation(mask, iterations=thick) & ~binary_erosion(mask, iterations=1)
         picture[edge] = CHANNELS[index % len(CHANNELS)]
     return picture
-
-
-def heat_overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Gray uint8 [H,W] and a map [H,W] ≥ 0 → RGB uint8 [H,W,3], scaled to the map's 99th percentile."""
-    from matplotlib import colormaps
-
-    top = float(np.percentile(heat, 99)) or float(heat.max()) or 1.0
-    strength = np.clip(heat / top, 0, 1)
-    colour = colormaps["inferno"](strength)[..., :3] * 255
-    weight = 0.75 * strength[..., None]
-    mixed: np.ndarray = np.clip((1 - weight) * image[..., None] + weight * colour, 0, 255).astype(np.uint8)
-    return mixed
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
