@@ -37,12 +37,11 @@ class Plain(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = images.clone().requires_grad_()
-        _, scores = self.encode(x)
-        scores.max(1).values.sum().backward()  # fills the parameters' gradients as well, as a plain backward does
+        features, scores = self.encode(x)
+        # One forward serves both; its backward fills the parameters' gradients as well, as a plain one does.
+        scores.max(1).values.sum().backward(retain_graph=True)
         assert x.grad is not None
-        bridge = F.interpolate(torch.cat([x.detach(), x.grad.abs()], 1), scale_factor=1 / 8, mode="bilinear")
-        self.zero_grad()
-        features, scores = self.encode(images)
+        bridge = F.interpolate(torch.cat([images, x.grad.abs()], 1), scale_factor=1 / 8, mode="bilinear")
         y, *skips = reversed(features)
         for level, (part, skip) in enumerate(zip(self.decoder, skips, strict=True)):
             y = F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=True)

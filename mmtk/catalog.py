@@ -121,9 +121,9 @@ def _third_party() -> tuple[Entry, ...]:
         try:
             brought = list(_entries_of(dist))
         except Exception as error:  # whatever is wrong with a plugin's metadata must not stop the others
-            warnings.warn(
-                f"A plugin's metadata cannot be read, so it is left out: {error!r} in {dist}", stacklevel=2
-            )
+            place = vars(dist).get("_path", dist)
+            message = f"{place}: this plugin's metadata cannot be read, so it is left out: {error!r}"
+            warnings.warn(message, stacklevel=2)
             continue
         # The first of a name on sys.path wins, as an import would have it.
         if not {_normal(entry.dist) for entry in brought} & {_normal(entry.dist) for entry in found}:

@@ -128,7 +128,7 @@ def _problems(
             keys = ", ".join(sorted(known)) or "none"
             message = f"{key}: unknown key.{nearest(name, known)} Keys here: {keys}."
             problems.append(MmtkError(message, where(key) or where(path)))
-        elif detail["type"] == "missing":
+        elif detail["type"] == "missing" and len(detail["loc"]) == 1:
             problems.append(MmtkError(f"{key}: missing. It has no default.", where(path)))
         else:
             wrong.setdefault((key, _shown(detail["input"])), []).append(_expected(detail["msg"]))
@@ -148,6 +148,7 @@ _WORDS = {
 def _expected(message: str) -> str:
     """What follows "should" in pydantic's message."""
     message = re.sub(r"^(Value error, )?\w+ should | after validation.*", "", message)
+    message = message.replace("Field required", "have more items")
     for word, ours in _WORDS.items():
         message = message.replace(word, ours)
     return message

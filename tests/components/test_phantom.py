@@ -61,8 +61,8 @@ def test_some_patients_have_two_films_of_one_body():
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_masks_are_binary_and_anatomical(domain):
-    source = Phantom("segmentation", domain=domain, organs="separate", train=25, size=64)
-    union = Phantom("segmentation", domain=domain, train=25, size=64)
+    source = Phantom("segmentation", domain=domain, organs="separate", train=15, size=64)
+    union = Phantom("segmentation", domain=domain, train=15, size=64)
     assert source.target.names == ("left lung", "right lung", "heart")
     assert union.target.names == ("lung",)
     for item in source.items("train"):
@@ -100,7 +100,7 @@ def test_swap_keeps_left_and_right_right_under_a_flip():
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_pneumonia_changes_the_lungs_and_nothing_else(domain):
-    source = Phantom("segmentation", domain=domain, train=25, size=96)
+    source = Phantom("segmentation", domain=domain, train=12, size=96)
     changes = []
     for item in source.items("train"):
         healthy, ill = (replace(item, image=(film := replace(item.image, ill=is_ill)), target=film)
@@ -126,7 +126,7 @@ def test_prevalence_is_met_in_every_split(prevalence):
 
 def test_the_four_domains_differ_in_intensity():
     def histogram(domain: str) -> np.ndarray:
-        films = pictures(Phantom("classification", domain=domain, train=60, prevalence=0.5, size=48), "train")
+        films = pictures(Phantom("classification", domain=domain, train=40, prevalence=0.5, size=48), "train")
         return np.histogram(films, 32, (0, 256))[0] / films.size
 
     drawn = {domain: histogram(domain) for domain in DOMAINS}

@@ -50,7 +50,7 @@ class Server:
         ]  # fmt: skip
         with open(self.folder / "server.log", "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + 180
+        end = time.monotonic() + 600
         while True:
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=5):
@@ -176,7 +176,7 @@ def test_runs_may_make_one_store_at_once(runs, tmp_path):
         for each in folders
     ]
     for process in processes:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=600)
         assert (process.returncode, said) == (0, b"")
     with sqlite3.connect(tmp_path / "new" / "mlflow.db") as database:
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (2,)
