@@ -48,11 +48,11 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line of information."""
-        self.console.print(text)
+        self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """A warning, never silenced."""
-        Console(stderr=True, highlight=False).print(f"[yellow]Warning:[/] {text}")
+        Console(stderr=True, highlight=False).print(Text("Warning: ", style="yellow") + Text(text))
 
     def reading(self, what: str, done: int, of: int) -> None:
         """Images being decoded into the store."""

@@ -114,13 +114,17 @@ def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterabl
     complete = "origin" in layer.values
     asked = profile if profile is not None else changes.values.get("profile")
     chosen = asked if asked is not None else "" if complete else layer.values.get("profile", "")
+    place = (layer if asked is None else changes).place("profile")
     if not isinstance(chosen, str):
-        place = (layer if asked is None else changes).place("profile")
         raise MmtkError(f"profile: should be a name, got {json.dumps(chosen, default=str)}.", place)
     if chosen:
         # An option is a path from here, a recipe's own profile one from the recipe.
         beside = (path.parent / "profiles" / f"{chosen}.toml", (path.parent if asked is None else Path()) / chosen)
-        found = next(filter(os.path.isfile, beside), None) or layers.locate(chosen, "profiles")
+        try:
+            found = next(filter(os.path.isfile, beside), None) or layers.locate(chosen, "profiles")
+        except MmtkError as error:
+            error.where = place
+            raise
         given = layers.with_parents(found)
         for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
             given.values.pop(own, None)

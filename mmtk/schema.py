@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any
 
 from mmtk import catalog, params, settings
@@ -75,8 +76,8 @@ def describe(word: str) -> str:
     lines.append("Recipe keys" if fields else "No recipe keys.")
     types = model.model_json_schema()["properties"]
     for key, field in fields.items():
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        lines.append(f"  {key}: {_type(types[key])}, {default}")
+        default = "optional" if field.default is None else f"default {json.dumps(field.default)}"
+        lines.append(f"  {key}: {_type(types[key])}, {'required' if field.is_required() else default}")
     wires = ", ".join(params.wired(component))
     lines.append(f"Wired by the host: {wires or 'nothing'}")
     views = getattr(component, "views", None)
@@ -92,16 +93,17 @@ def describe(word: str) -> str:
 
 def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(_type(part) for part in schema["anyOf"])
+        return " or ".join(_type(part) for part in schema["anyOf"] if part.get("type") != "null")
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
-    words = {
-        "minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<",
-    }  # fmt: skip
-    bounds = " ".join(f"{sign} {schema[key]}" for key, sign in words.items() if key in schema)
-    kind = schema.get("type", "value")
-    if kind == "array" and isinstance(schema.get("items"), dict):
-        kind = f"list of {_type(schema['items'])}"
-    return f"{kind} {bounds}".strip()
+    if "prefixItems" in schema:
+        return f"[{', '.join(map(_type, schema['prefixItems']))}]"
+    kind = str(schema.get("type", "value"))
+    if kind == "array":
+        return f"list of {_type(schema['items'])}"
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = " and ".join(f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema)
+    word = {"string": "text", "boolean": "true or false"}.get(kind, kind)
+    return f"{word} {bounds}".strip()

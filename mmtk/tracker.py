@@ -76,6 +76,12 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(name).absolute() if name and name != ":memory:" else None
 
 
+def reason(error: Exception) -> str:
+    """What went wrong in one line; of a request, the cause behind its address and retries."""
+    line = masked(str(error)).strip().split("\n")[0] or type(error).__name__
+    return re.sub(r"^.*\(Caused by (.*)\)$", r"\1", line)[:300].rstrip(".")
+
+
 def masked(text: str) -> str:
     """Text without the password of an address."""
     return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]+@", r"\1:***@", text)

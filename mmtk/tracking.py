@@ -75,9 +75,8 @@ class Mirror:
             raise
         # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a run.
         except Exception as error:
-            text = (tracker.masked(str(error)).strip() or type(error).__name__).split("\n")[0]
             cure = f"Try again: mmtk track {self.folder.path}"
-            raise MmtkError(f"MLflow at {self.shown} fails: {text[:300].rstrip('.')}.", hint=cure) from error
+            raise MmtkError(f"MLflow at {self.shown} fails: {tracker.reason(error)}.", hint=cure) from error
 
     def _send(self, recipe: Recipe, provenance: dict[str, Any]) -> str:
         finished = self.folder.finished  # asked before the rows are read: then they are all there

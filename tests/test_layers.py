@@ -74,9 +74,9 @@ def test_the_text_of_this_test_is_toml():
 @pytest.mark.parametrize(
     ("key", "line"),
     [
-        ("name", 2), ("tasks", 3), ("data.size", 6), ("quoted", 7), ("single.both", 8), ("ssl", 10), ("ssl.use", 11),
-        ("ssl.prose", 12), ("ssl.after", 17), ("loss.segmentation", 18), ("loss.segmentation.weight", 19),
-        ("loss.segmentation.literal", 20), ("loss.segmentation.inline", 23), ("things", 24), ("things.x", 25),
+        ("name", 2), ("tasks", 3), ("data.size", 6), ("quoted", 7), ("single.both", 8), ("ssl", 10),
+        ("ssl.use", 11), ("ssl.prose", 12), ("ssl.after", 17), ("loss.segmentation", 18),
+        ("loss.segmentation.weight", 19), ("loss.segmentation.literal", 20), ("loss.segmentation.inline", 23), ("things", 24), ("things.x", 25),
         ("a.b", 28), ("a.b.text", 29), ("a.b.c", 30),
     ],
 )  # fmt: skip

@@ -253,7 +253,7 @@ def test_what_a_component_raises_is_a_message_that_names_it():
 
 @pytest.mark.parametrize(("error", "kind"), [("ours", MmtkError), ("file", FileNotFoundError)])
 def test_what_explains_itself_passes(error: str, kind: Any):
-    with pytest.raises(kind, match="as it is|No such file"):
+    with pytest.raises(kind, match=r"as it is|No such file"):
         params.construct(Fails, "ssl/fails", {}, {"error": error})
 
 

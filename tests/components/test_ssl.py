@@ -54,7 +54,7 @@ def batch(classes, count=6, labelled=4, views=("weak", "strong")):
     """Random labelled images and ``count`` unlabelled ones with one image per view."""
     marked = as_images(numbers(0, labelled, classes))
     known = Labelled(marked, torch.arange(labelled) % classes, torch.arange(labelled))
-    made = {view: (as_images(numbers(10 + i, count, classes)),) for i, view in enumerate(views)}
+    made = {view: (as_images(numbers(10 + i, count, classes, spread=3.0)),) for i, view in enumerate(views)}
     truth = torch.arange(count) % classes
     return known, Unlabelled(as_images(numbers(9, count, classes)), torch.arange(count), made, truth)
 
@@ -77,7 +77,7 @@ def test_none_is_the_supervised_loss():
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("threshold", [0.0, 0.7, 0.9])
 def test_equation_1(classes, threshold):
-    known, others = batch(classes)
+    known, others = batch(classes, count=12)
     strategy = Confidence(supervised(classes), threshold=threshold, weight=0.25)
     terms = strategy.terms(FirstPixels(classes), known, others, NOW)
 
@@ -133,6 +133,7 @@ def test_all_below_the_threshold_is_exactly_zero_with_zero_gradient():
     assert terms["confidence"].value == 0
     assert float(terms["confidence"].support) == 0
     assert all(term.value.isfinite() for term in terms.values())
+    assert "pseudo-label-accuracy" not in terms  # of no image at all
     terms["confidence"].value.backward()
     assert others["strong"][0].grad.abs().max() == 0
 
@@ -268,7 +269,7 @@ def test_the_weight_rises_linearly(ramp, index, share):
     assert terms["mixed-squared-error"].weight == pytest.approx(75 * share)
 
 
-@pytest.mark.parametrize(("count", "rows"), itertools.product([1, 2, 3, 5], [1, 4, 7, 10]))
+@pytest.mark.parametrize(("count", "rows"), list(itertools.product([1, 2, 3, 5], [1, 4, 7, 10])))
 def test_interleaving_is_its_own_inverse(count, rows):
     parts = list(torch.arange(count * rows).view(count, rows, 1))
     mixed = interleave(parts)

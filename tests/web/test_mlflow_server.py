@@ -183,3 +183,20 @@ def test_runs_may_make_one_store_at_once(runs, tmp_path):
         assert database.execute("SELECT count(*) FROM metrics").fetchone() == (2 * runs.points(5, 1),)
     assert (tmp_path / "new" / "mlruns").is_dir()
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_the_page_shows_the_run_in_a_real_browser(server, runs, tmp_path):
+    folder = runs.begin(tmp_path / "run")
+    runs.train(folder, 1, 5)
+    runs.finish(folder)
+    Mirror(folder).sync()
+    note = json.loads(folder.tracking_file.read_text())
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--no-first-run", "--virtual-time-budget=60000",
+        f"--user-data-dir={tmp_path / 'browser'}", "--dump-dom",
+        f"{server.uri}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}",
+    ]  # fmt: skip
+    page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    for shown in ("MultiMix-s0", "mmtk.digest", "encoder.use"):
+        assert shown in page, shown

@@ -40,7 +40,7 @@ class Confidence(SSL):
         rate = accepted.mean()
         terms["confidence"] = Term((accepted * losses).mean(), self.weight, support=rate)
         terms["mask-rate"] = Term(rate, 0)
-        if unlabelled.truth is not None:
+        if unlabelled.truth is not None and accepted.any():
             right = (pseudo == unlabelled.truth).float()
-            terms["pseudo-label-accuracy"] = Term((accepted * right).sum() / accepted.sum().clamp_min(1), 0, rate)
+            terms["pseudo-label-accuracy"] = Term((accepted * right).sum() / accepted.sum(), 0)
         return terms

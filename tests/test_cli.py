@@ -1,0 +1,326 @@
+"""The mmtk command: what users see, its exit codes, and that mistakes are messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+from fake_plugin import install, refresh
+
+from mmtk import __version__, cli, layers
+
+SHIPPED = sorted(layers.recipe_folder().glob("*.toml"))
+PROFILES = sorted((layers.recipe_folder() / "profiles").glob("*.toml"))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder, no plugins, no data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MMTK_PLUGINS", "")
+    monkeypatch.delenv("MMTK_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def mmtk(here, monkeypatch, capsys):
+    """Run the command in this process → exit code, output, errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mmtk", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mmtk", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+# --- the real process; none of these needs torch --------------------------------------------------------------
+
+
+def test_help_lists_every_command(here):
+    done = process("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for command in ("run", "check", "show", "diff", "schema", "list", "predict", "data", "plugins", "doctor"):
+        assert re.search(rf"^  {command} +\S", done.stdout, re.MULTILINE), command
+
+
+def test_version(here):
+    done = process("--version")
+    assert (done.returncode, done.stdout) == (0, f"mmtk {__version__}\n")
+
+
+def test_list_names_every_shipped_recipe_and_profile_with_its_line(here):
+    done = process("list", HOME="/nowhere")
+    assert done.returncode == 0
+    for path in [*SHIPPED, *PROFILES]:
+        description = tomllib.loads(path.read_text())["description"]
+        (line,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [path.stem]]
+        assert line.endswith(description)
+
+
+def test_plugins_lists_what_is_installed_without_importing_it(here, tmp_path):
+    site = tmp_path / "site"
+    points = {"ssl/broken": "nothing:X", "ssl/confidence": "nothing:X"}
+    install(site, "mmtk-x", points)
+    install(site, "mmtk-y", {"ssl/old": "nothing:X"}, requires=["mmtk>=99"])
+    install(site, "mmtk-z", {"ssl/unseen": "nothing:X"})
+    done = process("plugins", PYTHONPATH=str(site), MMTK_PLUGINS="mmtk-x,mmtk-y")
+    refresh()
+    rows = {tuple(line.split()[:3]): line.split()[-1] for line in done.stdout.splitlines()}
+    assert done.returncode == 0
+    assert rows["ssl", "broken", "mmtk-x"] == "ok"
+    assert rows["ssl", "confidence", "mmtk-x"] == rows["ssl", "confidence", "mmtk"] == "clash"
+    assert rows["ssl", "old", "mmtk-y"] == "excluded"
+    assert rows["ssl", "unseen", "mmtk-z"] == "hidden"
+    assert rows["bridge", "saliency", "mmtk"] == "ok"
+
+
+def test_a_mistake_is_a_message_with_exit_code_2_and_debug_shows_the_traceback(here):
+    done = process("run", "multimx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "mmtk: No recipe 'multimx': no such file, and none of that name ships with mmtk."
+    )
+    assert "Did you mean 'multimix'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    debug = process("run", "multimx", "--debug")
+    assert debug.returncode != 0
+    assert "Traceback" in debug.stderr
+    assert "Did you mean 'multimix'?" in debug.stderr
+
+
+def test_a_terminal_without_unicode_gets_no_traceback(here):
+    (here / "r.toml").write_text('extends = "nöpe.toml"\n', encoding="utf-8")
+    done = process("check", "r.toml", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 2
+    assert r"No recipe 'n\xf6pe.toml'" in done.stderr
+
+
+# --- the same command within this process ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "."], ". is a folder, not a recipe.\n  A run directory would have a recipe.toml."),
+        (["run", "nowhere.toml"], "No recipe 'nowhere.toml': no such file"),
+        (["check", "torn.toml"], "torn.toml: is not valid TOML: Expected ']'"),
+        (["check", "torn.toml"], "line 2"),
+        (["show", "multimix", "--set", "lr"], "--set lr: no '='. Write it like ssl.threshold=0.9."),
+        (["show", "multimix", "--set", "ssl.use=mixmach"], "Did you mean 'mixmatch'?"),
+        (["check", "multimix", "--profile", "fantom"], "No profile 'fantom'"),
+        (["diff", "multimix", "umtll"], "Did you mean 'umtl'?"),
+        (["plugins", "show", "ssl"], "'ssl' is not KIND/NAME."),
+        (["plugins", "show", "ssl/saliency"], "'saliency' is a bridge, not an ssl."),
+        (["chekc", "multimix"], "No such command 'chekc'"),
+        (["check"], "Missing argument"),
+        (["check", "multimix", "--sett", "x=1"], "No such option"),
+        (["run", "multimix", "--seed", "x"], "'x' is not a valid int"),
+    ],
+)
+def test_mistakes(mmtk, here, arguments, words):
+    (here / "torn.toml").write_text('name = "x"\n[data\n')
+    code, out, err = mmtk(*arguments)
+    assert code == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_many_problems_are_shown_with_their_lines(mmtk, here):
+    (here / "r.toml").write_text('extends = "multimix"\n[ssl]\ntreshold = 0.5\n[train]\nbatchs = 3\n')
+    code, _, err = mmtk("check", "r.toml")
+    assert code == 2
+    assert err == (
+        "mmtk: r.toml has 2 problems:\n"
+        "r.toml:5: train.batchs: unknown key. Did you mean 'batch'? Keys here: alarm, balance, batch, clip, decay, "
+        "decay_every, ema, epoch_images, epochs, lr, optimizer, precision, ratio, schedule, steps, validate_every, "
+        "warmup, weight_decay.\n"
+        "r.toml:3: ssl.treshold: unknown key. Did you mean 'threshold'? Keys here: threshold, weight.\n"
+    )
+
+
+def test_check_says_that_a_recipe_is_fine(mmtk):
+    code, out, _ = mmtk("check", "multimix", "--profile", "chest-xray", "--set", "ssl.threshold=0.9")
+    assert code == 0
+    assert re.fullmatch(r"multimix: fine\. MultiMix \(classification, segmentation\), digest [0-9a-f]{10}\n", out)
+
+
+def test_show_prints_every_value_with_its_place_as_toml(mmtk, here):
+    (here / "r.toml").write_text('extends = "multimix"\n[ssl]\nthreshold = 0.5\n')
+    code, out, _ = mmtk("show", "r.toml", "--set", "bridge.stride=4")
+    assert code == 0
+    assert re.search(r'^tasks += \["classification", "segmentation"\] +# \S*base\.toml:5$', out, re.MULTILINE)
+    assert re.search(r"^ssl\.threshold += 0\.5 +# r\.toml:3$", out, re.MULTILINE)
+    assert re.search(r"^bridge\.stride += 4 +# --set$", out, re.MULTILINE)
+    assert re.search(r"^encoder\.width += 16 +# default$", out, re.MULTILINE)
+    from mmtk.recipe import load_recipe
+
+    shown = tomllib.loads(out)
+    assert shown == load_recipe("r.toml", overrides={"bridge.stride": 4}).values
+
+
+def test_show_as_json(mmtk):
+    code, out, _ = mmtk("show", "enc", "--json")
+    values: dict[str, Any] = json.loads(out)
+    assert code == 0
+    assert values["tasks"]["value"] == ["classification"]
+    assert values["tasks"]["origin"].endswith("enc.toml:4")
+
+
+def test_diff(mmtk):
+    code, out, _ = mmtk("diff", "umtl-ssl", "enc-ssl")
+    assert code == 0
+    assert 'tasks: ["classification", "segmentation"] → ["classification"]\n' in out
+    assert 'decoder.use: "unet" → (absent)\n' in out
+    assert "ssl.threshold" not in out
+    assert mmtk("diff", "umtl", "umtl")[:2] == (0, "No difference.\n")
+
+
+def test_plugins_show_has_documentation_keys_and_source_line(mmtk):
+    code, out, _ = mmtk("plugins", "show", "ssl/confidence")
+    assert code == 0
+    assert "Train the strong view towards the weak view's class" in out
+    assert "  threshold: number ≥ 0 and ≤ 1, default 0.7\n" in out
+    assert "Wired by the host: supervised\n" in out
+    assert "Views: weak: 1, strong: 1\n" in out
+    (place,) = re.findall(r"Defined in (.+):(\d+)", out)
+    with open(place[0], encoding="utf-8") as file:
+        assert file.read().splitlines()[int(place[1]) - 1].startswith("class Confidence(")
+
+
+def test_plugins_show_speaks_toml(mmtk):
+    _, out, _ = mmtk("plugins", "show", "source/folder")
+    assert "  images: text, required\n" in out
+    assert "  exclusive: true or false, default false\n" in out
+    assert "  swap: list of [text, text], default []\n" in out
+    _, out, _ = mmtk("plugins", "show", "loss/smp")
+    assert "  alpha: number ≥ 0, optional\n" in out
+    assert "  weight: number ≥ 0, default 1.0\n" in out
+    _, out, _ = mmtk("plugins", "show", "augment/strong")
+    assert "  n: integer ≥ 1 or any, default 2\n" in out
+
+
+# --- the schema -----------------------------------------------------------------------------------------------
+
+ANNOTATIONS = {"title", "description", "default", "$schema", "$defs"}
+TYPES = {
+    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+    "null": type(None),
+}  # fmt: skip
+
+
+def fits(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
+    """JSON Schema 2020-12, as far as ours uses it; an unknown keyword is an error, so that none is passed over."""
+    checks = {
+        "$ref": lambda want: fits(root["$defs"][want.removeprefix("#/$defs/")], value, root),
+        "anyOf": lambda want: any(fits(each, value, root) for each in want),
+        "enum": lambda want: value in want,
+        "const": lambda want: value == want,
+        "type": lambda want: any(
+            isinstance(value, TYPES[each]) and (each == "boolean" or not isinstance(value, bool))
+            for each in ([want] if isinstance(want, str) else want)
+        ),
+        "minimum": lambda want: not isinstance(value, int | float) or value >= want,
+        "maximum": lambda want: not isinstance(value, int | float) or value <= want,
+        "exclusiveMinimum": lambda want: not isinstance(value, int | float) or value > want,
+        "exclusiveMaximum": lambda want: not isinstance(value, int | float) or value < want,
+        "minLength": lambda want: not isinstance(value, str) or len(value) >= want,
+        "minItems": lambda want: not isinstance(value, list) or len(value) >= want,
+        "maxItems": lambda want: not isinstance(value, list) or len(value) <= want,
+        "uniqueItems": lambda want: (
+            not isinstance(value, list) or len({*map(str, value)}) == len(value) or not want
+        ),
+        "items": lambda want: not isinstance(value, list) or all(fits(want, each, root) for each in value),
+        "prefixItems": lambda want: (
+            not isinstance(value, list)
+            or all(fits(one, each, root) for one, each in zip(want, value, strict=False))
+        ),
+        "properties": lambda want: (
+            not isinstance(value, dict)
+            or all(fits(want[key], each, root) for key, each in value.items() if key in want)
+        ),
+        "required": lambda want: not isinstance(value, dict) or set(want) <= set(value),
+    }
+    other = schema.get("additionalProperties", True)
+    own = schema.get("properties", {})
+    if isinstance(value, dict) and other is not True:
+        for key, each in value.items():
+            if key not in own and (other is False or not fits(other, each, root)):
+                return False
+    return all(
+        checks[key](want) for key, want in schema.items() if key not in ANNOTATIONS | {"additionalProperties"}
+    )
+
+
+def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refuses_mistakes(mmtk, here):
+    code, out, _ = mmtk("schema")
+    assert code == 0
+    schema: dict[str, Any] = json.loads(out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert set(schema["$defs"]) == {
+        "encoder", "decoder", "bridge", "ssl", "consistency", "loss", "augment", "metric", "source",
+    }  # fmt: skip
+    from mmtk.recipe import load_recipe
+
+    for path in [*SHIPPED, *PROFILES]:
+        assert fits(schema, tomllib.loads(path.read_text()), schema), path
+    for path in SHIPPED:
+        assert fits(schema, tomllib.loads(load_recipe(path, "chest-xray").toml()), schema), path
+    good: list[dict[str, Any]] = [
+        {"extends": ["base.toml"], "ssl": {"threshold": 0.5}},
+        {"ssl": {"use": "mmtk/confidence"}},
+        {"data": {"classification": {"labels": "full"}}, "augment": {"mine": {"use": "weak"}}},
+    ]
+    bad: list[dict[str, Any]] = [
+        {"extends": 3},
+        {"nam": "x"},
+        {"ssl": "none"},
+        {"ssl": {"use": "confidence", "treshold": 0.5}},
+        {"ssl": {"use": "confidence", "threshold": 1.5}},
+        {"ssl": {"use": "none", "threshold": 0.5}},
+        {"ssl": {"use": "nope"}},
+        {"data": {"size": 3}},
+        {"data": {"classification": {"labels": "ful"}}},
+        {"data": {"classification": {"source": {"use": "dice"}}}},
+        {"loss": {"other": {"use": "dice"}}},
+        {"augment": {"mine": 3}},
+        {"tasks": []},
+        {"tasks": ["segmentation", "segmentation"]},
+        {"tasks": ["other"]},
+        {"train": {"lr": True}},
+        {"train": {"steps": 0}},
+    ]
+    assert [case for case in good if not fits(schema, case, schema)] == []
+    assert [case for case in bad if fits(schema, case, schema)] == []
+
+
+def test_a_broken_plugin_leaves_the_schema_whole(here, tmp_path, monkeypatch):
+    from mmtk.schema import recipe_schema
+
+    site = tmp_path / "site"
+    install(site, "mmtk-bad", {"ssl/bad": "badmod:Bad"}, modules={"badmod": "import nope_nope"})
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("MMTK_PLUGINS", "mmtk-bad")
+    refresh()
+    schema = recipe_schema()
+    refresh()
+    assert fits(schema, {"ssl": {"use": "bad", "anything": 3}}, schema)
+    assert fits(schema, {"ssl": {"use": "confidence"}}, schema)
+    assert not fits(schema, {"ssl": {"use": "worse"}}, schema)
+    (bad,) = [each for each in schema["$defs"]["ssl"]["anyOf"] if each["title"] == "ssl/bad"]
+    assert "could not be imported" in bad["description"]

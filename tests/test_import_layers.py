@@ -1,0 +1,49 @@
+"""What a quick command must not import: the layers that keep ``--help`` instant."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "torch", "torchvision", "pydantic", "pydantic_core", "mlflow", "rich", "numpy", "matplotlib", "timm", "scipy",
+    "monai", "pandas", "PIL", "lightning_fabric", "torchmetrics", "segmentation_models_pytorch", "sklearn", "pyarrow",
+}  # fmt: skip
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a Python process with these arguments imports, from its own account of them."""
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-m", "mmtk", "--help"], "mmtk.cli"),
+        (["-m", "mmtk", "run", "--help"], "mmtk.cli"),
+        (["-m", "mmtk", "--version"], "mmtk.cli"),
+        (["-m", "mmtk", "list"], "mmtk.layers"),
+        (["-m", "mmtk", "plugins"], "mmtk.catalog"),
+        (["-c", "import mmtk, mmtk.catalog, mmtk.errors, mmtk.layers; mmtk.catalog.entries()"], "mmtk.layers"),
+    ],
+)
+def test_quick_commands_import_nothing_heavy(arguments, expected):
+    modules = imported(*arguments)
+    assert expected in modules
+    assert {module.partition(".")[0] for module in modules} & HEAVY == set()
+
+
+def test_recipes_need_pydantic_and_no_torch():
+    modules = imported("-c", "import mmtk.recipe, mmtk.params, mmtk.settings, mmtk.schema")
+    assert {module.partition(".")[0] for module in modules} & HEAVY == {"pydantic", "pydantic_core"}
+
+
+def test_components_are_not_imported_before_a_recipe_names_them():
+    modules = imported("-c", "import mmtk.api")
+    assert "torch" in modules
+    assert not [module for module in modules if module.startswith("mmtk.components.")]
