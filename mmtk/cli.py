@@ -39,17 +39,22 @@ DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
-@app.callback()
-def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    """Which part of a semi-supervised, multi-task method really helps?"""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from mmtk import __version__
 
         typer.echo(f"mmtk {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Which part of a semi-supervised, multi-task method really helps?"""
 
 
 def _overrides(sets: list[str] | None, **keys: Any) -> dict[str, Any]:

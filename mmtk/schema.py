@@ -76,8 +76,12 @@ def describe(word: str) -> str:
     lines.append("Recipe keys" if fields else "No recipe keys.")
     types = model.model_json_schema()["properties"]
     for key, field in fields.items():
-        default = "optional" if field.default is None else f"default {json.dumps(field.default)}"
-        lines.append(f"  {key}: {_type(types[key])}, {'required' if field.is_required() else default}")
+        default = "optional"
+        if field.is_required():
+            default = "required"
+        elif field.default is not None:
+            default = f"default {json.dumps(field.default)}"
+        lines.append(f"  {key}: {_type(types[key])}, {default}")
     wires = ", ".join(params.wired(component))
     lines.append(f"Wired by the host: {wires or 'nothing'}")
     views = getattr(component, "views", None)

@@ -5,15 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY
 
 from mmtk.runs import read_lines
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MMTK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def run(out: Path | str, *more: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -76,8 +76,8 @@ def test_the_text_of_this_test_is_toml():
     [
         ("name", 2), ("tasks", 3), ("data.size", 6), ("quoted", 7), ("single.both", 8), ("ssl", 10),
         ("ssl.use", 11), ("ssl.prose", 12), ("ssl.after", 17), ("loss.segmentation", 18),
-        ("loss.segmentation.weight", 19), ("loss.segmentation.literal", 20), ("loss.segmentation.inline", 23), ("things", 24), ("things.x", 25),
-        ("a.b", 28), ("a.b.text", 29), ("a.b.c", 30),
+        ("loss.segmentation.weight", 19), ("loss.segmentation.literal", 20), ("loss.segmentation.inline", 23),
+        ("things", 24), ("things.x", 25), ("a.b", 28), ("a.b.text", 29), ("a.b.c", 30),
     ],
 )  # fmt: skip
 def test_every_key_has_its_line(key, line):

@@ -23,12 +23,6 @@ from mmtk.session import evaluate_run, run
 SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MMTK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.delenv("MMTK_DATA", raising=False)
-
-
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -36,7 +30,6 @@ def digest(path: Path) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "multimix"
-    os.environ["MMTK_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
     run(tiny(), out)
     return out
 

@@ -155,4 +155,6 @@ def test_none_is_the_supervised_loss_and_needs_no_unlabelled_images():
     assert list(alone) == ["dice"]
     assert not NoConsistency.unlabelled_stream
     assert KL.unlabelled_stream
-    torch.testing.assert_close(alone["dice"].value, KL(supervised(), False).terms(Itself(), known, others, NOW)["dice"].value)
+    torch.testing.assert_close(
+        alone["dice"].value, KL(supervised(), False).terms(Itself(), known, others, NOW)["dice"].value
+    )

@@ -261,7 +261,8 @@ def test_targets_carry_no_gradient():
 
 
 @pytest.mark.parametrize(
-    ("ramp", "index", "share"), [(1.0, 0, 0), (1.0, 4, 0.5), (1.0, 8, 1), (0.25, 1, 0.5), (0.25, 4, 1), (0.0, 0, 1)]
+    ("ramp", "index", "share"),
+    [(1.0, 0, 0), (1.0, 4, 0.5), (1.0, 8, 1), (0.25, 1, 0.5), (0.25, 4, 1), (0.0, 0, 1)],
 )
 def test_the_weight_rises_linearly(ramp, index, share):
     known, others, _ = mixed_batch(2)

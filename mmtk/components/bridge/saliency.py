@@ -17,7 +17,8 @@ def input_gradient(x: Tensor, classify: Classify, classes: Tensor | None = None)
     With several input channels the largest gradient of a pixel counts. Asks for input gradients only, so no
     parameter's ``.grad`` is touched; works under an outer ``no_grad``.
     """
-    with torch.enable_grad():
+    # Autocast would run parts of the backward pass (matrix products) in half precision too.
+    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         x = x.detach().requires_grad_()
         scores = classify(x)
         chosen = scores.amax(1) if classes is None else scores.gather(1, classes[:, None])

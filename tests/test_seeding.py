@@ -1,0 +1,77 @@
+"""Random numbers as pure functions of a key."""
+
+import hashlib
+
+import pytest
+import torch
+
+from mmtk.api import Now
+from mmtk.seeding import generator, seed_of, seeded
+
+
+@pytest.mark.parametrize("key", [(0,), (3, "order", "labelled", 7), ("phantom", 0, "chex", "label")])
+def test_a_seed_is_the_first_63_bits_of_the_hash_of_its_key(key):
+    text = "/".join(map(str, key)).encode()
+    assert seed_of(*key) == int(hashlib.sha256(text).hexdigest()[:16], 16) // 2
+
+
+def test_seeds_never_change():
+    """Published runs depend on these numbers."""
+    assert seed_of(0, "order", "classification", "labelled") == 4957926671082446190
+    drawn = torch.randperm(10, generator=generator(0, "order", "classification", "labelled", 0, 0))
+    assert drawn.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+def test_keys_do_not_collide():
+    keys = [(seed, purpose, step) for seed in range(5) for purpose in ("order", "init") for step in range(200)]
+    assert len({seed_of(*key) for key in keys}) == len(keys)
+
+
+def test_generators_draw_by_key_alone():
+    first, again, other = generator(1, "a"), generator(1, "a"), generator(1, "b")
+    torch.manual_seed(7)
+    one = torch.rand(5, generator=first)
+    torch.manual_seed(8)
+    assert torch.equal(torch.rand(5, generator=again), one)
+    assert not torch.equal(torch.rand(5, generator=other), one)
+
+
+def test_seeded_draws_by_key_and_restores_the_state():
+    torch.manual_seed(7)
+    state = torch.random.get_rng_state()
+    with seeded(1, "a"):
+        one = torch.rand(5)
+        with seeded(1, "b"):
+            torch.rand(3)
+        two = torch.rand(5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with seeded(1, "a"):
+        assert torch.equal(torch.cat([torch.rand(5), torch.rand(5)]), torch.cat([one, two]))
+
+
+def test_seeded_restores_the_state_after_an_error():
+    state = torch.random.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded(1):
+        torch.rand(1)
+        1 / 0  # noqa: B018
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_step_draws_by_seed_purpose_and_index():
+    def draw(now, purpose):
+        return torch.rand(3, generator=now.generator(purpose)).tolist()
+
+    first = draw(Now(1, 5, 10), "mix")
+    assert draw(Now(1, 5, 99, rank=1, world=2), "mix") == first
+    others = [draw(Now(2, 5, 10), "mix"), draw(Now(1, 6, 10), "mix"), draw(Now(1, 5, 10), "cut")]
+    assert first not in others
+
+
+@pytest.mark.parametrize(("index", "total", "progress"), [(0, 11, 0), (5, 11, 0.5), (10, 11, 1), (0, 1, 0), (20, 11, 1)])
+def test_progress_runs_from_0_to_1(index, total, progress):
+    assert Now(0, index, total).progress == progress
+
+
+def test_gather_in_one_process_gives_no_gradient():
+    x = torch.ones(2, requires_grad=True)
+    assert not Now(0, 0, 1).gather(x).requires_grad
