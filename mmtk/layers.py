@@ -46,7 +46,8 @@ def locate(name: str, folder: str = "") -> Path:
         if os.path.isfile(shipped):
             return shipped
     if os.path.isdir(name):
-        raise MmtkError(f"{name} is a folder, not a {what}.", hint="A run directory would have a recipe.toml.")
+        hint = "A run directory would have a recipe.toml." if what == "recipe" else None
+        raise MmtkError(f"{name} is a folder, not a {what}.", hint=hint)
     known = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
     raise MmtkError(
         f"No {what} '{name}': no such file, and none of that name ships with mmtk."

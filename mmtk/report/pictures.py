@@ -85,7 +85,7 @@ class _Painter:
         if not rows:
             return
         names = test.stored.target.names
-        ids = [f"{names[int(test.stored.targets[row])]}: {test.stored.ids[row]}" for row in rows]
+        ids = [names[int(test.stored.targets[row])] for row in rows]
         title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
         path = self.out / f"saliency-classification-{test.domain}.png"
         images = np.asarray(test.stored.images[rows])[:, 0]
@@ -106,8 +106,8 @@ class _Painter:
         if test.stored.target.exclusive:
             reference = reference[:, 1:]
         ids = [test.stored.ids[row] for row in rows]
-        where = f"{test.domain} test images"
-        title = f"{self.recipe.name}: {where}, from the worst to the best Dice"
+        order = f"from the worst to the best Dice of {len(dice)}"
+        title = f"{self.recipe.name}: {test.domain} test images, {order}"
         path = self.out / f"boundaries-{test.domain}.png"
         self.keep(figures.boundaries(images, reference, predicted, ids, shown, path, title))
         names: tuple[str, ...] = ()
@@ -119,7 +119,8 @@ class _Painter:
             path = self.out / f"saliency-segmentation-{test.domain}.png"
             self.keep(figures.saliency(images, self._class_maps(test, rows), names, ids, path, title))
         saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
-        path, title = self.out / f"overview-{test.domain}.png", f"{self.recipe.name}: {where}"
+        path = self.out / f"overview-{test.domain}.png"
+        title = f"{self.recipe.name}: {test.domain} test images, {order}"
         self.keep(
             figures.overview(images, reference, predicted, saliency, probabilities, names, shown, path, title)
         )
