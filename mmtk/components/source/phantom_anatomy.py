@@ -38,7 +38,7 @@ def field(rng: Generator, knots: int, size: int) -> Array:
     return weights @ rng.standard_normal((knots, knots), dtype=np.float32) @ weights.T
 
 
-def ramp(value: Array, width: float) -> Array:
+def ramp(value: Array | np.float32, width: float) -> Array:
     """0 below zero, 1 above ``width``, linear between."""
     return np.minimum(np.maximum(value * (1 / width), 0), 1)
 
@@ -122,11 +122,11 @@ class Chest:
         return np.where(self.left, np.float32(left), np.float32(right))
 
     @staticmethod
-    def bulge(t: Array, power: float) -> Array:
+    def bulge(t: Array | np.float32, power: float) -> Array:
         """Rises from 0 at t = 0, steeply like a circle, to 1 at t = 1."""
         return np.power(1 - np.square(1 - ramp(t, 1.0)), power)
 
-    def cage(self, t: Array, wide: Array | float) -> Array:
+    def cage(self, t: Array | np.float32, wide: Array | float) -> Array:
         """Half-width of the rib cage at the share t of its height."""
         return self.apex + (wide - self.apex) * self.bulge(t, self.round) - 0.06 * np.maximum(t - 0.9, 0)
 
