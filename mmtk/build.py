@@ -48,7 +48,13 @@ def data_root(data: str | Path | None = None) -> Path | None:
 def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:
     """A data source of the recipe; ``domain`` is ``source`` (in-domain) or ``cross``."""
     table = recipe[f"data.{task}.{domain}"]
-    return cast(api.Source, component("source", table, {"root": root or Path("data"), "task": task}))
+    made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
+    if made.target.task != task:
+        raise MmtkError(
+            f'data.{task}.{domain}: "{table["use"]}" is a source for {made.target.task}, not for {task}.',
+            hint=f"Put it into data.{made.target.task}.{domain}, or choose another source.",
+        )
+    return made
 
 
 def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.Target]:

@@ -116,8 +116,6 @@ def _excluded(dist: metadata.Distribution) -> str:
 def _third_party() -> tuple[Entry, ...]:
     found: list[Entry] = []
     for dist in metadata.distributions():
-        if "[mmtk." not in (dist.read_text("entry_points.txt") or ""):
-            continue
         try:
             brought = list(_entries_of(dist))
         except Exception as error:  # whatever is wrong with a plugin's metadata must not stop the others
@@ -132,11 +130,15 @@ def _third_party() -> tuple[Entry, ...]:
 
 
 def _entries_of(dist: metadata.Distribution) -> Iterator[Entry]:
-    excluded = _excluded(dist)
+    if "[mmtk." not in (dist.read_text("entry_points.txt") or ""):
+        return
+    name, excluded = dist.metadata["Name"], _excluded(dist)
+    if not name:
+        raise ValueError("it has no name")
     for point in dist.entry_points:
         kind = point.group.removeprefix("mmtk.")
         if kind in KINDS and kind != point.group:
-            yield Entry(kind, point.name, point.value, dist.metadata["Name"], dist.version, excluded)
+            yield Entry(kind, point.name, point.value, name, dist.version, excluded)
 
 
 def _normal(dist: str) -> str:

@@ -139,10 +139,8 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
 
 def _training(recipe: Recipe) -> list[MmtkError]:
     problems = []
-    if recipe["train.balance"] == "weight" and recipe.get("loss.classification.use") not in (
-        None,
-        "cross-entropy",
-    ):
+    loss = recipe.get("loss.classification.use", "cross-entropy").rpartition("/")[2]
+    if recipe["train.balance"] == "weight" and loss != "cross-entropy":
         problems.append(
             MmtkError(
                 'train.balance = "weight" needs loss.classification.use = "cross-entropy".',

@@ -221,13 +221,24 @@ def test_broken_plugins_leave_the_others_alone(site):
     assert catalog.find("ssl", "confidence").dist == "mmtk"
 
 
-def test_unreadable_metadata_is_warned_of_by_name_and_left_out(site):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("entry_points.txt", b"[mmtk.ssl]\nno equals sign here\n"),
+        ("entry_points.txt", b"[mmtk.ssl]\ntorn = m:\xff\n"),
+        ("METADATA", b"Metadata-Version: 2.1\n"),
+        ("METADATA", None),
+    ],
+)
+def test_unreadable_metadata_is_warned_of_by_name_and_left_out(site, file, content):
     install(site, "mmtk-torn", {"ssl/torn": "m:C"})
-    (site / "mmtk_torn-1.0.dist-info" / "entry_points.txt").write_text("[mmtk.ssl]\nno equals sign here\n")
+    torn = site / "mmtk_torn-1.0.dist-info" / file
+    torn.write_bytes(content) if content is not None else torn.unlink()
     install(site, "mmtk-good", {"ssl/entropy": "goodmod:Entropy"})
     with pytest.warns(UserWarning, match=r"mmtk_torn-1\.0\.dist-info: this plugin's metadata cannot be read"):
         names = {entry.name for entry in catalog.entries("ssl")}
     assert "entropy" in names
+    assert "torn" not in names
 
 
 def test_other_packages_with_torn_metadata_are_none_of_our_business(site, recwarn):

@@ -104,6 +104,13 @@ def test_losses_of_masks(loss):
     assert load_recipe("unet", overrides={"loss.segmentation.use": loss})["loss.segmentation.use"] == loss
 
 
+def test_class_weights_need_a_loss_that_takes_them():
+    for loss in ("cross-entropy", "mmtk/cross-entropy"):
+        overrides = {"train.balance": "weight", "loss.classification.use": loss}
+        assert load_recipe("enc", overrides=overrides)["train.balance"] == "weight"
+    assert load_recipe("unet", overrides={"train.balance": "weight"}).tasks == ["segmentation"]
+
+
 def test_a_metric_scores_its_task():
     assert refusal("multimix", "metric.segmentation.use=classification").startswith(
         '--set: metric.segmentation.use = "classification" scores classification, not segmentation.'

@@ -1,5 +1,6 @@
 """One step of every system: terms and total, paired draws, batch-norm statistics, the alarm, and twins."""
 
+import copy
 from functools import cache
 
 import pytest
@@ -8,7 +9,7 @@ from tiny import tiny
 from torch import nn
 from torch.nn import functional as F
 
-from mmtk import build
+from mmtk import build, catalog
 from mmtk.api import SSL, Consistency, Encoder, Labelled, Now, Target, Term, Unlabelled
 from mmtk.components.blocks import Dropout
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
@@ -49,7 +50,8 @@ def make(name, **changes):
 @cache
 def first_step(name, index=0):
     """The terms of a system's step with fresh weights."""
-    objective, streams = make(name, ssl__threshold=0.0) if "ssl" in name and name != "unet-ssl" else make(name)
+    everything = {"ssl.threshold": 0.0} if "classification/confidence" in TERMS[name] else {}
+    objective, streams = make(name, **everything)
     step = objective(streams.batch(Now(0, index, 4)))
     return step, {key: float(term.value.detach()) for key, term in step.terms.items()}
 
@@ -57,7 +59,8 @@ def first_step(name, index=0):
 # --- terms ---------------------------------------------------------------------------------------------------
 
 SUPERVISED = {"classification/cross-entropy": 1.0, "segmentation/dice": 5.0}
-CONFIDENCE = {"classification/confidence": 0.25, "classification/mask-rate": 0, "classification/pseudo-label-accuracy": 0}
+CONFIDENCE = {"classification/confidence": 0.25, "classification/mask-rate": 0,
+              "classification/pseudo-label-accuracy": 0}  # fmt: skip
 KL = {"segmentation/kl": 0.01}
 ENC, UNET = ({key: weight} for key, weight in SUPERVISED.items())
 TERMS = {
@@ -139,7 +142,7 @@ def test_nothing_to_train_is_an_error():
 @pytest.mark.parametrize(
     ("term", "systems"),
     [
-        ("classification/cross-entropy", ["umtl", "enc", "enc-ssl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]),
+        ("classification/cross-entropy", [name for name in TERMS if name not in ("unet", "unet-ssl", "enc-mm")]),
         ("classification/confidence", ["enc-ssl", "umtl-ssl", "umtl-ssl-s", "multimix"]),
         ("segmentation/dice", ["umtl", "unet", "unet-ssl", "umtl-ssl"]),
         ("segmentation/dice", ["umtl-s", "umtl-ssl-s", "multimix"]),
@@ -152,31 +155,33 @@ def test_a_component_that_is_off_changes_no_other_term(term, systems, index):
     assert values == pytest.approx([values[0]] * len(values), rel=1e-5)
 
 
+BLOCKS = {"classification": 5, "segmentation": 9}
+
+
 def dropped(name, index=0):
     """Which values each dropout of encoder and decoder drops in the labelled forward of either task."""
     objective, streams = make(name)
     batch, seen = streams.batch(Now(0, index, 4)), {}
     for task in ("classification", "segmentation"):
-        seen[task] = []
-        known = getattr(batch, task)[0].image
-        wanted = [len(known)]
+        zeros = []
 
-        def hook(module, inputs, output, task=task, wanted=wanted):
-            if len(seen[task]) < (5 if task == "classification" else 9) and len(output) == wanted[0]:
-                seen[task].append((output == 0).detach())
+        def hook(module, inputs, output, zeros=zeros):
+            if module.training:  # not in the bridge
+                zeros.append(output == 0)
 
         handles = [m.register_forward_hook(hook) for m in objective.net.modules() if isinstance(m, Dropout)]
-        one = Batch(batch.now, **{task: getattr(batch, task)})
-        objective(one)
+        objective(Batch(batch.now, **{task: getattr(batch, task)}))
         for handle in handles:
             handle.remove()
+        seen[task] = zeros[: BLOCKS[task]]
     return seen
 
 
 def test_dropout_drops_the_same_values_for_umtl_and_multimix():
     umtl, multimix, later = dropped("umtl"), dropped("multimix"), dropped("umtl", index=1)
     for task, masks in umtl.items():
-        assert len(masks) == (5 if task == "classification" else 9)
+        assert len(masks) == BLOCKS[task]
+        assert all(0.1 < mask.float().mean() < 0.4 for mask in masks)
         assert all(torch.equal(a, b) for a, b in zip(masks, multimix[task], strict=True))
         assert not any(torch.equal(a, b) for a, b in zip(masks, later[task], strict=True))
     assert not torch.equal(umtl["classification"][0], umtl["segmentation"][0])
@@ -427,8 +432,6 @@ class Twins(SSL):
 def with_twins(decay=0.9, task="classification", **changes):
     recipe = tiny("multimix", **changes)
     net = build.network(recipe, TARGETS)
-    import copy
-
     teacher = build.TwinNet(net, copy.deepcopy(net), task, decay)
     other = build.TwinNet(net, build.network(recipe, TARGETS, "twin-1"), task, None)
     return net, teacher.train(), other.train()
@@ -470,8 +473,6 @@ def test_the_average_has_no_gradient_and_belongs_to_itself():
 
 
 def test_statistics_are_copied_and_move_in_no_pass_of_the_teacher():
-    import copy
-
     net = normed_net()
     teacher = build.TwinNet(net, copy.deepcopy(net), "classification", 0.9).train()
     trained = build.TwinNet(net, copy.deepcopy(net), "classification", None).train()
@@ -511,30 +512,24 @@ def test_the_bridge_of_a_twin_reads_the_main_class_branch():
             assert twin(x).shape == (2, 1, 32, 32)
 
 
-def test_a_strategy_with_twins_trains_and_averages():
+def test_a_strategy_with_twins_trains_and_averages(monkeypatch):
+    monkeypatch.setitem(catalog.BUILTINS["ssl"], "twins", f"{__name__}:Twins")
     objective, streams = make("enc")
-    recipe, net = tiny("enc"), objective.net
-    made = []
-
-    def twin(decay=None):
-        import copy
-
-        other = build.network(recipe, TARGETS, "twin-1") if decay is None else copy.deepcopy(net)
-        made.append(build.TwinNet(net, other, "classification", decay))
-        return made[-1]
-
-    objective.ssl = Twins(objective.ssl.supervised, twin)
+    strategy = build.strategy(tiny("enc").with_values({"ssl": {"use": "twins"}}), "ssl", objective.net, TARGETS)
+    objective.ssl = strategy.train()
+    other, teacher = strategy.other, strategy.teacher
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 1e-2)
     alarm = Alarm()
     for index in range(2):
-        before = [p.detach().clone() for p in made[1].parameters()]
+        before = [p.clone() for p in teacher.parameters()]
         step = objective(streams.batch(Now(0, index, 2)))
         alarm.look(index, step)
         optimizer.zero_grad()
         step.loss.backward()
         optimizer.step()
-        assert all(torch.equal(p, old) for p, old in zip(made[1].parameters(), before, strict=True))
-        made[1].update(index + 1)
+        assert all(torch.equal(p, old) for p, old in zip(teacher.parameters(), before, strict=True))
+        teacher.update(index + 1)
+        assert not any(torch.equal(p, old) for p, old in zip(teacher.parameters(), before, strict=True))
     assert alarm.verdict(1, 2) == []
-    assert made[0].net.encoder.blocks[0][0].weight.grad.abs().max() > 0
-    assert not torch.equal(made[1].net.head.linear.weight, made[0].net.head.linear.weight)
+    assert other.net.encoder.blocks[0][0].weight.grad.abs().max() > 0
+    assert {key.split(".")[0] for key in strategy.state_dict()} == {"other", "teacher"}

@@ -16,7 +16,7 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
 
 QUICK = settings(deadline=None, max_examples=100, database=None, suppress_health_check=list(HealthCheck))
-LONG = settings(deadline=None, max_examples=5000, database=None, suppress_health_check=list(HealthCheck))
+LONG = settings(deadline=None, max_examples=500, database=None, suppress_health_check=list(HealthCheck))
 
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(layers.recipe_folder().rglob("*.toml"))]
 COMPLETE = load_recipe("multimix").toml()
