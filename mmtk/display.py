@@ -25,6 +25,8 @@ COLUMNS = {
     "classification": ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc"),
     "segmentation": ("dice", "jaccard", "ssim", "hausdorff", "hd95"),
 }
+# Eighty columns have to do.
+HEADINGS = {"majority-accuracy": "always the majority", "balanced-accuracy": "balanced accuracy"}
 
 
 class _Rate(ProgressColumn):
@@ -48,11 +50,12 @@ class Display:
 
     def note(self, text: str) -> None:
         """One line of information."""
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A warning, never silenced."""
-        Console(stderr=True, highlight=False).print(Text("Warning: ", style="yellow") + Text(text))
+        line = Text("Warning: ", style="yellow") + Text(text)
+        Console(stderr=True, highlight=False).print(line, soft_wrap=True)
 
     def reading(self, what: str, done: int, of: int) -> None:
         """Images being decoded into the store."""
@@ -113,10 +116,10 @@ class Display:
             if not rows:
                 continue
             table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
-            table.add_column("test set")
+            table.add_column("test set", no_wrap=True)
             present = [c for c in columns if any(c in scores for scores in rows.values())]
             for name in [*present, "n"]:
-                table.add_column("always the majority" if name == "majority-accuracy" else name, justify="right")
+                table.add_column(HEADINGS.get(name, name), justify="right")
             for domain, scores in rows.items():
                 cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in present]
                 table.add_row(domain, *cells, f"{scores.get('n', 0):.0f}")
