@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# Without compiled files every start imports torch for ten seconds longer; .venv is ours to write to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-long test-web lint format type bench docs ui clean
 .DEFAULT_GOAL := help
