@@ -63,7 +63,10 @@ BUILTINS: dict[str, dict[str, str]] = {
         "classification": "mmtk.components.metric.classification:Classification",
         "segmentation": "mmtk.components.metric.segmentation:Segmentation",
     },
-    "launcher": {},
+    "launcher": {
+        "inline": "mmtk.components.launcher.inline:Inline",
+        "process": "mmtk.components.launcher.process:Process",
+    },
 }
 
 OURS = "mmtk"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmtk import cli_study
 from mmtk.errors import MmtkError, RunFailed, report
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ data_app = typer.Typer(help="Look at data before training on it.", rich_markup_m
 plugins_app = typer.Typer(help="List the installed components.", rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 app.add_typer(plugins_app, name="plugins")
+for command in (cli_study.ablate, cli_study.status, cli_study.report):
+    app.command()(command)
 
 RecipeArg = Annotated[str, typer.Argument(help="A recipe file, the name of a shipped recipe, or a run directory.")]
 ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]

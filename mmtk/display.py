@@ -126,5 +126,13 @@ class Display:
             self.console.print(table)
 
 
+def duration(seconds: float) -> str:
+    """A time span as people say it: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def _short(name: str) -> str:
     return name.split("/")[-1]

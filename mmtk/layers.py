@@ -36,12 +36,12 @@ def recipe_folder() -> Path:
 
 
 def locate(name: str, folder: str = "") -> Path:
-    """The file that a user means by a path or by the name of a shipped recipe (or profile)."""
-    what = "profile" if folder else "recipe"
+    """The file that a user means by a path or by the name of a shipped recipe (or profile, or suite)."""
+    what = {"": "recipe", "profiles": "profile", "suites": "suite"}[folder]
     # os.path answers for any name, where Path.is_file raises for one that is too long.
     if os.path.isfile(name):
         return Path(name)
-    if short := re.fullmatch(r"(?:recipes/)?(?:profiles/)?([\w.-]+?)(?:\.toml)?", name):
+    if short := re.fullmatch(r"(?:recipes/)?(?:profiles/|suites/)?([\w.-]+?)(?:\.toml)?", name):
         shipped = recipe_folder() / folder / f"{short[1]}.toml"
         if os.path.isfile(shipped):
             return shipped

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +59,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class Log:
     """A .jsonl file that rows are appended to, and that can be cut back to a checkpoint."""
 
@@ -94,6 +100,8 @@ class RunDir:
         self.results_file = path / "results.json"
         self.done_file = path / "done.json"
         self.tracking_file = path / "tracking.json"
+        self.data_file = path / "data.json"
+        self.samples_file = path / "samples.npz"
         self.last = path / "checkpoints" / "last.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
         self.figures = path / "figures"
@@ -102,6 +110,28 @@ class RunDir:
     def finished(self) -> bool:
         """Whether the run ended and its results are whole."""
         return self.done_file.is_file()
+
+    @property
+    def sealed(self) -> tuple[Path, ...]:
+        """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
+        return (
+            self.recipe_file, self.provenance_file, self.splits_file, self.metrics_file, self.cases_file,
+            self.results_file, self.data_file, self.samples_file,
+        )  # fmt: skip
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Mark the run as done, with the hash of every file that its results rest on."""
+        files = {path.name: _sha256(path) for path in self.sealed if path.is_file()}
+        write_json(self.done_file, {**facts, "files": files})
+
+    def altered(self) -> list[str]:
+        """The files of a finished run that are missing or not as the run left them."""
+        files = read_json(self.done_file).get("files", {})
+        names = [path.name for path in self.sealed if path.name in files]
+        return [
+            name for name in names
+            if not (self.path / name).is_file() or _sha256(self.path / name) != files[name]
+        ]  # fmt: skip
 
     @property
     def recipe(self) -> Recipe:
@@ -128,6 +158,8 @@ class RunDir:
 
     def claim(self, recipe: Recipe) -> None:
         """Write the recipe into a new folder, or check that the one that lies there is the same, seed included."""
+        (self.path / "checkpoints").mkdir(exist_ok=True)
+        self.figures.mkdir(exist_ok=True)
         if self.recipe_file.is_file():
             other = self.recipe
             if (other.digest, other.seed) != (recipe.digest, recipe.seed):
@@ -137,29 +169,53 @@ class RunDir:
                     f"Choose another --out; `mmtk diff {self.recipe_file} RECIPE` shows the difference.",
                 )
             return
-        (self.path / "checkpoints").mkdir(exist_ok=True)
-        self.figures.mkdir(exist_ok=True)
         write_text(self.recipe_file, recipe.toml())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
         self.make()
-        with open(self.path / LOCK, "a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-                raise MmtkError(
-                    f"{holder} is running in this folder.",
-                    str(self.path),
-                    "Wait for it, or choose another --out.",
-                ) from error
+        with locked(self.path, LOCK, "Wait for it, or choose another --out."):
+            yield
+
+
+@contextmanager
+def locked(folder: Path, name: str, cure: str) -> Iterator[None]:
+    """Hold the lock file ``name`` in a folder; MmtkError names the process that holds it already."""
+    with open(folder / name, "a+", encoding="utf-8") as file:
+        try:
+            _flock(file)
+        except BlockingIOError as error:
+            file.seek(0)
+            who = file.read().strip() or "another process"
+            raise MmtkError(f"{who} is running in this folder.", str(folder), cure) from error
+        file.truncate(0)
+        file.write(f"mmtk process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
             file.truncate(0)
-            file.write(f"mmtk process {os.getpid()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
+
+
+def _flock(file: IO[str]) -> None:
+    """Take the lock; a second try passes over one who only looked, as ``holder`` does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.2)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(folder: Path, name: str) -> str:
+    """Who holds the lock file ``name`` in a folder; empty where nobody does."""
+    try:
+        file = open(folder / name, encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError:
+        return ""
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "another process"
+    return ""

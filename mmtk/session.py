@@ -26,6 +26,7 @@ from mmtk.predict import load
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.report.pictures import draw_run
 from mmtk.runs import RunDir, read_json, write_json
+from mmtk.samples import describe, write_samples
 from mmtk.train import Training
 
 
@@ -135,9 +136,11 @@ def _finish(
     }
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)
+    write_json(folder.data_file, describe(held))
+    write_samples(folder.samples_file, recipe, net, held, device)
     draw_run(folder.figures, recipe, net, held, scores, device, folder.metrics_file)
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - begun, 3)}
-    write_json(folder.done_file, {"steps": training.total, **seconds})
+    folder.finish({"steps": training.total, **seconds})
     display.results(results, recipe.name)
     return results
 

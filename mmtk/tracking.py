@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +41,14 @@ class Mirror:
     With ``warn``, as during a run, a failure is told once and tried again later; without, it is an MmtkError.
     """
 
-    def __init__(self, folder: RunDir, warn: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunDir,
+        warn: Callable[[str], None] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.warn, self.uri = folder, warn, tracking_uri()
+        self.tags = dict(tags or {})  # further ones, such as the study that the run belongs to
         self.shown = tracker.masked(self.uri)
         self._note: dict[str, Any] = {}
         self._reached: dict[str, int] | None = None
@@ -143,7 +149,9 @@ class Mirror:
         params = [Param(k, v) for k, v in tracked.params(recipe).items() if k not in there.params]
         for some in _chunks(params):
             self._client.log_batch(run_id, params=some, synchronous=True)
-        wanted = tracked.tags(recipe, provenance)
+        # A run that two studies share stays with the first of them.
+        further = {} if "mlflow.parentRunId" in there.tags else self.tags
+        wanted = tracked.tags(recipe, provenance) | further
         tags = [RunTag(k, v) for k, v in wanted.items() if there.tags.get(k) != v]
         for few in _chunks(tags):
             self._client.log_batch(run_id, tags=few, synchronous=True)

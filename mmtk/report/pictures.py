@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data import Data
 from mmtk.evaluate import Scores, TestSet
-from mmtk.model import FrozenClassify, MultiTaskNet
+from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.report import figures
-from mmtk.streams import masks, normalise, pixels
+from mmtk.samples import class_maps, foreground, reference
+from mmtk.streams import normalise, pixels
 
 
 def draw_run(
@@ -63,17 +63,6 @@ class _Painter:
     def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
         return normalise(pixels(test.stored, rows)).to(self.device)
 
-    def _class_maps(self, test: TestSet, rows: list[int]) -> np.ndarray:
-        """|∂ s_k/∂x| for every class k: [N,classes,H,W]."""
-        assert self.net.head is not None
-        classify, images = FrozenClassify(self.net.encoder, self.net.head), self._images(test, rows)
-        classes = self.net.head.linear.out_features
-        maps = [
-            input_gradient(images, classify, torch.full((len(rows),), k, device=self.device))
-            for k in range(classes)
-        ]
-        return torch.cat(maps, dim=1).cpu().numpy()
-
     def classification(self, test: TestSet) -> None:
         """Class-specific saliency of the classification images (Fig. 9)."""
         labelled = [row for row in test.rows if test.stored.targets[row] >= 0]
@@ -89,7 +78,9 @@ class _Painter:
         title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
         path = self.out / f"saliency-classification-{test.domain}.png"
         images = np.asarray(test.stored.images[rows])[:, 0]
-        self.keep(figures.saliency(images, self._class_maps(test, rows), names, ids, path, title))
+        self.keep(
+            figures.saliency(images, class_maps(self.net, self._images(test, rows)), names, ids, path, title)
+        )
 
     def segmentation(self, test: TestSet, cases: Mapping[str, list[Any]]) -> None:
         """Boundaries (Fig. 4), class-specific saliency (Fig. 10) and the overview of segmentation images."""
@@ -102,14 +93,12 @@ class _Painter:
         images = np.asarray(test.stored.images[rows])[:, 0]
         with torch.no_grad():
             said = self.net(self._images(test, rows))
-        predicted, reference = self._masks(said.segmentation, test), masks(test.stored, rows).numpy() == 1
-        if test.stored.target.exclusive:
-            reference = reference[:, 1:]
+        predicted, known = foreground(said.segmentation, test), reference(test, rows)
         ids = [test.stored.ids[row] for row in rows]
         order = f"from the worst to the best Dice of {len(dice)}"
         title = f"{self.recipe.name}: {test.domain} test images, {order}"
         path = self.out / f"boundaries-{test.domain}.png"
-        self.keep(figures.boundaries(images, reference, predicted, ids, shown, path, title))
+        self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title))
         names: tuple[str, ...] = ()
         probabilities = None
         if said.classification is not None:
@@ -117,20 +106,13 @@ class _Painter:
             probabilities = said.classification.float().softmax(1).cpu().numpy()
             title = f"{self.recipe.name}: class-specific saliency, {test.domain} segmentation images"
             path = self.out / f"saliency-segmentation-{test.domain}.png"
-            self.keep(figures.saliency(images, self._class_maps(test, rows), names, ids, path, title))
+            self.keep(
+                figures.saliency(images, class_maps(self.net, self._images(test, rows)), names, ids, path, title)
+            )
         saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
         path = self.out / f"overview-{test.domain}.png"
         title = f"{self.recipe.name}: {test.domain} test images, {order}"
-        self.keep(
-            figures.overview(images, reference, predicted, saliency, probabilities, names, shown, path, title)
-        )
-
-    @staticmethod
-    def _masks(logits: torch.Tensor, test: TestSet) -> np.ndarray:
-        if test.stored.target.exclusive:
-            chosen = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
-            return chosen[:, 1:].bool().cpu().numpy()
-        return (logits.float().sigmoid() >= 0.5).cpu().numpy()
+        self.keep(figures.overview(images, known, predicted, saliency, probabilities, names, shown, path, title))
 
     def summaries(self, scores: Scores) -> None:
         """ROC (Fig. 7), the distribution of Dice (Fig. 3) and confusion counts over whole test sets."""

@@ -51,6 +51,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.08,
     "figure.constrained_layout.w_pad": 0.08,
     "text.parse_math": False,  # a $ in a title or an id is a dollar sign
+    "svg.hashsalt": "mmtk",  # the same picture, the same bytes
 }
 DARK: dict[Any, Any] = {"figure.facecolor": "#0D1117"} | dict.fromkeys(
     ("text.color", "axes.labelcolor", "ytick.color"), "#E6EDF3"
@@ -58,10 +59,12 @@ DARK: dict[Any, Any] = {"figure.facecolor": "#0D1117"} | dict.fromkeys(
 
 
 @contextmanager
-def page(path: Path, width: float, height: float, *, dark: bool = False, layout: Any = "none") -> Iterator[Figure]:
+def page(
+    path: Path, width: float, height: float, *, dark: bool = False, layout: Any = "none", vector: bool = False
+) -> Iterator[Figure]:
     """A figure of width × height inches, written to ``path`` as PNG on leaving, whole or not at all.
 
-    Starts from matplotlib's defaults, not from the user's matplotlibrc: the same picture on every machine.
+    ``vector`` writes an SVG of the same stem beside it. Starts from matplotlib's defaults, not from the user's matplotlibrc: the same picture on every machine.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -74,18 +77,24 @@ def page(path: Path, width: float, height: float, *, dark: bool = False, layout:
         FigureCanvasAgg(fig)
         yield fig
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            fig.savefig(part, format="png", metadata={"Software": None})
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        _save(fig, path, "png", {"Software": None})
+        if vector:
+            _save(fig, path.with_suffix(".svg"), "svg", {"Date": None})
+
+
+def _save(fig: Figure, path: Path, kind: str, metadata: dict[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        fig.savefig(part, format=kind, metadata=metadata)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
-def chart(path: Path, title: str, width: float, height: float) -> Iterator[Figure]:
+def chart(path: Path, title: str, width: float, height: float, *, vector: bool = False) -> Iterator[Figure]:
     """A ``page`` with its title, whose axes arrange themselves."""
-    with page(path, width, height, layout="constrained") as fig:
+    with page(path, width, height, layout="constrained", vector=vector) as fig:
         fig.suptitle("\n".join(wrap(title, width)), x=0.1 / width, ha="left", fontsize=11, fontweight="bold")
         yield fig
 
@@ -130,11 +139,13 @@ class Sheet:
         return self.columns * (self.tile + self.gap) - self.gap + (self.columns - 1) // self.group * 0.15
 
     @contextmanager
-    def open(self, path: Path, note: str, *, legend: bool = False, dark: bool = False) -> Iterator[Figure]:
+    def open(
+        self, path: Path, note: str, *, legend: bool = False, dark: bool = False, vector: bool = False
+    ) -> Iterator[Figure]:
         """The page with its title, a note below it and, on request, the legend of the boundaries."""
         from matplotlib.lines import Line2D
 
-        with page(path, self.width, self.height, dark=dark) as fig:
+        with page(path, self.width, self.height, dark=dark, vector=vector) as fig:
             wrapped = wrap(self.title, self.width)
             x, top = 0.15 / self.width, 1 - 0.12 / self.height
             line = top - (0.2 * len(wrapped) + 0.03) / self.height

@@ -1,0 +1,229 @@
+"""The commands of studies: ``mmtk ablate``, ``status`` and ``report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmtk.errors import MmtkError, RunFailed
+
+if TYPE_CHECKING:
+    from mmtk.plan import Plan
+    from mmtk.study import PlannedRun, StudyDir
+
+DEFAULT = "multimix"
+
+
+def ablate(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help=f"A recipe, or a study directory to continue (default: {DEFAULT})."),
+    ] = None,
+    components: Annotated[
+        str | None,
+        typer.Option(metavar="AXES", help="Such as saliency,ssl or ssl=none+mixmatch,ssl.weight=0.1+1."),
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="A list of systems instead: paper, or a TOML file.")] = None,
+    design: Annotated[
+        str, typer.Option(help="factorial, leave-one-out, add-one-in or one-at-a-time.")
+    ] = "factorial",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of every cell (default 1, or the suite's).")
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option(metavar="TASK=N,…", help="Label budgets of a task; may be repeated.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The folder of the data sets.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key in every cell.")
+    ] = None,
+    launcher: Annotated[str, typer.Option(help="Where runs go: process, inline, or a plugin's.")] = "process",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
+    per_gpu: Annotated[int | None, typer.Option(min=1, help="Runs that share a GPU.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Run every combination of components with several seeds, then test and report their effects."""
+    from mmtk.study import StudyDir, make_launcher
+
+    if recipe is not None and (Path(recipe) / "study.json").is_file():
+        given = {"--components": components, "--suite": suite, "--seeds": seeds, "--labels": labels, "--set": set_}
+        if wrong := [name for name, value in given.items() if value]:
+            cure = f"Leave out {', '.join(wrong)}, or start another study."
+            raise MmtkError("this study has its plan already.", recipe, cure)
+        study = StudyDir(Path(recipe))
+        about = study.about
+        data = data or (Path(about["data"]) if about["data"] else None)
+        chosen = make_launcher(launcher, {"jobs": jobs, "per_gpu": per_gpu})
+        plan = study.plan()
+    else:
+        plan = _plan(recipe, components, suite, design, seeds, labels, profile, set_, device)
+        chosen = make_launcher(launcher, {"jobs": jobs, "per_gpu": per_gpu})
+        slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in plan.title.lower()).split("-")))
+        study = StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
+    if dry_run:
+        _show_plan(plan, study, chosen, data, device)
+        return
+    with study.held():
+        facts = {"command": " ".join(["mmtk", *sys.argv[1:]]), "data": str(data.absolute()) if data else ""}
+        study.write(plan, facts, Path("runs"))
+        _show_plan(plan, study, chosen, data, device)
+        failed = _run(study, chosen, data, device)
+    _report(study.collect(), study.report)
+    if failed:
+        from mmtk.study import by_hand
+
+        lines = "\n".join(f"  {run.title}: {by_hand(run, data, device)}" for run in failed)
+        raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=f"mmtk ablate {study.path}")
+
+
+def _plan(
+    recipe: str | None,
+    components: str | None,
+    suite: str | None,
+    design: str,
+    seeds: int | None,
+    labels: list[str] | None,
+    profile: str | None,
+    sets: list[str] | None,
+    device: str,
+) -> Plan:
+    from mmtk.engine import choose_device, choose_precision
+    from mmtk.layers import assignment
+    from mmtk.plan import parse_budgets, plan_components, plan_suite
+
+    if (components is None) == (suite is None):
+        raise MmtkError(
+            "say what to compare: either --components or --suite.",
+            hint="For example: mmtk ablate --components saliency,ssl",
+        )
+    if suite is not None and recipe is not None:
+        raise MmtkError("a suite names its own recipes.", recipe, "Leave the recipe out.")
+    overrides = dict(assignment(text) for text in sets or [])
+    common: dict[str, Any] = {"profile": profile, "overrides": overrides, "budgets": parse_budgets(labels or [])}
+    if suite is not None:
+        plan = plan_suite(suite, seeds=range(seeds) if seeds else None, **common)
+    else:
+        plan = plan_components(recipe or DEFAULT, components or "", design, seeds=range(seeds or 1), **common)
+    chosen = choose_device(device)
+    return plan.with_precision(lambda wanted: choose_precision(wanted, chosen))
+
+
+def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmtk.display import duration
+    from mmtk.study import estimate
+
+    console = Console(highlight=False)
+    planned = study.runs(plan) if study.file.is_file() else []
+    done = {(run.recipe.digest, run.seed) for run in planned if run.folder.finished}
+    table = Table(title=plan.title, title_justify="left", title_style="bold")
+    for heading in ("system", *plan.axes, "class labels", "mask labels", "seeds", "done"):
+        table.add_column(heading, overflow="fold")
+    for cell in plan.cells:
+        levels = [cell.levels.get(key, "") or "–" for key in plan.axes]
+        budget = [str(cell.labels.get(task, "–")) for task in ("classification", "segmentation")]
+        finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
+        name = f"{cell.name} (reference)" if cell.reference else cell.name
+        table.add_row(name, *levels, *budget, str(len(plan.seeds)), str(finished or "–"))
+    console.print(table)
+    for name, reason in plan.dropped:
+        console.print(f"Left out: {name}. {reason}", markup=False)
+    missing = len(plan.runs) - len(done)
+    workers = getattr(launcher, "workers", 1)
+    complete = [c.recipe.digest for c in plan.cells if all((c.recipe.digest, s) in done for s in plan.seeds)]
+    if missing:
+        with console.status("Timing a few steps …"):
+            seconds = estimate(plan, launcher, data, device, complete)
+        told = f"; training takes about {duration(seconds)} with {workers} at a time"
+    else:
+        told = ""
+    console.print(
+        f"{len(plan.cells)} cells × {len(plan.seeds)} seeds = {len(plan.runs)} runs, {missing} to do{told}."
+    )
+    console.print(f"Study: {study.path}")
+
+
+def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list[PlannedRun]:
+    import time
+
+    from mmtk.display import Display, duration
+    from mmtk.study import run_study
+    from mmtk.tracking_study import StudyMirror
+
+    display = Display()
+    mirror = StudyMirror(study, display.warn)
+    begun, first = time.monotonic(), -1
+
+    def told(run: PlannedRun, outcome: str, done: int, of: int) -> None:
+        nonlocal first
+        first = done - 1 if first < 0 else first
+        each = (time.monotonic() - begun) / max(1, done - first)
+        left = f"; about {duration(each * (of - done))} left" if 0 < done < of else ""
+        line = f"[{done}/{of}] {run.title}: {outcome}{_headline(run) if outcome == 'done' else ''}{left}"
+        display.note(line)
+
+    try:
+        return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run)
+    except KeyboardInterrupt:
+        display.note(f"Stopped. Continue with: mmtk ablate {study.path}")
+        raise
+    finally:
+        mirror.study_itself()
+
+
+def _headline(run: PlannedRun) -> str:
+    """A finished run's first scores, for its line."""
+    from mmtk.runs import read_json
+
+    scores = read_json(run.folder.results_file)["in-domain"]
+    shown = [(task, metric) for task, metric in (("classification", "accuracy"), ("segmentation", "dice"))]
+    return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in shown if task in scores)
+
+
+def status(
+    study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until every run has ended.")] = False,
+) -> None:
+    """What is done, running, failed (and why) and waiting in a study, and how long it will take."""
+    from mmtk.status import follow as follow_study
+    from mmtk.status import show
+    from mmtk.study import StudyDir
+
+    (follow_study if follow else show)(StudyDir(study_dir))
+
+
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="STUDY|RUN…", help="A study, or finished runs.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
+) -> None:
+    """Build tables, statistics, pictures and the page again, from the files alone."""
+    from mmtk.results import from_runs
+    from mmtk.study import StudyDir
+
+    if len(paths) == 1 and (paths[0] / "study.json").is_file():
+        study = StudyDir(paths[0])
+        _report(study.collect(), out or study.report)
+    else:
+        _report(from_runs(paths), out or Path("report"))
+
+
+def _report(study: Any, out: Path) -> None:
+    from rich.console import Console
+
+    from mmtk.report.page import summary_lines, write_report
+
+    if not any(cell.runs for cell in study.cells):
+        raise RunFailed("no run has finished, so there is nothing to report.")
+    page = write_report(study, out)
+    console = Console(highlight=False)
+    for line in summary_lines(study):
+        console.print(line, markup=False)
+    console.print(f"\nReport    {page}", markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Components of kind ``launcher``, one file each, named by their recipe word."""

@@ -1,0 +1,30 @@
+"""Jobs one after the other, in this very process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from mmtk.api import Done, Job, Launcher
+
+
+class Inline(Launcher):
+    """Run one job after the other in this process, where a debugger can stop in them."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        """Run ``python -m mmtk …`` jobs as calls; an error of one is printed, and the next begins."""
+        from mmtk import cli
+
+        for job in jobs:
+            before = sys.argv
+            sys.argv = ["mmtk", *job.argv[3:]]
+            try:
+                cli.main()
+                code = 0
+            except SystemExit as ended:
+                code = ended.code if isinstance(ended.code, int) else 1
+            finally:
+                sys.argv = before
+            if code == 130:
+                raise KeyboardInterrupt
+            yield Done(job.dir, code, job.dir / "output.log")

@@ -1,0 +1,204 @@
+"""What a study runs: systems × label budgets × seeds, each distinct run once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mmtk import ablation, layers, settings
+from mmtk.errors import MmtkError, Problems, listing, nearest
+from mmtk.layers import Layer
+from mmtk.recipe import Recipe, read, recipe_path, resolve
+
+Budgets = Mapping[str, Sequence[int | str]]
+TASKS = ("classification", "segmentation")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One system at one label budget: its resolved recipe serves every seed."""
+
+    name: str
+    levels: Mapping[str, str]
+    recipe: Recipe
+    reference: bool = False
+
+    @property
+    def labels(self) -> dict[str, int | str]:
+        """The label budget of every task that it trains."""
+        return {task: self.recipe[f"data.{task}.labels"] for task in self.recipe.tasks}
+
+    @property
+    def title(self) -> str:
+        """Name and budget, as ``MultiMix 100-10``; a task that it has not is a dash."""
+        return f"{self.name} {'-'.join(str(self.labels.get(task, '–')) for task in TASKS)}"
+
+
+@dataclass
+class Plan:
+    """The cells of a study and its seeds; ``dropped`` says which cells cannot be, and why."""
+
+    title: str
+    cells: list[PlannedCell]
+    seeds: list[int]
+    axes: dict[str, list[str]] = field(default_factory=dict)
+    design: str = ""
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+
+    def with_precision(self, choose: Callable[[str], str]) -> Plan:
+        """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
+        cells = [
+            replace(c, recipe=c.recipe.with_values({"train.precision": choose(c.recipe["train.precision"])}))
+            for c in self.cells
+        ]
+        return replace(self, cells=cells)
+
+    @property
+    def runs(self) -> list[tuple[PlannedCell, int]]:
+        """Every run: all cells of a seed, then those of the next."""
+        return [(cell, seed) for seed in self.seeds for cell in self.cells]
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits over the cells and seeds: the same plan continues the same study."""
+        facts = [[[cell.name, cell.recipe.digest] for cell in self.cells], self.seeds, self.axes, self.design]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+
+
+def plan_components(
+    recipe: str,
+    components: str,
+    design: str = "factorial",
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    budgets: Budgets | None = None,
+    seeds: Sequence[int] = (0,),
+) -> Plan:
+    """The plan of ``mmtk ablate RECIPE --components …``; raises MmtkError where fewer than two cells can be."""
+    base = read(recipe_path(recipe), profile, overrides)
+    own = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
+    axes = ablation.parse_axes(components, own.values, settings.PLACES)
+    known = ablation.known_systems()
+    plan = Plan(_title(own.name, [axis.key for axis in axes]), [], list(seeds), design=design)
+    plan.axes = {axis.key: _off_first(axis) for axis in axes}
+    for cell in ablation.cells(axes, design, own.values):
+        for budget in _budgets(budgets or {}):
+            layer = layers.merge(base, layers.parse_set({**cell.changes, **budget}))
+            name = ablation.cell_name(cell, layer.values, own.name, known)
+            _add(plan, name, cell.levels, layer, cell.reference)
+    return _complete(plan)
+
+
+def _off_first(axis: ablation.Axis) -> list[str]:
+    """The labels of an axis, the one without the component in front."""
+    labels = [level.label for level in axis.levels]
+    return sorted(labels, key=lambda label: label != axis.off.label)
+
+
+def plan_suite(
+    name: str,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    budgets: Budgets | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Plan:
+    """The plan of ``--suite NAME|FILE``: a TOML list of ``systems``, with ``labels`` and ``seeds`` if it likes."""
+    path = layers.locate(name, "suites")
+    values = layers.read(path).values
+    known = {"title", "description", "systems", "reference", "labels", "seeds"}
+    for key in values:
+        if key not in known:
+            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {listing(known)}."
+            raise MmtkError(message, str(path))
+    systems = values.get("systems")
+    if not isinstance(systems, list) or not systems or not all(isinstance(system, str) for system in systems):
+        raise MmtkError("systems: should be a list of recipes, by name or path.", str(path))
+    if seeds is None:
+        seeds = range(_integer(values.get("seeds", 1), "seeds", str(path)))
+    title = str(values.get("title", path.stem))
+    plan = Plan(title, [], list(seeds))
+    reference = values.get("reference", systems[-1])
+    if reference not in systems:
+        raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
+    given = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
+    for system in systems:
+        beside = path.parent / system
+        layer = read(recipe_path(beside if beside.is_file() else system), profile, overrides)
+        for budget in _budgets(given):
+            changed = layers.merge(layer, layers.parse_set(budget))
+            _add(plan, str(layer.values.get("name", system)), {}, changed, system == reference)
+    return _complete(plan)
+
+
+def _integer(value: Any, key: str, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise MmtkError(f"{key}: should be a whole number from 1 on, got {json.dumps(value, default=str)}.", where)
+    return value
+
+
+def parse_budgets(texts: Iterable[str]) -> Budgets:
+    """``["classification=100,1000,full", "segmentation=10"]`` → budgets by task."""
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        task, equals, numbers = text.partition("=")
+        if not equals:
+            raise MmtkError(f"--labels {text}: no '='. Write it like --labels classification=100,1000,full.")
+        found[task.strip()] = [layers.assignment(f"n={number}")[1] for number in numbers.split(",")]
+    return check_budgets(found, "--labels")
+
+
+def check_budgets(budgets: Any, where: str) -> Budgets:
+    """Budgets by task, each a whole number from 1 on or ``full``; raises MmtkError for anything else."""
+    if not isinstance(budgets, dict):
+        raise MmtkError("should be a table of tasks.", where)
+    for task, labels in budgets.items():
+        if task not in TASKS:
+            raise MmtkError(f"{task}: no such task.{nearest(task, TASKS)} Tasks: {listing(TASKS)}.", where)
+        for label in labels if isinstance(labels, list) and labels else [labels]:
+            if label != "full" and (not isinstance(label, int) or isinstance(label, bool) or label < 1):
+                got = json.dumps(label, default=str)
+                raise MmtkError(f"{task}: should hold numbers of labels or full, got {got}.", where)
+    return {task: list(dict.fromkeys(labels)) for task, labels in budgets.items()}
+
+
+def _budgets(budgets: Budgets) -> list[dict[str, int | str]]:
+    """Every combination of the budgets of the tasks, as changes of a recipe."""
+    made: list[dict[str, int | str]] = [{}]
+    for task, labels in budgets.items():
+        made = [{**before, f"data.{task}.labels": label} for before in made for label in labels]
+    return made
+
+
+def _add(plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, reference: bool) -> None:
+    """Resolve a cell into the plan: once, if another one is the same, and not if its parts cannot fit."""
+    try:
+        recipe = resolve(layer, name)
+    except MmtkError as error:
+        if reference:
+            raise
+        reasons = error.problems if isinstance(error, Problems) else [error]
+        plan.dropped.append((name, " ".join(problem.message for problem in reasons)))
+        return
+    recipe = recipe.with_values({"name": name, "seed": 0})
+    twin = next((cell for cell in plan.cells if cell.recipe.digest == recipe.digest), None)
+    if twin is None:
+        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference))
+    elif reference and not twin.reference:
+        plan.cells[plan.cells.index(twin)] = PlannedCell(name, dict(levels), recipe, True)
+
+
+def _complete(plan: Plan) -> Plan:
+    plan.dropped = list(dict.fromkeys(plan.dropped))
+    if len(plan.cells) < 2:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in plan.dropped)
+        raise MmtkError(f"a study needs two systems or more, and only {len(plan.cells)} can be made.{reasons}")
+    return plan
+
+
+def _title(name: str, axes: Sequence[str]) -> str:
+    return f"{name}: {' × '.join(axes)}"

@@ -1,0 +1,208 @@
+"""Finished runs read back from their files, checked, and grouped into cells: all that reports see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmtk.errors import MmtkError
+from mmtk.runs import RunDir, read_json, read_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
+DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: what its files say."""
+
+    folder: RunDir
+    digest: str
+    seed: int
+    scores: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.folder.path
+
+    def score(self, domain: str, task: str, metric: str) -> float | None:
+        """One number of ``results.json``; None where the run has none."""
+        value = self.scores.get(domain, {}).get(task, {}).get(metric)
+        return None if value is None else float(value)
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """Values per test image: columns domain, task, id, and one per value."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.folder.cases_file).to_pandas()
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.jsonl``."""
+        return read_lines(self.folder.metrics_file)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Counts of parts and classes, and intensities, by ``task/domain`` (mmtk.samples.describe)."""
+        return dict(read_json(self.folder.data_file))
+
+    @cached_property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Arrays of a few test images under ``DOMAIN/TASK/WHAT`` (mmtk.samples.write_samples)."""
+        with np.load(self.folder.samples_file, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+    @property
+    def seconds(self) -> float:
+        """How long training took."""
+        return float(read_json(self.folder.done_file)["training_seconds"])
+
+    @cached_property
+    def tested(self) -> dict[str, str]:
+        """A hash of the ids of every test set, by ``task/domain``: what must agree between runs compared."""
+        splits = read_json(self.folder.splits_file)
+        names = {IN_DOMAIN: "test", CROSS_DOMAIN: CROSS_DOMAIN}
+        return {
+            f"{task}/{domain}": hashlib.sha256(json.dumps(parts[part]).encode()).hexdigest()
+            for task, parts in splits.items()
+            for domain, part in names.items()
+            if part in parts
+        }
+
+
+def read_run(path: Path) -> Run:
+    """A finished run; MmtkError for one that is unfinished, or whose files are not as it left them."""
+    folder = RunDir(path)
+    if not folder.finished:
+        cure = f"Finish it with: mmtk run {path}"
+        raise MmtkError("this run is not finished.", str(path), cure)
+    if changed := folder.altered():
+        verb = "was" if len(changed) == 1 else "were"
+        raise MmtkError(
+            f"{', '.join(changed)} {verb} changed or cut after the run ended, so its numbers do not count.",
+            str(path),
+            f"Restore what it was, or remove {folder.done_file.name} and finish it again: mmtk run {path}",
+        )
+    provenance = folder.provenance
+    return Run(folder, provenance["digest"], provenance["seed"], read_json(folder.results_file), provenance)
+
+
+@dataclass
+class Cell:
+    """One system at one label budget, and its runs by seed.
+
+    ``levels`` holds the label of every axis of the study, ``labels`` the budget of every task that it has.
+    """
+
+    name: str
+    levels: dict[str, str]
+    labels: dict[str, int | str]
+    digest: str
+    reference: bool = False
+    runs: dict[int, Run] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that it trains."""
+        return sorted(self.labels)
+
+    def values(self, domain: str, task: str, metric: str) -> dict[int, float]:
+        """A score by seed, of the runs that have it."""
+        found = {seed: run.score(domain, task, metric) for seed, run in sorted(self.runs.items())}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+@dataclass
+class Study:
+    """The cells of a study with what is there of them.
+
+    ``axes`` maps the key of every axis to its levels, the one without the component first; it is empty for a
+    list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
+    """
+
+    title: str
+    cells: list[Cell]
+    seeds: list[int]
+    axes: dict[str, list[str]] = field(default_factory=dict)
+    design: str = ""
+    gaps: list[str] = field(default_factory=list)
+    command: str = ""
+
+    def cell(self, name: str, labels: Mapping[str, int | str]) -> Cell | None:
+        """The cell of a system at a budget; a task that the system has not does not count."""
+        for cell in self.cells:
+            if cell.name == name and all(labels.get(task, label) == label for task, label in cell.labels.items()):
+                return cell
+        return None
+
+    @property
+    def budgets(self) -> list[dict[str, int | str]]:
+        """The budgets of the systems with both tasks (of all, where there is none), in order."""
+        both = [cell.labels for cell in self.cells if len(cell.labels) == 2] or [c.labels for c in self.cells]
+        return [dict(pairs) for pairs in sorted({tuple(sorted(b.items())) for b in both}, key=_by_size)]
+
+    def comparable(self) -> None:
+        """Refuse runs that were tested on other data: their numbers must not stand in one table."""
+        check_comparable([run for cell in self.cells for run in cell.runs.values()])
+
+
+def _by_size(budget: tuple[tuple[str, int | str], ...]) -> list[tuple[str, float]]:
+    return [(task, float("inf") if label == "full" else float(label)) for task, label in budget]
+
+
+def check_comparable(runs: Iterable[Run]) -> None:
+    """Raise MmtkError naming the runs whose data or test images differ from the others'."""
+    known: dict[tuple[str, str], tuple[str, Run]] = {}
+    wrong = []
+    for run in runs:
+        facts = {("data", name): digest for name, digest in run.provenance["data"].items()}
+        facts |= {("test images", name): digest for name, digest in run.tested.items()}
+        for (what, name), digest in facts.items():
+            first, other = known.setdefault((what, name), (digest, run))
+            if digest != first:
+                wrong.append(f"{run.path} and {other.path} have other {what} in {name}")
+    if wrong:
+        raise MmtkError(
+            f"these runs cannot be compared: {'; '.join(wrong[:3])}{' …' if len(wrong) > 3 else ''}.",
+            hint="Report them apart, or run one of them again on the data of the other.",
+        )
+
+
+def from_runs(paths: Sequence[Path]) -> Study:
+    """A study of single runs: those that differ only in the seed are one cell."""
+    runs = [read_run(path) for path in paths]
+    check_comparable(runs)
+    cells: dict[str, Cell] = {}
+    for run in runs:
+        recipe = run.folder.recipe
+        labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
+        cell = cells.setdefault(run.digest, Cell(recipe.name, {}, labels, run.digest))
+        if run.seed in cell.runs:
+            both = f"{cell.runs[run.seed].path} and {run.path}"
+            raise MmtkError(f"{both} are the same run: digest {run.digest}, seed {run.seed}.", hint="Name one.")
+        cell.runs[run.seed] = run
+    for cell, twins in _twins(cells.values()):
+        cell.name = f"{cell.name} {cell.digest[:4]}" if twins else cell.name
+    seeds = sorted({run.seed for run in runs})
+    gaps = [f"{c.name}: no run with seed {seed}" for c in cells.values() for seed in seeds if seed not in c.runs]
+    return Study(", ".join(path.name for path in paths), list(cells.values()), seeds, gaps=gaps)
+
+
+def _twins(cells: Iterable[Cell]) -> Iterator[tuple[Cell, bool]]:
+    """Every cell, and whether another one has its name and budget."""
+    listed = list(cells)
+    names = [(cell.name, tuple(sorted(cell.labels.items()))) for cell in listed]
+    yield from [(cell, names.count(name) > 1) for cell, name in zip(listed, names, strict=True)]

@@ -1,0 +1,83 @@
+"""Where a study stands: a table of its runs, once or until all have ended."""
+
+from __future__ import annotations
+
+import time
+from statistics import fmean
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mmtk.display import duration
+from mmtk.runs import read_json, read_lines
+from mmtk.study import PlannedRun, StudyDir
+
+COLOURS = {"done": "green", "running": "cyan", "failed": "red", "waiting": "dim"}
+
+
+def show(study: StudyDir) -> None:
+    """Print the table once."""
+    Console(highlight=False).print(_table(study)[0])
+
+
+def follow(study: StudyDir) -> None:
+    """Show the table until every run has ended, or Ctrl-C."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        show(study)
+        return
+    with Live(console=console, refresh_per_second=2) as live:
+        while True:
+            table, running = _table(study)
+            live.update(table)
+            if not running:
+                return
+            time.sleep(2)
+
+
+def _table(study: StudyDir) -> tuple[Group, bool]:
+    plan, failures = study.plan(), study.failures
+    runs = study.runs(plan)
+    states = [study.state(run, failures) for run in runs]
+    table = Table(title=plan.title, title_justify="left", title_style="bold")
+    for heading in ("run", "seed", "state", "step", "time", "accuracy", "dice"):
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("run", "state") else "right")
+    for run, state in zip(runs, states, strict=True):
+        said = Text(state, style=COLOURS[state])
+        if state == "failed":
+            said.append(f": {failures[run.folder.path.name]}", style="default")
+        table.add_row(run.cell.title, str(run.seed), said, *_progress(run, state))
+    counts = ", ".join(f"{states.count(state)} {state}" for state in COLOURS if state in states)
+    return Group(table, Text(f"{counts}{_left(runs, states)}")), "running" in states
+
+
+def _progress(run: PlannedRun, state: str) -> tuple[str, str, str, str]:
+    """Step, time, accuracy and Dice of a run, as far as it has them."""
+    if state == "done":
+        facts, scores = read_json(run.folder.done_file), read_json(run.folder.results_file)["in-domain"]
+        found = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
+        shown = ["–" if value is None else f"{value:.3f}" for value in found]
+        return str(facts["steps"]), duration(facts["seconds"]), shown[0], shown[1]
+    if state == "waiting" or not run.folder.timing_file.is_file():
+        return "–", "–", "–", "–"
+    try:
+        rows = read_lines(run.folder.timing_file)
+    except ValueError:  # a row is being written
+        rows = []
+    seconds = sum(row["seconds"] for row in rows)
+    return str(rows[-1]["step"] if rows else 0), duration(seconds), "–", "–"
+
+
+def _left(runs: list[PlannedRun], states: list[str]) -> str:
+    """The time left, from what finished runs of this study took and how many run at once."""
+    took = [
+        read_json(run.folder.done_file)["seconds"]
+        for run, state in zip(runs, states, strict=True)
+        if state == "done"
+    ]
+    open_runs, workers = states.count("waiting") + states.count("running"), states.count("running")
+    if not took or not open_runs or not workers:
+        return ""
+    return f"; about {duration(fmean(took) * open_runs / workers)} left"

@@ -1,0 +1,321 @@
+"""A study on disk: its plan, the states of its runs, and running what is missing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mmtk import catalog, params, results
+from mmtk.api import Done, Job, Launcher
+from mmtk.errors import MmtkError
+from mmtk.plan import Plan, PlannedCell
+from mmtk.recipe import Recipe, load_recipe
+from mmtk.runs import LOCK, RunDir, holder, locked, read_json, write_json, write_text
+
+State = Literal["done", "running", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: its cell, its seed and its folder."""
+
+    cell: PlannedCell
+    seed: int
+    folder: RunDir
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's own recipe."""
+        return self.cell.recipe.with_values({"seed": self.seed})
+
+    @property
+    def title(self) -> str:
+        """As tables and messages name it."""
+        return f"{self.cell.title} seed {self.seed}"
+
+
+class StudyDir:
+    """A study directory: ``study.json``, ``recipes/``, ``failures.json``, later ``report/``.
+
+    The runs lie in one folder beside it, named by digest and seed, so that studies share the cells they have
+    in common.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "study.json"
+        self.failures_file = path / "failures.json"
+        self.report = path / "report"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from running the same study."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        with locked(self.path, "study.lock", "Wait for it, or choose another --out."):
+            yield
+
+    def write(self, plan: Plan, facts: dict[str, Any], runs: Path) -> None:
+        """Write the plan, or check that the study that lies there is the same; ``facts`` are kept with it."""
+        if self.file.is_file():
+            if read_json(self.file)["digest"] != plan.digest:
+                cure = f"Choose another --out, or continue the one that lies there: mmtk ablate {self.path}"
+                raise MmtkError("this folder holds another study.", str(self.path), cure)
+            return
+        foreign = [item for item in self.path.iterdir() if item.name != "study.lock"]
+        if foreign:
+            raise MmtkError(
+                "this folder is not empty and holds no study.", str(self.path), "Choose another --out."
+            )
+        (self.path / "recipes").mkdir(exist_ok=True)
+        cells = []
+        for cell in plan.cells:
+            name = f"recipes/{cell.recipe.digest}.toml"
+            write_text(self.path / name, cell.recipe.toml())
+            cells.append(
+                {
+                    "name": cell.name,
+                    "levels": dict(cell.levels),
+                    "recipe": name,
+                    "digest": cell.recipe.digest,
+                    "reference": cell.reference,
+                }
+            )
+        about = {
+            "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
+            "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped,
+            "runs": os.path.relpath(runs, self.path), "mmtk": catalog.version(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
+        }  # fmt: skip
+        write_json(self.file, about)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What study.json says."""
+        if not self.file.is_file():
+            cure = "Start one with: mmtk ablate --components saliency,ssl"
+            raise MmtkError("is not a study directory: it has no study.json.", str(self.path), cure)
+        return dict(read_json(self.file))
+
+    def plan(self) -> Plan:
+        """The plan, read back."""
+        about = self.about
+        cells = [
+            PlannedCell(each["name"], each["levels"], load_recipe(self.path / each["recipe"]), each["reference"])
+            for each in about["cells"]
+        ]
+        for cell, each in zip(cells, about["cells"], strict=True):
+            if cell.recipe.digest != each["digest"]:
+                message = f"this recipe was changed: its digest is {cell.recipe.digest}, not {each['digest']}."
+                raise MmtkError(message, str(self.path / each["recipe"]), "Plan a study of its own for it.")
+        dropped = [(name, reason) for name, reason in about["dropped"]]
+        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped)
+
+    def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
+        """Every run of the plan, with the folder where it lies or will lie."""
+        root = Path(os.path.normpath(self.path / self.about["runs"]))
+        return [PlannedRun(cell, seed, _folder(root, cell, seed)) for cell, seed in (plan or self.plan()).runs]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The reason of every run that failed, by the name of its folder."""
+        return dict(read_json(self.failures_file)) if self.failures_file.is_file() else {}
+
+    def note_failure(self, run: PlannedRun, reason: str | None) -> None:
+        """Remember why a run failed, or forget that it did."""
+        known = self.failures
+        known.pop(run.folder.path.name, None)
+        if reason is not None:
+            known[run.folder.path.name] = reason
+        write_json(self.failures_file, known)
+
+    def state(self, run: PlannedRun, failures: dict[str, str]) -> State:
+        """Where a run stands, from its own files."""
+        if run.folder.finished:
+            return "done"
+        if holder(run.folder.path, LOCK):
+            return "running"
+        return "failed" if run.folder.path.name in failures else "waiting"
+
+    def collect(self) -> results.Study:
+        """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
+        plan, failures = self.plan(), self.failures
+        cells = {
+            cell.recipe.digest: results.Cell(
+                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference
+            )
+            for cell in plan.cells
+        }
+        gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
+        for run in self.runs(plan):
+            state = self.state(run, failures)
+            if state == "done":
+                try:
+                    cells[run.recipe.digest].runs[run.seed] = results.read_run(run.folder.path)
+                except MmtkError as error:
+                    gaps.append(f"{run.title}: {error.message} ({run.folder.path.name})")
+            else:
+                reason = failures.get(run.folder.path.name, "")
+                gaps.append(f"{run.title}: {state}{f': {reason}' if reason else ''}")
+        found = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
+        found.command = self.about.get("command", "")
+        return found
+
+
+def _folder(root: Path, cell: PlannedCell, seed: int) -> RunDir:
+    """The folder of a run: the one of this digest and seed, whatever it is called, else its own name."""
+    recipe = cell.recipe.with_values({"seed": seed})
+    own = root / recipe.run_name
+    others = sorted(root.glob(f"*-{recipe.digest}-s{seed}")) if root.is_dir() and not own.exists() else []
+    return RunDir(others[0] if others else own)
+
+
+# --- running --------------------------------------------------------------------------------------------------
+
+
+def make_launcher(name: str, keys: dict[str, Any]) -> Launcher:
+    """The launcher component with the keys that were given; an unknown one is an error that names it."""
+    entry = catalog.find("launcher", name)
+    loaded = catalog.load(entry)
+    given = {key: value for key, value in keys.items() if value is not None}
+    checked, problems = params.validate(
+        params.schema(loaded), {"use": name, **given}, "launcher", lambda key: None
+    )
+    if problems:
+        raise problems[0]
+    checked.pop("use")
+    launcher: Launcher = params.construct(loaded, entry.word, {}, checked)
+    return launcher
+
+
+def run_study(
+    study: StudyDir,
+    launcher: Launcher,
+    *,
+    data: Path | None = None,
+    device: str = "auto",
+    told: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, done, of: None,
+    ended: Callable[[PlannedRun], None] = lambda run: None,
+) -> list[PlannedRun]:
+    """Run what is missing or failed; returns the runs that failed.
+
+    ``told`` hears of every run that ended: the run, what became of it, how many are done of how many.
+    ``ended`` is called with every run that finished, for the MLflow mirror.
+    """
+    runs, failures = study.runs(), study.failures
+    failed: list[PlannedRun] = []
+    missing = [run for run in runs if study.state(run, failures) != "done"]
+    for run in runs:
+        if run not in missing:
+            check_reusable(run)
+            ended(run)
+    done = len(runs) - len(missing)
+    for run in missing:
+        with run.folder.locked():
+            run.folder.claim(run.recipe)
+    by_folder = {run.folder.path: run for run in missing}
+    jobs = [Job(run.folder.path, job_argv(run, data, device)) for run in missing]
+    for outcome in launcher.run(jobs):
+        run = by_folder[outcome.dir]
+        if outcome.code == 0 and run.folder.finished:
+            done += 1
+            study.note_failure(run, None)
+            ended(run)
+            told(run, "done", done, len(runs))
+        else:
+            reason = failure(outcome)
+            study.note_failure(run, reason)
+            failed.append(run)
+            told(run, reason, done, len(runs))
+    return failed
+
+
+def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]:
+    """The command of one run: the study's process is the only one that writes to MLflow."""
+    options = ["--set", "tracking.enabled=false", "--device", device]
+    options += ["--data", str(data.absolute())] if data is not None else []
+    return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options)
+
+
+def by_hand(run: PlannedRun, data: Path | None, device: str) -> str:
+    """The line that repeats a run without the study."""
+    return shlex.join(["mmtk", *job_argv(run, data, device)[3:]])
+
+
+def failure(outcome: Done) -> str:
+    """What a failed job said last: its message, else its exit code."""
+    lines = []
+    if outcome.log.is_file():
+        lines = outcome.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [i for i, line in enumerate(lines) if line.startswith("mmtk: ")]
+    if said:
+        return lines[said[-1]].removeprefix("mmtk: ")
+    signal = f"killed by signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"{signal}{f'; it said last: {last.strip()}' if last else ''}"
+
+
+def check_reusable(run: PlannedRun) -> None:
+    """Refuse a finished run made by other component versions: it is not what this study would run."""
+    from mmtk.session import component_versions
+
+    before, now = run.folder.provenance["components"], component_versions(run.recipe)
+    changed = [
+        f"{key} ({before.get(key)} then, {value} now)" for key, value in now.items() if before.get(key) != value
+    ]
+    if changed:
+        cure = f"Move {run.folder.path} away, and it will be run again."
+        raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)
+
+
+def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, skip: Sequence[str] = ()) -> float:
+    """Seconds that training will take, from a few timed steps of every system (not of every budget).
+
+    Evaluation is not in it. ``skip`` lists digests whose runs are all there.
+    """
+    import torch
+
+    from mmtk import build
+    from mmtk.data import prepare
+    from mmtk.display import Display
+    from mmtk.engine import choose_device, choose_precision
+    from mmtk.train import Training
+
+    threads, workers = torch.get_num_threads(), getattr(launcher, "workers", 1)
+    torch.set_num_threads(getattr(launcher, "threads", threads))
+    seconds, known = 0.0, dict[str, float]()
+    device = choose_device(device)
+    try:
+        for cell in plan.cells:
+            if cell.recipe.digest in skip:
+                continue
+            budgetless = cell.recipe.with_values(
+                {f"data.{task}.labels": "full" for task in cell.recipe.tasks}
+            ).digest
+            if budgetless not in known:
+                precision = choose_precision(cell.recipe["train.precision"], device)
+                recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
+                held = prepare(recipe, build.data_root(data))
+                with tempfile.TemporaryDirectory() as temporary:
+                    training = Training(recipe, held, RunDir(Path(temporary)), device, Display(quiet=True))
+                    training.objective.train()
+                    training.train_step(0)  # the first step pays for memory and kernels
+                    begun = time.perf_counter()
+                    for index in (1, 2):
+                        training.train_step(index)
+                    known[budgetless] = (time.perf_counter() - begun) / 2 * training.total
+                    training.close()
+            seconds += known[budgetless] * len(plan.seeds)
+    finally:
+        torch.set_num_threads(threads)
+    return seconds / workers

@@ -1,0 +1,85 @@
+"""The MLflow mirror of a study: one parent run, and a child for every run; the study's process alone writes."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmtk import tracked, tracker
+from mmtk.errors import MmtkError
+from mmtk.study import PlannedRun, StudyDir
+from mmtk.tracking import Mirror, tracking_uri
+
+
+class StudyMirror:
+    """Sends a study and its finished runs to MLflow; a failure is told once by ``warn`` and stops nothing."""
+
+    def __init__(self, study: StudyDir, warn: Callable[[str], None]) -> None:
+        self.study, self.warn, self.uri = study, warn, tracking_uri()
+        self._parent = ""
+        self._down = False
+
+    def run(self, run: PlannedRun) -> None:
+        """Send a finished run as a child of the study."""
+        if run.recipe["tracking.enabled"]:
+            self._try(lambda: self._send(run))
+
+    def study_itself(self) -> None:
+        """Send the study's own files: its plan and its failures."""
+        if self._parent:
+            self._try(self._send_files)
+
+    def _try(self, send: Callable[[], Any]) -> None:
+        if self._down:
+            return
+        try:
+            with tracker.calm():
+                send()
+        # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a study.
+        except Exception as error:
+            self._down = True
+            what = error.message if isinstance(error, MmtkError) else tracker.reason(error)
+            place = tracker.masked(self.uri)
+            self.warn(f"MLflow at {place}: {what} The study goes on; continuing it later sends what is missing.")
+
+    def _send(self, run: PlannedRun) -> None:
+        if not self._parent:
+            self._parent = self._make_parent(run.recipe["tracking.experiment"])
+        tags = {"mlflow.parentRunId": self._parent, "mmtk.study": self.study.about["title"]}
+        tags |= {"mmtk.cell": run.cell.title}
+        tags |= {f"mmtk.axis.{key}": label or "own" for key, label in run.cell.levels.items()}
+        tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
+        Mirror(run.folder, tags=tags).sync()
+
+    def _make_parent(self, experiment: str) -> str:
+        about = self.study.about
+        client = tracker.open_client(self.uri)
+        place = tracker.experiment(client, self.uri, experiment)
+        name = f"{about['digest']} {self.study.path.absolute().name} {about['created']}"
+        key = hashlib.sha256(name.encode()).hexdigest()[:32]
+        found = client.search_runs([place], f"tags.`mmtk.key` = '{key}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        tags = {
+            "mmtk.key": key,
+            "mmtk.study": about["title"],
+            "mmtk.kind": "study",
+            "mmtk.digest": about["digest"],
+        }
+        run = client.create_run(place, round(1000 * time.time()), tags, about["title"])
+        facts = {"design": about["design"], "seeds": about["seeds"], "command": about["command"]}
+        facts |= {f"axis.{key}": "+".join(levels) for key, levels in about["axes"].items()}
+        for name, value in facts.items():
+            client.log_param(run.info.run_id, tracked.name(name), str(value)[: tracked.LONGEST_PARAM])
+        return str(run.info.run_id)
+
+    def _send_files(self) -> None:
+        client = tracker.open_client(self.uri)
+        wanted: list[Path] = [self.study.file, self.study.failures_file]
+        for path in filter(Path.is_file, wanted):
+            client.log_artifact(self._parent, str(path))
+        complete = all(run.folder.finished for run in self.study.runs())
+        client.set_terminated(self._parent, "FINISHED" if complete else "FAILED")
