@@ -127,7 +127,9 @@ def _unknown(word: str, names: list[str] | None, places: Mapping[str, tuple[str,
         return MmtkError(f"--components {word}: this recipe does not use it; {what}.", hint=cure)
     if names is None and "." in word:
         return MmtkError(f"--components {word}: an axis needs its levels.", hint=f"Write {word}=A+B.")
-    known = {*places, "tasks"}.union(*places.values()) - {OFF}
+    # What a study of methods varies; data and metrics may be axes too, but are rarely meant.
+    usual = {place: named for place, named in places.items() if not place.startswith(("data.", "metric."))}
+    known = {*usual, "tasks", *(use for _, use in usual.values())} - {OFF}
     message = f"--components {word}: neither a part of this recipe nor a recipe key.{nearest(word, known)}"
     cure = f"Known here: {listing(known)}; or a key with levels, as ssl.threshold=0.5+0.7."
     return MmtkError(message, hint=cure)

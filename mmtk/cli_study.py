@@ -52,7 +52,10 @@ def ablate(
     from mmtk.study import StudyDir, make_launcher
 
     if recipe is not None and (Path(recipe) / "study.json").is_file():
-        given = {"--components": components, "--suite": suite, "--seeds": seeds, "--labels": labels, "--set": set_}
+        given = {
+            "--components": components, "--suite": suite, "--seeds": seeds, "--labels": labels, "--set": set_,
+            "--profile": profile, "--out": out,
+        }  # fmt: skip
         if wrong := [name for name, value in given.items() if value]:
             cure = f"Leave out {', '.join(wrong)}, or start another study."
             raise MmtkError("this study has its plan already.", recipe, cure)
@@ -78,7 +81,7 @@ def ablate(
     if failed:
         from mmtk.study import by_hand
 
-        lines = "\n".join(f"  {run.title}: {by_hand(run, data, device)}" for run in failed)
+        lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
         raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=f"mmtk ablate {study.path}")
 
 
@@ -125,17 +128,17 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     planned = study.runs(plan) if study.file.is_file() else []
     done = {(run.recipe.digest, run.seed) for run in planned if run.folder.finished}
     table = Table(title=plan.title, title_justify="left", title_style="bold")
-    for heading in ("system", *plan.axes, "class labels", "mask labels", "seeds", "done"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("system", *plan.axes, "labels", "done"):
+        table.add_column(heading, overflow="fold", justify="right" if heading in ("labels", "done") else "left")
     for cell in plan.cells:
         levels = [cell.levels.get(key, "") or "–" for key in plan.axes]
-        budget = [str(cell.labels.get(task, "–")) for task in ("classification", "segmentation")]
         finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
-        name = f"{cell.name} (reference)" if cell.reference else cell.name
-        table.add_row(name, *levels, *budget, str(len(plan.seeds)), str(finished or "–"))
+        name = f"{cell.name} *" if cell.reference else cell.name
+        table.add_row(name, *levels, cell.budget, f"{finished} of {len(plan.seeds)}")
     console.print(table)
+    console.print("labels: of classes and of masks;  *: the reference, to which the others are compared")
     for name, reason in plan.dropped:
-        console.print(f"Left out: {name}. {reason}", markup=False)
+        console.print(f"Left out: {name}. {reason}", markup=False, soft_wrap=True)
     missing = len(plan.runs) - len(done)
     workers = getattr(launcher, "workers", 1)
     complete = [c.recipe.digest for c in plan.cells if all((c.recipe.digest, s) in done for s in plan.seeds)]

@@ -32,9 +32,14 @@ class PlannedCell:
         return {task: self.recipe[f"data.{task}.labels"] for task in self.recipe.tasks}
 
     @property
+    def budget(self) -> str:
+        """The labels of classes and masks as the paper writes them, ``100-10``; – for a task that it has not."""
+        return "-".join(str(self.labels.get(task, "–")) for task in TASKS)
+
+    @property
     def title(self) -> str:
-        """Name and budget, as ``MultiMix 100-10``; a task that it has not is a dash."""
-        return f"{self.name} {'-'.join(str(self.labels.get(task, '–')) for task in TASKS)}"
+        """Name and budget, as ``MultiMix 100-10``."""
+        return f"{self.name} {self.budget}"
 
 
 @dataclass

@@ -247,9 +247,9 @@ def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]
     return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options)
 
 
-def by_hand(run: PlannedRun, data: Path | None, device: str) -> str:
+def by_hand(run: PlannedRun, data: Path | None) -> str:
     """The line that repeats a run without the study."""
-    return shlex.join(["mmtk", *job_argv(run, data, device)[3:]])
+    return shlex.join(["mmtk", "run", str(run.folder.path), *(["--data", str(data)] if data else [])])
 
 
 def failure(outcome: Done) -> str:

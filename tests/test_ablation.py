@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+
+from mmtk import ablation, layers, settings
+from mmtk.errors import MmtkError
+
+
+def values(name: str = "multimix") -> layers.Values:
+    """A shipped recipe as it is written, unchecked."""
+    return layers.with_parents(layers.locate(name)).values
+
+
+def axes(text: str, name: str = "multimix") -> list[ablation.Axis]:
+    return ablation.parse_axes(text, values(name), settings.PLACES)
+
+
+def names(text: str, design: str = "factorial", name: str = "multimix") -> list[str]:
+    own, known = values(name), ablation.known_systems()
+    return [
+        ablation.cell_name(
+            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, "MultiMix", known
+        )
+        for cell in ablation.cells(axes(text, name), design, own)
+    ]
+
+
+def test_a_component_a_kind_and_levels_name_the_same_axis() -> None:
+    assert axes("saliency") == axes("bridge") == axes("bridge=none+saliency")
+    axis = axes("saliency")[0]
+    assert (axis.key, axis.own, axis.on.label, axis.off.label) == ("bridge", "saliency", "saliency", "none")
+    assert axis.on.changes == {}
+    assert axis.off.changes == {"bridge.use": "none"}
+
+
+def test_another_component_replaces_the_table_and_the_own_one_keeps_its_keys() -> None:
+    ssl = axes("ssl=none+confidence+mixmatch")[0]
+    assert [dict(level.changes) for level in ssl.levels] == [{"ssl.use": "none"}, {}, {"ssl.use": "mixmatch"}]
+    assert axes("encoder=unet+timm")[0].levels[1].changes == {"encoder.use": "timm"}
+
+
+def test_any_recipe_key_may_be_an_axis_with_typed_levels() -> None:
+    axis = axes("ssl.threshold=0.5+0.7+0.95")[0]
+    assert [level.changes["ssl.threshold"] for level in axis.levels] == [0.5, 0.7, 0.95]
+    assert axis.own == "0.7"
+    lists = axes('metric.segmentation.threshold=0.4+0.5,x.y=[1,2]+["a+b","c"]')
+    assert lists[1].levels[1].changes["x.y"] == ["a+b", "c"]
+
+
+def test_tasks_are_an_axis() -> None:
+    axis = axes("tasks")[0]
+    assert [level.label for level in axis.levels] == ["both", "classification", "segmentation"]
+    assert axis.own == "both"
+
+
+def test_the_sentence_of_the_readme_is_the_five_systems_of_the_paper() -> None:
+    assert names("saliency,ssl") == ["UMTL", "UMTL-SSL", "UMTL-S", "UMTL-SSL-S", "MultiMix"]
+
+
+def test_the_factorial_of_all_three_has_eight_cells_and_no_extra_reference() -> None:
+    found = names("saliency,ssl,consistency")
+    assert found == [
+        "UMTL", "UMTL + kl", "UMTL-SSL", "UMTL-SSL + kl", "UMTL-S", "UMTL-S + kl", "UMTL-SSL-S", "MultiMix",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("design", "expected"),
+    [
+        ("leave-one-out", {"UMTL-SSL-S", "UMTL-S + kl", "UMTL-SSL + kl", "MultiMix"}),
+        ("add-one-in", {"UMTL", "UMTL-S", "UMTL-SSL", "UMTL + kl", "MultiMix"}),
+        ("one-at-a-time", {"UMTL-SSL-S", "UMTL-S + kl", "UMTL-SSL + kl", "MultiMix"}),
+    ],
+)
+def test_designs(design: str, expected: set[str]) -> None:
+    found = names("saliency,ssl,consistency", design)
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+def test_taking_away_leaves_what_no_axis_names_in_place() -> None:
+    own = values()
+    without = ablation.cells(axes("saliency"), "leave-one-out", own)
+    assert [dict(cell.changes) for cell in without] == [{"bridge.use": "none"}, {}]
+    built = ablation.cells(axes("saliency"), "factorial", own)
+    off = {"ssl.use": "none", "consistency.use": "none"}
+    assert [dict(cell.changes) for cell in built] == [off | {"bridge.use": "none"}, off, {}]
+    kept = ablation.cells(axes("ssl", "enc-ssl"), "factorial", values("enc-ssl"))
+    assert [dict(cell.changes) for cell in kept] == [{"ssl.use": "none"}, {}]
+
+
+def test_levels_that_the_name_does_not_tell_stand_behind_it() -> None:
+    assert names("ssl.threshold=0.5+0.7", "one-at-a-time") == ["MultiMix (ssl.threshold=0.5)", "MultiMix"]
+    assert "UMTL + mixmatch" in names("ssl=none+mixmatch")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "cure"),
+    [
+        ("salency", "neither a part of this recipe nor a recipe key. Did you mean 'saliency'?", "Known here: "),
+        ("ssl=none+confidense", "No ssl component is called 'confidense'. Did you mean 'confidence'?", ""),
+        ("mixmatch", "this recipe does not use it; its ssl is 'confidence'", "ssl=confidence+mixmatch"),
+        ("ssl=none", "one level only", "ssl=none+OTHER"),
+        ("ssl=none+none", "one level only", ""),
+        ("ssl=none+confidence+none", "a level is named twice", ""),
+        ("ssl,confidence", "'ssl' is named twice", ""),
+        ("encoder", "a recipe cannot do without encoder", "encoder=unet+OTHER"),
+        ("loss", "the recipe has it in 2 places", "loss.classification, loss.segmentation"),
+        ("unet", "the recipe has it in 2 places", "decoder, encoder"),
+        ("ssl.threshold", "an axis needs its levels", "ssl.threshold=A+B"),
+        ("tasks=both+clasification", "no level 'clasification'. Did you mean 'classification'?", "Known: "),
+        ("", "names nothing", "--components saliency,ssl"),
+    ],
+)
+def test_mistakes_are_named_with_their_cure(text: str, message: str, cure: str) -> None:
+    with pytest.raises(MmtkError) as caught:
+        axes(text)
+    assert message in str(caught.value)
+    assert cure in (caught.value.hint or "")
+
+
+def test_a_component_that_the_recipe_lacks() -> None:
+    with pytest.raises(MmtkError, match="the recipe has none, so there is nothing to take away") as caught:
+        axes("ssl", "umtl")
+    assert caught.value.hint == "Name the levels: ssl=none+confidence."
+
+
+def test_an_unknown_design_names_the_others() -> None:
+    with pytest.raises(MmtkError, match="Did you mean 'leave-one-out'") as caught:
+        ablation.cells(axes("ssl"), "leave-one", values())
+    assert "add-one-in" in (caught.value.hint or "")
+
+
+def test_every_system_of_the_paper_is_known_by_what_it_is_made_of() -> None:
+    known = ablation.known_systems()
+    assert sorted(known.values()) == sorted(
+        ["U-Net", "U-Net-SSL", "Enc", "Enc-SSL", "Enc-MM", "UMTL", "UMTL-S", "UMTL-SSL", "UMTL-SSL-S", "MultiMix"]
+    )
+    assert ablation.system_name(values("umtl-s"), known) == "UMTL-S"
