@@ -165,12 +165,16 @@ def schema() -> None:
 
 @app.command("list")
 def list_() -> None:
-    """List the shipped recipes and profiles."""
+    """List the shipped recipes, profiles and suites of systems."""
     from mmtk.layers import read, recipe_folder
 
-    for title, folder in (("Recipes", recipe_folder()), ("Profiles", recipe_folder() / "profiles")):
-        typer.echo(f"{title} (mmtk {'run NAME' if title == 'Recipes' else 'run … --profile NAME'})")
-        for path in sorted(folder.glob("*.toml")):
+    for title, folder, use in (
+        ("Recipes", "", "mmtk run NAME"),
+        ("Profiles", "profiles", "mmtk run … --profile NAME"),
+        ("Suites", "suites", "mmtk ablate --suite NAME"),
+    ):
+        typer.echo(f"{title} ({use})")
+        for path in sorted((recipe_folder() / folder).glob("*.toml")):
             values = read(path).values
             typer.echo(f"  {path.stem:20} {values.get('name', ''):12} {values.get('description', '')}".rstrip())
 

@@ -191,16 +191,12 @@ def _headline(run: PlannedRun) -> str:
     return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in shown if task in scores)
 
 
-def status(
-    study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on until every run has ended.")] = False,
-) -> None:
-    """What is done, running, failed (and why) and waiting in a study, and how long it will take."""
-    from mmtk.status import follow as follow_study
+def status(study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")]) -> None:
+    """What is done, running, failed (and why) and waiting in a study; on a terminal until nothing runs."""
     from mmtk.status import show
     from mmtk.study import StudyDir
 
-    (follow_study if follow else show)(StudyDir(study_dir))
+    show(StudyDir(study_dir))
 
 
 def report(

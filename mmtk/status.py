@@ -1,4 +1,4 @@
-"""Where a study stands: a table of its runs, once or until all have ended."""
+"""Where a study stands: a table of its runs, live while one of them is under way."""
 
 from __future__ import annotations
 
@@ -18,23 +18,17 @@ COLOURS = {"done": "green", "running": "cyan", "failed": "red", "waiting": "dim"
 
 
 def show(study: StudyDir) -> None:
-    """Print the table once."""
-    Console(highlight=False).print(_table(study)[0])
-
-
-def follow(study: StudyDir) -> None:
-    """Show the table until every run has ended, or Ctrl-C."""
+    """Print the table; on a terminal, keep it fresh until no run is under way, or Ctrl-C."""
     console = Console(highlight=False)
-    if not console.is_terminal:
-        show(study)
+    table, running = _table(study)
+    if not (console.is_terminal and running):
+        console.print(table)
         return
-    with Live(console=console, refresh_per_second=2) as live:
-        while True:
-            table, running = _table(study)
-            live.update(table)
-            if not running:
-                return
+    with Live(table, console=console, auto_refresh=False) as live:
+        while running:
             time.sleep(2)
+            table, running = _table(study)
+            live.update(table, refresh=True)
 
 
 def _table(study: StudyDir) -> tuple[Group, bool]:

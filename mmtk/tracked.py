@@ -35,7 +35,7 @@ def run_key(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> st
 def params(recipe: Recipe) -> dict[str, str]:
     """The resolved recipe under dotted keys; values longer than MLflow's limit are cut."""
     flat = flatten(recipe.values, ".").items()
-    return {name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
+    return {mlflow_name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
 
 
 def tags(recipe: Recipe, provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -59,7 +59,7 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any]) -> dict[str, str]:
     if provenance["git"]:
         found["mlflow.source.git.commit"] = provenance["git"]["commit"]
         found["mmtk.git.dirty"] = provenance["git"]["dirty"]
-    return {name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
+    return {mlflow_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
 
 
 def data_sets(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> list[DatasetInput]:
@@ -115,7 +115,7 @@ def metrics(values: Mapping[str, Any], step: int, at: int) -> list[Metric]:
     from mlflow.entities import Metric
 
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return [Metric(name(key), float(value), at, step) for key, value in numbers.items()]
+    return [Metric(mlflow_name(key), float(value), at, step) for key, value in numbers.items()]
 
 
 def files(folder: RunDir) -> list[Path]:
@@ -138,7 +138,7 @@ def _leaves(tables: Mapping[str, Any], prefix: str, joint: str) -> Iterator[tupl
             yield f"{prefix}{key}", value
 
 
-def name(key: str) -> str:
+def mlflow_name(key: str) -> str:
     """A key as MLflow allows it."""
     return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 

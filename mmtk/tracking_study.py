@@ -73,7 +73,7 @@ class StudyMirror:
         facts = {"design": about["design"], "seeds": about["seeds"], "command": about["command"]}
         facts |= {f"axis.{key}": "+".join(levels) for key, levels in about["axes"].items()}
         for name, value in facts.items():
-            client.log_param(run.info.run_id, tracked.name(name), str(value)[: tracked.LONGEST_PARAM])
+            client.log_param(run.info.run_id, tracked.mlflow_name(name), str(value)[: tracked.LONGEST_PARAM])
         return str(run.info.run_id)
 
     def _send_files(self) -> None:

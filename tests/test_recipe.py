@@ -199,7 +199,7 @@ def test_profile_beats_recipe_and_set_beats_both(here):
     assert "profiles/phantom.toml:" in recipe.origins["train.lr"]
     assert recipe["train.weight_decay"] == 0.25
     assert recipe.origins["train.weight_decay"] == "r.toml:4"
-    assert recipe.origins["train.batch"] == "default"
+    assert recipe.origins["train.ratio"] == "default"
     changed = load_recipe("r.toml", overrides=["train.lr=0.125"])
     assert (changed["train.lr"], changed.origins["train.lr"]) == (0.125, "--set")
 
@@ -329,7 +329,7 @@ def test_all_problems_come_at_once_with_file_and_line(here):
         ("others = 'none'", "r.toml:2: others: should be 'off' or 'keep', got \"none\"."),
         ("encoder = { use = 'unet', width = 0 }", "r.toml:2: encoder.width: should be greater than"),
         ("train.weight_decay = nan", "r.toml:2: train.weight_decay: should be a finite number, got NaN."),
-        ("train.batch = 1e3", "r.toml:2: train.batch: should be an integer, got 1000.0."),
+        ("train.ratio = 1e3", "r.toml:2: train.ratio: should be an integer, got 1000.0."),
         ("evaluate.cases = -1", "r.toml:2: evaluate.cases: should be greater than or equal to 0, got -1."),
         ("tracking.experiment = ''", 'r.toml:2: tracking.experiment: should have at least 1 character, got "".'),
         ("origin = 3", None),

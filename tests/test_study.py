@@ -1,0 +1,291 @@
+"""Studies through the real command, in real processes, at toy size."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
+
+from mmtk.data import prepare
+from mmtk.display import Display
+from mmtk.errors import MmtkError
+from mmtk.plan import Plan, PlannedCell
+from mmtk.runs import RunDir, read_json
+from mmtk.study import StudyDir, make_launcher, run_study
+from mmtk.train import Training
+
+SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES | {"train.steps": 2, "train.validate_every": 2}
+SETS = [text for key, value in SMALL.items() for text in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def mmtk(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mmtk", *arguments],
+        cwd=cwd, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"} | environment, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A finished study of UMTL, UMTL-S and MultiMix with two seeds, logged to MLflow."""
+    folder = tmp_path_factory.mktemp("study")
+    tracked = ["--set", "tracking.enabled=true"]
+    done = mmtk("ablate", "--components", "saliency", "--seeds", "2", *SETS, *tracked, "--out", "s", cwd=folder)
+    return folder, done
+
+
+def test_a_study_runs_from_one_command(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = studied
+    assert done.returncode == 0, done.stderr
+    assert "3 cells × 2 seeds = 6 runs, 6 to do; training takes about" in done.stdout
+    assert "[6/6]" in done.stderr
+    runs = sorted(path.name for path in (folder / "runs").iterdir())
+    assert len(runs) == 6
+    assert all((folder / "runs" / name / "done.json").is_file() for name in runs)
+    assert (folder / "s" / "report" / "index.html").is_file()
+
+
+def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_shares(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = studied
+    before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("done.json")}
+    again = mmtk("ablate", "s", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "6 runs, 0 to do." in again.stdout
+    other = mmtk(
+        "ablate", "--components", "saliency,ssl", "--seeds", "1", *SETS, "--out", "t", "--dry-run", cwd=folder
+    )
+    assert "5 cells × 1 seed = 5 runs" in other.stdout
+    shared = mmtk("ablate", "--components", "saliency", "--seeds", "1", *SETS, "--out", "u", cwd=folder)
+    assert "3 runs, 0 to do." in shared.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("done.json")}
+
+
+def test_mlflow_has_a_parent_with_a_child_for_every_run_and_nothing_twice(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = studied
+
+    def count(where: str) -> int:
+        with sqlite3.connect(folder / "mlflow.db") as database:
+            sql = f"SELECT count(DISTINCT run_uuid) FROM tags WHERE {where}"
+            return int(database.execute(sql).fetchone()[0])
+
+    for _ in range(2):
+        assert count("key = 'mmtk.kind' AND value = 'study'") >= 1
+        assert count("key = 'mlflow.parentRunId'") == 6
+        assert count("key = 'mmtk.axis.bridge' AND value = 'saliency'") == 4
+        assert mmtk("ablate", "s", cwd=folder).returncode == 0
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone()[0] == 6 + count("key = 'mmtk.kind'")
+
+
+def test_status_and_report_speak_from_the_files_alone(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = studied
+    assert "6 done" in mmtk("status", "s", cwd=folder).stdout
+    page = (folder / "s" / "report" / "index.html").read_bytes()
+    built = mmtk("report", "s", "--out", "again", cwd=folder)
+    assert built.returncode == 0, built.stderr
+    assert (folder / "again" / "index.html").read_bytes() == page
+
+
+def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
+    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, _ = studied
+    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
+    study = StudyDir(tmp_path / "s")
+    bad, cut = study.runs()[0], study.runs()[1]
+    results = read_json(bad.folder.results_file)
+    results["in-domain"]["classification"]["accuracy"] = 1.0
+    bad.folder.results_file.write_text(json.dumps(results))
+    os.truncate(cut.folder.cases_file, 100)
+    found = study.collect()
+    assert [len(cell.runs) for cell in found.cells].count(1) == 2
+    assert any(f"{bad.title}: results.json was changed or cut" in gap for gap in found.gaps)
+    assert any(f"{cut.title}: cases.parquet was changed or cut" in gap for gap in found.gaps)
+
+
+def test_runs_on_other_data_are_refused_by_name(
+    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder, _ = studied
+    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
+    study = StudyDir(tmp_path / "s")
+    odd = study.runs()[0].folder
+    provenance = odd.provenance
+    provenance["data"]["segmentation/in-domain"] = "0" * 64
+    odd.provenance_file.write_text(json.dumps(provenance))
+    odd.finish({})
+    with pytest.raises(MmtkError, match="have other data in segmentation/in-domain") as caught:
+        study.collect().comparable()
+    assert odd.path.name in str(caught.value)
+
+
+def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path) -> None:
+    """One cell diverges: the others finish, the failure is reported, and continuing tries it alone."""
+    command = ["ablate", "umtl", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
+    command += ["--set", "train.optimizer=sgd", "--set", "train.steps=30", "--out", "s"]
+    done = mmtk(*command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "the loss is not finite in step" in done.stderr
+    assert "By hand:\n  UMTL (train.lr=1e30) 8-4 seed 0: mmtk run runs/" in done.stderr
+    states = [StudyDir(tmp_path / "s").state(run, {}) for run in StudyDir(tmp_path / "s").runs()]
+    assert sorted(states) == ["done", "done", "waiting"]
+    shown = mmtk("status", "s", cwd=tmp_path)
+    assert "2 done, 1 failed" in shown.stdout
+    again = mmtk("ablate", "s", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "3 runs, 1 to do" in again.stdout
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
+def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_path: Path) -> None:
+    command = [
+        "ablate",
+        "--components",
+        "saliency",
+        *SETS,
+        "--set",
+        "train.steps=400",
+        "--out",
+        "s",
+        "--jobs",
+        "2",
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    running: list[int] = []
+    deadline = time.monotonic() + 180
+    while len(running) < 2 and time.monotonic() < deadline:
+        locks = [path.read_text() for path in tmp_path.glob("runs/*/run.lock")]
+        running = [int(text.rpartition(" ")[2]) for text in locks if text]
+        running = running if len(list(tmp_path.glob("runs/*/metrics.jsonl"))) == 2 else []
+        time.sleep(0.2)
+    assert len(running) == 2
+    process.send_signal(number)
+    assert process.wait(120) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while any(map(alive, running)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(alive, running))
+    study = StudyDir(tmp_path / "s")
+    assert {study.state(run, study.failures) for run in study.runs()} <= {"waiting", "failed"}
+    assert not list(tmp_path.glob("runs/*/done.json"))
+    started = [run.folder for run in study.runs() if run.folder.last.is_file()]
+    assert len(started) == 2  # their checkpoints were written
+    with started[0].locked():  # nobody holds them any more
+        pass
+
+
+def test_two_processes_cannot_run_the_same_study(tmp_path: Path) -> None:
+    one, two = StudyDir(tmp_path / "s"), StudyDir(tmp_path / "s")
+    refused = pytest.raises(MmtkError, match=f"mmtk process {os.getpid()} is running in this folder")
+    with one.held(), refused, two.held():
+        pass
+
+
+def plan(*recipes: str) -> Plan:
+    cells = [PlannedCell(name, {}, tiny(name, train__steps=2)) for name in recipes]
+    return Plan("a plan", cells, [0])
+
+
+def test_a_folder_with_another_study_or_something_else_is_refused(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path / "s")
+    with study.held():
+        study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
+        study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
+        with pytest.raises(MmtkError, match="this folder holds another study"):
+            study.write(plan("umtl", "umtl-s"), {}, tmp_path / "runs")
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "thesis.txt").write_text("mine")
+    with pytest.raises(MmtkError, match="not empty and holds no study"):
+        StudyDir(tmp_path / "t").write(plan("umtl", "enc"), {}, tmp_path / "runs")
+    with pytest.raises(MmtkError, match=r"has no study\.json"):
+        _ = StudyDir(tmp_path / "t").about
+
+
+def test_an_edited_recipe_of_a_study_is_refused(tmp_path: Path) -> None:
+    study = StudyDir(tmp_path)
+    study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
+    file = next((tmp_path / "recipes").glob("*.toml"))
+    file.write_text(file.read_text().replace("steps = 2", "steps = 3"))
+    with pytest.raises(MmtkError, match="this recipe was changed"):
+        study.plan()
+
+
+def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = StudyDir(tmp_path / "s")
+    with study.held():
+        study.write(plan("enc", "unet"), {}, tmp_path / "runs")
+    told: list[str] = []
+    failed = run_study(
+        study, make_launcher("inline", {}), told=lambda run, what, done, of: told.append(f"{what} {done}/{of}")
+    )
+    assert (failed, told) == ([], ["done 1/2", "done 2/2"])
+
+
+def test_a_key_that_a_launcher_has_not_is_named() -> None:
+    with pytest.raises(MmtkError, match=r"launcher\.jobs: unknown key"):
+        make_launcher("inline", {"jobs": 2})
+    with pytest.raises(MmtkError, match="No launcher component is called 'slurm'"):
+        make_launcher("slurm", {})
+
+
+# --- pairing ----------------------------------------------------------------------------------------------------
+
+
+def live(name: str, folder: Path) -> Training:
+    recipe = tiny(name, train__steps=2)
+    (folder / "checkpoints").mkdir(parents=True)
+    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
+
+
+@pytest.mark.parametrize("name", ["umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "enc", "enc-ssl", "unet"])
+def test_switching_a_component_off_changes_no_split_batch_or_initial_weight(name: str, tmp_path: Path) -> None:
+    whole, less = live("multimix", tmp_path / "whole"), live(name, tmp_path / "less")
+    ours, theirs = whole.data.splits(), less.data.splits()
+    assert theirs == {task: ours[task] for task in theirs}
+    own = dict(whole.net.named_parameters())
+    for key, parameter in less.net.named_parameters():
+        shared = tuple(slice(0, n) for n in parameter.shape)  # a bridge makes one convolution wider
+        assert torch.equal(parameter, own[key][shared]), key
+    for index in (0, 1):
+        one, two = (each.streams.batch(_now(each, index)) for each in (whole, less))
+        for task in less.recipe.tasks:
+            (ours_labelled, ours_free), (labelled, free) = getattr(one, task), getattr(two, task)
+            assert torch.equal(labelled.image, ours_labelled.image)
+            assert torch.equal(labelled.target, ours_labelled.target)
+            if free is not None:
+                assert torch.equal(free.index, ours_free.index)
+                assert all(
+                    torch.equal(a, b)
+                    for view in free.views
+                    for a, b in zip(free[view], ours_free[view], strict=True)
+                )
+
+
+def _now(training: Training, index: int):
+    from mmtk.api import Now
+
+    return Now(training.recipe.seed, index, training.total)
