@@ -74,7 +74,7 @@ def ablate(
         return
     with study.held():
         facts = {"command": " ".join(["mmtk", *sys.argv[1:]]), "data": str(data.absolute()) if data else ""}
-        study.write(plan, facts, Path("runs"))
+        study.write(plan, facts)
         _show_plan(plan, study, chosen, data, device)
         failed = _run(study, chosen, data, device)
     _report(study.collect(), study.report)
@@ -125,8 +125,7 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     from mmtk.study import estimate
 
     console = Console(highlight=False)
-    planned = study.runs(plan) if study.file.is_file() else []
-    done = {(run.recipe.digest, run.seed) for run in planned if run.folder.finished}
+    done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("system", *plan.axes, "labels", "done"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("labels", "done") else "left")
@@ -148,10 +147,10 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
         told = f"; training takes about {duration(seconds)} with {workers} at a time"
     else:
         told = ""
-    console.print(
-        f"{len(plan.cells)} cells × {len(plan.seeds)} seeds = {len(plan.runs)} runs, {missing} to do{told}."
-    )
-    console.print(f"Study: {study.path}")
+    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
+    line = f"{len(plan.cells)} cells × {seeds} = {len(plan.runs)} runs, {missing} to do{told}."
+    console.print(line, soft_wrap=True)
+    console.print(f"Study     {study.path}", markup=False, soft_wrap=True)
 
 
 def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list[PlannedRun]:

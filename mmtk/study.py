@@ -20,6 +20,7 @@ from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.runs import LOCK, RunDir, holder, locked, read_json, write_json, write_text
 
+RUNS = Path("runs")  # where all studies of a working folder keep their runs
 State = Literal["done", "running", "failed", "waiting"]
 
 
@@ -65,7 +66,7 @@ class StudyDir:
         with locked(self.path, "study.lock", "Wait for it, or choose another --out."):
             yield
 
-    def write(self, plan: Plan, facts: dict[str, Any], runs: Path) -> None:
+    def write(self, plan: Plan, facts: dict[str, Any]) -> None:
         """Write the plan, or check that the study that lies there is the same; ``facts`` are kept with it."""
         if self.file.is_file():
             if read_json(self.file)["digest"] != plan.digest:
@@ -94,7 +95,7 @@ class StudyDir:
         about = {
             "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
             "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped,
-            "runs": os.path.relpath(runs, self.path), "mmtk": catalog.version(),
+            "runs": os.path.relpath(RUNS, self.path), "mmtk": catalog.version(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
         }  # fmt: skip
         write_json(self.file, about)
@@ -123,7 +124,7 @@ class StudyDir:
 
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
-        root = Path(os.path.normpath(self.path / self.about["runs"]))
+        root = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
         return [PlannedRun(cell, seed, _folder(root, cell, seed)) for cell, seed in (plan or self.plan()).runs]
 
     @property

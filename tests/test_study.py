@@ -65,7 +65,7 @@ def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_share
     other = mmtk(
         "ablate", "--components", "saliency,ssl", "--seeds", "1", *SETS, "--out", "t", "--dry-run", cwd=folder
     )
-    assert "5 cells × 1 seed = 5 runs" in other.stdout
+    assert "5 cells × 1 seed = 5 runs, 2 to do" in other.stdout  # the three shared ones are there
     shared = mmtk("ablate", "--components", "saliency", "--seeds", "1", *SETS, "--out", "u", cwd=folder)
     assert "3 runs, 0 to do." in shared.stdout
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("done.json")}
@@ -96,9 +96,10 @@ def test_status_and_report_speak_from_the_files_alone(
     folder, _ = studied
     assert "6 done" in mmtk("status", "s", cwd=folder).stdout
     page = (folder / "s" / "report" / "index.html").read_bytes()
-    built = mmtk("report", "s", "--out", "again", cwd=folder)
+    (folder / "s" / "report" / "index.html").unlink()
+    built = mmtk("report", "s", cwd=folder)
     assert built.returncode == 0, built.stderr
-    assert (folder / "again" / "index.html").read_bytes() == page
+    assert (folder / "s" / "report" / "index.html").read_bytes() == page
 
 
 def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
@@ -212,21 +213,21 @@ def plan(*recipes: str) -> Plan:
 def test_a_folder_with_another_study_or_something_else_is_refused(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "s")
     with study.held():
-        study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
-        study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
+        study.write(plan("umtl", "enc"), {})
+        study.write(plan("umtl", "enc"), {})
         with pytest.raises(MmtkError, match="this folder holds another study"):
-            study.write(plan("umtl", "umtl-s"), {}, tmp_path / "runs")
+            study.write(plan("umtl", "umtl-s"), {})
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "thesis.txt").write_text("mine")
     with pytest.raises(MmtkError, match="not empty and holds no study"):
-        StudyDir(tmp_path / "t").write(plan("umtl", "enc"), {}, tmp_path / "runs")
+        StudyDir(tmp_path / "t").write(plan("umtl", "enc"), {})
     with pytest.raises(MmtkError, match=r"has no study\.json"):
         _ = StudyDir(tmp_path / "t").about
 
 
 def test_an_edited_recipe_of_a_study_is_refused(tmp_path: Path) -> None:
     study = StudyDir(tmp_path)
-    study.write(plan("umtl", "enc"), {}, tmp_path / "runs")
+    study.write(plan("umtl", "enc"), {})
     file = next((tmp_path / "recipes").glob("*.toml"))
     file.write_text(file.read_text().replace("steps = 2", "steps = 3"))
     with pytest.raises(MmtkError, match="this recipe was changed"):
@@ -237,7 +238,7 @@ def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     study = StudyDir(tmp_path / "s")
     with study.held():
-        study.write(plan("enc", "unet"), {}, tmp_path / "runs")
+        study.write(plan("enc", "unet"), {})
     told: list[str] = []
     failed = run_study(
         study, make_launcher("inline", {}), told=lambda run, what, done, of: told.append(f"{what} {done}/{of}")

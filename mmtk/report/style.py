@@ -64,7 +64,8 @@ def page(
 ) -> Iterator[Figure]:
     """A figure of width × height inches, written to ``path`` as PNG on leaving, whole or not at all.
 
-    ``vector`` writes an SVG of the same stem beside it. Starts from matplotlib's defaults, not from the user's matplotlibrc: the same picture on every machine.
+    ``vector`` writes an SVG of the same stem beside it. Starts from matplotlib's defaults, not from the user's
+    matplotlibrc: the same picture on every machine.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
