@@ -80,6 +80,7 @@ def page(
         path.parent.mkdir(parents=True, exist_ok=True)
         _save(fig, path, "png", {"Software": None})
         if vector:
+            fig.set_layout_engine("none")  # as it was laid out for the PNG
             _save(fig, path.with_suffix(".svg"), "svg", {"Date": None})
 
 

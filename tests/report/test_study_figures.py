@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats as scipy_stats
+from sklearn import metrics
+from tiny import tiny
+
+from mmtk import session
+from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
+from mmtk.report.study_effects import steps
+from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, Figure, draw_study, effects, waterfall
+from mmtk.report.study_systems import LOOKS, folded, labelled, looks, reference, seeds, systems
+from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
+from mmtk.runs import RunDir
+from mmtk.stats import Effect, summary
+
+LONG = "UMTL-S + kl (ssl.threshold=0.7)"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    out = tmp_path_factory.mktemp("runs")
+    places = []
+    with pytest.MonkeyPatch.context() as patch:
+        # The runs' own pictures are tested elsewhere.
+        patch.setattr(session, "draw_run", lambda *_: None)
+        for name in ("unet", "enc", "umtl"):
+            for seed in (0, 1):
+                places.append(out / f"{name}-{seed}")
+                session.run(tiny(name, seed=seed, train__steps=2), places[-1])
+    return from_runs(places)
+
+
+@pytest.fixture(scope="module")
+def drawn(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
+    return {figure.name: figure for figure in draw_study(study, tmp_path_factory.mktemp("figures"))}
+
+
+def fake(name: str, labels: dict[str, int | str], accuracies: dict[int, float]) -> Cell:
+    """A cell whose runs have an accuracy and nothing else."""
+
+    def scores(value: float) -> dict[str, object]:
+        return {"in-domain": {"classification": {"accuracy": value, "majority-accuracy": 0.6, "n": 20}}}
+
+    runs = {seed: Run(RunDir(Path("none")), "", seed, scores(value), {}) for seed, value in accuracies.items()}
+    return Cell(name, {}, labels, "", runs=runs)
+
+
+def whole(figure: Figure | None) -> bool:
+    """Whether a picture is there as PNG and as SVG, and is not one colour."""
+    assert figure is not None
+    pixels = np.asarray(Image.open(figure.path).convert("L"))
+    root = ElementTree.parse(figure.path.with_suffix(".svg")).getroot()
+    return pixels.std() > 1 and root.tag.endswith("svg") and len(list(root.iter())) > 20
+
+
+def part(study: Study, *names: str, seeds: tuple[int, ...] = (0, 1)) -> Study:
+    """The study with some of its systems and seeds."""
+    cells = [
+        replace(cell, runs={seed: run for seed, run in cell.runs.items() if seed in seeds})
+        for cell in study.cells
+        if cell.name in names
+    ]
+    return Study("part", cells, list(seeds))
+
+
+# --- the pictures ---------------------------------------------------------------------------------------------
+
+
+def test_every_picture_of_a_study_is_written_in_both_formats(drawn: dict[str, Figure]) -> None:
+    # With one label budget there is no curve against it.
+    assert set(drawn) == {*OF_STUDY, *AT_BUDGET} - {"budgets"}
+    for figure in drawn.values():
+        assert whole(figure)
+        assert figure.path.stem == figure.name
+
+
+def test_captions_are_sentences_that_count_seeds_and_images(drawn: dict[str, Figure]) -> None:
+    for figure in drawn.values():
+        assert figure.caption.endswith(".")
+        assert figure.title
+        assert figure.section in SECTIONS
+    for name in ("scores", "roc", "dice-distribution", "bland-altman"):
+        assert "2 seeds" in drawn[name].caption
+        assert "n = 10 in-domain and n = 10 cross-domain images" in drawn[name].caption
+    for name in ("boundaries", "masks", "saliency-classification"):
+        assert "seed 0" in drawn[name].caption
+    assert "majority class" in drawn["scores"].caption
+    assert "chance" in drawn["roc"].caption
+
+
+def test_pictures_come_by_section(drawn: dict[str, Figure]) -> None:
+    places = [SECTIONS.index(figure.section) for figure in drawn.values()]
+    assert places == sorted(places)
+
+
+def test_a_study_of_one_task_and_one_seed_draws_what_it_can(study: Study, tmp_path: Path) -> None:
+    found = {figure.name: figure for figure in draw_study(part(study, "U-Net", seeds=(0,)), tmp_path)}
+    assert {"scores", "dice-distribution", "bland-altman", "boundaries", "masks", "validation"} <= set(found)
+    assert not {"roc", "saliency-classification", "saliency-segmentation", "budgets"} & set(found)
+    assert "one seed" in found["scores"].caption
+    assert "interval" not in found["scores"].caption
+    assert "band" not in found["validation"].caption
+    assert {path.stem for path in tmp_path.iterdir()} == set(found)
+
+
+def test_an_encoder_alone_has_nothing_to_show_of_masks(study: Study, tmp_path: Path) -> None:
+    enc = part(study, "Enc", seeds=(1,))
+    for draw in (study_samples.saliency_segmentation, study_samples.masks, study_samples.boundaries):
+        assert draw(enc, enc.budgets[0], tmp_path / "b.png") is None
+
+
+def test_runs_without_samples_cases_and_data_leave_those_pictures_out(study: Study, tmp_path: Path) -> None:
+    cell = part(study, "UMTL", seeds=(0,)).cells[0]
+    bare = tmp_path / "bare"
+    shutil.copytree(cell.runs[0].path, bare)
+    for name in ("samples.npz", "cases.parquet", "data.json"):
+        (bare / name).unlink()
+    cell.runs[0] = replace(cell.runs[0], folder=RunDir(bare))
+    study = Study("bare", [cell], [0])
+    assert study_distributions.intensities(study, tmp_path / "a.png") is None
+    for name in set(AT_BUDGET) - {"scores", "losses"}:
+        assert AT_BUDGET[name](study, study.budgets[0], tmp_path / "b.png") is None
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_study_without_runs_has_no_pictures(tmp_path: Path) -> None:
+    empty = Study("empty", [fake("UMTL", {"classification": 10}, {})], [])
+    assert draw_study(empty, tmp_path) == []
+    assert draw_study(Study("nothing", [], []), tmp_path) == []
+    assert not list(tmp_path.iterdir())
+
+
+# --- systems and their looks ----------------------------------------------------------------------------------
+
+
+def test_the_papers_systems_have_one_look_each_and_others_take_free_ones() -> None:
+    assert len({(look.colour, look.marker) for look in LOOKS.values()}) == len(LOOKS) == 10
+    assert len({look.colour for look in LOOKS.values()}) == 10
+    names = ["MultiMix", LONG, "UMTL", "mine"]
+    found = looks(Study("x", [fake(name, {}, {}) for name in names], []))
+    assert found["MultiMix"] is LOOKS["MultiMix"]
+    assert len({look.colour for look in found.values()}) == 4
+    many = looks(Study("x", [fake(f"system {k}", {}, {}) for k in range(25)], []))
+    assert len(many) == 25
+
+
+@pytest.mark.parametrize("width", [8, 14, 24, 60])
+def test_long_names_are_broken_but_never_cut(width: int) -> None:
+    lines = folded(LONG, width).split("\n")
+    assert "".join(lines).replace(" ", "") == LONG.replace(" ", "")
+    assert all(lines)
+    assert all(len(line) <= max(width, len("(ssl.") + 6) for line in lines)
+
+
+def test_systems_at_a_budget_and_the_reference() -> None:
+    both = {"classification": 10, "segmentation": 5}
+    cells = [
+        fake("U-Net", {"segmentation": 5}, {0: 0.5}),
+        fake("MultiMix", both, {0: 0.5, 1: 0.6}),
+        fake("Enc", {"classification": 10}, {0: 0.5}),
+        fake("UMTL", {"classification": 99, "segmentation": 5}, {0: 0.5}),
+        fake("UMTL-S", both, {}),
+    ]
+    study = Study("x", cells, [0, 1])
+    assert list(systems(study, both)) == ["U-Net", "MultiMix", "Enc"]
+    assert list(systems(study, both, "classification")) == ["MultiMix", "Enc"]
+    assert reference(study, both, "segmentation") is cells[1]
+    cells[2].reference = True
+    assert reference(study, both, "classification") is cells[2]
+    assert reference(study, both, "segmentation") is cells[1]
+    assert seeds(cells[:2]) == "1 to 2 seeds"
+    assert seeds(cells[:1]) == "one seed"
+    assert labelled({"classification": "full", "segmentation": 5}) == "all class labels and 5 masks"
+
+
+# --- the numbers behind the pictures --------------------------------------------------------------------------
+
+
+def test_scores_against_budgets_average_per_seed_over_the_other_task() -> None:
+    def cell(labels: int | str, masks: int, values: dict[int, float]) -> Cell:
+        return fake("UMTL", {"classification": labels, "segmentation": masks}, values)
+
+    cells = [
+        cell("full", 5, {0: 0.9}),
+        cell("full", 9, {0: 0.7}),
+        cell(10, 5, {0: 0.5, 1: 0.6, 2: 0.1}),
+        cell(10, 9, {0: 0.7, 1: 0.8}),
+        cell(20, 5, {0: 0.4}),
+    ]
+    study = Study("x", cells, [0, 1, 2])
+    assert study_scores.levels(study, "classification") == [10, 20, "full"]
+    found = study_scores.by_budget(study, "UMTL", study_scores.ACCURACY, "in-domain")
+    # 20 labels lack a budget of the other task, seed 2 lacks one run: neither is averaged over.
+    assert found == {10: pytest.approx([0.6, 0.7]), "full": pytest.approx([0.8])}
+    assert study_scores.by_budget(study, "UMTL", study_scores.ACCURACY, "cross-domain") == {}
+
+
+def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> None:
+    cells = [
+        fake(name, {"classification": labels}, {0: 0.5 + 0.01 * labels, 1: 0.6})
+        for name in ("Enc", LONG)
+        for labels in (5, 9)
+    ]
+    figure = study_scores.budgets(Study("x", cells, [0, 1]), tmp_path / "budgets.png")
+    assert whole(figure)
+    assert figure is not None
+    assert "majority class" in figure.caption
+    assert "2 seeds" in figure.caption
+
+
+def test_baselines() -> None:
+    cell = fake("Enc", {"classification": 5}, {0: 0.5})
+    assert study_scores.ACCURACY.baseline(cell, "in-domain") == 0.6
+    assert study_scores.AUROC.baseline(cell, "in-domain") == 0.5
+    assert study_scores.DICE.baseline(cell, "in-domain") is None
+
+
+def test_the_interval_of_the_dots_is_students() -> None:
+    values = [0.71, 0.75, 0.70, 0.78, 0.74]
+    found = summary(values)
+    low, high = scipy_stats.t.interval(0.95, 4, np.mean(values), scipy_stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_roc_curves_agree_with_scikit_learn_ties_included() -> None:
+    random = np.random.default_rng(0)
+    for digits in (1, 8):
+        target = random.integers(0, 2, 80)
+        score = np.round(random.random(80) * 0.7 + 0.3 * target, digits)
+        points = study_roc.roc_points(target, score)
+        known = metrics.roc_curve(target, score, drop_intermediate=False)
+        assert points is not None
+        np.testing.assert_allclose(points[0], known[0], atol=1e-12)
+        np.testing.assert_allclose(points[1], known[1], atol=1e-12)
+    assert study_roc.roc_points(np.ones(5), random.random(5)) is None
+
+
+def test_the_mean_roc_is_the_mean_of_the_curves_at_each_false_positive_rate() -> None:
+    random = np.random.default_rng(1)
+    runs = [np.column_stack([np.arange(60) % 2, random.random(60)]) for _ in range(3)]
+    found = study_roc.mean_roc(runs, points=101)
+    assert found is not None
+    assert found.rates.shape == (3, 101)
+    for run, rates, area in zip(runs, found.rates, found.areas, strict=True):
+        assert area == pytest.approx(metrics.roc_auc_score(run[:, 0], run[:, 1]))
+        false, true, _ = metrics.roc_curve(run[:, 0], run[:, 1], drop_intermediate=False)
+        # Thirty negatives: between two multiples of 1/30 the curve is flat.
+        inside = np.abs(found.grid * 30 - np.round(found.grid * 30)) > 1e-6
+        steps_of = np.array([true[false <= place + 1e-12].max() for place in found.grid])
+        np.testing.assert_allclose(rates[inside], steps_of[inside])
+    assert study_roc.mean_roc([]) is None
+
+
+def test_areas_of_a_real_study_are_those_of_its_results(study: Study) -> None:
+    for cell in systems(study, study.budgets[0], "classification").values():
+        for domain in DOMAINS:
+            columns = ["target", f"p-{study_roc.positive(cell)}"]
+            found = study_roc.mean_roc(study_roc.per_image(cell, domain, "classification", columns))
+            known = cell.values(domain, "classification", "auroc")
+            assert found is not None
+            np.testing.assert_allclose(found.areas, list(known.values()), atol=1e-6)
+
+
+def test_limits_of_agreement() -> None:
+    known, predicted = np.array([100.0, 120, 90, 150]), np.array([110.0, 115, 95, 170])
+    difference = np.array([10.0, -5, 5, 20])
+    found = study_distributions.agreement(known, predicted)
+    assert found is not None
+    assert found.bias == pytest.approx(7.5)
+    assert found.high - found.bias == pytest.approx(1.96 * np.std(difference, ddof=1))
+    assert found.bias - found.low == pytest.approx(found.high - found.bias)
+    assert study_distributions.agreement(known[:1], predicted[:1]) is None
+
+
+def test_agreement_is_drawn_for_the_reference_at_every_budget(study: Study, tmp_path: Path) -> None:
+    cell = part(study, "UMTL").cells[0]
+    twice = [replace(cell, labels={"classification": 8, "segmentation": masks}) for masks in (4, 9)]
+    two = Study("two budgets", twice, [0, 1])
+    figure = study_distributions.bland_altman(two, two.budgets[0], tmp_path / "agreement.png")
+    assert whole(figure)
+    assert figure is not None
+    assert figure.title.startswith("UMTL: ")
+    assert "by label budget" in figure.title
+
+
+def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of_a_step(study: Study) -> None:
+    cell = part(study, "UMTL").cells[0]
+    found = study_training.series(cell, "val/score")
+    assert found is not None
+    assert found[0].tolist() == [2.0]
+    assert found[1].shape == (2, 1)
+    known = [[row["val/score"] for row in cell.runs[seed].rows if "val/score" in row] for seed in (0, 1)]
+    np.testing.assert_array_equal(found[1], known)
+
+    runs = {seed: replace(run) for seed, run in cell.runs.items()}
+    runs[0].__dict__["rows"] = [{"step": 1, "x": 5.0}, {"step": 2, "x": 1.0}, {"step": 1, "x": 3.0}]
+    runs[1].__dict__["rows"] = [{"step": 1, "x": 4.0}, {"step": 3, "x": 1.0}, {"step": 2, "x": float("nan")}]
+    again = study_training.series(replace(cell, runs=runs), "x")
+    assert again is not None
+    assert again[0].tolist() == [1.0]
+    assert again[1].tolist() == [[3.0], [4.0]]
+    assert study_training.series(cell, "no/such") is None
+
+
+def test_the_dice_below_an_image_is_that_of_its_case(study: Study) -> None:
+    run = part(study, "UMTL").cells[0].runs[0]
+    kept = study_samples.samples(run, "cross-domain", "segmentation")
+    scores = study_samples.dice_of(run, "cross-domain")
+    for i, known, predicted in zip(kept["ids"], kept["reference"], kept["predicted"], strict=True):
+        overlap = 2 * (known & predicted).sum() / (known.sum() + predicted.sum())
+        assert scores[str(i)] == pytest.approx(overlap, abs=1e-5)
+
+
+def test_overlap_colours_hits_misses_and_additions() -> None:
+    known, predicted = np.array([[[1, 1, 0, 0]]], bool), np.array([[[1, 0, 1, 0]]], bool)
+    picture = study_samples.overlap(np.zeros((1, 4), np.uint8), known, predicted)
+    assert picture.shape == (1, 4, 3)
+    assert len({tuple(pixel) for pixel in picture[0].round(3).tolist()}) == 4
+    assert not picture[0, 3].any()
+
+
+# --- effects --------------------------------------------------------------------------------------------------
+
+SHARES = [
+    Effect(("bridge",), 0.031, 0.01, 0.052, 0.01, 5),
+    Effect(("ssl",), -0.012, -0.03, 0.006, 0.2, 5),
+    Effect(("consistency",), 0.004, None, None, None, 5),
+]
+
+
+def test_the_bars_of_a_waterfall_sum_to_the_gain(tmp_path: Path) -> None:
+    ends = steps(0.7, SHARES)
+    np.testing.assert_allclose(ends, [0.7, 0.731, 0.719, 0.723])
+    figure = waterfall(0.7, SHARES, tmp_path / "waterfall.png", "From UMTL to MultiMix", "accuracy")
+    assert whole(figure)
+    assert figure is not None
+    assert "from 0.700 to 0.723; 5 seeds" in figure.caption
+    assert waterfall(0.7, [], tmp_path / "none.png", "", "") is None
+
+
+def test_the_forest_of_effects(tmp_path: Path) -> None:
+    both = [*SHARES, Effect(("bridge", "ssl"), 0.01, -0.02, 0.04, 0.5, 5)]
+    figure = effects(both, tmp_path / "effects.png", "Effects on accuracy", "accuracy")
+    assert whole(figure)
+    assert figure is not None
+    assert figure.section == "effects"
+    assert "95 % interval" in figure.caption
+    alone = [Effect(("bridge",), 0.031, None, None, None, 1)]
+    single = effects(alone, tmp_path / "single.png", "Effects", "accuracy")
+    assert single is not None
+    assert "one seed, no interval" in single.caption
+    assert effects([], tmp_path / "none.png", "", "") is None
+
+
+def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        effects(SHARES, tmp_path / name / "effects.png", "Effects", "accuracy")
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"a/effects.{kind}").read_bytes() == (tmp_path / f"b/effects.{kind}").read_bytes()
