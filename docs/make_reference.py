@@ -9,7 +9,10 @@ from pathlib import Path
 from mmtk import catalog
 from mmtk.schema import describe
 
-COMMANDS = ("run", "check", "show", "diff", "schema", "list", "evaluate", "predict", "track", "doctor")
+COMMANDS = (
+    "run", "ablate", "status", "report", "check", "show", "diff", "schema", "list", "evaluate", "predict", "track",
+    "doctor",
+)  # fmt: skip
 GROUPS = ("data inspect", "plugins", "plugins show")
 
 

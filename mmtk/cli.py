@@ -269,6 +269,7 @@ def predict(
     from mmtk.predict import predict_files
 
     bad = predict_files(run_dir, images, out, device)
+    typer.echo(f"Results   {out}/predictions.csv; masks and overlays beside it")
     if bad:
         raise RunFailed(f"{len(bad)} of the images could not be read; the others are done.")
 

@@ -158,6 +158,7 @@ class StudyDir:
             for cell in plan.cells
         }
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
+        absent: dict[tuple[str, State], list[str]] = {}
         for run in self.runs(plan):
             state = self.state(run, failures)
             if state == "done":
@@ -165,9 +166,12 @@ class StudyDir:
                     cells[run.recipe.digest].runs[run.seed] = results.read_run(run.folder.path)
                 except MmtkError as error:
                     gaps.append(f"{run.title}: {error.message} ({run.folder.path.name})")
+            elif state == "failed":
+                gaps.append(f"{run.title} failed: {failures[run.folder.path.name]}")
             else:
-                reason = failures.get(run.folder.path.name, "")
-                gaps.append(f"{run.title}: {state}{f': {reason}' if reason else ''}")
+                absent.setdefault((run.cell.title, state), []).append(str(run.seed))
+        for (title, state), seeds in absent.items():
+            gaps.append(f"{title}: seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} {state}")
         found = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
         found.command = self.about.get("command", "")
         return found

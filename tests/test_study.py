@@ -119,6 +119,20 @@ def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
     assert any(f"{cut.title}: cases.parquet was changed or cut" in gap for gap in found.gaps)
 
 
+def test_what_is_missing_is_a_gap(studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    folder, _ = studied
+    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
+    study = StudyDir(tmp_path / "s")
+    gone, failed = study.runs()[0], study.runs()[2]
+    for run in (gone, failed):
+        run.folder.done_file.unlink()
+    study.note_failure(failed, "the disk is full")
+    assert study.collect().gaps == [
+        f"{failed.title} failed: the disk is full",
+        f"{gone.cell.title}: seed {gone.seed} waiting",
+    ]
+
+
 def test_runs_on_other_data_are_refused_by_name(
     studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
