@@ -24,10 +24,10 @@ run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLfl
 	$(BIN)/mmtk run recipes/multimix.toml
 
 test: $(READY)  ## the tests, under 8 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not long and not web"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web"
 
 test-long: $(READY)  ## the loops that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
 test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium where it may
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium >/dev/null; }

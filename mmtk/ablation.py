@@ -54,11 +54,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Cell:
-    """One system of a study: a level of every axis, and all that changes in the recipe."""
+    """One system of a study: a level of every axis, and all that changes in the recipe.
+
+    ``beside`` marks a reference with more parts than the axes name: it is no cell of the design itself.
+    """
 
     levels: Mapping[str, str]
     changes: Changes
     reference: bool = False
+    beside: bool = False
 
 
 # --- reading what the user typed ------------------------------------------------------------------------------
@@ -220,7 +224,7 @@ def cells(axes: Sequence[Axis], design: str, values: layers.Values) -> list[Cell
         changes = {key: value for level in chosen for key, value in level.changes.items()}
         found.append(Cell(levels, base | changes, not base and tuple(levels.values()) == own))
     if not any(cell.reference for cell in found):
-        found.append(Cell({axis.key: axis.own for axis in axes}, {}, True))
+        found.append(Cell({axis.key: axis.own for axis in axes}, {}, True, True))
     return sorted(found, key=lambda cell: cell.reference)
 
 

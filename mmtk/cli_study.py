@@ -216,7 +216,8 @@ def report(
 def _report(study: Any, out: Path) -> None:
     from rich.console import Console
 
-    from mmtk.report.page import summary_lines, write_report
+    from mmtk.report.page import write_report
+    from mmtk.report.summary import summary_lines
 
     if not any(cell.runs for cell in study.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")

@@ -25,6 +25,7 @@ class PlannedCell:
     levels: Mapping[str, str]
     recipe: Recipe
     reference: bool = False
+    beside: bool = False  # the reference of a design that has no such cell
 
     @property
     def labels(self) -> dict[str, int | str]:
@@ -94,7 +95,7 @@ def plan_components(
         for budget in _budgets(budgets or {}):
             layer = layers.merge(base, layers.parse_set({**cell.changes, **budget}))
             name = ablation.cell_name(cell, layer.values, own.name, known)
-            _add(plan, name, cell.levels, layer, cell.reference)
+            _add(plan, name, cell.levels, layer, cell.reference, cell.beside)
     return _complete(plan)
 
 
@@ -179,7 +180,9 @@ def _budgets(budgets: Budgets) -> list[dict[str, int | str]]:
     return made
 
 
-def _add(plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, reference: bool) -> None:
+def _add(
+    plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, reference: bool, beside: bool = False
+) -> None:
     """Resolve a cell into the plan: once, if another one is the same, and not if its parts cannot fit."""
     try:
         recipe = resolve(layer, name)
@@ -192,7 +195,7 @@ def _add(plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, referen
     recipe = recipe.with_values({"name": name, "seed": 0})
     twin = next((cell for cell in plan.cells if cell.recipe.digest == recipe.digest), None)
     if twin is None:
-        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference))
+        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference, beside))
     elif reference and not twin.reference:
         plan.cells[plan.cells.index(twin)] = PlannedCell(name, dict(levels), recipe, True)
 

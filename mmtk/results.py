@@ -105,6 +105,7 @@ class Cell:
     """One system at one label budget, and its runs by seed.
 
     ``levels`` holds the label of every axis of the study, ``labels`` the budget of every task that it has.
+    ``beside`` marks a reference that is no cell of the design: it has more parts than the axes name.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Cell:
     labels: dict[str, int | str]
     digest: str
     reference: bool = False
+    beside: bool = False
     runs: dict[int, Run] = field(default_factory=dict)
 
     @property

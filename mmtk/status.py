@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from statistics import fmean
 
 from rich.console import Console, Group
@@ -14,6 +15,7 @@ from mmtk.display import duration
 from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
 
+TEXTS = ("run", "state")
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "waiting": "dim"}
 
 
@@ -37,7 +39,7 @@ def _table(study: StudyDir) -> tuple[Group, bool]:
     states = [study.state(run, failures) for run in runs]
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("run", "seed", "state", "step", "time", "accuracy", "dice"):
-        table.add_column(heading, overflow="fold", justify="left" if heading in ("run", "state") else "right")
+        table.add_column(heading, overflow="fold", justify="left" if heading in TEXTS else "right")
     for run, state in zip(runs, states, strict=True):
         said = Text(state, style=COLOURS[state])
         if state == "failed":
@@ -64,7 +66,7 @@ def _progress(run: PlannedRun, state: str) -> tuple[str, str, str, str]:
     return str(rows[-1]["step"] if rows else 0), duration(seconds), "–", "–"
 
 
-def _left(runs: list[PlannedRun], states: list[str]) -> str:
+def _left(runs: Sequence[PlannedRun], states: Sequence[str]) -> str:
     """The time left, from what finished runs of this study took and how many run at once."""
     took = [
         read_json(run.folder.done_file)["seconds"]

@@ -21,6 +21,7 @@ from mmtk.recipe import Recipe, load_recipe
 from mmtk.runs import LOCK, RunDir, holder, locked, read_json, write_json, write_text
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
+KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
 State = Literal["done", "running", "failed", "waiting"]
 
 
@@ -83,15 +84,8 @@ class StudyDir:
         for cell in plan.cells:
             name = f"recipes/{cell.recipe.digest}.toml"
             write_text(self.path / name, cell.recipe.toml())
-            cells.append(
-                {
-                    "name": cell.name,
-                    "levels": dict(cell.levels),
-                    "recipe": name,
-                    "digest": cell.recipe.digest,
-                    "reference": cell.reference,
-                }
-            )
+            kept = {key: getattr(cell, key) for key in KEPT}
+            cells.append({**kept, "recipe": name, "digest": cell.recipe.digest})
         about = {
             "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
             "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped,
@@ -112,7 +106,13 @@ class StudyDir:
         """The plan, read back."""
         about = self.about
         cells = [
-            PlannedCell(each["name"], each["levels"], load_recipe(self.path / each["recipe"]), each["reference"])
+            PlannedCell(
+                each["name"],
+                each["levels"],
+                load_recipe(self.path / each["recipe"]),
+                each["reference"],
+                each["beside"],
+            )
             for each in about["cells"]
         ]
         for cell, each in zip(cells, about["cells"], strict=True):
@@ -153,7 +153,7 @@ class StudyDir:
         plan, failures = self.plan(), self.failures
         cells = {
             cell.recipe.digest: results.Cell(
-                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference
+                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside
             )
             for cell in plan.cells
         }

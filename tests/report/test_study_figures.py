@@ -24,6 +24,10 @@ from mmtk.stats import Effect, summary
 LONG = "UMTL-S + kl (ssl.threshold=0.7)"
 
 
+# One worker runs them all, so that the study they draw is trained once.
+pytestmark = pytest.mark.xdist_group("figures")
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     out = tmp_path_factory.mktemp("runs")

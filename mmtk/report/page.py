@@ -1,0 +1,228 @@
+"""A study as one page: the summary in words, effects, tables, pictures and methods, in HTML and in Markdown."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmtk.errors import MmtkError
+from mmtk.report import tables
+from mmtk.report.analysis import LEAD, Analysis, analyse, budget
+from mmtk.report.summary import summary
+from mmtk.report.table import Table
+from mmtk.report.tables import words
+from mmtk.results import DOMAINS, Study
+from mmtk.runs import write_text
+
+if TYPE_CHECKING:
+    from mmtk.report.study_systems import Figure
+
+# Longer tables are folded away until they are asked for.
+LONG = 40
+FOLDED = ("data", "encoder", "decoder", "scores", "runs")
+
+
+# --- methods ---------------------------------------------------------------------------------------------------
+
+METHODS = (
+    "Runs of one seed share splits, labelled images, batch order and initial weights, so systems are paired by "
+    "seed.",
+    "Mean ± sd: the mean over seeds and its standard deviation with divisor n − 1. Intervals are 95 %: mean ± "
+    "t(n − 1) · sd / √n over seeds, and a bootstrap over seeds and images (Owen 2007) for values per image.",
+    "Student's t-test over seeds, as in the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test "
+    "over the seeds that both have, with Hedges' g of the differences; over test images Wilcoxon's signed-rank "
+    "test, for right or wrong answers an exact sign-flip test (with one seed McNemar's), with the rank- "
+    "biserial correlation.",
+    "Holm's adjustment (1979) keeps the chance of any false finding in a family below 5 %. A family of tests "
+    "is all comparisons by the same kind of test on the same metric; a family of effects is all effects on the "
+    "same metric; both over all systems, budgets and domains.",
+    "Effect of a component: mean of the systems with it minus mean of those without it, in each seed, then "
+    "Student's t over seeds. Interaction: 1/2^(k−1) · Σ ± score over all 2^k systems (Yates 1937).",
+    "Shapley share of a component: Σ |S|! (k − |S| − 1)! / k! · (score with it − score without it) over the "
+    "sets S of the other components (Shapley 1953).",
+    "Accuracy per image is 1 or 0. Hausdorff is the average distance between the boundaries in pixels at run "
+    "size; an empty mask counts with the image diagonal.",
+)
+
+
+def facts(study: Study) -> dict[str, str]:
+    """Versions, hardware, command and times, each with all values that the runs have."""
+    runs = [run for cell in study.cells for run in cell.runs.values()]
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        given = run.provenance
+        versions = {"mmtk": given["mmtk"], "Python": given["python"], **given["libraries"]}
+        own = {
+            "Profile": given["profile"], "Hardware": f"{given['hardware']} ({given['device']})",
+            "Commit": given["git"].get("commit", ""),
+            "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
+        }  # fmt: skip
+        for name, text in own.items():
+            found.setdefault(name, []).append(text)
+    listed = {name: "; ".join(sorted({text for text in texts if text})) for name, texts in found.items()}
+    seconds = [run.seconds for run in runs]
+    hours = f"{sum(seconds) / 3600:.1f} hours" if sum(seconds) >= 3600 else f"{sum(seconds) / 60:.1f} minutes"
+    listed["Training"] = f"{len(runs)} runs, {hours} in all, {max(seconds):,.0f} s at most"
+    listed["Command"] = study.command
+    return {name: text for name, text in listed.items() if text}
+
+
+# --- writing ---------------------------------------------------------------------------------------------------
+
+
+def write_report(study: Study, out: Path) -> Path:
+    """Write ``index.html`` (all in one file), ``report.md``, ``tables/`` and ``figures/``; returns the page.
+
+    The same study gives the same bytes. MmtkError where the runs cannot be compared.
+    """
+    from mmtk.report.study_figures import draw_study
+
+    analysis = analyse(study)
+    for folder in ("tables", "figures"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    missing = [*study.gaps, *analysis.notes]
+    try:
+        layers = tables.architecture(analysis)
+    except MmtkError as error:
+        layers = []
+        missing.append(f"No architecture tables: {error.where}: {error.message}")
+    figures = [*_effect_figures(analysis, out / "figures"), *draw_study(study, out / "figures")]
+    made = [
+        tables.effects(analysis), tables.shapley(analysis), tables.tests(analysis),
+        *(tables.results(analysis, domain) for domain in DOMAINS), tables.data(analysis), *layers,
+        tables.scores(analysis), tables.runs(analysis, out), tables.gaps(missing),
+    ]  # fmt: skip
+    kept = {table.name: table for table in made if table.rows}
+    for name, table in kept.items():
+        write_text(out / "tables" / f"{name}.csv", table.csv())
+        write_text(out / "tables" / f"{name}.tex", table.latex())
+    parts = _parts(kept, figures)
+    write_text(out / "report.md", _markdown(analysis, missing, parts, out))
+    write_text(out / "index.html", _html(analysis, missing, parts))
+    return out / "index.html"
+
+
+def _effect_figures(analysis: Analysis, out: Path) -> list[Figure]:
+    """A forest plot and a waterfall of every leading metric."""
+    from mmtk.report.study_effects import effects, waterfall
+
+    figures: list[Figure | None] = []
+    for one in (one for one in analysis.effects if one.metric == LEAD[one.task] and one.effects):
+        name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
+        title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
+        figures.append(effects(one.effects, out / f"effects-{name}.png", f"Effects on {title}", metric))
+        if one.start is not None:
+            path = out / f"shapley-{name}.png"
+            figures.append(waterfall(one.start, one.shares, path, f"Shapley shares of {title}", metric))
+    return [figure for figure in figures if figure is not None]
+
+
+Part = tuple[str, list[Table], "list[Figure]"]
+
+
+def _parts(kept: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
+    """The sections in their order: title, tables, figures (which the page shows first)."""
+
+    def some(*names: str) -> list[Table]:
+        return [kept[name] for name in names if name in kept]
+
+    sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
+    parts: list[Part] = [
+        ("Effects of the components", some("effects", "shapley"), [f for f in figures if f.section == "effects"]),
+        ("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        ("Tests", some("tests"), []),
+        *((name[:1].upper() + name[1:], [], [f for f in figures if f.section == name]) for name in sections),
+        ("Data, architecture and runs", some(*FOLDED), [f for f in figures if f.section == "data"]),
+    ]
+    return [part for part in parts if part[1] or part[2]]
+
+
+def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
+    lines = [f"# {analysis.study.title}", "", " ".join(summary(analysis)), ""]
+    if missing:
+        lines += ["## Gaps", "", *(f"- {sentence}" for sentence in missing), ""]
+    for title, own, figures in parts:
+        lines += [f"## {title}", ""]
+        for figure in figures:
+            path = figure.path.relative_to(out).as_posix()
+            lines += [f"![{figure.title}]({path})", "", f"**{figure.title}.** {figure.caption}", ""]
+        for table in own:
+            lines += [f"### {table.title}", "", table.caption, "", table.markdown()]
+    lines += ["## Methods", "", *(f"- {line}" for line in METHODS)]
+    lines += [f"- {name}: {text}" for name, text in facts(analysis.study).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:
+    here = Path(__file__)
+    style, script = (here.with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    title = escape(analysis.study.title)
+    anchors = [f"part-{k}" for k in range(1, len(parts) + 1)]
+    links = [*zip(anchors, (part[0] for part in parts), strict=True), ("methods", "Methods")]
+    listed = "".join(f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name in links)
+    body = "".join(_section(anchor, *part) for anchor, part in zip(anchors, parts, strict=True))
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in missing)
+    gaps = f'<section class="gaps" aria-labelledby="gaps"><h2 id="gaps">Gaps</h2><ul>{items}</ul></section>'
+    methods = "".join(f"<li>{escape(line)}</li>" for line in METHODS)
+    methods += "".join(
+        f"<li>{escape(name)}: {f'<code>{escape(text)}</code>' if name == 'Command' else escape(text)}</li>"
+        for name, text in facts(analysis.study).items()
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
+script-src 'unsafe-inline'">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<div class="layout">
+<nav aria-label="Contents"><ul>{listed}</ul></nav>
+<main>
+<div class="top"><span class="kind">Ablation study, mmtk</span>
+<button type="button" class="theme">Dark</button></div>
+<h1>{title}</h1>
+<p class="lede">{escape(" ".join(summary(analysis))).replace("95 %", "95&nbsp;%")}</p>
+{gaps if missing else ""}
+{body}<section id="methods"><h2>Methods</h2><ul class="methods">{methods}</ul></section>
+</main>
+</div>
+<dialog aria-label="Picture, enlarged"><form method="dialog"><button>Close</button></form>
+<div><img alt=""></div></dialog>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def _section(anchor: str, title: str, own: Sequence[Table], figures: Sequence[Figure]) -> str:
+    shown = "".join(_table(table) for table in own)
+    drawn = "".join(_figure(figure) for figure in figures)
+    drawn = f'<div class="figures">{drawn}</div>\n' if drawn else ""
+    return f'<section id="{anchor}"><h2>{escape(title)}</h2>\n{drawn}{shown}</section>\n'
+
+
+def _table(table: Table) -> str:
+    label = escape(table.title)
+    box = f'<div class="box" role="region" aria-label="{label}" tabindex="0">\n{table.html()}</div>\n'
+    if table.name in FOLDED or len(table.rows) > LONG:
+        return f"<details><summary>{label} ({len(table.rows):,} rows)</summary>\n{box}</details>\n"
+    return box
+
+
+def _figure(figure: Figure) -> str:
+    data = base64.b64encode(figure.path.read_bytes()).decode()
+    return (
+        f'<figure><button type="button" aria-label="Enlarge: {escape(figure.title)}">'
+        f'<img src="data:image/png;base64,{data}" alt="{escape(figure.caption)}"></button>'
+        f"<figcaption><b>{escape(figure.title)}.</b> {escape(figure.caption)}</figcaption></figure>\n"
+    )

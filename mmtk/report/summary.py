@@ -1,0 +1,142 @@
+"""What a study's numbers say, in sentences that are never stronger than the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmtk.report.analysis import ALPHA, LEAD, Analysis, analyse, budget
+from mmtk.report.table import interval, number, probability
+from mmtk.report.tables import words
+from mmtk.results import DOMAINS, Study
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference on a leading metric: what is said of it, and whether it shows after Holm's adjustment."""
+
+    what: str
+    where: str
+    value: float
+    low: float | None
+    high: float | None
+    adjusted: float | None
+    seeds: str
+    component: bool = False
+    interaction: bool = False
+
+    @property
+    def shows(self) -> bool:
+        """p < 0.05 after Holm's adjustment."""
+        return self.adjusted is not None and self.adjusted < ALPHA
+
+    @property
+    def sentence(self) -> str:
+        """The difference with its interval and p."""
+        amount = f"{self.what} {number(self.value, sign=True)} on {self.where}"
+        if self.low is None:
+            return f"{amount} ({self.seeds}, no interval)"
+        p = f"p {'' if probability(self.adjusted)[0] == '<' else '= '}{probability(self.adjusted)}"
+        return f"{amount} (95 % interval {interval(self.low, self.high)}; {p} after Holm, {self.seeds})"
+
+
+def claims(analysis: Analysis) -> list[Claim]:
+    """Effects on balanced accuracy and Dice; where there are none, the reference against the others on them."""
+    several = len(analysis.study.budgets) > 1
+
+    def where(one: Any) -> str:
+        return f"{words(one.metric)} {one.domain}" + (f" ({budget(one.labels)} labels)" if several else "")
+
+    found = [
+        Claim(
+            " × ".join(e.factors), where(one), e.value, e.low, e.high, p, f"{e.n} seeds", True, len(e.factors) > 1
+        )
+        for one in analysis.effects
+        if one.metric == LEAD[one.task]
+        for e, p in zip(one.effects, one.adjusted, strict=True)
+    ]
+    return found or [
+        Claim(
+            f"{one.reference.name} − {one.other.name}", where(one), test.difference, test.low, test.high,
+            test.adjusted, f"{test.n} runs",
+        )
+        for one in analysis.comparisons
+        if one.metric == LEAD[one.task]
+        for test in (one.tests["student"],)
+    ]  # fmt: skip
+
+
+def summary(analysis: Analysis) -> list[str]:
+    """What the numbers say, in sentences, and never more than they say."""
+    study = analysis.study
+    runs = [len(cell.runs) for cell in study.cells if cell.runs]
+    seeds = f"{min(runs)} to {max(runs)} seeds" if min(runs) < max(runs) else f"{max(runs)} seeds"
+    seeds = "one seed" if max(runs) == 1 else seeds
+    count = len(study.budgets)
+    budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
+    found = [f"{len(runs)} systems at {budgets} with {seeds} each: {sum(runs)} runs."]
+    if max(runs) < 2:
+        found.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
+    else:
+        found += _said(claims(analysis))
+    return [*found, *_chance(analysis)]
+
+
+def _said(made: Sequence[Claim]) -> Iterator[str]:
+    if not made:
+        yield "Nothing was compared, so nothing can be said about what helps."
+        return
+    shown = [claim for claim in made if claim.shows]
+    family = f"p < {ALPHA} after Holm's adjustment"
+    noun = "effect of a component" if made[0].component else "difference of the reference"
+    if shown:
+        yield f"What shows at {family}: {'; '.join(claim.sentence for claim in shown)}."
+    hidden = [claim for claim in made if not claim.shows and not claim.interaction]
+    if not hidden:
+        return
+    by_what: dict[str, list[str]] = {}
+    for claim in hidden:
+        by_what.setdefault(claim.what, []).append(claim.where)
+    if shown:
+        names = "; ".join(f"{what} on {', '.join(places)}" for what, places in by_what.items())
+        yield f"What does not show: {names}."
+    else:
+        places = ", ".join(dict.fromkeys(claim.where for claim in hidden))
+        yield f"No {noun} shows at {family}: {', '.join(by_what)}, on {places}."
+    ends = [end for claim in hidden for end in (claim.low, claim.high) if end is not None]
+    if ends:
+        yield (
+            f"That does not mean that there is none: the 95 % intervals reach from {number(min(ends), sign=True)} "
+            f"to {number(max(ends), sign=True)}."
+        )
+
+
+def _chance(analysis: Analysis) -> Iterator[str]:
+    for domain in DOMAINS:
+        known = [
+            s for s in analysis.scores if (s.domain, s.metric) == (domain, "accuracy") and s.chance is not None
+        ]
+        below = [s for s in known if s.chance is not None and s.seeds.mean <= s.chance]
+        if below:
+            level = number(below[0].chance)
+            yield (
+                f"{domain.capitalize()}, {len(below)} of the {len(known)} systems that classify are no more "
+                f"accurate than always guessing the majority class ({level})."
+            )
+
+
+def summary_lines(study: Study) -> list[str]:
+    """The summary, and the difference of every single component on the leading metrics, for a terminal."""
+    analysis = analyse(study)
+    lines = summary(analysis)
+    if single := [claim for claim in claims(analysis) if not claim.interaction]:
+        rows = [("", "", "effect", "95 % interval", "p")]
+        for one in single:
+            amount, p = number(one.value, sign=True), probability(one.adjusted)
+            rows.append((one.what, one.where, amount, interval(one.low, one.high), p))
+        first, second, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for name, where, *numbers in rows:
+            right = "  ".join(text.rjust(width) for text, width in zip(numbers, rest, strict=True))
+            lines.append(f"{name:<{first}}  {where:<{second}}  {right}")
+    return [*lines, *(f"Gap: {sentence}" for sentence in (*study.gaps, *analysis.notes))]

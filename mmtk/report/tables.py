@@ -1,0 +1,349 @@
+"""The tables of a study: the paper's five, statistics, and what was run."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmtk.report.analysis import ALPHA, TASKS, Analysis, Effects, Score, budget, lower_is_better
+from mmtk.report.table import (
+    DAGGER,
+    Column,
+    Entry,
+    Table,
+    count_entry,
+    headings,
+    interval_entry,
+    number,
+    p_entry,
+    value_entry,
+)
+from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Run
+from mmtk.stats import Effect
+
+# The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
+PAPER_SETS = {
+    "classification/in-domain": "chex",
+    "classification/cross-domain": "nihx",
+    "segmentation/in-domain": "jsrt",
+    "segmentation/cross-domain": "mcu",
+}
+PAPER_METRICS = {
+    "accuracy": "accuracy", "f1-normal": "f1_normal", "f1-pneumonia": "f1_pneumonia",
+    "dice": "dice", "hausdorff": "hausdorff", "ssim": "ssim",
+}  # fmt: skip
+SEGMENTATION = {
+    "dice": ("DS", "Dice score"),
+    "jaccard": ("JS", "Jaccard score"),
+    "ssim": ("SSIM", "structural similarity of the masks"),
+    "hausdorff": ("HD", "average Hausdorff distance in pixels, lower is better"),
+    "precision": ("P", "precision of the pixels"),
+    "recall": ("R", "recall of the pixels"),
+}
+
+# --- tables 1 to 5 of the paper ---------------------------------------------------------------------------------
+
+
+def source(run: Run, task: str, domain: str) -> str:
+    """The word of the data source that a run was tested on."""
+    place = f"data.{task}.{'cross' if domain == CROSS_DOMAIN else 'source'}="
+    return next((c.rpartition("/")[2] for c in run.provenance["components"] if c.startswith(place)), "")
+
+
+def data(analysis: Analysis) -> Table:
+    """Table 1: images per set, part and class, of one seed."""
+    rows: dict[tuple[str, ...], list[Entry]] = {}
+    for cell in (cell for cell in analysis.study.cells if cell.runs):
+        run = cell.runs[min(cell.runs)]
+        for name, found in run.data.items():
+            task, domain = name.split("/")
+            for part, count in found["parts"].items():
+                label = f"{part} ({cell.labels[task]} labels)" if part in ("labelled", "unlabelled") else part
+                classes = found.get("classes", {}).get(part, {})
+                words = ", ".join(f"{number:,} {name}" for name, number in classes.items()) or "–"
+                first = [Entry(text) for text in (source(run, task, domain), task, domain, label)]
+                rows.setdefault((name, label), [*first, count_entry(count), Entry(words)])
+    caption = "Images of every set by part and class. Labelled images are drawn anew with every seed."
+    columns = headings("Set", "Task", "Domain", "Part", "*Images", "Classes")
+    return Table("data", "Table 1: data", caption, columns, list(rows.values()))
+
+
+@cache
+def published() -> dict[tuple[str, str, str, str], dict[str, float]]:
+    """The paper's scores by system, class labels, masks and domain.
+
+    Means of five runs at 256×256 pixels without a spread, from the README of the code that the authors released
+    (github.com/ayaanzhaque/MultiMix, commit af552e4); facts, copied into ``published.csv`` beside this module.
+    """
+    with open(Path(__file__).with_name("published.csv"), encoding="utf-8", newline="") as file:
+        return {
+            (row["system"], row["classification_labels"], row["segmentation_labels"], row["domain"]): {
+                name: float(row[column]) for name, column in PAPER_METRICS.items() if row[column]
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def _paper(score: Score) -> float | None:
+    run = next(iter(score.cell.runs.values()))
+    if source(run, score.task, score.domain) != PAPER_SETS[f"{score.task}/{score.domain}"]:
+        return None
+    classes, masks = (str(score.cell.labels.get(task, "")) for task in TASKS)
+    return published().get((score.cell.name, classes, masks, score.domain), {}).get(score.metric)
+
+
+def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
+    """Task, metric and heading of the paper's columns, as far as a cell has them."""
+    known = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
+    if ("classification", "accuracy") in known:
+        yield "classification", "accuracy", Column("Acc", "accuracy", True)
+        yield "classification", "majority", Column("Maj", "accuracy of always guessing the majority class", True)
+        names = [metric[3:] for task, metric in known if metric.startswith("f1-")]
+        short = len({name[:1] for name in names}) == len(names)
+        for name in names:
+            heading = f"F1-{name[:1].upper() if short else name}"
+            yield "classification", f"f1-{name}", Column(heading, f"F1 of the class {name}", True)
+    for metric, (heading, meaning) in SEGMENTATION.items():
+        if ("segmentation", metric) in known:
+            yield "segmentation", metric, Column(heading, meaning, True)
+
+
+def results(analysis: Analysis, domain: str) -> Table:
+    """Table 2 or 3: every system at every budget in one domain, as the paper lays it out."""
+    study = analysis.study
+    wanted = list(_score_columns(analysis))
+    adjusted: dict[tuple[int, str], list[float]] = {}
+    for one in (one for one in analysis.comparisons if one.domain == domain):
+        p = one.tests["student"].adjusted
+        adjusted.setdefault((id(one.other), one.metric), []).append(1.0 if p is None else p)
+    rows = []
+    for cell in (cell for cell in study.cells if cell.runs):
+        row = [Entry(cell.name), Entry(budget(cell.labels)), count_entry(len(cell.runs))]
+        for task, metric, _ in wanted:
+            score = analysis.score(cell, domain, task, "accuracy" if metric == "majority" else metric)
+            if score is None:
+                row.append(Entry("–", {"": None}))
+            elif metric == "majority":
+                row.append(value_entry(score.chance))
+            else:
+                mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
+                row.append(_score_entry(analysis, score, mark))
+        rows.append(row)
+    number_, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
+    sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
+    said = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
+    caption = f"Mean ± sd over seeds on {said or 'no image'}. Labels: classes-masks. Bold: best at its labels."
+    if any("published" in entry.numbers for row in rows for entry in row):
+        caption += " In brackets what the paper published: five runs, other code, 256 pixels; not measured here."
+    if any(one.tests["student"].p is not None for one in analysis.comparisons):
+        caption += (
+            f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): Student's t "
+            f"over seeds, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
+            "are Acc, DS and HD."
+        )
+    columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in wanted)]
+    return Table(f"results-{where}", f"Table {number_}: {where} results", caption, columns, rows)
+
+
+def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
+    digits = 2 if score.metric.startswith("h") else 3
+    seeds, paper = score.seeds, _paper(score)
+    rivals = [
+        s.seeds.mean for s in analysis.scores
+        if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
+        and s.cell.labels[s.task] == score.cell.labels[s.task]
+    ]  # fmt: skip
+    best = (min if lower_is_better(score.metric) else max)(rivals)
+    text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
+    numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}
+    note = ""
+    if paper is not None:
+        numbers["published"], note = paper, f"paper {number(paper, digits)}"
+    return Entry(text, numbers, best=len(rivals) > 1 and seeds.mean == best, mark=mark, note=note)
+
+
+def architecture(analysis: Analysis) -> list[Table]:
+    """Tables 4 and 5: the layers of the live model in the order they run; MmtkError without its checkpoint."""
+    cells = sorted((c for c in analysis.study.cells if c.runs), key=lambda c: (len(c.labels), c.reference))
+    if not cells:
+        return []
+    import torch
+
+    from mmtk.predict import load
+
+    predictor = load(cells[-1].runs[min(cells[-1].runs)].path, "cpu")
+    net, size = predictor.net, predictor.size
+    ran: dict[str, tuple[Any, tuple[int, ...]]] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def note(module: Any, given: Any, made: Any) -> None:
+            # A bridge runs the encoder a second time: the first pass is the one to show.
+            ran.setdefault(name, (module, tuple((made[0] if isinstance(made, tuple) else made).shape)))
+
+        return note
+
+    hooks = [m.register_forward_hook(watch(n)) for n, m in net.named_modules() if n and not [*m.children()]]
+    with torch.no_grad():
+        net(torch.zeros(1, predictor.recipe["data.channels"], size, size))
+    for hook in hooks:
+        hook.remove()
+    return [
+        _layers(f"Table {n}: {title}", name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
+        for n, name, title, parts in (
+            (4, "encoder", "encoder and class head", ("encoder", "head")),
+            (5, "decoder", "decoder and bridge", ("bridge", "decoder")),
+        )
+        if any(layer.split(".")[0] in parts for layer in ran)
+    ]
+
+
+def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any], what: str) -> Table:
+    rows = []
+    total = 0
+    for layer, (module, shape) in ran.items():
+        if layer.split(".")[0] in parts:
+            count = sum(p.numel() for p in module.parameters())
+            total += count
+            kind = f"{type(module).__name__}({module.extra_repr()})"
+            rows.append([Entry(layer), Entry(kind), Entry(" × ".join(map(str, shape[1:]))), count_entry(count)])
+    caption = f"The layers of {what}, in the order they run; {total:,} parameters."
+    return Table(name, title, caption, headings("Layer", "Kind", "Output", "*Parameters"), rows)
+
+
+# --- statistics and bookkeeping ---------------------------------------------------------------------------------
+
+WORDS = {
+    "balanced-accuracy": "balanced accuracy", "macro-f1": "macro-F1", "auroc": "AUROC", "dice": "Dice",
+    "hausdorff": "average Hausdorff distance",
+}  # fmt: skip
+
+
+def words(metric: str) -> str:
+    """A metric as text calls it."""
+    return WORDS.get(metric, metric.replace("-", " "))
+
+
+def _place(labels: Mapping[str, int | str], domain: str, metric: str) -> list[Entry]:
+    return [Entry(budget(labels)), Entry(domain), Entry(words(metric))]
+
+
+def tests(analysis: Analysis) -> Table:
+    """The reference against every other system, by three tests."""
+    rows = [
+        [
+            Entry(f"{one.reference.name} − {one.other.name}"), *_place(one.labels, one.domain, one.metric),
+            value_entry(test.difference, sign=True), interval_entry(test.low, test.high), Entry(test.name),
+            Entry(f"{test.n:,} {test.unit}", {"": test.n}), p_entry(test.p), p_entry(test.adjusted),
+            Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
+            Entry(test.note),
+        ]
+        for one in analysis.comparisons
+        for test in one.tests.values()
+    ]  # fmt: skip
+    caption = (
+        "Differences of the reference and every other system. p (Holm) is adjusted over all comparisons in this "
+        "table by the same kind of test on the same metric. Tests over seeds ask what happens when training is "
+        "repeated, tests over cases what happens with new images and the networks as they are."
+    )
+    columns = headings(
+        "Difference of", "Labels", "Test set", "Metric", "*Difference", "*95 % interval", "Test", "*n", "*p",
+        "*p (Holm)", "*Effect size", "Note",
+    )  # fmt: skip
+    return Table("tests", "Tests of the reference", caption, columns, rows)
+
+
+def effects(analysis: Analysis) -> Table:
+    """What every component does, and every combination beyond the sum of its parts."""
+    rows = [
+        [
+            Entry(" × ".join(effect.factors)), *_effect(one, effect), p_entry(effect.p), p_entry(adjusted),
+            count_entry(effect.n),
+        ]
+        for one in analysis.effects
+        for effect, adjusted in zip(one.effects, one.adjusted, strict=True)
+    ]  # fmt: skip
+    caption = (
+        "Difference between the systems with and without a component, averaged over the other components, within "
+        "each seed; of two components, half of how much one changes the effect of the other. Interval and p from "
+        "Student's t over seeds; p (Holm) is adjusted over all effects on the same metric."
+    )
+    columns = headings("Effect of", "Labels", "Test set", "Metric", "*Effect", "*95 % interval", "*p", "*p (Holm)",
+                       "*Seeds")  # fmt: skip
+    return Table("effects", "Effects of the components", caption, columns, rows)
+
+
+def _effect(one: Effects, effect: Effect) -> list[Entry]:
+    place = _place(one.labels, one.domain, one.metric)
+    return [*place, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
+
+
+def shapley(analysis: Analysis) -> Table:
+    """The share of every component in the gain from no component to all of them."""
+    rows = [
+        [
+            Entry(share.factors[0]),
+            *_effect(one, share),
+            value_entry(one.start),
+            value_entry(one.full),
+            count_entry(share.n),
+        ]
+        for one in analysis.effects
+        for share in one.shares
+    ]
+    caption = (
+        "Shapley values: what a component adds, averaged over all orders of adding the components. The shares of "
+        "one metric sum to the way from none of them to all of them."
+    )
+    columns = headings(
+        "Share of", "Labels", "Test set", "Metric", "*Share", "*95 % interval", "*None", "*All", "*Seeds"
+    )
+    return Table("shapley", "Shapley shares", caption, columns, rows)
+
+
+def scores(analysis: Analysis) -> Table:
+    """Every score with both intervals and its chance level."""
+    rows = [
+        [
+            Entry(one.cell.name), *_place(one.cell.labels, one.domain, one.metric), value_entry(one.seeds.mean),
+            value_entry(one.seeds.sd), interval_entry(one.seeds.low, one.seeds.high),
+            interval_entry(one.cases.low, one.cases.high) if one.cases else interval_entry(None, None),
+            value_entry(one.chance), count_entry(one.seeds.n), count_entry(one.images),
+        ]
+        for one in analysis.scores
+    ]  # fmt: skip
+    caption = (
+        "Mean and sd over seeds; 95 % interval by Student's t over seeds, and for values per image by a bootstrap "
+        "over seeds and images. Chance needs no look at the image: the majority class for accuracy, one in the "
+        "number of classes for balanced accuracy, 0.5 for AUROC."
+    )
+    columns = headings("System", "Labels", "Test set", "Metric", "*Mean", "*sd", "*Interval (seeds)",
+                       "*Interval (seeds, images)", "*Chance", "*Seeds", "*Images")  # fmt: skip
+    return Table("scores", "All scores", caption, columns, rows)
+
+
+def runs(analysis: Analysis, base: Path) -> Table:
+    """Every run with its folder as seen from ``base``."""
+    rows = [
+        [
+            Entry(cell.name), Entry(budget(cell.labels)), count_entry(seed), Entry(run.digest),
+            count_entry(run.scores["selected"]["steps"]), count_entry(run.scores["selected"]["step"]),
+            value_entry(run.seconds, 1), Entry(Path(os.path.relpath(run.path, base)).as_posix()),
+        ]
+        for cell in analysis.study.cells
+        for seed, run in sorted(cell.runs.items())
+    ]  # fmt: skip
+    caption = (
+        "Steps trained, the step that validation selected, seconds of training, folder as seen from this page."
+    )
+    columns = headings("System", "Labels", "*Seed", "Digest", "*Steps", "*Selected", "*Seconds", "Folder")
+    return Table("runs", "Runs", caption, columns, rows)
+
+
+def gaps(sentences: Sequence[str]) -> Table:
+    """What is missing or left out, and why."""
+    rows = [[Entry(sentence)] for sentence in sentences]
+    return Table("gaps", "Gaps", "What is missing or cannot be said, and why.", headings("Gap"), rows)

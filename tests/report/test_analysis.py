@@ -1,0 +1,270 @@
+"""Analysis of studies whose numbers are made up, against SciPy and numbers worked out by hand."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as oracle
+
+from mmtk.errors import MmtkError
+from mmtk.report.analysis import HEADLINE, analyse, at, budget, case_values
+from mmtk.results import DOMAINS, Cell, Run, Study
+from mmtk.runs import RunDir
+
+BOTH = {"classification": 100, "segmentation": 10}
+AXES = {"bridge": ["none", "saliency"], "ssl": ["none", "confidence"]}
+
+
+def made_run(
+    seed: int, labels: dict, gain: float = 0.0, digest: str = "d", source: str = "phantom", images: int = 30
+) -> Run:
+    """A run whose Dice and accuracy rest on made-up images; ``gain`` is added to every Dice."""
+    rng = np.random.default_rng(seed)
+    scores: dict = {"selected": {"steps": 4, "step": 2}}
+    frames = []
+    for domain in DOMAINS:
+        target, right = rng.permutation(np.arange(images) % 3 == 0).astype(int), rng.random(images) < 0.7
+        dice = rng.normal(0.6, 0.05, images) + gain
+        ids = [f"image-{k:02}" for k in rng.permutation(images)]
+        found = {
+            "classification": {
+                "accuracy": float(right.mean()), "balanced-accuracy": 0.5 + gain + 0.01 * rng.random(),
+                "macro-f1": 0.5, "f1-normal": 0.4, "f1-pneumonia": 0.6, "auroc": 0.6 + gain,
+                "majority-accuracy": 2 / 3, "n": images, "threshold": 0.5, "count-normal-as-normal": 3,
+            },
+            "segmentation": {
+                "dice": float(dice.mean()), "hausdorff": 3 - gain - 0.1 * rng.random(), "n": images,
+                "empty-predictions": 0,
+            },
+        }  # fmt: skip
+        scores[domain] = {task: found[task] for task in labels}
+        if "classification" in labels:
+            columns = {"id": ids, "target": target, "predicted": np.where(right, target, 1 - target)}
+            frames.append(pd.DataFrame({"domain": domain, "task": "classification", **columns}))
+        if "segmentation" in labels:
+            frames.append(pd.DataFrame({"domain": domain, "task": "segmentation", "id": ids, "dice": dice}))
+    places = [f"data.{task}.{place}=source/{source}" for task in labels for place in ("source", "cross")]
+    names = {"classification": ["normal", "pneumonia"], "segmentation": ["lung"]}
+    provenance = {
+        "components": dict.fromkeys(places, "mmtk"), "data": {},
+        "targets": {task: {"names": names[task]} for task in labels},
+    }  # fmt: skip
+    run = Run(RunDir(Path("runs") / f"{digest}-s{seed}"), digest, seed, scores, provenance)
+    vars(run).update(cases=pd.concat(frames), tested={})
+    return run
+
+
+def made_cell(
+    name: str, levels: tuple[str, ...], gain: float, seeds=range(4), reference=False, labels=None, **more
+):
+    labels = labels or BOTH
+    runs = {seed: made_run(seed, labels, gain, name, **more) for seed in seeds}
+    return Cell(name, dict(zip(AXES, levels, strict=False)), labels, name, reference, runs=runs)
+
+
+def factorial(seeds=range(4), **more) -> Study:
+    """Saliency adds 0.2 to Dice, confidence nothing; the reference is the whole."""
+    cells = [
+        made_cell("UMTL", ("none", "none"), 0.0, seeds, **more),
+        made_cell("UMTL-S", ("saliency", "none"), 0.2, seeds, **more),
+        made_cell("UMTL-SSL", ("none", "confidence"), 0.0, seeds, **more),
+        made_cell("MultiMix", ("saliency", "confidence"), 0.2, seeds, reference=True, **more),
+    ]
+    return Study("study", cells, list(seeds), dict(AXES), "factorial")
+
+
+def noisy(study: Study) -> Study:
+    """Every score a little different, so that effects vary over seeds."""
+    rng = np.random.default_rng(5)
+    for cell, domain in itertools.product(study.cells, DOMAINS):
+        for run in cell.runs.values():
+            for found in run.scores[domain].values():
+                for metric in set(found) & {m for metrics in HEADLINE.values() for m in metrics}:
+                    found[metric] += rng.normal(0, 0.01)
+    return study
+
+
+def test_scores_are_means_over_seeds_with_their_chance_levels():
+    study = factorial()
+    analysis = analyse(study)
+    cell = study.cells[1]
+    values = list(cell.values("in-domain", "segmentation", "dice").values())
+    score = analysis.score(cell, "in-domain", "segmentation", "dice")
+    assert (score.seeds.mean, score.seeds.sd) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
+    low, high = oracle.t.interval(0.95, 3, np.mean(values), oracle.sem(values))
+    assert (score.seeds.low, score.seeds.high) == pytest.approx((low, high))
+    assert score.cases.low < score.seeds.mean < score.cases.high
+    assert score.images == 30
+
+    chances = {s.metric: s.chance for s in analysis.scores if s.cell is cell and s.domain == "in-domain"}
+    assert chances == {
+        "accuracy": 2 / 3, "balanced-accuracy": 0.5, "auroc": 0.5, "macro-f1": None, "f1-normal": None,
+        "f1-pneumonia": None, "dice": None, "hausdorff": None,
+    }  # fmt: skip
+    per_image = {s.metric for s in analysis.scores if s.cases is not None}
+    assert per_image == {"accuracy", "dice"}
+
+
+def test_values_per_image_are_in_one_order_for_all_seeds():
+    cell = made_cell("UMTL", ("none", "none"), 0.0)
+    values = case_values(cell, [0, 1], "cross-domain", "segmentation", "dice")
+    assert values.shape == (2, 30)
+    for row, seed in zip(values, (0, 1), strict=True):
+        cases = cell.runs[seed].cases.query("domain == 'cross-domain' and task == 'segmentation'")
+        by_id = dict(zip(cases["id"], cases["dice"], strict=True))
+        assert list(row) == [by_id[name] for name in sorted(by_id)]
+    right = case_values(cell, [0], "in-domain", "classification", "accuracy")
+    assert right.mean() == cell.runs[0].score("in-domain", "classification", "accuracy")
+    assert case_values(cell, [0], "in-domain", "classification", "auroc") is None
+
+
+def test_the_reference_is_tested_against_every_system_that_has_the_task():
+    study = noisy(factorial())
+    study.cells += [
+        made_cell("Enc", (), 0.0, labels={"classification": 100}),
+        made_cell("U-Net", (), 0.1, labels={"segmentation": 10}),
+        made_cell("UMTL", (), 0.0, labels={"classification": 1000, "segmentation": 10}),
+    ]
+    found = analyse(study).comparisons
+    first = study.cells[3]
+    against = {task: {one.other.name for one in found if one.task == task} for task in HEADLINE}
+    assert against["classification"] == {"UMTL", "UMTL-S", "UMTL-SSL", "Enc"}
+    assert against["segmentation"] == {"UMTL", "UMTL-S", "UMTL-SSL", "U-Net"}
+    # The last UMTL has another budget.
+    assert len(found) == 2 * (4 * len(HEADLINE["classification"]) + 4 * len(HEADLINE["segmentation"]))
+
+    one = next(c for c in found if (c.other.name, c.domain, c.metric) == ("UMTL-SSL", "cross-domain", "dice"))
+    a, b = (list(cell.values("cross-domain", "segmentation", "dice").values()) for cell in (first, study.cells[2]))
+    assert one.tests["student"].p == pytest.approx(oracle.ttest_ind(a, b).pvalue)
+    assert one.tests["paired"].p == pytest.approx(oracle.ttest_rel(a, b).pvalue)
+    assert one.tests["paired"].difference == pytest.approx(np.mean(a) - np.mean(b))
+    assert one.tests["cases"].n == 30
+    auroc = next(c for c in found if c.metric == "auroc")
+    assert "cases" not in auroc.tests
+
+
+def test_holm_runs_over_systems_and_domains_of_one_metric_and_kind():
+    found = [one for one in analyse(noisy(factorial())).comparisons if one.metric == "dice"]
+    assert len(found) == 6
+    for kind in ("student", "paired"):
+        tests = sorted((one.tests[kind] for one in found), key=lambda test: test.p)
+        expected = np.maximum.accumulate([min(1.0, (6 - k) * test.p) for k, test in enumerate(tests)])
+        assert [test.adjusted for test in tests] == pytest.approx(list(expected))
+
+
+def test_only_shared_seeds_are_paired():
+    study = factorial(range(3))
+    study.cells[0] = made_cell("UMTL", ("none", "none"), 0.0, seeds=(1, 2, 7))
+    study.cells[1] = made_cell("UMTL-S", ("saliency", "none"), 0.2, seeds=(8, 9))
+    found = {one.other.name: one.tests for one in analyse(study).comparisons if one.metric == "dice"}
+    assert (found["UMTL"]["student"].n, found["UMTL"]["paired"].n) == (6, 2)
+    assert set(found["UMTL-S"]) == {"student"}
+
+
+def test_effects_and_shares_of_a_factorial():
+    study = noisy(factorial())
+    found = analyse(study).effects
+    assert {(one.metric, one.domain) for one in found} == {
+        (metric, domain) for metrics in HEADLINE.values() for metric in metrics for domain in DOMAINS
+    }
+    dice = next(one for one in found if (one.metric, one.domain) == ("dice", "in-domain"))
+    none, s, c, both = (
+        np.array(list(cell.values("in-domain", "segmentation", "dice").values())) for cell in study.cells
+    )
+    by_hand = {
+        ("bridge: saliency",): (s + both - none - c) / 2,
+        ("ssl: confidence",): (c + both - none - s) / 2,
+        ("bridge: saliency", "ssl: confidence"): (both - s - c + none) / 2,
+    }
+    assert {effect.factors: effect.value for effect in dice.effects} == pytest.approx(
+        {factors: values.mean() for factors, values in by_hand.items()}
+    )
+    for effect in dice.effects:
+        assert effect.p == pytest.approx(oracle.ttest_1samp(by_hand[effect.factors], 0).pvalue)
+    assert (dice.start, dice.full) == pytest.approx((none.mean(), both.mean()))
+    assert sum(share.value for share in dice.shares) == pytest.approx(dice.full - dice.start)
+    assert dice.effects[0].value == pytest.approx(0.2, abs=0.03)
+
+    others = [one for one in found if one.metric == "dice"]
+    pairs = sorted(
+        ((e.p, p) for one in others for e, p in zip(one.effects, one.adjusted, strict=True)),
+    )
+    expected = np.maximum.accumulate([min(1.0, (len(pairs) - k) * p) for k, (p, _) in enumerate(pairs)])
+    assert [adjusted for _, adjusted in pairs] == pytest.approx(list(expected))
+
+
+def test_a_missing_cell_gives_a_sentence_and_no_number():
+    study = factorial()
+    study.cells[2].runs.clear()
+    analysis = analyse(study)
+    assert all(not one.effects and not one.shares and "ssl: confidence" in one.missing for one in analysis.effects)
+    assert len([note for note in analysis.notes if "combinations" in note]) == 2  # one for each domain
+    assert analysis.comparisons
+
+
+def test_a_reference_with_more_parts_does_not_stand_in_for_a_missing_cell():
+    study = factorial()
+    study.cells[3].name, study.cells[3].reference = "UMTL-SSL-S", False
+    study.cells[3].runs.clear()
+    study.cells.append(made_cell("MultiMix", ("saliency", "confidence"), 0.5, reference=True))
+    study.cells[-1].beside = True
+    assert all(one.missing for one in analyse(study).effects)
+
+
+def test_one_seed_gives_no_p_and_says_so():
+    analysis = analyse(factorial(range(1)))
+    assert any("nothing can be concluded" in note for note in analysis.notes)
+    assert {one.tests[kind].p for one in analysis.comparisons for kind in ("student", "paired")} == {None}
+    assert {effect.p for one in analysis.effects for effect in one.effects} == {None}
+    assert {adjusted for one in analysis.effects for adjusted in one.adjusted} == {None}
+    assert {score.seeds.low for score in analysis.scores} == {None}
+
+
+def test_levels_of_a_longer_axis_are_compared_with_the_first():
+    levels = list(itertools.product(("none", "saliency"), ("none", "confidence", "mixmatch")))
+    gains = {"none": 0.0, "saliency": 0.1, "confidence": 0.02, "mixmatch": -0.05}
+    cells = [made_cell(f"{a} {b}", (a, b), gains[a] + gains[b]) for a, b in levels]
+    axes = {"bridge": ["none", "saliency"], "ssl": ["none", "confidence", "mixmatch"]}
+    study = Study("study", cells, [0, 1, 2, 3], axes, "factorial")
+    analysis = analyse(study)
+    dice = next(one for one in analysis.effects if (one.metric, one.domain) == ("dice", "cross-domain"))
+    assert {effect.factors: effect.value for effect in dice.effects} == pytest.approx(
+        {("bridge: saliency",): 0.1, ("ssl: confidence",): 0.02, ("ssl: mixmatch",): -0.05}
+    )
+    assert not dice.shares
+    assert any("more than two levels" in note for note in analysis.notes)
+    assert any("reference" in note for note in analysis.notes)
+
+    study.cells[5].runs.clear()
+    dice = next(one for one in analyse(study).effects if (one.metric, one.domain) == ("dice", "cross-domain"))
+    assert {effect.factors for effect in dice.effects} == {("ssl: confidence",)}
+    assert "saliency, mixmatch" in dice.missing
+
+
+def test_other_designs_have_tests_and_no_effects():
+    study = factorial()
+    study.design = "leave-one-out"
+    analysis = analyse(study)
+    assert not analysis.effects
+    assert analysis.comparisons
+
+
+def test_runs_on_other_test_images_are_refused():
+    study = factorial()
+    vars(study.cells[0].runs[0])["tested"] = {"segmentation/in-domain": "other"}
+    vars(study.cells[1].runs[0])["tested"] = {"segmentation/in-domain": "one"}
+    with pytest.raises(MmtkError, match="cannot be compared"):
+        analyse(study)
+
+
+def test_budgets():
+    study = factorial()
+    enc = made_cell("Enc", (), 0.0, labels={"classification": 100})
+    study.cells.append(enc)
+    assert enc in at(study, BOTH)
+    assert enc not in at(study, {"classification": 1000, "segmentation": 10})
+    assert [budget(cell.labels) for cell in (study.cells[0], enc)] == ["100-10", "100-–"]

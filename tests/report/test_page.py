@@ -1,0 +1,231 @@
+"""The page of a study: its words, its files, and that it needs nothing beside itself."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from test_analysis import factorial, made_cell, noisy
+from tiny import tiny
+
+from mmtk import session
+from mmtk.report import page, study_figures
+from mmtk.report.analysis import analyse
+from mmtk.report.page import write_report
+from mmtk.report.summary import summary, summary_lines
+from mmtk.results import Cell, Study, from_runs
+
+
+def words(study: Study) -> str:
+    return " ".join(summary(analyse(study)))
+
+
+# --- the summary ------------------------------------------------------------------------------------------------
+
+
+def test_an_effect_that_shows_is_named_with_its_interval_and_test():
+    text = words(noisy(factorial()))
+    assert text.startswith("4 systems at one label budget (100-10) with 4 seeds each: 16 runs.")
+    shown = text[text.index("What shows") : text.index("What does not show")]
+    found = re.search(
+        r"bridge: saliency \+(0\.\d+) on Dice cross-domain \(95 % interval (0\.\d+) to (0\.\d+); p (= 0|<)", shown
+    )
+    assert found
+    assert float(found[2]) < float(found[1]) < float(found[3])
+    assert "4 seeds" in shown
+    assert "ssl: confidence" not in shown
+    hidden = text[text.index("What does not show") :]
+    assert "ssl: confidence on balanced accuracy in-domain" in hidden
+    assert "That does not mean that there is none" in hidden
+
+
+def test_noise_shows_no_effect():
+    study = factorial()
+    for cell in study.cells:
+        cell.runs = made_cell(cell.name, tuple(cell.levels.values()), 0.0).runs
+    text = words(noisy(study))
+    assert "What shows" not in text
+    assert "No effect of a component shows at p < 0.05 after Holm's adjustment: bridge: saliency" in text
+
+
+def test_one_seed_concludes_nothing():
+    text = words(factorial(range(1)))
+    assert "with one seed each" in text
+    assert "With one seed nothing can be concluded" in text
+    assert "shows" not in text
+
+
+def test_other_designs_speak_of_the_reference():
+    study = noisy(factorial())
+    study.design = "leave-one-out"
+    text = words(study)
+    assert "MultiMix − UMTL +0.2" in text
+    assert "MultiMix − UMTL-S on" in text[text.index("What does not show") :]
+    for cell in study.cells:
+        cell.reference = False
+    assert "Nothing was compared" in words(study)
+
+
+def test_guessing_is_set_beside_accuracy():
+    study = factorial()
+    for cell in study.cells[:3]:
+        for seed, one in cell.runs.items():
+            one.scores["cross-domain"]["classification"]["accuracy"] = 0.6 + seed / 100
+    for cell in study.cells:
+        for one in cell.runs.values():
+            one.scores["in-domain"]["classification"]["accuracy"] = 0.9
+    text = words(study)
+    assert (
+        "Cross-domain, 3 of the 4 systems that classify are no more accurate than always guessing the majority"
+        in text
+    )
+    assert "In-domain" not in text
+
+
+def test_lines_for_a_terminal():
+    study = noisy(factorial())
+    study.gaps.append("UMTL 100-10 seed 7: failed")
+    lines = summary_lines(study)
+    table = [line for line in lines if line.startswith(("bridge: saliency ", "ssl: confidence "))]
+    assert len(table) == 8
+    assert len({len(line) for line in table}) == 1
+    assert max(map(len, table)) <= 85
+    assert lines[-1] == "Gap: UMTL 100-10 seed 7: failed"
+
+
+# --- the files --------------------------------------------------------------------------------------------------
+
+
+class Seen(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+# One worker runs them all, so that what they look at is trained once.
+pytestmark = pytest.mark.xdist_group("report")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two real systems with two seeds; the pictures of single runs are left out."""
+    folder = tmp_path_factory.mktemp("study")
+    paths = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "draw_run", lambda *_: None)
+        for name, seed in itertools.product(("enc", "enc-ssl"), (0, 1)):
+            paths.append(folder / f"{name}-{seed}")
+            session.run(tiny(name, seed=seed, train__steps=2), paths[-1])
+    found = from_runs(paths)
+    cells = [
+        Cell(cell.name, {"ssl": level}, cell.labels, cell.digest, level == "confidence", runs=cell.runs)
+        for cell, level in zip(found.cells, ("none", "confidence"), strict=True)
+    ]
+    title = "SSL <script>alert(1)</script> & more"
+    command = "mmtk ablate --components ssl"
+    return Study(title, cells, [0, 1], {"ssl": ["none", "confidence"]}, "factorial", ["<b>gap</b> here"], command)
+
+
+def write(study: Study, out: Path) -> Path:
+    """The report with the pictures of the effects and one more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_figures, "OF_STUDY", {"intensities": study_figures.intensities})
+        patch.setattr(study_figures, "AT_BUDGET", {})
+        return write_report(study, out)
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
+    return write(study, tmp_path_factory.mktemp("report"))
+
+
+def test_the_page_needs_nothing_beside_itself(report):
+    text = report.read_text()
+    seen = Seen(text)
+    for tag, attributes in seen.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("data:", "#")), (tag, attributes)
+    assert "url(" not in text
+    assert "http://" not in text
+    assert "https://" not in text
+    policies = [m["content"] for m in seen.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policies[0].startswith("default-src 'none'")
+
+
+def test_the_page_can_be_read_by_all(report):
+    seen = Seen(report.read_text())
+    assert seen.all("html") == [{"lang": "en"}]
+    assert len(seen.all("h1")) == 1
+    images = [image for image in seen.all("img") if image.get("src")]
+    assert len(images) == 5
+    assert all(len(image["alt"] or "") > 20 for image in images)
+    assert all(head.get("scope") in ("col", "row") for head in seen.all("th"))
+    assert len(seen.all("caption")) == len(seen.all("table")) == 9
+    ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"][1:] for link in seen.all("a")} <= set(ids)
+
+
+def test_text_of_others_is_escaped(report):
+    text = report.read_text()
+    assert "SSL &lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in text
+    assert "<script>alert" not in text
+    assert "&lt;b&gt;gap&lt;/b&gt; here" in text
+
+
+def test_every_table_and_picture_is_written(report):
+    out = report.parent
+    names = {path.stem for path in (out / "tables").glob("*.csv")}
+    assert names == {
+        "effects", "shapley", "tests", "results-in-domain", "results-cross-domain", "data", "encoder", "scores",
+        "runs", "gaps",
+    }  # fmt: skip
+    assert names == {path.stem for path in (out / "tables").glob("*.tex")}
+    text = (out / "report.md").read_text()
+    linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert len(linked) == 5
+    assert all((out / link).is_file() and not Path(link).is_absolute() for link in linked)
+    assert "mmtk ablate --components ssl" in text
+    assert str(out.parent) not in text + report.read_text()
+
+
+def test_the_same_study_gives_the_same_bytes(study, report):
+    folder = report.parent.parent / "again"
+    write(study, folder)
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(report.parent) for path in report.parent.rglob("*") if path.is_file())
+    assert [name for name in files if (folder / name).read_bytes() != (report.parent / name).read_bytes()] == []
+
+
+def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_figures, "draw_study", lambda study, out: [])
+    monkeypatch.setattr(page, "_effect_figures", lambda analysis, out: [])
+    checkpoint = study.cells[1].runs[0].folder.best
+    kept = checkpoint.read_bytes()
+    checkpoint.unlink()
+    try:
+        text = write_report(study, tmp_path).read_text()
+    finally:
+        checkpoint.write_bytes(kept)
+    assert "No architecture tables" in text
+    assert not (tmp_path / "tables" / "encoder.csv").exists()
+    assert all((tmp_path / "tables" / f"{name}.csv").is_file() for name in ("tests", "data", "gaps"))
+
+
+def test_importing_the_page_draws_nothing():
+    code = "import sys, mmtk.report.page; sys.exit('matplotlib.figure' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=100).returncode == 0
