@@ -122,7 +122,7 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     from rich.table import Table
 
     from mmtk.display import duration
-    from mmtk.study import estimate
+    from mmtk.estimate import estimate
 
     console = Console(highlight=False)
     done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}

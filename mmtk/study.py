@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -281,46 +280,3 @@ def check_reusable(run: PlannedRun) -> None:
     if changed:
         cure = f"Move {run.folder.path} away, and it will be run again."
         raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)
-
-
-def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, skip: Sequence[str] = ()) -> float:
-    """Seconds that training will take, from a few timed steps of every system (not of every budget).
-
-    Evaluation is not in it. ``skip`` lists digests whose runs are all there.
-    """
-    import torch
-
-    from mmtk import build
-    from mmtk.data import prepare
-    from mmtk.display import Display
-    from mmtk.engine import choose_device, choose_precision
-    from mmtk.train import Training
-
-    threads, workers = torch.get_num_threads(), getattr(launcher, "workers", 1)
-    torch.set_num_threads(getattr(launcher, "threads", threads))
-    seconds, known = 0.0, dict[str, float]()
-    device = choose_device(device)
-    try:
-        for cell in plan.cells:
-            if cell.recipe.digest in skip:
-                continue
-            budgetless = cell.recipe.with_values(
-                {f"data.{task}.labels": "full" for task in cell.recipe.tasks}
-            ).digest
-            if budgetless not in known:
-                precision = choose_precision(cell.recipe["train.precision"], device)
-                recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
-                held = prepare(recipe, build.data_root(data))
-                with tempfile.TemporaryDirectory() as temporary:
-                    training = Training(recipe, held, RunDir(Path(temporary)), device, Display(quiet=True))
-                    training.objective.train()
-                    training.train_step(0)  # the first step pays for memory and kernels
-                    begun = time.perf_counter()
-                    for index in (1, 2):
-                        training.train_step(index)
-                    known[budgetless] = (time.perf_counter() - begun) / 2 * training.total
-                    training.close()
-            seconds += known[budgetless] * len(plan.seeds)
-    finally:
-        torch.set_num_threads(threads)
-    return seconds / workers
