@@ -77,7 +77,9 @@ def ablate(
         study.write(plan, facts)
         _show_plan(plan, study, chosen, data, device)
         failed = _run(study, chosen, data, device)
-    _report(study.collect(), study.report)
+    found = study.collect()
+    if any(cell.runs for cell in found.cells):
+        _report(found, study.report)
     if failed:
         from mmtk.study import by_hand
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -33,10 +34,17 @@ SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES | {"train.steps": 2, "tra
 SETS = [text for key, value in SMALL.items() for text in ("--set", f"{key}={json.dumps(value)}")]
 
 
-def mmtk(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def mmtk(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process; ``limit`` is the largest file that it and its children may write."""
+
+    def restrict() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     return subprocess.run(
         [sys.executable, "-m", "mmtk", *arguments],
-        cwd=cwd, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"} | environment, check=False,
+        cwd=cwd, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"}, check=False,
+        preexec_fn=restrict,
     )  # fmt: skip
 
 
@@ -174,6 +182,22 @@ def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path) -> None:
     again = mmtk("ablate", "s", cwd=tmp_path)
     assert again.returncode == 1
     assert "2 runs, 1 to do" in again.stdout
+
+
+@pytest.mark.long
+def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path) -> None:
+    command = ["ablate", "enc-ssl", "--components", "ssl", *SETS, "--out", "s"]
+    full = mmtk(*command, cwd=tmp_path, limit=150_000)  # the first checkpoint of a run is larger
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    study = StudyDir(tmp_path / "s")
+    reasons = [reason for run in study.runs() for reason in (study.failures[run.folder.path.name],)]
+    assert len(reasons) == 2
+    assert all("the disk is full; what was written before is kept" in reason for reason in reasons)
+    later = mmtk("ablate", "s", cwd=tmp_path)
+    assert later.returncode == 0, later.stderr
+    assert study.failures == {}
+    assert all(run.folder.finished for run in study.runs())
 
 
 def alive(pid: int) -> bool:
