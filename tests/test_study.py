@@ -223,7 +223,10 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         "--jobs",
         "2",
     ]
-    process = subprocess.Popen([sys.executable, "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as under a terminal
+    )  # fmt: skip
     running: list[int] = []
     deadline = time.monotonic() + 180
     while len(running) < 2 and time.monotonic() < deadline:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
-from mmtk.report import tables
+from mmtk.report import paper_tables, study_tables
 from mmtk.report.analysis import LEAD, Analysis, analyse, budget
 from mmtk.report.summary import summary
-from mmtk.report.table import Table
-from mmtk.report.tables import words
+from mmtk.report.table import Table, words
 from mmtk.results import DOMAINS, Study
 from mmtk.runs import write_text
 
@@ -85,15 +84,15 @@ def write_report(study: Study, out: Path) -> Path:
         (out / folder).mkdir(parents=True, exist_ok=True)
     missing = [*study.gaps, *analysis.notes]
     try:
-        layers = tables.architecture(analysis)
+        layers = paper_tables.architecture(analysis)
     except MmtkError as error:
         layers = []
         missing.append(f"No architecture tables: {error.where}: {error.message}")
     figures = [*_effect_figures(analysis, out / "figures"), *draw_study(study, out / "figures")]
     made = [
-        tables.effects(analysis), tables.shapley(analysis), tables.tests(analysis),
-        *(tables.results(analysis, domain) for domain in DOMAINS), tables.data(analysis), *layers,
-        tables.scores(analysis), tables.runs(analysis, out), tables.gaps(missing),
+        study_tables.effects(analysis), study_tables.shapley(analysis), study_tables.tests(analysis),
+        *(paper_tables.results(analysis, domain) for domain in DOMAINS), paper_tables.data(analysis), *layers,
+        study_tables.scores(analysis), study_tables.runs(analysis, out), study_tables.gaps(missing),
     ]  # fmt: skip
     kept = {table.name: table for table in made if table.rows}
     for name, table in kept.items():

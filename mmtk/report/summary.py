@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtk.report.analysis import ALPHA, LEAD, Analysis, analyse, budget
-from mmtk.report.table import interval, number, probability
-from mmtk.report.tables import words
+from mmtk.report.table import interval, number, probability, words
 from mmtk.results import DOMAINS, Study
 
 

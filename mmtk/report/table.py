@@ -185,3 +185,14 @@ def interval_entry(low: float | None, high: float | None) -> Entry:
 def headings(*names: str) -> list[Column]:
     """Columns; a name that starts with * is of numbers."""
     return [Column(name.lstrip("*"), "", name.startswith("*")) for name in names]
+
+
+WORDS = {
+    "balanced-accuracy": "balanced accuracy", "macro-f1": "macro-F1", "auroc": "AUROC", "dice": "Dice",
+    "hausdorff": "average Hausdorff distance",
+}  # fmt: skip
+
+
+def words(metric: str) -> str:
+    """A metric as text calls it."""
+    return WORDS.get(metric, metric.replace("-", " "))

@@ -15,7 +15,7 @@ from tiny import tiny
 from mmtk import session
 from mmtk.errors import MmtkError
 from mmtk.predict import load
-from mmtk.report import tables
+from mmtk.report import paper_tables, study_tables
 from mmtk.report.analysis import analyse
 from mmtk.report.table import Column, Entry, Table, latex, number, probability
 from mmtk.results import Study, from_runs
@@ -95,7 +95,7 @@ def test_results_in_the_layout_of_the_paper():
     study = noisy(factorial())
     study.cells.append(made_cell("Enc", (), 0.0, labels={"classification": 100}))
     analysis = analyse(study)
-    table = tables.results(analysis, "in-domain")
+    table = paper_tables.results(analysis, "in-domain")
     headings = ["System", "Labels", "Seeds", "Acc", "Maj", "F1-N", "F1-P", "DS", "HD"]
     assert [column.name for column in table.columns] == headings
     rows = {row["System"]: row for row in parsed(table)}
@@ -119,7 +119,7 @@ def test_results_in_the_layout_of_the_paper():
 def test_the_dagger_is_what_holm_leaves():
     analysis = analyse(noisy(factorial()))
     for domain in ("in-domain", "cross-domain"):
-        table = tables.results(analysis, domain)
+        table = paper_tables.results(analysis, domain)
         place = [column.name for column in table.columns].index("DS")
         marked = {row[0].text for row in table.rows if row[place].mark}
         expected = {
@@ -129,7 +129,7 @@ def test_the_dagger_is_what_holm_leaves():
         }
         assert marked == expected == {"UMTL", "UMTL-SSL"}
     assert "†" in table.caption
-    assert "†" not in tables.results(analyse(factorial(range(1))), "in-domain").caption
+    assert "†" not in paper_tables.results(analyse(factorial(range(1))), "in-domain").caption
 
 
 def test_the_paper_stands_beside_its_own_data():
@@ -139,18 +139,18 @@ def test_the_paper_stands_beside_its_own_data():
         made_cell("Mine", (), 0.1, source="chex"),
     ]
     analysis = analyse(Study("study", cells, [0, 1, 2, 3]))
-    table = tables.results(analysis, "in-domain")
+    table = paper_tables.results(analysis, "in-domain")
     rows = {row["System"]: row for row in parsed(table)}
     # Table 2 of the paper at 100 labels and 10 masks; the made-up masks are not JSRT's.
     assert [rows[name]["Acc published"] for name in ("UMTL", "MultiMix", "Mine")] == ["0.707", "0.8", ""]
     assert "DS published" not in rows["UMTL"]
     assert "not measured here" in table.caption
     assert "[paper 0.800]" in table.markdown()
-    assert not any("published" in name for name in parsed(tables.results(analysis, "cross-domain"))[0])
+    assert not any("published" in name for name in parsed(paper_tables.results(analysis, "cross-domain"))[0])
 
 
 def test_every_published_row_is_read():
-    published = tables.published()
+    published = paper_tables.published()
     assert len(published) == 2 * 36
     assert published["MultiMix", "100", "10", "cross-domain"] == {
         "accuracy": 0.44, "f1-normal": 0.164, "f1-pneumonia": 0.51, "dice": 0.857, "hausdorff": 1.227,
@@ -161,25 +161,25 @@ def test_every_published_row_is_read():
 
 def test_statistics_as_tables():
     analysis = analyse(noisy(factorial()))
-    tests = parsed(tables.tests(analysis))
+    tests = parsed(study_tables.tests(analysis))
     assert len(tests) == sum(len(one.tests) for one in analysis.comparisons)
     assert all((row["p"] and row["p (Holm)"]) or "no test" in row["Note"] for row in tests)
     assert {row["Test"] for row in tests} == {
         "Student's t-test", "paired t-test", "Wilcoxon signed-rank test", "exact sign-flip test",
     }  # fmt: skip
-    effects = parsed(tables.effects(analysis))
+    effects = parsed(study_tables.effects(analysis))
     assert len(effects) == 3 * 12
     dice = [row for row in effects if row["Metric"] == "Dice" and row["Effect of"] == "bridge: saliency"]
     assert all(float(row["Effect"]) == pytest.approx(0.2, abs=0.03) for row in dice)
     assert all(float(row["95 % interval low"]) < float(row["Effect"]) for row in dice)
-    shares = [row for row in parsed(tables.shapley(analysis)) if row["Metric"] == "Dice"]
+    shares = [row for row in parsed(study_tables.shapley(analysis)) if row["Metric"] == "Dice"]
     gain = sum(float(row["Share"]) for row in shares if row["Test set"] == "in-domain")
     assert gain == pytest.approx(float(shares[0]["All"]) - float(shares[0]["None"]))
-    assert len(parsed(tables.scores(analysis))) == len(analysis.scores)
-    one_seed = parsed(tables.tests(analyse(factorial(range(1)))))
+    assert len(parsed(study_tables.scores(analysis))) == len(analysis.scores)
+    one_seed = parsed(study_tables.tests(analyse(factorial(range(1)))))
     assert {row["p"] for row in one_seed if row["n"] == "1"} == {""}
     assert {row["Note"] for row in one_seed if row["Test"] == "Student's t-test"} == {"one seed: no test"}
-    assert parsed(tables.gaps(["this", "that"])) == [{"Gap": "this"}, {"Gap": "that"}]
+    assert parsed(study_tables.gaps(["this", "that"])) == [{"Gap": "this"}, {"Gap": "that"}]
 
 
 # One worker runs them all, so that what they look at is trained once.
@@ -198,7 +198,7 @@ def trained(tmp_path_factory):
 
 def test_architecture_of_the_live_model(trained):
     analysis = analyse(from_runs([trained / "enc", trained / "multimix"]))
-    encoder, decoder = tables.architecture(analysis)
+    encoder, decoder = paper_tables.architecture(analysis)
     assert (encoder.title, decoder.title) == ("Table 4: encoder and class head", "Table 5: decoder and bridge")
     net = load(trained / "multimix", "cpu").net
     counted = sum(int(row["Parameters"]) for table in (encoder, decoder) for row in parsed(table))
@@ -209,7 +209,7 @@ def test_architecture_of_the_live_model(trained):
     assert rows["decoder.last"]["Output"] == "1 × 32 × 32"
     assert rows["encoder.blocks.0.0"]["Kind"].startswith("Conv2d(1, 4, kernel_size=(3, 3)")
 
-    only = tables.architecture(analyse(from_runs([trained / "enc"])))
+    only = paper_tables.architecture(analyse(from_runs([trained / "enc"])))
     assert [table.name for table in only] == ["encoder"]
 
 
@@ -218,12 +218,12 @@ def test_architecture_needs_the_weights(trained, tmp_path):
     analysis = analyse(from_runs([folder]))
     (folder / "checkpoints" / "best.safetensors").unlink()
     with pytest.raises(MmtkError, match="no trained weights"):
-        tables.architecture(analysis)
+        paper_tables.architecture(analysis)
 
 
 def test_data_and_runs_of_a_study(trained):
     analysis = analyse(from_runs([trained / "enc", trained / "multimix"]))
-    rows = parsed(tables.data(analysis))
+    rows = parsed(paper_tables.data(analysis))
     assert {(row["Task"], row["Domain"], row["Part"]): row["Images"] for row in rows} == {
         ("classification", "in-domain", "labelled (8 labels)"): "8",
         ("classification", "in-domain", "unlabelled (8 labels)"): "16",
@@ -239,7 +239,7 @@ def test_data_and_runs_of_a_study(trained):
     assert {row["Set"] for row in rows} == {"phantom"}
     assert rows[3]["Classes"].endswith("pneumonia")
 
-    runs = parsed(tables.runs(analysis, trained / "report"))
+    runs = parsed(study_tables.runs(analysis, trained / "report"))
     assert [row["Folder"] for row in runs] == ["../enc", "../multimix"]
     assert [row["Steps"] for row in runs] == ["2", "2"]
     assert not Path(runs[0]["Folder"]).is_absolute()

@@ -94,7 +94,7 @@ def _end(children: Sequence[_Child]) -> None:
     """Tell children to stop, wait for their checkpoints, then insist."""
     for child in children:
         if child.process.poll() is None:
-            child.process.send_signal(signal.SIGINT)
+            child.process.terminate()  # unlike Ctrl-C's signal it is not ignored in the background
     deadline = time.monotonic() + GRACE
     try:
         for child in children:

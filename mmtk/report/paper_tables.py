@@ -1,15 +1,14 @@
-"""The tables of a study: the paper's five, statistics, and what was run."""
+"""The paper's five tables: the data, the results in both domains, and the architecture."""
 
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmtk.report.analysis import ALPHA, TASKS, Analysis, Effects, Score, budget, lower_is_better
+from mmtk.report.analysis import ALPHA, TASKS, Analysis, Score, budget, lower_is_better
 from mmtk.report.table import (
     DAGGER,
     Column,
@@ -17,13 +16,10 @@ from mmtk.report.table import (
     Table,
     count_entry,
     headings,
-    interval_entry,
     number,
-    p_entry,
     value_entry,
 )
 from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Run
-from mmtk.stats import Effect
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
 PAPER_SETS = {
@@ -212,138 +208,3 @@ def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any],
             rows.append([Entry(layer), Entry(kind), Entry(" × ".join(map(str, shape[1:]))), count_entry(count)])
     caption = f"The layers of {what}, in the order they run; {total:,} parameters."
     return Table(name, title, caption, headings("Layer", "Kind", "Output", "*Parameters"), rows)
-
-
-# --- statistics and bookkeeping ---------------------------------------------------------------------------------
-
-WORDS = {
-    "balanced-accuracy": "balanced accuracy", "macro-f1": "macro-F1", "auroc": "AUROC", "dice": "Dice",
-    "hausdorff": "average Hausdorff distance",
-}  # fmt: skip
-
-
-def words(metric: str) -> str:
-    """A metric as text calls it."""
-    return WORDS.get(metric, metric.replace("-", " "))
-
-
-def _place(labels: Mapping[str, int | str], domain: str, metric: str) -> list[Entry]:
-    return [Entry(budget(labels)), Entry(domain), Entry(words(metric))]
-
-
-def tests(analysis: Analysis) -> Table:
-    """The reference against every other system, by three tests."""
-    rows = [
-        [
-            Entry(f"{one.reference.name} − {one.other.name}"), *_place(one.labels, one.domain, one.metric),
-            value_entry(test.difference, sign=True), interval_entry(test.low, test.high), Entry(test.name),
-            Entry(f"{test.n:,} {test.unit}", {"": test.n}), p_entry(test.p), p_entry(test.adjusted),
-            Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
-            Entry(test.note),
-        ]
-        for one in analysis.comparisons
-        for test in one.tests.values()
-    ]  # fmt: skip
-    caption = (
-        "Differences of the reference and every other system. p (Holm) is adjusted over all comparisons in this "
-        "table by the same kind of test on the same metric. Tests over seeds ask what happens when training is "
-        "repeated, tests over cases what happens with new images and the networks as they are."
-    )
-    columns = headings(
-        "Difference of", "Labels", "Test set", "Metric", "*Difference", "*95 % interval", "Test", "*n", "*p",
-        "*p (Holm)", "*Effect size", "Note",
-    )  # fmt: skip
-    return Table("tests", "Tests of the reference", caption, columns, rows)
-
-
-def effects(analysis: Analysis) -> Table:
-    """What every component does, and every combination beyond the sum of its parts."""
-    rows = [
-        [
-            Entry(" × ".join(effect.factors)), *_effect(one, effect), p_entry(effect.p), p_entry(adjusted),
-            count_entry(effect.n),
-        ]
-        for one in analysis.effects
-        for effect, adjusted in zip(one.effects, one.adjusted, strict=True)
-    ]  # fmt: skip
-    caption = (
-        "Difference between the systems with and without a component, averaged over the other components, within "
-        "each seed; of two components, half of how much one changes the effect of the other. Interval and p from "
-        "Student's t over seeds; p (Holm) is adjusted over all effects on the same metric."
-    )
-    columns = headings("Effect of", "Labels", "Test set", "Metric", "*Effect", "*95 % interval", "*p", "*p (Holm)",
-                       "*Seeds")  # fmt: skip
-    return Table("effects", "Effects of the components", caption, columns, rows)
-
-
-def _effect(one: Effects, effect: Effect) -> list[Entry]:
-    place = _place(one.labels, one.domain, one.metric)
-    return [*place, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
-
-
-def shapley(analysis: Analysis) -> Table:
-    """The share of every component in the gain from no component to all of them."""
-    rows = [
-        [
-            Entry(share.factors[0]),
-            *_effect(one, share),
-            value_entry(one.start),
-            value_entry(one.full),
-            count_entry(share.n),
-        ]
-        for one in analysis.effects
-        for share in one.shares
-    ]
-    caption = (
-        "Shapley values: what a component adds, averaged over all orders of adding the components. The shares of "
-        "one metric sum to the way from none of them to all of them."
-    )
-    columns = headings(
-        "Share of", "Labels", "Test set", "Metric", "*Share", "*95 % interval", "*None", "*All", "*Seeds"
-    )
-    return Table("shapley", "Shapley shares", caption, columns, rows)
-
-
-def scores(analysis: Analysis) -> Table:
-    """Every score with both intervals and its chance level."""
-    rows = [
-        [
-            Entry(one.cell.name), *_place(one.cell.labels, one.domain, one.metric), value_entry(one.seeds.mean),
-            value_entry(one.seeds.sd), interval_entry(one.seeds.low, one.seeds.high),
-            interval_entry(one.cases.low, one.cases.high) if one.cases else interval_entry(None, None),
-            value_entry(one.chance), count_entry(one.seeds.n), count_entry(one.images),
-        ]
-        for one in analysis.scores
-    ]  # fmt: skip
-    caption = (
-        "Mean and sd over seeds; 95 % interval by Student's t over seeds, and for values per image by a bootstrap "
-        "over seeds and images. Chance needs no look at the image: the majority class for accuracy, one in the "
-        "number of classes for balanced accuracy, 0.5 for AUROC."
-    )
-    columns = headings("System", "Labels", "Test set", "Metric", "*Mean", "*sd", "*Interval (seeds)",
-                       "*Interval (seeds, images)", "*Chance", "*Seeds", "*Images")  # fmt: skip
-    return Table("scores", "All scores", caption, columns, rows)
-
-
-def runs(analysis: Analysis, base: Path) -> Table:
-    """Every run with its folder as seen from ``base``."""
-    rows = [
-        [
-            Entry(cell.name), Entry(budget(cell.labels)), count_entry(seed), Entry(run.digest),
-            count_entry(run.scores["selected"]["steps"]), count_entry(run.scores["selected"]["step"]),
-            value_entry(run.seconds, 1), Entry(Path(os.path.relpath(run.path, base)).as_posix()),
-        ]
-        for cell in analysis.study.cells
-        for seed, run in sorted(cell.runs.items())
-    ]  # fmt: skip
-    caption = (
-        "Steps trained, the step that validation selected, seconds of training, folder as seen from this page."
-    )
-    columns = headings("System", "Labels", "*Seed", "Digest", "*Steps", "*Selected", "*Seconds", "Folder")
-    return Table("runs", "Runs", caption, columns, rows)
-
-
-def gaps(sentences: Sequence[str]) -> Table:
-    """What is missing or left out, and why."""
-    rows = [[Entry(sentence)] for sentence in sentences]
-    return Table("gaps", "Gaps", "What is missing or cannot be said, and why.", headings("Gap"), rows)
