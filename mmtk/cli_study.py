@@ -201,7 +201,9 @@ def status(study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A st
 
 
 def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="STUDY|RUN…", help="A study, or finished runs.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STUDY|RUN…", help="A study, or finished runs, the reference first.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
 ) -> None:
     """Build tables, statistics, pictures and the page again, from the files alone."""
@@ -218,13 +220,15 @@ def report(
 def _report(study: Any, out: Path) -> None:
     from rich.console import Console
 
+    from mmtk.report.analysis import analyse
     from mmtk.report.page import write_report
     from mmtk.report.summary import summary_lines
 
     if not any(cell.runs for cell in study.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
-    page = write_report(study, out)
+    analysis = analyse(study)
+    page = write_report(analysis, out)
     console = Console(highlight=False)
-    for line in summary_lines(study):
+    for line in summary_lines(analysis):
         console.print(line, markup=False)
     console.print(f"\nReport    {page}", markup=False, soft_wrap=True)

@@ -184,14 +184,14 @@ def check_comparable(runs: Iterable[Run]) -> None:
 
 
 def from_runs(paths: Sequence[Path]) -> Study:
-    """A study of single runs: those that differ only in the seed are one cell."""
+    """A study of single runs: those that differ only in the seed are one cell, and the first is the reference."""
     runs = [read_run(path) for path in paths]
     check_comparable(runs)
     cells: dict[str, Cell] = {}
     for run in runs:
         recipe = run.folder.recipe
         labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
-        cell = cells.setdefault(run.digest, Cell(recipe.name, {}, labels, run.digest))
+        cell = cells.setdefault(run.digest, Cell(recipe.name, {}, labels, run.digest, reference=not cells))
         if run.seed in cell.runs:
             both = f"{cell.runs[run.seed].path} and {run.path}"
             raise MmtkError(f"{both} are the same run: digest {run.digest}, seed {run.seed}.", hint="Name one.")

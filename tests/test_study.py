@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -119,12 +120,15 @@ def test_status_and_report_speak_from_the_files_alone(
     assert (folder / "s" / "report" / "index.html").read_bytes() == page
 
 
-def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
-    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    folder, _ = studied
-    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
-    study = StudyDir(tmp_path / "s")
+@pytest.fixture
+def study(studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> StudyDir:
+    """A copy of the finished study, to spoil."""
+    for name in ("s", "runs"):
+        shutil.copytree(studied[0] / name, tmp_path / name)
+    return StudyDir(tmp_path / "s")
+
+
+def test_a_run_whose_files_were_changed_is_named_and_not_averaged(study: StudyDir) -> None:
     bad, cut = study.runs()[0], study.runs()[1]
     results = read_json(bad.folder.results_file)
     results["in-domain"]["classification"]["accuracy"] = 1.0
@@ -136,10 +140,7 @@ def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
     assert any(f"{cut.title}: cases.parquet was changed or cut" in gap for gap in found.gaps)
 
 
-def test_what_is_missing_is_a_gap(studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    folder, _ = studied
-    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
-    study = StudyDir(tmp_path / "s")
+def test_what_is_missing_is_a_gap(study: StudyDir) -> None:
     gone, failed = study.runs()[0], study.runs()[2]
     for run in (gone, failed):
         run.folder.done_file.unlink()
@@ -150,12 +151,7 @@ def test_what_is_missing_is_a_gap(studied: tuple[Path, subprocess.CompletedProce
     ]
 
 
-def test_runs_on_other_data_are_refused_by_name(
-    studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    folder, _ = studied
-    subprocess.run(["cp", "-r", str(folder / "s"), str(folder / "runs"), str(tmp_path)], check=True)
-    study = StudyDir(tmp_path / "s")
+def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
     odd = study.runs()[0].folder
     provenance = odd.provenance
     provenance["data"]["segmentation/in-domain"] = "0" * 64

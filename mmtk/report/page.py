@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
 from mmtk.report import paper_tables, study_tables
-from mmtk.report.analysis import LEAD, Analysis, analyse, budget
+from mmtk.report.analysis import LEAD, Analysis, budget
 from mmtk.report.summary import summary
 from mmtk.report.table import Table, words
 from mmtk.results import DOMAINS, Study
-from mmtk.runs import write_text
+from mmtk.runs import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from mmtk.report.study_systems import Figure
@@ -72,14 +73,18 @@ def facts(study: Study) -> dict[str, str]:
 # --- writing ---------------------------------------------------------------------------------------------------
 
 
-def write_report(study: Study, out: Path) -> Path:
+LISTED = "files.json"  # what a report wrote, so that the next one in its place can take it away
+
+
+def write_report(analysis: Analysis, out: Path) -> Path:
     """Write ``index.html`` (all in one file), ``report.md``, ``tables/`` and ``figures/``; returns the page.
 
-    The same study gives the same bytes. MmtkError where the runs cannot be compared.
+    The same study gives the same bytes. Files of an earlier report are removed, no others.
     """
     from mmtk.report.study_figures import draw_study
 
-    analysis = analyse(study)
+    study = analysis.study
+    _clear(out)
     for folder in ("tables", "figures"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     missing = [*study.gaps, *analysis.notes]
@@ -101,7 +106,18 @@ def write_report(study: Study, out: Path) -> Path:
     parts = _parts(kept, figures)
     write_text(out / "report.md", _markdown(analysis, missing, parts, out))
     write_text(out / "index.html", _html(analysis, missing, parts))
+    written = [out / "tables" / f"{name}.{kind}" for name in kept for kind in ("csv", "tex")]
+    written += [figure.path.with_suffix(kind) for figure in figures for kind in (".png", ".svg")]
+    write_json(out / LISTED, sorted(path.relative_to(out).as_posix() for path in written))
     return out / "index.html"
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier report wrote below ``out``."""
+    listed = out / LISTED
+    for name in read_json(listed) if listed.is_file() else []:
+        if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", name):
+            (out / name).unlink(missing_ok=True)
 
 
 def _effect_figures(analysis: Analysis, out: Path) -> list[Figure]:

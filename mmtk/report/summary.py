@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtk.report.analysis import ALPHA, LEAD, Analysis, analyse, budget
+from mmtk.report.analysis import ALPHA, LEAD, Analysis, budget
 from mmtk.report.table import interval, number, probability, words
-from mmtk.results import DOMAINS, Study
+from mmtk.results import DOMAINS
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,8 @@ def _chance(analysis: Analysis) -> Iterator[str]:
             )
 
 
-def summary_lines(study: Study) -> list[str]:
+def summary_lines(analysis: Analysis) -> list[str]:
     """The summary, and the difference of every single component on the leading metrics, for a terminal."""
-    analysis = analyse(study)
     lines = summary(analysis)
     if single := [claim for claim in claims(analysis) if not claim.interaction]:
         rows = [("", "", "effect", "95 % interval", "p")]
@@ -138,4 +137,4 @@ def summary_lines(study: Study) -> list[str]:
         for name, where, *numbers in rows:
             right = "  ".join(text.rjust(width) for text, width in zip(numbers, rest, strict=True))
             lines.append(f"{name:<{first}}  {where:<{second}}  {right}")
-    return [*lines, *(f"Gap: {sentence}" for sentence in (*study.gaps, *analysis.notes))]
+    return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]

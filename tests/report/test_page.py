@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 from mmtk.report.summary import summary, summary_lines
 from mmtk.results import Cell, Study, from_runs
+from mmtk.runs import write_json
 
 
 def words(study: Study) -> str:
@@ -90,7 +92,7 @@ def test_guessing_is_set_beside_accuracy():
 def test_lines_for_a_terminal():
     study = noisy(factorial())
     study.gaps.append("UMTL 100-10 seed 7: failed")
-    lines = summary_lines(study)
+    lines = summary_lines(analyse(study))
     table = [line for line in lines if line.startswith(("bridge: saliency ", "ssl: confidence "))]
     assert len(table) == 8
     assert len({len(line) for line in table}) == 1
@@ -145,7 +147,7 @@ def write(study: Study, out: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_figures, "OF_STUDY", {"intensities": study_figures.intensities})
         patch.setattr(study_figures, "AT_BUDGET", {})
-        return write_report(study, out)
+        return write_report(analyse(study), out)
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +213,32 @@ def test_the_same_study_gives_the_same_bytes(study, report):
     assert [name for name in files if (folder / name).read_bytes() != (report.parent / name).read_bytes()] == []
 
 
+def test_a_report_takes_away_what_an_earlier_one_left_and_nothing_else(study, report, tmp_path):
+    folder = tmp_path / "report"
+    shutil.copytree(report.parent, folder)
+    (folder / "figures" / "mine.png").write_bytes(b"mine")
+    (folder / "notes.md").write_text("mine")
+    one = Study("one", study.cells[:1], [0, 1])
+    write(one, folder)
+    assert not (folder / "tables" / "effects.csv").exists()
+    assert (folder / "tables" / "scores.csv").is_file()
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    assert drawn == {"intensities.png", "intensities.svg", "mine.png"}
+    assert (folder / "notes.md").is_file()
+
+
+def test_a_list_of_files_from_elsewhere_removes_nothing_outside(study, tmp_path):
+    out = tmp_path / "report"
+    out.mkdir()
+    (tmp_path / "figures").mkdir()
+    mine = [tmp_path / "mine.txt", tmp_path / "figures" / "mine.png", out / "mine.txt"]
+    for path in mine:
+        path.write_text("mine")
+    write_json(out / "files.json", ["../mine.txt", "../figures/mine.png", str(mine[0]), "mine.txt", "figures/.."])
+    write(study, out)
+    assert all(path.is_file() for path in mine)
+
+
 def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
     monkeypatch.setattr(study_figures, "draw_study", lambda study, out: [])
     monkeypatch.setattr(page, "_effect_figures", lambda analysis, out: [])
@@ -218,7 +246,7 @@ def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
     kept = checkpoint.read_bytes()
     checkpoint.unlink()
     try:
-        text = write_report(study, tmp_path).read_text()
+        text = write_report(analyse(study), tmp_path).read_text()
     finally:
         checkpoint.write_bytes(kept)
     assert "No architecture tables" in text

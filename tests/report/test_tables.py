@@ -213,6 +213,13 @@ def test_architecture_of_the_live_model(trained):
     assert [table.name for table in only] == ["encoder"]
 
 
+def test_the_first_of_single_runs_is_the_reference(trained):
+    for first, second in (("enc", "multimix"), ("multimix", "enc")):
+        found = analyse(from_runs([trained / first, trained / second])).comparisons
+        pairs = {(one.reference.name.lower(), one.other.name.lower()) for one in found}
+        assert pairs == {(first, second)}
+
+
 def test_architecture_needs_the_weights(trained, tmp_path):
     folder = shutil.copytree(trained / "enc", tmp_path / "run")
     analysis = analyse(from_runs([folder]))

@@ -14,6 +14,7 @@ from tiny import tiny
 
 from mmtk import session
 from mmtk.report import study_figures
+from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 from mmtk.results import from_runs
 
@@ -78,11 +79,11 @@ def report(tmp_path_factory):
             paths.append(folder / f"{name}-{seed}")
             session.run(tiny(name, seed=seed, train__steps=2), paths[-1])
     study = from_runs(paths)
-    study.cells[1].reference = True
+    study.cells[0].reference, study.cells[1].reference = False, True
     study.gaps.append("a gap with a-very-long-word-" + "x" * 80)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_figures, "AT_BUDGET", {"scores": study_figures.scores})
-        return write_report(study, folder / "report")
+        return write_report(analyse(study), folder / "report")
 
 
 def test_the_page_opens_from_its_file_without_a_word_on_the_console(report, tmp_path):
