@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
-from mmtk.report import paper_tables, study_tables
+from mmtk.report import paper_claims, paper_tables, study_tables
 from mmtk.report.analysis import LEAD, Analysis, budget
 from mmtk.report.summary import summary
 from mmtk.report.table import Table, words
@@ -95,7 +95,8 @@ def write_report(analysis: Analysis, out: Path) -> Path:
         missing.append(f"No architecture tables: {error.where}: {error.message}")
     figures = [*_effect_figures(analysis, out / "figures"), *draw_study(study, out / "figures")]
     made = [
-        study_tables.effects(analysis), study_tables.shapley(analysis), study_tables.tests(analysis),
+        study_tables.effects(analysis), study_tables.shapley(analysis), paper_claims.table(analysis),
+        study_tables.tests(analysis),
         *(paper_tables.results(analysis, domain) for domain in DOMAINS), paper_tables.data(analysis), *layers,
         study_tables.scores(analysis), study_tables.runs(analysis, out), study_tables.gaps(missing),
     ]  # fmt: skip
@@ -148,6 +149,7 @@ def _parts(kept: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     parts: list[Part] = [
         ("Effects of the components", some("effects", "shapley"), [f for f in figures if f.section == "effects"]),
         ("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        ("The paper's effects", some("claims"), []),
         ("Tests", some("tests"), []),
         *((name[:1].upper() + name[1:], [], [f for f in figures if f.section == name]) for name in sections),
         ("Data, architecture and runs", some(*FOLDED), [f for f in figures if f.section == "data"]),

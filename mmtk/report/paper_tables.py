@@ -84,7 +84,8 @@ def published() -> dict[tuple[str, str, str, str], dict[str, float]]:
         }
 
 
-def _paper(score: Score) -> float | None:
+def published_score(score: Score) -> float | None:
+    """What the paper published for a score; None for nothing, or where it was tested on another set."""
     run = next(iter(score.cell.runs.values()))
     if source(run, score.task, score.domain) != PAPER_SETS[f"{score.task}/{score.domain}"]:
         return None
@@ -147,7 +148,7 @@ def results(analysis: Analysis, domain: str) -> Table:
 
 def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
     digits = 2 if score.metric.startswith("h") else 3
-    seeds, paper = score.seeds, _paper(score)
+    seeds, paper = score.seeds, published_score(score)
     rivals = [
         s.seeds.mean for s in analysis.scores
         if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmtk.report import paper_claims
 from mmtk.report.analysis import ALPHA, LEAD, Analysis, budget
 from mmtk.report.table import interval, number, probability, words
 from mmtk.results import DOMAINS
@@ -79,6 +80,8 @@ def summary(analysis: Analysis) -> list[str]:
         found.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
     else:
         found += _said(claims(analysis))
+        if said := paper_claims.sentence(analysis):
+            found.append(said)
     return [*found, *_chance(analysis)]
 
 
