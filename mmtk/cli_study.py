@@ -181,6 +181,8 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
         raise
     finally:
         mirror.study_itself()
+        if mirror.page:
+            display.note(f"MLflow: {mirror.page}")
 
 
 def _headline(run: PlannedRun) -> str:

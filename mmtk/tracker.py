@@ -58,7 +58,9 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
         database = sqlite_file(uri)
         place = (database.parent / "mlruns").as_uri() if database is not None else None
         try:
-            return str(client.create_experiment(name, place))
+            # MLflow's page then opens at training runs, not at the traces of chat bots.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(client.create_experiment(name, place, kind))
         except MlflowException:
             known = client.get_experiment_by_name(name)  # another run has just made it
             if known is None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmtk import tracked, tracker
+from mmtk import settings, tracked, tracker
 from mmtk.errors import MmtkError
+from mmtk.layers import leaves
+from mmtk.report.analysis import LEAD
+from mmtk.results import DOMAINS
 from mmtk.study import PlannedRun, StudyDir
 from mmtk.tracking import Mirror, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def _member(about: dict[str, Any]) -> str:
+    """The tag of all runs of a study."""
+    return f"mmtk.study.{about['digest']}"
 
 
 class StudyMirror:
@@ -19,6 +31,7 @@ class StudyMirror:
 
     def __init__(self, study: StudyDir, warn: Callable[[str], None]) -> None:
         self.study, self.warn, self.uri = study, warn, tracking_uri()
+        self.page = ""  # how to see the study on MLflow's page, once it has been sent
         self._parent = ""
         self._down = False
 
@@ -48,8 +61,9 @@ class StudyMirror:
     def _send(self, run: PlannedRun) -> None:
         if not self._parent:
             self._parent = self._make_parent(run.recipe["tracking.experiment"])
-        tags = {"mlflow.parentRunId": self._parent, "mmtk.study": self.study.about["title"]}
-        tags |= {"mmtk.cell": run.cell.title}
+        about = self.study.about
+        tags = {"mlflow.parentRunId": self._parent, "mmtk.study": about["title"], "mmtk.cell": run.cell.title}
+        tags[_member(about)] = about["title"]  # a run that studies share has one parent, the last, but is in all
         tags |= {f"mmtk.axis.{key}": label or "own" for key, label in run.cell.levels.items()}
         tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
         Mirror(run.folder, tags=tags).sync()
@@ -58,6 +72,7 @@ class StudyMirror:
         about = self.study.about
         client = tracker.open_client(self.uri)
         place = tracker.experiment(client, self.uri, experiment)
+        self._share_view(client, place)
         name = f"{about['digest']} {self.study.path.absolute().name} {about['created']}"
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         found = client.search_runs([place], f"tags.`mmtk.key` = '{key}'", max_results=1)
@@ -75,6 +90,28 @@ class StudyMirror:
         for name, value in facts.items():
             client.log_param(run.info.run_id, tracked.mlflow_name(name), str(value)[: tracked.LONGEST_PARAM])
         return str(run.info.run_id)
+
+    def _share_view(self, client: MlflowClient, place: str) -> None:
+        """Give MLflow's page a shared view: the study's runs by components, budgets and leading metrics."""
+        plan, about = self.study.plan(), self.study.about
+        values = [dict(leaves(cell.recipe.values)) for cell in plan.cells]
+        parts = [f"{key}.use" if key in settings.PLACES else key for key in plan.axes]
+        parts += [key for key in values[0] if key.endswith(".use") and len({str(v.get(key)) for v in values}) > 1]
+        tasks = [task for task in LEAD if any(task in cell.recipe.tasks for cell in plan.cells)]
+        scores = [f"metrics.`{domain}/{task}/{LEAD[task]}`" for domain in DOMAINS for task in tasks]
+        state = {
+            "searchFilter": f"tags.`{_member(about)}` != ''", "orderByKey": scores[0], "orderByAsc": False,
+            "selectedColumns": [
+                *(f"params.`{part}`" for part in dict.fromkeys(parts)),
+                *(f"tags.`mmtk.labels.{task}`" for task in tasks), "params.`seed`", *scores,
+            ],
+        }  # fmt: skip
+        key = f"mmtk-{about['digest']}"
+        client.set_experiment_tag(place, f"mlflow.sharedViewState.{key}", json.dumps(state))
+        server = self.uri.startswith("http")
+        address = f"{self.uri.rstrip('/') if server else 'http://127.0.0.1:5000'}/#/experiments/{place}/runs"
+        how = "" if server else f"mlflow ui --backend-store-uri {self.uri}, then "
+        self.page = tracker.masked(f"{how}{address}?viewStateShareKey={key}")
 
     def _send_files(self) -> None:
         client = tracker.open_client(self.uri)

@@ -108,6 +108,31 @@ def test_mlflow_has_a_parent_with_a_child_for_every_run_and_nothing_twice(
         assert database.execute("SELECT count(*) FROM runs").fetchone()[0] == 7
 
 
+def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = studied
+    digest = read_json(folder / "s" / "study.json")["digest"]
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db, then http://127.0.0.1:5000/#/exp" in done.stderr
+    assert f"/runs?viewStateShareKey=mmtk-{digest}" in done.stderr
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        sql = "SELECT value FROM experiment_tags WHERE key = ?"
+        (text,) = database.execute(sql, (f"mlflow.sharedViewState.mmtk-{digest}",)).fetchone()
+        assert database.execute(sql, ("mlflow.experimentKind",)).fetchone() == ("custom_model_development",)
+        known = {
+            f"{table}.`{key}`"
+            for table, source in (("params", "params"), ("tags", "tags"), ("metrics", "latest_metrics"))
+            for (key,) in database.execute(f"SELECT DISTINCT key FROM {source}")
+        }
+        members = database.execute("SELECT count(*) FROM tags WHERE key = ?", (f"mmtk.study.{digest}",)).fetchone()
+    state = json.loads(text)
+    assert set(state["selectedColumns"]) <= known
+    assert {"params.`bridge.use`", "params.`seed`", "tags.`mmtk.labels.segmentation`"} < set(
+        state["selectedColumns"]
+    )
+    assert members == (6,)
+
+
 def test_status_and_report_speak_from_the_files_alone(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
