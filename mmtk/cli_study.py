@@ -49,6 +49,7 @@ def ablate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
+    from mmtk.estimate import check_budgets
     from mmtk.study import StudyDir, make_launcher
 
     if recipe is not None and (Path(recipe) / "study.json").is_file():
@@ -69,6 +70,8 @@ def ablate(
         chosen = make_launcher(launcher, {"jobs": jobs, "per_gpu": per_gpu})
         slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in plan.title.lower()).split("-")))
         study = StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
+    if not all(run.folder.finished for run in study.runs(plan)):
+        check_budgets(plan, data)
     if dry_run:
         _show_plan(plan, study, chosen, data, device)
         return

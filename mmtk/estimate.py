@@ -1,4 +1,4 @@
-"""How long a study will train, from a few steps of each of its systems."""
+"""Before a study runs: whether the data can fill its label budgets, and how long it will train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ from mmtk.engine import choose_device, choose_precision
 from mmtk.errors import RunFailed
 from mmtk.plan import Plan
 from mmtk.runs import RunDir
+from mmtk.streams import check_budget
 from mmtk.train import Training
+
+
+def check_budgets(plan: Plan, data: Path | None) -> None:
+    """Refuse label budgets that a data set of the plan cannot fill, before anything runs."""
+    known: dict[str, int] = {}
+    for cell in plan.cells:
+        for task, budget in cell.labels.items():
+            name = f"{task} {cell.recipe[f'data.{task}.source']}"
+            if name not in known:
+                items = build.source(cell.recipe, task, root=build.data_root(data)).items("train")
+                known[name] = sum(item.target is not None for item in items)
+            check_budget(budget, task, known[name])
 
 
 def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, skip: Sequence[str] = ()) -> float:

@@ -50,6 +50,15 @@ def choose_labelled(rows: list[int], labels: list[int] | None, count: int, *key:
     return sorted(row for _, _, row in sorted(ranked)[:count])
 
 
+def check_budget(budget: int | str, task: str, known: int) -> None:
+    """Refuse a label budget above the ``known`` labels of the training part."""
+    if isinstance(budget, int) and budget > known:
+        raise MmtkError(
+            f"data.{task}.labels: {budget} labels asked for, but the training part has {known}.",
+            hint=f'Ask for at most {known}, or for "full".',
+        )
+
+
 def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) -> Part:
     """Labelled and unlabelled training rows, validation and test rows of the in-domain source."""
     train_items = source.items("train")
@@ -58,11 +67,7 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
     budget = recipe[f"data.{task}.labels"]
     if not known:
         raise MmtkError(f"data.{task}.source: no training image has a label.")
-    if budget != "full" and budget > len(known):
-        raise MmtkError(
-            f"data.{task}.labels: {budget} labels asked for, but the training part has {len(known)}.",
-            hint=f'Ask for at most {len(known)}, or for "full".',
-        )
+    check_budget(budget, task, len(known))
     labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
     if labels is not None:
         _check_classes(labels, stored.target.names, budget)

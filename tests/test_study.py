@@ -271,6 +271,24 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         pass
 
 
+def test_budgets_that_the_data_cannot_fill_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    done = mmtk(
+        "ablate",
+        "enc-ssl",
+        "--components",
+        "ssl",
+        "--labels",
+        "classification=8,25",
+        *SETS,
+        "--out",
+        "s",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "data.classification.labels: 25 labels asked for, but the training part has 24." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_cannot_run_the_same_study(tmp_path: Path) -> None:
     one, two = StudyDir(tmp_path / "s"), StudyDir(tmp_path / "s")
     refused = pytest.raises(MmtkError, match=f"mmtk process {os.getpid()} is running in this folder")
