@@ -11,6 +11,7 @@ from mmtk.report.paper_tables import published_score
 from mmtk.report.table import (
     Entry,
     Table,
+    count_entry,
     headings,
     interval_entry,
     number,
@@ -106,11 +107,11 @@ def table(analysis: Analysis) -> Table:
     """The paper's differences beside ours."""
     rows = [
         [
-            Entry(one.what), Entry(" − ".join(cell.name for cell in one.systems)), Entry(budget(one.labels)),
-            Entry(one.domain), Entry(words(METRIC[one.task])), value_entry(one.published, sign=True),
+            Entry(one.what), Entry(" − ".join(cell.name for cell in one.systems)), Entry(one.verdict),
+            Entry(budget(one.labels)), Entry(one.domain), Entry(words(METRIC[one.task])),
+            value_entry(one.published, sign=True),
             value_entry(one.test.difference, sign=True), interval_entry(one.test.low, one.test.high),
-            p_entry(one.test.p), p_entry(one.test.adjusted), Entry(str(one.test.n), {"": one.test.n}),
-            Entry(one.verdict),
+            p_entry(one.test.p), p_entry(one.test.adjusted), count_entry(one.test.n),
         ]
         for one in claimed(analysis)
     ]  # fmt: skip
@@ -121,8 +122,8 @@ def table(analysis: Analysis) -> Table:
         "differences of this table on the same metric. A difference that does not show may still be there: see "
         "its interval."
     )
-    columns = headings("What is added", "Difference of", "Labels", "Test set", "Metric", "*Paper", "*Here",
-                       "*95 % interval", "*p", "*p (Holm)", "*Seeds", "Verdict")  # fmt: skip
+    columns = headings("What is added", "Difference of", "Verdict", "Labels", "Test set", "Metric", "*Paper", "*Here",
+                       "*95 % interval", "*p", "*p (Holm)", "*Seeds")  # fmt: skip
     return Table("claims", "The paper's effects", caption, columns, rows)
 
 
