@@ -122,8 +122,10 @@ def table(analysis: Analysis) -> Table:
         "differences of this table on the same metric. A difference that does not show may still be there: see "
         "its interval."
     )
-    columns = headings("What is added", "Difference of", "Verdict", "Labels", "Test set", "Metric", "*Paper", "*Here",
-                       "*95 % interval", "*p", "*p (Holm)", "*Seeds")  # fmt: skip
+    columns = headings(
+        "What is added", "Difference of", "Verdict", "Labels", "Test set", "Metric", "*Paper", "*Here",
+        "*95 % interval", "*p", "*p (Holm)", "*Seeds",
+    )  # fmt: skip
     return Table("claims", "The paper's effects", caption, columns, rows)
 
 
