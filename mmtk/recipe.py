@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class Recipe:
     @property
     def run_name(self) -> str:
         """``name-digest-sSEED``, the default name of the run directory."""
-        slug = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.name.lower()).strip("-.")
+        slug = re.sub(r"([^\w.]|-)+", "-", self.name.lower()).strip("-.")
         return f"{slug or 'run'}-{self.digest}-s{self.seed}"
 
     def with_values(self, changes: Mapping[str, Any], origin: str = "resolved") -> Recipe:

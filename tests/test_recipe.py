@@ -184,7 +184,7 @@ def test_a_single_task_system_does_not_depend_on_the_other_task_s_budget():
 
 def test_the_run_name():
     recipe = load_recipe("multimix", overrides={"name": "My run/№ 1!", "seed": 7})
-    assert recipe.run_name == f"my-run---1-{recipe.digest}-s7"
+    assert recipe.run_name == f"my-run-1-{recipe.digest}-s7"
     for name in ("", "...", "///", ".."):
         assert load_recipe("enc", overrides={"name": name}).run_name.startswith("run-")
 
