@@ -26,7 +26,8 @@ run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLfl
 test: $(READY)  ## the tests, under 8 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web"
 
-test-long: $(READY)  ## the loops that take minutes
+test-long: $(READY)  ## what takes minutes: long loops, and whether the tests kill the known bugs
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
 test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium where it may

@@ -206,6 +206,17 @@ def test_a_batch_is_a_function_of_seed_and_step():
     assert not {"classification.image", "segmentation.image"} & same(forwards[0], other)
 
 
+def test_labelled_views_are_drawn_anew_in_every_step():
+    streams, _ = make("enc")
+    seen = {}
+    for step in range(16):  # 8 labelled images, 2 a step: four epochs
+        known, _ = streams.batch(Now(0, step, 16)).classification
+        for row, image in zip(known.index.tolist(), known.image, strict=True):
+            seen.setdefault(row, set()).add(image.numpy().tobytes())
+    assert len(seen) == 8
+    assert all(len(views) > 1 for views in seen.values())
+
+
 def test_shapes_ranges_and_what_belongs_together():
     streams, data = make(train__batch=3, train__ratio=2)
     found = tensors(streams.batch(Now(0, 1, 9)))

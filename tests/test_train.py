@@ -1,0 +1,117 @@
+"""The training loop itself: rates, updates, selection on validation, and resuming in one process."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from tiny import tiny
+
+from mmtk.api import Now
+from mmtk.data import prepare
+from mmtk.display import Display
+from mmtk.evaluate import compute, fill
+from mmtk.runs import RunDir, read_lines
+from mmtk.train import Interrupted, Training, rate
+
+
+def training(folder: Path, name: str = "umtl", **changes: Any) -> Training:
+    """A run at toy size, ready for its first step or where its checkpoint left it."""
+    recipe = tiny(name, **changes)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
+
+
+def test_learning_rates() -> None:
+    lr = {"train__lr": 0.5}
+    steps = tiny("umtl", train__schedule="step", train__epochs=24, train__decay_every=8, train__decay=0.1, **lr)
+    assert [rate(steps, step, 240) for step in (0, 79, 80, 160, 239)] == pytest.approx(
+        [0.5, 0.5, 0.05, 0.005, 0.005]
+    )
+    cosine = tiny("umtl", train__schedule="cosine", **lr)
+    assert [rate(cosine, step, 100) for step in (0, 50, 100)] == pytest.approx([0.5, 0.25, 0.0])
+    warm = tiny("umtl", train__schedule="constant", train__warmup=0.1, **lr)
+    assert [rate(warm, step, 100) for step in (0, 4, 9, 10, 99)] == pytest.approx([0.05, 0.25, 0.5, 0.5, 0.5])
+
+
+def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
+    """With SGD: Adam would blow up the rounding noise that biases in front of a norm have for a gradient."""
+    keys = {"train__optimizer": "sgd", "train__schedule": "constant", "train__lr": 0.01}
+    run = training(tmp_path, "multimix", **keys)
+    plain = copy.deepcopy(run.objective).train()
+    decay = run.recipe["train.weight_decay"]
+    optimiser = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=decay)
+    run.objective.train()
+    for index in range(3):
+        run.train_step(index)
+        optimiser.zero_grad()
+        plain(run.streams.batch(Now(run.recipe.seed, index, run.total))).loss.backward()
+        optimiser.step()
+    run.close()
+    for ours, theirs in zip(run.objective.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_the_best_validation_is_kept(tmp_path: Path) -> None:
+    run = training(tmp_path, "unet", train__steps=12, train__validate_every=2, train__lr=0.01)
+    run.fit()
+    run.close()
+    scores = {
+        row["step"]: row["val/score"] for row in read_lines(tmp_path / "metrics.jsonl") if "val/score" in row
+    }
+    best = max(scores, key=lambda step: (scores[step], -step))
+    assert best > min(scores)
+    assert (run.best_step, run.best_score) == (best, scores[best])
+    with safe_open(run.folder.best, "pt") as file:
+        note = json.loads(file.metadata()["mmtk"])
+    assert (note["step"], note["score"]) == (best, scores[best])
+
+
+def test_validation_reads_the_validation_part(tmp_path: Path) -> None:
+    run = training(tmp_path)
+    run.close()
+    for test in run.data.validation():
+        part = run.data.parts[test.task]
+        assert test.rows == part.val
+        assert not set(test.rows) & {*part.test, *part.labelled, *part.unlabelled}
+
+
+def test_dropout_is_off_in_validation_and_on_again_in_training(tmp_path: Path) -> None:
+    run = training(tmp_path, "enc", encoder__dropout=0.5)
+    run.close()
+    run.objective.train()
+    before = copy.deepcopy(run.net.state_dict())
+    (test,) = run.data.validation()
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        found.append(compute("classification", fill(run.net, run.recipe, test, "cpu")))
+        assert all(module.training for module in run.net.modules())
+    assert found[0] == found[1]
+    assert all(torch.equal(value, before[name]) for name, value in run.net.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["multimix", "enc-mm"])
+def test_a_resumed_run_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
+    whole = training(tmp_path / "whole", name)
+    whole.fit()
+    whole.close()
+    while True:  # stopped after every single step
+        part = training(tmp_path / "parts", name)
+        part.stop = 2
+        try:
+            part.fit()
+        except Interrupted:
+            continue
+        finally:
+            part.close()
+        break
+    for file in ("checkpoints/best.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    ours, theirs = whole.objective.state_dict(), part.objective.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
