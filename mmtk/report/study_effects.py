@@ -24,11 +24,15 @@ def label(effect: Effect) -> str:
     return " × ".join(effect.factors)
 
 
-def amount(effect: Effect) -> str:
-    """An effect with its sign, and its interval where it has one."""
-    if effect.low is None or effect.high is None:
-        return signed(effect.value)
-    return f"{signed(effect.value)} [{signed(effect.low)}, {signed(effect.high)}]"
+def amounts(effects: Sequence[Effect]) -> list[str]:
+    """Effects with their sign, and their interval where they have one; a fourth digit where all are small."""
+    small = all(abs(number) < 0.01 for e in effects for number in (e.value, e.low, e.high) if number is not None)
+    places = 4 if small else 3
+    return [
+        signed(e.value, places)
+        + ("" if e.low is None or e.high is None else f" [{signed(e.low, places)}, {signed(e.high, places)}]")
+        for e in effects
+    ]
 
 
 def counted(effects: Sequence[Effect]) -> str:
@@ -55,7 +59,7 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
             _whisker(axes, effect, row, 0.0, colour)
             face = colour if sure else "white"
             axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)
-        _finish(axes, [label(effect) for effect in effects], [amount(effect) for effect in effects])
+        _finish(axes, [label(effect) for effect in effects], amounts(effects))
         axes.set_xlabel(f"change of {unit} (filled: the interval leaves out zero)")
     caption = f"Effects of the components and of their interactions on {unit}; {counted(effects)}."
     return Figure(path.stem, title, caption, path, "effects")
@@ -92,7 +96,7 @@ def waterfall(start: float, shares: Sequence[Effect], path: Path, title: str, me
         for row, level in enumerate(ends):
             axes.vlines(level, row, row + 1, color=style.GREY, lw=0.9, ls=(0, (2, 2)), zorder=1)
         axes.plot([ends[0], ends[-1]], [0, last], "D", color="black", ms=7, ls="", zorder=4)
-        words = [f"{ends[0]:.3f}", *map(amount, shares), f"{ends[-1]:.3f} ({signed(ends[-1] - ends[0])})"]
+        words = [f"{ends[0]:.3f}", *amounts(shares), f"{ends[-1]:.3f} ({signed(ends[-1] - ends[0])})"]
         _finish(axes, ["baseline", *map(label, shares), "full system"], words)
         axes.set_xlabel(metric)
     caption = f"Shapley share of every component in the gain of {metric}, from {ends[0]:.3f} to {ends[-1]:.3f}; "

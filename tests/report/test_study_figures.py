@@ -14,7 +14,7 @@ from tiny import tiny
 
 from mmtk import session
 from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
-from mmtk.report.study_effects import steps
+from mmtk.report.study_effects import amounts, steps
 from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, Figure, draw_study, effects, waterfall
 from mmtk.report.study_systems import LOOKS, folded, labelled, looks, reference, seeds, systems
 from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
@@ -369,3 +369,11 @@ def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:
         effects(SHARES, tmp_path / name / "effects.png", "Effects", "accuracy")
     for kind in ("png", "svg"):
         assert (tmp_path / f"a/effects.{kind}").read_bytes() == (tmp_path / f"b/effects.{kind}").read_bytes()
+
+
+def test_small_effects_are_told_with_a_fourth_digit() -> None:
+    small = Effect(("a",), -0.0004, -0.002, 0.0012, 0.4, 3)
+    large = Effect(("b",), 0.0004, -0.02, 0.0208, 0.9, 3)
+    assert amounts([small]) == ["−0.0004 [−0.0020, +0.0012]"]
+    assert amounts([small, large]) == ["−0.000 [−0.002, +0.001]", "+0.000 [−0.020, +0.021]"]
+    assert amounts([Effect(("a",), 0.25, None, None, None, 1)]) == ["+0.250"]
