@@ -193,8 +193,8 @@ def test_every_table_and_picture_is_written(report):
     out = report.parent
     names = {path.stem for path in (out / "tables").glob("*.csv")}
     assert names == {
-        "effects", "shapley", "claims", "tests", "results-in-domain", "results-cross-domain", "data", "encoder", "scores",
-        "runs", "gaps",
+        "effects", "shapley", "claims", "tests", "results-in-domain", "results-cross-domain", "data", "encoder",
+        "scores", "runs", "gaps",
     }  # fmt: skip
     assert names == {path.stem for path in (out / "tables").glob("*.tex")}
     text = (out / "report.md").read_text()
