@@ -34,8 +34,8 @@ METHODS = (
     "t(n − 1) · sd / √n over seeds, and a bootstrap over seeds and images (Owen 2007) for values per image.",
     "Student's t-test over seeds, as in the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test "
     "over the seeds that both have, with Hedges' g of the differences; over test images Wilcoxon's signed-rank "
-    "test, for right or wrong answers an exact sign-flip test (with one seed McNemar's), with the rank- "
-    "biserial correlation.",
+    "test, for right or wrong answers an exact sign-flip test (with one seed McNemar's), with the "
+    "rank-biserial correlation.",
     "Holm's adjustment (1979) keeps the chance of any false finding in a family below 5 %. A family of tests "
     "is all comparisons by the same kind of test on the same metric; a family of effects is all effects on the "
     "same metric; both over all systems, budgets and domains.",

@@ -137,14 +137,18 @@ def sentence(analysis: Analysis) -> str:
     shown = [one for one in tested if one.verdict == "shows"]
     opposite = [one for one in tested if one.verdict == "shows the opposite"]
     said = [
-        f"{len(shown)} of the {len(tested)} differences that the paper takes to be gains show here at "
+        f"{len(shown)} of the {len(tested)} differences that the paper takes to be gains {_verb(shown)} here at "
         f"p < {ALPHA} after Holm's adjustment{_named(shown)}"
     ]
     if opposite:
-        said.append(f"{len(opposite)} show the opposite{_named(opposite)}")
+        said.append(f"{len(opposite)} {_verb(opposite)} the opposite{_named(opposite)}")
     positive = sum(one.test.difference > 0 for one in tested)
-    said.append(f"{positive} are above zero in the mean")
+    said.append(f"{positive} of the {len(tested)} are above zero in the mean")
     return "; ".join(said) + "."
+
+
+def _verb(found: Sequence[Claimed]) -> str:
+    return "shows" if len(found) == 1 else "show"
 
 
 def _named(found: Sequence[Claimed]) -> str:
