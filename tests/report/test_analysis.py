@@ -83,7 +83,7 @@ def noisy(study: Study) -> Study:
     for cell, domain in itertools.product(study.cells, DOMAINS):
         for run in cell.runs.values():
             for found in run.scores[domain].values():
-                for metric in set(found) & {m for metrics in HEADLINE.values() for m in metrics}:
+                for metric in sorted(set(found) & {m for metrics in HEADLINE.values() for m in metrics}):
                     found[metric] += rng.normal(0, 0.01)
     return study
 
