@@ -149,8 +149,8 @@ class Mirror:
         params = [Param(k, v) for k, v in tracked.params(recipe).items() if k not in there.params]
         for some in _chunks(params):
             self._client.log_batch(run_id, params=some, synchronous=True)
-        # A run that two studies share stays with the first of them.
-        further = {} if "mlflow.parentRunId" in there.tags else self.tags
+        # A run that studies share stays the child of the first, and is marked as a member of all.
+        further = {key: value for key, value in self.tags.items() if key not in there.tags}
         wanted = tracked.tags(recipe, provenance) | further
         tags = [RunTag(k, v) for k, v in wanted.items() if there.tags.get(k) != v]
         for few in _chunks(tags):

@@ -63,7 +63,7 @@ class StudyMirror:
             self._parent = self._make_parent(run.recipe["tracking.experiment"])
         about = self.study.about
         tags = {"mlflow.parentRunId": self._parent, "mmtk.study": about["title"], "mmtk.cell": run.cell.title}
-        tags[_member(about)] = about["title"]  # a run that studies share has one parent, the last, but is in all
+        tags[_member(about)] = about["title"]
         tags |= {f"mmtk.axis.{key}": label or "own" for key, label in run.cell.levels.items()}
         tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
         Mirror(run.folder, tags=tags).sync()

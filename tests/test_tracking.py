@@ -225,6 +225,14 @@ def test_the_store_drops_points_that_it_has(store, folder):
         assert number(store, "metrics") == points(10, 2)
 
 
+def test_a_run_that_studies_share_is_a_child_of_the_first_and_a_member_of_all(store, folder):
+    for parent, member in (("p" * 32, "one"), ("q" * 32, "two")):
+        Mirror(folder, tags={"mlflow.parentRunId": parent, f"mmtk.study.{member}": member}).sync()
+    found = dict(rows(store, "tags", "key, value", "key LIKE 'mmtk.study.%' OR key = 'mlflow.parentRunId'"))
+    assert found == {"mlflow.parentRunId": "p" * 32, "mmtk.study.one": "one", "mmtk.study.two": "two"}
+    assert number(store, "runs") == 1
+
+
 def test_another_store_gets_its_own_copy(store, folder, blank, tmp_path, monkeypatch):
     train(folder, 1, 5)
     Mirror(folder).sync()
