@@ -1,0 +1,63 @@
+"""The contract kit: what a component of each kind has to keep, as named checks that plugin authors run.
+
+    @pytest.mark.parametrize("check", suite("ssl", Entropy), ids=str)
+    def test_contract(check):
+        check()
+
+The same checks run with ``mmtk plugins check KIND/NAME``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtk import catalog
+from mmtk.errors import MmtkError, listing
+from mmtk.testing import data, every, launching, parts, scoring, strategy
+from mmtk.testing.check import Check, ContractError, Subject, named, outcomes
+
+__all__ = ["Check", "ContractError", "checks_of", "outcomes", "suite"]
+
+KINDS: dict[str, tuple[Callable[[Subject], None], ...]] = {
+    "encoder": parts.ENCODER,
+    "decoder": parts.DECODER,
+    "ssl": strategy.CHECKS,
+    "consistency": strategy.CONSISTENCY,
+    "bridge": parts.BRIDGE,
+    "loss": scoring.LOSS,
+    "augment": data.AUGMENT,
+    "source": data.SOURCE,
+    "metric": scoring.METRIC,
+    "launcher": launching.LAUNCHER,
+}
+
+
+def suite(
+    kind: str, component: type[Any], keys: Mapping[str, Any] | None = None, root: Path | None = None
+) -> list[Check]:
+    """Every check of a component of the kind; ``keys`` are recipe keys, ``root`` a source's data folder."""
+    if kind not in KINDS:
+        raise MmtkError(f"no such kind: {kind}.", hint=f"Kinds: {listing(KINDS)}.")
+    subject = Subject(kind, component, keys or {}, root)
+    return [Check(named(function), subject, function) for function in (*every.CHECKS, *KINDS[kind])]
+
+
+def checks_of(
+    word: str, keys: Mapping[str, Any] | None = None, root: Path | None = None
+) -> Iterator[tuple[catalog.Entry, list[Check]]]:
+    """The checks of ``KIND/NAME``, or of every component that a distribution brings."""
+    kind, _, name = word.partition("/")
+    if name and kind in KINDS:
+        found = [catalog.find(kind, name)]
+    else:
+        found = [entry for entry in catalog.entries() if entry.dist == word]
+        if not found:
+            dists = sorted({entry.dist for entry in catalog.entries()})
+            raise MmtkError(
+                f"'{word}' is neither KIND/NAME nor a distribution with components.",
+                hint=f"Distributions: {', '.join(dists)}. mmtk plugins lists the components.",
+            )
+    for entry in found:
+        yield entry, suite(entry.kind, catalog.load(entry), keys, root)

@@ -1,0 +1,120 @@
+"""A named check of a component, and the error that says what was expected, what came, and what to change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtk import params
+from mmtk.errors import MmtkError
+
+
+class ContractError(AssertionError):
+    """A component that breaks the contract of its kind."""
+
+    def __init__(self, expected: str, got: str, change: str) -> None:
+        super().__init__(f"expected: {expected}\ngot: {got}\nchange: {change}")
+
+
+def expect(fine: bool, expected: str, got: str, change: str) -> None:
+    """Raise ContractError unless ``fine``."""
+    if not fine:
+        raise ContractError(expected, got, change)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The component that is checked: its class, recipe keys, and for a source the data folder."""
+
+    kind: str
+    component: type[Any]
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    root: Path | None = None
+
+    @property
+    def word(self) -> str:
+        """As messages name it."""
+        return f"{self.kind}/{self.component.__name__}"
+
+    def make(self, **offered: Any) -> Any:
+        """An instance with its keys, wired with what is offered; ContractError where that cannot be."""
+        try:
+            checked, problems = params.validate(
+                params.schema(self.component), {"use": "it", **self.keys}, "", lambda key: None
+            )
+            if problems:
+                raise problems[0]
+            checked.pop("use")
+            return params.construct(self.component, self.word, offered, checked)
+        except MmtkError as error:
+            raise ContractError(
+                f"{self.word} can be made with the keys {dict(self.keys)}",
+                error.message,
+                error.hint or "see above",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one component; calling it raises ContractError where the component fails it."""
+
+    name: str
+    subject: Subject
+    function: Callable[[Subject], None]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __call__(self) -> None:
+        """Run it; what it draws leaves the global generator as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.function(self.subject)
+
+
+def named(function: Callable[[Subject], None]) -> str:
+    """A check's name: that of its function, with dashes."""
+    return function.__name__.replace("_", "-")
+
+
+def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Exception | None]]:
+    """Run checks, each with what it raised; an error of the component's own counts as a failure too."""
+    for check in checks:
+        try:
+            check()
+        except Exception as error:
+            yield check, error if isinstance(error, ContractError) else _own(check, error)
+        else:
+            yield check, None
+
+
+def _own(check: Check, error: Exception) -> ContractError:
+    return ContractError(
+        f"{check.subject.word} gets through the check",
+        f"{type(error).__name__}: {error}",
+        "mend the error; pytest shows where it is raised.",
+    )
+
+
+def in_child(task: Callable[[], str]) -> str:
+    """What ``task`` returns in a forked process, so that nothing it does stays in this one."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        try:
+            said = task()
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(write, said.encode()[:60_000])
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
