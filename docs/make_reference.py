@@ -13,7 +13,7 @@ COMMANDS = (
     "run", "ablate", "status", "report", "check", "show", "diff", "schema", "list", "evaluate", "predict", "track",
     "doctor",
 )  # fmt: skip
-GROUPS = ("data inspect", "plugins", "plugins show")
+GROUPS = ("data inspect", "plugins", "plugins show", "plugins check", "plugins new")
 
 
 def command_help(words: str) -> str:

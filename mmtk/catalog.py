@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from mmtk.errors import MmtkError, listing, nearest
 
@@ -70,13 +73,16 @@ BUILTINS: dict[str, dict[str, str]] = {
 }
 
 OURS = "mmtk"
+CODE = "code"  # stands for the distribution of what a local file brings
+State = Literal["ok", "clash", "excluded", "hidden"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One installed component: its word, where it is defined and which distribution brings it.
+    """One component: its word, where it is defined and which distribution brings it.
 
-    ``excluded`` holds the distribution's requirement on mmtk that this version does not meet.
+    ``excluded`` holds the distribution's requirement on mmtk that this version does not meet. Of a component
+    in a local file the name is ``code/ClassName`` and the version the first digits of the file's hash.
     """
 
     kind: str
@@ -90,6 +96,33 @@ class Entry:
     def word(self) -> str:
         """``kind/name``, as messages and ``mmtk plugins`` print it."""
         return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A local file of components: where it lies, what it said when it was loaded, and what is in it."""
+
+    path: Path
+    text: bytes
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """The hash that runs are known by."""
+        return hashlib.sha256(self.text).hexdigest()
+
+
+_local: list[Code] = []
+
+
+def code() -> Code | None:
+    """The local file whose components are offered, if one was named (``mmtk.codefile.use``)."""
+    return _local[0] if _local else None
+
+
+def offer(code: Code | None) -> None:
+    """Offer the components of a local file, instead of any other's."""
+    _local[:] = [] if code is None else [code]
 
 
 def version() -> str:
@@ -152,7 +185,7 @@ def _normal(dist: str) -> str:
 def hidden(entry: Entry) -> bool:
     """Whether ``MMTK_PLUGINS`` (a comma-separated list of distributions; empty: none) leaves the entry out."""
     wanted = os.environ.get("MMTK_PLUGINS")
-    if wanted is None or entry.dist == OURS:
+    if wanted is None or entry.dist in (OURS, CODE):
         return False
     return _normal(entry.dist) not in {_normal(name.strip()) for name in wanted.split(",")}
 
@@ -166,23 +199,45 @@ def entries(kind: str | None = None, *, everything: bool = False) -> list[Entry]
     ]
     chosen = [
         entry
-        for entry in [*own, *_third_party()]
-        if (kind is None or entry.kind == kind) and (everything or not (hidden(entry) or entry.excluded))
+        for entry in [*own, *_third_party(), *(entry for code in _local for entry in code.entries)]
+        if (kind is None or entry.kind == kind) and (everything or usable(entry))
     ]
     return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name, e.dist != OURS, e.dist))
+
+
+def usable(entry: Entry) -> bool:
+    """Whether recipes may name the entry."""
+    return not (hidden(entry) or entry.excluded)
+
+
+def states() -> list[tuple[Entry, State]]:
+    """Every component, with whether a recipe can use it by its bare name; nothing is imported."""
+    everything = entries(everything=True)
+    words = Counter(entry.word for entry in everything if usable(entry))
+    return [(entry, _state(entry, words[entry.word])) for entry in everything]
+
+
+def _state(entry: Entry, owners: int) -> State:
+    if entry.excluded:
+        return "excluded"
+    if hidden(entry):
+        return "hidden"
+    return "clash" if owners > 1 else "ok"
 
 
 def find(kind: str, name: str) -> Entry:
     """The component that a recipe means by ``use = name`` (or ``"dist/name"``); errors name the choices."""
     dist, _, short = name.rpartition("/")
     everything = entries(kind, everything=True)
-    candidates = [e for e in everything if e.name == short and _normal(dist) in ("", _normal(e.dist))]
-    usable = [e for e in candidates if not hidden(e) and not e.excluded]
-    if len(usable) == 1:
-        return usable[0]
-    if usable:
-        owners = " and ".join(f"{e.dist} {e.version}".strip() for e in usable)
-        raise MmtkError(f'{kind}/{short} is provided by {owners}. Say which: use = "{usable[0].dist}/{short}".')
+    candidates = [
+        e for e in everything if e.name == name or (e.name == short and _normal(dist) in ("", _normal(e.dist)))
+    ]
+    fine = [entry for entry in candidates if usable(entry)]
+    if len(fine) == 1:
+        return fine[0]
+    if fine:
+        owners = " and ".join(f"{e.dist} {e.version}".strip() for e in fine)
+        raise MmtkError(f'{kind}/{short} is provided by {owners}. Say which: use = "{fine[0].dist}/{short}".')
     for entry in candidates:
         if entry.excluded:
             raise MmtkError(
@@ -194,14 +249,24 @@ def find(kind: str, name: str) -> Entry:
             f"{entry.word} comes from {entry.dist}, which MMTK_PLUGINS hides.",
             hint=f"Add {entry.dist} to MMTK_PLUGINS, or unset it.",
         )
+    if dist == CODE and not _local:
+        raise MmtkError(
+            f"{kind}/{name} is a class in a local file, and no file was named.",
+            hint="Name it: --code FILE.py (in Python: mmtk.codefile.use). A recipe alone never runs code.",
+        )
     known = sorted({e.name for e in entries(kind)})
-    elsewhere = [e.kind for e in entries() if e.name == short and e.kind != kind]
-    article = "an" if kind[0] in "aeiou" or kind == "ssl" else "a"
-    if elsewhere:
-        tail = f" '{short}' is {'an' if elsewhere[0][0] in 'aeiou' else 'a'} {elsewhere[0]}, not {article} {kind}."
+    others = [e for e in entries() if e.kind != kind and e.name in (name, short)]
+    if others:
+        other = max(others, key=lambda entry: entry.name == name)
+        tail = f" '{other.name}' is {_a(other.kind)}, not {_a(kind)}."
     else:
-        tail = nearest(short, known)
+        tail = nearest(name, known) or nearest(short, known)
     raise MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(known)}.")
+
+
+def _a(kind: str) -> str:
+    """The kind with its article: an ssl, a bridge."""
+    return f"{'an' if kind[0] in 'aeiou' or kind == 'ssl' else 'a'} {kind}"
 
 
 def load(entry: Entry) -> type[Any]:

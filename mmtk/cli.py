@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import cli_study
+from mmtk import cli_plugins, cli_study
+from mmtk.cli_code import CodeOpt
+from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
 
 app = typer.Typer(
@@ -21,9 +23,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
-plugins_app = typer.Typer(help="List the installed components.", rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-app.add_typer(plugins_app, name="plugins")
+app.add_typer(cli_plugins.app, name="plugins")
 for command in (cli_study.ablate, cli_study.status, cli_study.report):
     app.command()(command)
 
@@ -84,6 +85,7 @@ def run(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     set_: SetOpt = None,
     name: Annotated[str | None, typer.Option(help="Another name for the run.")] = None,
+    code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
     """Train, evaluate and draw a recipe; continue an interrupted run directory."""
@@ -102,13 +104,14 @@ def run(
         return
     typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
     typer.echo(f"Pictures  {result.path}/figures/")
-    typer.echo(f"Next      mmtk predict {result.path} IMAGE… --out DIR")
+    copy = f" --code {result.path}/{COPY}" if code else ""
+    typer.echo(f"Next      mmtk predict {result.path} IMAGE… --out DIR{copy}")
     if loaded["tracking.enabled"]:
         typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 
 @app.command()
-def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None) -> None:
+def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
     """Check a recipe and the fit of its parts, without reading data."""
     from mmtk.recipe import load_recipe
 
@@ -117,7 +120,13 @@ def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None) ->
 
 
 @app.command()
-def show(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, json: JsonOpt = False) -> None:
+def show(
+    recipe: RecipeArg,
+    profile: ProfileOpt = None,
+    set_: SetOpt = None,
+    code: CodeOpt = None,
+    json: JsonOpt = False,
+) -> None:
     """Print every value of a recipe with the place it comes from."""
     from mmtk.layers import leaves
     from mmtk.recipe import load_recipe
@@ -141,7 +150,7 @@ def _toml(value: Any) -> str:
 
 
 @app.command()
-def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None) -> None:
+def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
     """Show the keys in which two recipes or run directories differ."""
     from mmtk.layers import leaves
     from mmtk.recipe import load_recipe
@@ -179,33 +188,6 @@ def list_() -> None:
             typer.echo(f"  {path.stem:20} {values.get('name', ''):12} {values.get('description', '')}".rstrip())
 
 
-@plugins_app.callback(invoke_without_command=True)
-def plugins(context: typer.Context) -> None:
-    """List the installed components: kind, name, distribution, version, state."""
-    if context.invoked_subcommand:
-        return
-    from mmtk import catalog
-
-    rows = []
-    everything = catalog.entries(everything=True)
-    for entry in everything:
-        twins = [e for e in everything if (e.kind, e.name) == (entry.kind, entry.name)]
-        state = "ok" if len(twins) == 1 else "clash"
-        state = "excluded" if entry.excluded else "hidden" if catalog.hidden(entry) else state
-        rows.append((entry.kind, entry.name, entry.dist, entry.version, state))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-@plugins_app.command("show")
-def plugins_show(word: Annotated[str, typer.Argument(metavar="KIND/NAME")]) -> None:
-    """Print a component's documentation, recipe keys and source line."""
-    from mmtk.schema import describe
-
-    typer.echo(describe(word))
-
-
 @data_app.command("inspect")
 def data_inspect(
     recipe: Annotated[str, typer.Argument(help="A recipe whose sources are inspected.")] = "multimix",
@@ -213,6 +195,7 @@ def data_inspect(
     data: DataOpt = None,
     set_: SetOpt = None,
     out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
+    code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
     """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
@@ -246,6 +229,7 @@ def evaluate(
     set_: SetOpt = None,
     out: Annotated[Path | None, typer.Option(help="Where to write (default RUNDIR/evaluations/NAME).")] = None,
     device: DeviceOpt = "auto",
+    code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
     """Score a finished run on the test sets of another profile, or on your own folders by --set."""
@@ -264,6 +248,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     device: DeviceOpt = "auto",
+    code: CodeOpt = None,
 ) -> None:
     """Masks, overlays, saliency and classes for images of any size."""
     from mmtk.predict import predict_files
@@ -275,7 +260,7 @@ def predict(
 
 
 @app.command()
-def track(run_dirs: Annotated[list[Path], typer.Argument(help="Run directories.")]) -> None:
+def track(run_dirs: Annotated[list[Path], typer.Argument(help="Run directories.")], code: CodeOpt = None) -> None:
     """Send runs to MLflow (again); what is there already is not doubled."""
     from mmtk.runs import RunDir
     from mmtk.tracking import Mirror

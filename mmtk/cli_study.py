@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmtk.cli_code import CodeOpt
 from mmtk.errors import MmtkError, RunFailed
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def ablate(
     per_gpu: Annotated[int | None, typer.Option(min=1, help="Runs that share a GPU.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
+    code: CodeOpt = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
@@ -197,7 +199,9 @@ def _headline(run: PlannedRun) -> str:
     return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in shown if task in scores)
 
 
-def status(study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")]) -> None:
+def status(
+    study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")], code: CodeOpt = None
+) -> None:
     """What is done, running, failed (and why) and waiting in a study; on a terminal until nothing runs."""
     from mmtk.status import show
     from mmtk.study import StudyDir
@@ -210,6 +214,7 @@ def report(
         list[Path], typer.Argument(metavar="STUDY|RUN…", help="A study, or finished runs, the reference first.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
+    code: CodeOpt = None,
 ) -> None:
     """Build tables, statistics, pictures and the page again, from the files alone."""
     from mmtk.results import from_runs

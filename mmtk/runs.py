@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from mmtk import codefile
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
 
@@ -63,6 +64,13 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
+    """Write a copy of the local file that components of the recipes come from, if there is one."""
+    if (code := codefile.used_by(recipes)) is not None:
+        with atomic(copy) as temporary:
+            temporary.write_bytes(code.text)
+
+
 class Log:
     """A .jsonl file that rows are appended to, and that can be cut back to a checkpoint."""
 
@@ -102,6 +110,7 @@ class RunDir:
         self.tracking_file = path / "tracking.json"
         self.data_file = path / "data.json"
         self.samples_file = path / "samples.npz"
+        self.code_file = path / codefile.COPY
         self.last = path / "checkpoints" / "last.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
         self.figures = path / "figures"
@@ -116,7 +125,7 @@ class RunDir:
         """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
         return (
             self.recipe_file, self.provenance_file, self.splits_file, self.metrics_file, self.cases_file,
-            self.results_file, self.data_file, self.samples_file,
+            self.results_file, self.data_file, self.samples_file, self.code_file,
         )  # fmt: skip
 
     def finish(self, facts: Mapping[str, Any]) -> None:
@@ -135,10 +144,13 @@ class RunDir:
 
     @property
     def recipe(self) -> Recipe:
-        """The resolved recipe."""
+        """The resolved recipe; refused with another local file of components than the run was made with."""
         if not self.recipe_file.is_file():
             raise MmtkError("is not a run directory: it has no recipe.toml.", str(self.path))
-        return load_recipe(self.recipe_file)
+        recipe = load_recipe(self.recipe_file)
+        recorded = self.provenance.get("code", {}) if self.provenance_file.is_file() else {}
+        codefile.check(codefile.used_by([recipe]), self.code_file, recorded.get("sha256"))
+        return recipe
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -168,8 +180,9 @@ class RunDir:
                     str(self.path),
                     f"Choose another --out; `mmtk diff {self.recipe_file} RECIPE` shows the difference.",
                 )
-            return
-        write_text(self.recipe_file, recipe.toml())
+        else:
+            write_text(self.recipe_file, recipe.toml())
+        keep_code([recipe], self.code_file)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -20,7 +20,8 @@ def _kind_schema(kind: str) -> dict[str, Any]:
             table = {"type": "object", "properties": {}, "description": error.message}
         table.pop("required", None)
         table["title"] = entry.word
-        table["properties"]["use"] = {"enum": [entry.name, f"{entry.dist}/{entry.name}"]}
+        full = [f"{entry.dist}/{entry.name}"] if entry.dist != catalog.CODE else []
+        table["properties"]["use"] = {"enum": [entry.name, *full]}
         choices.append(table)
     return {"anyOf": choices}
 
@@ -84,15 +85,87 @@ def describe(word: str) -> str:
         lines.append(f"  {key}: {_type(types[key])}, {default}")
     wires = ", ".join(params.wired(component))
     lines.append(f"Wired by the host: {wires or 'nothing'}")
-    views = getattr(component, "views", None)
-    if isinstance(views, dict) and views:
-        lines.append(f"Views: {', '.join(f'{n}: {v}' for n, v in views.items())}")
+    if tasks := _tasks(entry, component):
+        lines.append(f"Tasks: {', '.join(tasks)}")
+    if views := _views(entry, component):
+        lines.append(f"Views: {', '.join(f'{name}: {_view(view)}' for name, view in views.items())}")
     try:
         file, line = inspect.getsourcefile(component), inspect.getsourcelines(component)[1]
         lines.append(f"Defined in {file}:{line}")
     except (OSError, TypeError):
         lines.append(f"Defined in {entry.target}")
     return "\n".join(lines)
+
+
+def _tasks(entry: catalog.Entry, component: type[Any]) -> list[str]:
+    """The tasks that a component serves; none where its class alone does not say."""
+    own = getattr(component, "task", None) or getattr(getattr(component, "target", None), "task", None)
+    if isinstance(own, str):
+        return [own]
+    if entry.kind == "loss":
+        return [task for task in settings.OF_TASK if _takes(entry, task)]
+    if entry.kind == "launcher" or (entry.kind == "source" and "task" not in params.wired(component)):
+        return []
+    return [task for task, places in settings.OF_TASK.items() if entry.kind in places] or list(settings.OF_TASK)
+
+
+def _takes(entry: catalog.Entry, task: str) -> bool:
+    """Whether a loss takes a small batch of the task's logits and labels."""
+    import torch
+
+    from mmtk import build
+
+    shape = (2, 2) if task == "classification" else (2, 2, 16, 16)
+    target = torch.zeros(2 if task == "classification" else shape).long()
+    for exclusive in (True, False):
+        offered = {"classes": 2, "exclusive": exclusive, "class_weights": None}
+        try:
+            build.component("loss", {"use": _full(entry)}, offered)(torch.zeros(shape), target)
+            return True
+        except Exception:  # a refusal, or whatever the loss says to a target it cannot read
+            continue
+    return False
+
+
+def _full(entry: catalog.Entry) -> str:
+    """The name that finds the entry even where two distributions have it."""
+    return entry.name if entry.dist == catalog.CODE else f"{entry.dist}/{entry.name}"
+
+
+def _views(entry: catalog.Entry, component: type[Any]) -> dict[str, Any]:
+    """The views of an instance with default keys; of the class, where one key has no default."""
+    if entry.kind not in ("ssl", "consistency"):
+        return {}
+    from mmtk import build
+    from mmtk.recipe import Recipe
+
+    recipe = Recipe({entry.kind: {"use": _full(entry)}, "data": {"channels": 1}}, {})
+    try:
+        return dict(build.sketch_views(recipe, entry.kind))
+    except (MmtkError, ValueError):
+        views = getattr(component, "views", {})
+        return dict(views) if isinstance(views, dict) else {}
+
+
+def _view(view: Any) -> str:
+    """A view in words: ``2``, or ``1 on weak, geometry kept``."""
+    count = str(getattr(view, "count", view))
+    start = f" on {view.on}" if getattr(view, "on", None) else ""
+    return count + start + ("" if getattr(view, "geometric", True) else ", geometry kept")
+
+
+def fault(entry: catalog.Entry) -> str:
+    """Why no recipe could use the component, in one line; empty if it loads and its keys can be read."""
+    from mmtk.build import CONTRACTS
+
+    contract = CONTRACTS[entry.kind]
+    try:
+        if not issubclass(catalog.load(entry), contract):
+            return f"{entry.target} does not subclass mmtk.api.{contract.__name__}"
+        settings.model_of(entry)
+    except MmtkError as error:
+        return error.message.splitlines()[-1].strip()
+    return ""
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mmtk import build, catalog
+from mmtk import build, catalog, codefile
 from mmtk.data import Data, prepare
 from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision
@@ -201,6 +201,7 @@ def _provenance(
                 "Restore the data, or choose another --out to start anew.",
             )
         return
+    code = codefile.used_by([recipe])
     names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
     write_json(
         folder.provenance_file,
@@ -211,6 +212,7 @@ def _provenance(
             "seed": recipe.seed,
             "profile": recipe.profile,
             "components": component_versions(recipe),
+            "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
             "data": held.digests,
             "data_root": str(root.absolute()) if root else "",
             "targets": {task: asdict(target) for task, target in held.targets.items()},

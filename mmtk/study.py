@@ -6,18 +6,18 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtk import catalog, params, results
+from mmtk import catalog, codefile, params, results
 from mmtk.api import Done, Job, Launcher
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
-from mmtk.runs import LOCK, RunDir, holder, locked, read_json, write_json, write_text
+from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_json, write_json, write_text
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
 KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
@@ -54,6 +54,7 @@ class StudyDir:
         self.path = path
         self.file = path / "study.json"
         self.failures_file = path / "failures.json"
+        self.code_file = path / codefile.COPY
         self.report = path / "report"
 
     @contextmanager
@@ -72,6 +73,7 @@ class StudyDir:
             if read_json(self.file)["digest"] != plan.digest:
                 cure = f"Choose another --out, or continue the one that lies there: mmtk ablate {self.path}"
                 raise MmtkError("this folder holds another study.", str(self.path), cure)
+            self._check_code(plan.cells)
             return
         foreign = [item for item in self.path.iterdir() if item.name != "study.lock"]
         if foreign:
@@ -85,6 +87,7 @@ class StudyDir:
             write_text(self.path / name, cell.recipe.toml())
             kept = {key: getattr(cell, key) for key in KEPT}
             cells.append({**kept, "recipe": name, "digest": cell.recipe.digest})
+        keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
             "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
             "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped,
@@ -118,8 +121,13 @@ class StudyDir:
             if cell.recipe.digest != each["digest"]:
                 message = f"this recipe was changed: its digest is {cell.recipe.digest}, not {each['digest']}."
                 raise MmtkError(message, str(self.path / each["recipe"]), "Plan a study of its own for it.")
+        self._check_code(cells)
         dropped = [(name, reason) for name, reason in about["dropped"]]
         return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped)
+
+    def _check_code(self, cells: Iterable[PlannedCell]) -> None:
+        """Refuse another local file of components than the one that the study was planned with."""
+        codefile.check(codefile.used_by(cell.recipe for cell in cells), self.code_file, None)
 
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
@@ -248,12 +256,18 @@ def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]
     """The command of one run: the study's process is the only one that writes to MLflow."""
     options = ["--set", "tracking.enabled=false", "--device", device]
     options += ["--data", str(data.absolute())] if data is not None else []
-    return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options)
+    return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options, *_code(run))
+
+
+def _code(run: PlannedRun) -> list[str]:
+    """The option that a run needs whose components come from a local file."""
+    return ["--code", str(run.folder.code_file)] if run.folder.code_file.is_file() else []
 
 
 def by_hand(run: PlannedRun, data: Path | None) -> str:
     """The line that repeats a run without the study."""
-    return shlex.join(["mmtk", "run", str(run.folder.path), *(["--data", str(data)] if data else [])])
+    options = ["--data", str(data)] if data else []
+    return shlex.join(["mmtk", "run", str(run.folder.path), *options, *_code(run)])
 
 
 def failure(outcome: Done) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
+
+import pytest
 
 from mmtk import catalog
 
@@ -32,6 +36,17 @@ def install(
     (info / "entry_points.txt").write_text(text + "\n")
     for name, code in (modules or {}).items():
         (site / f"{name}.py").write_text(code)
+    refresh()
+
+
+def alone(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the catalog see distributions below ``folder`` only: this machine may have plugins of its own."""
+    everywhere = metadata.distributions
+
+    def below() -> object:
+        return everywhere(path=[place for place in sys.path if Path(place).is_relative_to(folder)])
+
+    monkeypatch.setattr(catalog.metadata, "distributions", below)
     refresh()
 
 

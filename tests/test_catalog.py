@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+from pathlib import Path
 
 import pytest
-from fake_plugin import install, refresh
+from fake_plugin import alone, install, refresh
 
 from mmtk import catalog
 from mmtk.errors import MmtkError
@@ -15,18 +16,19 @@ from mmtk.errors import MmtkError
 GOOD = "class Entropy:\n    '''Add the entropy.'''\n"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def site(tmp_path, monkeypatch):
     """An empty folder on sys.path where plugins can be installed; the machine's own plugins do not count."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("MMTK_PLUGINS", raising=False)
     before = set(sys.modules)
-    refresh()
+    alone(monkeypatch, tmp_path)
     yield tmp_path
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
             del sys.modules[name]
     monkeypatch.undo()
+    catalog.offer(None)
     refresh()
 
 
@@ -261,3 +263,35 @@ def test_the_first_of_two_installed_versions_wins(site, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(site / "early")
     refresh()
     assert [(e.name, e.target) for e in catalog.entries("ssl") if e.dist == "mmtk-two"] == [("two", "m:New")]
+
+
+def test_states_say_who_can_be_named_and_an_excluded_twin_is_no_clash(site, monkeypatch):
+    install(site, "mmtk-a", {"ssl/confidence": "m:C", "ssl/mine": "m:C"})
+    install(site, "mmtk-b", {"ssl/mixmatch": "m:C", "ssl/mine": "m:C"}, requires=["mmtk>=99"])
+    install(site, "mmtk-c", {"ssl/mine": "m:C"})
+    monkeypatch.setenv("MMTK_PLUGINS", "mmtk-a,mmtk-b")
+    found = {(entry.name, entry.dist): state for entry, state in catalog.states() if entry.kind == "ssl"}
+    assert found == {
+        ("none", "mmtk"): "ok",
+        ("confidence", "mmtk"): "clash",
+        ("confidence", "mmtk-a"): "clash",
+        ("mixmatch", "mmtk"): "ok",
+        ("mixmatch", "mmtk-b"): "excluded",
+        ("mine", "mmtk-a"): "ok",
+        ("mine", "mmtk-b"): "excluded",
+        ("mine", "mmtk-c"): "hidden",
+    }
+
+
+def test_a_local_file_s_components_have_its_name_in_front_and_are_never_hidden(monkeypatch):
+    monkeypatch.setenv("MMTK_PLUGINS", "")
+    mine = catalog.Entry("ssl", "code/confidence", "mod:confidence", catalog.CODE, "abc")
+    assert "and no file was named" in message("ssl", "code/confidence")
+    catalog.offer(catalog.Code(Path("x.py"), b"", (mine,)))
+    assert catalog.find("ssl", "code/confidence") == mine
+    assert catalog.find("ssl", "confidence").dist == "mmtk"
+    assert (mine, "ok") in catalog.states()
+    assert "'code/confidence' is an ssl, not a bridge." in message("bridge", "code/confidence")
+    assert "Did you mean 'code/confidence'?" in message("ssl", "code/confidense")
+    catalog.offer(None)
+    assert mine not in catalog.entries()

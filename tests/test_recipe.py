@@ -452,7 +452,8 @@ def test_broken_plugins_disturb_only_the_recipe_that_names_them(site):
     assert "encoder/unet is provided by mmtk" in refusal("enc")
 
 
-def test_a_plugin_s_component_has_its_keys_in_the_recipe(site):
+def test_a_plugin_s_component_has_its_keys_in_the_recipe(site, monkeypatch):
+    monkeypatch.setenv("MMTK_PLUGINS", "mmtk-entropy")
     install(site, "mmtk-entropy", {"ssl/entropy": "entropymod:Entropy"}, modules={"entropymod": ENTROPY})
     recipe = load_recipe("enc", overrides={"ssl.use": "entropy", "ssl.weight": 1})
     assert recipe["ssl"] == {"use": "entropy", "weight": 1.0}

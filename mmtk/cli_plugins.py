@@ -1,0 +1,93 @@
+"""The commands of components: ``mmtk plugins``, ``plugins show``, ``plugins check`` and ``plugins new``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmtk.cli_code import CodeOpt
+from mmtk.errors import RunFailed
+
+app = typer.Typer(help="List, describe, check and begin components.", rich_markup_mode=None)
+WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
+
+
+@app.callback(invoke_without_command=True)
+def plugins(
+    context: typer.Context,
+    load: Annotated[
+        bool, typer.Option("--load", help="Import every one of them, to find those that are broken.")
+    ] = False,
+) -> None:
+    """List the installed components: kind, name, distribution, version, state."""
+    if context.invoked_subcommand:
+        return
+    from mmtk import catalog
+
+    rows = []
+    for entry, state in catalog.states():
+        shown: str = state
+        if load and state in ("ok", "clash"):
+            from mmtk.schema import fault
+
+            if reason := fault(entry):
+                shown = f"broken: {reason}"
+        rows.append((entry.kind, entry.name, entry.dist, entry.version, shown))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@app.command()
+def show(word: WordArg, code: CodeOpt = None) -> None:
+    """Print a component's documentation, recipe keys, tasks, views, wiring and source line."""
+    from mmtk.schema import describe
+
+    typer.echo(describe(word))
+
+
+@app.command()
+def check(
+    word: Annotated[str, typer.Argument(metavar="KIND/NAME|DISTRIBUTION")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A recipe key of it; may be repeated.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The data folder, for a source.")] = None,
+    code: CodeOpt = None,
+) -> None:
+    """Run the contract kit on a component, or on all of a distribution; exit code 1 if a check fails."""
+    from mmtk.layers import assignment
+    from mmtk.testing import checks_of, outcomes
+
+    keys = dict(assignment(text) for text in set_ or [])
+    failed = passed = 0
+    for entry, checks in checks_of(word, keys, data):
+        typer.echo(f"{entry.word}  ({entry.dist} {entry.version})")
+        for each, error in outcomes(checks):
+            typer.echo(f"  {'✗' if error else '✓'} {each}")
+            if error:
+                typer.echo("".join(f"      {line}\n" for line in str(error).splitlines()), nl=False)
+            failed, passed = failed + bool(error), passed + (not error)
+    if failed:
+        raise RunFailed(f"{failed} of {failed + passed} checks failed.")
+    typer.echo(f"All {passed} checks passed.")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="What recipes will call it, such as my-method.")],
+    kind: Annotated[str, typer.Option(help="ssl, bridge, encoder, decoder, consistency, loss, augment, …")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where the package's folder is made.")] = Path(),
+) -> None:
+    """Write a package with one small, working component, its test, its recipe and a README."""
+    from mmtk.scaffold import write_package
+
+    package = write_package(name, kind, folder)
+    typer.echo(f"Wrote {package.folder}: {package.kind}/{package.name}, version 0.1.0")
+    for path in package.files:
+        typer.echo(f"  {path}")
+    typer.echo("Next")
+    for command in package.commands:
+        typer.echo(f"  {command}")

@@ -1,0 +1,29 @@
+"""A strategy for semi-supervised classification."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
+
+
+class Example(SSL):
+    """Add the mean entropy of the predictions on unlabelled images (Grandvalet and Bengio 2004).
+
+    weight: factor of the entropy in the total.
+    """
+
+    views = {"weak": 1}  # noqa: RUF012 - read on the instance, never mutated
+
+    def __init__(self, supervised: Supervised, *, weight: Annotated[float, Field(ge=0)] = 0.1) -> None:
+        super().__init__()
+        self.supervised, self.weight = supervised, weight
+
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+        """The supervised loss; the mean over all unlabelled images of −Σ p log p."""
+        assert unlabelled is not None
+        terms = self.supervised(classify, labelled)
+        log_p = classify(unlabelled["weak"][0]).log_softmax(1)
+        entropy = -(log_p.exp() * log_p).sum(1).mean()
+        terms["entropy"] = Term(entropy, self.weight)
+        return terms

@@ -1,0 +1,1 @@
+"""Strategies for semi-supervised classification, one file each, named by their recipe word."""

@@ -1,0 +1,425 @@
+"""Plugins through the real command: discovered, shown, broken in every way; one installed by pip; local files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import site as python_site
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from fake_plugin import install, refresh
+from tiny import CLASSIFICATION, SOURCES, TINY
+
+from mmtk import catalog, cli, scaffold
+from mmtk.errors import MmtkError
+from mmtk.runs import RunDir, read_json
+
+ENTROPY = (scaffold.TEMPLATES / "ssl.py").read_text().replace("Example", "Entropy")
+SMALL = TINY | CLASSIFICATION | {key: value for key, value in SOURCES.items() if "classification" in key}
+SETS = [text for key, value in SMALL.items() for text in ("--set", f"{key}={json.dumps(value)}")]
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """An empty folder on sys.path, an empty current folder, and no trace of other plugins."""
+    folder, here = tmp_path / "site", tmp_path / "here"
+    folder.mkdir()
+    here.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("MMTK_PLUGINS", "mmtk-good,mmtk-bad,mmtk-gone,mmtk-wrong,mmtk-rival,mmtk-old,mmtk-keys")
+    before = set(sys.modules)
+    refresh()
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.startswith("mmtk_code_") or str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]
+    monkeypatch.undo()
+    catalog.offer(None)
+    refresh()
+
+
+@pytest.fixture
+def mmtk(site, monkeypatch, capsys):
+    """Run the command in this process → exit code, output, errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mmtk", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call
+
+
+def install_all(site: Path) -> None:
+    """One distribution of every sort that can be met."""
+    wrong = "class Wrong:\n    '''No contract.'''\n"
+    keys = f"{ENTROPY}\n\nclass Loose(Entropy):\n    def __init__(self, supervised, *, weight=0.1): pass\n"
+    install(site, "mmtk-good", {"ssl/good": "goodmod:Entropy"}, modules={"goodmod": ENTROPY})
+    install(site, "mmtk-bad", {"ssl/bad": "badmod:Bad"}, modules={"badmod": "import nope_nope"})
+    install(site, "mmtk-gone", {"ssl/gone": "gonemod:Gone"}, modules={"gonemod": ""})
+    install(site, "mmtk-wrong", {"ssl/wrong": "wrongmod:Wrong"}, modules={"wrongmod": wrong})
+    install(site, "mmtk-rival", {"ssl/confidence": "rivalmod:Entropy"}, modules={"rivalmod": ENTROPY})
+    install(site, "mmtk-old", {"ssl/old": "oldmod:Entropy"}, requires=["mmtk>=99"], modules={"oldmod": "1/0"})
+    install(site, "mmtk-keys", {"ssl/keys": "keysmod:Loose"}, modules={"keysmod": keys})
+    install(site, "mmtk-unseen", {"ssl/unseen": "unseenmod:Entropy"}, modules={"unseenmod": "1/0"})
+
+
+# --- discovery ------------------------------------------------------------------------------------------------
+
+STATES = {
+    ("good", "mmtk-good"): "ok",
+    ("bad", "mmtk-bad"): "broken: ModuleNotFoundError: No module named 'nope_nope'",
+    ("gone", "mmtk-gone"): "broken: AttributeError: module 'gonemod' has no attribute 'Gone'",
+    ("wrong", "mmtk-wrong"): "broken: wrongmod:Wrong does not subclass mmtk.api.SSL",
+    ("keys", "mmtk-keys"): "broken: Loose: the key 'weight' has no type.",
+    ("confidence", "mmtk"): "clash",
+    ("confidence", "mmtk-rival"): "clash",
+    ("old", "mmtk-old"): "excluded",
+    ("unseen", "mmtk-unseen"): "hidden",
+    ("none", "mmtk"): "ok",
+}
+
+
+def rows(out: str) -> dict[tuple[str, str], str]:
+    """The ssl lines of ``mmtk plugins``: (name, distribution) → state."""
+    lines = [line.split(maxsplit=4) for line in out.splitlines()]
+    return {(line[1], line[2]): line[4] for line in lines if line[0] == "ssl"}
+
+
+def test_a_process_lists_every_state_and_load_finds_what_is_broken(site):
+    install_all(site)
+    command = [sys.executable, "-m", "mmtk", "plugins"]
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    plain, loaded = (
+        subprocess.run([*command, *more], capture_output=True, text=True, env=environment, check=True)
+        for more in ([], ["--load"])
+    )
+    assert plain.stderr == loaded.stderr == ""
+    found = rows(loaded.stdout)
+    assert {key: found[key] for key in STATES} == STATES
+    unloaded = {key: "ok" if state.startswith("broken") else state for key, state in STATES.items()}
+    found = rows(plain.stdout)
+    assert {key: found[key] for key in unloaded} == unloaded
+
+
+OWN = catalog.version()
+REFUSALS = {
+    "bad": (
+        "mmtk: --set: ssl.use: ssl/bad comes from mmtk-bad 1.0 (badmod:Bad) and could not be imported:\n"
+        "    ModuleNotFoundError: No module named 'nope_nope'\n"
+        "  Reinstall or remove mmtk-bad; nothing else in mmtk depends on it.\n"
+    ),
+    "gone": (
+        "mmtk: --set: ssl.use: ssl/gone comes from mmtk-gone 1.0 (gonemod:Gone) and could not be imported:\n"
+        "    AttributeError: module 'gonemod' has no attribute 'Gone'\n"
+        "  Reinstall or remove mmtk-gone; nothing else in mmtk depends on it.\n"
+    ),
+    "wrong": (
+        "mmtk: --set: ssl/wrong (wrongmod:Wrong of mmtk-wrong) is no ssl: it does not subclass mmtk.api.SSL.\n"
+    ),
+    "confidence": (
+        f"mmtk: --set: ssl.use: ssl/confidence is provided by mmtk {OWN} and mmtk-rival 1.0. "
+        'Say which: use = "mmtk/confidence".\n'
+    ),
+    "old": (
+        "mmtk: --set: ssl.use: ssl/old comes from mmtk-old 1.0, which asks for 'mmtk>=99', "
+        f"but this is mmtk {OWN}.\n"
+        f"  Install a version of mmtk-old made for mmtk {OWN}.\n"
+    ),
+    "unseen": (
+        "mmtk: --set: ssl.use: ssl/unseen comes from mmtk-unseen, which MMTK_PLUGINS hides.\n"
+        "  Add mmtk-unseen to MMTK_PLUGINS, or unset it.\n"
+    ),
+    "keys": (
+        "mmtk: --set: ssl.use: Loose: the key 'weight' has no type.\n"
+        "  Annotate it, for example weight: float = 0.5.\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_recipe_that_names_a_broken_plugin_gets_its_message(mmtk, site, name):
+    install_all(site)
+    assert mmtk("check", "enc", "--set", f"ssl.use={name}") == (2, "", REFUSALS[name])
+
+
+def test_all_other_recipes_work_beside_broken_plugins(mmtk, site):
+    install_all(site)
+    named = ("umtl", "none"), ("enc", "good"), ("enc", "mmtk/confidence"), ("enc", "mmtk-rival/confidence")
+    for recipe, ssl in named:
+        code, out, err = mmtk("check", recipe, "--set", f"ssl.use={ssl}")
+        assert (code, err) == (0, "")
+        assert ": fine. " in out
+
+
+def test_show_tells_keys_tasks_views_wiring_and_place(mmtk, site):
+    install(site, "mmtk-good", {"ssl/good": "goodmod:Entropy"}, modules={"goodmod": ENTROPY})
+    code, out, _ = mmtk("plugins", "show", "ssl/good")
+    assert code == 0
+    line = next(n for n, text in enumerate(ENTROPY.splitlines(), 1) if text.startswith("class "))
+    assert out.startswith("ssl/good   mmtk-good 1.0\n\nAdd the mean entropy of the predictions")
+    assert out.endswith(
+        "Recipe keys\n"
+        "  weight: number ≥ 0, default 0.1\n"
+        "Wired by the host: supervised\n"
+        "Tasks: classification\n"
+        "Views: weak: 1\n"
+        f"Defined in {site}/goodmod.py:{line}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("loss/dice", "Tasks: segmentation\n"),
+        ("loss/cross-entropy", "Tasks: classification, segmentation\n"),
+        ("encoder/unet", "Tasks: classification, segmentation\n"),
+        ("bridge/saliency", "Tasks: segmentation\n"),
+        ("metric/classification", "Tasks: classification\n"),
+        ("source/nihx", "Tasks: classification\n"),
+        ("source/phantom", "Tasks: classification, segmentation\n"),
+        ("ssl/mixmatch", "Views: weak: 2\n"),  # its views depend on a key
+    ],
+)
+def test_show_asks_the_component_for_its_tasks_and_views(mmtk, word, expected):
+    assert expected in mmtk("plugins", "show", word)[1]
+
+
+def test_show_says_what_a_view_starts_from_and_no_task_where_none_is_known(mmtk, site):
+    code = (scaffold.TEMPLATES / "consistency.py").read_text()
+    install(site, "mmtk-good", {"consistency/good": "goodmod:Example"}, modules={"goodmod": code})
+    assert "Views: weak: 1, strong: 1 on weak, geometry kept\n" in mmtk("plugins", "show", "consistency/good")[1]
+    for word in ("launcher/inline", "source/mcu"):
+        assert "Tasks" not in mmtk("plugins", "show", word)[1]
+
+
+# --- the contract kit -----------------------------------------------------------------------------------------
+
+
+def test_check_prints_a_line_per_check_and_passes(mmtk, site):
+    install(site, "mmtk-good", {"ssl/good": "goodmod:Entropy"}, modules={"goodmod": ENTROPY})
+    for word in ("ssl/good", "mmtk-good"):
+        code, out, err = mmtk("plugins", "check", word, "--set", "weight=0.5")
+        assert (code, err) == (0, "")
+        head, *lines, tail = out.splitlines()
+        assert head == "ssl/good  (mmtk-good 1.0)"
+        assert all(re.fullmatch(r"  ✓ [a-z0-9-]+", line) for line in lines), out
+        assert "  ✓ targets-carry-no-gradient" in lines
+        assert tail == f"All {len(lines)} checks passed."
+
+
+def test_check_says_what_fails_below_it_and_ends_with_1(mmtk, site):
+    unnamed = ENTROPY.replace("    weight: factor of the entropy in the total.\n", "")
+    install(site, "mmtk-bad", {"ssl/bad": "badmod:Entropy"}, modules={"badmod": unnamed})
+    code, out, err = mmtk("plugins", "check", "ssl/bad")
+    assert code == 1
+    lines = out.splitlines()
+    (wrong,) = [n for n, line in enumerate(lines) if line.startswith("  ✗ ")]
+    heads = [line.split(":")[0].strip() for line in lines[wrong + 1 : wrong + 4]]
+    assert heads == ["expected", "got", "change"]
+    assert "weight" in lines[wrong + 2]
+    assert re.fullmatch(rf"mmtk: 1 of {len([x for x in lines if re.match('  [✓✗] ', x)])} checks failed\.\n", err)
+
+
+# --- one local file -------------------------------------------------------------------------------------------
+
+RECIPE = 'extends = "enc"\nname = "Mine"\n[ssl]\nuse = "code/Entropy"\n'
+
+
+@pytest.fixture
+def mine(site, monkeypatch):
+    """A local file and a recipe that uses it, in the current folder; MMTK_PLUGINS is no matter of theirs."""
+    Path("mine.py").write_text(ENTROPY)
+    Path("r.toml").write_text(RECIPE)
+    monkeypatch.setenv("MMTK_PLUGINS", "")
+    return site
+
+
+def test_a_local_file_is_checked_shown_and_described(mmtk, mine):
+    code, out, err = mmtk("check", "r.toml", "--code", "mine.py")
+    assert (code, err) == (0, "")
+    assert out.startswith("r.toml: fine. Mine (classification)")
+    code, out, _ = mmtk("show", "r.toml", "--code", "mine.py", "--json")
+    assert json.loads(out)["ssl.weight"] == {"value": 0.1, "origin": "default"}
+    code, out, _ = mmtk("plugins", "show", "ssl/code/Entropy", "--code", "mine.py")
+    assert out.startswith("ssl/code/Entropy   code ")
+    assert f"Defined in {Path('mine.py').absolute()}:" in out
+
+
+def test_a_recipe_alone_never_runs_code(mmtk, mine):
+    Path("mine.py").write_text("raise RuntimeError('I ran')")
+    assert mmtk("check", "r.toml") == (
+        2,
+        "",
+        "mmtk: r.toml:4: ssl.use: ssl/code/Entropy is a class in a local file, and no file was named.\n"
+        "  Name it: --code FILE.py (in Python: mmtk.codefile.use). A recipe alone never runs code.\n",
+    )
+
+
+def test_the_bare_name_of_a_local_class_is_not_enough(mmtk, mine):
+    Path("r.toml").write_text(RECIPE.replace("code/Entropy", "Entropy"))
+    code, _, err = mmtk("check", "r.toml", "--code", "mine.py")
+    assert code == 2
+    assert "No ssl component is called 'Entropy'. Did you mean 'code/Entropy'?" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "mine.py: cannot be read: No such file or directory."),
+        ("x = (", "mine.py:1: cannot be loaded: SyntaxError: '(' was never closed"),
+        ("\nimport nope_nope", "mine.py:2: cannot be loaded: ModuleNotFoundError: No module named 'nope_nope'"),
+        ("import sys\nsys.exit(3)", "mine.py:2: cannot be loaded: SystemExit: 3"),
+        (
+            "from mmtk.api import SSL",
+            "mine.py: has no component: no class in it subclasses a contract of mmtk.api.",
+        ),
+    ],
+)
+def test_a_file_that_cannot_serve_gets_file_line_and_cause(mmtk, mine, text, message):
+    Path("mine.py").unlink() if text is None else Path("mine.py").write_text(text)
+    code, _, err = mmtk("check", "r.toml", "--code", "mine.py")
+    assert code == 2
+    assert err.startswith(f"mmtk: {message}")
+
+
+def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine):
+    code, out, err = mmtk("run", "r.toml", "--code", "mine.py", *SETS, "--out", "d")
+    assert code == 0, err
+    assert "Next      mmtk predict d IMAGE… --out DIR --code d/code.py" in out
+    folder = RunDir(Path("d"))
+    assert folder.code_file.read_text() == ENTROPY
+    loaded = catalog.code()
+    assert folder.provenance["code"] == {"path": str(Path("mine.py").absolute()), "sha256": loaded.sha256}
+    assert folder.provenance["components"]["ssl=ssl/code/Entropy"] == f"code {loaded.sha256[:12]}"
+    assert folder.altered() == []
+
+    told = (
+        "mmtk: d: its components come from a local file, whose copy is d/code.py. No recipe runs code by itself.\n"
+        "  Look at it, then say so: "
+    )
+    again = ["run", "d"], ["evaluate", "d"], ["predict", "d", "x.png", "--out", "o"], ["check", "d/recipe.toml"]
+    for words in again:
+        assert mmtk(*words) == (2, "", f"{told}mmtk {shlex.join(words)} --code d/code.py\n")
+    code, _, err = mmtk("run", "d", "--code", "d/code.py")
+    assert (code, err.splitlines()[0]) == (0, "d is finished; nothing to do.")
+    code, out, err = mmtk("evaluate", "d", "--code", "mine.py", "--json")
+    assert code == 0, err
+    assert 0 <= json.loads(out)["results"]["in-domain"]["classification"]["accuracy"] <= 1
+
+    Path("mine.py").write_text(ENTROPY + "\n# changed\n")
+    digits = loaded.sha256[:12]
+    for words in (["run", "d"], ["evaluate", "d"], ["predict", "d", "x.png", "--out", "o"]):
+        code, _, err = mmtk(*words, "--code", "mine.py")
+        assert code == 2
+        assert err.startswith(f"mmtk: d: its components come from another file: {digits} then, ")
+    Path("d/code.py").write_text(ENTROPY + "\n# changed\n")
+    code, _, err = mmtk("run", "d", "--code", "d/code.py")
+    assert (code, err.startswith(f"mmtk: d: its components come from another file: {digits} then, ")) == (2, True)
+    Path("mine.py").write_text(ENTROPY)
+    code, _, err = mmtk("run", "d", "--code", "mine.py")
+    assert code == 2
+    assert err == (
+        "mmtk: d/code.py: this copy of the components differs from mine.py.\n"
+        "  It was changed; put it back: cp mine.py d/code.py\n"
+    )
+
+
+def test_runs_without_local_components_keep_no_file(mmtk, mine):
+    code, _, err = mmtk("run", "enc", "--code", "mine.py", *SETS, "--out", "d")
+    assert code == 0, err
+    assert not Path("d/code.py").exists()
+    assert RunDir(Path("d")).provenance["code"] == {}
+    assert mmtk("run", "d")[0] == 0
+
+
+def study(mmtk, *options: str, launcher: str) -> tuple[int, str, str]:
+    words = ["--components", "ssl=none+code/Entropy", *SETS, "--launcher", launcher, "--out", "s"]
+    return mmtk("ablate", "enc", *words, *options)
+
+
+@pytest.mark.parametrize("launcher", ["inline", pytest.param("process", marks=pytest.mark.long)])
+def test_a_study_hands_the_file_to_its_runs_and_knows_it_again(mmtk, mine, launcher):
+    code, _, err = study(mmtk, "--code", "mine.py", launcher=launcher)
+    assert code == 0, err
+    folders = {read_json(path / "provenance.json")["recipe"]: path for path in Path("runs").iterdir()}
+    with_code = [path for path in folders.values() if (path / "code.py").is_file()]
+    assert len(folders) == 2
+    assert [(path / "code.py").read_text() for path in with_code] == [ENTROPY]
+    assert Path("s/code.py").read_text() == ENTROPY
+
+    told = "mmtk: s: its components come from a local file, whose copy is s/code.py."
+    for words in (["ablate", "s"], ["status", "s"], ["report", "s"]):
+        catalog.offer(None)
+        code, _, err = mmtk(*words)
+        assert code == 2
+        assert err.startswith(told)
+        assert err.endswith(f"  Look at it, then say so: mmtk {' '.join(words)} --code s/code.py\n")
+    code, out, err = mmtk("ablate", "s", "--code", "s/code.py", "--dry-run")
+    assert code == 0, err
+    assert "2 runs, 0 to do." in out
+    assert "2 done" in mmtk("status", "s", "--code", "s/code.py")[1]
+
+    Path("mine.py").write_text(ENTROPY + "\n# changed\n")
+    code, _, err = study(mmtk, "--code", "mine.py", launcher=launcher)
+    assert code == 2
+    assert err.startswith("mmtk: s/code.py: this copy of the components differs from mine.py.")
+    code, _, err = study(mmtk, "--code", "mine.py", "--out", "t", launcher=launcher)
+    assert code == 2
+    assert "was made with other versions: ssl=ssl/code/Entropy (code " in err
+    assert f"Move {with_code[0]} away, and it will be run again." in err
+
+
+def test_a_file_of_another_text_takes_the_place_of_the_first(mine):
+    from mmtk import codefile
+
+    first = codefile.use("mine.py")
+    assert codefile.use("mine.py") is first
+    Path("other.py").write_text(ENTROPY.replace("Entropy", "Other"))
+    codefile.use("other.py")
+    assert catalog.find("ssl", "code/Other").version == catalog.code().sha256[:12]
+    with pytest.raises(MmtkError, match="No ssl component is called 'code/Entropy'"):
+        catalog.find("ssl", "code/Entropy")
+
+
+# --- a real installation --------------------------------------------------------------------------------------
+
+
+@pytest.mark.long
+def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
+    """Into an environment laid over this one, without an index: what an author does on a train."""
+    venv.create(tmp_path / "env", symlinks=True)
+    python = tmp_path / "env" / "bin" / "python"
+    (place,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    under = "; ".join(f"site.addsitedir({folder!r})" for folder in python_site.getsitepackages())
+    (place / "under.pth").write_text(f"import site; {under}\n")
+    environment = {key: value for key, value in os.environ.items() if key not in ("MMTK_PLUGINS", "PYTHONPATH")}
+
+    def call(*words: str) -> str:
+        done = subprocess.run(
+            [python, "-m", *words], cwd=tmp_path, capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    call("mmtk", "plugins", "new", "gentle", "--kind", "ssl")
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    call("pip", "install", "--quiet", *offline, "./mmtk-gentle")
+    assert "mmtk_gentle.py" in {path.name for path in place.iterdir()}
+    assert rows(call("mmtk", "plugins"))["gentle", "mmtk-gentle"] == "ok"
+    call("mmtk", "plugins", "check", "mmtk-gentle")
+    call("mmtk", "run", "mmtk-gentle/recipe.toml", "--set", 'tasks=["classification"]', *SETS,
+         "--set", 'bridge.use="none"', "--set", 'consistency.use="none"', "--out", "d")  # fmt: skip
+    assert read_json(tmp_path / "d" / "done.json")["steps"] == TINY["train.steps"]
+    assert read_json(tmp_path / "d" / "provenance.json")["components"]["ssl=ssl/gentle"] == "mmtk-gentle 0.1.0"
+    terms = json.loads((tmp_path / "d" / "metrics.jsonl").read_text().splitlines()[0])
+    assert terms["train/classification/entropy"] > 0
