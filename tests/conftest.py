@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("mmtk", deadline=None)
 settings.load_profile("mmtk")
+# For tests that are meant to fail: one failing example is enough.
+settings.register_profile("unshrunk", deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,22 +10,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 import tomllib
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("mmtk", "recipes", "tests", "docs", "pyproject.toml")
-# What tests import besides mmtk: loaded once, so that a mutant costs its test and not ten seconds of imports.
-HEAVY = (
-    "pytest", "hypothesis", "numpy", "pandas", "scipy.stats", "torch", "torchvision", "torchmetrics", "timm",
-    "sklearn.metrics", "skimage.metrics", "statsmodels.api", "monai.metrics", "segmentation_models_pytorch",
-    "safetensors.torch", "lightning_fabric", "pydantic", "PIL.Image",
-)  # fmt: skip
+SECONDS = 300  # a mutant may also make its test wait for ever
 
 
 @dataclass(frozen=True)
@@ -66,79 +64,52 @@ def copied(mutant: Mutant, folder: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
 
 
-def in_child(mutant: Mutant, folder: Path) -> None:
-    """Run the mutant's tests in this (forked) process; exit 0 only if every one of them fails in its call."""
-    import pytest
-    from hypothesis import Phase, settings
-
-    settings.register_profile("found", phases=[Phase.explicit, Phase.generate])  # one failure is enough
-    settings.load_profile("found")
-
-    class Outcomes:
-        """Which tests failed in the test itself: a broken fixture or import kills nothing."""
-
-        def __init__(self) -> None:
-            self.failed: set[str] = set()
-            self.ran: set[str] = set()
-
-        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-            name = report.nodeid.split("[")[0]
-            self.ran.add(name)
-            if report.failed and report.when == "call":
-                self.failed.add(name)
-
-    os.chdir(folder)
-    output = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    sys.path.insert(0, str(folder))
-    os.environ["PYTHONPATH"] = str(folder)
-    outcomes = Outcomes()
-    pytest.main(
-        ["-q", "-x" if len(mutant.tests) == 1 else "-q", "-p", "no:cacheprovider", *mutant.tests], [outcomes]
-    )
-    wanted = {test.split("[")[0] for test in mutant.tests}
-    os._exit(0 if wanted <= outcomes.failed else 2 if wanted <= outcomes.ran else 3)
+def tested(mutant: Mutant, base: Path) -> tuple[Mutant, str, float, str]:
+    """(mutant, its outcome, seconds, what its tests printed), from a process of its own."""
+    begun = time.monotonic()
+    folder = base / re.sub(r"\W+", "-", mutant.name)
+    folder.mkdir()
+    copied(mutant, folder)
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=outcomes.xml"]
+    argv += ["--hypothesis-profile=unshrunk", *mutant.tests]
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    try:
+        said = subprocess.run(
+            argv, cwd=folder, env=env, text=True, timeout=SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ).stdout
+        outcome = outcome_of(mutant, folder / "outcomes.xml")
+    except subprocess.TimeoutExpired:
+        said, outcome = f"no end within {SECONDS} s", "NO END"
+    shutil.rmtree(folder)
+    return mutant, outcome, time.monotonic() - begun, said
 
 
-def results(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, int, float, str]]:
-    """(mutant, exit code, seconds, what its tests printed), as each ends."""
-    with tempfile.TemporaryDirectory() as base:
-        waiting = list(mutants)
-        running: dict[int, tuple[Mutant, float, Path]] = {}
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                mutant = waiting.pop(0)
-                folder = Path(base) / re.sub(r"\W+", "-", mutant.name)
-                folder.mkdir()
-                copied(mutant, folder)
-                if not (child := os.fork()):
-                    in_child(mutant, folder)
-                running[child] = (mutant, time.monotonic(), folder)
-            child, status = os.wait()
-            mutant, begun, folder = running.pop(child)
-            said = (folder / "output.txt").read_text(errors="replace")
-            shutil.rmtree(folder)
-            yield mutant, os.waitstatus_to_exitcode(status), time.monotonic() - begun, said
+def outcome_of(mutant: Mutant, file: Path) -> str:
+    """Killed only if every test fails in its call: a broken fixture or import ("error") kills nothing."""
+    cases = list(ElementTree.parse(file).iter("testcase"))
+    wanted = {test.rpartition("::")[2].split("[")[0] for test in mutant.tests}
+    ran = {case.attrib["name"].split("[")[0] for case in cases if case.find("error") is None}
+    failed = {case.attrib["name"].split("[")[0] for case in cases if case.find("failure") is not None}
+    return "killed" if wanted <= failed else "SURVIVED" if wanted <= ran else "NOT RUN"
+
+
+def results(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, str, float, str]]:
+    """What :func:`tested` says of each, as each ends."""
+    with tempfile.TemporaryDirectory() as base, ThreadPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(tested, mutant, Path(base)) for mutant in mutants]):
+            yield future.result()
 
 
 def main() -> int:
     """Print the table; 1 if a mutant survives."""
     words = [word.lower() for word in sys.argv[1:]]
     mutants = [m for m in read() if not words or any(word in m.name.lower() for word in words)]
-    for module in HEAVY:
-        __import__(module)
-    assert "mmtk" not in sys.modules, "the mutants would not be what is tested"
-    outcome = {0: "killed", 2: "SURVIVED", 3: "NOT RUN"}
     bad = 0
-    for number, (mutant, code, seconds, said) in enumerate(results(mutants, os.cpu_count() or 1), 1):
-        bad += code != 0
+    for number, (mutant, outcome, seconds, said) in enumerate(results(mutants, os.cpu_count() or 1), 1):
+        bad += outcome != "killed"
         tests = ", ".join(test.rpartition("::")[2] for test in mutant.tests)
-        print(
-            f"{number:3} {outcome.get(code, f'exit {code}'):9} {seconds:5.1f} s  {mutant.name:36} {tests}",
-            flush=True,
-        )
-        if code:
+        print(f"{number:3} {outcome:9} {seconds:5.1f} s  {mutant.name:36} {tests}", flush=True)
+        if outcome != "killed":
             print(said[-3000:])
     print(f"{len(mutants) - bad} of {len(mutants)} mutants killed.")
     return bool(bad)
