@@ -84,7 +84,10 @@ class View:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled images [B,C,H,W], normalised; target [B] (classes) or [B,K,H,W] (masks 0/1, −1 ignored)."""
+    """Labelled images [B,C,H,W], normalised; target [B] (classes) or [B,K,H,W] (masks 0/1, −1 ignored).
+
+    ``index`` [B] says which of the labelled images each is, from 0.
+    """
 
     image: Tensor
     target: Tensor
@@ -95,6 +98,7 @@ class Labelled:
 class Unlabelled:
     """Unlabelled images and the declared views: ``unlabelled["weak"]`` is a tuple of [B,C,H,W].
 
+    ``index`` [B] says which of the ``unlabelled_size`` unlabelled images each is, from 0.
     ``truth`` holds the hidden labels where the host knows them: for logging only, never for a loss.
     """
 

@@ -83,7 +83,9 @@ class Train(Table):
     decay_every: Annotated[Positive, Field(description="epochs of the step schedule")] = 8
     warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps with a rising rate")] = 0.0
     clip: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = None
-    ema: Annotated[float | None, Field(gt=0, lt=1, description="decay of averaged weights to evaluate")] = None
+    ema: Annotated[
+        float | None, Field(gt=0, lt=1, description="decay of averaged weights to evaluate, at most 1 − 1/step")
+    ] = None
     balance: Annotated[
         Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
     ] = "none"

@@ -150,7 +150,10 @@ class Streams:
         self._views, self._needs = views, needs_unlabelled
         self._augment = {task: build.augmentations(recipe, stores[task].target) for task in stores}
         self._orders: dict[tuple[str, str], Order] = {}
+        self._places: dict[tuple[str, str], dict[int, int]] = {}
         for task, part in parts.items():
+            self._places[task, "labelled"] = {row: place for place, row in enumerate(part.labelled)}
+            self._places[task, "unlabelled"] = {row: place for place, row in enumerate(part.unlabelled)}
             balanced = task == "classification" and recipe["train.balance"] == "sample"
             labels = [int(stores[task].targets[row]) for row in part.labelled] if balanced else None
             self._orders[task, "labelled"] = Order(part.labelled, labels, recipe.seed, "order", task, "labelled")
@@ -183,7 +186,7 @@ class Streams:
             pixels(stored, rows).to(device), draw, target.to(device) if task == "segmentation" else None
         )
         labels = target.to(device) if moved is None else moved
-        labelled = Labelled(normalise(image), labels, torch.tensor(rows, device=device))
+        labelled = Labelled(normalise(image), labels, self._index(task, "labelled", rows, device))
         return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
 
     def _unlabelled(self, task: str, step: int, device: torch.device | str) -> Unlabelled:
@@ -208,7 +211,11 @@ class Streams:
                 copies.append(self._augment[task][name](start, draw, geometric=view.geometric)[0])
             made[name] = tuple(copies)
         views = {name: tuple(normalise(copy) for copy in copies) for name, copies in made.items()}
-        return Unlabelled(normalise(base), torch.tensor(rows, device=device), views, truth)
+        return Unlabelled(normalise(base), self._index(task, "unlabelled", rows, device), views, truth)
+
+    def _index(self, task: str, stream: str, rows: list[int], device: torch.device | str) -> Tensor:
+        places = self._places[task, stream]
+        return torch.tensor([places[row] for row in rows], device=device)
 
     @staticmethod
     def _in_order(views: Mapping[str, View]) -> list[str]:

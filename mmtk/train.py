@@ -90,8 +90,8 @@ class Training:
         self.forward, self._stepper = self.fabric.setup(self.objective, self.optimizer)
         self.streams = self._streams()
         self.ema = None
-        if decay := recipe.get("train.ema"):
-            self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        if recipe.get("train.ema"):
+            self.ema = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.epoch = epoch_steps(recipe, data)
         self.total: int = recipe.get("train.steps") or self.epoch * recipe["train.epochs"]
         self.interval: int = min(self.total, recipe.get("train.validate_every") or self.epoch)
@@ -111,7 +111,7 @@ class Training:
         if task not in self.recipe.tasks:
             return None
         weights = self._class_weights() if task == "classification" else None
-        unlabelled = len(self.data.stores[task].ids)
+        unlabelled = len(self.data.parts[task].unlabelled)
         return build.strategy(self.recipe, kind, self.net, self.data.targets, unlabelled, weights)
 
     def _class_weights(self) -> Tensor | None:
@@ -210,6 +210,10 @@ class Training:
                 module.update(self.done)
         if self.ema is not None:
             self.ema.update_parameters(self.net)
+
+    def _average(self, averaged: Any, current: Any, number: Any) -> None:
+        # The mean of all steps at first: with the decay alone, a thousand steps would remember the random start.
+        get_ema_multi_avg_fn(min(1 - 1 / self.done, self.recipe["train.ema"]))(averaged, current, number)
 
     def _log(self, row: dict[str, Any], seconds: float) -> None:
         self.metrics_log.write(row)

@@ -177,7 +177,8 @@ def test_balanced_sampling_is_for_labelled_classes_alone():
     balanced, data = make(train__balance="sample", train__batch=4)
     targets = data.stores["classification"].targets
     for step in range(3):
-        rows = tensors(balanced.batch(Now(0, step, 4)))["classification.index"]
+        index = tensors(balanced.batch(Now(0, step, 4)))["classification.index"]
+        rows = np.array(data.parts["classification"].labelled)[index]
         assert targets[rows].tolist() == [0, 1, 0, 1]
     assert plain.ids(0)["segmentation"] + plain.ids(1)["segmentation"] == balanced.ids(0)["segmentation"]
 
@@ -188,6 +189,12 @@ def test_permutations_depend_on_the_key_alone():
     torch.manual_seed(2)
     assert permutation(20, 0, "a") == first
     assert sorted(first) == list(range(20)) != first != permutation(20, 0, "b")
+
+
+def rows_of(data, found, task, stream="labelled"):
+    """The store's rows of a batch: its index counts within the stream."""
+    name = f"{task}.index" if stream == "labelled" else f"{task}.{stream}.index"
+    return np.array(getattr(data.parts[task], stream))[found[name].numpy()]
 
 
 # --- batches -------------------------------------------------------------------------------------------------
@@ -234,12 +241,12 @@ def test_shapes_ranges_and_what_belongs_together():
             low = 0 if "target" in name else -1
             assert low <= value.min() < value.max() <= 1
     stored = data.stores["classification"]
-    labels = stored.targets[found["classification.index"].numpy()]
+    labels = stored.targets[rows_of(data, found, "classification")]
     assert found["classification.target"].tolist() == labels.tolist()
-    raw = pixels(stored, found["classification.unlabelled.index"].numpy())
+    raw = pixels(stored, rows_of(data, found, "classification", "unlabelled"))
     assert torch.equal(found["classification.unlabelled.image"], normalise(raw))
     seg = data.stores["segmentation"]
-    rows = found["segmentation.index"].numpy()
+    rows = rows_of(data, found, "segmentation")
     assert torch.equal(found["segmentation.image"], normalise(pixels(seg, rows)))
     assert torch.equal(found["segmentation.target"], torch.from_numpy(np.asarray(seg.targets[rows])).float())
     assert streams.ids(1)["segmentation"] == [seg.ids[row] for row in rows]
@@ -250,8 +257,12 @@ def test_labelled_and_unlabelled_images_come_from_their_parts():
     for step in range(5):
         found = tensors(streams.batch(Now(0, step, 9)))
         for task in TASKS:
-            assert {*found[f"{task}.index"].tolist()} <= {*data.parts[task].labelled}
-            assert {*found[f"{task}.unlabelled.index"].tolist()} <= {*data.parts[task].unlabelled}
+            plain = normalise(pixels(data.stores[task], rows_of(data, found, task, "unlabelled")))
+            if task == "classification":
+                assert torch.equal(found[f"{task}.unlabelled.image"], plain)
+            for stream in ("labelled", "unlabelled"):
+                index = found[f"{task}.index" if stream == "labelled" else f"{task}.unlabelled.index"]
+                assert 0 <= index.min() <= index.max() < len(getattr(data.parts[task], stream))
 
 
 def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with_their_images():
@@ -259,9 +270,9 @@ def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with
                             "augment.segmentation.flip": 1.0})  # fmt: skip
     found = tensors(streams.batch(Now(0, 0, 9)))
     for task in TASKS:
-        plain = normalise(pixels(data.stores[task], found[f"{task}.index"].numpy()))
+        plain = normalise(pixels(data.stores[task], rows_of(data, found, task)))
         assert not torch.equal(found[f"{task}.image"], plain)
-    rows = found["segmentation.index"].numpy()
+    rows = rows_of(data, found, "segmentation")
     assert torch.equal(found["segmentation.image"].flip(-1), normalise(pixels(data.stores["segmentation"], rows)))
     mask = torch.from_numpy(np.asarray(data.stores["segmentation"].targets[rows])).float()
     assert torch.equal(found["segmentation.target"].flip(-1), mask)

@@ -57,6 +57,29 @@ def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("decay", [0.999, 0.5])
+def test_the_evaluated_average_is_the_mean_of_the_steps_until_the_decay_is_smaller(
+    tmp_path: Path, decay: float
+) -> None:
+    """Averaged weights a_t = α a_(t−1) + (1 − α) w_t, α = min(1 − 1/t, decay)."""
+    run = training(tmp_path, train__ema=decay, train__lr=0.01)
+    expected: dict[str, torch.Tensor] = {}
+    run.objective.train()
+    for index in range(4):
+        run.train_step(index)
+        alpha = min(1 - 1 / (index + 1), decay)
+        for name, value in run.net.state_dict().items():
+            if value.is_floating_point():
+                value = value.double()
+                expected[name] = alpha * expected[name] + (1 - alpha) * value if index else value
+    run.close()
+    judged = run.judged.state_dict()
+    assert expected
+    for name, value in expected.items():
+        torch.testing.assert_close(judged[name].double(), value, rtol=1e-5, atol=1e-7)
+    assert not torch.equal(run.net.state_dict()[name], judged[name])
+
+
 def test_the_best_validation_is_kept(tmp_path: Path) -> None:
     run = training(tmp_path, "unet", train__steps=12, train__validate_every=2, train__lr=0.01)
     run.fit()
