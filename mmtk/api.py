@@ -6,6 +6,7 @@ its annotated keyword-only parameters are the keys of its recipe table. The sign
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,8 +58,16 @@ class Now:
 
     @property
     def progress(self) -> float:
-        """The share of training done, in [0, 1]: for ramps."""
+        """The share of training done, in [0, 1]."""
         return min(1.0, self.index / max(1, self.total - 1))
+
+    def ramp(self, length: float, shape: Literal["linear", "sigmoid"] = "linear") -> float:
+        """A weight's rise x from 0 to 1 over the first ``length`` (0…1) of training; 1 throughout where that is 0.
+
+        ``sigmoid`` is exp(−5 (1 − x)²), 0.0067 at the start (Laine and Aila 2017).
+        """
+        x = min(1.0, self.progress / length) if length else 1.0
+        return x if shape == "linear" else math.exp(-5 * (1 - x) ** 2)
 
     def generator(self, purpose: str) -> torch.Generator:
         """A CPU generator keyed by (seed, purpose, step)."""

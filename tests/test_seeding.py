@@ -1,6 +1,7 @@
 """Random numbers as pure functions of a key."""
 
 import hashlib
+import math
 
 import pytest
 import torch
@@ -75,3 +76,13 @@ def test_progress_runs_from_0_to_1(index, total, progress):
 def test_gather_in_one_process_gives_no_gradient():
     x = torch.ones(2, requires_grad=True)
     assert not Now(0, 0, 1).gather(x).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("length", "index", "x"),
+    [(0.4, 0, 0), (0.4, 2, 0.5), (0.4, 4, 1), (0.4, 10, 1), (1.0, 5, 0.5), (0, 0, 1)],
+)
+def test_ramps_rise_over_their_share_of_the_training(length, index, x):
+    now = Now(0, index, 11)
+    assert now.ramp(length) == pytest.approx(x)
+    assert now.ramp(length, "sigmoid") == pytest.approx(math.exp(-5 * (1 - x) ** 2))

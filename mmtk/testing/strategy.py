@@ -51,6 +51,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.task = "classification" if self.subject.kind == "ssl" else "segmentation"
+        self.scale, self.predicted = 1.0, list[tuple[Tensor, Tensor]]()
         self.net = self._network("main")
         self.twins: list[TwinNet] = []
         with seeded("contract", "strategy"):
@@ -62,7 +63,6 @@ class Bench:
                 unlabelled_size=UNLABELLED,
                 in_channels=1,
             )
-        self.scale, self.predicted = 1.0, list[tuple[Tensor, Tensor]]()
 
     def _network(self, key: str) -> MultiTaskNet:
         with seeded("contract", key):
@@ -73,8 +73,10 @@ class Bench:
 
     def _twin(self, decay: float | None = None) -> nn.Module:
         other = copy.deepcopy(self.net) if decay is not None else self._network(f"twin-{len(self.twins)}")
-        self.twins.append(TwinNet(self.net, other, self.task, decay))
-        return self.twins[-1]
+        twin = TwinNet(self.net, other, self.task, decay)
+        twin.register_forward_hook(lambda module, images, logits: logits * self.scale)
+        self.twins.append(twin)
+        return twin
 
     def batch(self, truth: int | None = 0) -> tuple[Labelled, Unlabelled | None]:
         """The same images each time; ``truth`` seeds the hidden labels (None: unknown)."""

@@ -73,7 +73,7 @@ class MixMatch(SSL):
         known = len(labelled.image)
         supervised = F.cross_entropy(logits[:known], targets[:known])
         guessed = (logits[known:].softmax(1) - targets[known:]).square().mean()
-        weight = self.weight * (min(1.0, now.progress / self.ramp) if self.ramp else 1.0)
+        weight = self.weight * now.ramp(self.ramp)
         terms = {"mixed-cross-entropy": Term(supervised), "mixed-squared-error": Term(guessed, weight)}
         if unlabelled.truth is not None:
             terms["pseudo-label-accuracy"] = Term((guess.argmax(1) == unlabelled.truth).float().mean(), 0)

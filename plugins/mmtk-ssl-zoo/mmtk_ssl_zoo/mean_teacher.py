@@ -8,8 +8,6 @@ import torch
 from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Twin, Unlabelled
 from torch.nn import functional as F
 
-from mmtk_ssl_zoo.ramps import sigmoid
-
 
 class MeanTeacher(SSL):
     """Predict for one weak view what the average of the network over past steps predicts for another.
@@ -42,5 +40,5 @@ class MeanTeacher(SSL):
         with torch.no_grad():
             target = self.teacher(others).softmax(1)
         difference = F.mse_loss(classify(mine).softmax(1), target)
-        terms["consistency"] = Term(difference, self.weight * sigmoid(now, self.ramp))
+        terms["consistency"] = Term(difference, self.weight * now.ramp(self.ramp, "sigmoid"))
         return terms

@@ -7,8 +7,6 @@ from typing import Annotated
 from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
 from torch.nn import functional as F
 
-from mmtk_ssl_zoo.ramps import sigmoid
-
 
 class PiModel(SSL):
     """Predict the same for two weak views of an unlabelled image, each with dropout of its own.
@@ -34,5 +32,5 @@ class PiModel(SSL):
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         one, other = (classify(view).softmax(1) for view in unlabelled["weak"])
-        terms["consistency"] = Term(F.mse_loss(one, other), self.weight * sigmoid(now, self.ramp))
+        terms["consistency"] = Term(F.mse_loss(one, other), self.weight * now.ramp(self.ramp, "sigmoid"))
         return terms

@@ -7,7 +7,6 @@ from typing import Annotated
 from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
 
 from mmtk_ssl_zoo.confident import confident
-from mmtk_ssl_zoo.ramps import linear
 
 
 class PseudoLabel(SSL):
@@ -38,5 +37,5 @@ class PseudoLabel(SSL):
         logits = classify(unlabelled["weak"][0])
         confidence, pseudo = logits.detach().softmax(1).max(1)
         accepted = (confidence >= self.threshold).float()
-        weight = self.weight * linear(now, self.ramp)
+        weight = self.weight * now.ramp(self.ramp)
         return terms | confident("pseudo-label", logits, pseudo, accepted, weight, unlabelled)

@@ -23,7 +23,6 @@ from ssl_oracle import (
     tensors,
 )
 
-from mmtk_ssl_zoo import ramps
 from mmtk_ssl_zoo.confident import confident
 
 # The views whose logits each unlabelled loss is a function of; all else gives targets.
@@ -279,13 +278,3 @@ def test_the_shared_loss_and_what_it_logs():
         assert float(terms["any"].support) == float(terms["mask-rate"].value) == pytest.approx(0.5)
     unknown = Unlabelled(others.image, others.index, others.views)
     assert set(confident("any", logits, soft, share, 0.5, unknown)) == {"any", "mask-rate"}
-
-
-@pytest.mark.parametrize(
-    ("length", "index", "linear"),
-    [(0.4, 0, 0), (0.4, 2, 0.5), (0.4, 4, 1), (0.4, 10, 1), (1.0, 5, 0.5), (0, 0, 1)],
-)
-def test_ramps(length, index, linear):
-    now = Now(0, index, 11)
-    assert ramps.linear(now, length) == pytest.approx(linear)
-    assert ramps.sigmoid(now, length) == pytest.approx(np.exp(-5 * (1 - linear) ** 2))
