@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,9 @@ def make_fabric(device: str, precision: str) -> Fabric:
     except ModuleNotFoundError:  # the same code, as the lightning package brings it
         from lightning.fabric import Fabric  # type: ignore[no-redef]
 
+    # What it would say of precision and devices stands in our provenance.
+    for name in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if device == "cpu":

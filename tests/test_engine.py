@@ -1,0 +1,42 @@
+"""Device and precision: what is chosen, what is refused, and that an engine says nothing of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from mmtk.engine import choose_device, choose_precision, has_bf16, make_fabric
+from mmtk.errors import MmtkError
+
+
+def test_auto_is_what_the_hardware_has() -> None:
+    device = choose_device("auto")
+    assert device == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_precision("auto", device) == ("bf16" if has_bf16(device) else "fp32")
+    assert choose_precision("fp32", device) == "fp32"
+
+
+def test_an_unknown_device_and_an_absent_gpu_are_refused() -> None:
+    with pytest.raises(MmtkError, match="--device tpu: unknown device"):
+        choose_device("tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(MmtkError, match="sees no GPU"):
+            choose_device("gpu")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_engine_prints_nothing(precision: str) -> None:
+    code = f"from mmtk.engine import make_fabric; make_fabric('cpu', '{precision}')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == done.stderr == ""
+
+
+def test_bf16_multiplies_in_half_precision_and_keeps_weights_in_full() -> None:
+    fabric = make_fabric("cpu", "bf16")
+    layer = torch.nn.Linear(8, 8)
+    with fabric.autocast():
+        assert layer(torch.ones(2, 8)).dtype == torch.bfloat16
+    assert layer.weight.dtype == torch.float32
