@@ -49,8 +49,9 @@ type: $(READY)  ## mypy, strict on the core
 bench: $(READY)  ## a training step beside a plain implementation of Algorithm 1, as ratios
 	$(BIN)/python benchmarks/step.py
 
-docs: $(READY)  ## write docs/reference.md from the installed components and the command line
+docs: $(READY)  ## the reference from the installed components, then the site, strictly, in site/
 	$(BIN)/python docs/make_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ui: $(READY)  ## the MLflow page of the runs made here
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db

@@ -164,6 +164,20 @@ def merge(base: Layer, over: Layer) -> Layer:
     return Layer(values, places, [*base.problems, *over.problems, *_clashes(base, over), *_clashes(over, base)])
 
 
+def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iterator[MmtkError]:
+    """Values of a recipe that its profile would silently replace by others, but for those that --set gives."""
+    for key, value in leaves(recipe.values):
+        other = get(profile.values, key)
+        if other is None or other == value or isinstance(other, dict) or has(settled, key):
+            continue
+        ours, theirs = json.dumps(value), json.dumps(other)
+        yield MmtkError(
+            f"{key}: {ours} here, but {theirs} in the profile {name}, which is laid over recipes.",
+            recipe.place(key),
+            f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
+        )
+
+
 def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
     """Values of ``one`` where ``other`` has a table: one of the two is a mistake."""
     for key, value in leaves(one.values):

@@ -130,6 +130,8 @@ def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterabl
         for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
             given.values.pop(own, None)
             given.places.pop(own, None)
+        if not complete:
+            layer.problems.extend(layers.overruled(layer, given, chosen, changes.values))
         layer = layers.merge(layer, given)
     merged = layers.merge(layer, changes)
     if not complete or asked is not None:
@@ -170,7 +172,8 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
     for problem in problems:
         problem.where = problem.where or source
     if problems:
-        raise Problems(problems, f"{source} has {len(problems)} problems:")
+        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise Problems(problems, f"{source} has {count}:")
     for task, only in settings.OF_TASK.items():
         if task not in values["tasks"]:
             for path in only:

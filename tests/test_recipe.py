@@ -192,16 +192,27 @@ def test_the_run_name():
 # --- layers and profiles --------------------------------------------------------------------------------------
 
 
-def test_profile_beats_recipe_and_set_beats_both(here):
+def test_a_recipe_whose_profile_says_something_else_is_refused_and_set_settles_it(here):
+    """Silence would train on other values than the recipe's, or on the synthetic images instead of its own."""
     write(here / "r.toml", 'extends = "base"\n[train]\nlr = 0.5\nweight_decay = 0.25\n')
-    recipe = load_recipe("r.toml")
-    assert recipe["train.lr"] == load_recipe("base")["train.lr"] != 0.5
-    assert "profiles/phantom.toml:" in recipe.origins["train.lr"]
+    with pytest.raises(MmtkError, match=r"r.toml:3: train.lr: 0.5 here, but 0.001 in the profile phantom"):
+        load_recipe("r.toml")
+    recipe = load_recipe("r.toml", overrides={"train.lr": 0.5})
     assert recipe["train.weight_decay"] == 0.25
     assert recipe.origins["train.weight_decay"] == "r.toml:4"
     assert recipe.origins["train.ratio"] == "default"
     changed = load_recipe("r.toml", overrides=["train.lr=0.125"])
     assert (changed["train.lr"], changed.origins["train.lr"]) == (0.125, "--set")
+    assert "profiles/phantom.toml:" in changed.origins["train.batch"]
+
+    source = '[data.segmentation.source]\nuse = "folder"\nimages = "films"\nmasks = "masks"\n'
+    write(here / "own.toml", f'extends = "unet"\n{source}')
+    with pytest.raises(
+        MmtkError, match=r'data.segmentation.source.use: "folder" here, but "phantom" in the profile'
+    ):
+        load_recipe("own.toml")
+    write(here / "own.toml", f'extends = "unet"\nprofile = ""\n{source}')
+    assert load_recipe("own.toml")["data.segmentation.source.use"] == "folder"
 
 
 def test_a_profile_does_not_rename_the_recipe():
