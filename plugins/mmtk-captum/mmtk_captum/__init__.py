@@ -1,0 +1,1 @@
+"""Bridges that show the decoder where the classifier looks, one file each."""
