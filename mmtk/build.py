@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mmtk import api, catalog, params, settings
+from mmtk import api, catalog, checkpoint, params, settings
 from mmtk.errors import MmtkError
 from mmtk.model import ClassHead, MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.recipe import Recipe
@@ -148,18 +148,10 @@ def build_model(recipe: Recipe, data: str | Path | None = None) -> MultiTaskNet:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The network's weights in a .safetensors file, or in the best checkpoint of a run directory."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     file = path / "checkpoints" / "best.safetensors" if path.is_dir() else path
-    try:
-        tensors = load_file(file)
-    except FileNotFoundError as error:
-        raise MmtkError(
-            "no such weights file.", str(file), "Give a .safetensors file or a run directory."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise MmtkError(f"cannot be read as safetensors: {error}", str(file)) from error
+    if not file.is_file():
+        raise MmtkError("no such weights file.", str(file), "Give a .safetensors file or a run directory.")
+    tensors, _ = checkpoint.read(file, "It is damaged, or no .safetensors file: copy or train it again.")
     return {name.removeprefix("net."): tensor for name, tensor in tensors.items() if not name.startswith("optim.")}
 
 

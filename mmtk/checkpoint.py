@@ -1,7 +1,11 @@
-"""Checkpoints in safetensors: weights, optimiser state and a JSON note; nothing in them is ever unpickled."""
+"""Checkpoints in safetensors: weights, optimiser state and a JSON note; nothing in them is ever unpickled.
+
+Equal states have equal bytes: no clock and no path is in them. A hash of the content finds damage.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,21 +32,42 @@ def save(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None,
                 if value is not None:
                     tensors[f"optim.{index}.{name}"] = torch.as_tensor(value)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = serialise(contiguous, metadata={"mmtk": json.dumps(note)})
+    # One entry: safetensors writes several in any order.
+    facts = {**note, "sha256": _sha256(contiguous, note)}
+    data = serialise(contiguous, metadata={"mmtk": json.dumps(facts)})
     with atomic(path) as temporary:  # written here, so that a full disk is an OSError like everywhere else
         temporary.write_bytes(data)
 
 
-def load(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None) -> dict[str, Any]:
-    """Restore what ``save`` wrote and return its note; a damaged file is an error that names it."""
+def _sha256(tensors: dict[str, Tensor], note: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(note).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read(path: Path, cure: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the note of a checkpoint; a file that is not as it was written is an error that names it.
+
+    Weights of others, without mmtk's note, are taken as they are: their note is empty.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            note: dict[str, Any] = json.loads(file.metadata()["mmtk"])
+            text = (file.metadata() or {}).get("mmtk")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise MmtkError(
-            f"this checkpoint cannot be read: {error}", str(path), "Remove it to start from the beginning."
-        ) from error
+        note: dict[str, Any] = json.loads(text or "{}")
+        if text is not None and note.pop("sha256", None) != _sha256(tensors, note):
+            raise ValueError("its content is not what was written")
+    except (SafetensorError, OSError, ValueError, AttributeError) as error:
+        raise MmtkError(f"cannot be read: {error}.", str(path), cure) from error
+    return tensors, note
+
+
+def load(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None) -> dict[str, Any]:
+    """Restore what ``save`` wrote and return its note; a damaged file is an error that names it."""
+    tensors, note = read(path, "Remove it to start from the beginning.")
     for prefix, module in modules.items():
         own = {name: tensors.pop(f"{prefix}{name}") for name in module.state_dict()}
         module.load_state_dict(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -60,6 +61,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def lines_end(path: Path, count: int) -> int:
+    """Where the first ``count`` lines of a file end, in bytes; 0 where there is no file."""
+    if not path.is_file():
+        return 0
+    with open(path, "rb") as file:
+        return sum(len(line) for line in itertools.islice(file, count))
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -83,6 +92,10 @@ class Log:
     def size(self) -> int:
         """Bytes written so far."""
         return self._file.tell()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written so far."""
+        return read_lines(Path(self._file.name))
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
@@ -112,6 +125,7 @@ class RunDir:
         self.samples_file = path / "samples.npz"
         self.code_file = path / codefile.COPY
         self.last = path / "checkpoints" / "last.safetensors"
+        self.previous = path / "checkpoints" / "previous.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
         self.figures = path / "figures"
 
@@ -131,6 +145,7 @@ class RunDir:
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
         files = {path.name: _sha256(path) for path in self.sealed if path.is_file()}
+        self.previous.unlink(missing_ok=True)
         write_json(self.done_file, {**facts, "files": files})
 
     def altered(self) -> list[str]:

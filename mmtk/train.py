@@ -26,7 +26,7 @@ from mmtk.evaluate import compute, fill
 from mmtk.model import MultiTaskNet
 from mmtk.objective import Alarm, Objective, Step
 from mmtk.recipe import Recipe
-from mmtk.runs import Log, RunDir
+from mmtk.runs import Log, RunDir, lines_end
 from mmtk.streams import Streams
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -95,14 +95,17 @@ class Training:
         self.epoch = epoch_steps(recipe, data)
         self.total: int = recipe.get("train.steps") or self.epoch * recipe["train.epochs"]
         self.interval: int = min(self.total, recipe.get("train.validate_every") or self.epoch)
-        self.done, self.best_score, self.best_step, self.seconds = 0, -math.inf, 0, 0.0
+        self.done, self.best_score, self.best_step = 0, -math.inf, 0
         self.warnings: list[str] = []
         self.alarm = Alarm() if recipe["train.alarm"] else None
         self.stop: int | None = None
-        note = checkpoint.load(folder.last, self._modules(), self.optimizer) if folder.last.is_file() else {}
+        note = self._load()
         self._restore(note)
         self.metrics_log = Log(folder.metrics_file, note.get("metrics_bytes", 0))
-        self.timing_log = Log(folder.timing_file, note.get("timing_bytes", 0))
+        rows = self.metrics_log.rows()
+        self.timing_log = Log(folder.timing_file, lines_end(folder.timing_file, len(rows)))
+        pairs = zip(rows, self.timing_log.rows(), strict=False)
+        self.seconds = sum(time["seconds"] for row, time in pairs if "train/loss" in row)
 
     # --- set-up ----------------------------------------------------------------------------------------------
 
@@ -138,10 +141,25 @@ class Training:
         modules: dict[str, nn.Module] = {"": self.objective}
         return modules | ({"ema.": self.ema} if self.ema is not None else {})
 
+    def _load(self) -> dict[str, Any]:
+        """The note of the last checkpoint that is whole, its state restored; empty where there is none yet."""
+        there = [path for path in (self.folder.last, self.folder.previous) if path.is_file()]
+        for path in there:
+            try:
+                note = checkpoint.load(path, self._modules(), self.optimizer)
+            except MmtkError as error:
+                if path is there[-1]:
+                    raise
+                self.display.warn(f"{error.where} {error.message} Going on from the checkpoint before it.")
+                path.unlink()  # or it would take the place of the good one when the next is written
+            else:
+                return note
+        return {}
+
     def _restore(self, note: dict[str, Any]) -> None:
         self.done = note.get("step", 0)
         self.best_score, self.best_step = note.get("best_score", -math.inf), note.get("best_step", 0)
-        self.seconds, self.warnings = note.get("seconds", 0.0), note.get("warnings", [])
+        self.warnings = note.get("warnings", [])
 
     @property
     def judged(self) -> MultiTaskNet:
@@ -252,14 +270,15 @@ class Training:
         self.display.validation(row, improved)
 
     def save(self) -> None:
-        """Write ``last``: all that the next step depends on, and how long the logs are."""
+        """Write ``last``: all that the next step depends on, and how long the log is; the one before is kept."""
         note = {
             "step": self.done, "best_score": self.best_score, "best_step": self.best_step,
-            "seconds": self.seconds, "warnings": self.warnings,
-            "metrics_bytes": self.metrics_log.size, "timing_bytes": self.timing_log.size,
+            "warnings": self.warnings, "metrics_bytes": self.metrics_log.size,
         }  # fmt: skip
         if not math.isfinite(self.best_score):
             del note["best_score"]
+        if self.folder.last.is_file():
+            self.folder.last.replace(self.folder.previous)
         checkpoint.save(self.folder.last, self._modules(), self.optimizer, note)
 
     @contextmanager

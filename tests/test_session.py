@@ -152,13 +152,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
     with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
         file.write('{"step": 4, "half a row')  # what a crash after the checkpoint leaves behind
     run(mmtk.load_recipe(tmp_path / "cut"), tmp_path / "cut")
-    for file in ("metrics.jsonl", "results.json", "cases.parquet"):
+    checkpoints = ["checkpoints/last.safetensors", "checkpoints/best.safetensors"]
+    for file in ("metrics.jsonl", "results.json", "cases.parquet", *checkpoints):
         assert digest(tmp_path / "cut" / file) == digest(tmp_path / "whole" / file), file
-    last = Path("checkpoints/last.safetensors")
-    with safe_open(tmp_path / "cut" / last, "pt") as one, safe_open(tmp_path / "whole" / last, "pt") as two:
-        names = set(one.keys())
-        assert names == set(two.keys())
-        assert all((one.get_tensor(key) == two.get_tensor(key)).all() for key in names)
 
 
 def test_nan_stops_the_run_and_names_step_term_and_images(tmp_path: Path) -> None:
@@ -201,7 +197,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (out / "done.json").unlink()
     last = out / "checkpoints" / "last.safetensors"
     last.write_bytes(last.read_bytes()[:100])
-    with pytest.raises(MmtkError, match=r"last\.safetensors: this checkpoint cannot be read"):
+    with pytest.raises(
+        MmtkError, match=r"last\.safetensors: cannot be read: .*\n  Remove it to start from the beginning"
+    ):
         run(tiny("unet"), out)
 
 

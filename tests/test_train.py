@@ -13,8 +13,10 @@ from safetensors import safe_open
 from tiny import tiny
 
 from mmtk.api import Now
+from mmtk.build import read_weights
 from mmtk.data import prepare
 from mmtk.display import Display
+from mmtk.errors import MmtkError
 from mmtk.evaluate import compute, fill
 from mmtk.runs import RunDir, read_lines
 from mmtk.train import Interrupted, Training, rate
@@ -134,7 +136,88 @@ def test_a_resumed_run_ends_with_the_same_bytes(name: str, tmp_path: Path) -> No
         finally:
             part.close()
         break
-    for file in ("checkpoints/best.safetensors", "metrics.jsonl"):
+    for file in ("checkpoints/best.safetensors", "checkpoints/last.safetensors", "metrics.jsonl"):
         assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
     ours, theirs = whole.objective.state_dict(), part.objective.state_dict()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+# --- damaged checkpoints -----------------------------------------------------------------------------------------
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit of the last tensor changed: safetensors itself does not notice."""
+    return data[:-5] + bytes([data[-5] ^ 4]) + data[-4:]
+
+
+def stopped_after(folder: Path, steps: int) -> None:
+    """A run that is validated and saved after every step, ended in the middle."""
+    run = training(folder, train__validate_every=1)
+    run.objective.train()
+    for index in range(steps):
+        run.train_step(index)
+        run._log({"step": run.done, "train/loss": 0.0}, 0.0)
+        run.save()
+    run.close()
+
+
+def continued(folder: Path) -> tuple[Training, list[str]]:
+    recipe = tiny("umtl", train__validate_every=1)
+    display = Display(quiet=True)
+    said: list[str] = []
+    display.warn = said.append  # type: ignore[method-assign]
+    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", display), said
+
+
+@pytest.mark.parametrize("damage", [flipped, lambda data: data[: len(data) // 2], lambda data: b"", None])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, damage: Any) -> None:
+    stopped_after(tmp_path, 3)
+    last = tmp_path / "checkpoints" / "last.safetensors"
+    if damage is None:  # killed between moving one away and writing the next
+        last.unlink()
+    else:
+        last.write_bytes(damage(last.read_bytes()))
+    run, said = continued(tmp_path)
+    assert run.done == 2
+    assert len(read_lines(tmp_path / "metrics.jsonl")) == len(read_lines(tmp_path / "timing.jsonl")) == 2
+    if damage is not None:
+        assert len(said) == 1
+        assert "last.safetensors cannot be read:" in said[0]
+        assert "Going on from the checkpoint before it." in said[0]
+    run.objective.train()
+    run.train_step(2)
+    run.save()
+    run.close()
+    again, said = continued(tmp_path)  # both are good again
+    assert (again.done, said) == (3, [])
+    again.close()
+
+
+def test_without_a_good_checkpoint_the_run_ends_with_a_message(tmp_path: Path) -> None:
+    stopped_after(tmp_path, 3)
+    for name in ("last", "previous"):
+        file = tmp_path / "checkpoints" / f"{name}.safetensors"
+        file.write_bytes(flipped(file.read_bytes()))
+    with pytest.raises(
+        MmtkError, match=r"previous\.safetensors: cannot be read: its content is not what was written"
+    ):
+        continued(tmp_path)
+
+
+def test_damaged_weights_are_noticed_where_they_are_used(tmp_path: Path) -> None:
+    run = training(tmp_path, "unet")
+    run.fit()
+    run.close()
+    run.folder.best.write_bytes(flipped(run.folder.best.read_bytes()))
+    with pytest.raises(MmtkError, match=r"best\.safetensors: cannot be read: its content is not what was written"):
+        read_weights(tmp_path)
+
+
+def test_equal_states_have_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run = training(tmp_path / name)
+        run.fit()
+        run.close()
+    for file in ("last", "previous", "best"):
+        one, other = (tmp_path / name / "checkpoints" / f"{file}.safetensors" for name in ("one", "other"))
+        assert one.read_bytes() == other.read_bytes()
