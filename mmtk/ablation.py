@@ -268,10 +268,21 @@ def system_name(values: layers.Values, known: Mapping[Signature, str]) -> str:
     return " + ".join([name, *sorted(use for _, use in on - has)])
 
 
-def cell_name(cell: Cell, values: layers.Values, own_name: str, known: Mapping[Signature, str]) -> str:
-    """A cell's name: the system's, with the levels of the axes that the name does not tell."""
-    name = own_name if cell.reference else system_name(values, known)
-    untold = {k: label for k, label in cell.levels.items() if k not in (*STRATEGIES, "tasks") and label}
-    if not untold or cell.reference:
-        return name
-    return f"{name} ({', '.join(f'{key}={label}' for key, label in untold.items())})"
+def cell_name(
+    cell: Cell, values: layers.Values, own_name: str, own: Mapping[str, str], known: Mapping[Signature, str]
+) -> str:
+    """A cell's name: the system's, with the levels of the axes that the name does not tell.
+
+    Cells of a recipe that does not ship are called after it, with the levels that differ from its ``own``.
+    """
+    if cell.reference:
+        return own_name
+    shipped = own_name in known.values()
+    name = system_name(values, known) if shipped else own_name
+    told = (*STRATEGIES, "tasks") if shipped else ()
+    untold = [
+        f"{key}={label or 'none'}"
+        for key, label in cell.levels.items()
+        if key not in told and (label if shipped else label != own.get(key))
+    ]
+    return f"{name} ({', '.join(untold)})" if untold else name

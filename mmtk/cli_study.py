@@ -134,10 +134,11 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     console = Console(highlight=False)
     done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
     table = Table(title=plan.title, title_justify="left", title_style="bold")
-    for heading in ("system", *plan.axes, "labels", "done"):
+    axes = list(plan.axes) if len(plan.axes) <= 3 else []  # more do not fit, and the names tell them
+    for heading in ("system", *axes, "labels", "done"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("labels", "done") else "left")
     for cell in plan.cells:
-        levels = [cell.levels.get(key, "") or "–" for key in plan.axes]
+        levels = [cell.levels.get(key, "") or "–" for key in axes]
         finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
         name = f"{cell.name} *" if cell.reference else cell.name
         table.add_row(name, *levels, cell.budget, f"{finished} of {len(plan.seeds)}")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.modules.dropout import _DropoutNd
 
 from mmtk import api, build
+from mmtk.components.blocks import Dropout
 from mmtk.errors import RunFailed
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import atomic
+from mmtk.seeding import seeded
 from mmtk.store import Stored
 from mmtk.streams import masks, normalise, pixels
 
@@ -57,18 +61,28 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     if test.task == "classification":  # images without a label cannot be scored
         rows = [row for row in rows if stored.targets[row] >= 0]
     metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
+    draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
+    with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
+        for logits, target, ids in batches(net, test.task, stored, rows, recipe["evaluate.batch"], device):
+            if not bool(torch.isfinite(logits).all()):
+                raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
+            for metric in metrics.values():
+                metric.update(logits, target, ids)
+    return metrics
+
+
+@contextmanager
+def judging(net: MultiTaskNet, dropout: bool) -> Iterator[None]:
+    """Evaluation mode inside the block, with the encoder's dropout on if asked for; the mode is restored."""
     training = net.training
     net.eval()
+    for module in net.encoder.modules() if dropout else ():
+        if isinstance(module, Dropout | _DropoutNd):
+            module.train()
     try:
-        with torch.no_grad():
-            for logits, target, ids in batches(net, test.task, stored, rows, recipe["evaluate.batch"], device):
-                if not bool(torch.isfinite(logits).all()):
-                    raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
-                for metric in metrics.values():
-                    metric.update(logits, target, ids)
+        yield
     finally:
         net.train(training)
-    return metrics
 
 
 def compute(task: str, metrics: Mapping[str, api.Metric]) -> dict[str, float]:

@@ -91,10 +91,11 @@ def plan_components(
     known = ablation.known_systems()
     plan = Plan(_title(own.name, [axis.key for axis in axes]), [], list(seeds), design=design)
     plan.axes = {axis.key: _off_first(axis) for axis in axes}
+    levels = {axis.key: axis.own for axis in axes}
     for cell in ablation.cells(axes, design, own.values):
         for budget in _budgets(budgets or {}):
             layer = layers.merge(base, layers.parse_set({**cell.changes, **budget}))
-            name = ablation.cell_name(cell, layer.values, own.name, known)
+            name = ablation.cell_name(cell, layer.values, own.name, levels, known)
             _add(plan, name, cell.levels, layer, cell.reference, cell.beside)
     return _complete(plan)
 

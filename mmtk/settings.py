@@ -90,6 +90,9 @@ class Train(Table):
         Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
     ] = "none"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    frozen_views: Annotated[
+        bool, Field(description="a labelled image keeps its augmentation for an epoch, as released")
+    ] = False
     alarm: Annotated[bool, Field(description="warn of loss terms that are dead")] = True
 
 
@@ -98,6 +101,7 @@ class Evaluate(Table):
 
     batch: Positive = 16
     cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6
+    dropout: Annotated[bool, Field(description="the encoder's dropout stays on in scoring, as released")] = False
 
 
 class Tracking(Table):

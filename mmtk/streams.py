@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmtk import api, build
-from mmtk.api import Labelled, Now, Unlabelled, View
+from mmtk.api import Augment, Labelled, Now, Unlabelled, View
 from mmtk.errors import MmtkError
 from mmtk.objective import Batch
 from mmtk.recipe import Recipe
@@ -145,7 +145,9 @@ class Streams:
         parts: Mapping[str, Part],
         views: Mapping[str, Mapping[str, View]],
         needs_unlabelled: Mapping[str, bool],
+        epoch: int = 1,
     ) -> None:
+        self._epoch = epoch  # in steps
         self._recipe, self._stores, self._parts = recipe, stores, parts
         self._views, self._needs = views, needs_unlabelled
         self._augment = {task: build.augmentations(recipe, stores[task].target) for task in stores}
@@ -181,13 +183,26 @@ class Streams:
         rows = self._orders[task, "labelled"].batch(step, size)
         augment = self._augment[task]["weak" if task == "classification" else "segmentation"]
         target = torch.from_numpy(stored.targets[rows]) if task == "classification" else masks(stored, rows)
-        draw = self._generator(task, "labelled", "image", step)
-        image, moved = augment(
-            pixels(stored, rows).to(device), draw, target.to(device) if task == "segmentation" else None
-        )
+        known = target.to(device) if task == "segmentation" else None
+        images = pixels(stored, rows).to(device)
+        if self._recipe["train.frozen_views"]:
+            image, moved = self._frozen(augment, images, known, rows, task, step)
+        else:
+            image, moved = augment(images, self._generator(task, "labelled", "image", step), known)
         labels = target.to(device) if moved is None else moved
         labelled = Labelled(normalise(image), labels, self._index(task, "labelled", rows, device))
         return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
+
+    def _frozen(
+        self, augment: Augment, images: Tensor, known: Tensor | None, rows: list[int], task: str, step: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Each image augmented by a draw of its own that stays for an epoch (the release's cached loader)."""
+        made = []
+        for i, row in enumerate(rows):
+            draw = generator(self._recipe.seed, "augment", task, "frozen", step // self._epoch, row)
+            made.append(augment(images[i : i + 1], draw, None if known is None else known[i : i + 1]))
+        moved = torch.cat([mask for _, mask in made if mask is not None]) if known is not None else None
+        return torch.cat([image for image, _ in made]), moved
 
     def _unlabelled(self, task: str, step: int, device: torch.device | str) -> Unlabelled:
         stored = self._stores[task]

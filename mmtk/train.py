@@ -88,11 +88,11 @@ class Training:
         self.objective: Objective = objective.to(self.fabric.device)
         self.optimizer = make_optimizer(recipe, self.objective)
         self.forward, self._stepper = self.fabric.setup(self.objective, self.optimizer)
+        self.epoch = epoch_steps(recipe, data)
         self.streams = self._streams()
         self.ema = None
         if recipe.get("train.ema"):
             self.ema = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
-        self.epoch = epoch_steps(recipe, data)
         self.total: int = recipe.get("train.steps") or self.epoch * recipe["train.epochs"]
         self.interval: int = min(self.total, recipe.get("train.validate_every") or self.epoch)
         self.done, self.best_score, self.best_step = 0, -math.inf, 0
@@ -135,7 +135,7 @@ class Training:
             task: bool(views[task]) or bool(getattr(strategies[task], "unlabelled_stream", False))
             for task in self.recipe.tasks
         }
-        return Streams(self.recipe, self.data.stores, self.data.parts, views, needs)
+        return Streams(self.recipe, self.data.stores, self.data.parts, views, needs, self.epoch)
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"": self.objective}

@@ -15,14 +15,20 @@ def axes(text: str, name: str = "multimix") -> list[ablation.Axis]:
     return ablation.parse_axes(text, values(name), settings.PLACES)
 
 
-def names(text: str, design: str = "factorial", name: str = "multimix") -> list[str]:
-    own, known = values(name), ablation.known_systems()
+def names(text: str, design: str = "factorial", name: str = "multimix", called: str = "MultiMix") -> list[str]:
+    own, known, levels = values(name), ablation.known_systems(), {axis.key: axis.own for axis in axes(text, name)}
     return [
         ablation.cell_name(
-            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, "MultiMix", known
+            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, called, levels, known
         )
         for cell in ablation.cells(axes(text, name), design, own)
     ]
+
+
+def test_cells_of_a_recipe_of_ones_own_are_its_variations() -> None:
+    assert names("ssl=none+confidence,ssl.threshold=0.7+0.9", "one-at-a-time", called="Mine") == [
+        "Mine (ssl=none)", "Mine (ssl.threshold=0.9)", "Mine",
+    ]  # fmt: skip
 
 
 def test_a_component_a_kind_and_levels_name_the_same_axis() -> None:

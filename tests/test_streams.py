@@ -26,14 +26,14 @@ def _cache(tmp_path_factory):
         yield
 
 
-def make(name="multimix", views=None, needs=True, **changes):
+def make(name="multimix", views=None, needs=True, epoch=1, **changes):
     """The streams of a tiny recipe; ``views`` for classification, by default those of MultiMix."""
     recipe = tiny(name, **changes)
     data = prepare(recipe, None)
     weak = {"weak": View(), "strong": View()} if views is None else views
     return Streams(
         recipe, data.stores, data.parts,
-        {"classification": weak, "segmentation": {}}, dict.fromkeys(recipe.tasks, needs),
+        {"classification": weak, "segmentation": {}}, dict.fromkeys(recipe.tasks, needs), epoch,
     ), data  # fmt: skip
 
 
@@ -222,6 +222,23 @@ def test_labelled_views_are_drawn_anew_in_every_step():
             seen.setdefault(row, set()).add(image.numpy().tobytes())
     assert len(seen) == 8
     assert all(len(views) > 1 for views in seen.values())
+
+
+def test_frozen_views_stay_for_an_epoch_and_masks_stay_with_them():
+    recipe = {"augment.segmentation.use": "weak", "train.frozen_views": True}
+    streams, _ = make("umtl", epoch=8, **recipe)
+    seen = {}
+    for step in range(16):  # 8 labelled images, 2 a step: every image comes twice in each epoch of 8 steps
+        batch = streams.batch(Now(0, step, 16))
+        for task in TASKS:
+            known, _ = getattr(batch, task)
+            for index, image, target in zip(known.index.tolist(), known.image, known.target, strict=True):
+                look = (image.numpy().tobytes(), target.numpy().tobytes())
+                seen.setdefault((task, index), {}).setdefault(step // 8, set()).add(look)
+    assert all(len(looks) == 1 for epochs in seen.values() for looks in epochs.values())
+    changed = [len({*epochs[0], *epochs[1]}) == 2 for epochs in seen.values() if len(epochs) == 2]
+    assert len(changed) >= 8
+    assert sum(changed) > len(changed) / 2
 
 
 def test_shapes_ranges_and_what_belongs_together():

@@ -121,6 +121,25 @@ def test_dropout_is_off_in_validation_and_on_again_in_training(tmp_path: Path) -
     assert all(torch.equal(value, before[name]) for name, value in run.net.state_dict().items())
 
 
+def test_dropout_can_stay_on_in_validation_and_draws_the_same_every_time(tmp_path: Path) -> None:
+    """As the released code scores: its saliency leaves the encoder in training mode."""
+    run = training(tmp_path, "umtl", encoder__dropout=0.5, evaluate__dropout=True)
+    run.close()
+    plain = tiny("umtl", encoder__dropout=0.5)
+    found = {}
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        for test in run.data.validation():
+            for name, recipe in (("on", run.recipe), ("off", plain)):
+                scores = compute(test.task, fill(run.net, recipe, test, "cpu"))
+                found.setdefault((test.task, name), []).append(scores)
+            assert all(module.training for module in run.net.modules())
+    for scores in found.values():
+        assert scores[0] == scores[1]
+    for task in ("classification", "segmentation"):
+        assert found[task, "on"] != found[task, "off"]
+
+
 @pytest.mark.parametrize("name", ["multimix", "enc-mm"])
 def test_a_resumed_run_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
     whole = training(tmp_path / "whole", name)
