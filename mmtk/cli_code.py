@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ def _use(context: typer.Context, file: Path | None) -> Path | None:
         return file
     for folder in _folders(context.params):
         copy = folder / codefile.COPY
-        if copy.is_file() and _needs_code(folder):
+        if os.path.isfile(copy) and _needs_code(folder):
             again = shlex.join(["mmtk", *sys.argv[1:], "--code", str(copy)])
             raise MmtkError(
                 f"its components come from a local file, whose copy is {copy}. No recipe runs code by itself.",

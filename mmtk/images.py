@@ -29,6 +29,8 @@ SUFFIXES = frozenset(
         ".img",
     }
 )
+# What the suffixes say, and no more: Pillow hands PostScript to a program.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 MOST_PIXELS = 178_956_970  # where Pillow refuses by itself
 JSRT_SIDE = 2048
 _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -75,8 +77,7 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width, from the header alone."""
     if is_dicom(path):
-        header = _dicom_header(path)
-        return int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+        return _dicom_size(_dicom_header(path), path)
     if path.suffix.lower() == ".img":
         _check_film(path)
         return JSRT_SIDE, JSRT_SIDE
@@ -163,7 +164,7 @@ def _decoding(path: Path, oriented: bool = True) -> Iterator[Image.Image]:
     """The opened (and upright, decoded) file; whatever goes wrong becomes an error that names it."""
     _check_there(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if not oriented:
                 yield image
                 return
@@ -258,11 +259,22 @@ def _dicom_header(path: Path) -> Any:
         raise MmtkError(f"is not a DICOM file that can be read: {error}", str(path)) from error
 
 
+def _dicom_size(header: Any, path: Path) -> tuple[int, int]:
+    try:
+        height, width = int(header.Rows), int(header.Columns)
+    except Exception as error:  # absent, a list, a text; elements are decoded when they are asked for
+        raise MmtkError("has no size: Rows and Columns should be numbers.", str(path)) from error
+    if height <= 0 or width <= 0:
+        raise MmtkError(f"has no pixels: it is {height} × {width}.", str(path))
+    if height * width > MOST_PIXELS:
+        raise _too_large(path)
+    return height, width
+
+
 def _read_dicom(path: Path) -> np.ndarray:
     """The first frame through its modality and VOI look-up; window bounds become 0 and 255."""
     header = _dicom_header(path)
-    if (header.get("Rows") or 0) * (header.get("Columns") or 0) > MOST_PIXELS:
-        raise _too_large(path)
+    _dicom_size(header, path)
     kind = header.get("PhotometricInterpretation")
     if kind not in ("MONOCHROME1", "MONOCHROME2") and header.get("SamplesPerPixel") == 1:
         raise MmtkError(f"is no radiograph: its PhotometricInterpretation is {kind}.", str(path))

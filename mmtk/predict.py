@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from mmtk.errors import MmtkError, report
 from mmtk.images import SUFFIXES, read_image, resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
-from mmtk.runs import RunDir
+from mmtk.runs import RunDir, refuse_links
 from mmtk.streams import normalise
 
 
@@ -123,11 +125,13 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
 
     from mmtk.report.overlay import contour_overlay, save
     from mmtk.report.style import heat
+    from mmtk.report.table import safe
 
     predictor = load(run_dir, device)
     paths = find_images(given)
     names = _names(paths)
     out.mkdir(parents=True, exist_ok=True)
+    refuse_links(out)
     bad: list[Path] = []
     target = predictor.targets.get("segmentation")
     classes = predictor.targets["classification"].names if "classification" in predictor.targets else ()
@@ -140,14 +144,14 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
             for (name, path, image), case in zip(
                 readable, predictor([image for _, _, image in readable]), strict=True
             ):
-                row: list[object] = [_safe(str(path))]
+                row: list[object] = [safe(str(path))]
                 if case.classes is not None:
-                    row += [max(case.classes, key=lambda n: case.classes[n])]  # type: ignore[index]
+                    row += [safe(max(case.classes, key=lambda n: case.classes[n]))]  # type: ignore[index]
                     row += [f"{p:.6f}" for p in case.classes.values()]
                 table.writerow(row)
                 if case.mask is not None and target is not None:
                     for channel, mask in zip(target.names, case.mask, strict=True):
-                        suffix = "" if len(target.names) == 1 else f"-{channel.replace(' ', '-')}"
+                        suffix = "" if len(target.names) == 1 else "-" + re.sub(r"[^\w.]+", "-", channel)
                         save(out / f"{name}-mask{suffix}.png", mask.astype(np.uint8) * 255)
                     save(out / f"{name}-overlay.png", contour_overlay(image, case.mask))
                 if case.saliency is not None:
@@ -167,16 +171,13 @@ def _read(named: list[tuple[str, Path]], bad: list[Path]) -> Iterator[tuple[str,
             bad.append(path)
 
 
-def _safe(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in "=+-@\t\r" else cell
-
-
 def _names(paths: list[Path]) -> list[str]:
     """File stems, numbered where several images share one."""
-    counts: dict[str, int] = {}
-    names = []
+    taken = {path.stem for path in paths}
+    names: dict[str, None] = {}
     for path in paths:
-        counts[path.stem] = counts.get(path.stem, 0) + 1
-        names.append(path.stem if counts[path.stem] == 1 else f"{path.stem}-{counts[path.stem]}")
-    return names
+        name = path.stem
+        if name in names:
+            name = next(n for k in itertools.count(2) if (n := f"{name}-{k}") not in names and n not in taken)
+        names[name] = None
+    return list(names)

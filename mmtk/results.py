@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.errors import MmtkError
-from mmtk.runs import RunDir, read_json, read_lines
+from mmtk.runs import RunDir, read_facts, read_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,23 +58,27 @@ class Run:
     @cached_property
     def data(self) -> dict[str, Any]:
         """Counts of parts and classes, and intensities, by ``task/domain`` (mmtk.samples.describe)."""
-        return dict(read_json(self.folder.data_file))
+        return read_facts(self.folder.data_file)
 
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Arrays of a few test images under ``DOMAIN/TASK/WHAT`` (mmtk.samples.write_samples)."""
-        with np.load(self.folder.samples_file, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        try:
+            with np.load(self.folder.samples_file, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise MmtkError(f"cannot be read: {error}", str(self.folder.samples_file)) from error
 
     @property
     def seconds(self) -> float:
         """How long training took."""
-        return float(read_json(self.folder.done_file)["training_seconds"])
+        return float(read_facts(self.folder.done_file, training_seconds=(int, float))["training_seconds"])
 
     @cached_property
     def tested(self) -> dict[str, str]:
         """A hash of the ids of every test set, by ``task/domain``: what must agree between runs compared."""
-        splits = read_json(self.folder.splits_file)
+        splits = read_facts(self.folder.splits_file)
+        splits = read_facts(self.folder.splits_file, **dict.fromkeys(splits, dict))
         names = {IN_DOMAIN: "test", CROSS_DOMAIN: CROSS_DOMAIN}
         return {
             f"{task}/{domain}": hashlib.sha256(json.dumps(parts[part]).encode()).hexdigest()
@@ -96,8 +101,9 @@ def read_run(path: Path) -> Run:
             str(path),
             f"Restore what it was, or remove {folder.done_file.name} and finish it again: mmtk run {path}",
         )
-    provenance = folder.provenance
-    return Run(folder, provenance["digest"], provenance["seed"], read_json(folder.results_file), provenance)
+    provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
+    scores = read_facts(folder.results_file)
+    return Run(folder, provenance["digest"], provenance["seed"], scores, provenance)
 
 
 @dataclass

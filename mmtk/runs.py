@@ -20,6 +20,15 @@ from mmtk.recipe import Recipe, load_recipe
 LOCK = "run.lock"
 
 
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder for output in which a file or folder is a link: what is written would land elsewhere."""
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            if os.path.islink(path := os.path.join(place, name)):
+                cure = "Remove it, or choose another --out."
+                raise MmtkError("is a symbolic link in a folder for output.", path, cure)
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
@@ -50,8 +59,17 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise MmtkError(f"is damaged: {error}", str(path)) from error
+
+
+def read_facts(path: Path, **kinds: Any) -> dict[str, Any]:
+    """Read a JSON object that has these keys with values of these types."""
+    value = read_json(path)
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in kinds.items()):
+        keys = f" with {', '.join(kinds)}" if kinds else ""
+        raise MmtkError(f"is not what a run writes: it should hold an object{keys}.", str(path))
+    return value
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -150,7 +168,7 @@ class RunDir:
 
     def altered(self) -> list[str]:
         """The files of a finished run that are missing or not as the run left them."""
-        files = read_json(self.done_file).get("files", {})
+        files = read_facts(self.done_file, files=dict)["files"]
         names = [path.name for path in self.sealed if path.name in files]
         return [
             name for name in names
@@ -203,6 +221,7 @@ class RunDir:
     def locked(self) -> Iterator[None]:
         """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
         self.make()
+        refuse_links(self.path)
         with locked(self.path, LOCK, "Wait for it, or choose another --out."):
             yield
 

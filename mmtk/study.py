@@ -132,6 +132,11 @@ class StudyDir:
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
         root = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
+        near = (Path.cwd(), self.path.absolute().parent.parent)
+        if not any(root.resolve().is_relative_to(place.resolve()) for place in near):
+            cure = f"If that is meant, go there first: cd {root.parent.absolute()}"
+            message = f"its runs would lie in {root}, below neither this folder nor the study's."
+            raise MmtkError(message, str(self.file), cure)
         return [PlannedRun(cell, seed, _folder(root, cell, seed)) for cell, seed in (plan or self.plan()).runs]
 
     @property
@@ -261,7 +266,8 @@ def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]
 
 def _code(run: PlannedRun) -> list[str]:
     """The option that a run needs whose components come from a local file."""
-    return ["--code", str(run.folder.code_file)] if run.folder.code_file.is_file() else []
+    local = any(table["use"].startswith(codefile.PREFIX) for _, _, table in run.recipe.components())
+    return ["--code", str(run.folder.code_file)] if local and run.folder.code_file.is_file() else []
 
 
 def by_hand(run: PlannedRun, data: Path | None) -> str:

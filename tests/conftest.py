@@ -1,8 +1,11 @@
-"""What every test shares: no deadline per hypothesis example, and a cache of its own."""
+"""What every test shares: no deadline per hypothesis example, a cache of its own, and the table of faults tried."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, settings
@@ -13,7 +16,43 @@ settings.load_profile("mmtk")
 # For tests that are meant to fail: one failing example is enough.
 settings.register_profile("unshrunk", deadline=None, phases=[Phase.explicit, Phase.generate])
 
+FAULTS: Counter[tuple[str, str]] = Counter()
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["MMTK_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Say which fault a test tries, what becomes of it, and how often: a row of ``docs/reliability.md``."""
+
+    def note(fault: str, result: str, times: int = 1) -> None:
+        record_property("fault", (fault, result, times))
+
+    return note
+
+
+# --- docs/reliability.md ---------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reliability", type=Path, help="add the faults that were tried to this page")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call":
+        for name, value in report.user_properties:
+            if name == "fault":
+                fault, result, times = value  # type: ignore[misc]
+                FAULTS[fault, result if report.passed else "FAILED"] += int(times)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    page = session.config.getoption("--reliability")
+    if page is None or not FAULTS or hasattr(session.config, "workerinput"):
+        return
+    head, mark, _ = page.read_text(encoding="utf-8").partition("| fault | times tried | result |\n")
+    rows = [f"| {fault} | {times} | {result} |" for (fault, result), times in sorted(FAULTS.items())]
+    page.write_text("\n".join([head + mark + "|---|---|---|", *rows]) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from mmtk.report.analysis import LEAD, Analysis, budget
 from mmtk.report.summary import summary
 from mmtk.report.table import Table, words
 from mmtk.results import DOMAINS, Study
-from mmtk.runs import read_json, write_json, write_text
+from mmtk.runs import read_json, refuse_links, write_json, write_text
 
 if TYPE_CHECKING:
     from mmtk.report.study_systems import Figure
@@ -84,6 +84,7 @@ def write_report(analysis: Analysis, out: Path) -> Path:
     from mmtk.report.study_figures import draw_study
 
     study = analysis.study
+    refuse_links(out)
     _clear(out)
     for folder in ("tables", "figures"):
         (out / folder).mkdir(parents=True, exist_ok=True)

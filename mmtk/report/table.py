@@ -59,7 +59,7 @@ class Table:
         places = [(k, part) for k in range(len(self.columns)) for part in self._parts(k)]
         file = io.StringIO()
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow([" ".join(filter(None, (self.columns[k].name, part))) for k, part in places])
+        rows.writerow([safe(" ".join(filter(None, (self.columns[k].name, part)))) for k, part in places])
         for row in self.rows:
             rows.writerow([_raw(row[k], part) for k, part in places])
         return file.getvalue()
@@ -108,9 +108,15 @@ def _plain(entry: Entry) -> str:
 
 def _raw(entry: Entry, part: str) -> str:
     if not part and part not in entry.numbers:
-        return entry.text
+        return safe(entry.text)
     value = entry.numbers.get(part)
     return "" if value is None else repr(value)
+
+
+def safe(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    cell = cell.replace("\r", " ")  # unquoted, it would begin a row
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t")) else cell
 
 
 def _numeric(column: Column) -> str:

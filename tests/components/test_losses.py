@@ -247,6 +247,7 @@ def test_gradient_of_cross_entropy_of_classes():
         (lambda: CrossEntropy(1, True, None), "cross-entropy: a softmax over 1 channel"),
         (lambda: Dice(1, True), "dice: a softmax over 1 channel"),
         (lambda: SmpLoss(1, True), "smp 'dice': a softmax over 1 channel"),
+        (lambda: SmpLoss(1, False, name="focal", gamma=0.5), "gamma = 0.5: between 0 and 1 the gradient"),
         (lambda: SmpLoss(1, False, name="dice", alpha=1), "'dice' has no key 'alpha'.\n  It takes smooth."),
         (lambda: SmpLoss(1, False, name="focal", beta=1), "no key 'beta'.\n  It takes alpha, gamma."),
         (lambda: SmpLoss(1, False, name="lovasz", gamma=1), "no key 'gamma'.\n  It takes no keys but name."),

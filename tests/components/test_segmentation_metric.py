@@ -127,7 +127,7 @@ def test_distances_are_those_of_a_distance_transform():
 @given(masks(1), masks(1))
 def test_ssim_is_that_of_torchmetrics(predicted, reference):
     expected = structural_similarity_index_measure(
-        predicted.float(), reference.float(), sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
+        predicted.double(), reference.double(), sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
     )
     assert metric(predicted, reference).cases()["ssim"] == pytest.approx(expected.tolist(), abs=1e-6)
 

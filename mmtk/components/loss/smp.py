@@ -34,7 +34,7 @@ class SmpLoss(Loss):
     name: dice, jaccard, tversky, focal, lovasz, mcc (one mask channel) or soft-bce (independent masks)
     alpha: tversky: weight of false positives; focal: weight of the positive pixels, 0 to 1
     beta: tversky: weight of false negatives
-    gamma: exponent of tversky and focal
+    gamma: exponent of tversky and focal: 0, or 1 and more (in between its slope is infinite where all is right)
     smooth: dice, jaccard, tversky: added to both sides of the ratio; soft-bce: label smoothing, 0 to 1
 
     A key left out has SMP's default. Exclusive masks count every channel, the background too.
@@ -67,6 +67,11 @@ class SmpLoss(Loss):
                     f"loss/smp '{name}' has no key '{key}'.",
                     hint=f"It takes {', '.join(takes)}." if takes else "It takes no keys but name.",
                 )
+        if gamma is not None and 0 < gamma < 1:
+            raise MmtkError(
+                f"loss/smp gamma = {gamma}: between 0 and 1 the gradient of a right prediction is infinite.",
+                hint="Choose 0, or 1 and more.",
+            )
         options: dict[str, Any] = {takes[key]: value for key, value in given.items()}
         if name not in ("mcc", "soft-bce"):
             options["mode"] = "multiclass" if exclusive else "multilabel" if name in OVERLAP else "binary"
@@ -88,6 +93,8 @@ class SmpLoss(Loss):
             logits, target = logits[valid], target[valid].to(logits)
         if not (target >= 0).any():
             return (logits * 0).sum()
+        if self.name == "lovasz":
+            logits = logits.float()  # SMP's Lovász takes nothing else
         # SMP's MCC alone expects probabilities.
         value: Tensor = self.loss(logits.sigmoid() if self.name == "mcc" else logits, target)
         return value

@@ -106,8 +106,13 @@ def list_images(folder: Path, expected: str = "images") -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
+    seen: set[str] = set()  # links may lead in circles
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
         for name in names:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield os.path.join(place, name)

@@ -14,8 +14,7 @@ from mmtk.api import SSL, Classify, Field, Labelled, Now, Term, Terms, Unlabelle
 
 def sharpen(p: Tensor, temperature: float) -> Tensor:
     """p^(1/T) over its sum: [B,C] → [B,C] (MixMatch eq. 7)."""
-    powered = p ** (1 / temperature)
-    return powered / powered.sum(1, keepdim=True)
+    return (p.log() / temperature).softmax(1)  # as a power it would be 0/0 at low temperatures
 
 
 def interleave(parts: list[Tensor]) -> list[Tensor]:

@@ -1,0 +1,210 @@
+"""Damaged and strange recipes and options through ``mmtk check``: a message, or the values that were written."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import random
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmtk import cli, layers, settings
+from mmtk.recipe import load_recipe
+
+COMPLETE = load_recipe("multimix").toml()
+TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(layers.recipe_folder().rglob("*.toml")))]
+KEYS = [key for key, _ in layers.leaves(load_recipe("multimix").values) if key[:7] != "origin."]
+
+SIGNS = [
+    "=", "[", "]", "[[", '"', "'", '"""', ".", ",", "{", "}", "#", "-", "+", "_", "\n", "\r", "\t", "\\", "\0",
+    "\x1b[31m", "\x7f", "\ufeff", "\u202e", "\u2028", "ü", "日本", "😀", "e", "1", "0x", " ",
+]  # fmt: skip
+VALUES = [
+    "nan", "-nan", "inf", "-inf", "1e309", "-1e309", "1e-320", "-0.0", "9" * 400, "-" + "9" * 30,
+    "9007199254740993", "9223372036854775808", "0", "1", "-1", "0.5", "2", "true", "false", '""', '"none"',
+    '"full"', '"../../x"', '"/etc/passwd"', '"\\u0000"', '"\\u001b[2J"', '"\\u202e"', '"' + "x" * 5000 + '"', "[]",
+    "[[]]", "[1, 2]", '["classification"]', '["segmentation"]', '["a", 1, true]', "{}", '{ use = "none" }',
+    "{ x = { y = 1 } }", "[" * 40 + "]" * 40, "{a=" * 30 + "1" + "}" * 30, "1979-05-27", "1979-05-27T07:32:00Z",
+    "07:32:00", "0x10", "1_0", "'''\ntasks = []\n'''", "", "=", "1 2", "$(touch x)", "`x`", "__import__('os')",
+    '"ssl\ud800"',
+]  # fmt: skip
+NAMES = [
+    "x", "ssl", "ssl.use", "ssl.threshold", "use", "__class__", "__init__", "", ".", "a.b.c.d.e", "a" * 3000,
+    "extends", "profile", "origin.recipe", "data", '"quo ted"', "tasks", "train.steps.more", "ünder", "loss.x.use",
+]  # fmt: skip
+MILD = ["0", "1", "2", "8", "0.5", "0.25", "true", "false", '"none"', '"full"', "1e-3", "0.0"]  # many of these fit
+
+
+def value(dice: random.Random) -> str:
+    return dice.choice(MILD if dice.random() < 0.6 else VALUES)
+
+
+def damaged(text: str, dice: random.Random) -> str:
+    """The text after one to four edits of characters, lines, values or keys."""
+    for _ in range(dice.randint(1, 4)):
+        lines = text.split("\n")
+        at, other = dice.randrange(len(lines)), dice.randrange(len(lines))
+        place = dice.randrange(len(text) + 1)
+        match dice.choice(
+            ["drop", "double", "put", "flip", "line", "swap", "value", "value", "key", "cut", "deep"]
+        ):
+            case "drop":
+                text = text[:place] + text[place + dice.randint(1, 3) :]
+            case "double":
+                text = text[:place] + text[place : place + 5] + text[place:]
+            case "put":
+                text = text[:place] + dice.choice(SIGNS) + text[place:]
+            case "flip" if place < len(text):
+                text = text[:place] + chr(ord(text[place]) ^ (1 << dice.randrange(7))) + text[place + 1 :]
+            case "line":
+                lines.insert(other, lines[at])
+                text = "\n".join(lines)
+            case "swap":
+                lines[at], lines[other] = lines[other], lines[at]
+                text = "\n".join(lines)
+            case "value" if " = " in lines[at]:
+                lines[at] = f"{lines[at].partition(' = ')[0]} = {value(dice)}"
+                text = "\n".join(lines)
+            case "key":
+                lines.insert(at, f"{dice.choice(NAMES)} = {dice.choice(VALUES)}")
+                text = "\n".join(lines)
+            case "cut":
+                text = text[:place] if dice.random() < 0.2 else text
+            case "deep":
+                lines.insert(at, f"[{'.'.join(['a'] * dice.choice([3, 20, 400]))}]")
+                text = "\n".join(lines)
+    return text
+
+
+def options(dice: random.Random) -> list[str]:
+    """Up to three ``--set`` options: mostly a known key with a strange value."""
+    found = []
+    for _ in range(dice.randint(1, 3)):
+        key = dice.choice(NAMES) if dice.random() < 0.2 else dice.choice(KEYS)
+        given = f"{key}={value(dice)}"
+        if dice.random() < 0.2:
+            at = dice.randrange(len(given) + 1)
+            given = given[:at] + dice.choice(SIGNS) + given[at + dice.randint(0, 2) :]
+        found += ["--set", given.replace("\0", "")]  # no argument of a process can hold it
+    return found
+
+
+def lines(seed: int, count: int, folder: Path) -> Iterator[tuple[Path | None, list[str]]]:
+    """Command lines of ``mmtk check``, with the file that they read."""
+    dice = random.Random(seed)
+    path = folder / "recipe.toml"
+    for number in range(count):
+        if number % 3 == 0:
+            yield None, ["multimix", *options(dice)]
+            continue
+        # Half of them are the complete recipe, in which an edit of one value leaves the rest in order.
+        text = damaged(COMPLETE if dice.random() < 0.5 else dice.choice(TEXTS), dice)
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        more = options(dice) if number % 9 == 1 else []
+        profile = dice.choice(["phantom", "\x1b", "../x", "x" * 5000])
+        yield path, [str(path), *more, *(["--profile", profile] if dice.random() < 0.05 else [])]
+
+
+def written(path: Path | None, given: list[str]) -> dict[str, Any]:
+    """Every key that the file and the options give, as a TOML parser reads them: the later one counts."""
+    found: dict[str, Any] = {}
+    if path is not None:
+        found |= dict(layers.leaves(tomllib.loads(path.read_bytes().decode("utf-8-sig"))))
+    for text in (text for flag, text in pairwise(given) if flag == "--set"):
+        key, _, value = text.partition("=")
+        try:
+            parsed = tomllib.loads(f"v = {value}")
+        except ValueError:
+            parsed = {}
+        new = parsed["v"] if list(parsed) == ["v"] else value.strip()
+        table, _, last = key.strip().rpartition(".")
+        if last == "use" and found.get(key.strip()) != new:  # another component: the keys of the first are gone
+            found = {k: v for k, v in found.items() if not k.startswith(f"{table}.")}
+        more = dict(layers.leaves({key.strip(): new})) if isinstance(new, dict) else {key.strip(): new}
+        found |= more
+    return found
+
+
+def same(one: Any, two: Any) -> bool:
+    """Equal, true and 1 apart; a date counts as the text that it is written as."""
+    if isinstance(one, datetime.date | datetime.time):
+        return str(one) == two
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(same, one, two))
+    if isinstance(one, bool) or isinstance(two, bool):
+        return one is two
+    if isinstance(two, float) and isinstance(one, int | float):
+        return float(one) == two and math.isfinite(two)
+    return type(one) is type(two) and one == two
+
+
+def strayed(path: Path | None, given: list[str]) -> list[str]:
+    """The keys whose value is not the one that was written."""
+    profile = given[given.index("--profile") + 1] if "--profile" in given else None
+    sets = [text for flag, text in pairwise(given) if flag == "--set"]
+    recipe = load_recipe(path or "multimix", profile, sets)
+    left_out = {table for task, tables in settings.OF_TASK.items() if task not in recipe.tasks for table in tables}
+    found = []
+    for key, value in written(path, given).items():
+        skipped = key in ("extends", "profile") or key.startswith("origin.")
+        if not skipped and not any(key.startswith(f"{table}.") for table in left_out):
+            if profile and recipe.origins.get(key, "").startswith(str(layers.recipe_folder())):
+                continue  # a profile that is asked for is laid over the file
+            if not same(value, recipe.get(key)):
+                found.append(f"{key}: {value!r} became {recipe.get(key)!r}")
+    return found
+
+
+def short(given: list[str]) -> list[str]:
+    return [text if len(text) < 120 else f"{text[:60]} … {text[-50:]}" for text in given]
+
+
+@pytest.fixture
+def check(tmp_path, monkeypatch, capsys):
+    """``mmtk check`` with so many command lines; the exit codes with how often they came, and all faults."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MMTK_PLUGINS", "")
+    monkeypatch.delenv("MMTK_DATA", raising=False)
+
+    def call(seed: int, count: int) -> tuple[Counter[int], list[str]]:
+        codes: Counter[int] = Counter()
+        faults = []
+        for number, (path, given) in enumerate(lines(seed, count, tmp_path)):
+            monkeypatch.setattr(sys, "argv", ["mmtk", "check", *given])
+            try:
+                cli.main()
+            except SystemExit as ended:
+                codes[int(ended.code or 0)] += 1
+                _, err = capsys.readouterr()
+                if ended.code not in (0, 2) or (ended.code == 2 and not err.strip()) or "Traceback" in err:
+                    faults.append(f"{number} {short(given)}: exit code {ended.code}: {short([err[-300:]])}")
+                elif not ended.code and (wrong := strayed(path, given)):
+                    faults.append(f"{number} {short(given)}: {wrong}")
+            except Exception as error:
+                faults.append(f"{number} {short(given)}: {error!r}")
+        return codes, faults
+
+    return call
+
+
+def judge(codes: Counter[int], faults: list[str], count: int) -> None:
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(fault[:600] for fault in faults[:20])
+    assert set(codes) == {0, 2}
+    assert codes.total() == count
+    assert min(codes.values()) > count / 50  # some are fine, so that there are values to compare
+
+
+def test_hostile_recipes(check):
+    judge(*check(1, 300), 300)
+
+
+@pytest.mark.long
+def test_many_hostile_recipes(check):
+    judge(*check(2, 10_000), 10_000)

@@ -1,0 +1,240 @@
+"""Intervals, tests and effects of drawn scores against SciPy, statsmodels, enumeration and resampling by loops."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracle_inputs import FEW, TOLERANCE
+from scipy import special
+from scipy import stats as oracle
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from mmtk import stats
+
+SCORE = st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1, width=32)
+LEVEL = st.sampled_from([0.5, 0.9, 0.95, 0.999])
+close = pytest.approx
+
+
+def scores(least=2, most=6):
+    """Scores of a few seeds that vary by more than rounding."""
+    vectors = hnp.arrays(np.float64, st.integers(least, most), elements=SCORE)
+    return vectors.filter(lambda values: np.ptp(values) > 1e-3)
+
+
+def hedges(df):
+    """J(m) = Γ(m/2) / (√(m/2) Γ((m − 1)/2)) (Hedges 1981)."""
+    return special.gamma(df / 2) / (math.sqrt(df / 2) * special.gamma((df - 1) / 2))
+
+
+# --- intervals -----------------------------------------------------------------------------------------------
+
+
+@FEW
+@given(scores(), LEVEL)
+def test_summary(values, level):
+    found = stats.summary(values, level)
+    low, high = oracle.t.interval(level, len(values) - 1, values.mean(), oracle.sem(values))
+    assert (found.mean, found.sd, found.n) == (close(values.mean()), close(np.std(values, ddof=1)), len(values))
+    assert (found.low, found.high) == (close(low, abs=TOLERANCE), close(high, abs=TOLERANCE))
+
+
+@FEW
+@given(st.integers(1, 3000), st.sampled_from([0.0, 1.0]) | st.floats(0, 1), LEVEL)
+def test_wilson(n, share, level):
+    """SciPy's, and an end that is neither 0 nor 1 lies z standard errors of its own from the observed share."""
+    k = round(share * n)
+    found = stats.wilson(k, n, level)
+    expected = oracle.binomtest(k, n).proportion_ci(level, method="wilson")
+    assert found == close((expected.low, expected.high), abs=TOLERANCE)
+    for end in found:
+        if 0 < end < 1:
+            distance = abs(k / n - end) / math.sqrt(end * (1 - end) / n)
+            assert distance == close(oracle.norm.ppf((1 + level) / 2), rel=TOLERANCE)
+
+
+@FEW
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=4).filter(any))
+def test_chance(counts):
+    """The accuracy of guessing one class throughout, the best of all classes, with SciPy's interval."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    best = max((labels == k).mean() for k in range(len(counts)))
+    interval = oracle.binomtest(max(counts), sum(counts)).proportion_ci(0.95, method="wilson")
+    expected = {"majority": best, "low": interval.low, "high": interval.high}
+    assert stats.chance(counts) == close(expected, abs=TOLERANCE)
+    assert stats.chance({str(k): count for k, count in enumerate(counts)}) == stats.chance(counts)
+
+
+@FEW
+@given(st.data(), st.integers(1, 4), st.integers(1, 8), st.integers(0, 99), LEVEL)
+def test_bootstrap(data, seeds, cases, seed, level):
+    """Resampled tables [seeds, cases] one after the other, missing values passed over; then the stretched arms."""
+    table = data.draw(hnp.arrays(np.float64, (seeds, cases), elements=SCORE))
+    table[data.draw(hnp.arrays(bool, table.shape, elements=st.booleans(), fill=st.just(False)))] = np.nan
+    assume(np.isfinite(table).any(0).all() and np.isfinite(table).any(1).all())
+    means = [np.nanmean(table, axis) for axis in (1, 0)]
+    assume(any(np.ptp(each) > 1e-3 for each in means))
+    found = stats.bootstrap(table, level, resamples=30, seed=seed)
+
+    draws = np.random.default_rng(seed)
+    rows, columns = (draws.integers(n, size=(30, n)) for n in table.shape)
+    resampled = [table[np.ix_(r, c)] for r, c in zip(rows, columns, strict=True)]
+    drawn = [np.nanmean(each) for each in resampled if np.isfinite(each).any()]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    parts = [(len(each), each.var(ddof=1) / len(each)) for each in means if len(each) > 1]
+    whole = sum(v for _, v in parts)
+    df = whole**2 / sum(v**2 / (n - 1) for n, v in parts)
+    shrunk = sum(v * (n - 1) / n for n, v in parts)
+    longer = oracle.t.ppf((1 + level) / 2, df) / oracle.norm.ppf((1 + level) / 2) * math.sqrt(whole / shrunk)
+    mean = np.nanmean(table)
+    assert (found.mean, found.n) == (close(mean, abs=TOLERANCE), seeds)
+    expected = mean - longer * (mean - low), mean + longer * (high - mean)
+    assert (found.low, found.high) == close(expected, rel=TOLERANCE, abs=TOLERANCE)
+
+
+# --- tests ---------------------------------------------------------------------------------------------------
+
+
+@FEW
+@given(scores(), scores())
+def test_student(a, b):
+    found = stats.student(a, b)
+    compared = CompareMeans(DescrStatsW(a), DescrStatsW(b))
+    t, p, df = compared.ttest_ind()
+    assert (found.p, found.statistic) == (close(p, abs=TOLERANCE), close(t, rel=TOLERANCE, abs=TOLERANCE))
+    assert (found.low, found.high) == close(compared.tconfint_diff(), abs=TOLERANCE)
+    assert found.difference == close(a.mean() - b.mean(), abs=TOLERANCE)
+    # With equal group sizes or not: Cohen's d is t · √(1/n + 1/m).
+    d = t * math.sqrt(1 / len(a) + 1 / len(b))
+    assert found.effect == close(hedges(df) * d, rel=TOLERANCE, abs=TOLERANCE)
+
+
+@FEW
+@given(st.integers(2, 6).flatmap(lambda n: st.tuples(scores(n, n), scores(n, n))))
+def test_paired(pair):
+    a, b = pair
+    assume(np.ptp(a - b) > 1e-3)
+    found, expected = stats.paired(a, b), oracle.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    assert (found.p, found.difference) == close((expected.pvalue, (a - b).mean()), abs=TOLERANCE)
+    assert found.statistic == close(expected.statistic, rel=TOLERANCE, abs=TOLERANCE)
+    assert (found.low, found.high) == close((interval.low, interval.high), rel=TOLERANCE, abs=TOLERANCE)
+    if len(a) > 2:
+        d_z = (a - b).mean() / (a - b).std(ddof=1)
+        assert found.effect == close(hedges(len(a) - 1) * d_z, rel=TOLERANCE, abs=TOLERANCE)
+    else:
+        assert found.effect is None
+
+
+def flipped(values, seen):
+    """The share of all signs of the values whose sum is at least as far from 0 as the one seen."""
+    sums = np.array([np.dot(signs, values) for signs in product((-1, 1), repeat=len(values))])
+    return np.mean(np.abs(sums) >= abs(seen) - 1e-9)
+
+
+@FEW
+@given(st.lists(st.integers(-400, 400), min_size=2, max_size=9, unique_by=abs).filter(any), st.integers(1, 3))
+def test_wilcoxon_of_cases_without_ties(gaps, seeds):
+    """Exact: the rank sum among all signs of the ranks; an equal case has no rank."""
+    gaps = np.array(gaps) / 1000
+    offset = np.linspace(0.1, 0.3, seeds)[:, None] + np.zeros(len(gaps))
+    found = stats.paired_cases(offset + gaps, offset)
+    apart = gaps[gaps != 0]
+    ranks = np.array([sum(abs(other) <= abs(gap) for other in apart) for gap in apart])
+    won, lost = ranks[apart > 0].sum(), ranks[apart < 0].sum()
+    assert found.name == "Wilcoxon signed-rank test"
+    assert found.p == close(flipped(ranks, won - lost), abs=TOLERANCE)
+    assert (found.statistic, found.n) == (min(won, lost), len(gaps))
+    assert found.effect == close((won - lost) / ranks.sum(), abs=TOLERANCE)
+    assert found.difference == close(gaps.mean(), abs=TOLERANCE)
+
+
+@FEW
+@given(st.data(), st.integers(1, 3), st.integers(2, 8))
+def test_right_and_wrong_cases(data, seeds, cases):
+    """Exact: the net wins among all their signs; with one seed a binomial test of who alone is right."""
+    a, b = (data.draw(hnp.arrays(np.int64, (seeds, cases), elements=st.integers(0, 1))) for _ in range(2))
+    wins = (a - b).sum(0)
+    assume(wins.any())
+    found = stats.paired_cases(a, b)
+    assert found.p == close(flipped(wins, wins.sum()), abs=TOLERANCE)
+    assert found.statistic == wins[wins > 0].sum()
+    assert found.difference == close(wins.mean() / seeds, abs=TOLERANCE)
+    sizes = oracle.rankdata(abs(wins[wins != 0]))
+    assert found.effect == close((sizes * np.sign(wins[wins != 0])).sum() / sizes.sum(), abs=TOLERANCE)
+    if seeds == 1:
+        alone = int((wins != 0).sum())
+        assert found.p == close(oracle.binomtest(int((wins > 0).sum()), alone).pvalue, abs=TOLERANCE)
+
+
+@FEW
+@given(st.lists(st.none() | st.sampled_from([0.0, 1e-300, 0.01, 1.0]) | st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_is_the_closed_test_of_bonferroni(values):
+    """The largest of set size times smallest p, over all sets with this hypothesis (Marcus et al. 1976)."""
+    blank = stats.student([0.5], [0.5])
+    tests = stats.holm([stats.Test(**{**vars(blank), "p": p}) for p in values])
+    tested = [i for i, p in enumerate(values) if p is not None]
+    sets = list(chain.from_iterable(combinations(tested, size) for size in range(1, len(tested) + 1)))
+    for i, test in enumerate(tests):
+        if values[i] is None:
+            assert test.adjusted is None
+        else:
+            worst = max(len(each) * min(values[j] for j in each) for each in sets if i in each)
+            assert test.adjusted == close(min(1.0, worst), abs=TOLERANCE)
+
+
+# --- designs -------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def designs(draw):
+    """One to three factors, all cells in any order, scores [cells, seeds]."""
+    factors = ("a", "b", "c")[: draw(st.integers(1, 3))]
+    cells = [frozenset(c) for c in chain.from_iterable(combinations(factors, r) for r in range(len(factors) + 1))]
+    cells = draw(st.permutations(cells))
+    return factors, cells, draw(hnp.arrays(np.float64, (len(cells), draw(st.integers(1, 4))), elements=SCORE))
+
+
+def check_effects(found, expected):
+    """Effects against values [effects, seeds]: the mean and SciPy's t-test over seeds."""
+    for effect, by_seed in zip(found, expected, strict=True):
+        assert (effect.value, effect.n) == (close(by_seed.mean(), abs=TOLERANCE), len(by_seed))
+        if len(by_seed) > 1 and np.ptp(by_seed) > 1e-3:
+            test = oracle.ttest_1samp(by_seed, 0)
+            interval = test.confidence_interval(0.95)
+            assert effect.p == close(test.pvalue, abs=TOLERANCE)
+            assert (effect.low, effect.high) == close((interval.low, interval.high), abs=TOLERANCE)
+        elif np.ptp(by_seed) == 0:
+            assert (effect.low, effect.high, effect.p) == (None, None, None)
+
+
+@FEW
+@given(designs())
+def test_factorial_is_least_squares(design):
+    """Twice the coefficients of the saturated model with factors coded −1 and 1, seed by seed."""
+    factors, cells, y = design
+    effects = [e for r in range(1, len(factors) + 1) for e in combinations(factors, r)]
+    columns = [[math.prod(1 if f in cell else -1 for f in effect) for cell in cells] for effect in [(), *effects]]
+    coefficients = np.linalg.lstsq(np.array(columns, float).T, y, rcond=None)[0]
+    found = stats.factorial({c: dict(enumerate(row)) for c, row in zip(cells, y, strict=True)}, factors)
+    assert [effect.factors for effect in found] == effects
+    check_effects(found, 2 * coefficients[1:])
+
+
+@FEW
+@given(designs())
+def test_shapley_shares_every_dividend_equally(design):
+    """φ_f = Σ over sets with f of d(S) / |S|, with d(S) = Σ over T ⊆ S of (−1)^|S−T| y(T) (Harsanyi 1963)."""
+    factors, cells, y = design
+    value = dict(zip(cells, y, strict=True))
+    dividend = {s: sum((-1) ** len(s - t) * value[t] for t in cells if t <= s) for s in cells}
+    expected = [sum(dividend[s] / len(s) for s in cells if f in s) for f in factors]
+    found = stats.shapley({c: dict(enumerate(row)) for c, row in zip(cells, y, strict=True)}, factors)
+    assert [effect.factors for effect in found] == [(f,) for f in factors]
+    check_effects(found, expected)
