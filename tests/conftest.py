@@ -1,4 +1,4 @@
-"""What every test shares: no deadline per hypothesis example, a cache of its own, and the table of faults tried."""
+"""What every test shares: no deadline per hypothesis example, a cache of its own, the table of faults tried."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]
     return note
 
 
-# --- docs/reliability.md ---------------------------------------------------------------------------------------------
+# --- docs/reliability.md -----------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

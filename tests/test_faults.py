@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY
 
@@ -21,7 +22,8 @@ def run(out: Path | str, *more: str, limit: int | None = None) -> subprocess.Com
     return subprocess.run(call, capture_output=True, text=True, preexec_fn=restrict)
 
 
-def test_a_full_disk_ends_the_run_with_a_message_and_it_continues_later(tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_run_with_a_message_and_it_continues_later(tmp_path: Path, tried: Any) -> None:
+    tried("full disk at a checkpoint", "a message; continued to the same bytes")
     whole = run(tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     # The cache is there by now; no file may grow beyond this, so the first checkpoint cannot be written.
@@ -43,7 +45,8 @@ def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_missing_data_is_explained(tmp_path: Path) -> None:
+def test_missing_data_is_explained(tmp_path: Path, tried: Any) -> None:
+    tried("data folder that is not there", "a message with the folder and the cure")
     call = [
         sys.executable,
         "-m",

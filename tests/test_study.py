@@ -188,7 +188,8 @@ def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
 
 
 @pytest.mark.long
-def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path) -> None:
+def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path, tried: Any) -> None:
+    tried("one run of a study fails", "the others finish; it is named and tried again")
     """One cell diverges: the others finish, the failure is reported, and continuing tries it alone."""
     command = ["ablate", "umtl", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
     command += ["--set", "train.optimizer=sgd", "--set", "train.steps=30", "--out", "s"]
@@ -206,7 +207,8 @@ def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path, tried: Any) -> None:
+    tried("full disk in mid-study", "both runs named; continued without loss")
     command = ["ablate", "enc-ssl", "--components", "ssl", *SETS, "--out", "s"]
     full = mmtk(*command, cwd=tmp_path, limit=150_000)  # the first checkpoint of a run is larger
     assert full.returncode == 1
@@ -231,7 +233,8 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "killed"])
-def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_path: Path) -> None:
+def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_path: Path, tried: Any) -> None:
+    tried("Ctrl-C or SIGKILL of a study", "no child lives on; the study goes on")
     command = [
         "ablate",
         "--components",

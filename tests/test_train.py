@@ -189,7 +189,8 @@ def continued(folder: Path) -> tuple[Training, list[str]]:
 
 
 @pytest.mark.parametrize("damage", [flipped, lambda data: data[: len(data) // 2], lambda data: b"", None])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, damage: Any, tried: Any) -> None:
+    tried("last checkpoint truncated, flipped, empty or gone", "goes on from the one before it, and says so")
     stopped_after(tmp_path, 3)
     last = tmp_path / "checkpoints" / "last.safetensors"
     if damage is None:  # killed between moving one away and writing the next

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loops import times
 
 from mmtk import cli, layers, settings
 from mmtk.recipe import load_recipe
@@ -206,5 +207,8 @@ def test_hostile_recipes(check):
 
 
 @pytest.mark.long
-def test_many_hostile_recipes(check):
-    judge(*check(2, 10_000), 10_000)
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_many_hostile_recipes(check, tried, seed):
+    count = times(2000)
+    tried("mutated recipe or command line", "a message, or the very values that were written", count)
+    judge(*check(seed, count), count)
