@@ -165,14 +165,16 @@ def merge(base: Layer, over: Layer) -> Layer:
 
 
 def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iterator[MmtkError]:
-    """Values of a recipe that its profile would silently replace by others, but for those that --set gives."""
+    """Values of a recipe that its profile would silently replace or drop, but for those that --set gives."""
+    merged = merge(recipe, profile).values
     for key, value in leaves(recipe.values):
-        other = get(profile.values, key)
-        if other is None or other == value or isinstance(other, dict) or has(settled, key):
+        other = get(merged, key)
+        if other == value or isinstance(other, dict) or has(settled, key):
             continue
-        ours, theirs = json.dumps(value), json.dumps(other)
+        ours, theirs = json.dumps(value, default=str), json.dumps(other, default=str)
+        what = f"{theirs} in" if other is not None else "left out by"
         yield MmtkError(
-            f"{key}: {ours} here, but {theirs} in the profile {name}, which is laid over recipes.",
+            f"{key}: {ours} here, but {what} the profile {name}, which is laid over recipes.",
             recipe.place(key),
             f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
         )

@@ -223,6 +223,8 @@ class RunDir:
         self.make()
         refuse_links(self.path)
         with locked(self.path, LOCK, "Wait for it, or choose another --out."):
+            for half in self.path.rglob(".*.tmp"):  # what a killed process was writing
+                half.unlink(missing_ok=True)
             yield
 
 

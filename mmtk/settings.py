@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from mmtk import catalog, params
 from mmtk.params import Table
@@ -44,11 +44,17 @@ class Origin(Table):
     profile: str = ""
 
 
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python takes for 0 and 1
+        raise ValueError("Channels should be 1 or 3")
+    return value
+
+
 class Data(Table):
     """What every image is brought to."""
 
     size: Annotated[int, Field(ge=16, le=4096, description="pixels, square")] = 64
-    channels: Literal[1, 3] = 1
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] = 1
     leaks: Annotated[Literal["refuse", "allow"], Field(description="patients or duplicates across splits")] = (
         "refuse"
     )

@@ -107,22 +107,22 @@ def test_every_kind_has_a_template_with_typed_documented_keys(kind):
 def test_the_command_prints_the_next_steps_and_they_are_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        sys, "argv", ["mmtk", "plugins", "new", "area-prior", "--kind", "consistency", "--dir", "a b"]
+        sys, "argv", ["mmtk", "plugins", "new", "lung-size", "--kind", "consistency", "--dir", "a b"]
     )
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Wrote a b/mmtk-area-prior: consistency/area-prior, version 0.1.0"
+    assert lines[0] == "Wrote a b/mmtk-lung-size: consistency/lung-size, version 0.1.0"
     steps = [shlex.split(line) for line in lines[lines.index("Next") + 1 :]]
     assert steps == [
-        ["python", "-m", "pip", "install", "-e", "a b/mmtk-area-prior"],
-        ["mmtk", "plugins", "check", "consistency/area-prior"],
-        ["python", "-m", "pytest", "a b/mmtk-area-prior"],
-        ["mmtk", "run", "a b/mmtk-area-prior/recipe.toml"],
+        ["python", "-m", "pip", "install", "-e", "a b/mmtk-lung-size"],
+        ["mmtk", "plugins", "check", "consistency/lung-size"],
+        ["python", "-m", "pytest", "a b/mmtk-lung-size"],
+        ["mmtk", "run", "a b/mmtk-lung-size/recipe.toml"],
     ]
     assert all((tmp_path / line.strip()).is_file() for line in lines[1 : lines.index("Next")])
-    assert "class AreaPrior(Consistency):" in (tmp_path / "a b/mmtk-area-prior/mmtk_area_prior.py").read_text()
+    assert "class LungSize(Consistency):" in (tmp_path / "a b/mmtk-lung-size/mmtk_lung_size.py").read_text()
 
 
 def test_a_name_may_have_the_prefix_of_the_distribution(tmp_path):
