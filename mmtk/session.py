@@ -25,7 +25,7 @@ from mmtk.evaluate import evaluate, fill, write_cases
 from mmtk.predict import load
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.report.pictures import draw_run
-from mmtk.runs import RunDir, read_json, write_json
+from mmtk.runs import RunDir, read_json, refuse_links, write_json
 from mmtk.samples import describe, write_samples
 from mmtk.train import Training
 
@@ -176,6 +176,7 @@ def evaluate_run(
     scores = evaluate(predictor.net, recipe, held.tests(), {}, predictor.device)
     out = out or run_dir / "evaluations" / (profile or "own")
     out.mkdir(parents=True, exist_ok=True)
+    refuse_links(out)
     write_cases(out / "cases.parquet", scores)
     write_json(out / "results.json", scores.results)
     draw_run(out / "figures", recipe, predictor.net, held, scores, predictor.device)

@@ -213,6 +213,16 @@ def test_evaluate_on_another_domain(finished: Path, tmp_path: Path) -> None:
     assert same["cross-domain"]["classification"]["auroc"] == own["cross-domain"]["classification"]["auroc"]
 
 
+def test_evaluate_writes_through_no_link(finished: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.txt"
+    mine.write_text("kept")
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "results.json").symlink_to(mine)
+    with pytest.raises(MmtkError, match=r"results\.json: is a symbolic link in a folder for output"):
+        evaluate_run(finished, out=tmp_path / "e")
+    assert mine.read_text() == "kept"
+
+
 def test_a_predictor_takes_any_size(finished: Path) -> None:
     predictor = mmtk.load(finished, device="cpu")
     rng = np.random.default_rng(0)
