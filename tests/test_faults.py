@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import filecmp
 import resource
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_it_continues_later(tmp_path
     assert len(read_lines(tmp_path / "full" / "metrics.jsonl")) == 3
     later = run(tmp_path / "full")
     assert later.returncode == 0, later.stderr
-    assert (tmp_path / "full/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
+    assert filecmp.cmp(tmp_path / "full/metrics.jsonl", tmp_path / "whole/metrics.jsonl", shallow=False)
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:

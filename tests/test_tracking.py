@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import filecmp
 import json
 import math
 import os
@@ -153,8 +154,8 @@ def test_values_are_the_folders(store, folder):
     assert contexts == ["testing", "testing", "training", "training"]
     artifacts = store / "mlruns" / json.loads(folder.tracking_file.read_text())["run_id"] / "artifacts"
     for name in ("recipe.toml", "provenance.json", "splits.json", "results.json", "cases.parquet"):
-        assert (artifacts / name).read_bytes() == (folder.path / name).read_bytes()
-    assert (artifacts / "figures/curves.png").read_bytes() == (folder.figures / "curves.png").read_bytes()
+        assert filecmp.cmp(artifacts / name, folder.path / name, shallow=False)
+    assert filecmp.cmp(artifacts / "figures/curves.png", folder.figures / "curves.png", shallow=False)
 
 
 def test_a_growing_run_is_sent_piece_by_piece(store, folder):

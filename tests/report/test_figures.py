@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import filecmp
 import json
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def test_same_bytes_twice_whatever_the_users_settings(kind, tmp_path, figs):
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.bbox": "tight"}):
         draw(kind, tmp_path / "b.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert filecmp.cmp(tmp_path / "a.png", tmp_path / "b.png", shallow=False)
     assert dict(matplotlib.rcParams) == before
 
 
