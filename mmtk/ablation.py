@@ -247,13 +247,15 @@ def signature(values: layers.Values) -> Signature:
 
 
 def known_systems() -> dict[Signature, str]:
-    """The systems that ship as recipes, by what tells them apart."""
-    found = {}
-    for path in sorted(layers.recipe_folder().glob("*.toml")):
-        values = layers.with_parents(path).values
-        if path.stem != "base":
-            found[signature(values)] = str(values["name"])
-    return found
+    """The systems that ship as recipes, by what tells them apart; not one that differs in more than that."""
+
+    def rest(values: layers.Values) -> layers.Values:
+        told = (*STRATEGIES, "tasks", "name", "description", "others")
+        return {key: value for key, value in values.items() if key not in told}
+
+    shipped = {path: layers.with_parents(path).values for path in sorted(layers.recipe_folder().glob("*.toml"))}
+    base = shipped.pop(layers.recipe_folder() / "base.toml")
+    return {signature(each): str(each["name"]) for each in shipped.values() if rest(each) == rest(base)}
 
 
 def system_name(values: layers.Values, known: Mapping[Signature, str]) -> str:

@@ -72,6 +72,20 @@ BUILTINS: dict[str, dict[str, str]] = {
     },
 }
 
+# What the plugins that are developed with mmtk bring: a recipe that needs one of them says what to install.
+BESIDE: dict[str, tuple[str, ...]] = {
+    "mmtk-ssl-zoo": (
+        "ssl/pseudo-label", "ssl/entropy", "ssl/pi-model", "ssl/mean-teacher", "ssl/uda", "ssl/fixmatch",
+        "ssl/flexmatch", "ssl/freematch", "ssl/softmatch",
+    ),
+    "mmtk-seg-zoo": (
+        "consistency/entropy", "consistency/mean-teacher", "consistency/ua-mt", "consistency/cps",
+        "consistency/weak-strong", "consistency/cutmix", "consistency/area-prior",
+    ),
+    "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
+    "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
+}  # fmt: skip
+
 OURS = "mmtk"
 CODE = "code"  # stands for the distribution of what a local file brings
 State = Literal["ok", "clash", "excluded", "hidden"]
@@ -254,6 +268,12 @@ def find(kind: str, name: str) -> Entry:
             f"{kind}/{name} is a class in a local file, and no file was named.",
             hint="Name it: --code FILE.py (in Python: mmtk.codefile.use). A recipe alone never runs code.",
         )
+    for beside, words in BESIDE.items():
+        if f"{kind}/{short}" in words and _normal(dist) in ("", beside):
+            raise MmtkError(
+                f"{kind}/{short} is part of {beside}, which is not installed.",
+                hint=f"Install it: pip install {beside} (in a checkout of mmtk: pip install -e plugins/{beside}).",
+            )
     known = sorted({e.name for e in entries(kind)})
     others = [e for e in entries() if e.kind != kind and e.name in (name, short)]
     if others:

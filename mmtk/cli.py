@@ -185,7 +185,7 @@ def list_() -> None:
         typer.echo(f"{title} ({use})")
         for path in sorted((recipe_folder() / folder).glob("*.toml")):
             values = read(path).values
-            typer.echo(f"  {path.stem:20} {values.get('name', ''):12} {values.get('description', '')}".rstrip())
+            typer.echo(f"  {path.stem:20} {values.get('name', ''):16} {values.get('description', '')}".rstrip())
 
 
 @data_app.command("inspect")

@@ -19,7 +19,7 @@ from mmtk.recipe import Recipe
 from mmtk.runs import atomic
 from mmtk.seeding import seeded
 from mmtk.store import Stored
-from mmtk.streams import masks, normalise, pixels
+from mmtk.streams import masks, network_input, pixels
 
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 
@@ -43,13 +43,14 @@ class Scores:
 
 
 def batches(
-    net: MultiTaskNet, task: str, stored: Stored, rows: list[int], size: int, device: torch.device | str
+    net: MultiTaskNet, recipe: Recipe, task: str, stored: Stored, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
-    """(logits on the CPU in fp32, targets, ids) of some rows, ``size`` at a time."""
-    forward = net.classify if task == "classification" else net.segment
+    """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
+    forward, size = net.classify if task == "classification" else net.segment, recipe["evaluate.batch"]
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
-        logits = forward(normalise(pixels(stored, chosen)).to(device)).float().cpu()
+        images = network_input(pixels(stored, chosen), recipe, task)
+        logits = forward(images.to(device)).float().cpu()
         known = stored.targets[chosen]
         target = torch.from_numpy(known) if task == "classification" else masks(stored, chosen)
         yield logits, target, [stored.ids[row] for row in chosen]
@@ -63,7 +64,7 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
-        for logits, target, ids in batches(net, test.task, stored, rows, recipe["evaluate.batch"], device):
+        for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
             if not bool(torch.isfinite(logits).all()):
                 raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
             for metric in metrics.values():

@@ -21,7 +21,7 @@ from mmtk.images import SUFFIXES, read_image, resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir, refuse_links
-from mmtk.streams import normalise
+from mmtk.streams import network_input
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Case:
     classes: dict[str, float] | None
     mask: np.ndarray | None
     saliency: np.ndarray | None
+
+
+def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
+    """Images [B,C,H,W] in [0, 1] at run size → what the network says of them, each task by its own input."""
+    said: api.Prediction = net(network_input(images, recipe, "segmentation"))
+    if said.classification is not None and not recipe["data.classification.normalise"]:
+        said.classification = net.classify(network_input(images, recipe, "classification"))
+    return said
 
 
 class Predictor:
@@ -54,8 +62,7 @@ class Predictor:
         pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
         batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe["data.channels"], -1, -1)
         with torch.no_grad():
-            prediction: api.Prediction = self.net(normalise(batch.to(self.device)))
-        return prediction
+            return predict(self.net, self.recipe, batch.to(self.device))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Case]:
         """Gray uint8 images [H,W] of any size → one Case each."""

@@ -18,6 +18,8 @@ from mmtk.layers import Layer, Values
 
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
+# Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
+YOUNGER = {"data.classification.normalise": True}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,10 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Ten hex digits over everything that changes a result, except the seed."""
-        kept = {key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST}
+        kept = copy.deepcopy({key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST})
+        for key, plain in YOUNGER.items():
+            if layers.get(kept, key) == plain:
+                layers.drop(kept, key)
         text = json.dumps(kept, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -112,31 +117,62 @@ def recipe_path(path_or_name: str | Path) -> Path:
 def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
     """All layers merged: parents, recipe, profile, overrides; not checked yet."""
     layer, changes = layers.with_parents(path), layers.parse_set(overrides)
-    complete = "origin" in layer.values
     asked = profile if profile is not None else changes.values.get("profile")
-    chosen = asked if asked is not None else "" if complete else layer.values.get("profile", "")
+    origin = layer.values.get("origin")
+    if asked and isinstance(origin, dict):
+        raise _mixed(origin, asked, str(path))
+    if origin is not None and not asked:
+        return layers.merge(layer, changes)
+    chosen = asked if asked is not None else layer.values.get("profile", "")
     place = (layer if asked is None else changes).place("profile")
     if not isinstance(chosen, str):
         raise MmtkError(f"profile: should be a name, got {json.dumps(chosen, default=str)}.", place)
     if chosen:
         # An option is a path from here, a recipe's own profile one from the recipe.
-        beside = (path.parent / "profiles" / f"{chosen}.toml", (path.parent if asked is None else Path()) / chosen)
-        try:
-            found = next(filter(os.path.isfile, beside), None) or layers.locate(chosen, "profiles")
-        except MmtkError as error:
-            error.where = place
-            raise
-        given = layers.with_parents(found)
-        for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
-            given.values.pop(own, None)
-            given.places.pop(own, None)
-        if not complete:
-            layer.problems.extend(layers.overruled(layer, given, chosen, changes.values))
+        given = _profile(chosen, path.parent, path.parent if asked is None else Path(), place)
+        layer.problems.extend(layers.overruled(layer, given, chosen, changes.values))
         layer = layers.merge(layer, given)
     merged = layers.merge(layer, changes)
-    if not complete or asked is not None:
-        merged.values["origin"] = {"recipe": path.stem, "profile": chosen}
+    merged.values["origin"] = {"recipe": path.stem, "profile": chosen}
     return merged
+
+
+def _profile(chosen: str, recipes: Path, start: Path, place: str | None) -> Layer:
+    """The profile of a name beside the recipes, of a path from ``start``, or the one that ships."""
+    beside = (recipes / "profiles" / f"{chosen}.toml", start / chosen)
+    try:
+        found = next(filter(os.path.isfile, beside), None) or layers.locate(chosen, "profiles")
+    except MmtkError as error:
+        error.where = place
+        raise
+    given = layers.with_parents(found)
+    for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
+        given.values.pop(own, None)
+        given.places.pop(own, None)
+    return given
+
+
+def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
+    """What a complete recipe has and another profile has not, as its ``train.steps``, would stay in force."""
+    own, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
+    return MmtkError(
+        f"is complete, with the data and the training budget of {own}: a second profile would mix the two.",
+        where,
+        f"Start from the recipe that it was made of (mmtk … {recipe} --profile {profile}), "
+        "or change single values by --set.",
+    )
+
+
+def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any]) -> Recipe:
+    """A complete recipe for scoring on other data: those of a profile stand in place of all of its own."""
+    layer = layers.with_parents(path)
+    if profile is not None:
+        given = _profile(profile, path.parent, Path(), None)
+        layers.drop(layer.values, "data")
+        layers.drop(given.values, "train")  # the network stays as it was trained
+        layer = layers.merge(layer, given)
+        layers.put(layer.values, "origin.profile", profile)
+    return resolve(layers.merge(layer, layers.parse_set(overrides)), str(path))
 
 
 def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:

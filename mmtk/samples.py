@@ -16,7 +16,7 @@ from mmtk.model import FrozenClassify, MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import atomic
 from mmtk.store import Stored
-from mmtk.streams import masks, normalise, pixels
+from mmtk.streams import masks, network_input, pixels
 
 Arrays = dict[str, np.ndarray]
 BINS = 64
@@ -72,14 +72,16 @@ def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, dev
     for test in data.tests():
         rows = fixed_rows(test, recipe["evaluate.cases"])
         if rows:
-            kept = _sample(net.eval(), test, rows, device)
+            kept = _sample(net.eval(), recipe, test, rows, device)
             arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in kept.items()}
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _sample(net: MultiTaskNet, test: TestSet, rows: list[int], device: torch.device | str) -> Arrays:
-    images = normalise(pixels(test.stored, rows)).to(device)
+def _sample(
+    net: MultiTaskNet, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
+) -> Arrays:
+    images = network_input(pixels(test.stored, rows), recipe, test.task).to(device)
     with torch.no_grad():
         said = net(images)
     kept: Arrays = {

@@ -23,7 +23,7 @@ from mmtk.engine import choose_device, choose_precision
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
 from mmtk.predict import load
-from mmtk.recipe import Recipe, load_recipe
+from mmtk.recipe import Recipe, on_other_data
 from mmtk.report.pictures import draw_run
 from mmtk.runs import RunDir, read_json, refuse_links, write_json
 from mmtk.samples import describe, write_samples
@@ -161,9 +161,10 @@ def evaluate_run(
     """
     display, folder = Display(quiet), RunDir(run_dir)
     predictor = load(run_dir, device)
-    kept = {"data.size": predictor.size, "data.channels": predictor.recipe["data.channels"]}
+    as_trained = ("data.size", "data.channels", "data.classification.normalise")
+    kept = {key: value for key in as_trained if (value := predictor.recipe.get(key)) is not None}
     changes = {**kept, "tasks": predictor.recipe.tasks, **(overrides or {})}
-    recipe = load_recipe(folder.recipe_file, profile, changes)
+    recipe = on_other_data(folder.recipe_file, profile, changes)
     held = prepare(recipe, _root(data, folder), display.reading, only_tests=True)
     for task, target in held.targets.items():
         names = predictor.targets[task].names

@@ -70,6 +70,14 @@ class TaskData(Table):
     cross_split: Annotated[Literal["test", "all"], Field(description="part of the cross-domain source")] = "test"
 
 
+class ClassificationData(TaskData):
+    """The label budget of the classes, and whether their images are normalised as all others are."""
+
+    normalise: Annotated[
+        bool, Field(description="map [0, 1] to [−1, 1], in training and prediction; false: as released")
+    ] = True
+
+
 class Train(Table):
     """The training budget: the profile's, the same for every system."""
 
@@ -120,7 +128,7 @@ class Tracking(Table):
 FIXED: dict[str, type[Table]] = {
     "origin": Origin,
     "data": Data,
-    "data.classification": TaskData,
+    "data.classification": ClassificationData,
     "data.segmentation": TaskData,
     "train": Train,
     "evaluate": Evaluate,

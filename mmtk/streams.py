@@ -124,6 +124,11 @@ def normalise(images: Tensor) -> Tensor:
     return (images - 0.5) / 0.5
 
 
+def network_input(images: Tensor, recipe: Recipe, task: str) -> Tensor:
+    """Images [B,C,H,W] in [0, 1] as the network gets them for a task, in training and in prediction."""
+    return normalise(images) if recipe.get(f"data.{task}.normalise", True) else images
+
+
 def pixels(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
     """Images of a store as float [B,C,H,W] in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(stored.images[rows])).float().div_(255)
@@ -190,7 +195,7 @@ class Streams:
         else:
             image, moved = augment(images, self._generator(task, "labelled", "image", step), known)
         labels = target.to(device) if moved is None else moved
-        labelled = Labelled(normalise(image), labels, self._index(task, "labelled", rows, device))
+        labelled = Labelled(self._input(image, task), labels, self._index(task, "labelled", rows, device))
         return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
 
     def _frozen(
@@ -225,8 +230,11 @@ class Streams:
                 draw = self._generator(task, "unlabelled", f"{name}-{k}", step)
                 copies.append(self._augment[task][name](start, draw, geometric=view.geometric)[0])
             made[name] = tuple(copies)
-        views = {name: tuple(normalise(copy) for copy in copies) for name, copies in made.items()}
-        return Unlabelled(normalise(base), self._index(task, "unlabelled", rows, device), views, truth)
+        views = {name: tuple(self._input(copy, task) for copy in copies) for name, copies in made.items()}
+        return Unlabelled(self._input(base, task), self._index(task, "unlabelled", rows, device), views, truth)
+
+    def _input(self, images: Tensor, task: str) -> Tensor:
+        return network_input(images, self._recipe, task)
 
     def _index(self, task: str, stream: str, rows: list[int], device: torch.device | str) -> Tensor:
         places = self._places[task, stream]

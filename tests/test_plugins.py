@@ -9,11 +9,12 @@ import shlex
 import site as python_site
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
-from fake_plugin import install, refresh
+from fake_plugin import alone, install, refresh
 from tiny import CLASSIFICATION, SOURCES, TINY
 
 from mmtk import catalog, cli, scaffold
@@ -423,3 +424,42 @@ def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
     assert read_json(tmp_path / "d" / "provenance.json")["components"]["ssl=ssl/gentle"] == "mmtk-gentle 0.1.0"
     terms = json.loads((tmp_path / "d" / "metrics.jsonl").read_text().splitlines()[0])
     assert terms["train/classification/entropy"] > 0
+
+
+# --- the plugins that are developed beside mmtk ---------------------------------------------------------------
+
+
+def test_the_catalog_knows_what_the_plugins_beside_it_bring():
+    """So that it can say what to install; the smallest one is an example and brings nothing of use."""
+    brought = {}
+    for path in (Path(__file__).parents[1] / "plugins").glob("*/pyproject.toml"):
+        about = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        groups = about["entry-points"].items()
+        brought[about["name"]] = {f"{group[5:]}/{name}" for group, names in groups for name in names}
+    assert {dist: set(words) for dist, words in catalog.BESIDE.items()} | {"mmtk-hello": {"ssl/hello"}} == brought
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "release"], ["consistency/release-kl", "augment/release-strong"]),
+        (["run", "release"], ["consistency/release-kl", "augment/release-strong"]),
+        (["check", "multimix", "--set", "ssl.use=fixmatch"], ["ssl/fixmatch"]),
+        (["check", "multimix", "--set", "bridge.use=mmtk-captum/grad-cam"], ["bridge/grad-cam"]),
+        (["ablate", "--components", "consistency=kl+ua-mt", "--dry-run"], ["consistency/ua-mt"]),
+    ],
+)
+def test_a_recipe_whose_plugin_is_not_installed_says_what_to_install(
+    mmtk, monkeypatch, tmp_path, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    alone(monkeypatch, tmp_path)
+    code, _, err = mmtk(*arguments)
+    assert code == 2
+    for word in words:
+        dist = next(dist for dist, all_words in catalog.BESIDE.items() if word in all_words)
+        assert f"{word} is part of {dist}, which is not installed." in err
+        assert f"pip install {dist} " in err
+    code, out, _ = mmtk("list")
+    assert code == 0
+    assert "MultiMix-release" in out

@@ -15,7 +15,7 @@ from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.report import figures
 from mmtk.samples import class_maps, foreground, reference
-from mmtk.streams import normalise, pixels
+from mmtk.streams import network_input, pixels
 
 
 def draw_run(
@@ -61,7 +61,7 @@ class _Painter:
             self.files.append(path)
 
     def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
-        return normalise(pixels(test.stored, rows)).to(self.device)
+        return network_input(pixels(test.stored, rows), self.recipe, test.task).to(self.device)
 
     def classification(self, test: TestSet) -> None:
         """Class-specific saliency of the classification images (Fig. 9)."""

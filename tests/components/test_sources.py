@@ -181,6 +181,22 @@ def test_jsrt_pack(tmp_path):
     assert source.digest() != separate.digest()
 
 
+@pytest.mark.parametrize("make", [JSRT, MCU])
+def test_where_the_lungs_overlap_the_mask_is_1(tmp_path, make):
+    """As they do in drawn masks: the union is clipped to 1, whatever the files say."""
+    both = np.maximum(LEFT, RIGHT)
+    if make is JSRT:
+        jsrt_pack(tmp_path)
+        for organ in ("left lung", "right lung"):
+            draw(tmp_path / "JSRT/SCR_masks" / organ / "JPCLN001.png", both)
+    else:
+        mcu(tmp_path, left=both, right=both)
+    source = make(tmp_path)
+    item = min(source.items("all"), key=lambda item: item.id)
+    assert np.array_equal(source.mask(item), (both > 0)[None])
+    assert source.mask(item).max() == 1
+
+
 def test_jsrt_joined_masks_alone(tmp_path):
     jsrt_pack(tmp_path)
     os.rename(tmp_path / "JSRT/SCR_masks", tmp_path / "elsewhere")

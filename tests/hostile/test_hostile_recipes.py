@@ -155,11 +155,9 @@ def strayed(path: Path | None, given: list[str]) -> list[str]:
     found = []
     for key, value in written(path, given).items():
         skipped = key in ("extends", "profile") or key.startswith("origin.")
-        if not skipped and not any(key.startswith(f"{table}.") for table in left_out):
-            if profile and recipe.origins.get(key, "").startswith(str(layers.recipe_folder())):
-                continue  # a profile that is asked for is laid over the file
-            if not same(value, recipe.get(key)):
-                found.append(f"{key}: {value!r} became {recipe.get(key)!r}")
+        skipped = skipped or any(key.startswith(f"{table}.") for table in left_out)
+        if not skipped and not same(value, recipe.get(key)):
+            found.append(f"{key}: {value!r} became {recipe.get(key)!r}")
     return found
 
 

@@ -14,12 +14,9 @@ Change = Callable[[Film, Film | None, random.Random], tuple[Film, Film | None]]
 
 
 def each(
-    images: Tensor, masks: Tensor | None, generator: Generator, normalise: bool, change: Change
+    images: Tensor, masks: Tensor | None, generator: Generator, change: Change
 ) -> tuple[Tensor, Tensor | None]:
-    """Apply ``change`` to every image [B,C,H,W] in [0, 1] and its masks, each with random numbers of its own.
-
-    mmtk maps [0, 1] to [−1, 1] afterwards. Without ``normalise`` that is undone here: the network gets [0, 1].
-    """
+    """Apply ``change`` to every image [B,C,H,W] in [0, 1] and its masks, each with random numbers of its own."""
     seeds = torch.randint(2**62, (len(images),), generator=generator).tolist()
     films = (images * 255).round().clamp(0, 255).byte().cpu().numpy()
     signs = None if masks is None else torch.where(masks < 0, 255.0, masks).byte().cpu().numpy()
@@ -32,7 +29,7 @@ def each(
     if masks is not None:
         moved = torch.from_numpy(np.stack([np.asarray(sign) for _, sign in done])).to(masks)
         moved = torch.where(moved == 255, -1.0, moved)
-    return seen if normalise else (seen + 1) / 2, moved
+    return seen, moved
 
 
 def flip_and_crop(

@@ -14,20 +14,13 @@ from mmtk_release.pool import INTENSITIES, MOVES, NAMES, planes
 
 
 class ReleaseStrong(Augment):
-    """Flip, crop by 4 pixels whatever the size, two operations by Pillow, and no normalisation, as released.
+    """Flip, crop by 4 pixels whatever the size, and two operations by Pillow, as released.
 
     padding: pixels on every side of the image that is cropped; 4 is an eighth of 32, the size of CIFAR images.
-    normalise: give the network [−1, 1] as everywhere else; the released training images stay in [0, 1].
     """
 
-    def __init__(
-        self,
-        swap: Sequence[tuple[int, int]] = (),
-        *,
-        padding: Annotated[int, Field(ge=0)] = 4,
-        normalise: bool = False,
-    ) -> None:
-        self.swap, self.padding, self.normalise = swap, padding, normalise
+    def __init__(self, swap: Sequence[tuple[int, int]] = (), *, padding: Annotated[int, Field(ge=0)] = 4) -> None:
+        self.swap, self.padding = swap, padding
 
     def __call__(
         self, images: Tensor, generator: Generator, masks: Tensor | None = None, geometric: bool = True
@@ -50,4 +43,4 @@ class ReleaseStrong(Augment):
                         mask = planes(mask, lambda plane, move=move, v=v: move(plane, v, 255))
             return film, mask
 
-        return each(images, masks, generator, self.normalise, change)
+        return each(images, masks, generator, change)

@@ -9,10 +9,16 @@ import mmtk
 import numpy as np
 import pytest
 import torch
+from mmtk import build, layers
 from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.build import SupervisedLoss
 from mmtk.components.augment.operations import MATRICES, OPERATIONS, operate
+from mmtk.components.augment.weak import Weak
 from mmtk.components.loss.dice import Dice
+from mmtk.data import prepare
+from mmtk.plan import plan_components
+from mmtk.predict import predict_files
+from mmtk.streams import Streams
 from mmtk.testing import ContractError, suite
 from PIL import Image
 
@@ -20,7 +26,6 @@ from mmtk_release.films import flip_and_crop
 from mmtk_release.kl import ReleaseKL
 from mmtk_release.pool import INTENSITIES, MOVES, NAMES
 from mmtk_release.strong import ReleaseStrong
-from mmtk_release.weak import ReleaseWeak
 
 HERE = Path(__file__).parents[1]
 
@@ -28,8 +33,8 @@ HERE = Path(__file__).parents[1]
 # --- the contract --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("check", [*suite("augment", ReleaseWeak), *suite("augment", ReleaseStrong)])
-def test_the_augmentations_keep_the_contract(check):
+@pytest.mark.parametrize("check", suite("augment", ReleaseStrong))
+def test_the_augmentation_keeps_the_contract(check):
     check()
 
 
@@ -133,21 +138,12 @@ def test_the_strong_view_keeps_more_of_the_image_than_the_papers():
     inner[:, :, 120:136, 120:136] = 1
     masks = inner.repeat(64, 1, 1, 1)
     draw = torch.Generator().manual_seed(1)
-    for augment, most in ((ReleaseStrong(), 200), (ReleaseWeak(), 32)):
+    for augment, most in ((ReleaseStrong(), 200), (Weak(), 32)):
         _, moved = augment(film, draw, masks.clone())
         shifts = [
             abs(float(each[0].eq(1).nonzero()[:, 0].float().mean()) - 127.5) for each in moved if each.eq(1).any()
         ]
         assert 0 < max(shifts) <= most
-
-
-@pytest.mark.parametrize("component", [ReleaseWeak, ReleaseStrong])
-def test_training_images_are_left_unnormalised_unless_asked(component):
-    films = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    plain, _ = component(normalise=True)(films, torch.Generator().manual_seed(3))
-    seen, _ = component()(films, torch.Generator().manual_seed(3))
-    torch.testing.assert_close((seen - 0.5) / 0.5, plain)  # what the network gets after mmtk's normaliser
-    assert float(plain.min()) < 0.1
 
 
 # --- the package ---------------------------------------------------------------------------------------------
@@ -162,23 +158,121 @@ def test_components_are_short_and_use_the_public_interface_alone():
                 assert node.module == "mmtk.api", path.name
 
 
-def test_a_run_warns_of_the_dead_term_by_name(tmp_path, monkeypatch):
+# --- the recipe ----------------------------------------------------------------------------------------------
+
+# The five deviations: an axis from the release's level to the paper's, and the keys in which the two differ.
+AXES = {
+    "consistency=release-kl+kl": {"consistency.use"},
+    "augment.strong=release-strong+strong": {
+        "augment.strong.use", *(f"augment.strong.{key}" for key in ("n", "probability", "flip", "padding", "pool"))
+    },
+    "data.classification.normalise=false+true": {"data.classification.normalise"},
+    "train.frozen_views=true+false": {"train.frozen_views"},
+    "evaluate.dropout=true+false": {"evaluate.dropout"},
+}  # fmt: skip
+TINY = {
+    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.validate_every": 3,
+    "train.batch": 4, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
+    "data.classification.labels": 8, "data.segmentation.labels": 8,
+    **{
+        f"data.{task}.{domain}.{part}": count
+        for task in ("classification", "segmentation")
+        for domain in ("source", "cross")
+        for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
+    },
+}  # fmt: skip
+
+
+def leaves(recipe):
+    return dict(layers.leaves(recipe.values))
+
+
+def differing(one, other):
+    one, other = leaves(one), leaves(other)
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+def test_each_deviation_is_an_axis_that_changes_itself_alone():
+    plan = plan_components("release", ",".join(AXES), "one-at-a-time", overrides=TINY)
+    *cells, reference = plan.cells
+    assert plan.dropped == []
+    assert reference.reference
+    assert reference.name == "MultiMix-release"
+    for cell, (axis, keys) in zip(cells, AXES.items(), strict=True):
+        place, _, levels = axis.partition("=")
+        assert cell.name == f"MultiMix-release ({place}={levels.partition('+')[2]})"
+        assert differing(cell.recipe, reference.recipe) - {"name"} == keys
+
+
+def test_with_all_five_taken_back_it_is_multimix():
+    plan = plan_components("release", ",".join(AXES), "factorial", overrides=TINY)
+    assert len(plan.cells) == 32
+    multimix = mmtk.load_recipe("multimix", overrides=TINY)
+    (same,) = [cell for cell in plan.cells if cell.recipe.digest == multimix.digest]
+    assert set(same.levels.values()) == {"kl", "strong", "true", "false"}
+    assert differing(same.recipe, multimix) == {"name", "description", "others", "origin.recipe"}
+    changed = differing(mmtk.load_recipe("release", overrides=TINY), multimix)
+    assert changed == set().union(*AXES.values()) | {"name", "description", "others", "origin.recipe"}
+
+
+def batches(recipe, data):
+    """Every tensor that the network sees in the first two steps, by name."""
+    net = build.network(recipe, data.targets)
+    strategies = {
+        task: build.strategy(recipe, kind, net, data.targets)
+        for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
+    }
+    views = {task: build.views(strategy) for task, strategy in strategies.items()}
+    streams = Streams(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
+    found = {}
+    for step in (0, 1):
+        batch = streams.batch(Now(0, step, 9))
+        for task in strategies:
+            known, others = getattr(batch, task)
+            found |= {f"{task} {name} {step}": value for name, value in vars(known).items()}
+            found[f"{task} unlabelled {step}"] = others.image
+            found |= {f"{task} {view} {step}": made[0] for view, made in others.views.items()}
+    return found
+
+
+def test_each_deviation_changes_what_it_should_and_nothing_else():
+    """What the network is trained on, for each cell; the loss and the scoring have their own tests."""
+    reference, *cells = (
+        mmtk.load_recipe("release", overrides=TINY | changes)
+        for changes in (
+            {}, {"consistency.use": "kl"}, {"augment.strong.use": "strong"},
+            {"data.classification.normalise": True}, {"train.frozen_views": False}, {"evaluate.dropout": False},
+        )
+    )  # fmt: skip
+    data = prepare(reference, None)
+    own = batches(reference, data)
+    changed = []
+    for cell in cells:
+        found = batches(cell, data)
+        assert found.keys() == own.keys()
+        names = {name for name, value in found.items() if not torch.equal(value, own[name])}
+        changed.append({name.rpartition(" ")[0] for name in names})
+        if cell["data.classification.normalise"]:
+            for name in names:
+                assert torch.equal(found[name], (own[name] - 0.5) / 0.5)
+                assert 0 <= own[name].min() < own[name].max() <= 1
+    loss, strong, normalised, frozen, scoring = changed
+    images = {f"classification {view}" for view in ("image", "unlabelled", "weak", "strong")}
+    assert loss == scoring == set()
+    assert strong == {"classification strong"}
+    assert normalised == images
+    assert frozen == {"classification image"}  # masks and their images are not augmented, as released
+
+
+def test_a_run_from_end_to_end_warns_of_the_dead_term_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
-    tiny = {
-        "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.validate_every": 3,
-        "train.batch": 4, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
-        **{
-            f"data.{task}.{domain}.{part}": count
-            for task in ("classification", "segmentation")
-            for domain in ("source", "cross")
-            for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
-        },
-        "data.classification.labels": 8, "data.segmentation.labels": 8,
-    }  # fmt: skip
-    recipe = mmtk.load_recipe(HERE / "recipes" / "release.toml", overrides=tiny)
+    recipe = mmtk.load_recipe("release", overrides=TINY)
     result = mmtk.run(recipe, out=tmp_path / "run", device="cpu")
     warnings = json.loads((result.path / "results.json").read_text())["warnings"]
     assert len(warnings) == 1
     assert warnings[0].startswith("The loss term segmentation/kl is exactly 0 and gives no gradient")
     rows = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     assert {row["train/segmentation/kl"] for row in rows if "train/loss" in row} == {0.0}
+    image = next((tmp_path / "run" / "figures").glob("*.png"))
+    assert predict_files(result.path, [image], tmp_path / "out", "cpu") == []
+    assert (tmp_path / "out" / "predictions.csv").is_file()

@@ -1,0 +1,83 @@
+"""One normaliser in training, scoring and prediction; classification images without it, where a recipe says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tiny import tiny
+
+import mmtk
+from mmtk import build, evaluate, session
+from mmtk.data import prepare
+from mmtk.predict import predict
+from mmtk.samples import write_samples
+from mmtk.session import evaluate_run
+from mmtk.streams import network_input, pixels
+
+RAW = {"data__classification__normalise": False}
+BOTH = pytest.mark.parametrize("changes", [{}, RAW], ids=["normalised", "raw"])
+
+
+def test_only_images_of_the_classes_may_stay_as_they_are():
+    images = torch.tensor([0.0, 0.5, 1.0])
+    for recipe, raw in ((tiny(), False), (tiny(**RAW), True), (tiny("unet"), False)):
+        given = {task: network_input(images, recipe, task).tolist() for task in ("classification", "segmentation")}
+        assert given == {
+            "classification": [0.0, 0.5, 1.0] if raw else [-1.0, 0.0, 1.0],
+            "segmentation": [-1.0, 0.0, 1.0],
+        }
+
+
+@BOTH
+def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, changes):
+    recipe = tiny("umtl", **changes)
+    data = prepare(recipe, None)
+    net, seen = build.network(recipe, data.targets), []
+    net.encoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    for test in data.tests():
+        seen.clear()
+        evaluate.fill(net, recipe, test, "cpu")
+        plain = pixels(test.stored, test.rows)
+        raw = changes and test.task == "classification"
+        assert torch.equal(torch.cat(seen), plain if raw else (plain - 0.5) / 0.5)
+    seen.clear()
+    write_samples(tmp_path / "samples.npz", recipe, net, data, "cpu")
+    lowest = {bool((images < 0).any()) for images in seen}
+    assert lowest == ({True, False} if changes else {True})
+
+
+@BOTH
+def test_a_prediction_gives_each_task_its_own_input(changes):
+    recipe = tiny("multimix", **changes)
+    net = build.network(recipe, build.targets(recipe)).eval()
+    images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        said = predict(net, recipe, images)
+        normalised = (images - 0.5) / 0.5
+        assert torch.equal(said.classification, net.classify(images if changes else normalised))
+        assert torch.equal(said.segmentation, net.segment(normalised))
+        assert torch.equal(said.saliency, net(normalised).saliency)
+
+
+@BOTH
+def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path, monkeypatch, changes):
+    monkeypatch.setattr(session, "draw_run", lambda *_: None)
+    recipe = tiny("umtl", **changes)
+    out = session.run(recipe, tmp_path / "run").path
+    cases = pq.read_table(out / "cases.parquet").to_pandas()
+    mine = cases[(cases.task == "classification") & (cases.domain == "in-domain")].set_index("id")
+    (test,) = [t for t in prepare(recipe, None).tests() if (t.task, t.domain) == ("classification", "in-domain")]
+    films = [np.asarray(test.stored.images[row])[0] for row in test.rows]
+    for row, said in zip(test.rows, mmtk.load(out, device="cpu")(films), strict=True):
+        assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.stored.ids[row], "p-pneumonia"], abs=1e-5)
+    again = evaluate_run(out, out=tmp_path / "again", device="cpu").scores
+    other = evaluate_run(out, "phantom", {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu")
+    own = cases[(cases.task == "classification") & (cases.domain == "cross-domain")]
+    assert again["cross-domain"]["classification"]["n"] == len(own) == 10
+    assert (
+        other.scores["cross-domain"]["classification"]["n"] == 3
+    )  # all data are the profile's, the input the run's
