@@ -16,8 +16,11 @@ from captum_oracle import (
     images,
     resized,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmtk.components.bridge.saliency import Saliency
 from scipy.signal import correlate2d
+from scipy.special import expit
 
 from mmtk_captum import maps
 from mmtk_captum.attention import Attention
@@ -145,6 +148,59 @@ def test_grad_cam(name, channels):
     close(made(name, channels)(x, classify)[1], grad_cam(x, classify))
 
 
+def attention(bridge, x, classify):
+    """The sigmoid of a convolution of mean and maximum over the channels of the coarsest features, by SciPy."""
+    with torch.no_grad():
+        last = classify.features(x)[-1].numpy()
+    weight, bias = bridge.conv.weight.detach().numpy()[0], bridge.conv.bias.item()
+    gate = np.stack([
+        correlate2d(each.mean(0), weight[0], "same") + correlate2d(each.max(0), weight[1], "same") + bias
+        for each in last
+    ])  # fmt: skip
+    return resized(expit(gate[:, None]), x.shape[-2:])
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 3), st.sampled_from([1, 3]), st.sampled_from([0.0, 1e-3, 1.0, 1e4])
+)
+def test_the_maps_of_drawn_images(seed, count, channels, scale):
+    """One image or more, black, faint or up to 1e4, by the paper's kind of network and by a linear one."""
+    x, classify = images(count, channels, seed=seed) * scale, class_branch(channels)
+    slope = gradient(x, classify, best(x, classify))
+    wanted = {
+        "captum-saliency": np.abs(slope).max(1, keepdims=True),
+        "captum-input-x-gradient": np.abs(x.numpy() * slope).max(1, keepdims=True),
+        "captum-grad-cam": grad_cam(x, classify), "grad-cam": grad_cam(x, classify),
+        "attention": attention(made("attention", channels), x, classify),
+    }  # fmt: skip
+    for name, expected in wanted.items():
+        size = max(1.0, float(np.abs(expected).max()))
+        np.testing.assert_allclose(
+            made(name, channels)(x, classify)[1].detach() / size, expected / size, rtol=0, atol=1e-6, err_msg=name
+        )
+    line = Linear(channels)
+    row = line.best(x).numpy()
+    for method, factor in (
+        ("saliency", 1),
+        ("input-x-gradient", x.numpy()),
+        ("integrated-gradients", x.numpy() + 1),
+    ):
+        expected = np.abs(factor * row).max(1, keepdims=True)
+        np.testing.assert_allclose(shown(method, x, line), expected, rtol=1e-6, atol=1e-6, err_msg=method)
+
+
+def test_the_gradient_of_the_attention(channels):
+    """By the weights of its convolution, the only ones that a bridge of this package learns."""
+    x, classify = images(1, channels, 16, 16), class_branch(channels)
+    bridge = made("attention", channels)
+
+    def shown_by(weight):
+        return torch.func.functional_call(bridge, {"conv.weight": weight}, (x, classify))[1]
+
+    assert torch.autograd.gradcheck(shown_by, bridge.conv.weight.detach().clone().requires_grad_())
+
+
 def test_grad_cam_without_its_relu_is_refused():
     """Captum's default keeps the sign; the oracle tells it from the paper's."""
     x, classify = images(), class_branch()
@@ -161,14 +217,7 @@ def test_grad_cam_without_its_relu_is_refused():
 def test_attention(channels, kernel):
     x, classify = images(channels=channels), class_branch(channels)
     bridge = made("attention", channels, kernel=kernel)
-    with torch.no_grad():
-        last = classify.features(x)[-1].numpy()
-    weight, bias = bridge.conv.weight.detach().numpy()[0], bridge.conv.bias.item()
-    gate = np.stack([
-        correlate2d(each.mean(0), weight[0], "same") + correlate2d(each.max(0), weight[1], "same") + bias
-        for each in last
-    ])  # fmt: skip
-    close(bridge(x, classify)[1], resized(1 / (1 + np.exp(-gate[:, None])), x.shape[-2:]))
+    close(bridge(x, classify)[1], attention(bridge, x, classify))
 
 
 # --- what all of them keep -----------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import mmtk
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmtk import build, layers
 from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.build import SupervisedLoss
@@ -21,6 +23,7 @@ from mmtk.predict import predict_files
 from mmtk.streams import Streams
 from mmtk.testing import ContractError, suite
 from PIL import Image
+from scipy.special import log_softmax
 
 from mmtk_release.films import flip_and_crop
 from mmtk_release.kl import ReleaseKL
@@ -73,6 +76,20 @@ def test_over_one_channel_value_and_gradient_are_exactly_zero(size):
     assert term.weight == 0.01
     for slope in torch.autograd.grad(term.value, logits):
         assert float(slope.abs().max()) == 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(2, 4), st.sampled_from([1e-3, 1.0, 1e4, "far"]))
+def test_it_is_the_released_mean_at_any_logits(seed, images, channels, kind):
+    """p (log p − log q), a part of which is 0 where p is."""
+    draw = np.random.default_rng(seed)
+    shape = (images, channels, 2, 3)
+    one, other = (
+        draw.choice([-1e4, 0.0, 1e4], shape) if kind == "far" else draw.normal(0, kind, shape) for _ in range(2)
+    )
+    log_p, log_q = (log_softmax(x, 1) for x in (one, other))
+    term, _ = kl(one, other)
+    np.testing.assert_allclose(term.value.item(), (np.exp(log_p) * (log_p - log_q)).mean(), rtol=1e-9, atol=1e-6)
 
 
 def test_over_more_channels_it_is_the_released_mean():

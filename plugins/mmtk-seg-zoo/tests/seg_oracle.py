@@ -11,6 +11,7 @@ from mmtk import params
 from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.build import SupervisedLoss
 from mmtk.components.loss.cross_entropy import CrossEntropy
+from scipy.special import entr, log_expit, log_softmax
 from torch import nn
 
 STEPS, SIZE = 11, (6, 5)
@@ -82,7 +83,7 @@ class Bench:
         self.strategy = component(**wires, **self.keys).double()
 
     def run(self, numbers: Step, index: int = 0):
-        known = Labelled(*map(torch.from_numpy, (numbers.known, numbers.target)), torch.arange(3))
+        known = Labelled(*map(torch.from_numpy, (numbers.known, numbers.target)), torch.arange(len(numbers.known)))
         made = {name: (torch.from_numpy(getattr(numbers, name)),) for name in self.strategy.views}
         plain = torch.from_numpy(numbers.plain)
         others = Unlabelled(plain, torch.arange(len(plain)), made)
@@ -92,22 +93,18 @@ class Bench:
 # --- the papers' equations -----------------------------------------------------------------------------------
 
 
-def probabilities(logits, exclusive):
-    """Classes in axis 1: softmax, or off and on of each channel."""
-    if exclusive:
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
-    on = 1 / (1 + np.exp(-logits))
-    return np.stack([1 - on, on], 1)
+def log_probabilities(logits, exclusive):
+    """Classes in axis 1: log-softmax, or log of off and on of each channel; finite for any logits."""
+    return log_softmax(logits, 1) if exclusive else np.stack([log_expit(-logits), log_expit(logits)], 1)
 
 
 def doubt(p):
-    return -(p * np.log(p)).sum(1)
+    return entr(p).sum(1)
 
 
-def surprise(p, classes):
+def surprise(log_p, classes):
     """−log p of the given class of every pixel."""
-    return -np.log(np.take_along_axis(p, classes[:, None], 1))[:, 0]
+    return -np.take_along_axis(log_p, classes[:, None], 1)[:, 0]
 
 
 def noisy(images, sd, index, purpose):
@@ -127,8 +124,11 @@ class Oracle:
         self.bench = bench
         self.keys = {**STRATEGIES[self.word].__init__.__kwdefaults__, **keys}
 
+    def log_p(self, images, net=None):
+        return log_probabilities((net or self.bench.net).numpy(images), self.bench.exclusive)
+
     def p(self, images, net=None):
-        return probabilities((net or self.bench.net).numpy(images), self.bench.exclusive)
+        return np.exp(self.log_p(images, net))
 
     def __getattr__(self, name):
         return self.keys[name]
@@ -161,7 +161,7 @@ class UAMTOracle(Oracle):
         classes, up = target.shape[1], rise(index, self.ramp)
         sure = doubt(sum(others) / len(others)) < (0.75 + 0.25 * up) * np.log(classes)
         gap = ((self.p(numbers.plain) - target) ** 2).sum(1)
-        value = gap[sure].sum() / (classes * sure.sum())
+        value = gap[sure].sum() / (classes * max(1, sure.sum()))
         return {"consistency": (value, self.weight * up, sure.mean())}
 
 
@@ -170,14 +170,14 @@ class CPSOracle(Oracle):
 
     def terms(self, numbers, index):
         images = np.concatenate([numbers.known, numbers.plain])
-        one, two = self.p(images), self.p(images, self.bench.twin)
+        one, two = self.log_p(images), self.log_p(images, self.bench.twin)
         cross = surprise(one, two.argmax(1)).mean() + surprise(two, one.argmax(1)).mean()
-        own = probabilities(self.bench.twin.numpy(numbers.known), self.bench.exclusive)
+        own = self.log_p(numbers.known, self.bench.twin)
         if self.bench.exclusive:
             second = surprise(own, numbers.target.argmax(1)).mean()
         else:
             on = numbers.target.astype(bool)
-            second = -np.log(np.where(on, own[:, 1], own[:, 0])).mean()
+            second = -np.where(on, own[:, 1], own[:, 0]).mean()
         return {"cps": (cross, self.weight, 1), "cross-entropy-second": (second, 1, 1)}
 
 
@@ -185,9 +185,9 @@ class WeakStrongOracle(Oracle):
     word = "weak-strong"
 
     def terms(self, numbers, index):
-        p, q = self.p(numbers.weak), self.p(numbers.strong)
+        p, log_q = self.p(numbers.weak), self.log_p(numbers.strong)
         accepted = p.max(1) >= self.threshold
-        value = (accepted * surprise(q, p.argmax(1))).sum() / accepted.size
+        value = (accepted * surprise(log_q, p.argmax(1))).sum() / accepted.size
         return {"weak-strong": (value, self.weight, accepted.mean())}
 
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from seg_oracle import CASES, IDS, ORACLES, SHAPES, STRATEGIES, Bench, assert_follows, step
 
 from mmtk_seg_zoo.boxes import boxes
@@ -18,6 +20,48 @@ def test_the_terms_are_those_of_the_paper(word, keys, channels, exclusive):
     supports = assert_follows(bench, ORACLES[word](bench, **keys))
     if keys and word in REJECTS:  # or the equation was not put to the test
         assert 0 < min(supports) < 1
+
+
+def far(numbers, kinds, masks, seed):
+    """The numbers with images of every kind: faint, plain, or up to 1e4; masks empty, full or as they are."""
+    draw = np.random.default_rng(seed)
+
+    def of(kind, images):
+        return (
+            images + draw.choice([-1e4, -10.0, 0.0, 10.0, 1e4], images.shape) if kind == "far" else kind * images
+        )
+
+    names = ("known", "plain", "weak", "strong")
+    made = {name: of(kind, getattr(numbers, name)) for name, kind in zip(names, kinds, strict=True)}
+    target = numbers.target.copy()
+    if masks != "drawn":
+        target[:] = masks == "full"
+        if target.shape[1] > 1 and np.allclose(numbers.target.sum(1), 1):  # exclusive: all of one class
+            target[:], target[:, -1 if masks == "full" else 0] = 0, 1
+    return type(numbers)(made["known"], target, made["plain"], made["weak"], made["strong"])
+
+
+KINDS = st.sampled_from([1e-3, 1.0, 4.0, "far"])
+
+
+@pytest.mark.parametrize(("word", "keys"), CASES, ids=IDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.sampled_from(SHAPES), count=st.integers(1, 4), seed=st.integers(0, 2**32 - 1),
+    masks=st.sampled_from(["drawn", "empty", "full"]),
+    kinds=st.lists(st.tuples(KINDS, KINDS, KINDS, KINDS), min_size=1, max_size=3),
+)  # fmt: skip
+def test_the_terms_are_those_of_the_paper_at_any_logits(word, keys, shape, count, seed, masks, kinds):
+    """A few steps one after the other: one image or more, masks empty or full, logits beyond 1e4."""
+    bench = Bench(word, *shape, keys)
+    oracle = ORACLES[word](bench, **keys)
+    for index, of in enumerate(kinds):
+        numbers = far(step(seed + index, *shape, count), of, masks, seed + index)
+        terms, wanted = bench.run(numbers, index), oracle.terms(numbers, index)
+        for name, (value, weight, support) in wanted.items():
+            np.testing.assert_allclose(terms[name].value.item(), value, rtol=1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(terms[name].weight, weight, rtol=1e-12)
+            np.testing.assert_allclose(float(terms[name].support), support, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "exclusive"), SHAPES)

@@ -168,7 +168,7 @@ class EntropyOracle(Oracle):
 
     def terms(self, numbers, index):
         p = softmax(numbers.weak[0])
-        return {"entropy": (-(p * np.log(p)).sum(1).mean(), self.weight, None)}
+        return {"entropy": (-(p * log_softmax(numbers.weak[0])).sum(1).mean(), self.weight, None)}
 
 
 class SquaresOracle(Oracle):
@@ -296,7 +296,7 @@ class SoftMatchOracle(Oracle):
             p /= p.sum(1, keepdims=True)
         top = p.max(1)
         self.mean = self.m * self.mean + (1 - self.m) * top.mean()
-        self.variance = self.m * self.variance + (1 - self.m) * top.var(ddof=1)
+        self.variance = self.m * self.variance + (1 - self.m) * (top.var(ddof=1) if len(top) > 1 else 0.0)
         gauss = np.exp(-((top - self.mean) ** 2) / (2 * self.variance / self.n**2))
         share = np.where(top < self.mean, gauss, 1)
         return {"softmatch": ((share * cross_entropy(pseudo, numbers.strong)).mean(), self.weight, share.mean())}

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmtk.api import Now, Unlabelled
 from ssl_oracle import (
     CASES,
@@ -48,6 +50,42 @@ def test_the_labelled_loss_is_the_recipes(word):
     term = run(make(word, 3), numbers)["cross-entropy"]
     np.testing.assert_allclose(term.value.item(), cross_entropy(numbers.target, numbers.known).mean(), rtol=1e-12)
     assert term.weight == 1
+
+
+def far(numbers, kinds, seed):
+    """The numbers with the logits of every view of a kind: unsure, sure, or from −1e4 to 1e4; no two are equal."""
+    draw = np.random.default_rng(seed)
+
+    def of(kind, shape):
+        plain = draw.standard_normal(shape)
+        return plain + draw.choice([-1e4, -40.0, 0.0, 40.0, 1e4], shape) if kind == "far" else kind * plain
+
+    known, one, other, strong = (
+        of(k, each.shape) for k, each in zip(kinds, (numbers.known, *numbers.weak, numbers.strong), strict=True)
+    )
+    return replace(numbers, known=known, weak=(one, other), strong=strong)
+
+
+KINDS = st.sampled_from([1e-3, 1.0, 4.0, "far"])
+
+
+@pytest.mark.parametrize(("word", "keys"), CASES, ids=IDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    classes=st.integers(2, 4), count=st.integers(1, 6), labelled=st.integers(1, 4), seed=st.integers(0, 2**32 - 1),
+    kinds=st.lists(st.tuples(KINDS, KINDS, KINDS, KINDS), min_size=1, max_size=4),
+)  # fmt: skip
+def test_the_terms_are_those_of_the_paper_at_any_logits(word, keys, classes, count, labelled, seed, kinds):
+    """A few steps one after the other: one image or more, all below the threshold or above, logits up to 1e4."""
+    strategy, oracle = make(word, classes, **keys), ORACLES[word](classes, **keys)
+    for index, of in enumerate(kinds):
+        numbers = far(step(seed + index, classes, count, labelled), of, seed + index)
+        terms, expected = run(strategy, numbers, index), oracle.terms(numbers, index)
+        for name, (value, weight, rate) in expected.items():
+            np.testing.assert_allclose(terms[name].value.item(), value, rtol=1e-6, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(terms[name].weight, weight, rtol=1e-9)
+            if rate is not None:
+                np.testing.assert_allclose(terms["mask-rate"].value.item(), rate, rtol=0, atol=1e-6)
 
 
 # --- gradients -----------------------------------------------------------------------------------------------
