@@ -109,6 +109,7 @@ def in_order(rng: np.random.Generator) -> list[Case]:
         ("transparent", "png"): encoded(np.dstack([colour, gray]), "PNG"),
         ("animated", "gif"): encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         ("animated", "png"): encoded(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+        ("animated", "tif"): encoded(frames[0], "TIFF", save_all=True, append_images=frames[1:]),
         ("animated", "webp"): encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:]),
         ("NaN", "tif"): encoded(holes, "TIFF"),
         ("all NaN", "tif"): encoded(np.full(SHAPE, np.nan, np.float32), "TIFF"),

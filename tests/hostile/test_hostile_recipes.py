@@ -210,3 +210,79 @@ def test_many_hostile_recipes(check, tried, seed):
     count = times(2000)
     tried("mutated recipe or command line", "a message, or the very values that were written", count)
     judge(*check(seed, count), count)
+
+
+# --- the other commands ---------------------------------------------------------------------------------------
+
+LINES = [
+    ["ablate", "--components", "saliency,ssl=none+confidence", "--dry-run", "--seeds", "2"],
+    ["ablate", "multimix", "--components", "ssl.weight=0.25+1", "--design", "one-at-a-time", "--dry-run"],
+    ["ablate", "unet", "--components", "loss.segmentation", "--labels", "segmentation=10,full", "--dry-run"],
+    ["ablate", "--suite", "paper", "--labels", "classification=100", "--seeds", "0,3", "--dry-run"],
+    ["show", "umtl", "--set", "train.steps=3"], ["diff", "umtl", "multimix"],
+    ["check", "enc", "--profile", "phantom"],
+    ["plugins", "show", "ssl/confidence"], ["plugins", "--kind", "ssl"], ["status", "studies/x"], ["list"],
+    ["report", "studies/x"], ["predict", "runs/x", "x.png", "--out", "out"], ["track", "runs/x"],
+    ["evaluate", "runs/x", "--profile", "phantom"], ["data", "inspect", "enc", "--data", "nowhere"],
+    ["run", "runs/x", "--precision", "bf17"], ["doctor", "--data", "nowhere"],
+]  # fmt: skip
+
+
+def spoilt(line: list[str], dice: random.Random) -> list[str]:
+    """One to three words of a command line left out, doubled, exchanged, or with characters put in."""
+    line = list(line)
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(1, len(line)) if len(line) > 1 else 0
+        match dice.choice(["drop", "double", "sign", "sign", "value", "swap"]):
+            case "drop" if at:
+                # A study that is not a dry run, or a run, would train.
+                line = [word for i, word in enumerate(line) if i != at or word == "--dry-run"]
+            case "double":
+                line.insert(at, line[at]) if at else None
+            case "sign" if line[at] != "--dry-run" and at:
+                place = dice.randrange(len(line[at]) + 1)
+                line[at] = line[at][:place] + dice.choice([*SIGNS, "+", ","]) + line[at][place:]
+            case "value" if not line[at].startswith("--") and at:
+                line[at] = dice.choice([*VALUES, *NAMES])
+            case "swap" if at and "--dry-run" not in line:
+                line[at], line[-1] = line[-1], line[at]
+    return [word.replace("\0", "") for word in line]
+
+
+def broken_lines(seed: int, count: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Every command line ends with a message and an exit code, never a traceback."""
+    dice, codes, faults = random.Random(seed), Counter[int](), []
+    for number in range(count):
+        line = spoilt(LINES[number % len(LINES)], dice)
+        monkeypatch.setattr(sys, "argv", ["mmtk", *line])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            codes[int(ended.code or 0)] += 1
+            _, err = capsys.readouterr()
+            if ended.code not in (0, 1, 2) or (ended.code and not err.strip()) or "Traceback" in err:
+                faults.append(f"{short(line)}: exit code {ended.code}: {err[-300:]}")
+        except BaseException as error:
+            faults.append(f"{short(line)}: {type(error).__name__}: {error}")
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(fault[:600] for fault in faults[:20])
+    assert codes.total() == count
+    assert min(codes[0], codes[2]) > count / 50
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MMTK_PLUGINS", "")
+    monkeypatch.delenv("MMTK_DATA", raising=False)
+    return tmp_path
+
+
+def test_broken_command_lines(here, monkeypatch, capsys):
+    broken_lines(1, 36, monkeypatch, capsys)
+
+
+@pytest.mark.long
+def test_many_broken_command_lines(here, monkeypatch, capsys, tried):
+    count = times(1500)
+    tried("mutated command line of any command", "a message or an answer, never a traceback", count)
+    broken_lines(2, count, monkeypatch, capsys)
