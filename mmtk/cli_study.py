@@ -29,8 +29,8 @@ def ablate(
     ] = None,
     suite: Annotated[str | None, typer.Option(help="A list of systems instead: paper, or a TOML file.")] = None,
     design: Annotated[
-        str, typer.Option(help="factorial, leave-one-out, add-one-in or one-at-a-time.")
-    ] = "factorial",
+        str | None, typer.Option(help="factorial (default), leave-one-out, add-one-in or one-at-a-time.")
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of every cell (default 1, or the suite's).")
     ] = None,
@@ -42,22 +42,32 @@ def ablate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key in every cell.")
     ] = None,
-    launcher: Annotated[str, typer.Option(help="Where runs go: process, inline, or a plugin's.")] = "process",
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
-    per_gpu: Annotated[int | None, typer.Option(min=1, help="Runs that share a GPU.")] = None,
+    launcher: Annotated[
+        str | None, typer.Option(help="Where runs go: process (default), inline, or a plugin's.")
+    ] = None,
+    launch: Annotated[
+        list[str] | None,
+        typer.Option("--launch", metavar="KEY=VALUE", help="Set a key of the launcher; may be repeated."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time: short for --launch jobs=N.")] = None,
+    per_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Runs that share a GPU: short for --launch per_gpu=N.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
     code: CodeOpt = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
+    from mmtk import launching
     from mmtk.estimate import check_budgets
-    from mmtk.study import StudyDir, make_launcher
+    from mmtk.study import StudyDir
 
+    keys = launching.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     if recipe is not None and (Path(recipe) / "study.json").is_file():
         given = {
-            "--components": components, "--suite": suite, "--seeds": seeds, "--labels": labels, "--set": set_,
-            "--profile": profile, "--out": out,
+            "--components": components, "--suite": suite, "--design": design, "--seeds": seeds, "--labels": labels,
+            "--set": set_, "--profile": profile, "--out": out,
         }  # fmt: skip
         if wrong := [name for name, value in given.items() if value]:
             cure = f"Leave out {', '.join(wrong)}, or start another study."
@@ -65,13 +75,13 @@ def ablate(
         study = StudyDir(Path(recipe))
         about = study.about
         data = data or (Path(about["data"]) if about["data"] else None)
-        chosen = make_launcher(launcher, {"jobs": jobs, "per_gpu": per_gpu})
         plan = study.plan()
     else:
         plan = _plan(recipe, components, suite, design, seeds, labels, profile, set_, device)
-        chosen = make_launcher(launcher, {"jobs": jobs, "per_gpu": per_gpu})
         slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in plan.title.lower()).split("-")))
         study = StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
+    table = launching.choose(study.launcher, launcher, keys)
+    chosen = launching.make(table)
     if not all(run.folder.finished for run in study.runs(plan)):
         check_budgets(plan, data)
     if dry_run:
@@ -80,6 +90,7 @@ def ablate(
     with study.held():
         facts = {"command": " ".join(["mmtk", *sys.argv[1:]]), "data": str(data.absolute()) if data else ""}
         study.write(plan, facts)
+        study.keep_launcher(table)
         _show_plan(plan, study, chosen, data, device)
         failed = _run(study, chosen, data, device)
     found = study.collect()
@@ -96,7 +107,7 @@ def _plan(
     recipe: str | None,
     components: str | None,
     suite: str | None,
-    design: str,
+    design: str | None,
     seeds: int | None,
     labels: list[str] | None,
     profile: str | None,
@@ -114,12 +125,16 @@ def _plan(
         )
     if suite is not None and recipe is not None:
         raise MmtkError("a suite names its own recipes.", recipe, "Leave the recipe out.")
+    if suite is not None and design is not None:
+        raise MmtkError("a design is for --components: a suite lists its systems.", hint="Leave --design out.")
     overrides = dict(assignment(text) for text in sets or [])
     common: dict[str, Any] = {"profile": profile, "overrides": overrides, "budgets": parse_budgets(labels or [])}
     if suite is not None:
         plan = plan_suite(suite, seeds=range(seeds) if seeds else None, **common)
     else:
-        plan = plan_components(recipe or DEFAULT, components or "", design, seeds=range(seeds or 1), **common)
+        plan = plan_components(
+            recipe or DEFAULT, components or "", design or "factorial", seeds=range(seeds or 1), **common
+        )
     chosen = choose_device(device)
     return plan.with_precision(lambda wanted: choose_precision(wanted, chosen))
 

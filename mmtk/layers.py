@@ -234,11 +234,11 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
     return layer
 
 
-def assignment(text: str) -> tuple[str, Any]:
+def assignment(text: str, option: str = "--set", example: str = "ssl.threshold=0.9") -> tuple[str, Any]:
     """``key=value`` → key and value; what is not TOML is a plain string."""
     key, equals, value = text.partition("=")
     if not equals:
-        raise MmtkError(f"--set {text}: no '='. Write it like ssl.threshold=0.9.")
+        raise MmtkError(f"{option} {text}: no '='. Write it like {example}.")
     try:
         parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):

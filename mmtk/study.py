@@ -6,13 +6,13 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtk import catalog, codefile, params, results
+from mmtk import catalog, codefile, results
 from mmtk.api import Done, Job, Launcher
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell
@@ -95,6 +95,19 @@ class StudyDir:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
         }  # fmt: skip
         write_json(self.file, about)
+
+    @property
+    def launcher(self) -> dict[str, Any]:
+        """The launcher that ran the study last, with its keys; empty before."""
+        table = self.about.get("launcher", {}) if self.file.is_file() else {}
+        if not isinstance(table, dict) or not isinstance(table.get("use", ""), str):
+            raise MmtkError("launcher: should be a table with use and keys.", str(self.file))
+        return table
+
+    def keep_launcher(self, table: Mapping[str, Any]) -> None:
+        """Let the study go on with this launcher."""
+        if self.launcher != table:
+            write_json(self.file, {**self.about, "launcher": table})
 
     @property
     def about(self) -> dict[str, Any]:
@@ -198,21 +211,6 @@ def _folder(root: Path, cell: PlannedCell, seed: int) -> RunDir:
 
 
 # --- running --------------------------------------------------------------------------------------------------
-
-
-def make_launcher(name: str, keys: dict[str, Any]) -> Launcher:
-    """The launcher component with the keys that were given; an unknown one is an error that names it."""
-    entry = catalog.find("launcher", name)
-    loaded = catalog.load(entry)
-    given = {key: value for key, value in keys.items() if value is not None}
-    checked, problems = params.validate(
-        params.schema(loaded), {"use": name, **given}, "launcher", lambda key: None
-    )
-    if problems:
-        raise problems[0]
-    checked.pop("use")
-    launcher: Launcher = params.construct(loaded, entry.word, {}, checked)
-    return launcher
 
 
 def run_study(

@@ -20,12 +20,13 @@ import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
 
+from mmtk import launching
 from mmtk.data import prepare
 from mmtk.display import Display
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell, plan_components
 from mmtk.runs import RunDir, read_json
-from mmtk.study import StudyDir, make_launcher, run_study
+from mmtk.study import StudyDir, run_study
 from mmtk.train import Training
 
 # One worker runs them all, so that the study they look at is made once.
@@ -60,7 +61,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
     """A finished study of UMTL, UMTL-S and MultiMix with two seeds, logged to MLflow."""
     folder = tmp_path_factory.mktemp("study")
     tracked = ["--set", "tracking.enabled=true"]
-    done = mmtk("ablate", "--components", "saliency", "--seeds", "2", *SETS, *tracked, "--out", "s", cwd=folder)
+    done = mmtk(
+        "ablate", "--components", "saliency", "--seeds", "2", *SETS, *tracked, "--out", "s",
+        "--launch", "jobs=2", cwd=folder,
+    )  # fmt: skip
     return folder, done
 
 
@@ -80,9 +84,11 @@ def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_share
 ) -> None:
     folder, _ = studied
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("done.json")}
+    assert StudyDir(folder / "s").launcher == {"use": "process", "jobs": 2}
     again = mmtk("ablate", "s", cwd=folder)
     assert again.returncode == 0, again.stderr
     assert "6 runs, 0 to do." in again.stdout
+    assert StudyDir(folder / "s").launcher == {"use": "process", "jobs": 2}  # not lost by going on
     other = StudyDir(folder / "t")
     wider = plan_components("multimix", "saliency,ssl", overrides=SMALL, seeds=[0])
     states = at(folder, lambda: [other.state(run, {}) for run in other.runs(wider)])
@@ -336,16 +342,11 @@ def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: p
         study.write(plan("enc", "unet"), {})
     told: list[str] = []
     failed = run_study(
-        study, make_launcher("inline", {}), told=lambda run, what, done, of: told.append(f"{what} {done}/{of}")
+        study,
+        launching.make({"use": "inline"}),
+        told=lambda run, what, done, of: told.append(f"{what} {done}/{of}"),
     )
     assert (failed, told) == ([], ["done 1/2", "done 2/2"])
-
-
-def test_a_key_that_a_launcher_has_not_is_named() -> None:
-    with pytest.raises(MmtkError, match=r"launcher\.jobs: unknown key"):
-        make_launcher("inline", {"jobs": 2})
-    with pytest.raises(MmtkError, match="No launcher component is called 'slurm'"):
-        make_launcher("slurm", {})
 
 
 # --- pairing ----------------------------------------------------------------------------------------------------
