@@ -66,8 +66,10 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """A Fabric on one device; TF32 stays off, so that fp32 means fp32."""
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments import LightningEnvironment
     except ModuleNotFoundError:  # the same code, as the lightning package brings it
         from lightning.fabric import Fabric  # type: ignore[no-redef]
+        from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[no-redef]
 
     # What it would say of precision and devices stands in our provenance.
     for name in ("lightning_fabric", "lightning.fabric"):
@@ -76,4 +78,6 @@ def make_fabric(device: str, precision: str) -> Fabric:
     torch.backends.cuda.matmul.allow_tf32 = False
     if device == "cpu":
         keep_pages()
-    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision])  # type: ignore[arg-type]
+    # Named, so that nothing is guessed from a cluster's variables or from an srun on the path.
+    alone = LightningEnvironment()
+    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision], plugins=alone)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,11 +31,24 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 ALL = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "plugins").glob("*/README.md"))]
 # Results and decisions are records of what was once run.
-SESSIONS = [page for page in PAGES if page.relative_to(DOCS).parts[0] not in ("results", "decisions", "reference")]
-LONG = {"tutorial/plugin.md", "how-to/run-a-study.md", "how-to/compare-systems.md", "how-to/track-with-mlflow.md"}
+SESSIONS = [page for page in ALL if not {"results", "decisions", "reference"} & {*page.relative_to(ROOT).parts}]
+LONG = {
+    "tutorial/plugin.md", "how-to/run-a-study.md", "how-to/compare-systems.md", "how-to/track-with-mlflow.md",
+    *(f"plugins/{page.parent.name}/README.md" for page in ALL if "plugins" in page.relative_to(ROOT).parts),
+    "README.md: Which part helps?", "README.md: From Python", "README.md: Your own component",
+}  # fmt: skip
 MLFLOW = "how-to/track-with-mlflow.md"
 # What a page promises its commands to print.
-SAYS = {"tutorial/plugin.md": "All 15 checks passed.", "how-to/cluster.md": "3 runs, 1 to do"}
+SAYS = {
+    "tutorial/plugin.md": "All 15 checks passed.", "how-to/cluster.md": "3 runs, 1 to do",
+    "README.md: Your own component": "All 15 checks passed.",
+    "plugins/mmtk-hello/README.md": "All 15 checks passed.",
+}  # fmt: skip
+# Lines that are there to fail, and what they say.
+FAILS = {
+    "mmtk check multimix --set ssl.treshold=0.9": "ssl.treshold: unknown key. Did you mean 'threshold'?",
+    "mmtk plugins check consistency/release-kl": "2 of 16 checks failed",
+}
 
 
 def name(page: Path) -> str:
@@ -43,15 +57,17 @@ def name(page: Path) -> str:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its page, its language, its text and the comment directly before it."""
+    """A fenced block: its page, its language, its text, the comment before it and the heading that it is below."""
 
     page: Path
     language: str
     text: str
     comment: str | None
+    section: str
 
 
 FENCE = re.compile(r"(?:<!--((?:(?!-->).)*)-->\n)?^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 
 
@@ -59,7 +75,10 @@ SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 def blocks(page: Path) -> tuple[Block, ...]:
     """The blocks of a page, with what it includes from other files in its place."""
     text = SNIPPET.sub(lambda found: (ROOT / found[1]).read_text().rstrip(), page.read_text())
-    return tuple(Block(page, lang, body, note or None) for note, lang, body in FENCE.findall(text))
+    return tuple(
+        Block(page, found[2], found[3], found[1] or None, (["", *HEADING.findall(text[: found.start()])])[-1])
+        for found in FENCE.finditer(text)
+    )
 
 
 def lines(block: Block) -> list[str]:
@@ -248,7 +267,7 @@ def tiny(arguments: list[str], tracked: bool) -> list[str]:
     """The same command with so small a network, data set and budget that it takes a second."""
     words, rest = command_of(["mmtk", *arguments])
     study = any((Path(word) / "study.json").is_file() for word in rest)
-    if words == "mmtk ablate":
+    if words == "mmtk ablate" and "--launcher" not in rest:
         arguments = [*arguments, "--launcher", "inline"]
     if words in ("mmtk run", "mmtk ablate", "mmtk data inspect") and not study:
         own = "--profile" in rest  # the sources of a page's own profile are as small as they are
@@ -262,29 +281,49 @@ SAVED = re.compile(r"[Ss]ave (?:this )?as `([\w/.-]+)`:\n\n```toml\n(.*?)^```", 
 
 
 def save_files(page: Path, here: Path) -> None:
-    """The files that a page asks its reader to save, and the images that its profile speaks of: noise."""
+    """The files that a page asks its reader to save, and the images that its profiles speak of: noise."""
     for file, text in SAVED.findall(page.read_text()):
         (here / file).parent.mkdir(exist_ok=True)
         (here / file).write_text(text)
-    if name(page) != "how-to/own-data.md":
-        return
+        root = here / "DIR" if "--data DIR" in page.read_text() and page.name == "README.md" else here
+        for task in tomllib.loads(text).get("data", {}).values():
+            for table in (task["source"], task["cross"]):
+                draw_images(root, table)
+
+
+def draw_images(root: Path, table: dict[str, str]) -> None:
+    """The files of a folder source: images with masks, or with a table of labels."""
     noise = np.random.default_rng(0)
-    for hospital in (here, here / "other-hospital"):
-        for folder, count in (("films", 150), ("chests", 20), ("chest-masks", 20)):
-            (hospital / folder).mkdir(parents=True)
-            for number in range(count):
-                pixels = noise.integers(0, 2 if folder == "chest-masks" else 256, (24, 24)).astype(np.uint8)
-                Image.fromarray(pixels).save(hospital / folder / f"{number:03}.png")
-        rows = "".join(f"{number:03}.png,{'sick' if number % 3 else 'well'}\n" for number in range(150))
-        (hospital / "films.csv").write_text(f"image,label\n{rows}")
+    count = 20 if "masks" in table else 150
+    for key in {"images", "masks"} & set(table):
+        (root / table[key]).mkdir(parents=True)
+        for number in range(count):
+            pixels = noise.integers(0, 2 if key == "masks" else 256, (24, 24)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / table[key] / f"{number:03}.png")
+    if "labels" in table:
+        rows = "".join(f"{number:03}.png,{'sick' if number % 3 else 'well'}\n" for number in range(count))
+        (root / table["labels"]).write_text(f"image,label\n{rows}")
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, marks=[pytest.mark.long] if name(page) in LONG else []) for page in SESSIONS],
-    ids=name,
-)
-def test_the_commands_of_a_page_run_in_their_order(page, tmp_path, monkeypatch, capsys):
+def session_params() -> list[Any]:
+    """A page is a session of its reader; the README has one below each heading."""
+    made = []
+    for page in SESSIONS:
+        sections = dict.fromkeys(block.section for block in blocks(page) if block.language in ("sh", "python"))
+        for section in sections if page == ROOT / "README.md" else [None]:
+            title = f"{name(page)}: {section}" if section else name(page)
+            made.append(pytest.param(page, section, id=title, marks=[pytest.mark.long] if title in LONG else []))
+    return made
+
+
+@pytest.mark.parametrize(("page", "section"), session_params())
+def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monkeypatch, capsys):
+    outside = not page.is_relative_to(DOCS)
+    if page.parent.name == "mmtk-hello":  # its reader stands in the package
+        shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
+    elif outside:  # and these in the repository
+        for folder in ("plugins", "recipes"):
+            (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MMTK_DATA", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -293,33 +332,40 @@ def test_the_commands_of_a_page_run_in_their_order(page, tmp_path, monkeypatch, 
     said = ""
     try:
         for block in blocks(page):
+            if section is not None and block.section != section:
+                continue
             if block.language == "python" and block.text.startswith("import"):
                 exec(compile(block.text, str(page), "exec"), {})
             for line in lines(block) if block.language == "sh" and block.comment is None else []:
-                _run(line, tmp_path, monkeypatch, tracked=name(page) == MLFLOW)
-                said += capsys.readouterr().out
+                _run(line, tmp_path, monkeypatch, tracked=name(page) == MLFLOW, one_seed=outside)
+                told = capsys.readouterr()
+                assert FAILS.get(line, "") in " ".join((told.out + told.err).split())
+                said += told.out
     finally:
         monkeypatch.undo()
         refresh()
-    assert SAYS.get(name(page), "") in " ".join(said.split())
+    assert SAYS.get(f"{name(page)}: {section}" if section else name(page), "") in " ".join(said.split())
 
 
-def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool) -> None:
+def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool, one_seed: bool) -> None:
     """One line of a page: ``mmtk`` in this process, an installation into a folder of the test's own."""
     words = shlex.split(line)
     if words[0] == "mmtk":
-        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], tracked)])
+        fewer = ["--seeds", "1"] if one_seed and "--seeds" in words else []
+        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], tracked), *fewer])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        assert not ended.value.code, line
+        assert bool(ended.value.code) == (line in FAILS), line
         return
+    if words[0] == "pip":
+        words = [sys.executable, "-m", *words]
     own = words[1:4] == ["-m", "pip", "install"]
     if own:
         words += ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(here / "site")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     if own:  # what an installer into the environment itself would leave on sys.path
-        paths = [str(here / "site"), str(here / words[words.index("-e") + 1])]
+        paths = [str(here / "site"), str(here / words[words.index("-e") + 1].partition("[")[0])]
         for path in paths:
             monkeypatch.syspath_prepend(path)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,9 +30,15 @@ def test_an_unknown_device_and_an_absent_gpu_are_refused() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_engine_prints_nothing(precision: str) -> None:
-    code = f"from mmtk.engine import make_fabric; make_fabric('cpu', '{precision}')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
+    """Nor where Slurm is installed, or has started us: a run is one process wherever it is."""
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    slurm = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "study"}
+    code = f"from mmtk.engine import make_fabric; assert make_fabric('cpu', '{precision}').world_size == 1"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | slurm
+    )
     assert done.stdout == done.stderr == ""
 
 

@@ -66,12 +66,25 @@ LOOKS = {
 
 
 def looks(study: Study) -> dict[str, Look]:
-    """The look of every system: the paper's ten have their own, others take in turn those that are free."""
+    """The look of every system: the paper's ten have their own, others take in turn those that are free.
+
+    When all are taken, colours come again with the next dash and marker.
+    """
     names = list(dict.fromkeys(cell.name for cell in study.cells))
     free = [look for name, look in LOOKS.items() if name not in names] or list(LOOKS.values())
+    again = len(free) == len(LOOKS) and bool(LOOKS.keys() & names)  # nothing is free from the start
     others = [name for name in names if name not in LOOKS]
-    taken = {name: free[place % len(free)] for place, name in enumerate(others)}
+    taken = {
+        name: _shifted(free[place % len(free)], place // len(free) + again) for place, name in enumerate(others)
+    }
     return {name: LOOKS.get(name) or taken[name] for name in names}
+
+
+def _shifted(look: Look, turn: int) -> Look:
+    """The same colour with the dash and marker that are ``turn`` places on."""
+    dashes, markers = style.DASHES, [each.marker for each in LOOKS.values()]
+    dash = dashes[(dashes.index(look.dash) + turn) % len(dashes)]
+    return Look(look.colour, dash, markers[(markers.index(look.marker) + turn) % len(markers)])
 
 
 def systems(study: Study, budget: Budget, task: str | None = None) -> dict[str, Cell]:

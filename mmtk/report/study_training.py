@@ -65,16 +65,21 @@ def validation(study: Study, path: Path) -> Figure | None:
     if not found:
         return None
     keys = [key for key in SCORES if any(key == other for _, other in found)]
+    alone = len(keys) == 2  # the score of one task is its metric
+    titles = {key: SCORES[key] + " (selects)" * alone for key in keys}
+    keys = keys[1:] if alone else keys
     rows = sorted({row for row, _ in found})
     title = "Validation scores while training"
     with style.chart(path, title, 9.6, 1.2 + 2.5 * len(rows), vector=True) as fig:
         panels = fig.subplots(len(rows), len(keys), squeeze=False, sharex=True)
         shown = looks(study)
         for (row, key), lines in found.items():
+            if key not in keys:
+                continue
             axes = panels[rows.index(row), keys.index(key)]
             _draw(axes, lines, shown, smooth=False)
         for axes, key in zip(panels[0], keys, strict=True):
-            axes.set_title(SCORES[key])
+            axes.set_title(titles[key])
         for axes, row in zip(panels[:, 0], rows, strict=True):
             axes.set_ylabel(labelled(study.budgets[row]).replace(" and ", "\n"))
         _finish(panels)

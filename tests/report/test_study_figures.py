@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,17 @@ def test_a_study_of_one_task_and_one_seed_draws_what_it_can(study: Study, tmp_pa
     assert {path.stem for path in tmp_path.iterdir()} == set(found)
 
 
+def test_the_score_of_one_task_is_not_drawn_twice(study: Study, drawn: dict[str, Figure], tmp_path: Path) -> None:
+    def titles(figure: Figure | None) -> list[str]:
+        assert figure is not None
+        return re.findall(r"<!-- (validation .*?) -->", figure.path.with_suffix(".svg").read_text())
+
+    alone = study_training.validation(part(study, "U-Net"), tmp_path / "validation.png")
+    assert titles(alone) == ["validation Dice (selects)"]
+    both = ["validation score (selects)", "validation Dice", "validation macro-F1"]
+    assert titles(drawn["validation"]) == both
+
+
 def test_an_encoder_alone_has_nothing_to_show_of_masks(study: Study, tmp_path: Path) -> None:
     enc = part(study, "Enc", seeds=(1,))
     for draw in (study_samples.saliency_segmentation, study_samples.masks, study_samples.boundaries):
@@ -153,8 +165,16 @@ def test_the_papers_systems_have_one_look_each_and_others_take_free_ones() -> No
     found = looks(Study("x", [fake(name, {}, {}) for name in names], []))
     assert found["MultiMix"] is LOOKS["MultiMix"]
     assert len({look.colour for look in found.values()}) == 4
-    many = looks(Study("x", [fake(f"system {k}", {}, {}) for k in range(25)], []))
-    assert len(many) == 25
+
+
+@pytest.mark.parametrize("own", [["Enc", "Enc-SSL", "Enc-MM"], ["MultiMix"], [], list(LOOKS)], ids=len)
+def test_more_systems_than_looks_are_still_told_apart(own: list[str]) -> None:
+    """In lines by colour and dash, in points by colour and marker."""
+    others = [f"system {k}" for k in range(20)]
+    found = looks(Study("x", [fake(name, {}, {}) for name in own + others], []))
+    assert len(found) == len(own) + 20
+    assert len({(look.colour, str(look.dash)) for look in found.values()}) == len(found)
+    assert len({(look.colour, look.marker) for look in found.values()}) == len(found)
 
 
 @pytest.mark.parametrize("width", [8, 14, 24, 60])
