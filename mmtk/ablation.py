@@ -195,7 +195,8 @@ def cells(axes: Sequence[Axis], design: str, values: layers.Values) -> list[Cell
     """The cells of a design, and the recipe itself as the reference, last.
 
     A factorial and an add-one-in build up: where the recipe says ``others = "off"``, strategies that no axis
-    names are off in every cell but the reference. The other designs take away from the whole recipe.
+    names, nor one of their keys, are off in every cell but the reference. The other designs take away from the
+    whole recipe.
     """
     if design not in DESIGNS:
         raise MmtkError(f"--design {design}: unknown.{nearest(design, DESIGNS)}", hint=_known(DESIGNS))
@@ -211,7 +212,7 @@ def cells(axes: Sequence[Axis], design: str, values: layers.Values) -> list[Cell
     else:
         combinations = [tuple(on), *_vary(axes, on, lambda axis: [o for o in axis.levels if o is not axis.on])]
     builds_up = design in ("factorial", "add-one-in") and values.get("others") == "off"
-    named = {axis.key for axis in axes}
+    named = {axis.key.partition(".")[0] for axis in axes}
     base = {
         f"{kind}.use": OFF
         for kind in STRATEGIES

@@ -66,10 +66,10 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """A Fabric on one device; TF32 stays off, so that fp32 means fp32."""
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.plugins.environments import LightningEnvironment
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     except ModuleNotFoundError:  # the same code, as the lightning package brings it
         from lightning.fabric import Fabric  # type: ignore[no-redef]
-        from lightning.fabric.plugins.environments import LightningEnvironment  # type: ignore[no-redef]
+        from lightning.fabric.plugins.environments.lightning import LightningEnvironment  # type: ignore[no-redef]
 
     # What it would say of precision and devices stands in our provenance.
     for name in ("lightning_fabric", "lightning.fabric"):

@@ -91,6 +91,8 @@ class Run:
 def read_run(path: Path) -> Run:
     """A finished run; MmtkError for one that is unfinished, or whose files are not as it left them."""
     folder = RunDir(path)
+    if not folder.recipe_file.is_file():
+        raise MmtkError("is no run directory: it has no recipe.toml.", str(path), "Name a study or finished runs.")
     if not folder.finished:
         cure = f"Finish it with: mmtk run {path}"
         raise MmtkError("this run is not finished.", str(path), cure)

@@ -16,27 +16,30 @@ from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
 
 TEXTS = ("run", "state")
-COLOURS = {"done": "green", "running": "cyan", "failed": "red", "waiting": "dim"}
+COLOURS = {"done": "green", "changed": "red", "running": "cyan", "failed": "red", "waiting": "dim"}
 
 
 def show(study: StudyDir) -> None:
     """Print the table; on a terminal, keep it fresh until no run is under way, or Ctrl-C."""
     console = Console(highlight=False)
-    table, running = _table(study)
+    intact: set[str] = set()
+    table, running = _table(study, intact)
     if not (console.is_terminal and running):
         console.print(table)
         return
     with Live(table, console=console, auto_refresh=False) as live:
         while running:
             time.sleep(2)
-            table, running = _table(study)
+            table, running = _table(study, intact)
             live.update(table, refresh=True)
 
 
-def _table(study: StudyDir) -> tuple[Group, bool]:
+def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
+    """The table, and whether a run is under way; ``intact`` remembers the finished runs that were looked at."""
     plan, failures = study.plan(), study.failures
     runs = study.runs(plan)
-    states = [study.state(run, failures) for run in runs]
+    changed = {run.folder.path.name: names for run in runs if (names := _changed(run, intact))}
+    states = ["changed" if r.folder.path.name in changed else study.state(r, failures) for r in runs]
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("run", "seed", "state", "step", "time", "accuracy", "dice"):
         table.add_column(heading, overflow="fold", justify="left" if heading in TEXTS else "right")
@@ -44,9 +47,24 @@ def _table(study: StudyDir) -> tuple[Group, bool]:
         said = Text(state, style=COLOURS[state])
         if state == "failed":
             said.append(f": {failures[run.folder.path.name]}", style="default")
+        if state == "changed":
+            said.append(f": {', '.join(changed[run.folder.path.name])}", style="default")
         table.add_row(run.cell.title, str(run.seed), said, *_progress(run, state))
     counts = ", ".join(f"{states.count(state)} {state}" for state in COLOURS if state in states)
-    return Group(table, Text(f"{counts}{_left(runs, states)}")), "running" in states
+    lines = [Text(f"{counts}{_left(runs, states)}")]
+    if changed:
+        cure = f"Restore what was changed, or remove done.json there and run it again: mmtk ablate {study.path}"
+        lines.append(Text(cure))
+    return Group(table, *lines), "running" in states
+
+
+def _changed(run: PlannedRun, intact: set[str]) -> list[str]:
+    """The files of a finished run that are not as it left them."""
+    if run.folder.path.name in intact or not run.folder.finished:
+        return []
+    if not (names := run.folder.altered()):
+        intact.add(run.folder.path.name)
+    return names
 
 
 def _progress(run: PlannedRun, state: str) -> tuple[str, str, str, str]:
@@ -56,7 +74,7 @@ def _progress(run: PlannedRun, state: str) -> tuple[str, str, str, str]:
         found = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
         shown = ["–" if value is None else f"{value:.3f}" for value in found]
         return str(facts["steps"]), duration(facts["seconds"]), shown[0], shown[1]
-    if state == "waiting" or not run.folder.timing_file.is_file():
+    if state in ("waiting", "changed") or not run.folder.timing_file.is_file():
         return "–", "–", "–", "–"
     try:
         rows = read_lines(run.folder.timing_file)

@@ -53,6 +53,17 @@ def test_any_recipe_key_may_be_an_axis_with_typed_levels() -> None:
     assert lists[1].levels[1].changes["x.y"] == ["a+b", "c"]
 
 
+@pytest.mark.parametrize("design", ["factorial", "one-at-a-time"])
+def test_a_component_stays_on_where_one_of_its_keys_is_the_axis(design: str) -> None:
+    """Also where the others are off: without its component the key means nothing."""
+    own = values()
+    found = ablation.cells(axes("ssl.threshold=0.5+0.7+0.95"), design, own)
+    assert sorted({cell.levels["ssl.threshold"] for cell in found}) == ["0.5", "0.7", "0.95"]
+    assert not any("ssl.use" in cell.changes for cell in found)
+    off = [cell for cell in found if not cell.reference and "bridge.use" in cell.changes]
+    assert len(off) == (3 if design == "factorial" else 0)
+
+
 def test_tasks_are_an_axis() -> None:
     axis = axes("tasks")[0]
     assert [level.label for level in axis.levels] == ["both", "classification", "segmentation"]

@@ -100,3 +100,13 @@ def test_mistakes_in_budgets(text: str, message: str) -> None:
     with pytest.raises(MmtkError) as caught:
         parse_budgets([text])
     assert message in str(caught.value)
+
+
+def test_levels_of_a_key_are_cells_of_the_recipe_s_own_component() -> None:
+    plan = plan_components("multimix", "ssl.threshold=0.5+0.7+0.95")
+    assert [cell.name for cell in plan.cells] == [
+        *(f"UMTL-SSL (ssl.threshold={level})" for level in (0.5, 0.7, 0.95)),
+        "MultiMix",
+    ]
+    with pytest.raises(MmtkError, match=r"ssl\.treshold: unknown key\. Did you mean 'threshold'"):
+        plan_components("multimix", "ssl.treshold=0.5+0.7")

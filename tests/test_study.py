@@ -26,6 +26,7 @@ from mmtk.display import Display
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell, plan_components
 from mmtk.runs import RunDir, read_json
+from mmtk.status import show
 from mmtk.study import StudyDir, run_study
 from mmtk.train import Training
 
@@ -160,7 +161,10 @@ def study(studied: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
     return StudyDir(tmp_path / "s")
 
 
-def test_a_run_whose_files_were_changed_is_named_and_not_averaged(study: StudyDir) -> None:
+def test_a_run_whose_files_were_changed_is_named_and_not_averaged(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     bad, cut = study.runs()[0], study.runs()[1]
     results = read_json(bad.folder.results_file)
     results["in-domain"]["classification"]["accuracy"] = 1.0
@@ -170,6 +174,11 @@ def test_a_run_whose_files_were_changed_is_named_and_not_averaged(study: StudyDi
     assert [len(cell.runs) for cell in found.cells].count(1) == 2
     assert any(f"{bad.title}: results.json was changed or cut" in gap for gap in found.gaps)
     assert any(f"{cut.title}: cases.parquet was changed or cut" in gap for gap in found.gaps)
+    show(study)
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "4 done, 2 changed" in said
+    assert "changed: results.json" in said
+    assert f"remove done.json there and run it again: mmtk ablate {study.path}" in said
 
 
 def test_what_is_missing_is_a_gap(study: StudyDir) -> None:

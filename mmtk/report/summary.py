@@ -75,7 +75,8 @@ def summary(analysis: Analysis) -> list[str]:
     seeds = "one seed" if max(runs) == 1 else seeds
     count = len(study.budgets)
     budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
-    found = [f"{len(runs)} systems at {budgets} with {seeds} each: {sum(runs)} runs."]
+    systems = "1 system" if len(runs) == 1 else f"{len(runs)} systems"
+    found = [f"{systems} at {budgets} with {seeds} each: {sum(runs)} run{'s' * (sum(runs) > 1)}."]
     if max(runs) < 2:
         found.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
     else:
