@@ -282,20 +282,20 @@ SAVED = re.compile(r"[Ss]ave (?:this )?as `([\w/.-]+)`:\n\n```toml\n(.*?)^```", 
 
 def save_files(page: Path, here: Path) -> None:
     """The files that a page asks its reader to save, and the images that its profiles speak of: noise."""
+    noise = np.random.default_rng(0)
     for file, text in SAVED.findall(page.read_text()):
         (here / file).parent.mkdir(exist_ok=True)
         (here / file).write_text(text)
         root = here / "DIR" if "--data DIR" in page.read_text() and page.name == "README.md" else here
         for task in tomllib.loads(text).get("data", {}).values():
             for table in (task["source"], task["cross"]):
-                draw_images(root, table)
+                draw_images(root, table, noise)
 
 
-def draw_images(root: Path, table: dict[str, str]) -> None:
+def draw_images(root: Path, table: dict[str, str], noise: np.random.Generator) -> None:
     """The files of a folder source: images with masks, or with a table of labels."""
-    noise = np.random.default_rng(0)
     count = 20 if "masks" in table else 150
-    for key in {"images", "masks"} & set(table):
+    for key in [key for key in ("images", "masks") if key in table]:
         (root / table[key]).mkdir(parents=True)
         for number in range(count):
             pixels = noise.integers(0, 2 if key == "masks" else 256, (24, 24)).astype(np.uint8)
@@ -344,6 +344,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
     finally:
         monkeypatch.undo()
         refresh()
+        catalog.offer(None)
     assert SAYS.get(f"{name(page)}: {section}" if section else name(page), "") in " ".join(said.split())
 
 
