@@ -16,6 +16,7 @@ from mmtk import api, catalog, checkpoint, params, settings
 from mmtk.errors import MmtkError
 from mmtk.model import ClassHead, MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.recipe import Recipe
+from mmtk.runs import RunDir
 from mmtk.seeding import seeded
 
 CONTRACTS: dict[str, type[Any]] = {
@@ -147,8 +148,9 @@ def build_model(recipe: Recipe, data: str | Path | None = None) -> MultiTaskNet:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The network's weights in a .safetensors file, or in the best checkpoint of a run directory."""
-    file = path / "checkpoints" / "best.safetensors" if path.is_dir() else path
+    """The network's weights in a .safetensors file, a run directory (the best ones) or an exported folder."""
+    folder = RunDir(path)
+    file = path if not path.is_dir() else folder.model if folder.model.is_file() else folder.best
     if not file.is_file():
         raise MmtkError("no such weights file.", str(file), "Give a .safetensors file or a run directory.")
     tensors, _ = checkpoint.read(file, "It is damaged, or no .safetensors file: copy or train it again.")

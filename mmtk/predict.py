@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,22 +95,33 @@ class Predictor:
 
 
 def load(run_dir: str | Path, device: str = "auto") -> Predictor:
-    """The predictor of a finished (or at least once validated) run directory."""
+    """The predictor of a run directory that has been validated once, or of a folder that ``mmtk export`` wrote."""
     folder = RunDir(Path(run_dir))
     recipe = folder.recipe
     targets = {}
-    for task, given in folder.provenance["targets"].items():
+    for task, given in _targets(folder).items():
         swap = tuple((pair[0], pair[1]) for pair in given["swap"])
         targets[task] = Target(given["task"], tuple(given["names"]), given["exclusive"], swap)
-    if not folder.best.is_file():
-        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: mmtk run {folder.path}")
     # The weights replace whatever the recipe starts from.
     plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
     if "pretrained" not in recipe["encoder"]:
         del plain.values["encoder"]["pretrained"]
     net = build.network(plain, targets)
-    build.load_weights(net, folder.best)
+    build.load_weights(net, folder.path)
     return Predictor(recipe, net, targets, choose_device(device))
+
+
+def _targets(folder: RunDir) -> dict[str, Any]:
+    """Classes and organs by task, as the run or the exported weights say them."""
+    if folder.model.is_file():
+        from mmtk.export.origin import read_about
+
+        exported: dict[str, Any] = read_about(folder.path)["targets"]
+        return exported
+    told: dict[str, Any] = folder.provenance["targets"]
+    if not folder.best.is_file():
+        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: mmtk run {folder.path}")
+    return told
 
 
 def find_images(given: Iterable[Path]) -> list[Path]:

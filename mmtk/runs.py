@@ -18,6 +18,7 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
 
 LOCK = "run.lock"
+MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
 
 
 def refuse_links(folder: Path) -> None:
@@ -146,6 +147,7 @@ class RunDir:
         self.previous = path / "checkpoints" / "previous.safetensors"
         self.best = path / "checkpoints" / "best.safetensors"
         self.figures = path / "figures"
+        self.model = path / MODEL
 
     @property
     def finished(self) -> bool:
@@ -196,6 +198,9 @@ class RunDir:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        if self.model.is_file():
+            cure = f"To train its recipe again: mmtk run {self.recipe_file} --out RUNDIR"
+            raise MmtkError("is an exported model, not a run directory.", str(self.path), cure)
         foreign = not self.recipe_file.is_file() and any(item.name != LOCK for item in self.path.iterdir())
         if foreign:
             message = "this folder is not empty and holds no run."

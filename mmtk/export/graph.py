@@ -1,0 +1,160 @@
+"""The network as a graph of plain operations, with the bridge's input gradient among them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from mmtk.errors import MmtkError
+from mmtk.predict import Predictor
+from mmtk.streams import normalise
+
+aten = torch.ops.aten
+EXAMPLE = 3  # images: with one or two, torch takes the batch for a constant
+
+
+class Probabilities(nn.Module):
+    """Images [B,C,H,W] in [0, 1] at run size → what ``outputs`` names, as a tuple.
+
+    ``classes`` [B,classes] and ``mask`` [B,K,H,W] are probabilities; ``saliency`` [B,1,H,W] is what the bridge
+    shows. A frozen copy of the predictor's network.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(predictor.net).cpu().eval().requires_grad_(False)
+        for module in self.net.modules():
+            if getattr(module, "inplace", False):  # a graph has no memory to write in
+                module.inplace = False
+        target = predictor.targets.get("segmentation")
+        self.exclusive = target is not None and target.exclusive
+        self.shape = (predictor.recipe["data.channels"], predictor.size, predictor.size)
+        with torch.no_grad():
+            said = self._said(torch.zeros(1, *self.shape))
+        self.outputs = tuple(name for name, value in said.items() if value is not None)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """[B,C,H,W] → one tensor for each of ``outputs``."""
+        said = self._said(images)
+        return tuple(value for value in said.values() if value is not None)
+
+    def _said(self, images: Tensor) -> dict[str, Tensor | None]:
+        said = self.net(normalise(images))
+        classes, mask = said.classification, said.segmentation
+        if mask is not None:
+            mask = mask.softmax(1) if self.exclusive else mask.sigmoid()
+        return {
+            "classes": None if classes is None else classes.softmax(1),
+            "mask": mask,
+            "saliency": said.saliency,
+        }
+
+
+# --- the gradients that ONNX has no operators for ---------------------------------------------------------------
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, bias: Any, stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int, wanted: Sequence[bool],
+) -> tuple[Tensor | None, None, None]:  # fmt: skip
+    """A convolution's gradient with respect to its input: the transposed convolution with the same weights."""
+    if transposed or wanted[1] or wanted[2]:
+        raise NotImplementedError("the gradient of a transposed convolution, or of weights")
+    sides = range(weight.dim() - 2)
+    reached = [
+        (gradient.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
+        for i in sides
+    ]
+    beyond = [int(x.shape[2 + i] - reached[i]) for i in sides]  # rows that no step of the stride reached
+    found = aten.convolution(gradient, weight, None, stride, padding, dilation, True, beyond, groups)
+    return found, None, None
+
+
+def _max_pool_backward(
+    gradient: Tensor, x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], ceil_mode: bool, indices: Tensor,
+) -> Tensor:  # fmt: skip
+    """Every gradient goes to the pixel that was the largest; windows that overlap add up."""
+    empty = torch.zeros_like(x).flatten(-2)
+    return empty.scatter_add(-1, indices.flatten(-2), gradient.flatten(-2)).reshape(x.shape)
+
+
+def _decompositions() -> dict[Any, Callable[..., Any]]:
+    table: dict[Any, Callable[..., Any]] = dict(torch._decomp.core_aten_decompositions().items())
+    table[aten.convolution_backward.default] = _convolution_backward
+    table[aten.max_pool2d_with_indices_backward.default] = _max_pool_backward
+    return table
+
+
+# --- tracing ----------------------------------------------------------------------------------------------------
+
+
+def trace(model: Probabilities) -> tuple[GraphModule, Tensor]:
+    """The graph of ``model`` for any batch, and the example that it was traced with.
+
+    torch.export cannot follow ``autograd.grad`` within a forward; make_fx records what it computes. Raises
+    MmtkError with the component that cannot be followed.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    example = torch.rand(EXAMPLE, *model.shape, generator=torch.Generator().manual_seed(0))
+    recorder = make_fx(
+        model,
+        decomposition_table=_decompositions(),
+        tracing_mode="symbolic",
+        _allow_non_fake_inputs=True,
+        record_stack_traces=True,
+    )
+    try:
+        with torch.no_grad():
+            return recorder(example), example
+    except MmtkError:
+        raise
+    except Exception as error:
+        kinds = [kind for kind in _running(error, model) if kind]
+        raise refusal(model, kinds[-1] if kinds else None, str(error)) from error
+
+
+def _running(error: Exception, model: Probabilities) -> Iterator[str | None]:
+    """The kinds of the components whose code was running, outermost first."""
+    owner = {id(module): kind for kind, part in _parts(model) for module in part.modules()}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield owner.get(id(frame.f_locals.get("self")))
+
+
+def _parts(model: Probabilities) -> Iterator[tuple[str, nn.Module]]:
+    for kind in ("encoder", "decoder", "bridge"):
+        if (part := getattr(model.net, kind)) is not None:
+            yield kind, part
+
+
+def refusal(model: Probabilities, kind: str | None, why: str) -> MmtkError:
+    """The error that names the component which cannot become a graph, and what to do."""
+    part = dict(_parts(model)).get(kind or "")
+    who = f"the {kind} ({type(part).__module__}.{type(part).__qualname__})" if part is not None else "the network"
+    reason = re.split(r"[\n]|(?<=\w)\. ", why.strip())[0].rstrip(".")[:300] or "no reason given"
+    return MmtkError(
+        f"{who} cannot be written as ONNX: {reason}.",
+        hint="Share the run with --format safetensors, which has no such limit, or train it with another one.",
+    )
+
+
+def culprit(model: Probabilities, graph: GraphModule, why: str) -> str | None:
+    """The kind of the component that needs the operator which an error message of the exporter names."""
+    found = re.search(r"(?:op='|aten[.:]+)(?:aten[.:]+)?(\w+)", why)
+    files = {inspect.getsourcefile(type(part)) or "": kind for kind, part in _parts(model)}
+    for node in graph.graph.nodes:
+        if found and str(node.target).split(".")[1:2] == [found[1]]:
+            stack = node.meta.get("stack_trace") or ""
+            last = max(files, key=stack.rfind)
+            if stack.rfind(last) >= 0:
+                return files[last]
+    return None

@@ -1,0 +1,84 @@
+"""What an exported model says of itself, and where exports are written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtk import checkpoint
+from mmtk.errors import MmtkError
+from mmtk.results import IN_DOMAIN, Run, read_run
+from mmtk.runs import RunDir
+
+About = Mapping[str, Any]
+KEYS = ("name", "run", "digest", "seed", "mmtk", "size", "channels", "targets", "thresholds", "components", "data")
+
+
+def about(run: Run) -> dict[str, Any]:
+    """Facts of a finished run that travel with its weights; no path and no name of a machine is among them.
+
+    ``targets`` are classes and organs by task. ``thresholds``: of the second class, chosen on validation (None
+    where there are not two), and of a mask. ``components`` and ``data`` are versions and digests.
+    """
+    recipe = run.folder.recipe
+    return {
+        "name": recipe.name,
+        "run": recipe.run_name,
+        "digest": run.digest,
+        "seed": run.seed,
+        "mmtk": run.provenance["mmtk"],
+        "size": recipe["data.size"],
+        "channels": recipe["data.channels"],
+        "targets": run.provenance["targets"],
+        "thresholds": {
+            "classification": run.score(IN_DOMAIN, "classification", "threshold"),
+            "segmentation": 0.5,
+        },
+        "components": run.provenance["components"],
+        "data": run.provenance["data"],
+    }
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The facts that lie in the weights of an exported folder."""
+    file = RunDir(folder).model
+    _, note = checkpoint.read(file, "It is damaged: copy it again, or export the run again.")
+    if missing := [key for key in KEYS if key not in note]:
+        cure = "Make the folder with: mmtk export RUNDIR --format safetensors"
+        raise MmtkError(f"was not written by mmtk export: it does not say {', '.join(missing)}.", str(file), cure)
+    return note
+
+
+def origin(path: Path) -> dict[str, Any]:
+    """The facts of a finished run or of an exported folder; MmtkError for anything else."""
+    folder = RunDir(path)
+    if folder.model.is_file():
+        return read_about(path)
+    if not folder.recipe_file.is_file():
+        raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
+    return about(read_run(path))
+
+
+def place(out: Path, mine: Callable[[], bool]) -> None:
+    """Refuse an ``out`` that could not be written, or is not ours to replace, before any work is done.
+
+    ``mine`` says whether what lies at ``out`` is an earlier export of the same run.
+    """
+    above = next(folder for folder in (out.parent, *out.parent.parents) if folder.exists())
+    if not above.is_dir():
+        raise MmtkError("is a file, not a folder.", str(above), "Choose another --out.")
+    if not os.access(above, os.W_OK):
+        raise MmtkError("cannot be written in: permission denied.", str(above), "Choose another --out.")
+    if out.is_symlink():
+        raise MmtkError("is a symbolic link.", str(out), "Remove it, or choose another --out.")
+    if out.exists() and not mine():
+        raise MmtkError(
+            "is there already, and is no export of this run.", str(out), "Remove it, or choose another --out."
+        )
+
+
+def same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two exports come from one run: the same recipe and seed."""
+    return all(str(one.get(key)) == str(other.get(key)) for key in ("digest", "seed"))
