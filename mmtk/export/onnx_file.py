@@ -70,7 +70,8 @@ def _required() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise MmtkError(
-            f"the format onnx needs {error.name}, which is not installed.", hint="Install it: pip install 'mmtk[onnx]'"
+            f"the format onnx needs {error.name}, which is not installed.",
+            hint="Install it: pip install 'mmtk[onnx]'",
         ) from error
 
 
@@ -119,7 +120,9 @@ def _convert(model: Probabilities, facts: Mapping[str, Any]) -> ModelProto:
 def metadata(facts: Mapping[str, Any], model: Probabilities) -> dict[str, str]:
     """The metadata of the file: lists as JSON, everything else as it is."""
     targets = facts["targets"]
-    told: dict[str, Any] = {key: facts[key] for key in ("name", "run", "digest", "seed", "mmtk", "size", "channels")}
+    told: dict[str, Any] = {
+        key: facts[key] for key in ("name", "run", "digest", "seed", "mmtk", "size", "channels")
+    }
     told["input"] = "image: float32 [batch,channels,size,size], gray values in [0, 1], not normalised"
     meaning = {
         "classes": "probability of each class [batch,classes]",
@@ -158,8 +161,8 @@ def samples(model: Probabilities) -> Iterator[torch.Tensor]:
 def differences(model: Probabilities, data: bytes) -> dict[str, float]:
     """How far onnxruntime is from the live model, by output.
 
-    For probabilities, the largest difference there is. A gradient jumps where a maximum is tied or an activation is
-    zero, and there the live model in float32 differs from itself in float64; for the saliency it is therefore
+    For probabilities, the largest difference there is. A gradient jumps where a maximum is tied or an activation
+    is zero, and there the live model in float32 differs from itself in float64; for the saliency it is therefore
     the largest difference in an image, as a share of its largest value, in the median image.
     """
     import onnxruntime
@@ -169,7 +172,9 @@ def differences(model: Probabilities, data: bytes) -> dict[str, float]:
     for images in samples(model):
         with torch.no_grad():
             live = model(images)
-        for name, ours, theirs in zip(model.outputs, live, session.run(None, {"image": images.numpy()}), strict=True):
+        for name, ours, theirs in zip(
+            model.outputs, live, session.run(None, {"image": images.numpy()}), strict=True
+        ):
             gap = np.abs(ours.numpy() - theirs).reshape(len(images), -1).max(1)
             if name == "saliency":
                 gap = gap / np.maximum(np.abs(ours.numpy()).reshape(len(images), -1).max(1), 1e-30)

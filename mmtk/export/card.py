@@ -1,0 +1,180 @@
+"""The model card of a shared folder, from the run's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmtk.report import analysis
+from mmtk.report.paper_tables import data as data_table
+from mmtk.report.paper_tables import source
+from mmtk.report.table import Entry, Table, headings, interval, number, value_entry, words
+from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Cell, Run, Study
+
+
+def model_card(run: Run, others: Sequence[Run] = ()) -> str:
+    """Markdown: what the model is, its data and budgets, scores with spread, intended use and limits.
+
+    ``others`` are runs of the same recipe and data with other seeds: the spread is over them and this run. Without
+    any, intervals are over the test images.
+    """
+    cell = _cell(run, others)
+    study = Study(run.path.name, [cell], sorted(cell.runs), [])
+    scores = [s for s in analysis.scores(study) if s.metric in analysis.HEADLINE[s.task]]
+    table = data_table(analysis.Analysis(study, scores, [], []))
+    parts = [
+        *_head(run),
+        "## Data", "", table.markdown(), *_data(run, cell), "",
+        "## Training", "", *_training(run), "",
+        "## Scores", "", *_scores(run, scores), "",
+        "## Intended use", "", USE, "",
+        "## Limits", "", *_limits(run, cell, scores), "",
+        "## Where it comes from", "", *_origin(run),
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _cell(run: Run, others: Sequence[Run]) -> Cell:
+    recipe = run.folder.recipe
+    labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
+    runs = {each.seed: each for each in (run, *others)}
+    return Cell(recipe.name, {}, labels, run.digest, reference=True, runs=dict(sorted(runs.items())))
+
+
+def _head(run: Run) -> Iterator[str]:
+    recipe, targets = run.folder.recipe, run.provenance["targets"]
+    side, channels = recipe["data.size"], recipe["data.channels"]
+    yield f"# {recipe.name}"
+    yield ""
+    if about := recipe.get("description"):
+        yield f"{about}."
+        yield ""
+    yield f"Run `{recipe.run_name}` of mmtk {run.provenance['mmtk']}, trained for {' and '.join(recipe.tasks)}."
+    yield ""
+    yield "```sh"
+    yield "mmtk predict FOLDER IMAGE --out predictions"
+    yield "```"
+    yield ""
+    planes = "one channel" if channels == 1 else f"{channels} equal channels"
+    yield f"- Input: gray images of any size, stretched to {side} × {side} pixels ({planes})."
+    if "classification" in targets:
+        yield f"- Classes: {', '.join(targets['classification']['names'])}."
+        if (threshold := run.score(IN_DOMAIN, "classification", "threshold")) is not None:
+            name = targets["classification"]["names"][1]
+            yield f"- Threshold on the probability of {name} that was chosen on validation: {number(threshold)}."
+    if "segmentation" in targets:
+        rule = "the likeliest one" if targets["segmentation"]["exclusive"] else "a probability of 0.5 or more"
+        yield f"- Mask channels: {', '.join(targets['segmentation']['names'])}; a pixel belongs to {rule}."
+    yield ""
+
+
+def _data(run: Run, cell: Cell) -> Iterator[str]:
+    yield f"Labelled for training: {', '.join(f'{labels} ({task})' for task, labels in cell.labels.items())}."
+    yield "Digests of the data:"
+    yield ""
+    for name, digest in run.provenance["data"].items():
+        task, domain = name.split("/")
+        yield f"- {source(run, task, domain)} ({task}, {domain}): `{digest}`"
+
+
+def _training(run: Run) -> Iterator[str]:
+    recipe, done = run.folder.recipe, run.scores["selected"]
+    train = recipe["train"]
+    yield (
+        f"{done['steps']} steps of {train['batch']} images per stream at {recipe['data.size']} px, "
+        f"{train['optimizer']}, learning rate {train['lr']}, {train['precision']}, seed {run.seed}, "
+        f"{run.seconds:.0f} s on {run.provenance['hardware']}. The weights are those of step {done['step']}, the "
+        f"best on validation (score {number(done['score'])})."
+    )
+    yield ""
+    columns = headings("Part", "Component", "From")
+    parts = [tuple(word.split("=", 1)) for word in run.provenance["components"]]
+    versions = run.provenance["components"].values()
+    rows = [
+        [Entry(place), Entry(word), Entry(dist)]
+        for (place, word), dist in zip(parts, versions, strict=True)
+        if not place.startswith(("data.", "metric."))
+    ]
+    yield Table("components", "Components", "", columns, rows).markdown()
+    yield "`recipe.toml` has every value."
+
+
+def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
+    several = scores[0].seeds.n > 1
+    seeds = ", ".join(str(seed) for seed in scores[0].cell.runs)
+    columns = headings(
+        "Test set", "Domain", "*Images", "Metric", "*This model", "*Mean ± SD", "*95 % interval", "*Chance"
+    )
+    rows = []
+    for s in scores:
+        over = s.seeds if several else s.cases
+        spread = f"{number(s.seeds.mean)} ± {number(s.seeds.sd)}" if several else "–"
+        name = f"{words(s.metric)}{' (px)' if s.metric == 'hausdorff' else ''}"
+        ends = "–" if over is None else interval(over.low, over.high)
+        first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}"), Entry(name)]
+        own = value_entry(run.score(s.domain, s.task, s.metric))
+        rows.append([*first, own, Entry(spread), Entry(ends), value_entry(s.chance)])
+    yield Table("scores", "Scores", "", columns, rows).markdown()
+    if several:
+        yield (
+            f"Spread: mean, standard deviation and Student's t interval over the seeds {seeds}, each with label "
+            f"subsets and initial weights of its own. The weights here are those of seed {run.seed}."
+        )
+    else:
+        yield (
+            "Spread: 95 % intervals over the test images, by bootstrap. They say nothing about another seed or "
+            "another draw of labels: only one was at hand. A dash: a score of the whole set, no mean over images."
+        )
+    yield ""
+    yield (
+        "Chance: what needs no look at the image: always the most frequent class for accuracy, one in the number "
+        "of classes for balanced accuracy, 0.5 for AUROC."
+    )
+
+
+USE = (
+    "Research on semi-supervised and multi-task learning: to repeat or to compare this experiment, or to start "
+    'another from these weights (`init = "FOLDER"`). It is not a medical device, and nothing it predicts is a '
+    "diagnosis."
+)
+
+
+def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[str]:
+    yield "- For research only. It was not tested in clinical use, nor on groups of patients apart."
+    for task in cell.tasks:
+        metric = analysis.LEAD[task]
+        inside, across = (run.score(domain, task, metric) for domain in (IN_DOMAIN, CROSS_DOMAIN))
+        if inside is None:
+            continue
+        if across is None:
+            yield f"- {words(metric)}: it was tested on data of one origin only; elsewhere it may be worse."
+            continue
+        where = f"{source(run, task, IN_DOMAIN)} to {source(run, task, CROSS_DOMAIN)}"
+        yield (
+            f"- From its own data to those of another origin ({where}), {words(metric)} goes "
+            f"from {number(inside)} to {number(across)}."
+        )
+    for s in scores:
+        own = run.score(s.domain, s.task, s.metric)
+        if s.chance is not None and own is not None and own <= s.chance:
+            level = f"{number(own)} against {number(s.chance)}"
+            yield f"- {words(s.metric)} {s.domain} is no better than chance: {level}."
+    sets = {source(run, *name.split("/")) for name in run.provenance["data"]}
+    if "phantom" in sets:
+        yield "- It was trained or tested on synthetic images (phantom), which no patient looks like."
+    if len(cell.runs) == 1:
+        yield "- One seed: how much of a score is luck of the draw is not known."
+    for warning in run.scores.get("warnings", []):
+        yield f"- Warned while training: {warning}"
+
+
+def _origin(run: Run) -> Iterator[str]:
+    told: dict[str, Any] = run.provenance
+    yield f"- mmtk {told['mmtk']}, recipe digest `{run.digest}`, seed {run.seed}, begun {told['started']}"
+    if commit := told["git"].get("commit"):
+        yield f"- commit `{commit}`{', with changes of its own' if told['git'].get('dirty') else ''}"
+    yield f"- {', '.join(f'{name} {version}' for name, version in told['libraries'].items() if version)}"
+    if code := told["code"]:
+        kept = run.folder.code_file.name
+        yield f"- components of `{Path(code['path']).name}`, kept as `{kept}`, SHA-256 `{code['sha256']}`"

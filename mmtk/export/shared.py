@@ -1,0 +1,66 @@
+"""A finished run as a folder to share: weights, recipe and model card, and nothing else of the run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mmtk import checkpoint
+from mmtk.errors import MmtkError
+from mmtk.export.card import model_card
+from mmtk.export.origin import about, place, read_about, same_run
+from mmtk.predict import load
+from mmtk.results import Run, read_run
+from mmtk.runs import RunDir, refuse_links, write_text
+
+
+def write_shared(path: Path, out: Path | None = None) -> Path:
+    """Write a finished run as a folder (default ``PATH/exports/RUN``) that ``mmtk.load`` takes like the run.
+
+    ``model.safetensors`` holds the best weights, with classes, organs, versions and digests in its header;
+    ``recipe.toml`` is the run's own, ``README.md`` the model card, and ``code.py`` the local file of components,
+    where the run has one. Raises MmtkError for what is no finished run, and for an ``out`` that holds something
+    else than an earlier export of the same run.
+    """
+    folder = RunDir(path)
+    if folder.model.is_file():
+        raise MmtkError("is an exported folder already.", str(path), "Copy it as it is.")
+    if not folder.recipe_file.is_file():
+        raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
+    run = read_run(path)
+    facts = about(run)
+    made = RunDir(out or path / "exports" / facts["run"])
+
+    def mine() -> bool:
+        if not made.path.is_dir():
+            return False
+        if not made.model.is_file():
+            return not any(made.path.iterdir())
+        return same_run(read_about(made.path), facts)
+
+    place(made.path, mine)
+    net = load(path, "cpu").net
+    card = model_card(run, other_seeds(run))
+    made.path.mkdir(parents=True, exist_ok=True)
+    refuse_links(made.path)
+    # The weights first: they say whose folder it is, should the rest not come to be.
+    checkpoint.save(made.model, {"": net}, None, facts)
+    write_text(made.recipe_file, folder.recipe_file.read_text(encoding="utf-8"))
+    if folder.code_file.is_file():
+        shutil.copyfile(folder.code_file, made.code_file)
+    write_text(made.path / "README.md", card)
+    return made.path
+
+
+def other_seeds(run: Run) -> list[Run]:
+    """Finished runs beside this one, of the same recipe and data with other seeds: those of its study."""
+    found: dict[int, Run] = {}
+    for file in sorted(run.path.absolute().parent.glob("*/done.json")):
+        try:
+            other = read_run(file.parent)
+        except MmtkError:  # no run, or a damaged one: it has no say
+            continue
+        same = (other.digest, other.provenance["data"]) == (run.digest, run.provenance["data"])
+        if same and other.seed != run.seed:
+            found.setdefault(other.seed, other)
+    return list(found.values())
