@@ -54,7 +54,7 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
         raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {out / facts['run']}.onnx")
     place(out, lambda: same_run(read_metadata(out), facts))
     model = Probabilities(load(path, "cpu"))
-    data = _convert(model, facts).SerializeToString()
+    data = convert(model, facts).SerializeToString()
     found = differences(model, data)
     check(found)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,8 @@ def read_metadata(file: Path) -> dict[str, str]:
 # --- the file ---------------------------------------------------------------------------------------------------
 
 
-def _convert(model: Probabilities, facts: Mapping[str, Any]) -> ModelProto:
+def convert(model: Probabilities, facts: Mapping[str, Any]) -> ModelProto:
+    """The model as ONNX with its metadata; MmtkError names a component that has no ONNX form."""
     graph, example = trace(model)
     batch = torch.export.Dim("batch")
     try:
