@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmtk.report import analysis
 from mmtk.report.paper_tables import data as data_table
@@ -20,7 +19,7 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
     any, intervals are over the test images.
     """
     cell = _cell(run, others)
-    study = Study(run.path.name, [cell], sorted(cell.runs), [])
+    study = Study(run.path.name, [cell], sorted(cell.runs))
     scores = [s for s in analysis.scores(study) if s.metric in analysis.HEADLINE[s.task]]
     table = data_table(analysis.Analysis(study, scores, [], []))
     parts = [
@@ -170,7 +169,7 @@ def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[
 
 
 def _origin(run: Run) -> Iterator[str]:
-    told: dict[str, Any] = run.provenance
+    told = run.provenance
     yield f"- mmtk {told['mmtk']}, recipe digest `{run.digest}`, seed {run.seed}, begun {told['started']}"
     if commit := told["git"].get("commit"):
         yield f"- commit `{commit}`{', with changes of its own' if told['git'].get('dirty') else ''}"

@@ -33,7 +33,7 @@ class Probabilities(nn.Module):
         self.net = copy.deepcopy(predictor.net).cpu().eval().requires_grad_(False)
         for module in self.net.modules():
             if getattr(module, "inplace", False):  # a graph has no memory to write in
-                module.inplace = False
+                setattr(module, "inplace", False)  # noqa: B010 - nn.Module declares no such attribute
         target = predictor.targets.get("segmentation")
         self.exclusive = target is not None and target.exclusive
         self.shape = (predictor.recipe["data.channels"], predictor.size, predictor.size)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OPSET = 18
 TOLERANCE = 1e-4
 BATCHES = (1, 3, 5)
-DOMAINS = ("chex", "jsrt", "mcu", "nihx")
+DOMAINS: tuple[Literal["chex", "jsrt", "mcu", "nihx"], ...] = ("chex", "jsrt", "mcu", "nihx")
 
 
 @dataclass(frozen=True)
