@@ -141,6 +141,8 @@ def refusal(model: Probabilities, kind: str | None, why: str) -> MmtkError:
     part = dict(_parts(model)).get(kind or "")
     who = f"the {kind} ({type(part).__module__}.{type(part).__qualname__})" if part is not None else "the network"
     reason = re.split(r"[\n]|(?<=\w)\. ", why.strip())[0].rstrip(".")[:300] or "no reason given"
+    if "data-dependent" in reason:
+        reason = "what it does next depends on values that it computed"
     return MmtkError(
         f"{who} cannot be written as ONNX: {reason}.",
         hint="Share the run with --format safetensors, which has no such limit, or train it with another one.",
