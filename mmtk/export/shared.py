@@ -36,7 +36,10 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
             return False
         if not made.model.is_file():
             return not any(made.path.iterdir())
-        return same_run(read_about(made.path), facts)
+        try:
+            return same_run(read_about(made.path), facts)
+        except MmtkError:  # damaged, or another's: not ours to replace
+            return False
 
     place(made.path, mine)
     net = load(path, "cpu").net
