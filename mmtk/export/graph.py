@@ -151,10 +151,11 @@ def refusal(model: Probabilities, kind: str | None, why: str) -> MmtkError:
 
 def culprit(model: Probabilities, graph: GraphModule, why: str) -> str | None:
     """The kind of the component that needs the operator which an error message of the exporter names."""
-    found = re.search(r"(?:op='|aten[.:]+)(?:aten[.:]+)?(\w+)", why)
+    found = re.search(r"op='\w+\.(\w+)", why)
     files = {inspect.getsourcefile(type(part)) or "": kind for kind, part in _parts(model)}
     for node in graph.graph.nodes:
-        if found and str(node.target).split(".")[1:2] == [found[1]]:
+        # The exporter may have taken an operator apart: aten.special_bessel_j0 becomes prims.bessel_j0.
+        if found and str(node.target).partition(".")[2].partition(".")[0].endswith(found[1]):
             stack = node.meta.get("stack_trace") or ""
             last = max(files, key=stack.rfind)
             if stack.rfind(last) >= 0:
