@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from mmtk.errors import MmtkError
-from mmtk.predict import Predictor
-from mmtk.streams import normalise
+from mmtk.predict import Predictor, predict
 
 aten = torch.ops.aten
 EXAMPLE = 3  # images: with one or two, torch takes the batch for a constant
@@ -34,6 +33,7 @@ class Probabilities(nn.Module):
         for module in self.net.modules():
             if getattr(module, "inplace", False):  # a graph has no memory to write in
                 setattr(module, "inplace", False)  # noqa: B010 - nn.Module declares no such attribute
+        self.recipe = predictor.recipe
         target = predictor.targets.get("segmentation")
         self.exclusive = target is not None and target.exclusive
         self.shape = (predictor.recipe["data.channels"], predictor.size, predictor.size)
@@ -47,7 +47,7 @@ class Probabilities(nn.Module):
         return tuple(value for value in said.values() if value is not None)
 
     def _said(self, images: Tensor) -> dict[str, Tensor | None]:
-        said = self.net(normalise(images))
+        said = predict(self.net, self.recipe, images)
         classes, mask = said.classification, said.segmentation
         if mask is not None:
             mask = mask.softmax(1) if self.exclusive else mask.sigmoid()
