@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import re
@@ -11,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mmtk.errors import MmtkError, listing, nearest
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 KINDS = (
     "encoder", "decoder", "ssl", "consistency", "bridge", "loss", "augment", "source", "metric", "launcher",
@@ -123,6 +124,8 @@ class Code:
     @property
     def sha256(self) -> str:
         """The hash that runs are known by."""
+        import hashlib
+
         return hashlib.sha256(self.text).hexdigest()
 
 
@@ -164,6 +167,8 @@ def _excluded(dist: metadata.Distribution) -> str:
 
 @cache
 def _third_party() -> tuple[Entry, ...]:
+    from importlib import metadata
+
     found: list[Entry] = []
     for dist in metadata.distributions():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import sys
 import traceback
@@ -47,6 +46,8 @@ def use(path: str | Path) -> Code:
 
 
 def _digits(text: bytes) -> str:
+    import hashlib
+
     return hashlib.sha256(text).hexdigest()[:12]
 
 

@@ -46,7 +46,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     def below() -> object:
         return everywhere(path=[place for place in sys.path if Path(place).is_relative_to(folder)])
 
-    monkeypatch.setattr(catalog.metadata, "distributions", below)
+    monkeypatch.setattr(metadata, "distributions", below)
     refresh()
 
 

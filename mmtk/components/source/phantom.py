@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from mmtk.api import Field, Item, MmtkError, Source, Split, Target, Task
 from mmtk.components.source import phantom_anatomy as anatomy
@@ -85,6 +84,8 @@ class Film:
 def render(spec: Film) -> Array:
     """The film as uint8 [size, size]."""
     look, size = LOOKS[spec.domain], spec.size
+    from scipy.ndimage import gaussian_filter
+
     body, film, chest = spec.chest()
     draw, (u, v) = film.uniform, grid(size)
     fluid = anatomy.pneumonia(spec.generator("pneumonia", spec.index), chest) if spec.ill else None
@@ -93,7 +94,7 @@ def render(spec: Film) -> Array:
         beam += lines(film, chest)
     scatter = draw(*look.scatter)
     beam = (1 - scatter) * beam + scatter * (0.35 + 0.25 * np.exp(-u * u - v * v))
-    beam = ndimage.gaussian_filter(beam, draw(*look.blur) / 100 * size, truncate=3)
+    beam = gaussian_filter(beam, draw(*look.blur) / 100 * size, truncate=3)
     # The characteristic curve: brightness against log exposure, with a toe and a shoulder.
     level, latitude = draw(*look.level), draw(*look.latitude)
     floor = 1 / (1 + float(np.exp(level / latitude)))

@@ -10,7 +10,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 Array = np.ndarray
 Generator = np.random.Generator
@@ -183,6 +182,8 @@ def _interstitial(rng: Generator, chest: Chest, cloud: Array, fine: Array) -> Ar
 
 def vessels(body: Generator, chest: Chest) -> Array:
     """Branching vessels around the hila: ridges of noise in polar coordinates, [size, size] in [0, 1]."""
+    from scipy.ndimage import map_coordinates
+
     a = chest.across - chest.hilum[0] + 0.025 * field(body, 9, chest.size)
     b = chest.y - chest.hilum[1] + 0.025 * field(body, 9, chest.size)
     rho = np.sqrt(a * a + b * b)
@@ -190,7 +191,7 @@ def vessels(body: Generator, chest: Chest) -> Array:
     # Each lung reads its own half of the table.
     turns = np.arctan2(b, a) * (1 / (2 * math.pi)) + 0.5
     at = (turns * 127 + chest.side(0, 128), np.minimum(rho * (1 / 0.9), 1) * 47)
-    ridge = ndimage.map_coordinates(table, at, order=1, mode="nearest")
+    ridge = map_coordinates(table, at, order=1, mode="nearest")
     crowd = body.uniform(0.75, 1.2) * (1 - 0.25 * chest.breath)
     width = 0.40 - 0.36 * np.minimum(rho, 0.9)
     return np.minimum(crowd * (np.exp(-np.square(ridge / width) - rho * 2.2) + 0.5 * bell(rho, 0.09)), 1)
