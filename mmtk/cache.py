@@ -26,13 +26,18 @@ class _DamagedError(Exception):
     pass
 
 
+def default_root() -> Path:
+    """``$MMTK_CACHE``, else ``~/.cache/mmtk``; it may not be there yet."""
+    return Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk").expanduser()
+
+
 def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | None = None) -> Path:
     """The folder ``name`` of the cache, verified; ``build`` fills a new one (``needed`` bytes) where it must.
 
     ``root`` is by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``; where that cannot be written, a folder for
     temporary files. Raises RunFailed on a full disk.
     """
-    root = root or Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk").expanduser()
+    root = root or default_root()
     with suppress(FileNotFoundError, _DamagedError):
         return _verified(root / name)
     root = _writable(root)

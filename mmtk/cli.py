@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import cli_export, cli_plugins, cli_study
+from mmtk import cli_export, cli_plugins, cli_study, memo
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
@@ -284,6 +284,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
             stream.reconfigure(errors="backslashreplace")
+    memo.begin()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -307,6 +308,8 @@ def main() -> None:
             raise
         error.show()
         sys.exit(getattr(error, "exit_code", 2))
+    finally:
+        memo.end()
 
 
 def _from_system(error: OSError) -> MmtkError:

@@ -1,12 +1,15 @@
-"""The second pass over a recipe: do its parts fit together? Asked before anything is built or read."""
+"""The second pass over a recipe: do its parts fit together? Asked before anything is built or read.
+
+What only a component can say is asked through the memo, so that torch is imported for new questions alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
-import torch
-
-from mmtk import build, catalog
+from mmtk import catalog, memo
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe import Recipe
 
@@ -31,17 +34,58 @@ def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
     return error
 
 
+def _recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[], Any]) -> Any:
+    """The answer of the component under ``key``, to which its table and ``data.channels`` are given."""
+    table = recipe[key]
+    given = {"key": key, "table": table, "channels": recipe["data.channels"]}
+    return memo.recall(question, catalog.find(kind, table["use"]), given, ask)
+
+
+def _strides(recipe: Recipe) -> list[int]:
+    """The strides of the encoder's features."""
+
+    def ask() -> list[int]:
+        from mmtk import build
+
+        return list(build.sketch_encoder(recipe).strides)
+
+    return cast(list[int], _recall("strides", recipe, "encoder", "encoder", ask))
+
+
+def _joins(recipe: Recipe) -> int | None:
+    """The stride at which the bridge joins; None where it joins nothing."""
+
+    def ask() -> int | None:
+        from mmtk import build
+
+        bridge = build.sketch_bridge(recipe)
+        return None if bridge is None else bridge.stride
+
+    return cast(int | None, _recall("joins", recipe, "bridge", "bridge", ask) if recipe.get("bridge") else None)
+
+
+def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
+    """The views of a strategy, each with the view that it starts from."""
+
+    def ask() -> dict[str, str | None]:
+        from mmtk import build
+
+        return {name: view.on for name, view in build.sketch_views(recipe, kind).items()}
+
+    return cast(dict[str, str | None], _recall("views", recipe, kind, kind, ask))
+
+
 def _network(recipe: Recipe) -> list[MmtkError]:
     try:
-        encoder = build.sketch_encoder(recipe)
+        strides = _strides(recipe)
     except MmtkError as error:
         return [_placed(error, recipe, "encoder")]
     try:
-        bridge = build.sketch_bridge(recipe)
+        bridge = _joins(recipe)
     except MmtkError as error:
         return [_placed(error, recipe, "bridge")]
     problems = []
-    size, coarsest = recipe["data.size"], max(encoder.strides)
+    size, coarsest = recipe["data.size"], max(strides)
     if size % coarsest:
         near = sorted({max(coarsest, size // coarsest * coarsest), (size // coarsest + 1) * coarsest})
         problems.append(
@@ -52,11 +96,11 @@ def _network(recipe: Recipe) -> list[MmtkError]:
                 f"Take {' or '.join(map(str, near))}.",
             )
         )
-    if bridge is not None and bridge.stride not in encoder.strides:
+    if bridge is not None and bridge not in strides:
         problems.append(
             MmtkError(
-                f"bridge: joins at stride {bridge.stride}, but encoder '{recipe['encoder.use']}' has strides "
-                f"{', '.join(map(str, encoder.strides))}.",
+                f"bridge: joins at stride {bridge}, but encoder '{recipe['encoder.use']}' has strides "
+                f"{', '.join(map(str, strides))}.",
                 _where(recipe, "bridge.stride") or _where(recipe, "bridge.use"),
                 "Set bridge.stride to one of these.",
             )
@@ -79,11 +123,11 @@ def _views(recipe: Recipe) -> list[MmtkError]:
         if not recipe.get(kind):
             continue
         try:
-            views = build.sketch_views(recipe, kind)
+            views = _starts(recipe, kind)
         except MmtkError as error:
             problems.append(_placed(error, recipe, kind))
             continue
-        for name, view in views.items():
+        for name, start in views.items():
             if name not in augmentations:
                 problems.append(
                     MmtkError(
@@ -93,10 +137,10 @@ def _views(recipe: Recipe) -> list[MmtkError]:
                         f"Add a table [augment.{name}].",
                     )
                 )
-            if view.on is not None and view.on not in views:
+            if start is not None and start not in views:
                 problems.append(
                     MmtkError(
-                        f"{kind}: the view '{name}' starts from '{view.on}', which is not declared.",
+                        f"{kind}: the view '{name}' starts from '{start}', which is not declared.",
                         _where(recipe, f"{kind}.use"),
                     )
                 )
@@ -110,25 +154,43 @@ _LABELS = {"classification": [(2, True)], "segmentation": [(1, False), (2, True)
 def _losses(recipe: Recipe) -> Iterator[MmtkError]:
     """Losses that refuse their keys, or a small batch of every kind of label that the task may have."""
     for task in recipe.tasks:
-        refusals = []
-        for channels, exclusive in _LABELS[task]:
-            pixels = () if task == "classification" else (16, 16)
-            target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
-            offered = {"classes": channels, "exclusive": exclusive, "class_weights": None}
-            try:
-                loss = build.component("loss", recipe[f"loss.{task}"], offered)
-                loss(torch.zeros(2, channels, *pixels), target.long())
-            except MmtkError as error:
-                refusals.append(_placed(error, recipe, f"loss.{task}"))
-        if len(refusals) == len(_LABELS[task]):
-            yield refusals[0]
+        key = f"loss.{task}"
+        try:
+            _recall("labels", recipe, "loss", key, partial(_try_loss, recipe[key], task))
+        except MmtkError as error:
+            yield _placed(error, recipe, key)
+
+
+def _try_loss(table: dict[str, Any], task: str) -> None:
+    """Raise what the loss said first, if it takes no labels that the task may have."""
+    import torch
+
+    from mmtk import build
+
+    refusals = []
+    for channels, exclusive in _LABELS[task]:
+        pixels = () if task == "classification" else (16, 16)
+        target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
+        offered = {"classes": channels, "exclusive": exclusive, "class_weights": None}
+        try:
+            loss = build.component("loss", table, offered)
+            loss(torch.zeros(2, channels, *pixels), target.long())
+        except MmtkError as error:
+            refusals.append(error)
+    if len(refusals) == len(_LABELS[task]):
+        raise refusals[0]
+
+
+def _task_of(entry: catalog.Entry, default: str) -> Any:
+    return getattr(catalog.load(entry), "task", default)
 
 
 def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
     """A metric that scores the other task would leave its own without a score to select by."""
     for task in recipe.tasks:
         use = recipe[f"metric.{task}.use"]
-        scores = getattr(catalog.load(catalog.find("metric", use)), "task", task)
+        entry = catalog.find("metric", use)
+        scores = memo.recall("task", entry, task, partial(_task_of, entry, task))
         if scores != task:
             yield MmtkError(
                 f'metric.{task}.use = "{use}" scores {scores}, not {task}.',

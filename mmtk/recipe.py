@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from mmtk import catalog, layers, params, settings
+from mmtk import catalog, layers, memo, params, settings
 from mmtk.errors import MmtkError, Problems, nearest
 from mmtk.layers import Layer, Values
 
@@ -189,6 +189,13 @@ def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
 
 def resolve(layer: Layer, source: str = "recipe") -> Recipe:
     """Check every table, fill in defaults, drop what the tasks do not need, then check the fit of the parts."""
+    try:
+        return _resolve(layer, source)
+    finally:
+        memo.keep()
+
+
+def _resolve(layer: Layer, source: str) -> Recipe:
     problems = [*layer.problems, *_unknown_tables(layer)]
     values: Values = {}
     tables: dict[str, type[params.Table]] = {"": settings.Top, **settings.FIXED}
@@ -268,10 +275,16 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
         message = f'{path}: needs use = "NAME" of a component of kind {kind}. Known: {names}.'
         return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.place(path))]
     try:
-        model = settings.model_of(catalog.find(kind, table["use"]))
+        entry = catalog.find(kind, table["use"])
+
+        def ask() -> tuple[Values, list[tuple[str, str | None]]]:
+            checked, problems = params.validate(settings.model_of(entry), table, path, lambda key: key)
+            return checked, [(problem.message, problem.where) for problem in problems]
+
+        checked, wrong = memo.recall("keys", entry, {"path": path, "table": table}, ask)
     except MmtkError as error:
         return {}, [MmtkError(f"{path}.use: {error.message}", layer.place(f"{path}.use"), error.hint)]
-    return params.validate(model, table, path, layer.place)
+    return checked, [MmtkError(message, layer.place(key) or layer.place(path)) for message, key in wrong]
 
 
 def _required(values: Values) -> list[MmtkError]:

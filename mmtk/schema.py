@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
+from functools import partial
 from typing import Any
 
-from mmtk import catalog, params, settings
+from mmtk import catalog, memo, params, settings
 from mmtk.errors import MmtkError
+
+
+def _table_schema(entry: catalog.Entry) -> dict[str, Any]:
+    return settings.model_of(entry).model_json_schema()
 
 
 def _kind_schema(kind: str) -> dict[str, Any]:
@@ -15,7 +20,7 @@ def _kind_schema(kind: str) -> dict[str, Any]:
     choices = []
     for entry in catalog.entries(kind):
         try:
-            table = settings.model_of(entry).model_json_schema()
+            table = memo.recall("schema", entry, None, partial(_table_schema, entry))
         except MmtkError as error:  # a broken plugin: its keys are not known
             table = {"type": "object", "properties": {}, "description": error.message}
         table.pop("required", None)
@@ -43,6 +48,7 @@ def recipe_schema() -> dict[str, Any]:
         _place(root, path, table)
     for path, kind in settings.PLACES.items():
         _place(root, path, {"$ref": f"#/$defs/{kind}"})
+    memo.keep()
     return root
 
 

@@ -44,7 +44,7 @@ def test_quick_commands_import_no_more_than_typer_does(command):
 
 
 def test_recipes_need_pydantic_and_no_torch():
-    modules = imported("-c", "import mmtk.recipe, mmtk.params, mmtk.settings, mmtk.schema")
+    modules = imported("-c", "import mmtk.recipe, mmtk.params, mmtk.settings, mmtk.schema, mmtk.fit, mmtk.plan")
     assert {module.partition(".")[0] for module in modules} & HEAVY == {"pydantic", "pydantic_core"}
 
 
