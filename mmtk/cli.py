@@ -83,6 +83,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run directory (default runs/NAME-DIGEST-sSEED).")] = None,
     device: DeviceOpt = "auto",
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse GPU kernels whose sums differ from call to call.")
+    ] = False,
     set_: SetOpt = None,
     name: Annotated[str | None, typer.Option(help="Another name for the run.")] = None,
     code: CodeOpt = None,
@@ -98,7 +101,9 @@ def run(
         out = folder
     from mmtk.session import run as run_recipe
 
-    result = run_recipe(loaded, out, data=data, device=device, quiet=json, argv=sys.argv)
+    result = run_recipe(
+        loaded, out, data=data, device=device, deterministic=deterministic, quiet=json, argv=sys.argv
+    )
     if json:
         _json({"path": str(result.path), "results": result.scores})
         return

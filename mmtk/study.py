@@ -283,6 +283,7 @@ def failure(outcome: Done) -> str:
     if said:
         return lines[said[-1]].removeprefix("mmtk: ")
     signal = f"killed by signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
+    signal += " (the system's way when memory runs out)" if outcome.code == -9 else ""
     last = next((line for line in reversed(lines) if line.strip()), "")
     return f"{signal}{f'; it said last: {last.strip()}' if last else ''}"
 

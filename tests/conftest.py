@@ -38,7 +38,7 @@ def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--reliability", type=Path, help="add the faults that were tried to this page")
+    parser.addoption("--reliability", type=Path, help="renew the rows of the faults tried on this page")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -53,6 +53,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     page = session.config.getoption("--reliability")
     if page is None or not FAULTS or hasattr(session.config, "workerinput"):
         return
-    head, mark, _ = page.read_text(encoding="utf-8").partition("| fault | times tried | result |\n")
-    rows = [f"| {fault} | {times} | {result} |" for (fault, result), times in sorted(FAULTS.items())]
+    head, mark, table = page.read_text(encoding="utf-8").partition("| fault | times tried | result |\n")
+    tried = {fault for fault, _ in FAULTS}
+    rows = [f"| {fault} | {times} | {result} |" for (fault, result), times in FAULTS.items()]
+    rows += [row for row in table.splitlines()[1:] if row.split(" | ")[0].removeprefix("| ") not in tried]
+    rows.sort()
     page.write_text("\n".join([head + mark + "|---|---|---|", *rows]) + "\n", encoding="utf-8")
