@@ -82,7 +82,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_it_continues_later(
     # From that moment on another file fills the disk: a log has what is left of its last page.
     fill = f"Path('{disk.path}/other').write_bytes(bytes(os.statvfs('{disk.path}').f_bavail << 12))"
     child = begin(moment, number, *RUN, "--out", out, cwd=tmp_path, act=fill, env=env)
-    _, said = child.communicate(timeout=600)
+    _, said = child.communicate()
     assert child.returncode == 1, said
     assert str(disk.path) in said
     assert "is full" in said
@@ -131,7 +131,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
 ) -> None:
     tried(f"last checkpoint {how}", "resumed from the one before, which is said; the same bytes")
     child = begin("step", 30, *RUN, "--out", "run", cwd=tmp_path)
-    child.communicate(timeout=600)
+    child.communicate()
     run = RunDir(tmp_path / "run")
     damage(run.last, how)
     said = goes_on(run.path, whole)
@@ -197,8 +197,12 @@ PROFILE = """
 extends = "phantom"
 [data.segmentation.source]
 use = "folder"
-images = "films/images"
-masks = "films/masks"
+images = "images"
+masks = "masks"
+[data.segmentation.cross]
+use = "folder"
+images = "images"
+masks = "masks"
 """
 
 
@@ -207,20 +211,22 @@ def test_a_data_folder_that_vanishes_in_mid_run(tmp_path: Path, tried: Any) -> N
     tried("data folder that vanishes in mid-run", "the run goes on, from its store, to the same bytes")
     tried("data folder still gone when a run is continued", "a message with the folder; later the same bytes")
     films(tmp_path / "films")
-    (tmp_path / "mine.toml").write_text(PROFILE)
-    run = ["run", "unet", "--profile", "mine.toml", *sets("classification", ".source.")]
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/mine.toml").write_text(PROFILE)
+    run = ["run", "unet", "--profile", "profiles/mine.toml", "--data", "films"]
+    run += sets("classification", ".source.", ".cross.")
     done = mmtk(*run, "--out", "whole", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     # It vanishes while the run trains, and the run is not stopped by that.
     child = begin("step", 2, *run, "--out", "through", cwd=tmp_path, act="os.rename('films', 'gone')")
-    _, said = child.communicate(timeout=600)
+    _, said = child.communicate()
     assert child.returncode == 0, said
     same(tmp_path / "through", tmp_path / "whole")
     # It is gone when an interrupted run is to go on, and comes back later.
     (tmp_path / "gone").rename(tmp_path / "films")
     act = "os.rename('films', 'gone'); os.kill(os.getpid(), signal.SIGTERM)"
     child = begin("step", 3, *run, "--out", "run", cwd=tmp_path, act=act)
-    assert child.wait(600) == 143
+    assert child.wait() == 143
     refused = mmtk("run", "run", cwd=tmp_path)
     assert refused.returncode == 2
     assert "films/images" in refused.stderr
@@ -240,7 +246,7 @@ def test_a_run_that_is_told_to_stop_writes_its_checkpoint_first(
     tried(signalled, f"checkpoint of that step, exit code {code}; continued to the same bytes")
     act = f"os.kill(os.getpid(), signal.{signalled})"
     child = begin("step", 3, *RUN, "--out", "run", cwd=tmp_path, act=act)
-    _, said = child.communicate(timeout=600)
+    _, said = child.communicate()
     assert child.returncode == code, said
     assert "stopped after step 3 of 44; the checkpoint is written." in said
     assert "Continue with: mmtk run run" in said

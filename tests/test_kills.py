@@ -52,7 +52,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
             time.sleep(0.005)
         time.sleep(0.07 * number)
         child.kill()
-    _, said = child.communicate(timeout=600)
+    _, said = child.communicate()
     assert child.returncode == -signal.SIGKILL, said
     assert not RunDir(out).finished
     resumed = mmtk("run", out, cwd=tmp_path)
