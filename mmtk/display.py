@@ -17,7 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 SHOWN = ("accuracy", "macro-f1", "auroc", "dice", "hausdorff")
@@ -100,9 +100,11 @@ class Display:
                 MofNCompleteColumn(),
                 _Rate(),
                 TimeRemainingColumn(),
-                TextColumn("[dim]{task.fields[text]}"),
+                # The terms take what is left of the line, so that bar, rate and time are never squeezed out.
+                TextColumn("[dim]{task.fields[text]}", table_column=Column(ratio=1, no_wrap=True)),
                 console=self.console,
                 transient=True,
+                expand=True,
             )
             self._progress.start()
             self._task = self._progress.add_task(what, total=of, completed=done - 1, text=text)
