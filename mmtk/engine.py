@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mmtk.errors import MmtkError, RunFailed
+from mmtk.errors import MmtkError, RunFailed, is_out_of_memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -112,8 +112,7 @@ def explained(where: Path) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error)
-        # Of a CPU torch raises a plain RuntimeError.
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        if is_out_of_memory(error):
             asked = re.search(r"allocate (\d[\d.]* \w+)", text)
             raise RunFailed(
                 f"out of memory{f': {asked[1]} more were asked for' if asked else ''}.",

@@ -41,6 +41,12 @@ class RunFailed(MmtkError):
     exit_code = 1
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, torch on a CPU (a plain RuntimeError) or torch on a GPU found no more memory."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "Did you mean …?" sentence with a leading space, or an empty string."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)

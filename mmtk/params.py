@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from mmtk.errors import MmtkError, nearest
+from mmtk.errors import MmtkError, is_out_of_memory, nearest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False)
 
@@ -180,6 +180,8 @@ def construct(component: type[Any], word: str, offered: Mapping[str, Any], keys:
     except (MmtkError, OSError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):  # no mistake in the keys
+            raise
         raise MmtkError(
             f"{word} cannot be made with these keys: {type(error).__name__}: {_first_line(error)}",
             hint="mmtk --debug shows where.",
