@@ -286,15 +286,15 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_AS, (30 << 30, 30 << 30))
 
     # One weight of the second is 38 GB.
-    study = ["ablate", "unet", "--components", "encoder.width=4+32768", "--design", "one-at-a-time", "--out", "s"]
+    study = ["ablate", "unet", "--components", "encoder.width=16+32768", "--design", "one-at-a-time", "--out", "s"]
     done = mmtk(*study, *sets("classification", "width"), cwd=tmp_path, before=limited)
     assert done.returncode == 1, done.stderr
     assert "out of memory: 38654705664 bytes more were asked for." in done.stderr
     assert "1 of the runs failed. By hand:\n  U-Net (encoder.width=32768)" in done.stderr
     assert "Traceback" not in done.stderr
     kept = StudyDir(tmp_path / "s")
-    states = {run.cell.levels["encoder.width"]: kept.state(run, kept.failures) for run in kept.runs()}
-    assert states == {"4": "done", "32768": "failed"}
+    states = {run.recipe["encoder.width"]: kept.state(run, kept.failures) for run in kept.runs()}
+    assert states == {16: "done", 32768: "failed"}
     assert "out of memory" in (tmp_path / "s/report/report.md").read_text()
 
 
