@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import subprocess
@@ -115,7 +116,7 @@ def begin(
 def same(one: Path, other: Path) -> None:
     """Two runs left the same bytes, but for clock times, and nothing half-written."""
     for file in KEPT:
-        assert (one / file).read_bytes() == (other / file).read_bytes(), f"{one.name}: {file}"
+        assert filecmp.cmp(one / file, other / file, shallow=False), f"{one.name}: {file}"
     for run in (one, other):
         lines = [(run / f"{name}.jsonl").read_bytes().count(b"\n") for name in ("metrics", "timing")]
         assert lines[0] == lines[1]
