@@ -121,7 +121,7 @@ class Order:
 
 def normalise(images: Tensor) -> Tensor:
     """[0, 1] → [−1, 1]: the one normaliser of every stream and of prediction (SPEC 1)."""
-    return (images - 0.5) / 0.5
+    return (images - 0.5).div_(0.5)
 
 
 def network_input(images: Tensor, recipe: Recipe, task: str) -> Tensor:

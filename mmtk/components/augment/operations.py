@@ -208,7 +208,7 @@ def _sharpness(images: Tensor, level: Tensor) -> Tensor:
     lines = smooth[..., :-2, :] + smooth[..., 1:-1, :] + smooth[..., 2:, :]
     box = lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:]
     inner = (..., slice(1, -1), slice(1, -1))
-    smooth[inner] = ((box + 4 * smooth[inner]) / 13 + 0.5).floor()
+    smooth[inner] = box.add_(4 * smooth[inner]).div_(13).add_(0.5).floor_()
     return _blend(images, smooth, level)
 
 
@@ -218,7 +218,8 @@ def _posterize(images: Tensor, level: Tensor) -> Tensor:
 
 
 def _solarize(images: Tensor, level: Tensor) -> Tensor:
-    return torch.where(images < 256 - 128 * level // 5, images, 255 - images)
+    # A limit of the images' own type: nothing is converted.
+    return torch.where(images < (256 - 128 * level // 5).to(torch.uint8), images, 255 - images)
 
 
 INTENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -56,7 +56,7 @@ class Strong(Augment):
         check(images, masks, self.swap)
         slots = len(self.pool) if self.n == "any" else self.n
         draws = torch.rand(len(images), 3 + 4 * slots, generator=generator, dtype=torch.float64)
-        gray = (images * 255).round().clamp(0, 255).to(torch.uint8)
+        gray = (images * 255).round_().clamp_(0, 255).to(torch.uint8)
         if geometric:
             gray, masks = flip_and_crop(gray, masks, draws[:, :3], self.flip, self.padding, self.swap)
 
@@ -74,7 +74,7 @@ class Strong(Augment):
                 gray[rows], moved = operate(name, gray[rows], some, level[mine, slot], sign[mine, slot])
                 if masks is not None and moved is not None:
                     masks[rows] = moved
-        return gray.to(images.dtype) / 255, masks
+        return gray.to(images.dtype).div_(255), masks
 
     def _decide(self, draws: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draws [B,4,slots] in [0, 1) → operation, whether applied, level and sign, each [B,slots]."""

@@ -14,6 +14,7 @@ from torch.nn.functional import one_hot
 
 from mmtk.api import Field, Metric
 from mmtk.components.metric.inputs import check_batch
+from mmtk.components.metric.structure import ssim
 from mmtk.components.metric.surface import boundaries, surface_distances
 from mmtk.errors import MmtkError
 
@@ -70,17 +71,29 @@ class Segmentation(Metric):
         row = {key: value.mean().item() for key, value in overlap.items()}
         row["ssim"] = ssim(predicted, reference)
         pairs = list(zip(boundaries(predicted.numpy()), boundaries(reference.numpy()), strict=True))
-        units = {"": (1.0, 1.0)} | ({"-mm": self.spacing[name]} if name in self.spacing else {})
-        for unit, scale in units.items():
-            diagonal = hypot(predicted.shape[1] * scale[0], predicted.shape[2] * scale[1])
-            distances = [surface_distances(a * scale, b * scale, diagonal) for a, b in pairs]
-            row[f"hausdorff{unit}"], row[f"hd95{unit}"] = np.mean(distances, axis=0).tolist()
+        row |= self._distances(pairs, (1.0, 1.0), predicted.shape[1:], "")
+        if name in self.spacing:
+            high, wide = self.spacing[name]
+            if high == wide:  # the same distances in another unit
+                row |= {f"{key}-mm": row[key] * high for key in ("hausdorff", "hd95")}
+            else:
+                row |= self._distances(pairs, (high, wide), predicted.shape[1:], "-mm")
         if len(pairs) > 1:
             channels = self.names[1:] if self.exclusive else self.names
             row |= {f"dice-{c}": d for c, d in zip(channels, overlap["dice"].tolist(), strict=True)}
         row["pixels-reference"], row["pixels-predicted"] = int(reference.sum()), int(predicted.sum())
         row["empty-predictions"] = int((~predicted.flatten(1).any(1)).sum())
         return row
+
+    @staticmethod
+    def _distances(
+        pairs: list[tuple[np.ndarray, np.ndarray]], scale: tuple[float, float], size: Sequence[int], unit: str
+    ) -> dict[str, float]:
+        """Average Hausdorff distance and HD95 of an image, as means over its channels."""
+        diagonal = hypot(size[0] * scale[0], size[1] * scale[1])
+        distances = [surface_distances(a * scale, b * scale, diagonal) for a, b in pairs]
+        average, hd95 = np.mean(distances, axis=0).tolist()
+        return {f"hausdorff{unit}": average, f"hd95{unit}": hd95}
 
     def merge(self, other: Metric) -> None:
         """Add the images of another instance; scores do not depend on the order."""
@@ -116,22 +129,3 @@ def _overlap(predicted: Tensor, reference: Tensor) -> dict[str, Tensor]:
         "recall": (both, r),
     }
     return {key: torch.where(p + r == 0, 1.0, a / b.clamp(min=1)) for key, (a, b) in ratios.items()}
-
-
-def ssim(predicted: Tensor, reference: Tensor) -> float:
-    """Mean SSIM of masks [K,H,W], bool: 11×11 Gaussian window, σ 1.5, L = 1 (Wang et al. 2004).
-
-    The mean is over all pixels, the image being mirrored at its border (torchmetrics' definition).
-    Raises MmtkError below 6×6 pixels, where the window has nothing to mirror.
-    """
-    from torchmetrics.functional.image import structural_similarity_index_measure as measure
-
-    if min(predicted.shape[1:]) < 6:
-        raise MmtkError(
-            f"SSIM needs 6×6 pixels or more, not {tuple(predicted.shape[1:])}.", hint="Use larger images."
-        )
-    # One image at a time: faster than a batch on a CPU, and the value cannot depend on the batch.
-    # In double precision: the variances of nearly full masks are differences of nearly equal numbers.
-    a, b = predicted[:, None].double(), reference[:, None].double()
-    _, pixels = measure(a, b, kernel_size=11, sigma=1.5, data_range=1.0, return_full_image=True)
-    return pixels.mean().item()
