@@ -7,8 +7,9 @@ import logging
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,14 +67,40 @@ def keep_pages() -> bool:
     return sum(libc.mallopt(*option) for option in (no_mmap, no_trim, top_pad)) == 3
 
 
+@contextmanager
+def _versions_from_metadata() -> Iterator[None]:
+    """Let Fabric look up versions of packages while it is imported, instead of importing the packages.
+
+    For the number of torchmetrics it would import that, torchvision's models and matplotlib, before any step.
+    """
+    from lightning_utilities.core import imports
+    from packaging.version import Version
+
+    def compare(package: str, op: Callable[..., bool], version: str, use_base_version: bool = False) -> bool:
+        try:
+            found = Version(metadata.version(package))
+        except metadata.PackageNotFoundError:
+            return False
+        return op(Version(found.base_version) if use_base_version else found, Version(version))
+
+    before, imports.compare_version = imports.compare_version, compare
+    try:
+        yield
+    finally:
+        imports.compare_version = before
+
+
 def make_fabric(device: str, precision: str) -> Fabric:
     """A Fabric on one device; TF32 stays off, so that fp32 means fp32."""
-    try:
-        from lightning_fabric import Fabric
-        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-    except ModuleNotFoundError:  # the same code, as the lightning package brings it
-        from lightning.fabric import Fabric  # type: ignore[no-redef]
-        from lightning.fabric.plugins.environments.lightning import LightningEnvironment  # type: ignore[no-redef]
+    with _versions_from_metadata():
+        try:
+            from lightning_fabric import Fabric
+            from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        except ModuleNotFoundError:  # the same code, as the lightning package brings it
+            from lightning.fabric import Fabric  # type: ignore[no-redef]
+            from lightning.fabric.plugins.environments.lightning import (  # type: ignore[no-redef]
+                LightningEnvironment,
+            )
 
     # What it would say of precision and devices stands in our provenance.
     for name in ("lightning_fabric", "lightning.fabric"):

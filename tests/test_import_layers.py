@@ -52,3 +52,9 @@ def test_components_are_not_imported_before_a_recipe_names_them():
     modules = imported("-c", "import mmtk.api")
     assert "torch" in modules
     assert not [module for module in modules if module.startswith("mmtk.components.")]
+
+
+def test_a_run_reaches_its_first_step_without_what_only_scores_or_draws():
+    modules = imported("-c", "from mmtk.engine import make_fabric; make_fabric('cpu', 'fp32')")
+    assert "lightning_fabric" in modules
+    assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()
