@@ -2,10 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+MEASURED ?= bench.json
+BASE ?= benchmarks/measured.json
 # Without compiled files every start imports torch for ten seconds longer; .venv is ours to write to.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-long test-web lint format type bench docs ui clean
+.PHONY: help run test test-long test-web lint format type bench bench-compare docs ui clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -46,8 +48,11 @@ format: $(READY)  ## let ruff mend what it can
 type: $(READY)  ## mypy, strict on the core
 	$(BIN)/mypy
 
-bench: $(READY)  ## a training step beside a plain implementation of Algorithm 1, as ratios
-	$(BIN)/python benchmarks/step.py
+bench: $(READY)  ## what mmtk costs here, a plain implementation beside it, into MEASURED (bench.json)
+	$(BIN)/python benchmarks/all.py $(MEASURED)
+
+bench-compare: $(READY)  ## MEASURED against BASE (benchmarks/measured.json), as ratios
+	$(BIN)/python benchmarks/compare.py $(BASE) $(MEASURED)
 
 docs: $(READY)  ## the reference from the installed components, then the site, strictly, in site/
 	$(BIN)/python docs/make_reference.py

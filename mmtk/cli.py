@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import cli_export, cli_plugins, cli_study, memo
+from mmtk import cli_bench, cli_export, cli_plugins, cli_study, memo
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
@@ -25,7 +25,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_plugins.app, name="plugins")
-for command in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export):
+for command in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
     app.command()(command)
 
 RecipeArg = Annotated[str, typer.Argument(help="A recipe file, the name of a shipped recipe, or a run directory.")]

@@ -1,0 +1,34 @@
+"""How a measurement differs from an older one, as ratios of medians.
+
+python benchmarks/compare.py BASE.json NEW.json
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from mmtk.bench.tables import changes
+from mmtk.runs import read_json
+
+
+def main() -> None:
+    """Print the rows that both have, and what differs between the machines."""
+    base, new = (read_json(Path(path)) for path in sys.argv[1:3])
+    headings, lines = changes(base, new)
+    table = Table(*headings, title=f"{sys.argv[2]} against {sys.argv[1]}")
+    for line in lines:
+        table.add_row(*line)
+    console = Console()
+    console.print(table)
+    for part in ("machine", "settings"):
+        for key, value in new[part].items():
+            if base[part].get(key) != value:
+                console.print(f"{part}: {key}: {base[part].get(key)} → {value}")
+
+
+if __name__ == "__main__":
+    main()

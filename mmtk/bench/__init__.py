@@ -1,0 +1,1 @@
+"""What mmtk costs on this machine: one file for each part of ``mmtk bench``."""

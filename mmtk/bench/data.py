@@ -1,0 +1,241 @@
+"""Augmented images per second against a PIL pipeline on the same files, the cache, and memory over many images."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mmtk.bench.measure import Options, Row, cores, fresh, memory, spread
+
+BATCH = 10
+FILES = 100
+MANY = 112_000  # images of ChestX-ray14
+HERE = "mmtk.bench.data"
+
+
+def rows(options: Options) -> list[Row]:
+    """Streams and PIL pipeline on files of four times the run size and of the run size; the cache; memory."""
+    folder = Path(tempfile.mkdtemp(prefix="mmtk-bench-"))
+    try:
+        found = []
+        for scale in (4, 1):
+            side = scale * options.size
+            files = str(folder / str(side))
+            fresh(f"{HERE}:draw", folder=files, side=side)
+            found += _throughput(files, side, options)
+            found += _building(files, side, options.size, options.rounds)
+        for count in (MANY // 100, MANY // 10, MANY):
+            found.append(_streamed(count, folder))
+        return found
+    finally:
+        shutil.rmtree(folder)
+
+
+def _throughput(files: str, side: int, options: Options) -> list[Row]:
+    found = []
+    keys: dict[str, Any] = {"folder": files, "size": options.size}
+    for name, target in (("PIL pipeline", "pillow"), ("mmtk streams", "streams")):
+        results = [fresh(f"{HERE}:{target}", **keys) for _ in range(options.rounds)]
+        seconds = spread([each for result in results for each in result["seconds"]])
+        row: Row = {"name": f"{name}, files of {side} px", "seconds": seconds}
+        row["images/s"] = results[0]["images"] / seconds["median"]
+        found.append(row)
+    found[1]["× PIL"] = found[1]["images/s"] / found[0]["images/s"]
+    return found
+
+
+def _building(files: str, side: int, size: int, rounds: int) -> list[Row]:
+    found = []
+    for used in sorted({1, cores()}):
+        seconds = spread([fresh(f"{HERE}:build", folder=files, size=size, used=used) for _ in range(rounds)])
+        row: Row = {"name": f"building the cache, files of {side} px, {used} cores", "seconds": seconds}
+        found.append(row | {"images/s": FILES / seconds["median"]})
+    return found
+
+
+def _streamed(count: int, folder: Path) -> Row:
+    measured = fresh(f"{HERE}:many", count=count, cache=str(folder))
+    row: Row = {"name": f"{count:,} images of 32 px, streamed once", "seconds": spread(measured["seconds"])}
+    row["images/s"] = count / row["seconds"]["median"]
+    row |= {f"MB at the {when}": measured[when] for when in ("start", "middle", "end")}
+    return row | {"MB of mapped files": measured["mapped"]}
+
+
+# What runs in processes of its own.
+
+
+def draw(folder: str, side: int) -> None:
+    """``FILES`` JPEG files of synthetic films of both classes, with their table."""
+    import numpy as np
+    from PIL import Image
+
+    from mmtk.components.source.phantom import Phantom
+
+    place = Path(folder)
+    (place / "images").mkdir(parents=True)
+    # Films of at most 256 px, enlarged, with fine grain: what counts is the size of the files.
+    source = Phantom("classification", train=FILES, val=0, test=0, size=min(side, 256))
+    lines = ["image,label,split"]
+    noise = np.random.default_rng(0)
+    for i, item in enumerate(source.items("train")):
+        film = Image.fromarray(source.image(item)).resize((side, side), Image.Resampling.BICUBIC)
+        grain = np.asarray(film) + noise.normal(0, 2, (side, side))
+        name = f"{item.id}.jpeg"
+        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(place / "images" / name, quality=90)
+        part = "test" if i % 10 == 0 else "val" if i % 10 == 1 else "train"
+        lines.append(f"{name},{source.target.names[item.target]},{part}")
+    (place / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def _changes(size: int) -> dict[str, Any]:
+    return {
+        "data.size": size, "data.leaks": "allow", "data.classification.labels": 20, "train.batch": BATCH,
+        "data.classification.source": {"use": "folder", "images": "images", "labels": "labels.csv"},
+    }  # fmt: skip
+
+
+def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
+    """Seconds of batches from a warm cache: labelled weak, unlabelled weak and strong views."""
+    from mmtk import load_recipe
+    from mmtk.api import Now, View
+    from mmtk.data import prepare
+    from mmtk.streams import Streams
+
+    recipe = load_recipe("enc-ssl", None, _changes(size))
+    held = prepare(recipe, Path(folder))
+    views = {"classification": {"weak": View(1), "strong": View(1)}}
+    made = Streams(recipe, held.stores, held.parts, views, {"classification": True})
+    steps = passes * FILES // BATCH
+    made.batch(Now(0, steps, steps + 1))
+    seconds = []
+    for index in range(steps):
+        begun = time.perf_counter()
+        made.batch(Now(0, index, steps + 1))
+        seconds.append(time.perf_counter() - begun)
+    return {"seconds": seconds, "images": 3 * BATCH}
+
+
+def pillow(folder: str, size: int) -> dict[str, Any]:
+    """Seconds of the same batches by decoding, resizing and augmenting one image after the other with PIL."""
+    import numpy as np
+    import torch
+    from PIL import Image, ImageEnhance, ImageOps
+
+    paths = sorted((Path(folder) / "images").iterdir())
+    draw = np.random.default_rng(0)
+    reach = size // 8
+
+    def opened(path: Path) -> Image.Image:
+        with Image.open(path) as image:
+            return image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
+
+    def weak(image: Image.Image) -> Image.Image:
+        if draw.random() < 0.5:
+            image = ImageOps.mirror(image)
+        padded = Image.fromarray(np.pad(np.asarray(image), reach, mode="reflect"))
+        x, y = draw.integers(0, 2 * reach + 1, 2).tolist()
+        return padded.crop((x, y, x + size, y + size))
+
+    def enhanced(image: Image.Image, kind: Any, v: int) -> Image.Image:
+        made: Image.Image = kind(image).enhance(0.05 + 0.09 * v)
+        return made
+
+    def affine(image: Image.Image, *matrix: float) -> Image.Image:
+        return image.transform(image.size, Image.Transform.AFFINE, matrix)
+
+    pool: list[Any] = [
+        lambda i, v: ImageOps.autocontrast(i),
+        lambda i, v: enhanced(i, ImageEnhance.Brightness, v),
+        lambda i, v: enhanced(i, ImageEnhance.Contrast, v),
+        lambda i, v: ImageOps.equalize(i),
+        lambda i, v: i,
+        lambda i, v: ImageOps.posterize(i, 4 + 2 * v // 5),
+        lambda i, v: i.rotate(3 * v),
+        lambda i, v: enhanced(i, ImageEnhance.Sharpness, v),
+        lambda i, v: affine(i, 1, 0.03 * v, 0, 0, 1, 0),
+        lambda i, v: affine(i, 1, 0, 0, 0.03 * v, 1, 0),
+        lambda i, v: ImageOps.solarize(i, 256 - 128 * v // 5),
+        lambda i, v: affine(i, 1, 0, 0.03 * v * size, 0, 1, 0),
+        lambda i, v: affine(i, 1, 0, 0, 0, 1, 0.03 * v * size),
+    ]
+
+    def strong(image: Image.Image) -> Image.Image:
+        image = weak(image)
+        for number in draw.integers(0, len(pool), 2):
+            if draw.random() < 0.5:
+                image = pool[number](image, int(draw.integers(1, 10)))
+        return image
+
+    def tensor(image: Image.Image) -> torch.Tensor:
+        return (torch.from_numpy(np.array(image)).float() / 255 - 0.5)[None] / 0.5
+
+    seconds = []
+    for start in range(0, FILES, BATCH):
+        chosen = paths[start : start + BATCH]
+        begun = time.perf_counter()
+        torch.stack([tensor(weak(opened(path))) for path in chosen])  # labelled images
+        images = [opened(path) for path in reversed(chosen)]  # unlabelled ones: two views of one decoded image
+        torch.stack([tensor(weak(image)) for image in images])
+        torch.stack([tensor(strong(image)) for image in images])
+        seconds.append(time.perf_counter() - begun)
+    return {"seconds": seconds, "images": 3 * BATCH}
+
+
+def build(folder: str, size: int, used: int) -> float:
+    """Seconds to build the cache of a folder on ``used`` cores."""
+    from mmtk.components.source.folder import Folder
+    from mmtk.store import open_store
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:used])
+    source = Folder(Path(folder), "classification", images="images", labels="labels.csv")
+    with tempfile.TemporaryDirectory() as cache:
+        begun = time.perf_counter()
+        open_store(source, size, cache=Path(cache))
+        return time.perf_counter() - begun
+
+
+def many(count: int, cache: str) -> dict[str, Any]:
+    """Build a cache of ``count`` generated images and stream all of them once; MB of this process on the way."""
+    import numpy as np
+
+    from mmtk import load_recipe
+    from mmtk.api import Item, Now, Source, Split, Target, View
+    from mmtk.store import open_store
+    from mmtk.streams import Part, Streams
+
+    class Generated(Source):
+        target = Target("classification", ("dark", "bright"))
+
+        def items(self, split: Split) -> list[Item]:
+            return [Item(f"{i:06d}", i, i % 2, f"{i:06d}", None) for i in range(count)]
+
+        def image(self, item: Item) -> np.ndarray:
+            return np.random.default_rng(item.image).integers(0, 256, (32, 32), np.uint8)
+
+        def digest(self) -> str:
+            return hashlib.sha256(f"generated {count}".encode()).hexdigest()
+
+    stored = open_store(Generated(), 32, cache=Path(cache))
+    recipe = load_recipe("enc-ssl", None, _changes(32) | {"train.batch": 100})
+    every = list(range(count))
+    part = {"classification": Part(every[:100], every, [], [])}
+    views = {"classification": {"weak": View(1), "strong": View(1)}}
+    made = Streams(recipe, {"classification": stored}, part, views, {"classification": True})
+    steps = count // 100
+    found: dict[str, Any] = {}
+    begun = 0.0
+    for index in range(steps):
+        made.batch(Now(0, index, steps))
+        # A hundredth in, what is held once is there: the orders of the epoch, the code, the allocator's reserve.
+        if index == steps // 100:
+            found["start"], begun = memory("RssAnon"), time.perf_counter()
+        elif index == steps // 2:
+            found["middle"] = memory("RssAnon")
+    seconds = (time.perf_counter() - begun) * steps / (steps - 1 - steps // 100)
+    return found | {"end": memory("RssAnon"), "mapped": memory("RssFile"), "seconds": [seconds]}

@@ -1,0 +1,106 @@
+"""Scores of masks per second, against a loop over the library that defines each score."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from mmtk.bench.measure import Options, Row, fresh, spread
+
+MASKS = 1000
+LOOPED = 100  # masks that the slow loop scores, in each round
+HERE = "mmtk.bench.evaluation"
+
+
+def rows(options: Options) -> list[Row]:
+    """Dice, HD, HD95 and SSIM of ``MASKS`` masks by mmtk, and of some of them by MONAI and torchmetrics."""
+    found: list[Row] = []
+    for name, target, count in (
+        ("MONAI and torchmetrics, image by image", "libraries", LOOPED),
+        ("mmtk", "ours", MASKS),
+    ):
+        results = [fresh(f"{HERE}:{target}", size=options.size, count=count) for _ in range(options.rounds)]
+        seconds = spread([result["seconds"] * MASKS / count for result in results])
+        found.append(
+            {"name": f"{MASKS:,} masks, {name}", "seconds": seconds, "masks/s": MASKS / seconds["median"]}
+        )
+        values = results[0]["values"]
+        if target == "libraries":
+            expected = values
+    found[1]["× the libraries"] = found[0]["seconds"]["median"] / found[1]["seconds"]["median"]
+    for key, wanted in expected.items():
+        pairs = zip(wanted, values[key], strict=False)
+        found[1][f"largest difference, {key}"] = max(abs(a - b) for a, b in pairs)
+    return found
+
+
+def masks(size: int, count: int) -> tuple[Any, Any]:
+    """Logits and references [count,1,size,size]: synthetic lungs, and what a fair network would say of them."""
+    import numpy as np
+    import torch
+    from scipy.ndimage import gaussian_filter
+
+    from mmtk.components.source.phantom import Phantom
+
+    source = Phantom("segmentation", train=min(count, LOOPED), val=0, test=0, size=size)
+    drawn = np.stack([source.mask(item) for item in source.items("train")])
+    noise = np.random.default_rng(0).standard_normal(drawn.shape) * 1.5
+    blurred = gaussian_filter(drawn + noise, (0, 0, size / 85, size / 85))
+    logits, known = torch.from_numpy(blurred).float() * 10 - 5, torch.from_numpy(drawn).long()
+    repeats = -(-count // len(drawn))
+    return logits.repeat(repeats, 1, 1, 1)[:count], known.repeat(repeats, 1, 1, 1)[:count]
+
+
+def ours(size: int, count: int) -> dict[str, Any]:
+    """Seconds and values of the metric that runs are scored with, in batches as evaluation makes them."""
+    from mmtk.components.metric.segmentation import Segmentation
+
+    logits, known = masks(size, count)
+    ids = [f"{i:06d}" for i in range(count)]
+    Segmentation(("lung",), False, {}).update(logits[:2], known[:2], ids[:2])
+    metric = Segmentation(("lung",), False, {})
+    begun = time.perf_counter()
+    for start in range(0, count, 50):
+        part = slice(start, start + 50)
+        metric.update(logits[part], known[part], ids[part])
+    metric.compute()
+    seconds = time.perf_counter() - begun
+    cases = metric.cases()
+    return {"seconds": seconds, "values": {key: cases[key] for key in ("dice", "hausdorff", "hd95", "ssim")}}
+
+
+def libraries(size: int, count: int) -> dict[str, Any]:
+    """Seconds and values of MONAI (Dice, distances) and torchmetrics (SSIM), one image after the other."""
+    import warnings
+
+    import torch
+    from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    warnings.simplefilter("ignore")
+    logits, known = masks(size, count)
+    keys = {"include_background": True}
+    values: dict[str, list[float]] = {"dice": [], "hausdorff": [], "hd95": [], "ssim": []}
+
+    def score(logit: torch.Tensor, target: torch.Tensor) -> None:
+        p, r = (logit.sigmoid() >= 0.5).float(), target.float()
+        values["dice"].append(float(compute_dice(p, r, **keys)))
+        there, back = (
+            compute_average_surface_distance(p, r, **keys),
+            compute_average_surface_distance(r, p, **keys),
+        )
+        values["hausdorff"].append(float(there + back) / 2)
+        values["hd95"].append(float(compute_hausdorff_distance(p, r, percentile=95, **keys)))
+        # Their mean over the whole mirrored image needs the full image; double precision as ours.
+        _, pixels = structural_similarity_index_measure(
+            p.double(), r.double(), sigma=1.5, kernel_size=11, data_range=1.0, return_full_image=True
+        )
+        values["ssim"].append(float(pixels.mean()))
+
+    score(logits[:1], known[:1])
+    for scores in values.values():
+        scores.clear()
+    begun = time.perf_counter()
+    for i in range(count):
+        score(logits[i : i + 1], known[i : i + 1])
+    return {"seconds": time.perf_counter() - begun, "values": values}

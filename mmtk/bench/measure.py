@@ -1,0 +1,121 @@
+"""Timings in fresh processes, and the machine that they hold for."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmtk.errors import RunFailed
+
+Row = dict[str, Any]  # "name", then columns: a number, a text, or a spread of seconds
+LIBRARIES = ("torch", "numpy", "scipy", "pillow", "monai", "torchmetrics")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured: ``size`` pixels, ``rounds`` fresh processes per variant, on ``device``."""
+
+    device: str = "cpu"
+    precisions: tuple[str, ...] = ("fp32",)
+    size: int = 256
+    rounds: int = 3
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(samples: Sequence[float]) -> dict[str, Any]:
+    """Median, smallest, largest and number of some seconds."""
+    return {
+        "median": statistics.median(samples), "low": min(samples), "high": max(samples), "n": len(samples),
+    }  # fmt: skip
+
+
+def command(target: str, **keys: Any) -> list[str]:
+    """The argv of a process that calls ``target`` ("module:function") with ``keys`` and prints its JSON."""
+    return [sys.executable, "-m", "mmtk.bench.worker", target, json.dumps(keys)]
+
+
+def fresh(target: str, environment: Mapping[str, str] | None = None, **keys: Any) -> Any:
+    """What ``target`` ("module:function") returns for ``keys``, called in a process of its own.
+
+    So neither the allocator's state nor peak memory are those of what was measured before.
+    """
+    done = subprocess.run(
+        command(target, **keys), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RunFailed(f"{target} could not be measured:\n{done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def timed(call: Callable[[], object], repeat: int, device: str = "cpu") -> list[float]:
+    """Seconds of each of ``repeat`` calls, the device's work included."""
+    seconds = []
+    for _ in range(repeat):
+        begun = time.perf_counter()
+        call()
+        wait(device)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def wait(device: str) -> None:
+    """Let a GPU end what it was told to do."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def peak_memory(device: str) -> float:
+    """The most memory this process has held, in GB (10⁹ bytes): of the GPU, or resident in RAM."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e9
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def memory(kind: str) -> float:
+    """MB of this process now: ``RssAnon`` (its own) or ``RssFile`` (mapped files); 0 where Linux does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{kind}:")), 0.0)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Processor, memory, versions and load: what numbers can be compared by."""
+    from mmtk import __version__
+    from mmtk.engine import has_bf16
+    from mmtk.session import hardware
+
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": hardware("cpu"),
+        "cores used": cores(),
+        "memory in GB": round(pages / 1e9, 1),
+        "device": hardware(device) if device == "cuda" else "CPU",
+        "bf16 in hardware": has_bf16(device),
+        "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
+        "python": platform.python_version(),
+        "mmtk": __version__,
+        **{name: metadata.version(name) for name in LIBRARIES},
+        "load at the start": round(os.getloadavg()[0], 2),
+    }

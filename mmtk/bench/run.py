@@ -1,0 +1,63 @@
+"""Measure the parts that were asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mmtk.bench.measure import Options, machine
+from mmtk.errors import MmtkError
+
+PARTS = {"step": "step", "data": "data", "eval": "evaluation", "startup": "startup", "study": "study"}
+SCHEMA = 1
+
+
+def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
+    """Options with ``auto`` decided; every precision that the hardware has, fp32 first, for ``auto``."""
+    from mmtk.engine import PRECISIONS, choose_device, has_bf16
+
+    chosen = choose_device(device)
+    if precision not in ("auto", *PRECISIONS):
+        raise MmtkError(f"--precision {precision}: unknown precision.", hint="Known: auto, fp32, bf16.")
+    every = ("fp32", "bf16") if has_bf16(chosen) else ("fp32",)
+    return Options(chosen, every if precision == "auto" else (precision,), size, rounds)
+
+
+def measure(parts: Sequence[str], options: Options, note: Callable[[str], None]) -> dict[str, Any]:
+    """Machine, settings and the rows of each part, ready for JSON; ``note`` is told what is being measured."""
+    found: dict[str, Any] = {
+        "schema": SCHEMA,
+        "measured": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": machine(options.device),
+        "settings": vars(options) | {"precisions": list(options.precisions)},
+        "parts": {},
+    }
+    for part in parts:
+        note(f"Measuring {part} …")
+        begun = time.perf_counter()
+        found["parts"][part] = import_module(f"mmtk.bench.{PARTS[part]}").rows(options)
+        note(f"  {time.perf_counter() - begun:.0f} s")
+    return found
+
+
+def bench(part: str | None, device: str, precision: str, size: int, rounds: int, json: Path | None) -> None:
+    """The command: measure, print tables, write JSON."""
+    from mmtk.bench.tables import show
+    from mmtk.runs import write_json
+
+    if part is not None and part not in PARTS:
+        raise MmtkError(f"{part}: unknown part.", hint=f"Known: {', '.join(PARTS)}.")
+    if size < 32 or size % 16:
+        raise MmtkError(f"--size {size}: not a multiple of 16 from 32 on.", hint="Take 32, 64, 128 or 256.")
+    if json is not None and not json.absolute().parent.is_dir():
+        raise MmtkError("no such folder.", str(json.absolute().parent), "Make it, or choose another --json.")
+    options = options_for(device, precision, size, rounds)
+    parts = list(PARTS) if part is None else [part]
+    measured = measure(parts, options, lambda text: print(text, file=sys.stderr, flush=True))
+    if json is not None:
+        write_json(json, measured)
+    show(measured)

@@ -1,0 +1,58 @@
+"""How long commands take from their start, in new processes with compiled files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mmtk.bench.measure import Options, Row, spread
+from mmtk.errors import RunFailed
+
+COMMANDS = {
+    "python -c pass": ["-c", "pass"],
+    "import mmtk": ["-c", "import mmtk"],
+    "mmtk --help": ["-m", "mmtk", "--help"],
+    "mmtk list": ["-m", "mmtk", "list"],
+    "mmtk check multimix": ["-m", "mmtk", "check", "multimix"],
+}
+
+
+def rows(options: Options) -> list[Row]:
+    """Whole commands, and ``mmtk run`` up to the first line of its log; the first start of each is not counted."""
+    found: list[Row] = []
+    for name, arguments in COMMANDS.items():
+        starts = [_whole(arguments) for _ in range(1 + 3 * options.rounds)][1:]
+        found.append({"name": name, "seconds": spread(starts)})
+    starts = [first_step() for _ in range(1 + options.rounds)][1:]
+    return [*found, {"name": "mmtk run multimix, first step logged", "seconds": spread(starts)}]
+
+
+def _whole(arguments: list[str]) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - begun
+    if done.returncode:
+        raise RunFailed(f"{' '.join(arguments)} failed:\n{done.stderr.strip()[-2000:]}")
+    return seconds
+
+
+def first_step(*arguments: str) -> float:
+    """Seconds from the start of ``mmtk run multimix`` to the first line of ``metrics.jsonl``."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        call = [sys.executable, "-m", "mmtk", "run", "multimix", "--out", str(out), *arguments]
+        begun = time.perf_counter()
+        process = subprocess.Popen(call, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            log = out / "metrics.jsonl"
+            while not (log.is_file() and log.stat().st_size):
+                if process.poll() is not None:
+                    raise RunFailed(f"mmtk run ended before its first step:\n{process.communicate()[1][-2000:]}")
+                time.sleep(0.01)
+            return time.perf_counter() - begun
+        finally:
+            process.kill()
+            process.communicate()

@@ -1,0 +1,208 @@
+"""Seconds per training step of MultiMix, against the convolutions in it and the machine's measured peak."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmtk.bench.measure import Options, Row, fresh, peak_memory, spread, timed
+
+BATCH = 10  # images of each of the four streams, as in the paper
+STEPS = 3
+HERE = "mmtk.bench.step"
+
+
+def rows(options: Options) -> list[Row]:
+    """The step with and without data, its convolutions alone, and how it grows with size and batch."""
+    sizes = {"size": options.size, "batch": BATCH}
+    found = []
+    for precision in options.precisions:
+        keys: dict[str, Any] = {"device": options.device, "precision": precision, **sizes}
+        for data in (True, False):
+            title = f"mmtk, {precision}, {'with' if data else 'without'} data"
+            found.append(_row(title, options.rounds, data=data, **keys))
+        found += _bounds(precision, found[-1], fresh(f"{HERE}:bounds", **keys))
+    precision = options.precisions[-1]
+    for size in (options.size // 4, options.size // 2):
+        if size >= 32:
+            keys = {"device": options.device, "precision": precision, "size": size, "batch": BATCH}
+            found.append(_row(f"mmtk, {precision}, {size} px", options.rounds, data=True, **keys))
+    size = max(32, options.size // 2)
+    for batch in (BATCH // 2, 2 * BATCH):
+        keys = {"device": options.device, "precision": precision, "size": size, "batch": batch}
+        found.append(_row(f"mmtk, {precision}, {size} px, batch {batch}", options.rounds, data=True, **keys))
+    return found
+
+
+def _row(title: str, rounds: int, **keys: Any) -> Row:
+    return summary(title, [fresh(f"{HERE}:step", **keys) for _ in range(rounds)], keys["batch"])
+
+
+def summary(title: str, results: list[dict[str, Any]], batch: int) -> Row:
+    """One row from the results of several processes: seconds, images/s, FLOP/s and peak memory."""
+    seconds = spread([each for result in results for each in result["seconds"]])
+    row: Row = {"name": title, "seconds": seconds, "images/s": 4 * batch / seconds["median"]}
+    if flops := results[0].get("flops"):
+        row["GFLOP/s"] = flops / seconds["median"] / 1e9
+    return row | {"peak GB": max(result["peak"] for result in results)}
+
+
+def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
+    """The rows of what a step cannot beat; the share of them goes into the row of the step without data."""
+    product, convolutions = spread(measured["product"]), spread(measured["convolutions"])
+    peak = measured["product_flops"] / product["median"] / 1e9
+    reached = measured["convolution_flops"] / convolutions["median"] / 1e9
+    step["of the peak"] = step["GFLOP/s"] / peak
+    step["× its convolutions"] = step["seconds"]["median"] / convolutions["median"]
+    return [
+        {
+            "name": f"its convolutions alone, {precision}", "seconds": convolutions, "GFLOP/s": reached,
+            "of the peak": reached / peak,
+        },
+        {"name": f"a matrix product, {precision}", "seconds": product, "GFLOP/s": peak, "of the peak": 1.0},
+    ]  # fmt: skip
+
+
+def training(size: int, batch: int, precision: str, device: str, **changes: Any) -> Any:
+    """MultiMix on synthetic films at ``size`` pixels, ready for ``train_step(index)``; nothing is kept."""
+    from mmtk import load_recipe
+    from mmtk.data import prepare
+    from mmtk.display import Display
+    from mmtk.runs import RunDir
+    from mmtk.train import Training
+
+    keys = {
+        "data.size": size, "data.classification.labels": "full", "data.classification.source.train": 100,
+        "data.segmentation.labels": "full", "data.segmentation.source.train": 50, "data.leaks": "allow",
+        "train.steps": 1000, "train.batch": batch, "train.alarm": False, "train.precision": precision,
+        **{f"data.{task}.{domain}.size": size for task in ("classification", "segmentation")
+           for domain in ("source", "cross")},
+        **{f"data.{task}.{domain}.{part}": 10 for task in ("classification", "segmentation")
+           for domain, parts in (("source", ("val", "test")), ("cross", ("train", "val", "test")))
+           for part in parts},
+        **changes,
+    }  # fmt: skip
+    recipe = load_recipe("multimix", "phantom", keys)
+    folder = RunDir(Path(tempfile.mkdtemp(prefix="mmtk-bench-")))
+    folder.make()
+    folder.claim(recipe)
+    made = Training(recipe, prepare(recipe, None), folder, device, Display(quiet=True))
+    made.objective.train()
+    return made
+
+
+class _Held:
+    """A stream that gives the same batch in every step."""
+
+    def __init__(self, batch: Any) -> None:
+        self.kept = batch
+
+    def batch(self, now: Any, device: Any) -> Any:
+        """The batch, as that of step ``now``."""
+        return type(self.kept)(now, self.kept.classification, self.kept.segmentation)
+
+
+def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict[str, Any]:
+    """Seconds of some steps after a warm-up, FLOP of one, and the process's peak memory."""
+    from mmtk.api import Now
+
+    made = training(size, batch, precision, device)
+    if not data:
+        now = Now(made.recipe.seed, 0, made.total)
+        made.streams = _Held(made.streams.batch(now, made.fabric.device))
+    made.train_step(0)
+    done = iter(range(1, 1 + STEPS))
+    seconds = timed(lambda: made.train_step(next(done)), STEPS, device)
+    peak = peak_memory(device)
+    return {"seconds": seconds, "peak": peak, "flops": count(lambda: made.train_step(1 + STEPS))}
+
+
+def count(call: Callable[[], object]) -> int:
+    """FLOP of the convolutions and matrix products in a call, forward and backward, by torch's own formulas."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    total = 0
+
+    # Not torch's FlopCounterMode: its hooks on modules refuse the input gradient of the bridge.
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal total
+            out = func(*args, **(kwargs or {}))
+            if formula := flop_registry.get(func._overloadpacket):
+                total += formula(*args, **(kwargs or {}), out_val=out)
+            return out
+
+    with Count():
+        call()
+    return total
+
+
+def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]:
+    """Seconds and FLOP of a large matrix product, and of the step's own convolutions, one after another."""
+    import torch
+
+    made = training(size, batch, precision, device)
+    made.train_step(0)
+    calls = record(lambda: made.train_step(1))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    side = 4096 if device == "cuda" else 2048 if size >= 128 else 256
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    a @ b
+    product = timed(lambda: a @ b, 10, device)
+    totals = [0.0] * STEPS
+    flops = 0
+    for (function, signature), number in calls.items():
+        arguments = _filled(signature, device)
+        flops += number * count(lambda f=function, args=arguments: f(*args))  # type: ignore[misc]
+        for i, seconds in enumerate(
+            timed(lambda f=function, args=arguments: f(*args), STEPS, device)  # type: ignore[misc]
+        ):
+            totals[i] += number * seconds
+    return {
+        "product": product, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops,
+    }  # fmt: skip
+
+
+def record(call: Callable[[], object]) -> Counter[Any]:
+    """The convolutions in a call, forward and backward: (operator, shapes and other arguments) → times."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    wanted = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+    found: Counter[Any] = Counter()
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in wanted:
+                found[func, tuple(_shape(each) for each in args)] += 1
+            return func(*args, **(kwargs or {}))
+
+    with Recorder():
+        call()
+    return found
+
+
+def _shape(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        channels_last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+        return ("tensor", tuple(value.shape), value.dtype, channels_last and not value.is_contiguous())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _filled(signature: tuple[Any, ...], device: str) -> list[Any]:
+    import torch
+
+    filled: list[Any] = []
+    for each in signature:
+        if isinstance(each, tuple) and each[:1] == ("tensor",):
+            tensor = torch.randn(each[1], device=device).to(each[2])
+            filled.append(tensor.to(memory_format=torch.channels_last) if each[3] else tensor)
+        else:
+            filled.append(list(each) if isinstance(each, tuple) else each)
+    return filled

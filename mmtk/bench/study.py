@@ -1,0 +1,79 @@
+"""Steps per second of several runs at once: single-threaded processes against one process with all cores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from mmtk.bench.measure import Options, Row, command, cores, spread, wait
+from mmtk.errors import RunFailed
+
+BATCH = 10
+SECONDS = 5.0
+HERE = "mmtk.bench.study"
+
+
+def rows(options: Options) -> list[Row]:
+    """One process with all cores, then 1, 2, 4, … processes with one thread each (or all on one GPU)."""
+    size, precision = max(32, options.size // 4), options.precisions[-1]
+    counts = [1]
+    while counts[-1] * 2 <= max(cores(), 4 if options.device == "cuda" else 1):
+        counts.append(2 * counts[-1])
+    plans = [(1, cores(), "one process, all cores")]
+    plans += [(n, 1, f"{n} process{'es' if n > 1 else ''}, one thread each") for n in counts]
+    found: list[Row] = []
+    for number, threads, title in plans:
+        samples = [_together(number, threads, size, precision, options.device) for _ in range(options.rounds)]
+        # Seconds per step of the study as a whole: what N processes did together.
+        row: Row = {"name": f"{title}, {size} px, {precision}", "seconds": spread(samples)}
+        row["steps/s"] = 1 / row["seconds"]["median"]
+        row["× one process"] = row["steps/s"] * (found or [row])[0]["seconds"]["median"]
+        found.append(row)
+    return found
+
+
+def _together(number: int, threads: int, size: int, precision: str, device: str) -> float:
+    """Seconds per step of ``number`` processes that train at the same time."""
+    keys = {"size": size, "precision": precision, "device": device}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    workers = [
+        subprocess.Popen(
+            command(f"{HERE}:train", **keys), env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(number)
+    ]  # fmt: skip
+    try:
+        for worker in workers:  # all are warm before any begins
+            assert worker.stdout is not None
+            if "ready" not in worker.stdout.readline():
+                raise RunFailed(f"a training process could not be measured:\n{worker.communicate()[1][-2000:]}")
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        return 1 / sum(float(worker.communicate()[0].splitlines()[-1]) for worker in workers)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def train(size: int, precision: str, device: str) -> Any:
+    """Steps per second over ``SECONDS`` of training, after a warm-up and a sign from the parent."""
+    from mmtk.bench.step import training
+
+    made = training(size, BATCH, precision, device)
+    for index in range(2):
+        made.train_step(index)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begun, done = time.perf_counter(), 0
+    while time.perf_counter() - begun < SECONDS:
+        made.train_step(2 + done)
+        wait(device)
+        done += 1
+    return done / (time.perf_counter() - begun)

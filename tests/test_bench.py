@@ -1,0 +1,163 @@
+"""The bench command at toy size: that it measures what it says, not how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmtk.bench import data, evaluation, step, tables
+from mmtk.bench.measure import Options, command, fresh, spread
+from mmtk.bench.run import PARTS, options_for
+from mmtk.errors import MmtkError, RunFailed
+
+ROOT = Path(__file__).parent.parent
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "mmtk", "bench", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+def test_flop_of_a_convolution_are_those_of_the_formula():
+    x, weight = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randn(5, 3, 3, 3, requires_grad=True)
+    forward = 2 * 2 * 5 * 3 * 9 * 64
+    assert step.count(lambda: torch.conv2d(x, weight, padding=1)) == forward
+    assert step.count(lambda: torch.conv2d(x, weight, padding=1).sum().backward()) == 3 * forward
+
+
+def test_recorded_convolutions_are_those_of_the_call_and_can_be_repeated():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Conv2d(4, 4, 3), torch.nn.Conv2d(4, 4, 3))
+    x = torch.randn(2, 1, 12, 12)
+    calls = step.record(lambda: net(x).sum().backward())
+    forward = {
+        signature[0][1]: n for (f, signature), n in calls.items() if f is torch.ops.aten.convolution.default
+    }
+    assert forward == {(2, 1, 12, 12): 1, (2, 4, 10, 10): 1, (2, 4, 8, 8): 1}
+    assert sum(calls.values()) == 6
+    again = sum(n * step.count(lambda f=f, s=s: f(*step._filled(s, "cpu"))) for (f, s), n in calls.items())
+    assert again == step.count(lambda: net(x).sum().backward())
+
+
+def test_a_step_is_measured_and_its_convolutions_do_all_of_its_work():
+    measured = step.step(32, 2, "fp32", "cpu", data=False)
+    assert len(measured["seconds"]) == step.STEPS
+    assert min(measured["seconds"]) > 0
+    bounds = step.bounds(32, 2, "fp32", "cpu")
+    assert 0.98 * measured["flops"] < bounds["convolution_flops"] <= measured["flops"]
+    assert 0.05 < measured["peak"] < 64
+
+
+def test_the_same_batch_comes_again_without_data():
+    made = step.training(32, 2, "fp32", "cpu")
+    first = made.streams.batch(step_now(made, 0), made.fabric.device)
+    held = step._Held(first)
+    again = held.batch(step_now(made, 5), made.fabric.device)
+    assert again.now.index == 5
+    assert again.segmentation[0].image is first.segmentation[0].image
+
+
+def step_now(made, index):
+    from mmtk.api import Now
+
+    return Now(made.recipe.seed, index, made.total)
+
+
+def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
+    data.draw(str(tmp_path / "files"), 48)
+    assert len(list((tmp_path / "files" / "images").iterdir())) == data.FILES
+    ours, pil = data.streams(str(tmp_path / "files"), 32, passes=1), data.pillow(str(tmp_path / "files"), 32)
+    assert ours["images"] == pil["images"] == 3 * data.BATCH
+    assert len(ours["seconds"]) == len(pil["seconds"]) == data.FILES // data.BATCH
+    built = fresh("mmtk.bench.data:build", folder=str(tmp_path / "files"), size=32, used=1)
+    assert 0 < built < 60
+
+
+def test_the_scores_are_those_of_the_libraries():
+    ours, theirs = evaluation.ours(48, 6), evaluation.libraries(48, 6)
+    for key, expected in theirs["values"].items():
+        assert len(expected) == 6
+        # MONAI interpolates its percentile in single precision.
+        assert ours["values"][key] == pytest.approx(expected, abs=1e-3 if key == "hd95" else 1e-5), key
+    assert 0 < ours["values"]["hausdorff"][0] < 10  # neither perfect nor empty: something to compute
+
+
+@pytest.mark.long
+def test_a_hundred_and_twelve_thousand_images_stream_at_constant_memory(tmp_path):
+    measured = fresh("mmtk.bench.data:many", count=data.MANY, cache=str(tmp_path))
+    assert measured["start"] > 0
+    # 112,000 images of 32 px are 115 MB; a leak of a tenth of them would show.
+    assert measured["end"] - measured["start"] < 11
+    assert measured["middle"] - measured["start"] < 11
+
+
+def test_a_failing_process_says_why():
+    with pytest.raises(RunFailed, match="no_such_function"):
+        fresh("mmtk.bench.data:no_such_function")
+    assert command("a:b", size=3)[-2:] == ["a:b", '{"size": 3}']
+
+
+def measured(median: float, name: str = "mmtk") -> dict:
+    seconds = spread([median * 0.9, median, median * 1.1])
+    return {"parts": {"step": [{"name": name, "seconds": seconds, "images/s": 40 / median}]}}
+
+
+def test_changes_are_ratios_of_medians_and_say_where_the_spreads_are_apart():
+    _, lines = tables.changes(measured(2.0), measured(1.0))
+    assert lines == [["step: mmtk", "2 s", "1 s", "0.50", "faster"]]
+    assert tables.changes(measured(2.0), measured(2.1))[1][0][-2:] == ["1.05", ""]
+    assert tables.changes(measured(2.0, "other"), measured(1.0))[1] == []
+
+
+def test_tables_have_a_column_for_everything_that_a_row_has():
+    rows = [*measured(0.5)["parts"]["step"], {"name": "peak", "seconds": spread([2.0]), "GFLOP/s": 1234.5}]
+    headings, lines = tables.cells(rows)
+    assert headings == ["", "median", "spread", "images/s", "GFLOP/s"]
+    assert lines[0] == ["mmtk", "500 ms", "450 ms – 550 ms (n = 3)", "80", ""]
+    assert lines[1] == ["peak", "2 s", "2 s – 2 s (n = 1)", "", "1,234"]
+    assert tables.markdown(headings, lines).splitlines()[1] == "| --- | ---: | ---: | ---: | ---: |"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["speed"], "speed: unknown part. Known: step, data, eval, startup, study."),
+        (["step", "--size", "40"], "--size 40: not a multiple of 16"),
+        (["step", "--precision", "fp8"], "--precision fp8: unknown precision."),
+        (["step", "--json", "/no/such/folder/x.json"], "no such folder."),
+    ],
+)
+def test_bad_arguments_are_explained(arguments, text):
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert text in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_precisions_that_are_measured():
+    assert options_for("cpu", "bf16", 64, 1) == Options("cpu", ("bf16",), 64, 1)
+    assert options_for("cpu", "auto", 64, 1).precisions[0] == "fp32"
+    with pytest.raises(MmtkError, match="--device tpu"):
+        options_for("tpu", "auto", 64, 1)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", PARTS)
+def test_the_command_measures_a_part_and_writes_it(part, tmp_path):
+    done = bench(part, "--size", "32", "--rounds", "1", "--precision", "fp32", "--json", str(tmp_path / "b.json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert list(found["parts"]) == [part]
+    assert found["machine"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    rows = found["parts"][part]
+    assert len(rows) >= 2
+    assert len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        seconds = row["seconds"]
+        assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"]
+        assert all(value >= 0 for value in row.values() if isinstance(value, float))
+    assert tables.TITLES[part] in done.stdout
