@@ -356,3 +356,13 @@ class Launcher(ABC):
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
         """Run all jobs, yielding each as it ends; one that fails stops nobody."""
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        """Hand all jobs over and return at once, with the names under which they are queued (``--detach``).
+
+        Launchers whose jobs end with this process cannot, and say so.
+        """
+        raise MmtkError(
+            "--detach: the jobs of this launcher end with the process that starts them.",
+            hint="Use a launcher with a queue of its own, such as slurm, or start the study with nohup.",
+        )

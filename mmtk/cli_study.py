@@ -57,6 +57,9 @@ def ablate(
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
     code: CodeOpt = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Hand the runs to the launcher's queue and return; see mmtk status.")
+    ] = False,
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
     from mmtk import launching
@@ -92,6 +95,9 @@ def ablate(
         study.write(plan, facts)
         study.keep_launcher(table)
         _show_plan(plan, study, chosen, data, device)
+        if detach:
+            _submit(study, chosen, data, device)
+            return
         failed = _run(study, chosen, data, device)
     found = study.collect()
     if any(cell.runs for cell in found.cells):
@@ -174,6 +180,15 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     line = f"{len(plan.cells)} cells × {seeds} = {len(plan.runs)} runs, {missing} to do{told}."
     console.print(line, soft_wrap=True)
     console.print(f"Study     {study.path}", markup=False, soft_wrap=True)
+
+
+def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
+    from mmtk.study import submit_study
+
+    queued = submit_study(study, launcher, data=data, device=device)
+    said = f"{len(queued)} runs are queued: {queued[0]} … {queued[-1]}" if queued else "Nothing to queue"
+    typer.echo(f"{said}. Watch them: mmtk status {study.path}")
+    typer.echo(f"When they are done, collect them: mmtk ablate {study.path}")
 
 
 def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list[PlannedRun]:

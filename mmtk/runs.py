@@ -141,6 +141,8 @@ class RunDir:
         self.results_file = path / "results.json"
         self.done_file = path / "done.json"
         self.tracking_file = path / "tracking.json"
+        self.expected_file = path / "expected.json"
+        self.failure_file = path / "failure.json"
         self.data_file = path / "data.json"
         self.samples_file = path / "samples.npz"
         self.code_file = path / codefile.COPY

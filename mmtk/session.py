@@ -7,8 +7,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,9 +25,9 @@ from mmtk.evaluate import evaluate, fill, write_cases
 from mmtk.predict import load
 from mmtk.recipe import Recipe, on_other_data
 from mmtk.report.pictures import draw_run
-from mmtk.runs import RunDir, read_json, refuse_links, write_json
+from mmtk.runs import RunDir, read_facts, read_json, refuse_links, write_json
 from mmtk.samples import describe, write_samples
-from mmtk.train import Training
+from mmtk.train import Interrupted, Training
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ def run(
     precision = choose_precision(recipe["train.precision"], device)
     recipe = recipe.with_values({"train.precision": precision})
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
-    with folder.locked():
+    with folder.locked(), _failure_noted(folder):
         folder.claim(recipe)
+        _check_versions(folder, recipe)
         root = _root(data, folder)
         if folder.finished:
             return _reuse(folder, recipe, root, display)
@@ -101,6 +102,40 @@ def _train(
         display.close()
     mirror()
     return Result(folder.path, results)
+
+
+@contextmanager
+def _failure_noted(folder: RunDir) -> Iterator[None]:
+    """Leave the reason in the folder if the run fails, for a study that does not wait for it (``--detach``)."""
+    folder.failure_file.unlink(missing_ok=True)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except MmtkError as error:
+        with suppress(OSError):  # what failed may be the disk
+            write_json(folder.failure_file, {"reason": str(error)})
+        raise
+
+
+def _check_versions(folder: RunDir, recipe: Recipe) -> None:
+    """Refuse to train with other versions than the study was started with: another machine may have them."""
+    if not folder.expected_file.is_file():
+        return
+    wanted = read_facts(folder.expected_file)
+    here = expected_versions(recipe)
+    if changed := [f"{key}: {wanted.get(key)} there, {here.get(key)} here" for key in sorted({*wanted, *here})
+                   if wanted.get(key) != here.get(key)]:  # fmt: skip
+        raise MmtkError(
+            f"the study that this run belongs to was started with other versions ({'; '.join(changed)}).",
+            str(folder.path),
+            f"Install the same versions on {platform.node()}, or continue the study with those of here.",
+        )
+
+
+def expected_versions(recipe: Recipe) -> dict[str, str]:
+    """mmtk and every component of the recipe with its version: what all machines of a study must agree on."""
+    return {"mmtk": catalog.version(), **component_versions(recipe)}
 
 
 def _root(data: str | Path | None, folder: RunDir) -> Path | None:

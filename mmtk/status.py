@@ -36,8 +36,9 @@ def show(study: StudyDir) -> None:
 
 def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
     """The table, and whether a run is under way; ``intact`` remembers the finished runs that were looked at."""
-    plan, failures = study.plan(), study.failures
+    plan = study.plan()
     runs = study.runs(plan)
+    failures = study.failures(runs)
     changed = {run.folder.path.name: names for run in runs if (names := _changed(run, intact))}
     states = ["changed" if r.folder.path.name in changed else study.state(r, failures) for r in runs]
     table = Table(title=plan.title, title_justify="left", title_style="bold")

@@ -17,7 +17,7 @@ from mmtk.api import Done, Job, Launcher
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
-from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_json, write_json, write_text
+from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
 KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
@@ -153,13 +153,20 @@ class StudyDir:
         return [PlannedRun(cell, seed, _folder(root, cell, seed)) for cell, seed in (plan or self.plan()).runs]
 
     @property
-    def failures(self) -> dict[str, str]:
-        """The reason of every run that failed, by the name of its folder."""
+    def _noted(self) -> dict[str, str]:
         return dict(read_json(self.failures_file)) if self.failures_file.is_file() else {}
+
+    def failures(self, runs: Iterable[PlannedRun]) -> dict[str, str]:
+        """Why runs failed, by the name of their folders: as they said themselves, or as the study saw it."""
+        found = self._noted
+        for run in runs:
+            if run.folder.failure_file.is_file():
+                found[run.folder.path.name] = read_facts(run.folder.failure_file, reason=str)["reason"]
+        return found
 
     def note_failure(self, run: PlannedRun, reason: str | None) -> None:
         """Remember why a run failed, or forget that it did."""
-        known = self.failures
+        known = self._noted
         known.pop(run.folder.path.name, None)
         if reason is not None:
             known[run.folder.path.name] = reason
@@ -175,7 +182,9 @@ class StudyDir:
 
     def collect(self) -> results.Study:
         """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
-        plan, failures = self.plan(), self.failures
+        plan = self.plan()
+        runs = self.runs(plan)
+        failures = self.failures(runs)
         cells = {
             cell.recipe.digest: results.Cell(
                 cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside
@@ -184,7 +193,7 @@ class StudyDir:
         }
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
-        for run in self.runs(plan):
+        for run in runs:
             state = self.state(run, failures)
             if state == "done":
                 try:
@@ -227,22 +236,24 @@ def run_study(
     ``told`` hears of every run that ended: the run, what became of it, how many are done of how many.
     ``ended`` is called with every run that finished, for the MLflow mirror.
     """
-    runs, failures = study.runs(), study.failures
+    runs = study.runs()
     failed: list[PlannedRun] = []
-    missing = [run for run in runs if study.state(run, failures) != "done"]
+    missing = [run for run in runs if not run.folder.finished]
+    same = SameData()
     for run in runs:
-        if run not in missing:
+        if run.folder.finished:
             check_reusable(run)
+            same.differ(run)
             ended(run)
     done = len(runs) - len(missing)
-    for run in missing:
-        with run.folder.locked():
-            run.folder.claim(run.recipe)
     by_folder = {run.folder.path: run for run in missing}
-    jobs = [Job(run.folder.path, job_argv(run, data, device)) for run in missing]
-    for outcome in launcher.run(jobs):
+    for outcome in launcher.run(_jobs(missing, data, device)):
         run = by_folder[outcome.dir]
-        if outcome.code == 0 and run.folder.finished:
+        if outcome.code == 0 and run.folder.finished and (differs := same.differ(run)):
+            study.note_failure(run, differs)
+            failed.append(run)
+            told(run, differs, done, len(runs))
+        elif outcome.code == 0 and run.folder.finished:
             done += 1
             study.note_failure(run, None)
             ended(run)
@@ -253,6 +264,50 @@ def run_study(
             failed.append(run)
             told(run, reason, done, len(runs))
     return failed
+
+
+def submit_study(
+    study: StudyDir, launcher: Launcher, *, data: Path | None = None, device: str = "auto"
+) -> list[str]:
+    """Hand what is missing to the launcher's queue and return the names it gave; nobody waits for it.
+
+    A run that is under way already keeps its folder locked, and a second job for it ends at once.
+    """
+    runs = study.runs()
+    failures = study.failures(runs)
+    return launcher.submit(
+        _jobs([run for run in runs if study.state(run, failures) in ("failed", "waiting")], data, device)
+    )
+
+
+def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
+    """A job for every run, its folder claimed: recipe and expected versions lie in it."""
+    from mmtk.session import expected_versions
+
+    jobs = []
+    for run in missing:
+        with run.folder.locked():
+            run.folder.claim(run.recipe)
+            write_json(run.folder.expected_file, expected_versions(run.recipe))
+        jobs.append(Job(run.folder.path, job_argv(run, data, device)))
+    return jobs
+
+
+class SameData:
+    """Notices runs of a study whose machines saw other data under the same source."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def differ(self, run: PlannedRun) -> str:
+        """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
+        for name, digest in run.folder.provenance["data"].items():
+            task, domain = name.split("/")
+            source = run.recipe[f"data.{task}.{'source' if domain == results.IN_DOMAIN else 'cross'}"]
+            first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
+            if digest != known:
+                return f"its {name} data differ from those of {first}: digest {digest[:12]}, not {known[:12]}."
+        return ""
 
 
 def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]:

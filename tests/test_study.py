@@ -230,12 +230,12 @@ def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path, tried: Any) -> N
     assert full.returncode == 1
     assert "Traceback" not in full.stderr
     study = StudyDir(tmp_path / "s")
-    reasons = [reason for run in study.runs() for reason in (study.failures[run.folder.path.name],)]
+    reasons = [reason for run in study.runs() for reason in (study.failures(study.runs())[run.folder.path.name],)]
     assert len(reasons) == 2
     assert all("the disk is full; what was written before is kept" in reason for reason in reasons)
     later = mmtk("ablate", "s", cwd=tmp_path)
     assert later.returncode == 0, later.stderr
-    assert study.failures == {}
+    assert study.failures(study.runs()) == {}
     assert all(run.folder.finished for run in study.runs())
 
 
@@ -282,7 +282,7 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         time.sleep(0.2)
     assert not any(map(alive, running))
     study = StudyDir(tmp_path / "s")
-    assert {study.state(run, study.failures) for run in study.runs()} <= {"waiting", "failed"}
+    assert {study.state(run, study.failures(study.runs())) for run in study.runs()} <= {"waiting", "failed"}
     assert not list(tmp_path.glob("runs/*/done.json"))
     started = [run.folder for run in study.runs() if run.folder.last.is_file()]
     assert len(started) == 2  # their checkpoints were written

@@ -1,0 +1,1 @@
+"""Runs of mmtk's studies as tasks of a Ray cluster."""

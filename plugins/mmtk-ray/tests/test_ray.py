@@ -1,0 +1,157 @@
+"""Jobs on a real Ray cluster of two nodes on this machine: reported, brought back, run again after a death."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmtk.api import Done, Job, MmtkError
+from mmtk.testing import suite
+
+from mmtk_ray.job import packed, unpack
+from mmtk_ray.launcher import Ray
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+pytestmark = pytest.mark.xdist_group("ray")
+SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A head that takes no jobs and two nodes of one core."""
+    from ray.cluster_utils import Cluster
+
+    found = Cluster(initialize_head=True, head_node_args=SMALL | {"num_cpus": 0})
+    for _ in range(2):
+        found.add_node(**{key: value for key, value in SMALL.items() if key != "include_dashboard"})
+    found.wait_for_nodes()
+    yield found
+    found.shutdown()
+
+
+def python(folder: Path, code: str) -> Job:
+    return Job(folder, (sys.executable, "-S", "-c", code))
+
+
+def test_jobs_run_on_the_cluster_and_are_reported(cluster: Any, tmp_path: Path) -> None:
+    """Exit codes and logs of three jobs; then what no node has, then folders that travel."""
+    jobs = [python(tmp_path / str(i), f"import sys; print('job {i}'); sys.exit({i})") for i in range(3)]
+    done = {each.dir.name: each for each in Ray(address=cluster.address).run(jobs)}
+    assert {name: each.code for name, each in done.items()} == {"0": 0, "1": 1, "2": 2}
+    assert [done[name].log.read_text() for name in "012"] == ["job 0\n", "job 1\n", "job 2\n"]
+
+    for keys, words in (({"gpus": 2}, "launcher.gpus: 2"), ({"cores": 64}, "launcher.cores: 64")):
+        with pytest.raises(MmtkError, match=words) as refused:
+            list(Ray(address=cluster.address, **keys).run(jobs))
+        assert "no node of the cluster has more than" in refused.value.message
+
+    here = tmp_path / "travels"
+    here.mkdir()
+    (here / "recipe.toml").write_text("seed = 1\n")
+    code = (
+        "import os, sys; folder = sys.argv[1]; assert open(folder + '/recipe.toml').read() == 'seed = 1\\n';"
+        "open(folder + '/results.json', 'w').write('{}'); print(folder)"
+    )
+    job = Job(here, (sys.executable, "-S", "-c", code, str(here)))
+    (ended,) = Ray(address=cluster.address, bring=True).run([job])
+    assert ended.code == 0, ended.log.read_text()
+    assert (here / "results.json").read_text() == "{}"
+    assert ended.log.read_text().strip() != str(here)  # it ran in a folder of the node's own
+
+
+def test_an_address_where_no_cluster_answers_is_named() -> None:
+    for address, words in (("127.0.0.1:1", "Connection refused"), ("no-such-host.invalid:6379", "not known")):
+        with pytest.raises(MmtkError, match=f"no Ray cluster answers at {address}: .*{words}") as refused:
+            list(Ray(address=address).run([]))
+        assert refused.value.hint is not None
+        assert "ray start --head" in refused.value.hint
+
+
+def test_a_packed_folder_cannot_write_elsewhere(tmp_path: Path) -> None:
+    import io
+    import tarfile
+
+    (tmp_path / "a" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "a" / "checkpoints" / "last").write_bytes(b"state")
+    (tmp_path / "a" / "run.lock").write_text("mmtk process 1")
+    (tmp_path / "a" / "link").symlink_to("/etc/passwd")
+    (tmp_path / "b").mkdir()
+    unpack(packed(tmp_path / "a"), tmp_path / "b")
+    assert [str(path.relative_to(tmp_path / "b")) for path in tmp_path.rglob("b/**/*") if path.is_file()] == [
+        "checkpoints/last"
+    ]
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("../out"), io.BytesIO(b""))
+    with pytest.raises(tarfile.OutsideDestinationError):
+        unpack(stream.getvalue(), tmp_path / "b")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("check", suite("launcher", Ray))
+def test_the_contract_holds(check: Any) -> None:
+    check()
+
+
+@pytest.mark.long
+def test_jobs_of_a_node_that_dies_run_again_elsewhere(cluster: Any, tmp_path: Path) -> None:
+    """Each job notes every beginning and every end; its state outlives it, as a checkpoint does."""
+    code = (
+        "import sys, time, pathlib; folder = pathlib.Path(sys.argv[1])\n"
+        "open(folder / 'began', 'a').write('x')\n"
+        "for step in range(len((folder / 'steps').read_text()) if (folder / 'steps').exists() else 0, 20):\n"
+        "    time.sleep(0.15); open(folder / 'steps', 'a').write('s')\n"
+        "open(folder / 'ended', 'a').write('x')\n"
+    )
+    jobs = [Job(tmp_path / str(i), (sys.executable, "-S", "-c", code, str(tmp_path / str(i)))) for i in range(6)]
+    victim = next(iter(cluster.worker_nodes))
+
+    def kill() -> None:
+        while sum((job.dir / "steps").exists() for job in jobs) < 2:  # both nodes are in the middle of a job
+            time.sleep(0.05)
+        time.sleep(0.5)
+        cluster.remove_node(victim, allow_graceful=False)
+        cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    done: list[Done] = list(Ray(address=cluster.address).run(jobs))
+    killer.join()
+    assert sorted((each.dir.name, each.code) for each in done) == [(str(i), 0) for i in range(6)]
+    began = [(job.dir / "began").read_text() for job in jobs]
+    assert sorted(began) == ["x"] * 5 + ["xx"]  # the dead node's job alone ran again
+    assert [(job.dir / "ended").read_text() for job in jobs] == ["x"] * 6
+    assert [(job.dir / "steps").read_text() for job in jobs] == ["s" * 20] * 6
+
+
+@pytest.mark.long
+def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Path) -> None:
+    sets = {
+        "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.batch": 2,
+        "train.precision": "fp32", "data.classification.labels": 8, "data.segmentation.labels": 4,
+        "data.classification.source.train": 24, "data.classification.source.val": 8,
+        "data.classification.source.test": 10, "data.segmentation.source.train": 24,
+        "data.segmentation.source.val": 8, "data.segmentation.source.test": 10, "tracking.enabled": "false",
+    }  # fmt: skip
+    options = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+    for launcher in ("process", "ray"):
+        (tmp_path / launcher).mkdir()
+        command = [
+            sys.executable, "-m", "mmtk", "ablate", "--components", "saliency", "--out", "s",
+            "--launcher", launcher, *options,
+        ]  # fmt: skip
+        ended = subprocess.run(command, cwd=tmp_path / launcher, capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    ours, theirs = (sorted((tmp_path / name / "runs").glob("*/results.json")) for name in ("ray", "process"))
+    assert [path.parent.name for path in ours] == [path.parent.name for path in theirs]
+    assert len(ours) == 3
+    assert [json.loads(path.read_text()) for path in ours] == [json.loads(path.read_text()) for path in theirs]

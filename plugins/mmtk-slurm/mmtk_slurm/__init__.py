@@ -1,0 +1,1 @@
+"""Runs of mmtk's studies as job arrays of Slurm."""

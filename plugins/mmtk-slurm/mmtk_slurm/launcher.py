@@ -1,0 +1,159 @@
+"""A launcher for Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from mmtk.api import Done, Field, Job, Launcher, MmtkError
+
+from mmtk_slurm.job import LOG, Work
+
+LOOK = 1.0  # seconds between two looks at the results, which are files
+ASK = 30.0  # seconds between two questions to Slurm, for jobs that ended without a result
+OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+NEVER = (
+    "BadConstraints",
+    "PartitionNodeLimit",
+    "PartitionTimeLimit",
+    "InvalidAccount",
+    "InvalidQOS",
+)  # it would wait for ever
+
+
+class Slurm(Launcher):
+    """Run jobs as a job array of Slurm (Yoo, Jette and Grondona 2003), by submitit.
+
+    partition: where jobs go; empty for Slurm's default
+    time: minutes of a job; one that needs longer goes on from its checkpoint in a new turn, up to ``turns``
+    turns: times that a job is queued again because its time was up
+    cores: of each job
+    gpus: of each job
+    memory: of each job in GB; 0 for Slurm's default
+    jobs: at a time; 0 means as many as Slurm lets
+    options: further sbatch options, such as account=lab,qos=long
+    local: run them as processes of this machine instead, to try it without Slurm
+    """
+
+    def __init__(
+        self,
+        *,
+        partition: str = "",
+        time: Annotated[int, Field(ge=1)] = 240,
+        turns: Annotated[int, Field(ge=0)] = 10,
+        cores: Annotated[int, Field(ge=1)] = 1,
+        gpus: Annotated[int, Field(ge=0)] = 0,
+        memory: Annotated[float, Field(ge=0)] = 0,
+        jobs: Annotated[int, Field(ge=0)] = 0,
+        options: str = "",
+        local: bool = False,
+    ) -> None:
+        self.partition, self.time, self.turns, self.cores, self.gpus = partition, time, turns, cores, gpus
+        self.memory, self.jobs, self.options, self.local = memory, jobs, _options(options), local
+        self.threads = cores
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        """Submit all jobs as one array and yield each as it ends; a study that is stopped cancels the rest."""
+        running = dict(zip(self._submitted(jobs), jobs, strict=True))
+        asked = time.monotonic()
+        try:
+            while running:
+                ask = time.monotonic() - asked > ASK
+                asked = time.monotonic() if ask else asked
+                for task, job in list(running.items()):
+                    if (code := self._code(task, job, ask)) is not None:
+                        del running[task]
+                        yield Done(job.dir, code, job.dir / LOG)
+                time.sleep(LOOK)
+        finally:
+            for task in running:
+                task.cancel(check=False)
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        """Submit all jobs as one array and leave them; returns Slurm's numbers of them."""
+        return [task.job_id for task in self._submitted(jobs)]
+
+    def _submitted(self, jobs: Sequence[Job]) -> list[Any]:
+        import submitit
+
+        if not jobs:
+            return []
+        if not self.local and shutil.which("sbatch") is None:
+            raise MmtkError(
+                "launcher/slurm: there is no sbatch here, so this machine cannot submit jobs to Slurm.",
+                hint="Start the study on a login node, or try it without Slurm: --launch local=true",
+            )
+        folder = Path(os.path.commonpath([job.dir.absolute().parent for job in jobs])) / ".slurm"
+        executor = submitit.AutoExecutor(
+            folder, cluster="local" if self.local else "slurm", slurm_max_num_timeout=self.turns
+        )
+        executor.update_parameters(**self._parameters(len(jobs)))
+        work = [(job.argv, str(job.dir.absolute()), os.getcwd(), self.cores) for job in jobs]
+        for job in jobs:
+            job.dir.mkdir(parents=True, exist_ok=True)
+        try:
+            return executor.map_array(Work(), *zip(*work, strict=True))
+        except submitit.core.utils.FailedJobError as error:
+            said = re.sub(r"\s+", " ", str(error)).strip()
+            raise MmtkError(
+                f"launcher/slurm: Slurm refused the jobs: {said}",
+                hint="sinfo shows partitions and what their nodes have.",
+            ) from error
+
+    def _parameters(self, count: int) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "name": "mmtk", "timeout_min": self.time, "cpus_per_task": self.cores,
+            "gpus_per_node": self.gpus or None, "mem_gb": self.memory or None,
+            "slurm_partition": self.partition or None,
+            "slurm_array_parallelism": self.jobs or count, "slurm_additional_parameters": self.options or None,
+        }  # fmt: skip
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _code(self, task: Any, job: Job, ask: bool) -> int | None:
+        """A job's exit code; None while it is queued or runs."""
+        if task.paths.result_pickle.is_file():
+            try:
+                return int(task.result())
+            except Exception as error:  # whatever the node's Python raised
+                return _note(job, task, str(error).strip().splitlines()[-1])
+        if self.local:
+            return _note(job, task, "its process is gone") if task.done() else None
+        # sacct needs an accounting database, which a small cluster lacks; the controller itself always answers.
+        state, reason = _state(task.job_id) if ask else ("", "")
+        if reason in NEVER:
+            task.cancel(check=False)
+        if (state in OVER or reason in NEVER) and not task.paths.result_pickle.is_file():
+            return _note(job, task, f"Slurm says {state} {reason}")
+        return None
+
+
+def _note(job: Job, task: Any, reason: str) -> int:
+    """Add why a job ended without a result to its log; the exit code that stands for it."""
+    with open(job.dir / LOG, "a", encoding="utf-8") as log:
+        print(f"mmtk: job {task.job_id} ended without a result: {reason}", file=log)
+    return 1
+
+
+def _options(text: str) -> dict[str, str]:
+    """``account=lab,qos=long`` as a table."""
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise MmtkError(
+            f"launcher.options: '{wrong[0]}' has no value.", hint="Write them as name=value,name=value."
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _state(job: str) -> tuple[str, str]:
+    """What Slurm's controller says of a job, and why; one that it has forgotten is over."""
+    said = subprocess.run(["scontrol", "-o", "show", "job", job], capture_output=True, text=True)
+    if "Invalid job id" in said.stderr:
+        return "COMPLETED", ""
+    found = re.search(r"JobState=(\w+) Reason=(\w+)", said.stdout)
+    return (found.group(1), found.group(2)) if found else ("", "")
