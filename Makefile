@@ -7,7 +7,7 @@ BASE ?= benchmarks/measured.json
 # Without compiled files every start imports torch for ten seconds longer; .venv is ours to write to.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-long test-web lint format type bench bench-compare docs ui clean
+.PHONY: help run test test-long test-web test-cluster lint format type bench bench-compare docs ui clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,7 +27,7 @@ run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLfl
 	$(BIN)/mmtk run recipes/multimix.toml
 
 test: $(READY)  ## the tests, under 8 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web and not cluster"
 
 test-long: $(READY)  ## what takes minutes: long loops, and whether the tests kill the known bugs
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
@@ -36,6 +36,9 @@ test-long: $(READY)  ## what takes minutes: long loops, and whether the tests ki
 test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium where it may
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium >/dev/null; }
 	$(BIN)/python -m pytest -m web
+
+test-cluster: $(READY)  ## launchers on a real Slurm on this machine; needs root, slurm-wlm and munge
+	$(BIN)/python -m pytest -m cluster
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .

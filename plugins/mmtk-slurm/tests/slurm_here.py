@@ -1,4 +1,4 @@
-"""A real Slurm on this machine, without systemd and without an accounting database; needs root, slurm-wlm and munge.
+"""A real Slurm on this machine, without systemd or an accounting database; needs root, slurm-wlm and munge.
 
 python plugins/mmtk-slurm/tests/slurm_here.py FOLDER    # runs until Ctrl-C; then in another terminal:
 SLURM_CONF=FOLDER/slurm.conf mmtk ablate --components saliency --launcher slurm

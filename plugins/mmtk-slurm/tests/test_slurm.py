@@ -1,4 +1,4 @@
-"""Jobs through submitit: its local executor everywhere, a real Slurm where one can be started (make test-cluster)."""
+"""Jobs through submitit: its local executor, and a real Slurm where one can be started (make test-cluster)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_contract_holds(check: Any) -> None:
     check()
 
 
-# --- a real Slurm --------------------------------------------------------------------------------------------------
+# --- a real Slurm ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_a_job_that_slurm_cancels_is_reported(
 
 @pytest.mark.cluster
 def test_a_preempted_job_is_queued_again_and_goes_on(cluster: dict[str, str], tmp_path: Path) -> None:
-    """Slurm's warning reaches the job in the middle; it notes where it is, and goes on from there in its next turn."""
+    """Slurm's warning reaches the job in the middle; it goes on from where it was in its next turn."""
     code = (
         "import os, pathlib, signal, subprocess, sys, time; folder = pathlib.Path(sys.argv[1])\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
@@ -143,7 +143,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(cluster: dict[str, str], tm
 
 @pytest.mark.cluster
 def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) -> None:
-    """--detach returns while the runs are queued; status shows them; the study collects them when they are done."""
+    """--detach returns while the runs are queued; status shows them, and the study collects them later."""
     begun = mmtk(
         "ablate", "--components", "saliency", "--launcher", "slurm", "--detach", "--out", "s", *OPTIONS,
         cwd=tmp_path, env=cluster,
