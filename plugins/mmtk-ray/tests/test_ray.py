@@ -19,8 +19,7 @@ from mmtk.testing import suite
 from mmtk_ray.job import packed, unpack
 from mmtk_ray.launcher import Ray
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_raylet_start_wait_time_s"] = "120"  # a busy machine
+os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"})  # a busy machine
 pytestmark = pytest.mark.xdist_group("ray")
 SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 
