@@ -1,0 +1,135 @@
+"""What a study costs mmtk itself as it grows: jobs that only sleep and write results, 100 to 10,000 of them.
+
+python benchmarks/scale.py [--runs 100,1000,10000] [--cells 20] [--json FILE]
+
+Every part runs in a process of its own: planning, running (the jobs take no time), status, continuing a study in
+which nothing is missing, and the report. A job writes the results of one small run that is really trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+SMALL = {
+    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 4, "train.validate_every": 2,
+    "train.batch": 2, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
+    "data.classification.labels": 8, "data.segmentation.labels": 4,
+    **{f"data.{task}.{domain}.{part}": count for task in ("classification", "segmentation")
+       for domain in ("source", "cross")
+       for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))},
+}  # fmt: skip
+PARTS = ("plan", "run", "status", "continue", "report")
+
+
+def plan(folder: Path, cells: int, seeds: int) -> Any:
+    """A study of ``cells`` thresholds and ``seeds`` seeds."""
+    from mmtk.plan import plan_components
+
+    levels = "+".join(f"{0.5 + 0.4 * i / cells:.6f}" for i in range(cells))
+    overrides = SMALL | {"ssl.threshold": 0.5}
+    return plan_components(
+        "multimix", f"ssl.threshold={levels}", profile="phantom", overrides=overrides, seeds=range(seeds)
+    )
+
+
+def part(name: str, folder: Path, cells: int, seeds: int) -> None:
+    """One part, in this process."""
+    from mmtk.study import StudyDir, run_study
+
+    study = StudyDir(Path("study"))
+    if name == "plan":
+        made = plan(folder, cells, seeds)
+        with study.held():
+            study.write(made, {"command": "benchmarks/scale.py", "data": ""})
+    elif name in ("run", "continue"):
+        failed = run_study(study, sleeper(folder / "template"))
+        assert not failed
+    elif name == "status":
+        from mmtk.status import show
+
+        show(study)
+    else:
+        from mmtk.report.analysis import analyse
+        from mmtk.report.page import write_report
+
+        write_report(analyse(study.collect()), study.report)
+
+
+def sleeper(template: Path) -> Any:
+    """A launcher whose jobs write the template's results as their own."""
+    from mmtk.api import Done, Job, Launcher
+    from mmtk.runs import RunDir, read_json, write_json
+
+    class Sleeper(Launcher):
+        def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+            for job in jobs:
+                own = RunDir(job.dir)
+                recipe = own.recipe
+                for path in RunDir(template).sealed:
+                    if path.is_file() and path.name != "recipe.toml":
+                        shutil.copy(path, own.path / path.name)
+                facts = read_json(own.provenance_file) | {"digest": recipe.digest, "seed": recipe.seed}
+                write_json(own.provenance_file, facts)
+                own.finish({"steps": 4, "training_seconds": 1.0, "seconds": 1.0})
+                yield Done(job.dir, 0, job.dir / "output.log")
+
+    return Sleeper()
+
+
+def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, float]:
+    """(seconds, peak MB) of one part in a fresh process, start-up included."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import scale; from pathlib import Path;"
+        "scale.part(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]));"
+        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), name, str(folder), str(cells), str(seeds)]
+    begun = time.perf_counter()
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    seconds = time.perf_counter() - begun
+    if ended.returncode:
+        sys.exit(ended.stderr)
+    return seconds, int(ended.stderr.split()[-1]) / 1024
+
+
+def main() -> None:
+    """Print the table, as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", default="100,1000,10000")
+    parser.add_argument("--cells", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="mmtk-scale-") as temporary:
+        folder = Path(temporary)
+        import mmtk
+
+        mmtk.run(mmtk.load_recipe("multimix", "phantom", SMALL), folder / "template")
+        print("| runs | " + " | ".join(f"{name}, s | MB" for name in PARTS) + " |")
+        print("|---|" + "---|---|" * len(PARTS))
+        for count in map(int, given.runs.split(",")):
+            row: dict[str, Any] = {"runs": count}
+            for name in PARTS:
+                row[name] = measured(name, folder, given.cells, count // given.cells)
+            print(
+                f"| {count:,} | " + " | ".join(f"{row[n][0]:.1f} | {row[n][1]:.0f}" for n in PARTS) + " |",
+                flush=True,
+            )
+            found.append(row)
+            shutil.rmtree(folder / "study")
+            shutil.rmtree(folder / "runs")
+    if given.json is not None:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
