@@ -1,0 +1,132 @@
+"""A study whose runs other machines do: queued and left, with other versions, other data, failing unseen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_plugin import install
+from PIL import Image
+
+QUEUE = """
+from collections.abc import Iterator, Sequence
+from mmtk.api import Done, Job, Launcher
+
+class Queue(Launcher):
+    \"\"\"A queue whose jobs this test runs by hand, as other machines would.\"\"\"
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        yield from ()
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        return [job.dir.name for job in jobs]
+"""
+SETS = {
+    "data.size": 32, "encoder.width": 4, "train.steps": 2, "train.batch": 2, "train.precision": "fp32",
+    "data.classification.labels": 8, "evaluate.cases": 2, "tracking.enabled": "false",
+}  # fmt: skip
+PHANTOM = {f"data.classification.source.{part}": n for part, n in (("train", 24), ("val", 8), ("test", 10))}
+PROFILE = """
+extends = "chest-xray-small"
+[data.classification.source]
+use = "folder"
+images = "films"
+labels = "films.csv"
+[data.classification.cross]
+use = "folder"
+images = "films"
+labels = "films.csv"
+"""
+
+
+def mmtk(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": f"{cwd / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", "mmtk", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def queued(folder: Path, *more: object, version: str = "1.0") -> list[Path]:
+    """The run folders of a study of Enc and Enc-SSL that was handed to a queue."""
+    with_version(folder, version)
+    sets = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
+    done = mmtk(
+        "ablate", "enc-ssl", "--components", "ssl", "--launcher", "queue", "--detach", "--out", "s", *sets, *more,
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 runs are queued: " in done.stdout
+    assert "Watch them: mmtk status s" in done.stdout
+    return sorted((folder / "runs").iterdir())
+
+
+def with_version(folder: Path, version: str) -> None:
+    shutil.rmtree(folder / "site", ignore_errors=True)
+    points = {"launcher/queue": "queue_module:Queue", "augment/jitter": "jitter_module:Weak"}
+    # A component under a word of its own: the built-in one, as another distribution with its own version.
+    jitter = "from mmtk.components.augment.weak import Weak\n"
+    modules = {"queue_module": QUEUE, "jitter_module": jitter}
+    install(folder / "site", "mmtk-else", points, version=version, modules=modules)
+
+
+def phantom() -> list[str]:
+    return [word for key, value in PHANTOM.items() for word in ("--set", f"{key}={value}")]
+
+
+def test_a_machine_with_another_version_refuses_and_names_both(tmp_path: Path) -> None:
+    runs = queued(tmp_path, *phantom(), "--set", "augment.weak.use=jitter")
+    with_version(tmp_path, "2.0")
+    refused = mmtk("run", "runs/" + runs[0].name, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "augment.weak=augment/jitter: mmtk-else 1.0 there, mmtk-else 2.0 here" in refused.stderr
+    assert not (runs[0] / "metrics.jsonl").exists()
+    shown = mmtk("status", "s", cwd=tmp_path).stdout
+    assert "1 failed, 1 waiting" in shown
+    assert "other versions" in " ".join(shown.split())
+
+
+def test_runs_that_nobody_waits_for_say_themselves_why_they_failed_and_are_collected(tmp_path: Path) -> None:
+    runs = queued(tmp_path, *phantom(), "--set", "train.optimizer=sgd", "--set", "train.lr=1e30")
+    failed = mmtk("run", "runs/" + runs[0].name, cwd=tmp_path)
+    assert failed.returncode == 1
+    shown = mmtk("status", "s", cwd=tmp_path).stdout
+    assert "1 failed, 1 waiting" in shown
+    assert "the loss is not finite" in " ".join(shown.split())
+
+
+def test_runs_of_other_data_are_not_counted(tmp_path: Path) -> None:
+    """Two machines have the same file names under --data, one with another picture."""
+    noise = np.random.default_rng(0)
+    for machine in ("one", "two"):
+        (tmp_path / machine / "films").mkdir(parents=True)
+    names = [f"{i:02}.png" for i in range(60)]
+    for name in names:
+        Image.fromarray(noise.integers(0, 255, (32, 32), np.uint8)).save(tmp_path / "one" / "films" / name)
+        shutil.copy(tmp_path / "one" / "films" / name, tmp_path / "two" / "films" / name)
+    Image.fromarray(noise.integers(0, 255, (32, 32), np.uint8)).save(tmp_path / "two" / "films" / names[0])
+    table = "image,label\n" + "".join(f"{name},{'sick' if i % 3 else 'well'}\n" for i, name in enumerate(names))
+    for machine in ("one", "two"):
+        (tmp_path / machine / "films.csv").write_text(table)
+    (tmp_path / "mine.toml").write_text(PROFILE)
+    runs = queued(tmp_path, "--profile", "mine.toml", "--data", "one")
+    for run, machine in zip(runs, ("one", "two"), strict=True):
+        done = mmtk("run", f"runs/{run.name}", "--data", machine, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    collected = mmtk("ablate", "s", cwd=tmp_path)
+    said = " ".join((collected.stdout + collected.stderr).split())
+    assert collected.returncode == 1
+    assert "classification/in-domain data differ from those of" in said
+    assert "digest" in said
+
+
+@pytest.mark.parametrize("launcher", ["process", "inline"])
+def test_launchers_whose_jobs_end_with_them_cannot_be_left(launcher: str, tmp_path: Path) -> None:
+    sets = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
+    command = ["ablate", "enc-ssl", "--components", "ssl", "--launcher", launcher, "--detach", *sets, *phantom()]
+    done = mmtk(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--detach: the jobs of this launcher end with the process that starts them." in done.stderr
