@@ -85,6 +85,8 @@ BESIDE: dict[str, tuple[str, ...]] = {
     ),
     "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
+    "mmtk-ray": ("launcher/ray",),
+    "mmtk-slurm": ("launcher/slurm",),
 }  # fmt: skip
 
 OURS = "mmtk"

@@ -74,23 +74,22 @@ def libraries(size: int, count: int) -> dict[str, Any]:
     import warnings
 
     import torch
-    from monai.metrics import compute_average_surface_distance, compute_dice, compute_hausdorff_distance
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+    from monai.metrics.meandice import compute_dice
+    from monai.metrics.surface_distance import compute_average_surface_distance
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     warnings.simplefilter("ignore")
     logits, known = masks(size, count)
-    keys = {"include_background": True}
     values: dict[str, list[float]] = {"dice": [], "hausdorff": [], "hd95": [], "ssim": []}
 
     def score(logit: torch.Tensor, target: torch.Tensor) -> None:
         p, r = (logit.sigmoid() >= 0.5).float(), target.float()
-        values["dice"].append(float(compute_dice(p, r, **keys)))
-        there, back = (
-            compute_average_surface_distance(p, r, **keys),
-            compute_average_surface_distance(r, p, **keys),
-        )
+        values["dice"].append(float(compute_dice(p, r)))
+        there = compute_average_surface_distance(p, r, include_background=True)
+        back = compute_average_surface_distance(r, p, include_background=True)
         values["hausdorff"].append(float(there + back) / 2)
-        values["hd95"].append(float(compute_hausdorff_distance(p, r, percentile=95, **keys)))
+        values["hd95"].append(float(compute_hausdorff_distance(p, r, include_background=True, percentile=95)))
         # Their mean over the whole mirrored image needs the full image; double precision as ours.
         _, pixels = structural_similarity_index_measure(
             p.double(), r.double(), sigma=1.5, kernel_size=11, data_range=1.0, return_full_image=True
