@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from mmtk.components.norm_leaky import norm_leaky
 
 NEGATIVE_SLOPE = 0.2
 
@@ -25,11 +31,27 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        cut = min(255, round(256 * self.p))
+        return x * self.kept(x.shape) * self.scale
+
+    @property
+    def scale(self) -> float:
+        """The factor of the values that are kept, on a CPU; 1 where nothing is dropped."""
+        return 256 / (256 - self._cut) if self.training else 1.0
+
+    @property
+    def _cut(self) -> int:
+        return min(255, round(256 * self.p))
+
+    def kept(self, shape: torch.Size) -> Tensor:
+        """A fresh mask of bytes: 0 where a value is dropped, else 1; images' in channels-last memory."""
         # Without bounds random_() leaves the top bit of every word 0.
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= cut
-        return x * kept.to(x.dtype).mul_(256 / (256 - cut))
+        words = torch.empty((shape.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        # In place the comparison takes a fortieth of the time: it is vectorised for bytes only.
+        mask = words.view(torch.uint8)[: shape.numel()].ge_(self._cut)
+        if len(shape) != 4:
+            return mask.view(shape)
+        batch, channels, height, width = shape
+        return mask.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
         """The probability, for printing."""
@@ -37,7 +59,10 @@ class Dropout(nn.Module):
 
 
 class Block(nn.Sequential):
-    """2 × [convolution 3×3 → instance norm → leaky ReLU 0.2], then dropout (Table 4)."""
+    """2 × [convolution 3×3 → instance norm → leaky ReLU 0.2], then dropout (Table 4).
+
+    On a CPU the layers run fused, with equal results but for rounding, unless something wants to see each of them.
+    """
 
     def __init__(self, inputs: int, outputs: int, dropout: float) -> None:
         layers: list[nn.Module] = []
@@ -48,3 +73,38 @@ class Block(nn.Sequential):
                 nn.LeakyReLU(NEGATIVE_SLOPE),
             ]
         super().__init__(*layers, Dropout(dropout))
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Parts [B,c,H,W] of the input, by channels → [B,outputs,H,W]."""
+        if parts[0].device.type != "cpu" or self._watched():
+            out: Tensor = super().forward(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+            return out
+        first, second, dropout = cast(tuple[nn.Conv2d, nn.Conv2d, Dropout], (self[0], self[3], self[6]))
+        x = norm_leaky(_convolved(parts, first), NEGATIVE_SLOPE)
+        # The factor of dropout costs nothing in the norm.
+        x = norm_leaky(second(x), NEGATIVE_SLOPE, dropout.scale)
+        return x * dropout.kept(x.shape) if dropout.training and dropout.p else x
+
+    def _watched(self) -> bool:
+        """Whether a hook waits at a layer, or a tracer or counter follows every operation."""
+        hooks = chain.from_iterable((m._forward_hooks, m._forward_pre_hooks) for m in self)
+        return is_in_torch_dispatch_mode() or any(hooks)
+
+
+def _convolved(parts: tuple[Tensor, ...], convolution: nn.Conv2d) -> Tensor:
+    """The convolution of the concatenated parts, without the copies of a concatenation."""
+    parts = tuple(channels_last(part) for part in parts)
+    if len(parts) == 1:
+        return cast(Tensor, convolution(parts[0]))
+    weights = convolution.weight.split([part.shape[1] for part in parts], dim=1)
+    whole = F.conv2d(parts[0], weights[0], convolution.bias, padding=convolution.padding)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        whole += F.conv2d(part, weight, padding=convolution.padding)
+    return whole
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """[B,C,H,W] in channels-last memory; of one channel too, where ``contiguous`` would see no difference."""
+    if x.shape[1] == 1:
+        return x[:, 0].contiguous()[..., None].permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,8 +41,8 @@ class UNetDecoder(Decoder):
         x, *skips = reversed(features)
         for block, skip in zip(self.blocks, skips, strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
-            x = block(torch.cat([x, skip], dim=1))
+            x = block(x, skip)
         logits = self.last(x)
-        if logits.shape[-2:] != torch.Size(size):
+        if tuple(logits.shape[-2:]) != tuple(size):
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=True)
         return logits
