@@ -25,8 +25,8 @@ def block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
 class Plain(nn.Module):
     def __init__(self, dropout: float = 0.25) -> None:
         super().__init__()
-        inputs = (1, *WIDTHS[:-1])
-        self.encoder = nn.ModuleList(block(i, o, dropout) for i, o in zip(inputs, WIDTHS, strict=True))
+        pairs = zip((1, *WIDTHS[:-1]), WIDTHS, strict=True)
+        self.encoder = nn.ModuleList(block(i, o, dropout) for i, o in pairs)
         self.classify = nn.Linear(256, 2)
         inputs = (256 + 128 + 2, 128 + 64, 64 + 32, 32 + 16)
         outputs = reversed(WIDTHS[:-1])

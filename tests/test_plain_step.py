@@ -41,13 +41,13 @@ def _named(name: str) -> str:
     return name
 
 
-def both(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str, torch.Tensor, torch.Tensor]]]:
+def both(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str, Any, Any]]]:
     """Loss of mmtk and of the plain step, and the gradients of each weight, without dropout."""
     off: dict[str, Any] = {"encoder__dropout": 0.0, "decoder__dropout": 0.0, "encoder__width": 16}
     recipe = tiny("multimix", **off, decoder__width=16, ssl__threshold=0.5)
     net = build.network(recipe, TARGETS).to(dtype)
-    ssl = build.strategy(recipe, "ssl", net, TARGETS)
-    objective = Objective(net, ssl, build.strategy(recipe, "consistency", net, TARGETS)).train()
+    strategies: list[Any] = [build.strategy(recipe, kind, net, TARGETS) for kind in ("ssl", "consistency")]
+    objective = Objective(net, *strategies).train()
     module = _plain()
     plain = module.Plain(dropout=0.0).to(dtype)
     plain.load_state_dict({_named(name): value for name, value in net.state_dict().items()})

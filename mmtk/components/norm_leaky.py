@@ -22,7 +22,7 @@ def norm_leaky(x: Tensor, slope: float, scale: float = 1.0) -> Tensor:
 
     Half precision is read and written as it is; its statistics are fp32.
     """
-    y, _ = cast(tuple[Tensor, Tensor], _NormLeaky.apply(x, slope, scale))  # type: ignore[no-untyped-call]
+    y, _ = cast(tuple[Tensor, Tensor], _NormLeaky.apply(x, slope, scale))
     return y
 
 
