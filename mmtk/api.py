@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmtk import seeding
+from mmtk import ranks, seeding
 from mmtk.errors import MmtkError
 
 __all__ = [
@@ -48,7 +48,12 @@ Terms = dict[str, Term]
 
 @dataclass(frozen=True)
 class Now:
-    """The step a strategy is called in; all randomness of a strategy comes from ``generator``."""
+    """The step a strategy is called in; all randomness of a strategy comes from ``generator``.
+
+    A run on several devices has ``world`` ranks, each with its own rows of the batch. The host takes the mean of
+    every term over the ranks, so whatever is no mean over images needs ``gather`` for its statistics. All ranks
+    must call the networks and ``gather`` equally often.
+    """
 
     seed: int
     index: int
@@ -70,16 +75,20 @@ class Now:
         return x if shape == "linear" else math.exp(-5 * (1 - x) ** 2)
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A CPU generator keyed by (seed, purpose, step)."""
-        return seeding.generator(self.seed, "step", purpose, self.index)
+        """A CPU generator keyed by (seed, purpose, step), and by the rank where it is not the first.
+
+        ``dataclasses.replace(now, rank=0)`` draws what all ranks share.
+        """
+        return seeding.generator(self.seed, "step", purpose, self.index, *self.own)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What this rank adds to the key of a draw for its own rows: nothing on the first."""
+        return (f"rank-{self.rank}",) if self.rank else ()
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Rows of all ranks concatenated, without gradient, so that cross-image statistics stay right."""
-        if self.world == 1:
-            return tensor.detach()
-        parts = [torch.empty_like(tensor) for _ in range(self.world)]
-        torch.distributed.all_gather(parts, tensor.detach().contiguous())
-        return torch.cat(parts)
+        return tensor.detach() if self.world == 1 else ranks.gather(tensor)
 
 
 @dataclass(frozen=True)

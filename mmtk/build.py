@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from mmtk import api, catalog, checkpoint, params, settings
+from mmtk import api, catalog, checkpoint, params, ranks, settings
 from mmtk.errors import MmtkError
 from mmtk.model import ClassHead, MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.recipe import Recipe
@@ -185,7 +185,10 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
 
 
 class SupervisedLoss:
-    """A task's supervised loss as a term, named by its recipe word."""
+    """A task's supervised loss as a term, named by its recipe word.
+
+    It is that of the whole batch on every rank, so a loss need not be a mean over images.
+    """
 
     def __init__(self, name: str, loss: api.Loss, weight: float) -> None:
         self.name, self.loss, self.weight = name, loss, weight
@@ -193,7 +196,7 @@ class SupervisedLoss:
     def __call__(self, predict: Any, labelled: api.Labelled, logits: Tensor | None = None) -> api.Terms:
         """Logits (predicted here unless given) against the labels → one weighted term."""
         logits = predict(labelled.image) if logits is None else logits
-        return {self.name: api.Term(self.loss(logits, labelled.target), self.weight)}
+        return {self.name: api.Term(self.loss(*ranks.whole_batch(logits, labelled.target)), self.weight)}
 
 
 class TwinNet(nn.Module):

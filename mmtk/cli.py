@@ -82,7 +82,11 @@ def run(
     seed: SeedOpt = None,
     out: Annotated[Path | None, typer.Option(help="The run directory (default runs/NAME-DIGEST-sSEED).")] = None,
     device: DeviceOpt = "auto",
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that divide every batch, each with a GPU (or cores) of its own."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp64.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Refuse GPU kernels whose sums differ from call to call.")
     ] = False,
@@ -102,8 +106,12 @@ def run(
     from mmtk.session import run as run_recipe
 
     result = run_recipe(
-        loaded, out, data=data, device=device, deterministic=deterministic, quiet=json, argv=sys.argv
+        loaded, out, data=data, device=device, devices=devices, deterministic=deterministic, quiet=json
     )
+    from mmtk import ranks
+
+    if ranks.silent():
+        return
     if json:
         _json({"path": str(result.path), "results": result.scores})
         return

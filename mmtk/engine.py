@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
+from mmtk import ranks
 from mmtk.errors import MmtkError, RunFailed, is_out_of_memory
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
 
 
 def choose_device(wanted: str = "auto") -> str:
@@ -91,16 +93,16 @@ def _versions_from_metadata() -> Iterator[None]:
 
 
 def make_fabric(device: str, precision: str) -> Fabric:
-    """A Fabric on one device; TF32 stays off, so that fp32 means fp32."""
+    """A Fabric on this rank's device; TF32 stays off, so that fp32 means fp32."""
     with _versions_from_metadata():
         try:
             from lightning_fabric import Fabric
-            from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+            from lightning_fabric.plugins import environments
+            from lightning_fabric.strategies.ddp import DDPStrategy
         except ModuleNotFoundError:  # the same code, as the lightning package brings it
             from lightning.fabric import Fabric  # type: ignore[no-redef]
-            from lightning.fabric.plugins.environments.lightning import (  # type: ignore[no-redef]
-                LightningEnvironment,
-            )
+            from lightning.fabric.plugins import environments  # type: ignore[no-redef]
+            from lightning.fabric.strategies.ddp import DDPStrategy  # type: ignore[no-redef]
 
     # What it would say of precision and devices stands in our provenance.
     for name in ("lightning_fabric", "lightning.fabric"):
@@ -109,9 +111,29 @@ def make_fabric(device: str, precision: str) -> Fabric:
     torch.backends.cuda.matmul.allow_tf32 = False
     if device == "cpu":
         keep_pages()
+    world = ranks.place()[1]
+    # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
     # Named, so that nothing is guessed from a cluster's variables or from an srun on the path.
-    alone = LightningEnvironment()
-    return Fabric(accelerator=device, devices=1, precision=PRECISIONS[precision], plugins=alone)  # type: ignore[arg-type]
+    place = environments.TorchElasticEnvironment() if world > 1 else environments.LightningEnvironment()
+    keys: Any = {"accelerator": device, "devices": world, "precision": PRECISIONS[precision], "plugins": place}
+    fabric = Fabric(strategy=strategy, **keys)
+    if world > 1:
+        fabric.launch()  # finds the process group that the ranks have joined
+    return fabric
+
+
+class Shown(nn.Module):
+    """An objective whose loss stands beside its step: DDP looks there for the parameters that it reaches."""
+
+    def __init__(self, objective: nn.Module) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, batch: Any) -> tuple[Tensor, Any]:
+        """(loss, step) of a batch; the step passes through every engine untouched."""
+        step = self.objective(batch)
+        return step.loss, step
 
 
 @contextmanager

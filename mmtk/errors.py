@@ -47,6 +47,14 @@ def is_out_of_memory(error: Exception) -> bool:
     return named or "can't allocate memory" in str(error)
 
 
+class Reported(RunFailed):
+    """The run failed in another process, which has said why; ``exit_code`` is that process's."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(f"the run ended with exit code {exit_code}; the process that failed has said why.")
+        self.exit_code = exit_code
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "Did you mean …?" sentence with a leading space, or an empty string."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
@@ -62,5 +70,6 @@ def listing(names: Iterable[str], most: int = 30) -> str:
 
 def report(error: MmtkError, stream: TextIO | None = None) -> int:
     """Print the error to ``stream`` (standard error) and return its exit code."""
-    print(f"mmtk: {error}", file=stream or sys.stderr)
+    if not isinstance(error, Reported):
+        print(f"mmtk: {error}", file=stream or sys.stderr)
     return error.exit_code

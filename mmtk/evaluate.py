@@ -50,7 +50,7 @@ def batches(
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         images = network_input(pixels(stored, chosen), recipe, task)
-        logits = forward(images.to(device)).float().cpu()
+        logits = forward(images.to(device, next(net.parameters()).dtype)).float().cpu()
         known = stored.targets[chosen]
         target = torch.from_numpy(known) if task == "classification" else masks(stored, chosen)
         yield logits, target, [stored.ids[row] for row in chosen]

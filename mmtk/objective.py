@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from mmtk import ranks
 from mmtk.api import SSL, Consistency, Labelled, Now, Term, Terms, Unlabelled
 from mmtk.errors import RunFailed
 from mmtk.model import MultiTaskNet, at_least_float32, frozen_statistics
@@ -48,7 +49,7 @@ class _Predict:
 
     def _run(self, function: Callable[[Tensor], Out], images: Tensor, statistics: bool = True) -> Out:
         keep = nullcontext() if statistics and torch.is_grad_enabled() else frozen_statistics(self._net)
-        key = (self._now.seed, "dropout", self._task, self._now.index, self._calls)
+        key = (self._now.seed, "dropout", self._task, self._now.index, self._calls, *self._now.own)
         self._calls += 1
         with keep, seeded(*key):
             return function(images)
@@ -96,12 +97,12 @@ class Objective(nn.Module):
         seen: list[Tensor] = []
         if self.ssl is not None and batch.classification is not None:
             classify = _Classify(self.net, "classification", now, seen)
-            with seeded(now.seed, "strategy", "classification", now.index):
+            with seeded(now.seed, "strategy", "classification", now.index, *now.own):
                 found = self.ssl.terms(classify, *batch.classification, now)
             terms |= {f"classification/{name}": term for name, term in found.items()}
         if self.consistency is not None and batch.segmentation is not None:
             segment = _Segment(self.net, "segmentation", now, seen)
-            with seeded(now.seed, "strategy", "segmentation", now.index):
+            with seeded(now.seed, "strategy", "segmentation", now.index, *now.own):
                 found = self.consistency.terms(segment, *batch.segmentation, now)
             terms |= {f"segmentation/{name}": term for name, term in found.items()}
         weighted = [term.weight * term.value for term in terms.values() if term.weight]
@@ -125,10 +126,12 @@ class Alarm:
         if index not in self.looks:
             return
         self._looked.append(index + 1)
-        for name, term in step.terms.items():
-            if name in self._alive:
-                continue
-            reason = self._reason(term, step.logits)
+        found = {n: self._reason(term, step.logits) for n, term in step.terms.items() if n not in self._alive}
+        everywhere = ranks.share(found)
+        for name in found:
+            reasons = [each[name] for each in everywhere if name in each]
+            # Alive on one rank is alive; else explained on one ("" is the smallest) is explained.
+            reason = None if None in reasons else min(each for each in reasons if each is not None)
             if reason is None:
                 self._alive.add(name)
                 self._dead.pop(name, None)

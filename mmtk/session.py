@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from mmtk import build, catalog, codefile
+from mmtk import build, catalog, codefile, ranks
 from mmtk.data import Data, prepare
 from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision, deterministic_kernels, explained
@@ -44,49 +44,104 @@ def run(
     *,
     data: str | Path | None = None,
     device: str = "auto",
+    devices: int | None = None,
     deterministic: bool = False,
     quiet: bool = True,
-    argv: list[str] | None = None,
 ) -> Result:
     """Train, evaluate and draw a recipe in the folder ``out`` (default ``runs/NAME-DIGEST-sSEED``).
 
     Continues what lies unfinished there, and returns at once what is finished. ``data`` is the folder of the
-    data sets (default: the environment variable MMTK_DATA). ``deterministic`` refuses GPU kernels whose sums
-    differ from call to call; a run that was begun with it goes on with it. Raises MmtkError; RunFailed where
-    training fails.
+    data sets (default: the environment variable MMTK_DATA). ``devices`` processes divide every batch; started by
+    torchrun, as many as it started. ``deterministic`` refuses GPU kernels whose sums differ from call to call; a
+    run that was begun with it goes on with it. Raises MmtkError; RunFailed where training fails.
     """
     display = Display(quiet)
     device = choose_device(device)
     precision = choose_precision(recipe["train.precision"], device)
     recipe = recipe.with_values({"train.precision": precision})
+    devices = ranks.check(devices, device, recipe["train.batch"])
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
+    rank, world = ranks.place()
+    if devices > world:
+        return _divided(recipe, folder, data, device, devices, deterministic, display)
+    with ranks.joined(device):
+        if rank:
+            return _help(recipe, folder, data, device, deterministic)
+        return _run(recipe, folder, data, device, deterministic, display)
+
+
+def _divided(
+    recipe: Recipe,
+    folder: RunDir,
+    data: str | Path | None,
+    device: str,
+    devices: int,
+    deterministic: bool,
+    display: Display,
+) -> Result:
+    """Start ``devices`` ranks of this run and wait for them."""
+    with folder.locked():
+        folder.claim(recipe)
+        if folder.finished:
+            return _reuse(folder, recipe, _root(data, folder), display)
+    argv = [sys.executable, "-m", "mmtk", "run", str(folder.path), "--device", device]
+    argv += ["--data", str(data)] if data is not None else []
+    argv += ["--code", str(code.path)] if (code := codefile.used_by([recipe])) else []
+    argv += ["--deterministic"] if deterministic else []
+    argv += ["--json"] if display.console.quiet else []
+    ranks.launch(argv, devices, folder.path)
+    return Result(folder.path, read_json(folder.results_file))
+
+
+def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, deterministic: bool) -> Result:
+    """The part of every rank but the first: it reads what rank 0 made, and trains."""
+    ranks.barrier()
+    if not folder.finished:
+        with _kernels(folder, deterministic):
+            with ranks.first_alone():
+                held = prepare(recipe, _root(data, folder))
+            Training(recipe, held, folder, device, Display(quiet=True)).fit()
+            ranks.barrier()
+    return Result(folder.path, read_json(folder.results_file))
+
+
+def _run(
+    recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, deterministic: bool, display: Display
+) -> Result:
+    """The run itself, in the one process that writes."""
     with folder.locked(), _failure_noted(folder):
         folder.claim(recipe)
         _check_versions(folder, recipe)
         root = _root(data, folder)
+        ranks.barrier()
         if folder.finished:
             return _reuse(folder, recipe, root, display)
-        deterministic = deterministic or _begun_deterministic(folder)
-        with deterministic_kernels(deterministic), explained(folder.path):
-            return _train(folder, recipe, root, device, deterministic, display, argv)
+        with _kernels(folder, deterministic) as deterministic:
+            return _train(folder, recipe, root, device, deterministic, display)
+
+
+@contextmanager
+def _kernels(folder: RunDir, deterministic: bool) -> Iterator[bool]:
+    """Deterministic kernels where they are asked for or the run was begun with them; gives whether they are."""
+    deterministic = deterministic or _begun_deterministic(folder)
+    with deterministic_kernels(deterministic), explained(folder.path):
+        yield deterministic
 
 
 def _train(
-    folder: RunDir,
-    recipe: Recipe,
-    root: Path | None,
-    device: str,
-    deterministic: bool,
-    display: Display,
-    argv: list[str] | None,
+    folder: RunDir, recipe: Recipe, root: Path | None, device: str, deterministic: bool, display: Display
 ) -> Result:
     """Train and finish a run in its folder, which is locked and claimed."""
     begun = time.time()
-    held = prepare(recipe, root, display.reading)
-    _provenance(folder, recipe, held, root, device, deterministic, argv)
-    write_json(folder.splits_file, held.splits())
-    where = f"{device}, {recipe['train.precision']}"
-    display.note(f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  ({where})")
+    with ranks.first_alone():
+        held = prepare(recipe, root, display.reading)
+        _provenance(folder, recipe, held, root, device, deterministic)
+        write_json(folder.splits_file, held.splits())
+    where = f"{device} × {world}" if (world := ranks.place()[1]) > 1 else device
+    display.note(
+        f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  "
+        f"({where}, {recipe['train.precision']})"
+    )
     training = Training(recipe, held, folder, device, display)
     if training.done:
         display.note(f"Continuing after step {training.done} of {training.total}.")
@@ -94,6 +149,7 @@ def _train(
     try:
         training.fit(mirror)
         results = _finish(folder, recipe, held, training, display, begun)
+        ranks.barrier()
     except OSError as error:
         error.filename = error.filename or str(folder.path)
         raise
@@ -180,7 +236,7 @@ def _finish(
     folder: RunDir, recipe: Recipe, held: Data, training: Training, display: Display, begun: float
 ) -> dict[str, Any]:
     """Score the best weights on every test set, write results and pictures, and mark the run as done."""
-    net, device = training.judged, training.fabric.device
+    net, device = training.judged.float(), training.fabric.device
     build.load_weights(net, folder.best)
     with display.console.status("Evaluating …") if display.live else nullcontext():
         validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}
@@ -247,13 +303,7 @@ def component_versions(recipe: Recipe) -> dict[str, str]:
 
 
 def _provenance(
-    folder: RunDir,
-    recipe: Recipe,
-    held: Data,
-    root: Path | None,
-    device: str,
-    deterministic: bool,
-    argv: list[str] | None,
+    folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, deterministic: bool
 ) -> None:
     if folder.provenance_file.is_file():
         before = folder.provenance["data"]
@@ -284,10 +334,11 @@ def _provenance(
             "libraries": {name: _version(name) for name in names},
             "device": device,
             "deterministic": deterministic,
+            "devices": ranks.place()[1],
             "hardware": hardware(device),
             "threads": torch.get_num_threads(),
             "git": _git(),
-            "command": argv if argv is not None else sys.argv,
+            "command": ranks.command(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
     )

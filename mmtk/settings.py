@@ -103,7 +103,7 @@ class Train(Table):
     balance: Annotated[
         Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
     ] = "none"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     frozen_views: Annotated[
         bool, Field(description="a labelled image keeps its augmentation for an epoch, as released")
     ] = False

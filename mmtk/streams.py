@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from graphlib import TopologicalSorter
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from mmtk import api, build
 from mmtk.api import Augment, Labelled, Now, Unlabelled, View
@@ -18,6 +20,8 @@ from mmtk.objective import Batch
 from mmtk.recipe import Recipe
 from mmtk.seeding import generator
 from mmtk.store import Stored
+
+Stream = TypeVar("Stream", bound=Labelled | Unlabelled | None)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,18 @@ def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str)
         )
     if isinstance(budget, int) and budget < len(present):
         raise MmtkError(f"data.classification.labels: {budget} labels cannot cover {len(present)} classes.")
+
+
+def own_rows(stream: Stream, now: Now, size: int) -> Stream:
+    """A rank's rows of a stream that holds one or several times ``size`` images; all where there is one rank.
+
+    Of every ``size`` images each rank has the same places, so that labelled image i keeps its unlabelled partner.
+    """
+    if stream is None or now.world == 1:
+        return stream
+    rows = [i for i in range(len(stream.image)) if i % size * now.world // size == now.rank]
+    whole: Any = stream
+    return type(whole)(**tree_map_only(Tensor, lambda each: each[rows], vars(whole)))
 
 
 class Order:
@@ -177,8 +193,12 @@ class Streams:
         }
 
     def batch(self, now: Now, device: torch.device | str = "cpu") -> Batch:
-        """The batch of a step: a pure function of (seed, step)."""
-        return Batch(now, **{task: self._task(task, now.index, device) for task in self._parts})
+        """The batch of a step: a pure function of (seed, step); of several ranks each takes its rows of it."""
+        whole = {task: self._task(task, now.index, device) for task in self._parts}
+        size = self._recipe["train.batch"]
+        return Batch(
+            now, **{t: (own_rows(one, now, size), own_rows(two, now, size)) for t, (one, two) in whole.items()}
+        )
 
     def _generator(self, task: str, stream: str, view: str, step: int) -> torch.Generator:
         return generator(self._recipe.seed, "augment", task, stream, view, step)
@@ -234,7 +254,8 @@ class Streams:
         return Unlabelled(self._input(base, task), self._index(task, "unlabelled", rows, device), views, truth)
 
     def _input(self, images: Tensor, task: str) -> Tensor:
-        return network_input(images, self._recipe, task)
+        ready = network_input(images, self._recipe, task)
+        return ready.to(torch.float64 if self._recipe["train.precision"] == "fp64" else ready.dtype)
 
     def _index(self, task: str, stream: str, rows: list[int], device: torch.device | str) -> Tensor:
         places = self._places[task, stream]

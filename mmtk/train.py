@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmtk import build, checkpoint
-from mmtk.api import Now
+from mmtk import build, checkpoint, ranks
+from mmtk.api import Now, Term
 from mmtk.data import Data
 from mmtk.display import Display
-from mmtk.engine import make_fabric
+from mmtk.engine import Shown, make_fabric
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.evaluate import compute, fill
 from mmtk.model import MultiTaskNet
@@ -82,12 +82,14 @@ class Training:
 
     def __init__(self, recipe: Recipe, data: Data, folder: RunDir, device: str, display: Display) -> None:
         self.recipe, self.data, self.folder, self.display = recipe, data, folder, display
+        self.rank, self.world = ranks.place()
         self.fabric = make_fabric(device, recipe["train.precision"])
         self.net = build.network(recipe, data.targets)
         objective = Objective(self.net, self._strategy("ssl"), self._strategy("consistency"))
+        ranks.share_batch_norm(objective, device)
         self.objective: Objective = objective.to(self.fabric.device)
         self.optimizer = make_optimizer(recipe, self.objective)
-        self.forward, self._stepper = self.fabric.setup(self.objective, self.optimizer)
+        self.forward, self._stepper = self.fabric.setup(Shown(self.objective), self.optimizer)
         self.epoch = epoch_steps(recipe, data)
         self.streams = self._streams()
         self.ema = None
@@ -99,15 +101,22 @@ class Training:
         self.warnings: list[str] = []
         self.alarm = Alarm() if recipe["train.alarm"] else None
         self.stop: int | None = None
-        note = self._load()
+        with ranks.first_alone():
+            note = self._load()
         self._restore(note)
+        self.seconds = 0.0
+        if self.rank == 0:
+            self._open_logs(note)
+
+    # --- set-up ----------------------------------------------------------------------------------------------
+
+    def _open_logs(self, note: dict[str, Any]) -> None:
+        folder = self.folder
         self.metrics_log = Log(folder.metrics_file, note.get("metrics_bytes", 0))
         rows = self.metrics_log.rows()
         self.timing_log = Log(folder.timing_file, lines_end(folder.timing_file, len(rows)))
         pairs = zip(rows, self.timing_log.rows(), strict=False)
         self.seconds = sum(time["seconds"] for row, time in pairs if "train/loss" in row)
-
-    # --- set-up ----------------------------------------------------------------------------------------------
 
     def _strategy(self, kind: str) -> Any:
         task = "classification" if kind == "ssl" else "segmentation"
@@ -174,10 +183,12 @@ class Training:
             self.objective.train()
             while self.done < self.total:
                 self._step(self.done)
-                if self.done % self.interval == 0 or self.done == self.total:
+                # Rank 0 judges and writes; the others wait for it in the next step.
+                if self.rank == 0 and (self.done % self.interval == 0 or self.done == self.total):
                     self._validate()
                     after_validation()
                 if self.stop is not None:
+                    ranks.first_speaks()
                     self.save()
                     raise Interrupted(
                         f"stopped after step {self.done} of {self.total}; the checkpoint is written.",
@@ -187,6 +198,8 @@ class Training:
 
     def close(self) -> None:
         """Close the logs."""
+        if self.rank:
+            return
         self.metrics_log.close()
         self.timing_log.close()
 
@@ -198,19 +211,25 @@ class Training:
         row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss.detach())}
         row |= {f"train/{name}": float(term.value.detach()) for name, term in step.terms.items()}
         row["train/lr"] = rate(self.recipe, index, self.total)
-        self._log(row, seconds)
-        self.display.step(row, self.done, self.total)
+        if self.rank == 0:
+            self._log(row, seconds)
+            self.display.step(row, self.done, self.total)
         for sentence in self.alarm.verdict(index, self.total) if self.alarm is not None else []:
             self.warnings.append(sentence)
-            self.display.warn(sentence)
+            if self.rank == 0:
+                self.display.warn(sentence)
 
     def train_step(self, index: int) -> Step:
-        """One update of every weight: batch, objective, gradient, optimiser, averaged copies."""
+        """One update of every weight: batch, objective, gradient, optimiser, averaged copies.
+
+        Gives the step with the values of the whole batch.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.recipe, index, self.total)
-        now = Now(self.recipe.seed, index, self.total)
-        step: Step = self.forward(self.streams.batch(now, self.fabric.device))
-        self._refuse_nan(index, step)
+        now = Now(self.recipe.seed, index, self.total, self.rank, self.world)
+        _, step = self.forward(self.streams.batch(now, self.fabric.device))
+        everyones = self._agreed(step)
+        self._refuse_nan(index, everyones)
         if self.alarm is not None:
             self.alarm.look(index, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -220,7 +239,24 @@ class Training:
         self._stepper.step()
         self.done = index + 1
         self._after_step()
-        return step
+        return everyones
+
+    def _agreed(self, step: Step) -> Step:
+        """The loss and the terms as means over the ranks; a rank that was told to stop stops all in this step."""
+        if self.world == 1:
+            return step
+        names = list(step.terms)
+        found = [step.loss, *(term.value for term in step.terms.values())]
+        values = torch.stack([each.detach().to(step.loss.device, torch.float64) for each in found])
+        said = ranks.share((dict(zip(["loss", *names], values.tolist(), strict=True)), self.stop))
+        self.stop = max((stop for _, stop in said if stop is not None), default=None)
+
+        def mean(name: str) -> Tensor:
+            own = [values[name] for values, _ in said if name in values]
+            return torch.tensor(sum(own) / len(own), dtype=torch.float64)
+
+        terms = {name: Term(mean(name), step.terms[name].weight) for name in names}
+        return Step(mean("loss"), terms, [])
 
     def _after_step(self) -> None:
         for module in self.objective.modules():
@@ -240,6 +276,7 @@ class Training:
     def _refuse_nan(self, index: int, step: Step) -> None:
         if math.isfinite(float(step.loss.detach())):
             return
+        ranks.first_speaks()
         bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term.value).all())]
         ids = "; ".join(f"{task}: {', '.join(names)}" for task, names in self.streams.ids(index).items())
         raise RunFailed(
@@ -289,10 +326,11 @@ class Training:
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.stop is not None:
+            if self.stop is not None and self.world == 1:  # of several ranks none may leave alone
                 raise KeyboardInterrupt
             self.stop = number
-            self.display.note("Stopping after this step …")
+            if self.rank == 0:
+                self.display.note("Stopping after this step …")
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

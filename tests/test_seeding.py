@@ -61,8 +61,10 @@ def test_a_step_draws_by_seed_purpose_and_index():
         return torch.rand(3, generator=now.generator(purpose)).tolist()
 
     first = draw(Now(1, 5, 10), "mix")
-    assert draw(Now(1, 5, 99, rank=1, world=2), "mix") == first
-    others = [draw(Now(2, 5, 10), "mix"), draw(Now(1, 6, 10), "mix"), draw(Now(1, 5, 10), "cut")]
+    assert draw(Now(1, 5, 99, rank=0, world=2), "mix") == first
+    ranks = [draw(Now(1, 5, 10, rank, 3), "mix") for rank in (1, 2)]  # each draws for its own rows
+    others = [draw(Now(2, 5, 10), "mix"), draw(Now(1, 6, 10), "mix"), draw(Now(1, 5, 10), "cut"), *ranks]
+    assert ranks[0] != ranks[1]
     assert first not in others
 
 

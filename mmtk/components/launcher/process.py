@@ -70,12 +70,12 @@ class Process(Launcher):
         # A session of its own: Ctrl-C reaches the children through _end alone, once.
         process = subprocess.Popen(
             job.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-            start_new_session=True, preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            start_new_session=True, preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
         return _Child(job, process, slot, output)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask Linux to send SIGTERM to this child when its parent is gone, however it went (prctl(2))."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -40,7 +40,8 @@ class Confidence(SSL):
         rate = accepted.mean()
         terms["confidence"] = Term((accepted * losses).mean(), self.weight, support=rate)
         terms["mask-rate"] = Term(rate, 0)
-        if unlabelled.truth is not None and accepted.any():
-            right = (pseudo == unlabelled.truth).float()
-            terms["pseudo-label-accuracy"] = Term((accepted * right).sum() / accepted.sum(), 0)
+        everyones = now.gather(accepted)
+        if unlabelled.truth is not None and everyones.any():
+            right = now.gather((pseudo == unlabelled.truth).float())
+            terms["pseudo-label-accuracy"] = Term((everyones * right).sum() / everyones.sum(), 0)
         return terms

@@ -45,6 +45,7 @@ class CutMix(Consistency):
             inside = box if self.exclusive else box[:, None]
             target = inside * p + (1 - inside) * p.roll(1, 0)
             sure = (target.max(1).values > self.threshold).float().mean()
+            sure = now.gather(sure[None]).mean()
         mixed = log_classes(segment(box * x + (1 - box) * x.roll(1, 0)), self.exclusive).exp()
         value = sure * (mixed - target).square().sum(1).mean()
         terms["cutmix"] = Term(value, self.weight, support=sure)

@@ -48,7 +48,8 @@ class UAMT(Consistency):
             doubt = entropy(torch.stack(others).mean(0).clamp_min(torch.finfo(target.dtype).tiny).log())
             sure = (doubt < (0.75 + 0.25 * rise) * math.log(target.shape[1])).to(target)
         gap = (log_classes(segment(unlabelled.image), self.exclusive).exp() - target).square().sum(1)
-        value = (sure * gap).sum() / (target.shape[1] * sure.sum().clamp_min(1))
+        count = now.gather(sure.sum()[None]).mean()
+        value = (sure * gap).sum() / (target.shape[1] * count.clamp_min(1))
         terms["consistency"] = Term(value, self.weight * rise, support=sure.mean())
         terms["mask-rate"] = Term(sure.mean(), 0)
         return terms

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mmtk.api import Term, Terms, Unlabelled
+from mmtk.api import Now, Term, Terms, Unlabelled
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def confident(
-    name: str, logits: Tensor, target: Tensor, share: Tensor, weight: float, unlabelled: Unlabelled
+    name: str, logits: Tensor, target: Tensor, share: Tensor, weight: float, unlabelled: Unlabelled, now: Now
 ) -> Terms:
     """Mean over all images of share · CE(target, logits), and what to log of it.
 
@@ -18,8 +18,9 @@ def confident(
     losses = F.cross_entropy(logits, target, reduction="none")
     rate = share.mean()
     terms = {name: Term((share * losses).mean(), weight, support=rate), "mask-rate": Term(rate, 0)}
-    if unlabelled.truth is not None and share.any():
+    everyones = now.gather(share)
+    if unlabelled.truth is not None and everyones.any():
         pseudo = target if target.ndim == 1 else target.argmax(1)
-        right = share * (pseudo == unlabelled.truth)
-        terms["pseudo-label-accuracy"] = Term(right.sum() / share.sum(), 0)
+        right = everyones * now.gather(pseudo == unlabelled.truth)
+        terms["pseudo-label-accuracy"] = Term(right.sum() / everyones.sum(), 0)
     return terms

@@ -51,4 +51,4 @@ class FixMatch(SSL):
             confidence, pseudo = p.max(1)
             accepted = (confidence >= self.threshold).float()
         strong = classify(unlabelled["strong"][0])
-        return terms | confident("fixmatch", strong, pseudo, accepted, self.weight, unlabelled)
+        return terms | confident("fixmatch", strong, pseudo, accepted, self.weight, unlabelled, now)

@@ -48,7 +48,7 @@ class FlexMatch(SSL):
             # Whatever the order, an image that a batch holds twice gets the same class: the larger one.
             self.learned.value.copy_(learned.scatter_reduce(0, index, classes, "amax", include_self=False))
         strong = classify(unlabelled["strong"][0])
-        return terms | confident("flexmatch", strong, pseudo, accepted, self.weight, unlabelled)
+        return terms | confident("flexmatch", strong, pseudo, accepted, self.weight, unlabelled, now)
 
     def thresholds(self, learned: Tensor) -> Tensor:
         """T = τ · β/(2 − β) by class, β = σ / max(max σ, N − Σσ), σ the images learned as that class."""

@@ -51,7 +51,7 @@ class FreeMatch(SSL):
             expected = predicted / self.histogram.average(counts, self.momentum, now).clamp_min(1e-6)
             accepted = (top >= (level * predicted / predicted.max())[pseudo]).float()
         strong = classify(unlabelled["strong"][0])
-        terms |= confident("freematch", strong, pseudo, accepted, self.weight, unlabelled)
+        terms |= confident("freematch", strong, pseudo, accepted, self.weight, unlabelled, now)
         loss, support = fairness(expected, strong.softmax(1), accepted, now)
         terms["fairness"] = Term(loss, self.fairness, support=support)
         return terms

@@ -38,4 +38,4 @@ class PseudoLabel(SSL):
         confidence, pseudo = logits.detach().softmax(1).max(1)
         accepted = (confidence >= self.threshold).float()
         weight = self.weight * now.ramp(self.ramp)
-        return terms | confident("pseudo-label", logits, pseudo, accepted, weight, unlabelled)
+        return terms | confident("pseudo-label", logits, pseudo, accepted, weight, unlabelled, now)

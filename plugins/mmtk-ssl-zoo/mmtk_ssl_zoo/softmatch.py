@@ -55,4 +55,4 @@ class SoftMatch(SSL):
             variance = self.variance.average(spread, self.momentum, now).clamp_min(1e-12)
             share = (-(self.n_sigma * (top - mean).clamp_max(0)).square() / (2 * variance)).exp()
         strong = classify(unlabelled["strong"][0])
-        return terms | confident("softmatch", strong, pseudo, share, self.weight, unlabelled)
+        return terms | confident("softmatch", strong, pseudo, share, self.weight, unlabelled, now)

@@ -41,4 +41,4 @@ class UDA(SSL):
             accepted = (logits.softmax(1).max(1).values >= self.threshold).float()
             target = (logits / self.temperature).softmax(1)
         strong = classify(unlabelled["strong"][0])
-        return terms | confident("uda", strong, target, accepted, self.weight, unlabelled)
+        return terms | confident("uda", strong, target, accepted, self.weight, unlabelled, now)

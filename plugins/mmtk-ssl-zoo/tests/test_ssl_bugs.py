@@ -51,7 +51,7 @@ class BluntUDA(SSL):
             target = classify(unlabelled["weak"][0]).softmax(1)
             accepted = (target.max(1).values >= 0.8).float()
         logits = classify(unlabelled["strong"][0])
-        return terms | confident("uda", logits, target, accepted, 1.0, unlabelled)
+        return terms | confident("uda", logits, target, accepted, 1.0, unlabelled, now)
 
 
 class TargetsThatLearn(SSL):
@@ -68,7 +68,7 @@ class TargetsThatLearn(SSL):
         logits = classify(unlabelled["weak"][0])
         accepted = (logits.softmax(1).max(1).values >= 0.8).float()
         target, strong = (logits / 0.4).softmax(1), classify(unlabelled["strong"][0])
-        return terms | confident("uda", strong, target, accepted, 1.0, unlabelled)
+        return terms | confident("uda", strong, target, accepted, 1.0, unlabelled, now)
 
 
 class TwiceSoftMatch(SSL):
@@ -92,7 +92,7 @@ class TwiceSoftMatch(SSL):
             variance = self.variance.average(top.var(), 0.5, now)
             share = (-(2 * (top - mean).clamp_max(0)).square() / (2 * variance)).exp()
         logits = classify(unlabelled["strong"][0])
-        return terms | confident("softmatch", logits, pseudo, share, 1.0, unlabelled)
+        return terms | confident("softmatch", logits, pseudo, share, 1.0, unlabelled, now)
 
 
 class Forgetful(State):

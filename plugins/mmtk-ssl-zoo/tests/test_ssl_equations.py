@@ -307,7 +307,7 @@ def test_the_shared_loss_and_what_it_logs():
     soft = torch.from_numpy(softmax(numbers.weak[0]))
     _, others = tensors(numbers, {"weak": 1})
     for target in (soft, soft.argmax(1)):
-        terms = confident("any", logits, target, share, 0.5, others)
+        terms = confident("any", logits, target, share, 0.5, others, Now(0, 0, 1))
         losses = cross_entropy(target.numpy(), numbers.strong)
         np.testing.assert_allclose(terms["any"].value.item(), (share.numpy() * losses).mean(), rtol=1e-12)
         right = share.numpy()[numbers.weak[0].argmax(1) == numbers.truth].sum() / share.sum()
@@ -315,4 +315,4 @@ def test_the_shared_loss_and_what_it_logs():
         assert [term.weight for term in terms.values()] == [0.5, 0, 0]
         assert float(terms["any"].support) == float(terms["mask-rate"].value) == pytest.approx(0.5)
     unknown = Unlabelled(others.image, others.index, others.views)
-    assert set(confident("any", logits, soft, share, 0.5, unknown)) == {"any", "mask-rate"}
+    assert set(confident("any", logits, soft, share, 0.5, unknown, Now(0, 0, 1))) == {"any", "mask-rate"}
