@@ -97,11 +97,17 @@ def make_fabric(device: str, precision: str) -> Fabric:
     with _versions_from_metadata():
         try:
             from lightning_fabric import Fabric
-            from lightning_fabric.plugins import environments
+            from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+            from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
             from lightning_fabric.strategies.ddp import DDPStrategy
         except ModuleNotFoundError:  # the same code, as the lightning package brings it
             from lightning.fabric import Fabric  # type: ignore[no-redef]
-            from lightning.fabric.plugins import environments  # type: ignore[no-redef]
+            from lightning.fabric.plugins.environments.lightning import (  # type: ignore[no-redef]
+                LightningEnvironment,
+            )
+            from lightning.fabric.plugins.environments.torchelastic import (  # type: ignore[no-redef]
+                TorchElasticEnvironment,
+            )
             from lightning.fabric.strategies.ddp import DDPStrategy  # type: ignore[no-redef]
 
     # What it would say of precision and devices stands in our provenance.
@@ -115,7 +121,7 @@ def make_fabric(device: str, precision: str) -> Fabric:
     # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
     strategy: Any = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
     # Named, so that nothing is guessed from a cluster's variables or from an srun on the path.
-    place = environments.TorchElasticEnvironment() if world > 1 else environments.LightningEnvironment()
+    place = TorchElasticEnvironment() if world > 1 else LightningEnvironment()
     keys: Any = {"accelerator": device, "devices": world, "precision": PRECISIONS[precision], "plugins": place}
     fabric = Fabric(strategy=strategy, **keys)
     if world > 1:
