@@ -240,12 +240,17 @@ def run_study(
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
     same = SameData()
+    done = 0
     for run in runs:
-        if run.folder.finished:
-            check_reusable(run)
-            same.differ(run)
+        if not run.folder.finished:
+            continue
+        check_reusable(run)
+        if differs := same.differ(run):
+            failed.append(run)
+            told(run, differs, done, len(runs))
+        else:
+            done += 1
             ended(run)
-    done = len(runs) - len(missing)
     by_folder = {run.folder.path: run for run in missing}
     for outcome in launcher.run(_jobs(missing, data, device)):
         run = by_folder[outcome.dir]
@@ -306,7 +311,10 @@ class SameData:
             source = run.recipe[f"data.{task}.{'source' if domain == results.IN_DOMAIN else 'cross'}"]
             first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
             if digest != known:
-                return f"its {name} data differ from those of {first}: digest {digest[:12]}, not {known[:12]}."
+                return (
+                    f"its {name} data differ from those of {first}: digest {digest[:12]}, not {known[:12]}. "
+                    f"Remove {run.folder.path}, and it is run again."
+                )
         return ""
 
 

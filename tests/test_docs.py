@@ -34,7 +34,7 @@ ALL = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "pl
 SESSIONS = [page for page in ALL if not {"results", "decisions", "reference"} & {*page.relative_to(ROOT).parts}]
 LONG = {
     "tutorial/plugin.md", "how-to/run-a-study.md", "how-to/compare-systems.md", "how-to/track-with-mlflow.md",
-    "how-to/export.md",
+    "how-to/export.md", "explanation/paper-and-release.md",
     *(f"plugins/{page.parent.name}/README.md" for page in ALL if "plugins" in page.relative_to(ROOT).parts),
     "README.md: Which part helps?", "README.md: From Python", "README.md: Your own component",
 }  # fmt: skip

@@ -89,6 +89,7 @@ def test_a_machine_with_another_version_refuses_and_names_both(tmp_path: Path) -
     assert "other versions" in " ".join(shown.split())
 
 
+@pytest.mark.long
 def test_runs_that_nobody_waits_for_say_themselves_why_they_failed_and_are_collected(tmp_path: Path) -> None:
     runs = queued(tmp_path, *phantom(), "--set", "train.optimizer=sgd", "--set", "train.lr=1e30")
     failed = mmtk("run", "runs/" + runs[0].name, cwd=tmp_path)
@@ -98,6 +99,7 @@ def test_runs_that_nobody_waits_for_say_themselves_why_they_failed_and_are_colle
     assert "the loss is not finite" in " ".join(shown.split())
 
 
+@pytest.mark.long
 def test_runs_of_other_data_are_not_counted(tmp_path: Path) -> None:
     """Two machines have the same file names under --data, one with another picture."""
     noise = np.random.default_rng(0)
@@ -111,16 +113,19 @@ def test_runs_of_other_data_are_not_counted(tmp_path: Path) -> None:
     table = "image,label\n" + "".join(f"{name},{'sick' if i % 3 else 'well'}\n" for i, name in enumerate(names))
     for machine in ("one", "two"):
         (tmp_path / machine / "films.csv").write_text(table)
-    (tmp_path / "mine.toml").write_text(PROFILE)
-    runs = queued(tmp_path, "--profile", "mine.toml", "--data", "one")
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text(PROFILE)
+    runs = queued(tmp_path, "--profile", "profiles/mine.toml", "--data", "one")
     for run, machine in zip(runs, ("one", "two"), strict=True):
         done = mmtk("run", f"runs/{run.name}", "--data", machine, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     collected = mmtk("ablate", "s", cwd=tmp_path)
     said = " ".join((collected.stdout + collected.stderr).split())
-    assert collected.returncode == 1
-    assert "classification/in-domain data differ from those of" in said
-    assert "digest" in said
+    assert collected.returncode == 2
+    assert "its classification/in-domain data differ from those of Enc" in said
+    assert ": digest " in said
+    assert "these runs cannot be compared" in said  # and no table mixes them
+    assert not (tmp_path / "s" / "report" / "index.html").exists()
 
 
 @pytest.mark.parametrize("launcher", ["process", "inline"])
