@@ -22,7 +22,7 @@ LIBRARIES = (
 
 def findings(data: Path | None) -> Iterator[tuple[str, str]]:
     """Name and finding, line by line."""
-    from mmtk.session import hardware
+    from mmtk.provenance import hardware
 
     device = choose_device("auto")
     yield "mmtk", f"{__version__} on Python {platform.python_version()}"

@@ -287,7 +287,7 @@ def submit_study(
 
 def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
     """A job for every run, its folder claimed: recipe and expected versions lie in it."""
-    from mmtk.session import expected_versions
+    from mmtk.provenance import expected_versions
 
     jobs = []
     for run in missing:
@@ -353,7 +353,7 @@ def failure(outcome: Done) -> str:
 
 def check_reusable(run: PlannedRun) -> None:
     """Refuse a finished run made by other component versions: it is not what this study would run."""
-    from mmtk.session import component_versions
+    from mmtk.provenance import component_versions
 
     before, now = run.folder.provenance["components"], component_versions(run.recipe)
     changed = [

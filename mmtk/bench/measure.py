@@ -104,7 +104,7 @@ def machine(device: str) -> dict[str, Any]:
     """Processor, memory, versions and load: what numbers can be compared by."""
     from mmtk import __version__
     from mmtk.engine import has_bf16
-    from mmtk.session import hardware
+    from mmtk.provenance import hardware
 
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
