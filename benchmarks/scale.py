@@ -1,6 +1,6 @@
 """What a study costs mmtk itself as it grows: jobs that only sleep and write results, 100 to 10,000 of them.
 
-python benchmarks/scale.py [--runs 100,1000,10000] [--cells 20] [--json FILE]
+python benchmarks/scale.py [--runs 100,1000,10000] [--cells 20] [--page docs/scale.md]
 
 Every part runs in a process of its own: planning, running (the jobs take no time), status, continuing a study in
 which nothing is missing, and the report. A job writes the results of one small run that is really trained.
@@ -9,7 +9,6 @@ which nothing is missing, and the report. A job writes the results of one small 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -106,29 +105,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="100,1000,10000")
     parser.add_argument("--cells", type=int, default=20)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path, help="write the table below its mark there")
     given = parser.parse_args()
-    found: list[dict[str, Any]] = []
+    lines = ["| runs | " + " | ".join(f"{name}, s | MB" for name in PARTS) + " |"]
+    lines.append("|---|" + "---|---|" * len(PARTS))
     with tempfile.TemporaryDirectory(prefix="mmtk-scale-") as temporary:
         folder = Path(temporary)
         import mmtk
 
         mmtk.run(mmtk.load_recipe("multimix", "phantom", SMALL), folder / "template")
-        print("| runs | " + " | ".join(f"{name}, s | MB" for name in PARTS) + " |")
-        print("|---|" + "---|---|" * len(PARTS))
         for count in map(int, given.runs.split(",")):
-            row: dict[str, Any] = {"runs": count}
-            for name in PARTS:
-                row[name] = measured(name, folder, given.cells, count // given.cells)
-            print(
-                f"| {count:,} | " + " | ".join(f"{row[n][0]:.1f} | {row[n][1]:.0f}" for n in PARTS) + " |",
-                flush=True,
-            )
-            found.append(row)
+            row = [measured(name, folder, given.cells, count // given.cells) for name in PARTS]
+            costs = " | ".join(f"{seconds:.1f} | {megabytes:.0f}" for seconds, megabytes in row)
+            lines.append(f"| {count:,} | {costs} |")
+            print(lines[-1], file=sys.stderr, flush=True)
             shutil.rmtree(folder / "study")
             shutil.rmtree(folder / "runs")
-    if given.json is not None:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    print("\n".join(lines))
+    if given.page is not None:
+        head, mark, _ = given.page.read_text(encoding="utf-8").partition(
+            "<!-- measured by benchmarks/scale.py -->\n"
+        )
+        given.page.write_text(head + mark + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -190,8 +190,9 @@ def _shape(value: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        channels_last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
-        return ("tensor", tuple(value.shape), value.dtype, channels_last and not value.is_contiguous())
+        # A step on a CPU computes in channels-last, but layer by layer in the other layout under a recorder.
+        channels_last = value.device.type == "cpu" or not value.is_contiguous()
+        return ("tensor", tuple(value.shape), value.dtype, channels_last and value.dim() == 4)
     return tuple(value) if isinstance(value, list) else value
 
 
