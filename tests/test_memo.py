@@ -55,12 +55,12 @@ def site(tmp_path: Path) -> Path:
 
 
 def start(
-    site: Path, given: object = None, before_keep: str = "", margin: int | None = AT_ONCE
+    site: Path, given: object = None, before_keep: str = "", margin: int | None = AT_ONCE, **environment: str
 ) -> subprocess.Popen[str]:
     paths = [str(site), os.environ.get("PYTHONPATH", "")]
     # Python itself takes a compiled file for fresh if the size and the second of its source are the same.
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
-    own |= {"MMTK_CACHE": str(site.parent / "cache")}
+    own |= {"MMTK_CACHE": str(site.parent / "cache"), **environment}
     command = [sys.executable, "-c", ASK, json.dumps([given, before_keep, margin])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **own})
 
