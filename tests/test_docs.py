@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import typer
 from fake_plugin import refresh
+from loops import some
 from PIL import Image
 
 from mmtk import api, catalog, cli, layers, load_recipe, settings, testing
@@ -309,13 +310,14 @@ def draw_images(root: Path, table: dict[str, str], noise: np.random.Generator) -
 
 def session_params() -> list[Any]:
     """A page is a session of its reader; the README has one below each heading."""
-    made = []
+    made: list[Any] = []
+    long: list[Any] = []
     for page in SESSIONS:
         sections = dict.fromkeys(block.section for block in blocks(page) if block.language in ("sh", "python"))
         for section in sections if page == ROOT / "README.md" else [None]:
             title = f"{name(page)}: {section}" if section else name(page)
-            made.append(pytest.param(page, section, id=title, marks=[pytest.mark.long] if title in LONG else []))
-    return made
+            (long if title in LONG else made).append(pytest.param(page, section, id=title))
+    return made + [pytest.param(*each.values, id=each.id, marks=pytest.mark.long) for each in some(long)]
 
 
 @pytest.mark.parametrize(("page", "section"), session_params())

@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from loops import some
 from PIL import Image
 from safetensors.torch import save_file
 from tiny import tiny
@@ -328,7 +329,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, mo
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", some(SYSTEMS))
 def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
     run(tiny(name, train__steps=2), tmp_path / name)
     written = write_onnx(tmp_path / name)
@@ -354,7 +355,7 @@ OTHERS = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", some(list(OTHERS)))
 def test_other_parts_are_exported(name: str) -> None:
     recipe = mmtk.load_recipe(
         "multimix", "phantom", {k.replace("__", "."): v for k, v in OTHERS[name].items()} | {"data.size": 64}
