@@ -110,8 +110,13 @@ def run(
     )
     from mmtk import ranks
 
-    if ranks.silent():
-        return
+    if not ranks.silent():
+        _tell(result, loaded["tracking.enabled"], json, bool(code))
+    ranks.leave()
+
+
+def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
+    """Where the results of a run are, and what to do next."""
     if json:
         _json({"path": str(result.path), "results": result.scores})
         return
@@ -119,7 +124,7 @@ def run(
     typer.echo(f"Pictures  {result.path}/figures/")
     copy = f" --code {result.path}/{COPY}" if code else ""
     typer.echo(f"Next      mmtk predict {result.path} IMAGE… --out DIR{copy}")
-    if loaded["tracking.enabled"]:
+    if tracked:
         typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
 

@@ -48,6 +48,18 @@ def silent() -> bool:
     return place()[0] > 0 or COMMAND in os.environ
 
 
+def leave() -> None:
+    """End a rank's process at once when its work is done; nothing where there is one process.
+
+    On its ordinary way out a process that was in a group is aborted now and then, by a thread of torch's that
+    still runs.
+    """
+    if place()[1] > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 def check(devices: int | None, device: str, batch: int) -> int:
     """The number of devices of a run; MmtkError where they are not there or cannot share a batch."""
     world = place()[1]
