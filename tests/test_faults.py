@@ -293,7 +293,7 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
     assert "1 of the runs failed. By hand:\n  U-Net (encoder.width=32768)" in done.stderr
     assert "Traceback" not in done.stderr
     kept = StudyDir(tmp_path / "s")
-    states = {run.recipe["encoder.width"]: kept.state(run, kept.failures) for run in kept.runs()}
+    states = {run.recipe["encoder.width"]: kept.state(run, kept.failures(kept.runs())) for run in kept.runs()}
     assert states == {16: "done", 32768: "failed"}
     assert "out of memory" in (tmp_path / "s/report/report.md").read_text()
 
