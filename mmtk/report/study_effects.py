@@ -24,13 +24,18 @@ def label(effect: Effect) -> str:
     return " × ".join(effect.factors)
 
 
-def amounts(effects: Sequence[Effect]) -> list[str]:
-    """Effects with their sign, and their interval where they have one; a fourth digit where all are small."""
+def places(effects: Sequence[Effect]) -> int:
+    """How many digits effects are written with: a fourth one where all are small."""
     small = all(abs(number) < 0.01 for e in effects for number in (e.value, e.low, e.high) if number is not None)
-    places = 4 if small else 3
+    return 4 if small else 3
+
+
+def amounts(effects: Sequence[Effect]) -> list[str]:
+    """Effects with their sign, and their interval where they have one."""
+    digits = places(effects)
     return [
-        signed(e.value, places)
-        + ("" if e.low is None or e.high is None else f" [{signed(e.low, places)}, {signed(e.high, places)}]")
+        signed(e.value, digits)
+        + ("" if e.low is None or e.high is None else f" [{signed(e.low, digits)}, {signed(e.high, digits)}]")
         for e in effects
     ]
 
@@ -96,10 +101,12 @@ def waterfall(start: float, shares: Sequence[Effect], path: Path, title: str, me
         for row, level in enumerate(ends):
             axes.vlines(level, row, row + 1, color=style.GREY, lw=0.9, ls=(0, (2, 2)), zorder=1)
         axes.plot([ends[0], ends[-1]], [0, last], "D", color="black", ms=7, ls="", zorder=4)
-        words = [f"{ends[0]:.3f}", *amounts(shares), f"{ends[-1]:.3f} ({signed(ends[-1] - ends[0])})"]
+        digits = places(shares)
+        first, final = (f"{end:.{digits}f}" for end in (ends[0], ends[-1]))
+        words = [first, *amounts(shares), f"{final} ({signed(ends[-1] - ends[0], digits)})"]
         _finish(axes, ["baseline", *map(label, shares), "full system"], words)
         axes.set_xlabel(metric)
-    caption = f"Shapley share of every component in the gain of {metric}, from {ends[0]:.3f} to {ends[-1]:.3f}; "
+    caption = f"Shapley share of every component in the gain of {metric}, from {first} to {final}; "
     return Figure(path.stem, title, f"{caption}{counted(shares)}.", path, "effects")
 
 

@@ -398,3 +398,10 @@ def test_small_effects_are_told_with_a_fourth_digit() -> None:
     assert amounts([small]) == ["−0.0004 [−0.0020, +0.0012]"]
     assert amounts([small, large]) == ["−0.000 [−0.002, +0.001]", "+0.000 [−0.020, +0.021]"]
     assert amounts([Effect(("a",), 0.25, None, None, None, 1)]) == ["+0.250"]
+
+
+def test_a_waterfall_of_small_shares_tells_its_ends_as_finely(tmp_path: Path) -> None:
+    small = [Effect(("a",), -0.0004, -0.002, 0.0012, 0.4, 3)]
+    figure = waterfall(0.9385, small, tmp_path / "waterfall.png", "", "Dice")
+    assert figure is not None
+    assert "from 0.9385 to 0.9381;" in figure.caption
