@@ -33,8 +33,10 @@ test-long: $(READY)  ## what takes minutes: long loops, and whether the tests ki
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
-test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium where it may
+test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium and PostgreSQL where it may
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium >/dev/null; }
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || \
+		{ apt-get -qq update && apt-get -qq install -y postgresql >/dev/null; }
 	$(BIN)/python -m pytest -m web
 
 test-cluster: $(READY)  ## launchers on a real Slurm on this machine; needs root, slurm-wlm and munge

@@ -72,12 +72,15 @@ def sleeper(template: Path) -> Any:
         def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
             for job in jobs:
                 own = RunDir(job.dir)
-                recipe = own.recipe
-                for path in RunDir(template).sealed:
+                digest, seed = own.path.name.rsplit("-s", 1)
+                whole = RunDir(template)
+                for path in (*whole.sealed, whole.timing_file, whole.best):
                     if path.is_file() and path.name != "recipe.toml":
-                        shutil.copy(path, own.path / path.name)
-                facts = read_json(own.provenance_file) | {"digest": recipe.digest, "seed": recipe.seed}
-                write_json(own.provenance_file, facts)
+                        shutil.copy(path, own.path / path.relative_to(template))
+                versions = read_json(own.expected_file)
+                versions.pop("mmtk")
+                facts = {"digest": digest[-10:], "seed": int(seed), "components": versions}
+                write_json(own.provenance_file, read_json(own.provenance_file) | facts)
                 own.finish({"steps": 4, "training_seconds": 1.0, "seconds": 1.0})
                 yield Done(job.dir, 0, job.dir / "output.log")
 

@@ -280,6 +280,12 @@ def put(values: Values, dotted: str, value: Any) -> None:
     values[last] = value
 
 
+def changed(values: Values, dotted: str, value: Any) -> Values:
+    """A copy with a dotted key set; the tables beside its way are shared with the original."""
+    first, _, rest = dotted.partition(".")
+    return {**values, first: changed(values.get(first, {}), rest, value) if rest else value}
+
+
 def drop(values: Values, dotted: str) -> None:
     """Remove a dotted key if it is there, and tables that this leaves empty."""
     first, _, rest = dotted.partition(".")

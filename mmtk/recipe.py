@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,7 +61,7 @@ class Recipe:
         """The profile that gave data and training budget."""
         return cast(str, self.get("origin.profile", ""))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Ten hex digits over everything that changes a result, except the seed."""
         kept = copy.deepcopy({key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST})
@@ -73,14 +74,18 @@ class Recipe:
     @property
     def run_name(self) -> str:
         """``name-digest-sSEED``, the default name of the run directory."""
-        slug = re.sub(r"([^\w.]|-)+", "-", self.name.lower()).strip("-.")
-        return f"{slug or 'run'}-{self.digest}-s{self.seed}"
+        return f"{self.slug}-{self.digest}-s{self.seed}"
+
+    @property
+    def slug(self) -> str:
+        """The name as file names begin."""
+        return re.sub(r"([^\w.]|-)+", "-", self.name.lower()).strip("-.") or "run"
 
     def with_values(self, changes: Mapping[str, Any], origin: str = "resolved") -> Recipe:
-        """A copy with some dotted keys changed; nothing is checked again."""
-        values, origins = copy.deepcopy(self.values), dict(self.origins)
+        """A copy with some dotted keys changed, the other tables shared; nothing is checked again."""
+        values, origins = self.values, dict(self.origins)
         for key, value in changes.items():
-            layers.put(values, key, value)
+            values = layers.changed(values, key, value)
             origins[key] = origin
         return replace(self, values=values, origins=origins)
 

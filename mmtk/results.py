@@ -51,6 +51,12 @@ class Run:
         return pq.read_table(self.folder.cases_file).to_pandas()
 
     @cached_property
+    def by_test_set(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """``cases`` by (domain, task), ordered by id."""
+        parts = self.cases.sort_values("id", kind="stable").groupby(["domain", "task"], sort=False)
+        return {(str(domain), str(task)): part for (domain, task), part in parts}
+
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``metrics.jsonl``."""
         return read_lines(self.folder.metrics_file)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from statistics import fmean
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +15,8 @@ from mmtk.display import duration
 from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
 
-TEXTS = ("run", "state")
+TEXTS = ("run", "system", "state")
+MOST_ROWS = 300  # more runs than that are shown as a row for each system, besides those that need attention
 COLOURS = {"done": "green", "changed": "red", "running": "cyan", "failed": "red", "waiting": "dim"}
 
 
@@ -44,19 +45,37 @@ def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("run", "seed", "state", "step", "time", "accuracy", "dice"):
         table.add_column(heading, overflow="fold", justify="left" if heading in TEXTS else "right")
+    many = len(runs) > MOST_ROWS
     for run, state in zip(runs, states, strict=True):
+        if many and state in ("done", "waiting"):
+            continue
         said = Text(state, style=COLOURS[state])
         if state == "failed":
             said.append(f": {failures[run.folder.path.name]}", style="default")
         if state == "changed":
             said.append(f": {', '.join(changed[run.folder.path.name])}", style="default")
         table.add_row(run.cell.title, str(run.seed), said, *_progress(run, state))
-    counts = ", ".join(f"{states.count(state)} {state}" for state in COLOURS if state in states)
-    lines = [Text(f"{counts}{_left(runs, states)}")]
+    lines: list[RenderableType] = [_by_system(runs, states)] if many else []
+    lines.append(Text(f"{_counts(states)}{_left(runs, states)}"))
     if changed:
         cure = f"Restore what was changed, or remove done.json there and run it again: mmtk ablate {study.path}"
         lines.append(Text(cure))
-    return Group(table, *lines), "running" in states
+    return Group(*([table] if table.row_count else []), *lines), "running" in states
+
+
+def _counts(states: Sequence[str]) -> str:
+    return ", ".join(f"{states.count(state)} {state}" for state in COLOURS if state in states)
+
+
+def _by_system(runs: Sequence[PlannedRun], states: Sequence[str]) -> Table:
+    """A row for every system: how its runs stand."""
+    table = Table("system", "runs")
+    by_system: dict[str, list[str]] = {}
+    for run, state in zip(runs, states, strict=True):
+        by_system.setdefault(run.cell.title, []).append(state)
+    for title, own in by_system.items():
+        table.add_row(title, _counts(own))
+    return table
 
 
 def _changed(run: PlannedRun, intact: set[str]) -> list[str]:

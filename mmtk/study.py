@@ -150,7 +150,16 @@ class StudyDir:
             cure = f"If that is meant, go there first: cd {root.parent.absolute()}"
             message = f"its runs would lie in {root}, below neither this folder nor the study's."
             raise MmtkError(message, str(self.file), cure)
-        return [PlannedRun(cell, seed, _folder(root, cell, seed)) for cell, seed in (plan or self.plan()).runs]
+        there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+        by_key = {"-".join(name.split("-")[-2:]): name for name in reversed(there)}
+        found = []
+        for cell, seed in (plan or self.plan()).runs:
+            # The folder of this digest and seed, whatever else it is called, else one of its own name.
+            key = f"{cell.recipe.digest}-s{seed}"
+            own = f"{cell.recipe.slug}-{key}"
+            name = own if (root / own).exists() else by_key.get(key, own)
+            found.append(PlannedRun(cell, seed, RunDir(root / name)))
+        return found
 
     @property
     def _noted(self) -> dict[str, str]:
@@ -166,10 +175,12 @@ class StudyDir:
 
     def note_failure(self, run: PlannedRun, reason: str | None) -> None:
         """Remember why a run failed, or forget that it did."""
-        known = self._noted
-        known.pop(run.folder.path.name, None)
+        known, name = self._noted, run.folder.path.name
+        if known.get(name) == reason:
+            return
+        known.pop(name, None)
         if reason is not None:
-            known[run.folder.path.name] = reason
+            known[name] = reason
         write_json(self.failures_file, known)
 
     def state(self, run: PlannedRun, failures: dict[str, str]) -> State:
@@ -197,7 +208,7 @@ class StudyDir:
             state = self.state(run, failures)
             if state == "done":
                 try:
-                    cells[run.recipe.digest].runs[run.seed] = results.read_run(run.folder.path)
+                    cells[run.cell.recipe.digest].runs[run.seed] = results.read_run(run.folder.path)
                 except MmtkError as error:
                     gaps.append(f"{run.title}: {error.message} ({run.folder.path.name})")
             elif state == "failed":
@@ -209,14 +220,6 @@ class StudyDir:
         found = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
         found.command = self.about.get("command", "")
         return found
-
-
-def _folder(root: Path, cell: PlannedCell, seed: int) -> RunDir:
-    """The folder of a run: the one of this digest and seed, whatever it is called, else its own name."""
-    recipe = cell.recipe.with_values({"seed": seed})
-    own = root / recipe.run_name
-    others = sorted(root.glob(f"*-{recipe.digest}-s{seed}")) if root.is_dir() and not own.exists() else []
-    return RunDir(others[0] if others else own)
 
 
 # --- running --------------------------------------------------------------------------------------------------
@@ -237,6 +240,7 @@ def run_study(
     ``ended`` is called with every run that finished, for the MLflow mirror.
     """
     runs = study.runs()
+    versions = Versions()
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
     same = SameData()
@@ -244,7 +248,7 @@ def run_study(
     for run in runs:
         if not run.folder.finished:
             continue
-        check_reusable(run)
+        versions.check_reusable(run)
         if differs := same.differ(run):
             failed.append(run)
             told(run, differs, done, len(runs))
@@ -287,13 +291,12 @@ def submit_study(
 
 def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
     """A job for every run, its folder claimed: recipe and expected versions lie in it."""
-    from mmtk.provenance import expected_versions
-
+    versions = Versions()
     jobs = []
     for run in missing:
         with run.folder.locked():
             run.folder.claim(run.recipe)
-            write_json(run.folder.expected_file, expected_versions(run.recipe))
+            write_json(run.folder.expected_file, versions.expected(run))
         jobs.append(Job(run.folder.path, job_argv(run, data, device)))
     return jobs
 
@@ -351,14 +354,28 @@ def failure(outcome: Done) -> str:
     return f"{signal}{f'; it said last: {last.strip()}' if last else ''}"
 
 
-def check_reusable(run: PlannedRun) -> None:
-    """Refuse a finished run made by other component versions: it is not what this study would run."""
-    from mmtk.provenance import component_versions
+class Versions:
+    """Versions of mmtk and of the components of runs, asked once for all seeds of a cell."""
 
-    before, now = run.folder.provenance["components"], component_versions(run.recipe)
-    changed = [
-        f"{key} ({before.get(key)} then, {value} now)" for key, value in now.items() if before.get(key) != value
-    ]
-    if changed:
-        cure = f"Move {run.folder.path} away, and it will be run again."
-        raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, str]] = {}
+
+    def expected(self, run: PlannedRun) -> dict[str, str]:
+        """What every machine that trains the run must have (mmtk.provenance.expected_versions)."""
+        from mmtk.provenance import expected_versions
+
+        if run.cell.recipe.digest not in self._known:
+            self._known[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
+        return self._known[run.cell.recipe.digest]
+
+    def check_reusable(self, run: PlannedRun) -> None:
+        """Refuse a finished run made by other component versions: it is not what this study would run."""
+        before, now = run.folder.provenance["components"], self.expected(run)
+        changed = [
+            f"{key} ({before.get(key)} then, {value} now)"
+            for key, value in now.items()
+            if key != "mmtk" and before.get(key) != value
+        ]
+        if changed:
+            cure = f"Move {run.folder.path} away, and it will be run again."
+            raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)

@@ -39,6 +39,7 @@ class Mirror:
     """One run directory's run in MLflow; ``tracking.json`` remembers which one.
 
     With ``warn``, as during a run, a failure is told once and tried again later; without, it is an MmtkError.
+    While another process sends the same run, it is refused, or waits with ``wait``.
     """
 
     def __init__(
@@ -46,9 +47,11 @@ class Mirror:
         folder: RunDir,
         warn: Callable[[str], None] | None = None,
         tags: Mapping[str, str] | None = None,
+        wait: bool = False,
     ) -> None:
         self.folder, self.warn, self.uri = folder, warn, tracking_uri()
         self.tags = dict(tags or {})  # further ones, such as the study that the run belongs to
+        self._wait = wait
         self.shown = tracker.masked(self.uri)
         self._note: dict[str, Any] = {}
         self._reached: dict[str, int] | None = None
@@ -75,7 +78,7 @@ class Mirror:
     def _sync(self) -> str:
         try:
             recipe, provenance = self.folder.recipe, self.folder.provenance
-            with tracker.held(self.folder.recipe_file), tracker.calm():
+            with tracker.held(self.folder.recipe_file, self._wait), tracker.calm():
                 return self._send(recipe, provenance)
         except MmtkError:
             raise
@@ -87,6 +90,9 @@ class Mirror:
     def _send(self, recipe: Recipe, provenance: dict[str, Any]) -> str:
         finished = self.folder.finished  # asked before the rows are read: then they are all there
         rows = tracked.rows(self.folder)
+        if finished and not rows:
+            cure = "Restore what it was, or remove done.json and run it again."
+            raise MmtkError("metrics.jsonl or timing.jsonl is empty or gone.", str(self.folder.path), cure)
         run = self._run(recipe, provenance)
         self._describe(run, recipe, provenance)
         sent = [_count(self._send_rows(run, rows), "metric row")]

@@ -66,7 +66,8 @@ class StudyMirror:
         tags[_member(about)] = about["title"]
         tags |= {f"mmtk.axis.{key}": label or "own" for key, label in run.cell.levels.items()}
         tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
-        Mirror(run.folder, tags=tags).sync()
+        # Two studies that share a run may come to it at the same time.
+        Mirror(run.folder, tags=tags, wait=True).sync()
 
     def _make_parent(self, experiment: str) -> str:
         about = self.study.about

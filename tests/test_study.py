@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -20,7 +21,7 @@ import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
 
-from mmtk import launching
+from mmtk import launching, status
 from mmtk.data import prepare
 from mmtk.display import Display
 from mmtk.errors import MmtkError
@@ -151,6 +152,24 @@ def test_status_and_report_speak_from_the_files_alone(
     assert built.returncode == 0, built.stderr
     same = (folder / "s" / "report" / "index.html").read_bytes() == page  # not a line of pages if it fails
     assert same
+
+
+def test_status_of_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(status, "MOST_ROWS", 5)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(study.path.parent)
+    whole, failed = study.runs()[:2]
+    failed.folder.done_file.unlink()
+    study.note_failure(failed, "the loss is not finite")
+    show(study)
+    told = capsys.readouterr().out
+    assert re.search(rf"{re.escape(failed.cell.title)} .* 1 done, 1 failed", told)
+    assert re.search(rf"{re.escape(whole.cell.title)} .* 2 done", told)
+    assert "failed: the loss is not finite" in told
+    assert "5 done, 1 failed" in told
+    assert told.count("the loss is not finite") == 1
 
 
 @pytest.fixture

@@ -346,6 +346,14 @@ def test_a_finished_run_does_not_wait(store, folder):
     assert content(store)["logged_models"] == 1
 
 
+def test_a_finished_run_without_its_log_is_named(store, folder):
+    train(folder, 1, 5)
+    finish(folder)
+    folder.timing_file.unlink()
+    with pytest.raises(MmtkError, match=r"metrics\.jsonl or timing\.jsonl is empty or gone"):
+        Mirror(folder).sync()
+
+
 def test_a_damaged_log_is_named(store, folder):
     train(folder, 1, 5)
     with open(folder.metrics_file, "a") as file:

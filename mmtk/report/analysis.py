@@ -145,14 +145,13 @@ def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric
     """
     rows = []
     for seed in seeds:
-        cases = cell.runs[seed].cases
-        if metric != "accuracy" and metric not in cases:
+        cases = cell.runs[seed].by_test_set.get((domain, task))
+        if cases is None or (metric != "accuracy" and metric not in cases):
             return None
-        cases = cases[(cases["domain"] == domain) & (cases["task"] == task)].sort_values("id")
-        values = cases["target"] == cases["predicted"] if metric == "accuracy" else cases[metric]
-        if values.isna().all():
+        values = (cases["target"] == cases["predicted"] if metric == "accuracy" else cases[metric]).to_numpy(float)
+        if np.isnan(values).all():
             return None
-        rows.append(values.to_numpy(float))
+        rows.append(values)
     return np.stack(rows) if rows else None
 
 

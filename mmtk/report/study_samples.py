@@ -32,8 +32,8 @@ def dice_of(run: Run, domain: str) -> dict[str, float]:
     """Dice of the run's test images by id."""
     if not run.folder.cases_file.is_file() or "dice" not in run.cases.columns:
         return {}
-    rows = run.cases[(run.cases["domain"] == domain) & (run.cases["task"] == "segmentation")]
-    return dict(zip(rows["id"], rows["dice"], strict=True))
+    rows = run.by_test_set.get((domain, "segmentation"))
+    return {} if rows is None else dict(zip(rows["id"], rows["dice"], strict=True))
 
 
 def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figure | None:

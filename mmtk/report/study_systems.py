@@ -109,10 +109,12 @@ def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> lis
     """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out."""
     found = []
     for _, run in sorted(cell.runs.items()):
-        if not run.folder.cases_file.is_file() or not set(columns) <= set(run.cases.columns):
+        if not run.folder.cases_file.is_file():
             continue
-        chosen = (run.cases["domain"] == domain) & (run.cases["task"] == task)
-        values = run.cases.loc[chosen, list(columns)].to_numpy(float)
+        cases = run.by_test_set.get((domain, task))
+        if cases is None or not set(columns) <= set(cases.columns):
+            continue
+        values = np.column_stack([cases[name].to_numpy(float) for name in columns])
         values = values[np.isfinite(values).all(1)]
         if len(values):
             found.append(values)
