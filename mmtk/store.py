@@ -221,9 +221,13 @@ def crossing(source: Source) -> list[str]:
 
 def duplicates(stored: Stored) -> list[tuple[str, ...]]:
     """The groups of ids whose stored images are the same byte for byte."""
+    # A grid of pixels tells most images apart; those that agree in it are read whole.
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for index, image in enumerate(stored.images):
+        alike[image[..., ::32, ::32].tobytes()].append(index)
     groups: dict[bytes, list[str]] = defaultdict(list)
-    for name, image in zip(stored.ids, stored.images, strict=True):
-        groups[hashlib.blake2b(image).digest()].append(name)
+    for index in sorted(i for indices in alike.values() if len(indices) > 1 for i in indices):
+        groups[hashlib.blake2b(stored.images[index]).digest()].append(stored.ids[index])
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 

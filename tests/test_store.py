@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -503,6 +503,15 @@ def test_duplicates_across_train_and_test(films: Films, cache: Path) -> None:
     copy("f03", "f20")
     with pytest.raises(MmtkError, match=r"in train and test \(1\): f03 in train = f20 in test"):
         check_leaks(films, open_store(films, SIZE, cache=cache))
+
+
+def test_images_that_differ_in_one_pixel_are_no_duplicates(films: Films, cache: Path) -> None:
+    stored = open_store(films, SIZE, cache=cache)
+    images = np.repeat(stored.images[:1], len(stored.ids), axis=0)
+    images[np.arange(1, len(images)), 0, 1, np.arange(1, len(images)) % SIZE] += 1
+    assert duplicates(replace(stored, images=images)) == []
+    images[2] = images[1]
+    assert duplicates(replace(stored, images=images)) == [(stored.ids[1], stored.ids[2])]
 
 
 def test_nothing_is_pickled(films: Films, cache: Path) -> None:
