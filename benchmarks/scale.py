@@ -42,7 +42,8 @@ def plan(folder: Path, cells: int, seeds: int) -> Any:
 
 def part(name: str, folder: Path, cells: int, seeds: int) -> None:
     """One part, in this process."""
-    from mmtk.study import StudyDir, run_study
+    from mmtk.study import StudyDir
+    from mmtk.study_run import run_study
 
     study = StudyDir(Path("study"))
     if name == "plan":

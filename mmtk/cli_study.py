@@ -103,7 +103,7 @@ def ablate(
     if any(cell.runs for cell in found.cells):
         _report(found, study.report)
     if failed:
-        from mmtk.study import by_hand
+        from mmtk.study_run import by_hand
 
         lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
         raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=f"mmtk ablate {study.path}")
@@ -183,7 +183,7 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
 
 
 def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
-    from mmtk.study import submit_study
+    from mmtk.study_run import submit_study
 
     queued = submit_study(study, launcher, data=data, device=device)
     said = f"{len(queued)} runs are queued: {queued[0]} … {queued[-1]}" if queued else "Nothing to queue"
@@ -195,7 +195,7 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
     import time
 
     from mmtk.display import Display, duration
-    from mmtk.study import run_study
+    from mmtk.study_run import run_study
     from mmtk.tracking_study import StudyMirror
 
     display = Display()

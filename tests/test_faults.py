@@ -300,7 +300,7 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
 
 def test_the_kernel_s_kill_is_explained(tmp_path: Path) -> None:
     from mmtk.api import Done
-    from mmtk.study import failure
+    from mmtk.study_run import failure
 
     killed = Done(tmp_path, -signal.SIGKILL, tmp_path / "output.log")
     assert failure(killed) == "killed by signal 9 (the system's way when memory runs out)"

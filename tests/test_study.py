@@ -28,7 +28,8 @@ from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell, plan_components
 from mmtk.runs import RunDir, read_json
 from mmtk.status import show
-from mmtk.study import StudyDir, run_study
+from mmtk.study import StudyDir
+from mmtk.study_run import run_study
 from mmtk.train import Training
 
 # One worker runs them all, so that the study they look at is made once.

@@ -37,7 +37,8 @@ from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 from mmtk.report.table import Entry, Table, headings
 from mmtk.runs import RunDir, write_json
-from mmtk.study import StudyDir, job_argv
+from mmtk.study import StudyDir
+from mmtk.study_run import job_argv
 
 GRAY = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>"

@@ -24,7 +24,8 @@ PAGE = ROOT / "docs/how-to/team-mlflow.md"
 SEND = """
 import sys
 from pathlib import Path
-from mmtk.study import StudyDir, run_study
+from mmtk.study import StudyDir
+from mmtk.study_run import run_study
 from mmtk.tracking_study import StudyMirror
 sys.path.insert(0, sys.argv[1])
 import scale
@@ -121,7 +122,8 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
     import mmtk
     from mmtk.plan import plan_components
     from mmtk.runs import read_lines
-    from mmtk.study import StudyDir, run_study
+    from mmtk.study import StudyDir
+    from mmtk.study_run import run_study
 
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import scale
