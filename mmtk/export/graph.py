@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,6 @@ from mmtk.errors import MmtkError
 from mmtk.predict import Predictor, predict
 
 aten = torch.ops.aten
-EXAMPLE = 3  # images: with one or two, torch takes the batch for a constant
 
 
 class Probabilities(nn.Module):
@@ -105,7 +105,11 @@ def trace(model: Probabilities) -> tuple[GraphModule, Tensor]:
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    example = torch.rand(EXAMPLE, *model.shape, generator=torch.Generator().manual_seed(0))
+    # Torch takes a batch of one or two for a constant, and one of as many images as another size, such as that of
+    # the channels, for the same number.
+    taken = {*model.shape, *(side for parameter in model.parameters() for side in parameter.shape)}
+    images = next(count for count in itertools.count(3) if count not in taken)
+    example = torch.rand(images, *model.shape, generator=torch.Generator().manual_seed(0))
     recorder = make_fx(
         model,
         decomposition_table=_decompositions(),
