@@ -56,11 +56,14 @@ class Plan:
 
     def with_precision(self, choose: Callable[[str], str]) -> Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
-        cells = [
-            replace(c, recipe=c.recipe.with_values({"train.precision": choose(c.recipe["train.precision"])}))
-            for c in self.cells
-        ]
-        return replace(self, cells=cells)
+        cells: dict[str, PlannedCell] = {}
+        for cell in self.cells:
+            chosen = {"train.precision": choose(cell.recipe["train.precision"])}
+            cell = replace(cell, recipe=cell.recipe.with_values(chosen))
+            twin = cells.setdefault(cell.recipe.digest, cell)
+            if cell.reference and twin is not cell:  # auto is one of the levels that are compared
+                cells[cell.recipe.digest] = replace(twin, name=cell.name, recipe=cell.recipe, reference=True)
+        return _complete(replace(self, cells=list(cells.values())))
 
     @property
     def runs(self) -> list[tuple[PlannedCell, int]]:

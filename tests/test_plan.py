@@ -110,3 +110,17 @@ def test_levels_of_a_key_are_cells_of_the_recipe_s_own_component() -> None:
     ]
     with pytest.raises(MmtkError, match=r"ssl\.treshold: unknown key\. Did you mean 'threshold'"):
         plan_components("multimix", "ssl.treshold=0.5+0.7")
+
+
+def test_a_precision_that_auto_stands_for_is_one_cell() -> None:
+    changes = {"others": "keep"}
+    plan = plan_components("multimix", "train.precision=fp32+bf16", overrides=changes, seeds=[0])
+    assert [cell.name for cell in plan.cells][-1] == "MultiMix"
+    chosen = plan.with_precision(lambda wanted: "bf16" if wanted == "auto" else wanted)
+    assert [(cell.levels, cell.reference) for cell in chosen.cells] == [
+        ({"train.precision": "fp32"}, False),
+        ({"train.precision": "bf16"}, True),
+    ]
+    assert len({cell.recipe.digest for cell in chosen.cells}) == 2
+    with pytest.raises(MmtkError, match="a study needs two systems or more"):
+        plan.with_precision(lambda wanted: "fp32")
