@@ -34,6 +34,20 @@ def tried(record_property: Callable[[str, object], None]) -> Callable[..., None]
     return note
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker run all tests that share a fixture of their module, so that it is made once."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo", None)
+        shared = fixtures and any(
+            each.scope == "module"
+            for name in fixtures.names_closure
+            for each in fixtures.name2fixturedefs.get(name, ())
+        )
+        if shared and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 # --- docs/reliability.md -----------------------------------------------------------------------------------------
 
 
