@@ -93,7 +93,8 @@ def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, fl
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import scale; from pathlib import Path;"
         "scale.part(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]));"
-        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+        # Not ru_maxrss: that starts at what the process had that started this one.
+        "from mmtk.bench.measure import memory; print(memory('VmHWM'), file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), name, str(folder), str(cells), str(seeds)]
     begun = time.perf_counter()
@@ -101,7 +102,7 @@ def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, fl
     seconds = time.perf_counter() - begun
     if ended.returncode:
         sys.exit(ended.stderr)
-    return seconds, int(ended.stderr.split()[-1]) / 1024
+    return seconds, float(ended.stderr.split()[-1])
 
 
 def main() -> None:
