@@ -9,15 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mmtk.errors import MmtkError
 from mmtk.runs import RunDir, read_facts, read_lines
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
@@ -44,17 +41,20 @@ class Run:
         return None if value is None else float(value)
 
     @cached_property
-    def cases(self) -> pd.DataFrame:
-        """Values per test image: columns domain, task, id, and one per value."""
+    def cases(self) -> dict[tuple[str, str], dict[str, np.ndarray]]:
+        """Values per test image by (domain, task): every column that it has, [images] ordered by id."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.folder.cases_file).to_pandas()
-
-    @cached_property
-    def by_test_set(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """``cases`` by (domain, task), ordered by id."""
-        parts = self.cases.sort_values("id", kind="stable").groupby(["domain", "task"], sort=False)
-        return {(str(domain), str(task)): part for (domain, task), part in parts}
+        table = pq.read_table(self.folder.cases_file)
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        domains, tasks = columns.pop("domain"), columns.pop("task")
+        order = np.argsort(columns["id"], kind="stable")
+        found = {}
+        for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
+            own = order[(domains[order] == domain) & (tasks[order] == task)]
+            parts = {name: column[own] for name, column in columns.items()}
+            found[domain, task] = {name: part for name, part in parts.items() if not _empty(part)}
+        return found
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -92,6 +92,11 @@ class Run:
             for domain, part in names.items()
             if part in parts
         }
+
+
+def _empty(values: np.ndarray) -> bool:
+    """Whether a column has no value in these rows: it belongs to another task."""
+    return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def read_run(path: Path) -> Run:

@@ -145,13 +145,11 @@ def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric
     """
     rows = []
     for seed in seeds:
-        cases = cell.runs[seed].by_test_set.get((domain, task))
-        if cases is None or (metric != "accuracy" and metric not in cases):
+        cases = cell.runs[seed].cases.get((domain, task), {})
+        if not ({"target", "predicted"} if metric == "accuracy" else {metric}) <= cases.keys():
             return None
-        values = (cases["target"] == cases["predicted"] if metric == "accuracy" else cases[metric]).to_numpy(float)
-        if np.isnan(values).all():
-            return None
-        rows.append(values)
+        values = cases["target"] == cases["predicted"] if metric == "accuracy" else cases[metric]
+        rows.append(values.astype(float))
     return np.stack(rows) if rows else None
 
 

@@ -30,10 +30,10 @@ OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the predict
 
 def dice_of(run: Run, domain: str) -> dict[str, float]:
     """Dice of the run's test images by id."""
-    if not run.folder.cases_file.is_file() or "dice" not in run.cases.columns:
+    if not run.folder.cases_file.is_file():
         return {}
-    rows = run.by_test_set.get((domain, "segmentation"))
-    return {} if rows is None else dict(zip(rows["id"], rows["dice"], strict=True))
+    rows = run.cases.get((domain, "segmentation"), {})
+    return dict(zip(rows["id"], rows["dice"], strict=True)) if "dice" in rows else {}
 
 
 def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figure | None:

@@ -111,10 +111,10 @@ def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> lis
     for _, run in sorted(cell.runs.items()):
         if not run.folder.cases_file.is_file():
             continue
-        cases = run.by_test_set.get((domain, task))
-        if cases is None or not set(columns) <= set(cases.columns):
+        cases = run.cases.get((domain, task), {})
+        if not set(columns) <= cases.keys():
             continue
-        values = np.column_stack([cases[name].to_numpy(float) for name in columns])
+        values = np.column_stack([cases[name].astype(float) for name in columns])
         values = values[np.isfinite(values).all(1)]
         if len(values):
             found.append(values)

@@ -6,7 +6,8 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats as oracle
 
@@ -25,11 +26,11 @@ def made_run(
     """A run whose Dice and accuracy rest on made-up images; ``gain`` is added to every Dice."""
     rng = np.random.default_rng(seed)
     scores: dict = {"selected": {"steps": 4, "step": 2}}
-    frames = []
+    cases: dict = {}
     for domain in DOMAINS:
         target, right = rng.permutation(np.arange(images) % 3 == 0).astype(int), rng.random(images) < 0.7
         dice = rng.normal(0.6, 0.05, images) + gain
-        ids = [f"image-{k:02}" for k in rng.permutation(images)]
+        ids = np.array([f"image-{k:02}" for k in range(images)], dtype=object)
         found = {
             "classification": {
                 "accuracy": float(right.mean()), "balanced-accuracy": 0.5 + gain + 0.01 * rng.random(),
@@ -44,9 +45,9 @@ def made_run(
         scores[domain] = {task: found[task] for task in labels}
         if "classification" in labels:
             columns = {"id": ids, "target": target, "predicted": np.where(right, target, 1 - target)}
-            frames.append(pd.DataFrame({"domain": domain, "task": "classification", **columns}))
+            cases[domain, "classification"] = columns
         if "segmentation" in labels:
-            frames.append(pd.DataFrame({"domain": domain, "task": "segmentation", "id": ids, "dice": dice}))
+            cases[domain, "segmentation"] = {"id": ids, "dice": dice}
     places = [f"data.{task}.{place}=source/{source}" for task in labels for place in ("source", "cross")]
     names = {"classification": ["normal", "pneumonia"], "segmentation": ["lung"]}
     provenance = {
@@ -54,7 +55,7 @@ def made_run(
         "targets": {task: {"names": names[task]} for task in labels},
     }  # fmt: skip
     run = Run(RunDir(Path("runs") / f"{digest}-s{seed}"), digest, seed, scores, provenance)
-    vars(run).update(cases=pd.concat(frames), tested={})
+    vars(run).update(cases=cases, tested={})
     return run
 
 
@@ -109,14 +110,28 @@ def test_scores_are_means_over_seeds_with_their_chance_levels():
     assert per_image == {"accuracy", "dice"}
 
 
-def test_values_per_image_are_in_one_order_for_all_seeds():
+def test_values_per_image_are_in_one_order_for_all_seeds(tmp_path):
     cell = made_cell("UMTL", ("none", "none"), 0.0)
+    written = {}
+    for seed in (0, 1):
+        ids = [f"image-{k:02}" for k in np.random.default_rng(seed).permutation(30)]
+        dice = np.random.default_rng(seed).random(30)
+        written[seed] = dict(zip(ids, dice, strict=True))
+        other = pa.table({"domain": ["in-domain"] * 2, "task": ["classification"] * 2, "id": ["b", "a"],
+                          "target": [0, 1], "predicted": [1, 1]})  # fmt: skip
+        own = pa.table({"domain": ["cross-domain"] * 30, "task": ["segmentation"] * 30, "id": ids, "dice": dice})
+        folder = RunDir(tmp_path / str(seed))
+        folder.path.mkdir()
+        pq.write_table(pa.concat_tables([other, own], promote_options="permissive"), folder.cases_file)
+        cell.runs[seed] = Run(folder, "digest", seed, {}, {})
     values = case_values(cell, [0, 1], "cross-domain", "segmentation", "dice")
-    assert values.shape == (2, 30)
     for row, seed in zip(values, (0, 1), strict=True):
-        cases = cell.runs[seed].cases.query("domain == 'cross-domain' and task == 'segmentation'")
-        by_id = dict(zip(cases["id"], cases["dice"], strict=True))
-        assert list(row) == [by_id[name] for name in sorted(by_id)]
+        assert list(row) == [written[seed][name] for name in sorted(written[seed])]
+    assert case_values(cell, [0, 1], "in-domain", "classification", "accuracy").tolist() == [[1, 0]] * 2
+    assert case_values(cell, [0, 1], "in-domain", "classification", "dice") is None
+    assert case_values(cell, [0, 1], "cross-domain", "segmentation", "accuracy") is None
+    assert case_values(cell, [0, 1], "cross-domain", "classification", "accuracy") is None
+    cell = made_cell("UMTL", ("none", "none"), 0.0)
     right = case_values(cell, [0], "in-domain", "classification", "accuracy")
     assert right.mean() == cell.runs[0].score("in-domain", "classification", "accuracy")
     assert case_values(cell, [0], "in-domain", "classification", "auroc") is None
