@@ -25,7 +25,8 @@ from mmtk.streams import own_rows
 TESTS = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
-# A component that, on rank 1 and in step 6, does what the file `fate` says, if there is one.
+# A component that, on rank 1 and in step 6, does what the file `fate` says, if there is one; SIGTERM comes to a
+# process that is alone as well.
 CODE = '''
 """A strategy that meets a fate."""
 import os, signal
@@ -43,8 +44,8 @@ class Fated(SSL):
         """The supervised loss."""
         terms = self.supervised(classify, labelled)
         fate = Path("fate")
-        if now.rank == 1 and now.index == 5 and fate.exists():
-            what = fate.read_text()
+        what = fate.read_text() if fate.exists() else ""
+        if what and now.index == 5 and (now.rank == 1 or (now.world, what) == (1, "SIGTERM")):
             if what == "NaN":
                 terms["cross-entropy"].value = terms["cross-entropy"].value * float("nan")
             elif what == "bug":
@@ -256,7 +257,19 @@ def test_every_other_end_is_told_once_and_any_number_of_ranks_goes_on(tmp_path: 
 
 
 @pytest.mark.long
-def test_ranks_finish_what_one_process_began(tmp_path: Path, whole: Path) -> None:
+def test_two_ranks_finish_what_one_process_began(tmp_path: Path, whole: Path) -> None:
+    folder = Folder(tmp_path)
+    stopped = folder.call(fate="SIGTERM")
+    assert stopped.returncode == 143
+    assert stopped.stderr.count("stopped after step 6 of 8") == 1
+    finished = folder.call("--devices", "2")
+    assert finished.returncode == 0, finished.stderr
+    assert "Continuing after step 6 of 8" in finished.stderr
+    folder.same_as(whole)
+
+
+@pytest.mark.long
+def test_four_ranks_finish_what_two_began(tmp_path: Path, whole: Path) -> None:
     folder = Folder(tmp_path)
     began = folder.call("--devices", "2", fate="bug")
     assert (began.returncode, began.stderr.count("TypeError: a mistake of this component")) == (1, 1)
