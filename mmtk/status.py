@@ -15,7 +15,7 @@ from mmtk.display import duration
 from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
 
-TEXTS = ("run", "system", "state")
+TEXTS = ("run", "state")
 MOST_ROWS = 300  # more runs than that are shown as a row for each system, besides those that need attention
 COLOURS = {"done": "green", "changed": "red", "running": "cyan", "failed": "red", "waiting": "dim"}
 
