@@ -17,7 +17,10 @@ from mmtk_slurm.job import LOG, Work
 
 LOOK = 1.0  # seconds between two looks at the results, which are files
 ASK = 30.0  # seconds between two questions to Slurm, for jobs that ended without a result
-OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
+OVER = (
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
+    "TIMEOUT",
+)  # fmt: skip
 NEVER = (
     "BadConstraints",
     "PartitionNodeLimit",

@@ -41,9 +41,14 @@ SlurmctldPort=26817
 SlurmdPort=26818
 ReturnToService=2
 SchedulerParameters=requeue_delay=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+KillWait=5
 NodeName=localhost CPUs={cores} RealMemory=4000
-PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE
+PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE GraceTime=5
 PartitionName=short Nodes=localhost MaxTime=1
+PartitionName=given Nodes=localhost PreemptMode=CANCEL
+PartitionName=urgent Nodes=localhost PriorityTier=9
 """
 
 

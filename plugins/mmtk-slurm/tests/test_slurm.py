@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mmtk.api import Job, MmtkError
+from mmtk.api import Done, Job, MmtkError
 from mmtk.testing import suite
 from slurm_here import NEEDED, slurm
 
@@ -38,6 +41,26 @@ def mmtk(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subproces
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
 
 
+SLOW = """
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+open(folder / "began", "a").write("x")
+for _ in range((folder / "steps").stat().st_size if (folder / "steps").exists() else 0, 40):
+    time.sleep(0.2); open(folder / "steps", "a").write("s")
+    if told:
+        sys.exit(143)
+"""
+
+
+def wait_for(met: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_jobs_are_reported_with_their_codes_and_logs(tmp_path: Path) -> None:
     jobs = [python(tmp_path / str(i), f"import sys; print('job {i}'); sys.exit({i})") for i in range(3)]
     done = {each.dir.name: each for each in Slurm(local=True).run(jobs)}
@@ -51,6 +74,27 @@ def test_a_job_whose_process_is_gone_is_reported(tmp_path: Path) -> None:
     (ended,) = Slurm(local=True).run([job])
     assert ended.code == 1
     assert "ended without a result" in ended.log.read_text()
+
+
+NODE = """
+import signal, sys
+from mmtk_slurm.job import Work
+work = Work()
+signal.signal(signal.SIGUSR2, lambda *_: (work.checkpoint([], "", "", 1), sys.exit(75)))
+sys.exit(work([sys.executable, "-S", "-c", sys.argv[2], sys.argv[1]], sys.argv[1], ".", 1))
+"""
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGUSR2, 75), (signal.SIGTERM, 143)])
+def test_a_command_ends_after_its_step_when_slurm_says_so(tmp_path: Path, told: int, code: int) -> None:
+    """Not at once, as USR2 by itself would end it, and not never."""
+    node = subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path), SLOW], start_new_session=True)
+    wait_for(lambda: (tmp_path / "steps").exists() and (tmp_path / "steps").stat().st_size > 3)
+    os.killpg(node.pid, told)
+    assert node.wait(20) == code
+    done = (tmp_path / "steps").stat().st_size
+    time.sleep(0.5)
+    assert (tmp_path / "steps").stat().st_size == done < 40
 
 
 def test_bad_keys_and_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,33 +156,58 @@ def test_a_job_that_would_wait_for_ever_is_ended(
     assert "PartitionTimeLimit" in ended.log.read_text()
 
 
+def during(cluster: dict[str, str], folder: Path, command: str, **keys: Any) -> Done:
+    """What becomes of a job of 40 steps, stopped after a step when told to, if ``command`` comes in the middle."""
+    over = threading.Event()
+
+    def interrupt() -> None:
+        wait_for(lambda: (folder / "steps").exists() and (folder / "steps").stat().st_size > 3)
+        job = subprocess.run(
+            ["squeue", "-h", "-o", "%i"], env=cluster, capture_output=True, text=True
+        ).stdout.strip()
+        said = subprocess.run(command.format(job=job), shell=True, env=cluster, cwd=folder, capture_output=True)
+        assert said.returncode == 0, said.stderr
+        # Slurm holds a job that it queued again for two minutes.
+        while not over.wait(1):
+            subprocess.run(["scontrol", "update", f"job={job}", "starttime=now"], env=cluster, capture_output=True)
+
+    with ThreadPoolExecutor(1) as other:
+        done = other.submit(interrupt)
+        (ended,) = Slurm(cores=os.cpu_count() or 1, **keys).run([python(folder, SLOW)])
+        over.set()
+        done.result()
+    return ended
+
+
+URGENT = f"sbatch -p urgent -c {os.cpu_count()} -o none --wrap 'sleep 1'"
+
+
 @pytest.mark.cluster
-def test_a_job_that_slurm_cancels_is_reported(
-    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "keys"),
+    [("scancel --signal=USR2 {job}", {}), (URGENT, {}), (URGENT, {"partition": "given"})],
+    ids=["its time is nearly up", "another job needs its place", "also where Slurm cancels for that"],
+)
+def test_a_job_is_queued_again_and_goes_on(
+    cluster: dict[str, str], tmp_path: Path, command: str, keys: dict[str, str]
+) -> None:
+    """The run ends after its step; no step is lost or done twice, and only the last turn counts."""
+    ended = during(cluster, tmp_path / "0", command, **keys)
+    assert (ended.code, (tmp_path / "0" / "began").read_text()) == (0, "xx"), ended.log.read_text()
+    assert (tmp_path / "0" / "steps").read_text() == "s" * 40
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    "command", ["scancel {job}", "scancel --full --signal=KILL {job}"], ids=["cancelled", "killed"]
+)
+def test_a_job_that_slurm_ends_is_reported(
+    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr("mmtk_slurm.launcher.ASK", 2.0)
-    code = "import os, subprocess; subprocess.run(['scancel', '--signal=KILL', os.environ['SLURM_JOB_ID']])"
-    (ended,) = Slurm().run([python(tmp_path / "0", code + "; import time; time.sleep(60)")])
+    ended = during(cluster, tmp_path / "0", command)
     assert ended.code == 1
-    assert "ended without a result" in ended.log.read_text()
-
-
-@pytest.mark.cluster
-def test_a_preempted_job_is_queued_again_and_goes_on(cluster: dict[str, str], tmp_path: Path) -> None:
-    """Slurm's warning reaches the job in the middle; it goes on from where it was in its next turn."""
-    code = (
-        "import os, pathlib, signal, subprocess, sys, time; folder = pathlib.Path(sys.argv[1])\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
-        "open(folder / 'began', 'a').write('x')\n"
-        "for step in range((folder / 'steps').stat().st_size if (folder / 'steps').exists() else 0, 10):\n"
-        "    time.sleep(0.1); open(folder / 'steps', 'a').write('s')\n"
-        "    if step == 4:\n"
-        "        subprocess.run(['scancel', '--batch', '--signal=USR2', os.environ['SLURM_JOB_ID']])\n"
-        "        subprocess.run(['scancel', '--signal=USR2', os.environ['SLURM_JOB_ID']]); time.sleep(5)\n"
-    )
-    (ended,) = Slurm().run([python(tmp_path / "0", code)])
-    assert (ended.code, (tmp_path / "0" / "began").read_text()) == (0, "xx"), ended.log.read_text()
-    assert (tmp_path / "0" / "steps").read_text() == "s" * 10
+    assert "ended without a result: Slurm says CANCELLED" in ended.log.read_text()
 
 
 @pytest.mark.cluster
