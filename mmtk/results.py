@@ -45,21 +45,43 @@ class Run:
         """Values per test image by (domain, task): every column that it has, [images] ordered by id."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(self.folder.cases_file)
+        # One small file: starting threads, or looking for partitions of a data set, takes longer than reading.
+        with pq.ParquetFile(self.folder.cases_file) as file:
+            table = file.read(use_threads=False)
         columns = {name: table[name].to_numpy() for name in table.column_names}
         domains, tasks = columns.pop("domain"), columns.pop("task")
         order = np.argsort(columns["id"], kind="stable")
+        measured = [name for name, column in columns.items() if column.dtype.kind == "f"]
+        values = np.array([columns.pop(name) for name in measured]).reshape(len(measured), -1)
         found = {}
         for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
             own = order[(domains[order] == domain) & (tasks[order] == task)]
-            parts = {name: column[own] for name, column in columns.items()}
-            found[domain, task] = {name: part for name, part in parts.items() if not _empty(part)}
+            part = values[:, own]
+            there = ~np.isnan(part).all(1)  # a column without a value in these rows belongs to another task
+            found[domain, task] = {name: column[own] for name, column in columns.items()} | {
+                name: row for name, row, known in zip(measured, part, there, strict=True) if known
+            }
         return found
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of ``metrics.jsonl``."""
-        return read_lines(self.folder.metrics_file)
+    def logged(self) -> dict[str, np.ndarray]:
+        """The columns of ``metrics.jsonl``, [rows]; NaN where a row does not have the key."""
+        rows = read_lines(self.folder.metrics_file)
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        table = np.array([[row.get(key, np.nan) for key in keys] for row in rows], float)
+        return dict(zip(keys, table.T, strict=True)) if rows else {}
+
+    def curve(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """Steps [T], ascending, and the finite values [T] of a key of ``metrics.jsonl`` at them."""
+        values = self.logged.get(key, np.array([]))
+        finite = np.isfinite(values)
+        if not finite.any():
+            return np.array([]), np.array([])
+        steps, values = self.logged["step"][finite], values[finite]
+        if (np.diff(steps) <= 0).any():  # a resumed run may repeat a step: its last row counts
+            steps, last = np.unique(steps[::-1], return_index=True)
+            values = values[::-1][last]
+        return steps, values
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -92,11 +114,6 @@ class Run:
             for domain, part in names.items()
             if part in parts
         }
-
-
-def _empty(values: np.ndarray) -> bool:
-    """Whether a column has no value in these rows: it belongs to another task."""
-    return values.dtype.kind == "f" and bool(np.isnan(values).all())
 
 
 def read_run(path: Path) -> Run:

@@ -88,8 +88,12 @@ def lines_end(path: Path, count: int) -> int:
         return sum(len(line) for line in itertools.islice(file, count))
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256(path: Path) -> str | None:
+    """The hash of a file; None where there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
 
 
 def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
@@ -127,30 +131,41 @@ class Log:
             self._file.close()
 
 
+class _File:
+    """A file of a run directory by its name; made when asked for, since a study opens thousands of directories."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunDir, kind: type[RunDir]) -> Path:
+        return folder.path / self._name
+
+
 class RunDir:
     """A run directory and its files."""
 
+    recipe_file = _File("recipe.toml")
+    provenance_file = _File("provenance.json")
+    splits_file = _File("splits.json")
+    metrics_file = _File("metrics.jsonl")
+    timing_file = _File("timing.jsonl")
+    cases_file = _File("cases.parquet")
+    results_file = _File("results.json")
+    done_file = _File("done.json")
+    tracking_file = _File("tracking.json")
+    expected_file = _File("expected.json")
+    failure_file = _File("failure.json")
+    data_file = _File("data.json")
+    samples_file = _File("samples.npz")
+    code_file = _File(codefile.COPY)
+    last = _File("checkpoints/last.safetensors")
+    previous = _File("checkpoints/previous.safetensors")
+    best = _File("checkpoints/best.safetensors")
+    figures = _File("figures")
+    model = _File(MODEL)
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.recipe_file = path / "recipe.toml"
-        self.provenance_file = path / "provenance.json"
-        self.splits_file = path / "splits.json"
-        self.metrics_file = path / "metrics.jsonl"
-        self.timing_file = path / "timing.jsonl"
-        self.cases_file = path / "cases.parquet"
-        self.results_file = path / "results.json"
-        self.done_file = path / "done.json"
-        self.tracking_file = path / "tracking.json"
-        self.expected_file = path / "expected.json"
-        self.failure_file = path / "failure.json"
-        self.data_file = path / "data.json"
-        self.samples_file = path / "samples.npz"
-        self.code_file = path / codefile.COPY
-        self.last = path / "checkpoints" / "last.safetensors"
-        self.previous = path / "checkpoints" / "previous.safetensors"
-        self.best = path / "checkpoints" / "best.safetensors"
-        self.figures = path / "figures"
-        self.model = path / MODEL
 
     @property
     def finished(self) -> bool:
@@ -167,18 +182,14 @@ class RunDir:
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
-        files = {path.name: _sha256(path) for path in self.sealed if path.is_file()}
+        files = {path.name: digest for path in self.sealed if (digest := _sha256(path))}
         self.previous.unlink(missing_ok=True)
         write_json(self.done_file, {**facts, "files": files})
 
     def altered(self) -> list[str]:
         """The files of a finished run that are missing or not as the run left them."""
         files = read_facts(self.done_file, files=dict)["files"]
-        names = [path.name for path in self.sealed if path.name in files]
-        return [
-            name for name in names
-            if not (self.path / name).is_file() or _sha256(self.path / name) != files[name]
-        ]  # fmt: skip
+        return [path.name for path in self.sealed if path.name in files and _sha256(path) != files[path.name]]
 
     @property
     def recipe(self) -> Recipe:

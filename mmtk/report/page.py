@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
 from mmtk.report import paper_claims, paper_tables, study_tables
-from mmtk.report.analysis import LEAD, Analysis, budget
+from mmtk.report.analysis import Analysis
 from mmtk.report.summary import summary
-from mmtk.report.table import Table, words
+from mmtk.report.table import Table
 from mmtk.results import DOMAINS, Study
 from mmtk.runs import read_json, refuse_links, write_json, write_text
 
@@ -94,7 +94,7 @@ def write_report(analysis: Analysis, out: Path) -> Path:
     except MmtkError as error:
         layers = []
         missing.append(f"No architecture tables: {error.where}: {error.message}")
-    figures = [*_effect_figures(analysis, out / "figures"), *draw_study(study, out / "figures")]
+    figures = draw_study(study, out / "figures", analysis.effects)
     made = [
         study_tables.effects(analysis), study_tables.shapley(analysis), paper_claims.table(analysis),
         study_tables.tests(analysis),
@@ -120,21 +120,6 @@ def _clear(out: Path) -> None:
     for name in read_json(listed) if listed.is_file() else []:
         if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", name):
             (out / name).unlink(missing_ok=True)
-
-
-def _effect_figures(analysis: Analysis, out: Path) -> list[Figure]:
-    """A forest plot and a waterfall of every leading metric."""
-    from mmtk.report.study_effects import effects, waterfall
-
-    figures: list[Figure | None] = []
-    for one in (one for one in analysis.effects if one.metric == LEAD[one.task] and one.effects):
-        name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
-        title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
-        figures.append(effects(one.effects, out / f"effects-{name}.png", f"Effects on {title}", metric))
-        if one.start is not None:
-            path = out / f"shapley-{name}.png"
-            figures.append(waterfall(one.start, one.shares, path, f"Shapley shares of {title}", metric))
-    return [figure for figure in figures if figure is not None]
 
 
 Part = tuple[str, list[Table], "list[Figure]"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from mmtk.report.analysis import LEAD, Effects, budget
+from mmtk.report.drawing import draw_all
 from mmtk.report.study_distributions import bland_altman, dice_distribution, intensities
-from mmtk.report.study_effects import effects, waterfall
+from mmtk.report.study_effects import effects as forest
+from mmtk.report.study_effects import waterfall
 from mmtk.report.study_roc import roc
 from mmtk.report.study_samples import boundaries, masks, saliency_classification, saliency_segmentation
 from mmtk.report.study_scores import budgets, scores
 from mmtk.report.study_systems import Figure
 from mmtk.report.study_training import losses, validation
+from mmtk.report.table import words
 from mmtk.results import Study
-
-__all__ = ["Figure", "draw_study", "effects", "waterfall"]
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {
@@ -27,17 +31,32 @@ AT_BUDGET = {
     "saliency-segmentation": saliency_segmentation,
     "losses": losses,
 }
-SECTIONS = ("scores", "classification", "segmentation", "saliency", "training", "data")
+SECTIONS = ("effects", "scores", "classification", "segmentation", "saliency", "training", "data")
 
 
-def draw_study(study: Study, out: Path) -> list[Figure]:
+def draw_study(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[Figure]:
     """Every picture that the study has data for, by section, into the folder ``out``.
 
     Pictures of one label budget show the smallest. A picture without data is left out.
     """
-    if not study.budgets:
+    jobs = [job for one in effects for job in _of_effects(one, out)]
+    if study.budgets:
+        smallest = study.budgets[0]
+        jobs += [partial(draw, study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
+        jobs += [partial(draw, study, smallest, out / f"{name}.png") for name, draw in AT_BUDGET.items()]
+    drawn = [figure for figure in draw_all(jobs) if figure is not None]
+    return sorted(drawn, key=lambda figure: SECTIONS.index(figure.section))
+
+
+def _of_effects(one: Effects, out: Path) -> list[Callable[[], Figure | None]]:
+    """A forest plot and a waterfall of a leading metric."""
+    if one.metric != LEAD[one.task] or not one.effects:
         return []
-    smallest = study.budgets[0]
-    drawn = [draw(study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
-    drawn += [draw(study, smallest, out / f"{name}.png") for name, draw in AT_BUDGET.items()]
-    return sorted((f for f in drawn if f is not None), key=lambda figure: SECTIONS.index(figure.section))
+    name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
+    title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
+    path = out / f"effects-{name}.png"
+    jobs: list[Callable[[], Figure | None]] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
+    if one.start is not None:
+        path = out / f"shapley-{name}.png"
+        jobs.append(partial(waterfall, one.start, one.shares, path, f"Shapley shares of {title}", metric))
+    return jobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,23 +36,20 @@ Series = tuple[np.ndarray, np.ndarray]
 
 def series(cell: Cell, key: str) -> Series | None:
     """Steps [T] that all runs of a cell share, and the finite values [seeds,T] of ``key`` at them."""
-    found = []
-    for _, run in sorted(cell.runs.items()):
-        # A resumed run may repeat a step: its last row counts.
-        points = {row["step"]: row[key] for row in run.rows if key in row and np.isfinite(row[key])}
-        if points:
-            found.append(points)
-    shared = sorted(set.intersection(*map(set, found))) if found else []
-    if not shared:
+    found = [curve for _, run in sorted(cell.runs.items()) if len((curve := run.curve(key))[0])]
+    distinct = {steps.tobytes(): steps for steps, _ in found}  # of most cells one: all runs log the same steps
+    shared = reduce(np.intersect1d, distinct.values()) if found else np.array([])
+    if not len(shared):
         return None
-    return np.array(shared, float), np.array([[points[step] for step in shared] for points in found], float)
+    return shared, np.array([values[np.isin(steps, shared)] for steps, values in found])
 
 
 def loss_terms(study: Study, budget: Budget) -> list[str]:
     """The keys of all loss terms at a budget, the total first."""
-    rows = [row for cell in systems(study, budget).values() for run in cell.runs.values() for row in run.rows]
-    terms = {key for row in rows for key in row if key.startswith("train/") and key.count("/") == 2}
-    return (["train/loss"] if any("train/loss" in row for row in rows) else []) + sorted(terms)
+    runs = [run for cell in systems(study, budget).values() for run in cell.runs.values()]
+    keys = {key for run in runs for key in run.logged}
+    terms = sorted(key for key in keys if key.startswith("train/") and key.count("/") == 2)
+    return ["train/loss"] * ("train/loss" in keys) + terms
 
 
 def validation(study: Study, path: Path) -> Figure | None:

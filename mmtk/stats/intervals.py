@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -153,10 +154,9 @@ def bootstrap(values: np.ndarray, level: float = LEVEL, resamples: int = 2000, s
     df = variance**2 / sum(part**2 / (n - 1) for n, part in drawn.values())
     stretch = t_quantile(df, level) / NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance / shrunk)
 
-    rng = np.random.default_rng(seed)
-    w, v = _draws(rng, resamples, seeds), _draws(rng, resamples, cases)
-    counted = ((w @ there) * v).sum(1)
-    means = ((w @ filled) * v).sum(1)[counted > 0] / counted[counted > 0]
+    w, v = _weights(seed, resamples, seeds, cases)
+    counted = np.einsum("bc,bc->b", w @ there.astype(float), v)
+    means = np.einsum("bc,bc->b", w @ filled, v)[counted > 0] / counted[counted > 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     method = f"bootstrap over {' and '.join(drawn)}"
     return Summary(
@@ -164,10 +164,18 @@ def bootstrap(values: np.ndarray, level: float = LEVEL, resamples: int = 2000, s
     )
 
 
+@lru_cache(maxsize=4)  # the scores of a study's systems have the same shape
+def _weights(seed: int, resamples: int, seeds: int, cases: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often every seed [resamples, seeds] and every case [resamples, cases] is drawn."""
+    rng = np.random.default_rng(seed)
+    return _draws(rng, resamples, seeds), _draws(rng, resamples, cases)
+
+
 def _draws(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
     """How often each of n units is drawn when n are drawn with replacement, [resamples, n]."""
     drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n)
+    # As floats: products of whole numbers are not left to BLAS.
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
 
 
 def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:

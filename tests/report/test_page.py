@@ -15,7 +15,7 @@ from test_analysis import factorial, made_cell, noisy
 from tiny import tiny
 
 from mmtk import session
-from mmtk.report import page, study_figures
+from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 from mmtk.report.summary import summary, summary_lines
@@ -240,8 +240,7 @@ def test_a_list_of_files_from_elsewhere_removes_nothing_outside(study, tmp_path)
 
 
 def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_figures, "draw_study", lambda study, out: [])
-    monkeypatch.setattr(page, "_effect_figures", lambda analysis, out: [])
+    monkeypatch.setattr(study_figures, "draw_study", lambda study, out, effects: [])
     checkpoint = study.cells[1].runs[0].folder.best
     kept = checkpoint.read_bytes()
     checkpoint.unlink()

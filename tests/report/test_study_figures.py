@@ -16,9 +16,9 @@ from tiny import tiny
 
 from mmtk import session
 from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
-from mmtk.report.study_effects import amounts, steps
-from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, Figure, draw_study, effects, waterfall
-from mmtk.report.study_systems import LOOKS, folded, labelled, looks, reference, seeds, systems
+from mmtk.report.study_effects import amounts, effects, steps, waterfall
+from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, draw_study
+from mmtk.report.study_systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
 from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
 from mmtk.runs import RunDir
 from mmtk.stats import Effect, summary
@@ -322,12 +322,12 @@ def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of
     assert found is not None
     assert found[0].tolist() == [2.0]
     assert found[1].shape == (2, 1)
-    known = [[row["val/score"] for row in cell.runs[seed].rows if "val/score" in row] for seed in (0, 1)]
+    known = [cell.runs[seed].curve("val/score")[1].tolist() for seed in (0, 1)]
     np.testing.assert_array_equal(found[1], known)
 
     runs = {seed: replace(run) for seed, run in cell.runs.items()}
-    runs[0].__dict__["rows"] = [{"step": 1, "x": 5.0}, {"step": 2, "x": 1.0}, {"step": 1, "x": 3.0}]
-    runs[1].__dict__["rows"] = [{"step": 1, "x": 4.0}, {"step": 3, "x": 1.0}, {"step": 2, "x": float("nan")}]
+    runs[0].__dict__["logged"] = {"step": np.array([1.0, 2, 1]), "x": np.array([5.0, 1, 3])}
+    runs[1].__dict__["logged"] = {"step": np.array([1.0, 3, 2]), "x": np.array([4.0, 1, np.nan])}
     again = study_training.series(replace(cell, runs=runs), "x")
     assert again is not None
     assert again[0].tolist() == [1.0]

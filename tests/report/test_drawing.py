@@ -1,0 +1,90 @@
+"""Pictures drawn by forks of a process: all of them, in order, whatever becomes of a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mmtk.errors import MmtkError
+from mmtk.report.drawing import draw_all
+
+HERE = os.getpid()
+
+
+def spread_out(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_every_job_is_done_once_and_in_its_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, count: int
+) -> None:
+    spread_out(monkeypatch, cores)
+
+    def job(number: int) -> tuple[int, int]:
+        (tmp_path / str(number)).touch(exist_ok=False)
+        return number, os.getpid()
+
+    found = draw_all([partial(job, number) for number in range(count)])
+    assert [number for number, _ in found] == list(range(count))
+    assert len({pid for _, pid in found}) == min(cores, count)
+    assert len(list(tmp_path.iterdir())) == count
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["here", "in a fork"])
+def test_what_a_job_raises_comes_through_whole(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    spread_out(monkeypatch, 2)
+
+    def job(number: int) -> int:
+        if number == place:
+            raise MmtkError("is damaged.", "samples.npz", "Make it again.")
+        return number
+
+    with pytest.raises(MmtkError) as error:
+        draw_all([partial(job, number) for number in range(2)])
+    assert str(error.value) == "samples.npz: is damaged.\n  Make it again."
+    assert not multiprocessing.active_children()
+
+
+def test_the_share_of_a_fork_that_dies_is_drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread_out(monkeypatch, 2)
+
+    def job(number: int) -> tuple[int, int]:
+        if number == 3 and os.getpid() != HERE:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is short
+        return number, os.getpid()
+
+    assert draw_all([partial(job, number) for number in range(5)]) == [(number, HERE) for number in range(5)]
+
+
+def test_no_fork_outlives_an_interrupt(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from functools import partial
+from pathlib import Path
+from mmtk.report import drawing
+os.sched_getaffinity = lambda pid: {0, 1}
+def job(number):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(60)
+drawing.draw_all([partial(job, number) for number in range(2)])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert said.count("Traceback") == 1  # this script's own
+    for path in tmp_path.iterdir():
+        assert not Path("/proc", path.name).exists()
