@@ -16,35 +16,45 @@ from torch.nn import functional as F
 
 EPS = 1e-5  # as nn.InstanceNorm2d
 
+_LEAKY_BACKWARD = torch.ops.aten.leaky_relu_backward.default
+_NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 
-def norm_leaky(x: Tensor, slope: float, scale: float = 1.0) -> Tensor:
-    """scale · leaky_relu(instance_norm(x)) of [B,C,H,W]; channels-last; twice differentiable.
 
-    Half precision is read and written as it is; its statistics are fp32.
+def norm_leaky(x: Tensor, slope: float, scale: float = 1.0, kept: Tensor | None = None) -> Tensor:
+    """kept · scale · leaky_relu(instance_norm(x)) of [B,C,H,W]; channels-last; twice differentiable.
+
+    ``kept`` [B,C,H,W] of 0 and 1 is dropout's mask. Half precision is read and written as it is; its statistics
+    are fp32.
     """
-    y, _ = cast(tuple[Tensor, Tensor], _NormLeaky.apply(x, slope, scale))
-    return y
+    y, _, *dropped = cast(tuple[Tensor, ...], _NormLeaky.apply(x, slope, scale, kept))
+    return dropped[0] if dropped else y
 
 
 class _NormLeaky(torch.autograd.Function):
-    """x → (y, 1/σ [B,C]); the second output lets a second derivative pass through the backward formula."""
+    """x → (y, 1/σ [B,C], y · kept); the second output lets a second derivative pass through the formula."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, scale: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tuple[Tensor, ...]:
         x = x.contiguous(memory_format=torch.channels_last)
         y, rstd = _normalised(x, scale)
         F.leaky_relu_(y, slope)
         ctx.slope, ctx.scale = slope, scale
-        ctx.save_for_backward(y, rstd)
+        ctx.save_for_backward(y, rstd, *() if kept is None else (kept,))
         ctx.set_materialize_grads(False)
-        return y, rstd
+        return (y, rstd) if kept is None else (y, rstd, y * kept)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, grad_rstd: Tensor | None) -> tuple[Tensor | None, None, None]:
-        y, rstd = ctx.saved_tensors
-        if torch.is_grad_enabled() or grad is None or grad_rstd is not None:
-            return _formula(grad, grad_rstd, y, rstd, ctx.slope, ctx.scale), None, None
-        return _by_image(grad, y, rstd, ctx.slope, ctx.scale), None, None
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_rstd: Tensor | None, dropped: Tensor | None = None
+    ) -> tuple[Tensor | None, None, None, None]:
+        y, rstd, *masks = ctx.saved_tensors
+        kept = masks[0] if dropped is not None else None
+        one = dropped if grad is None else grad if dropped is None else None
+        if torch.is_grad_enabled() or grad_rstd is not None or one is None:
+            parts = [each for each in (grad, None if kept is None else dropped * kept) if each is not None]
+            whole = sum(parts[1:], parts[0]) if parts else None
+            return _formula(whole, grad_rstd, y, rstd, ctx.slope, ctx.scale), None, None, None
+        return _by_image(one, y, rstd, ctx.slope, ctx.scale, kept), None, None, None
 
 
 def _statistics_type(x: Tensor) -> torch.dtype:
@@ -81,25 +91,24 @@ def _formula(
     inverse = rstd[:, :, None, None]
     found = torch.zeros_like(z)
     if grad is not None:
-        g = scale * torch.ops.aten.leaky_relu_backward(grad, y, slope, True).to(wide)
+        g = scale * _LEAKY_BACKWARD(grad, y, slope, True).to(wide)
         found = (g - g.mean((2, 3), keepdim=True) - z * (g * z).mean((2, 3), keepdim=True)) * inverse
     if grad_rstd is not None:  # ∂(1/σ)/∂x = −z / (σ² · pixels)
         found = found - grad_rstd[:, :, None, None] * inverse**2 * z / z[0, 0].numel()
     return found.to(y.dtype)
 
 
-def _by_image(grad: Tensor, y: Tensor, rstd: Tensor, slope: float, scale: float) -> Tensor:
+def _by_image(grad: Tensor, y: Tensor, rstd: Tensor, slope: float, scale: float, kept: Tensor | None) -> Tensor:
     """``_formula`` by batch norm's kernels, image by image, so that what is between them stays in the cache."""
     grad = grad.contiguous(memory_format=torch.channels_last)
     channels = y.shape[1]
     mean, inverse = rstd.new_zeros(channels), rstd.new_full((channels,), 1 / scale)
     gamma = rstd * scale**2
     found = torch.empty_like(y)
-    for i in range(len(y)):
-        one = slice(i, i + 1)
-        g = torch.ops.aten.leaky_relu_backward(grad[one], y[one], slope, True)
-        z = F.leaky_relu(y[one], 1 / slope)
-        found[one], _, _ = torch.ops.aten.native_batch_norm_backward(
-            g, z, gamma[i], None, None, mean, inverse, True, EPS, [True, False, False]
-        )
+    masks = [None] * len(y) if kept is None else kept.split(1)
+    for into, g, image, factor, mask in zip(found.split(1), grad.split(1), y.split(1), gamma, masks, strict=True):
+        g = _LEAKY_BACKWARD(g if mask is None else g * mask, image, slope, True)
+        z = F.leaky_relu(image, 1 / slope)
+        result = _NORM_BACKWARD(g, z, factor, None, None, mean, inverse, True, EPS, [True, False, False])
+        into.copy_(result[0])
     return found

@@ -44,8 +44,11 @@ def test_the_loop_over_images_equals_the_formula() -> None:
     x, weight = images(2, 16, 40, 30).detach(), images(2, 16, 40, 30, seed=1).detach()
     y, rstd = fused._normalised(channels_last(x), 1.25)
     y = F.leaky_relu(y, SLOPE)
-    expected = fused._formula(weight, None, y, rstd, SLOPE, 1.25)
-    torch.testing.assert_close(fused._by_image(weight, y, rstd, SLOPE, 1.25), expected, rtol=0, atol=1e-12)
+    kept = channels_last((images(2, 16, 40, 30, seed=2) > 0).to(torch.uint8))
+    for mask, given in ((None, weight), (kept, weight * kept)):
+        expected = fused._formula(given, None, y, rstd, SLOPE, 1.25)
+        found = fused._by_image(weight, y, rstd, SLOPE, 1.25, mask)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -69,10 +72,12 @@ def test_statistics_in_single_precision_err_no_more_than_torchs_own(size: int) -
     assert ours < 3 * theirs
 
 
-def test_first_and_second_derivatives() -> None:
+@pytest.mark.parametrize("dropped", [False, True])
+def test_first_and_second_derivatives(dropped: bool) -> None:
     x = images(2, 3, 4, 3)
-    assert torch.autograd.gradcheck(lambda x: norm_leaky(x, SLOPE, 1.5), x)
-    assert torch.autograd.gradgradcheck(lambda x: norm_leaky(x, SLOPE, 1.5), x)
+    kept = (images(2, 3, 4, 3, seed=1) > 0).to(torch.uint8) if dropped else None
+    assert torch.autograd.gradcheck(lambda x: norm_leaky(x, SLOPE, 1.5, kept), x)
+    assert torch.autograd.gradgradcheck(lambda x: norm_leaky(x, SLOPE, 1.5, kept), x)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -135,6 +135,16 @@ def test_every_byte_of_the_mask_is_drawn():
     assert (dropped - 0.5).abs().max() < 5 * (0.25 / 10_000) ** 0.5
 
 
+@pytest.mark.parametrize(("p", "sharing"), [(0.25, 4), (0.5, 4), (0.75, 4), (1 / 16, 2), (0.1, 1)])
+def test_values_that_share_a_random_byte_are_independent(p, sharing):
+    torch.manual_seed(0)
+    kept = Dropout(p).kept(torch.Size([10_000 * sharing])).view(sharing, -1).double()
+    share = 1 - round(256 * p) / 256
+    assert (kept.mean(1) - share).abs().max() < 5 * (share * (1 - share) / 10_000) ** 0.5
+    alike = torch.corrcoef(kept).reshape(sharing, sharing) - torch.eye(sharing)
+    assert alike.abs().max() < 5 / 10_000**0.5
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 5, 7), (0,)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_dropout_keeps_shape_and_type(shape, dtype):
