@@ -52,7 +52,8 @@ def _throughput(files: str, side: int, options: Options) -> list[Row]:
 def _building(files: str, side: int, size: int, rounds: int) -> list[Row]:
     found = []
     for used in sorted({1, cores()}):
-        seconds = spread([fresh(f"{HERE}:build", folder=files, size=size, used=used) for _ in range(rounds)])
+        results = [fresh(f"{HERE}:build", folder=files, size=size, used=used) for _ in range(rounds)]
+        seconds = spread([each for result in results for each in result])
         row: Row = {"name": f"building the cache, files of {side} px, {used} cores", "seconds": seconds}
         found.append(row | {"images/s": FILES / seconds["median"]})
     return found
@@ -186,18 +187,21 @@ def pillow(folder: str, size: int) -> dict[str, Any]:
     return {"seconds": seconds, "images": 3 * BATCH}
 
 
-def build(folder: str, size: int, used: int) -> float:
-    """Seconds to build the cache of a folder on ``used`` cores."""
+def build(folder: str, size: int, used: int, times: int = 3) -> list[float]:
+    """Seconds of building the cache of a folder on ``used`` cores, after once that loads the libraries."""
     from mmtk.components.source.folder import Folder
     from mmtk.store import open_store
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:used])
     source = Folder(Path(folder), "classification", images="images", labels="labels.csv")
-    with tempfile.TemporaryDirectory() as cache:
-        begun = time.perf_counter()
-        open_store(source, size, cache=Path(cache))
-        return time.perf_counter() - begun
+    seconds = []
+    for _ in range(1 + times):
+        with tempfile.TemporaryDirectory() as cache:
+            begun = time.perf_counter()
+            open_store(source, size, cache=Path(cache))
+            seconds.append(time.perf_counter() - begun)
+    return seconds[1:]
 
 
 def many(count: int, cache: str) -> dict[str, Any]:

@@ -36,12 +36,11 @@ class _NormLeaky(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tuple[Tensor, ...]:
         x = x.contiguous(memory_format=torch.channels_last)
-        y, rstd = _normalised(x, scale)
-        F.leaky_relu_(y, slope)
+        y, rstd, *dropped = _forward(x, slope, scale, kept)
         ctx.slope, ctx.scale = slope, scale
         ctx.save_for_backward(y, rstd, *() if kept is None else (kept,))
         ctx.set_materialize_grads(False)
-        return (y, rstd) if kept is None else (y, rstd, y * kept)
+        return y, rstd, *dropped
 
     @staticmethod
     def backward(
@@ -61,25 +60,39 @@ def _statistics_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _normalised(x: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """scale · (x − μ)/σ and 1/σ [B,C] over the pixels of every image and channel."""
+def _forward(x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tuple[Tensor, ...]:
+    """y = scale · leaky_relu((x − μ)/σ), 1/σ [B,C] over the pixels of every image and channel, and y · kept."""
     batch, channels, height, width = x.shape
     wide = _statistics_type(x)
     if x.dtype != wide and height * width >= 1024:
         # Its sums in one long row err by 1e-4, less than half precision rounds; for few pixels it is slow.
         gamma = torch.full((channels,), scale, dtype=wide)
         y, _, rstd = torch.native_group_norm(x, gamma, None, batch, channels, height * width, channels, EPS)
-        return y, rstd
+        F.leaky_relu_(y, slope)
+        return (y, rstd) if kept is None else (y, rstd, y * kept)
     # Statistics of every column first: sums that are short are exact, and long vectors are fast.
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height, width * channels).to(wide)
+    rows = _rows(x).to(wide)
     columns = [torch.batch_norm_update_stats(image, None, None, 0.0) for image in rows]
     means, variances = (torch.stack(each).view(batch, width, channels) for each in zip(*columns, strict=True))
     rstd = (variances.mean(1) + means.var(1, correction=0) + EPS).rsqrt()
     factor = scale * rstd
     shift = -factor * means.mean(1)
-    factor, shift = (each.repeat(1, width)[:, None] for each in (factor, shift))
-    y = torch.addcmul(shift, rows, factor).view(batch, height, width, channels).permute(0, 3, 1, 2)
-    return y.to(x.dtype), rstd
+    found = [torch.empty_like(rows, dtype=x.dtype) for _ in range(1 if kept is None else 2)]
+    masks = (None,) * batch if kept is None else _rows(kept).unbind()
+    # Image by image, so that what is between the operations stays in the cache.
+    for place, (image, mask) in enumerate(zip(rows.unbind(), masks, strict=True)):
+        y = found[0][place]
+        torch.addcmul(shift[place].repeat(width), image, factor[place].repeat(width), out=y)
+        F.leaky_relu_(y, slope)
+        if mask is not None:
+            torch.mul(y, mask, out=found[1][place])
+    y, *dropped = (each.view(batch, height, width, channels).permute(0, 3, 1, 2) for each in found)
+    return y, rstd, *dropped
+
+
+def _rows(x: Tensor) -> Tensor:
+    """[B,C,H,W] in channels-last memory as [B,H,W·C]."""
+    return x.permute(0, 2, 3, 1).flatten(2)
 
 
 def _formula(

@@ -42,8 +42,7 @@ def test_value_and_gradient_are_those_of_the_two_layers(shape: tuple[int, ...], 
 
 def test_the_loop_over_images_equals_the_formula() -> None:
     x, weight = images(2, 16, 40, 30).detach(), images(2, 16, 40, 30, seed=1).detach()
-    y, rstd = fused._normalised(channels_last(x), 1.25)
-    y = F.leaky_relu(y, SLOPE)
+    y, rstd = fused._forward(channels_last(x), SLOPE, 1.25, None)
     kept = channels_last((images(2, 16, 40, 30, seed=2) > 0).to(torch.uint8))
     for mask, given in ((None, weight), (kept, weight * kept)):
         expected = fused._formula(given, None, y, rstd, SLOPE, 1.25)
@@ -70,6 +69,17 @@ def test_statistics_in_single_precision_err_no_more_than_torchs_own(size: int) -
     expected = plain(x.double())
     ours, theirs = ((each(x) - expected).abs().max() for each in (lambda x: norm_leaky(x, SLOPE), plain))
     assert ours < 3 * theirs
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_a_mask_drops_is_0_and_gives_no_gradient(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = images(*shape).detach().to(dtype).requires_grad_()
+    weight = images(*shape, seed=1).detach()
+    kept = (images(*shape, seed=2) > 0).to(torch.uint8)
+    whole, some = norm_leaky(x, SLOPE, 1.5), norm_leaky(x, SLOPE, 1.5, kept)
+    assert torch.equal(some, whole * kept)
+    assert torch.equal(slope(some, x, weight), slope(whole, x, weight * kept))
 
 
 @pytest.mark.parametrize("dropped", [False, True])
