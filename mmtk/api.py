@@ -375,3 +375,7 @@ class Launcher(ABC):
             "--detach: the jobs of this launcher end with the process that starts them.",
             hint="Use a launcher with a queue of its own, such as slurm, or start the study with nohup.",
         )
+
+    def queue(self, names: Sequence[str]) -> dict[str, str] | None:
+        """Of jobs that ``submit`` named those that wait or run, and what is known of each; None: it cannot say."""
+        return None

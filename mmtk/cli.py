@@ -284,6 +284,9 @@ def track(run_dirs: Annotated[list[Path], typer.Argument(help="Run directories."
     from mmtk.tracking import Mirror
 
     for path in run_dirs:
+        if len(run_dirs) > 1 and not RunDir(path).provenance_file.is_file():  # as runs/* may name them
+            typer.echo(f"{path}: left out: it is no run that began.", err=True)
+            continue
         sent = Mirror(RunDir(path)).sync()
         typer.echo(f"{path}: {sent}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,12 +94,17 @@ def ablate(
     with study.held():
         facts = {"command": " ".join(["mmtk", *sys.argv[1:]]), "data": str(data.absolute()) if data else ""}
         study.write(plan, facts)
+        before = study.launcher
         study.keep_launcher(table)
         _show_plan(plan, study, chosen, data, device)
-        if detach:
-            _submit(study, chosen, data, device)
-            return
-        failed = _run(study, chosen, data, device)
+        try:
+            if detach:
+                _submit(study, chosen, data, device)
+                return
+            failed = _run(study, chosen, data, device)
+        except MmtkError:  # what was refused is not what the study goes on with
+            study.keep_launcher(before)
+            raise
     found = study.collect()
     if any(cell.runs for cell in found.cells):
         _report(found, study.report)
@@ -185,8 +191,9 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
 def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
     from mmtk.study_run import submit_study
 
-    queued = submit_study(study, launcher, data=data, device=device)
+    queued, before = submit_study(study, launcher, data=data, device=device)
     said = f"{len(queued)} runs are queued: {queued[0]} … {queued[-1]}" if queued else "Nothing to queue"
+    said += f"; {len(before)} were queued before: {before[0]} … {before[-1]}" if before else ""
     typer.echo(f"{said}. Watch them: mmtk status {study.path}")
     typer.echo(f"When they are done, collect them: mmtk ablate {study.path}")
 
@@ -210,15 +217,23 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
         line = f"[{done}/{of}] {run.title}: {outcome}{_headline(run) if outcome == 'done' else ''}{left}"
         display.note(line)
 
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         display.note(f"Stopped. Continue with: mmtk ablate {study.path}")
         raise
     finally:
+        signal.signal(signal.SIGTERM, before)
         mirror.study_itself()
         if mirror.page:
             display.note(f"MLflow: {mirror.page}")
+
+
+def _stop(*_: object) -> None:
+    """SIGTERM ends a study as Ctrl-C does, so that launchers take back their jobs; a second one does at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(143)
 
 
 def _headline(run: PlannedRun) -> str:

@@ -30,7 +30,12 @@ def choose(kept: Mapping[str, Any], name: str | None, given: Mapping[str, Any]) 
     """The launcher's table: as kept, changed by what is given; another launcher starts at its defaults."""
     use = name or kept.get("use", DEFAULT)
     before = kept if use == kept.get("use") else {}
-    return _checked({**before, **given, "use": use})
+    try:
+        return _checked({**before, **given, "use": use})
+    except Problems as problems:
+        if name is None and kept:
+            problems.problems[-1].hint = f"The study goes on with {use}; --launcher chooses another one."
+        raise
 
 
 def make(table: Mapping[str, Any]) -> Launcher:

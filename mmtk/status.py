@@ -11,9 +11,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mmtk import launching
+from mmtk.api import Done
 from mmtk.display import duration
+from mmtk.errors import MmtkError
 from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
+from mmtk.study_run import failure, standing
 
 TEXTS = ("run", "state")
 MOST_ROWS = 300  # more runs than that are shown as a row for each system, besides those that need attention
@@ -41,7 +45,8 @@ def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
     runs = study.runs(plan)
     failures = study.failures(runs)
     changed = {run.folder.path.name: names for run in runs if (names := _changed(run, intact))}
-    states = ["changed" if r.folder.path.name in changed else study.state(r, failures) for r in runs]
+    states: list[str] = ["changed" if r.folder.path.name in changed else study.state(r, failures) for r in runs]
+    queued, unknown = _queue(study, runs, states, failures)
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("run", "seed", "state", "step", "time", "accuracy", "dice"):
         table.add_column(heading, overflow="fold", justify="left" if heading in TEXTS else "right")
@@ -52,15 +57,46 @@ def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
         said = Text(state, style=COLOURS[state])
         if state == "failed":
             said.append(f": {failures[run.folder.path.name]}", style="default")
+        if state == "waiting" and run.folder.path.name in queued:
+            said.append(f": {queued[run.folder.path.name]}", style="default")
         if state == "changed":
             said.append(f": {', '.join(changed[run.folder.path.name])}", style="default")
         table.add_row(run.cell.title, str(run.seed), said, *_progress(run, state))
     lines: list[RenderableType] = [_by_system(runs, states)] if many else []
     lines.append(Text(f"{_counts(states)}{_left(runs, states)}"))
+    if unknown:
+        lines.append(Text(unknown))
     if changed:
         cure = f"Restore what was changed, or remove done.json there and run it again: mmtk ablate {study.path}"
         lines.append(Text(cure))
     return Group(*([table] if table.row_count else []), *lines), "running" in states
+
+
+def _queue(
+    study: StudyDir, runs: Sequence[PlannedRun], states: list[str], failures: dict[str, str]
+) -> tuple[dict[str, str], str]:
+    """What the launcher's queue says of the runs that wait in it, by folder name; or why it cannot be asked.
+
+    Puts right the states that the runs' own files do not tell: queued again after a failure, gone from the queue.
+    """
+    jobs = study.queued
+    if not jobs:
+        return {}, ""
+    try:
+        found = standing(study, launching.make(study.launcher), runs)
+    except MmtkError as error:
+        return {}, f"The queue cannot be asked: {error.message}"
+    if found is None:
+        return {}, ""
+    for place, run in enumerate(runs):
+        name = run.folder.path.name
+        if name in found and states[place] == "failed":
+            states[place] = "waiting"
+        elif name in jobs and name not in found and states[place] == "waiting":
+            states[place] = "failed"
+            done = Done(run.folder.path, 1, run.folder.path / "output.log")
+            failures[name] = f"job {jobs[name]} is in the queue no more; {failure(done)}"
+    return {name: f"job {jobs[name]}, {said}" for name, said in found.items()}, ""
 
 
 def _counts(states: Sequence[str]) -> str:
@@ -94,7 +130,7 @@ def _progress(run: PlannedRun, state: str) -> tuple[str, str, str, str]:
         found = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
         shown = ["–" if value is None else f"{value:.3f}" for value in found]
         return str(facts["steps"]), duration(facts["seconds"]), shown[0], shown[1]
-    if state in ("waiting", "changed") or not run.folder.timing_file.is_file():
+    if state == "changed" or not run.folder.timing_file.is_file():
         return "–", "–", "–", "–"
     try:
         rows = read_lines(run.folder.timing_file)

@@ -41,7 +41,7 @@ class PlannedRun:
 
 
 class StudyDir:
-    """A study directory: ``study.json``, ``recipes/``, ``failures.json``, later ``report/``.
+    """A study directory: ``study.json``, ``recipes/``, ``failures.json``, ``queue.json``, later ``report/``.
 
     The runs lie in one folder beside it, named by digest and seed, so that studies share the cells they have
     in common.
@@ -51,6 +51,7 @@ class StudyDir:
         self.path = path
         self.file = path / "study.json"
         self.failures_file = path / "failures.json"
+        self.queue_file = path / "queue.json"
         self.code_file = path / codefile.COPY
         self.report = path / "report"
 
@@ -179,6 +180,18 @@ class StudyDir:
         if reason is not None:
             known[name] = reason
         write_json(self.failures_file, known)
+
+    @property
+    def queued(self) -> dict[str, str]:
+        """The jobs that were handed to a launcher's queue, by the name of the run's folder."""
+        return dict(read_json(self.queue_file)) if self.queue_file.is_file() else {}
+
+    def note_queued(self, jobs: dict[str, str]) -> None:
+        """Remember jobs that were handed to a queue, besides those before; forget all where there are none."""
+        if jobs:
+            write_json(self.queue_file, self.queued | jobs)
+        else:
+            self.queue_file.unlink(missing_ok=True)
 
     def state(self, run: PlannedRun, failures: dict[str, str]) -> State:
         """Where a run stands, from its own files."""

@@ -32,6 +32,14 @@ def run_study(
     versions = Versions()
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
+    if there := standing(study, launcher, missing):
+        jobs = ", ".join(study.queued[name] for name in there)
+        raise MmtkError(
+            f"{len(there)} of its runs are in the queue already: {jobs}.",
+            str(study.path),
+            f"Wait for them (mmtk status {study.path}), or cancel them first.",
+        )
+    study.note_queued({})
     same = SameData()
     done = 0
     for run in runs:
@@ -66,16 +74,36 @@ def run_study(
 
 def submit_study(
     study: StudyDir, launcher: Launcher, *, data: Path | None = None, device: str = "auto"
-) -> list[str]:
-    """Hand what is missing to the launcher's queue and return the names it gave; nobody waits for it.
+) -> tuple[list[str], list[str]]:
+    """Hand what is missing to the launcher's queue; nobody waits for it.
 
-    A run that is under way already keeps its folder locked, and a second job for it ends at once.
+    Returns the names of the new jobs, and of those that were in the queue already.
     """
     runs = study.runs()
     failures = study.failures(runs)
-    return launcher.submit(
-        _jobs([run for run in runs if study.state(run, failures) in ("failed", "waiting")], data, device)
-    )
+    before = standing(study, launcher, runs) or {}
+    missing = [
+        run for run in runs
+        if study.state(run, failures) in ("failed", "waiting") and run.folder.path.name not in before
+    ]  # fmt: skip
+    names = launcher.submit(_jobs(missing, data, device))
+    if names:
+        study.note_queued({run.folder.path.name: name for run, name in zip(missing, names, strict=True)})
+    for run in missing:
+        study.note_failure(run, None)
+    return names, [study.queued[name] for name in before]
+
+
+def standing(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]) -> dict[str, str] | None:
+    """The unfinished runs that are in the launcher's queue, by folder name, and what is known of each.
+
+    None where the launcher cannot say.
+    """
+    queued = study.queued
+    names = [run.folder.path.name for run in runs if not run.folder.finished]
+    jobs = {name: queued[name] for name in names if name in queued}
+    said = launcher.queue(list(jobs.values()))
+    return None if said is None else {name: said[job] for name, job in jobs.items() if job in said}
 
 
 def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:

@@ -81,6 +81,8 @@ def sqlite_file(uri: str) -> Path | None:
 def reason(error: Exception) -> str:
     """What went wrong in one line; of a request, the cause behind its address and retries."""
     line = masked(str(error)).strip().split("\n")[0] or type(error).__name__
+    if "Invalid Host header" in line:
+        return "it does not answer to this name; start it with the name in --allowed-hosts"
     return re.sub(r"^.*\(Caused by (.*)\)$", r"\1", line)[:300].rstrip(".")
 
 

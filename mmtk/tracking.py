@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,6 +77,10 @@ class Mirror:
             return ""
 
     def _sync(self) -> str:
+        if re.fullmatch(r"[\w.-]+:\d+(/.*)?", self.uri):
+            raise MmtkError(
+                f"MLFLOW_TRACKING_URI: '{self.shown}' lacks its scheme.", hint=f"Write http://{self.shown}"
+            )
         try:
             recipe, provenance = self.folder.recipe, self.folder.provenance
             with tracker.held(self.folder.recipe_file, self._wait), tracker.calm():

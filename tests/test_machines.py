@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,36 @@ from fake_plugin import install
 from PIL import Image
 
 QUEUE = """
+import time
 from collections.abc import Iterator, Sequence
-from mmtk.api import Done, Job, Launcher
+from pathlib import Path
+from mmtk.api import Done, Job, Launcher, MmtkError
 
 class Queue(Launcher):
-    \"\"\"A queue whose jobs this test runs by hand, as other machines would.\"\"\"
+    \"\"\"A queue whose jobs this test runs by hand, as other machines would.
+
+    refuse: take no job
+    \"\"\"
+
+    def __init__(self, *, refuse: bool = False) -> None:
+        self.refuse = refuse
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
-        yield from ()
+        if self.refuse:
+            raise MmtkError("this queue takes no job.")
+        try:
+            Path("began").touch()
+            time.sleep(60 if jobs else 0)
+            yield from ()
+        finally:
+            Path("cancelled").touch()
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:
-        return [job.dir.name for job in jobs]
+        return [f"job-of-{job.dir.name}" for job in jobs]
+
+    def queue(self, names: Sequence[str]) -> dict[str, str] | None:
+        there = Path("there")  # what the test says of the queue
+        return {name: "PENDING" for name in names if name in there.read_text()} if there.is_file() else None
 """
 SETS = {
     "data.size": 32, "encoder.width": 4, "train.steps": 2, "train.batch": 2, "train.precision": "fp32",
@@ -46,6 +66,7 @@ labels = "films.csv"
 
 def mmtk(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": f"{cwd / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    environment["COLUMNS"] = "200"  # so that no line is folded
     command = [sys.executable, "-m", "mmtk", *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
@@ -87,6 +108,52 @@ def test_a_machine_with_another_version_refuses_and_names_both(tmp_path: Path) -
     shown = mmtk("status", "s", cwd=tmp_path).stdout
     assert "1 failed, 1 waiting" in shown
     assert "other versions" in " ".join(shown.split())
+
+
+def test_what_is_queued_is_not_queued_twice_and_what_left_the_queue_has_failed(tmp_path: Path) -> None:
+    one, two = (run.name for run in queued(tmp_path, *phantom()))
+    assert "2 waiting" in mmtk("status", "s", cwd=tmp_path).stdout  # a launcher that cannot say
+    there = tmp_path / "there"
+    there.write_text(f"job-of-{one}")
+    (tmp_path / "runs" / two / "output.log").write_text("mmtk: the node is on fire.\n")
+    shown = " ".join(mmtk("status", "s", cwd=tmp_path).stdout.split())
+    assert "1 failed, 1 waiting" in shown
+    assert f"waiting: job job-of-{one}, PENDING" in shown
+    assert "is in the queue no more; the node is on fire." in shown
+    refused = mmtk("ablate", "s", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"1 of its runs are in the queue already: job-of-{one}." in refused.stderr
+    again = mmtk("ablate", "s", "--detach", cwd=tmp_path)
+    assert again.returncode == 0
+    assert f"1 runs are queued: job-of-{two} … job-of-{two}; 1 were queued before: job-of-{one}" in again.stdout
+
+
+def test_a_launcher_that_was_refused_is_not_what_the_study_goes_on_with(tmp_path: Path) -> None:
+    queued(tmp_path, *phantom())
+    (tmp_path / "there").write_text("")
+    refused = mmtk("ablate", "s", "--launch", "refuse=true", cwd=tmp_path)
+    assert "this queue takes no job" in refused.stderr
+    shown = mmtk("ablate", "s", "--launch", "jobs=2", "--dry-run", cwd=tmp_path)
+    assert "The study goes on with queue; --launcher chooses another one." in shown.stderr
+    assert mmtk("ablate", "s", "--detach", cwd=tmp_path).returncode == 0
+
+
+def test_a_study_that_is_terminated_takes_its_jobs_back(tmp_path: Path) -> None:
+    queued(tmp_path, *phantom())
+    (tmp_path / "there").write_text("")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    command = [sys.executable, "-m", "mmtk", "ablate", "s"]
+    study = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "began").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    study.terminate()
+    _, said = study.communicate(timeout=30)
+    assert study.returncode == 143
+    assert "Stopped. Continue with: mmtk ablate s" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "cancelled").exists()
 
 
 @pytest.mark.long

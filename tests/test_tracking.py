@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from run_folder import RESULTS, begin, cut, finish, points, train
 
+from mmtk.cli import track
 from mmtk.errors import MmtkError
 from mmtk.runs import RunDir
 from mmtk.tracking import Mirror, tracking_uri
@@ -276,6 +277,25 @@ def test_more_rows_than_one_call_takes(store, folder):
 
 
 # --- failures -----------------------------------------------------------------------------------------------
+
+
+def test_an_address_without_its_scheme_is_told(folder, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "127.0.0.1:5000")
+    train(folder, 1, 5)
+    with pytest.raises(MmtkError, match=r"'127\.0\.0\.1:5000' lacks its scheme.*\n.*http://127\.0\.0\.1:5000"):
+        Mirror(folder).sync()
+    warnings = []
+    assert Mirror(folder, warnings.append).sync() == ""
+    assert len(warnings) == 1
+
+
+def test_what_is_no_run_is_left_out_of_several(folder, store, capsys):
+    train(folder, 1, 5)
+    (folder.path.parent / "refused").mkdir()
+    track([folder.path.parent / "refused", folder.path])
+    said = capsys.readouterr()
+    assert "refused: left out: it is no run that began." in said.err
+    assert "metric rows" in said.out
 
 
 def test_an_unreachable_server_costs_one_quick_warning(folder, monkeypatch, capfd):

@@ -40,7 +40,7 @@ def work(argv: Sequence[str], folder: str, place: str, threads: int, files: byte
     The folder is on a disk that all nodes share, or travels: ``files`` is what lies in it, and it comes back.
     """
     with tempfile.TemporaryDirectory() if files is not None else nullcontext(folder) as where:
-        own = Path(where)
+        own = Path(place, where)  # a cluster's workers live in the folder in which it was started
         own.mkdir(parents=True, exist_ok=True)
         if files is not None:
             unpack(files, own)

@@ -66,7 +66,8 @@ class Ray(Launcher):
         except (OSError, RuntimeError, ValueError) as error:
             raise MmtkError(
                 f"launcher.address: no Ray cluster answers at {self.address}: {str(error).splitlines()[0]}",
-                hint="Start one (ray start --head) and give its address, or leave the address out.",
+                hint="Start one (ray start --head) and give its address, or leave the address out. If it asks "
+                "for a token, copy ~/.ray/auth_token from its first machine.",
             ) from error
 
     def _check_fit(self, ray: Any) -> None:
@@ -124,7 +125,11 @@ def _knock(address: str) -> None:
 
 
 def _ray() -> Any:
+    """Ray, told to show its token where it has one: a cluster started here asks for it, others do not mind."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     return ray

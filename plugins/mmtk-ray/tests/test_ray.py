@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +99,54 @@ def test_a_packed_folder_cannot_write_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(tarfile.OutsideDestinationError):
         unpack(stream.getvalue(), tmp_path / "b")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_a_cluster_that_asks_for_a_token_gets_it(tmp_path: Path) -> None:
+    """As ``ray start`` does wherever Ray was used before."""
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    ray = str(Path(sys.executable).with_name("ray"))
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets lie in it
+    head = subprocess.Popen(
+        [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false",
+         "--disable-usage-stats", f"--temp-dir={folder}"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    code = (
+        "import sys; from pathlib import Path; from mmtk.api import Job; from mmtk_ray.launcher import Ray\n"
+        "job = Job(Path('job'), (sys.executable, '-S', '-c', 'print(1)'))\n"
+        f"print([done.code for done in Ray(address='127.0.0.1:{port}').run([job])])"
+    )
+    try:
+        wait_for_port(port)
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+    assert ended.stdout.strip() == "[0]", ended.stderr
+    assert (tmp_path / "job" / "output.log").read_text() == "1\n"  # not in the folder of the cluster
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"nobody listens at {port}")
 
 
 @pytest.mark.long

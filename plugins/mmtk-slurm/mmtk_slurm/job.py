@@ -24,7 +24,7 @@ class Work:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._ended = False
+        self._told = self._ended = False
 
     def __call__(self, argv: Sequence[str], folder: str, place: str, threads: int) -> int:
         """The exit code of ``argv``, run in ``place``; what it prints goes to its folder's log."""
@@ -59,11 +59,14 @@ class Work:
         self._stop()
 
     def _stop(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            # Not Popen.wait: this runs in a signal's handler, amid that very call, which holds a lock.
-            with suppress(ProcessLookupError, ChildProcessError):
+        if self._process is None or self._process.returncode is not None:
+            return
+        # Not Popen.wait: this runs in a signal's handler, amid that very call, which holds a lock.
+        with suppress(ProcessLookupError, ChildProcessError):
+            if not self._told:  # once: Slurm and srun both say it, and a second time would end it in mid-step
+                self._told = True
                 os.kill(self._process.pid, signal.SIGTERM)
-                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
 
 
 def _preempted() -> bool:

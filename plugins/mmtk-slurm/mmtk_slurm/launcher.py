@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import shutil
@@ -82,6 +83,22 @@ class Slurm(Launcher):
         """Submit all jobs as one array and leave them; returns Slurm's numbers of them."""
         return [task.job_id for task in self._submitted(jobs)]
 
+    def queue(self, names: Sequence[str]) -> dict[str, str] | None:
+        """Of these jobs those that wait or run, with Slurm's state and reason of each."""
+        if self.local:
+            return None
+        if not names:
+            return {}
+        command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%T %r"]
+        try:
+            said = subprocess.run(command, capture_output=True, text=True)
+        except FileNotFoundError as error:
+            raise MmtkError("launcher/slurm: there is no squeue here.") from error
+        if said.returncode:
+            raise MmtkError(f"launcher/slurm: squeue: {' '.join(said.stderr.split())}")
+        states = dict(line.split("|", 1) for line in said.stdout.splitlines())
+        return {name: states[name].removesuffix(" None") for name in names if name in states}
+
     def _submitted(self, jobs: Sequence[Job]) -> list[Any]:
         import submitit
 
@@ -132,7 +149,7 @@ class Slurm(Launcher):
         if reason in NEVER:
             task.cancel(check=False)
         if (state in OVER or reason in NEVER) and not task.paths.result_pickle.is_file():
-            return _note(job, task, f"Slurm says {state} {reason}")
+            return _note(job, task, f"Slurm says {state} {reason}".removesuffix(" None"))
         return None
 
 

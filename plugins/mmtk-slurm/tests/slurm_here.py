@@ -78,6 +78,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         _wait(environment)
         yield environment
     finally:
+        subprocess.run(
+            ["scancel", "--user", "root"], env=environment, capture_output=True
+        )  # their steps outlive slurmd
         for daemon in reversed(daemons):
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
@@ -93,6 +96,7 @@ def _wait(environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with slurm(Path(sys.argv[1]).absolute()):
             print(f"Slurm is up: export SLURM_CONF={Path(sys.argv[1]).absolute()}/slurm.conf", flush=True)

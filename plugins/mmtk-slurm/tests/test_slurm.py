@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -45,7 +46,8 @@ SLOW = """
 import pathlib, signal, sys, time
 folder = pathlib.Path(sys.argv[1])
 told = []
-signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+# As mmtk run: told twice, it ends at once.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1) if told else told.append(1))
 open(folder / "began", "a").write("x")
 for _ in range((folder / "steps").stat().st_size if (folder / "steps").exists() else 0, 40):
     time.sleep(0.2); open(folder / "steps", "a").write("s")
@@ -90,7 +92,9 @@ def test_a_command_ends_after_its_step_when_slurm_says_so(tmp_path: Path, told: 
     """Not at once, as USR2 by itself would end it, and not never."""
     node = subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path), SLOW], start_new_session=True)
     wait_for(lambda: (tmp_path / "steps").exists() and (tmp_path / "steps").stat().st_size > 3)
-    os.killpg(node.pid, told)
+    for _ in range(3):  # as Slurm and srun do
+        os.killpg(node.pid, told)
+        time.sleep(0.02)
     assert node.wait(20) == code
     done = (tmp_path / "steps").stat().st_size
     time.sleep(0.5)
@@ -213,6 +217,7 @@ def test_a_job_that_slurm_ends_is_reported(
 @pytest.mark.cluster
 def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) -> None:
     """--detach returns while the runs are queued; status shows them, and the study collects them later."""
+    wide = cluster | {"COLUMNS": "200"}
     begun = mmtk(
         "ablate", "--components", "saliency", "--launcher", "slurm", "--detach", "--out", "s", *OPTIONS,
         cwd=tmp_path, env=cluster,
@@ -220,6 +225,9 @@ def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) 
     assert begun.returncode == 0, begun.stdout + begun.stderr
     assert "3 runs are queued" in begun.stdout
     assert "mmtk status s" in begun.stdout
+    again = mmtk("ablate", "s", "--detach", cwd=tmp_path, env=cluster)
+    assert "Nothing to queue; 3 were queued before" in again.stdout
+    assert re.search(r"waiting: job \S+, (PENDING|RUNNING)", mmtk("status", "s", cwd=tmp_path, env=wide).stdout)
     deadline = time.monotonic() + 400
     while len(list(tmp_path.glob("runs/*/done.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(1)
