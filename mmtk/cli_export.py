@@ -30,9 +30,12 @@ def export(
 ) -> None:
     """Write a finished run as one ONNX file, or as a folder of weights, recipe and model card."""
     if format is Format.onnx:
+        from rich.console import Console
+
         from mmtk.export.onnx_file import OPSET, write_onnx
 
-        written = write_onnx(run_dir, out)
+        with Console(stderr=True).status("Tracing the model, and comparing it with the live one …"):
+            written = write_onnx(run_dir, out)
         typer.echo(f"Wrote     {written.path}  ({written.size / 1e6:.1f} MB, opset {OPSET})")
         agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in written.differences.items())
         typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
