@@ -92,7 +92,7 @@ def _queue(
         name = run.folder.path.name
         if name in found and states[place] == "failed":
             states[place] = "waiting"
-        elif name in jobs and name not in found and states[place] == "waiting":
+        elif name in jobs and name not in found and states[place] == "waiting" and not run.folder.finished:
             states[place] = "failed"
             done = Done(run.folder.path, 1, run.folder.path / "output.log")
             failures[name] = f"job {jobs[name]} is in the queue no more; {failure(done)}"

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
@@ -16,10 +16,11 @@ Drawn = TypeVar("Drawn")
 def draw_all(jobs: Sequence[Callable[[], Drawn]]) -> list[Drawn]:
     """What every job gives, in their order; shared among forks of this process, which have its data already.
 
-    On Linux only: elsewhere a process that has threads cannot be forked safely. A fork that dies has its share
-    drawn here.
+    On Linux only: elsewhere a process that has threads cannot be forked safely; and not in a daemon, which may not
+    have children. A fork that dies has its share drawn here.
     """
-    count = min(len(jobs), len(os.sched_getaffinity(0))) if sys.platform == "linux" else 1
+    alone = sys.platform != "linux" or current_process().daemon
+    count = 1 if alone else min(len(jobs), len(os.sched_getaffinity(0)))
     found: dict[int, Drawn] = {}
     forks = {place: _Fork(jobs[place::count]) for place in range(1, count)}
     try:

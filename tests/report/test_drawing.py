@@ -66,6 +66,18 @@ def test_the_share_of_a_fork_that_dies_is_drawn_here(monkeypatch: pytest.MonkeyP
     assert draw_all([partial(job, number) for number in range(5)]) == [(number, HERE) for number in range(5)]
 
 
+def test_a_daemon_draws_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread_out(monkeypatch, 2)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        (found,) = pool.map(_drawn_by, [3])
+    assert len(found) == 3
+    assert len(set(found)) == 1
+
+
+def _drawn_by(count: int) -> list[int]:
+    return draw_all([os.getpid] * count)
+
+
 def test_no_fork_outlives_an_interrupt(tmp_path: Path) -> None:
     code = """
 import os, sys, time

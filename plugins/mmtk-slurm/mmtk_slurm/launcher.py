@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shutil
@@ -89,7 +88,7 @@ class Slurm(Launcher):
             return None
         if not names:
             return {}
-        command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%T %r"]
+        command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T %r"]
         try:
             said = subprocess.run(command, capture_output=True, text=True)
         except FileNotFoundError as error:
