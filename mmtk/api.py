@@ -246,6 +246,9 @@ class Loss(ABC):
 class Augment(ABC):
     """(swap, *, …): ``swap`` lists the mask channels that a horizontal flip exchanges."""
 
+    uint8: ClassVar[bool] = False
+    """Whether it takes 8-bit gray levels too, uint8 [B,C,H,W] → uint8: a quarter of the memory to move."""
+
     @abstractmethod
     def __call__(
         self, images: Tensor, generator: torch.Generator, masks: Tensor | None = None, geometric: bool = True

@@ -137,7 +137,8 @@ class Order:
 
 def normalise(images: Tensor) -> Tensor:
     """[0, 1] → [−1, 1]: the one normaliser of every stream and of prediction (SPEC 1)."""
-    return (images - 0.5).div_(0.5)
+    # 2 x − 1 in one pass; twice a number is exact, so it is (x − 0.5) / 0.5 to the bit.
+    return torch.add(torch.tensor(-1.0), images, alpha=2)
 
 
 def network_input(images: Tensor, recipe: Recipe, task: str) -> Tensor:
@@ -147,7 +148,24 @@ def network_input(images: Tensor, recipe: Recipe, task: str) -> Tensor:
 
 def pixels(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
     """Images of a store as float [B,C,H,W] in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(stored.images[rows])).float().div_(255)
+    return unit(_levels(stored, rows))
+
+
+def _levels(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
+    """Images of a store as they lie there: uint8 [B,C,H,W]."""
+    return torch.from_numpy(np.ascontiguousarray(stored.images[rows]))
+
+
+def unit(images: Tensor) -> Tensor:
+    """Gray levels uint8 → float in [0, 1]; what is float already stays."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def _augmented(
+    augment: Augment, images: Tensor, draw: torch.Generator, known: Tensor | None = None, geometric: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Augmented as gray levels where the component takes them, else as floats."""
+    return augment(images if augment.uint8 else unit(images), draw, known, geometric)
 
 
 def masks(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
@@ -209,11 +227,11 @@ class Streams:
         augment = self._augment[task]["weak" if task == "classification" else "segmentation"]
         target = torch.from_numpy(stored.targets[rows]) if task == "classification" else masks(stored, rows)
         known = target.to(device) if task == "segmentation" else None
-        images = pixels(stored, rows).to(device)
+        images = _levels(stored, rows).to(device)
         if self._recipe["train.frozen_views"]:
             image, moved = self._frozen(augment, images, known, rows, task, step)
         else:
-            image, moved = augment(images, self._generator(task, "labelled", "image", step), known)
+            image, moved = _augmented(augment, images, self._generator(task, "labelled", "image", step), known)
         labels = target.to(device) if moved is None else moved
         labelled = Labelled(self._input(image, task), labels, self._index(task, "labelled", rows, device))
         return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
@@ -225,7 +243,7 @@ class Streams:
         made = []
         for i, row in enumerate(rows):
             draw = generator(self._recipe.seed, "augment", task, "frozen", step // self._epoch, row)
-            made.append(augment(images[i : i + 1], draw, None if known is None else known[i : i + 1]))
+            made.append(_augmented(augment, images[i : i + 1], draw, None if known is None else known[i : i + 1]))
         moved = torch.cat([mask for _, mask in made if mask is not None]) if known is not None else None
         return torch.cat([image for image, _ in made]), moved
 
@@ -233,11 +251,10 @@ class Streams:
         stored = self._stores[task]
         size = self._recipe["train.batch"] * self._recipe["train.ratio"]
         rows = self._orders[task, "unlabelled"].batch(step, size)
-        raw = pixels(stored, rows).to(device)
-        base, truth = raw, None
+        base, truth = _levels(stored, rows).to(device), None
         if task == "segmentation":
             draw = self._generator(task, "unlabelled", "image", step)
-            base = self._augment[task]["segmentation"](raw, draw)[0]
+            base = _augmented(self._augment[task]["segmentation"], base, draw)[0]
         else:
             known = torch.from_numpy(stored.targets[rows])
             truth = known.to(device) if bool((known >= 0).all()) else None
@@ -248,13 +265,13 @@ class Streams:
             for k in range(view.count):
                 start = base if view.on is None else made[view.on][min(k, len(made[view.on]) - 1)]
                 draw = self._generator(task, "unlabelled", f"{name}-{k}", step)
-                copies.append(self._augment[task][name](start, draw, geometric=view.geometric)[0])
+                copies.append(_augmented(self._augment[task][name], start, draw, geometric=view.geometric)[0])
             made[name] = tuple(copies)
         views = {name: tuple(self._input(copy, task) for copy in copies) for name, copies in made.items()}
         return Unlabelled(self._input(base, task), self._index(task, "unlabelled", rows, device), views, truth)
 
     def _input(self, images: Tensor, task: str) -> Tensor:
-        ready = network_input(images, self._recipe, task)
+        ready = network_input(unit(images), self._recipe, task)
         return ready.to(torch.float64 if self._recipe["train.precision"] == "fp64" else ready.dtype)
 
     def _index(self, task: str, stream: str, rows: list[int], device: torch.device | str) -> Tensor:

@@ -69,7 +69,7 @@ def step_now(made, index):
 
 
 def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
-    data.draw(str(tmp_path / "files"), 48)
+    data.draw(str(tmp_path / "files"), 48, "jpeg")
     assert len(list((tmp_path / "files" / "images").iterdir())) == data.FILES
     ours, pil = data.streams(str(tmp_path / "files"), 32, passes=1), data.pillow(str(tmp_path / "files"), 32)
     assert ours["images"] == pil["images"] == 3 * data.BATCH

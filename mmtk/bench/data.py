@@ -19,16 +19,16 @@ HERE = "mmtk.bench.data"
 
 
 def rows(options: Options) -> list[Row]:
-    """Streams and PIL pipeline on files of four times the run size and of the run size; the cache; memory."""
+    """Streams and PIL pipeline on files of four times the run size and of run size; the cache; memory."""
     folder = Path(tempfile.mkdtemp(prefix="mmtk-bench-"))
     try:
         found = []
-        for scale in (4, 1):
+        for scale, suffix in ((4, "jpeg"), (4, "png"), (1, "jpeg")):
             side = scale * options.size
-            files = str(folder / str(side))
-            fresh(f"{HERE}:draw", folder=files, side=side)
-            found += _throughput(files, side, options)
-            found += _building(files, side, options.size, options.rounds)
+            what, files = f"{suffix.upper()} of {side} px", str(folder / f"{side}-{suffix}")
+            fresh(f"{HERE}:draw", folder=files, side=side, suffix=suffix)
+            found += _throughput(files, what, options)
+            found += _building(files, what, options.size, options.rounds)
         for count in (MANY // 100, MANY // 10, MANY):
             found.append(_streamed(count, folder))
         return found
@@ -36,25 +36,25 @@ def rows(options: Options) -> list[Row]:
         shutil.rmtree(folder)
 
 
-def _throughput(files: str, side: int, options: Options) -> list[Row]:
+def _throughput(files: str, what: str, options: Options) -> list[Row]:
     found = []
     keys: dict[str, Any] = {"folder": files, "size": options.size}
     for name, target in (("PIL pipeline", "pillow"), ("mmtk streams", "streams")):
         results = [fresh(f"{HERE}:{target}", **keys) for _ in range(options.rounds)]
         seconds = spread([each for result in results for each in result["seconds"]])
-        row: Row = {"name": f"{name}, files of {side} px", "seconds": seconds}
+        row: Row = {"name": f"{name}, {what}", "seconds": seconds}
         row["images/s"] = results[0]["images"] / seconds["median"]
         found.append(row)
     found[1]["× PIL"] = found[1]["images/s"] / found[0]["images/s"]
     return found
 
 
-def _building(files: str, side: int, size: int, rounds: int) -> list[Row]:
+def _building(files: str, what: str, size: int, rounds: int) -> list[Row]:
     found = []
     for used in sorted({1, cores()}):
         results = [fresh(f"{HERE}:build", folder=files, size=size, used=used) for _ in range(rounds)]
         seconds = spread([each for result in results for each in result])
-        row: Row = {"name": f"building the cache, files of {side} px, {used} cores", "seconds": seconds}
+        row: Row = {"name": f"building the cache, {what}, {used} cores", "seconds": seconds}
         found.append(row | {"images/s": FILES / seconds["median"]})
     return found
 
@@ -70,8 +70,8 @@ def _streamed(count: int, folder: Path) -> Row:
 # What runs in processes of its own.
 
 
-def draw(folder: str, side: int) -> None:
-    """``FILES`` JPEG files of synthetic films of both classes, with their table."""
+def draw(folder: str, side: int, suffix: str) -> None:
+    """``FILES`` files (JPEG as CheXpert and CheX have, PNG as NIH) of synthetic films, with their table."""
     import numpy as np
     from PIL import Image
 
@@ -86,7 +86,7 @@ def draw(folder: str, side: int) -> None:
     for i, item in enumerate(source.items("train")):
         film = Image.fromarray(source.image(item)).resize((side, side), Image.Resampling.BICUBIC)
         grain = np.asarray(film) + noise.normal(0, 2, (side, side))
-        name = f"{item.id}.jpeg"
+        name = f"{item.id}.{suffix}"
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(place / "images" / name, quality=90)
         part = "test" if i % 10 == 0 else "val" if i % 10 == 1 else "train"
         lines.append(f"{name},{source.target.names[item.target]},{part}")
@@ -105,8 +105,10 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     from mmtk import load_recipe
     from mmtk.api import Now, View
     from mmtk.data import prepare
+    from mmtk.engine import keep_pages
     from mmtk.streams import Streams
 
+    keep_pages()  # as every run on a CPU does
     recipe = load_recipe("enc-ssl", None, _changes(size))
     held = prepare(recipe, Path(folder))
     views = {"classification": {"weak": View(1), "strong": View(1)}}

@@ -116,12 +116,28 @@ def geometry_can_be_left_out(subject: Subject) -> None:
         )
 
 
+def gray_levels_go_the_same_way(subject: Subject) -> None:
+    """Where it says that it takes uint8, it gives what it gives for floats, as gray levels."""
+    augment = subject.make(swap=())
+    if not augment.uint8:
+        return
+    levels = (_smooth() * 255).to(torch.uint8)
+    before = levels.clone()
+    made = augment(levels, _generator(2), _masks())[0]
+    expect(made.dtype == torch.uint8, "uint8 images for uint8 images", f"{made.dtype}", "keep the dtype.")
+    expect(torch.equal(levels, before), "an unchanged input", "changed images", "work on a copy.")
+    floats = augment(levels.float() / 255, _generator(2), _masks())[0]
+    apart = float((made.float() - floats * 255).abs().max())
+    expect(apart < 0.51, "the gray levels of the float images", f"{apart:.1f} levels apart", "or drop uint8.")
+
+
 AUGMENT = (
     stays_in_range_and_shape,
     draws_belong_to_the_generator,
     parameters_are_drawn_per_image,
     masks_stay_masks_and_move_along,
     geometry_can_be_left_out,
+    gray_levels_go_the_same_way,
 )
 
 

@@ -53,7 +53,8 @@ def pillow(name: str, image: Image.Image, v: int, sign: int = 1) -> Image.Image:
 
 def ours(name: Operation, image: np.ndarray, v: int, sign: int = 1) -> np.ndarray:
     batch = torch.from_numpy(image.copy())[None, None]
-    return operate(name, batch, None, torch.tensor([v]), torch.tensor([sign]))[0][0, 0].numpy()
+    operate([name], batch, None, [v], [sign])
+    return batch[0, 0].numpy()
 
 
 def levels_apart(name: str, image: np.ndarray, v: int, sign: int = 1) -> np.ndarray:
@@ -130,7 +131,8 @@ def test_any_image_equals_pillow(image: np.ndarray, name: Operation, v: int, sig
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_three_channels_are_treated_alike(name: Operation) -> None:
     gray = torch.from_numpy(picture())[None, None].repeat(1, 3, 1, 1)
-    changed = operate(name, gray, None, torch.tensor([6]), torch.tensor([1]))[0]
+    changed = gray.clone()
+    operate([name], changed, None, [6], [1])
     colour = np.asarray(pillow(name, Image.fromarray(picture()).convert("RGB"), 6), dtype=int)
     assert torch.equal(changed, changed[:, :1].repeat(1, 3, 1, 1))
     wrong = np.abs(colour - changed[0].permute(1, 2, 0).numpy().astype(int))
@@ -140,11 +142,43 @@ def test_three_channels_are_treated_alike(name: Operation) -> None:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_images_of_a_batch_keep_their_own_level(name: Operation) -> None:
     images = torch.from_numpy(np.stack([picture(seed=seed) for seed in range(4)]))[:, None]
-    level, sign = torch.tensor([1, 4, 7, 9]), torch.tensor([1, -1, -1, 1])
-    together = operate(name, images, None, level, sign)[0]
+    level, sign = [1, 4, 7, 9], [1, -1, -1, 1]
+    together = images.clone()
+    operate([name] * 4, together, None, level, sign)
     for i in range(4):
-        alone = operate(name, images[i : i + 1], None, level[i : i + 1], sign[i : i + 1])[0]
+        alone = images[i : i + 1].clone()
+        operate([name], alone, None, level[i : i + 1], sign[i : i + 1])
         assert torch.equal(together[i : i + 1], alone)
+
+
+def test_every_image_gets_its_own_operation_and_masks_move_with_the_geometric_ones() -> None:
+    images = torch.from_numpy(np.stack([picture(seed=seed) for seed in range(len(OPERATIONS))]))[:, None]
+    masks = (images > 100).float()
+    together, moved = images.clone(), masks.clone()
+    operate(OPERATIONS, together, moved, [5] * len(images), [-1] * len(images))
+    for i, name in enumerate(OPERATIONS):
+        alone, mask = images[i : i + 1].clone(), masks[i : i + 1].clone()
+        operate([name], alone, mask, [5], [-1])
+        assert torch.equal(together[i : i + 1], alone)
+        assert torch.equal(moved[i : i + 1], mask)
+        assert torch.equal(mask, masks[i : i + 1]) == (name not in GEOMETRIC)
+        assert torch.equal(alone, images[i : i + 1]) == (name == "identity")
+
+
+@pytest.mark.parametrize("augment", [NoAugment(), Weak(), Strong(), Strong(n="any")])
+@pytest.mark.parametrize("geometric", [True, False])
+def test_gray_levels_go_the_same_way_as_floats(augment: Augment, geometric: bool) -> None:
+    assert augment.uint8
+    levels = torch.from_numpy(np.stack([picture(seed=seed) for seed in range(16)]))[:, None]
+    before, masks = levels.clone(), (levels > 100).float()
+    as_bytes, moved = augment(levels, seeded(), masks, geometric)
+    as_floats, also = augment(levels.float().div_(255), seeded(), masks, geometric)
+    assert as_bytes.dtype == torch.uint8
+    assert torch.equal(as_bytes.float().div_(255), as_floats)
+    assert moved is not None
+    assert also is not None
+    assert torch.equal(moved, also)
+    assert torch.equal(levels, before)
 
 
 # The components.
@@ -311,10 +345,10 @@ def counted(monkeypatch: pytest.MonkeyPatch, strong: Strong, images: int) -> lis
     """Per image the (operation, level, sign) that ``strong`` really applied, in order."""
     seen: list[list[tuple[str, int, int]]] = [[] for _ in range(images)]
 
-    def spy(name, gray, masks, level, sign):
-        for row, v, s in zip(gray[:, 0, 0, 0].tolist(), level.tolist(), sign.tolist(), strict=True):
-            seen[row].append((name, v, s))
-        return gray, masks
+    def spy(names, gray, masks, levels, signs):
+        for one, *drawn in zip(seen, names, levels, signs, strict=True):
+            if drawn[0] != "identity":
+                one.append(tuple(drawn))
 
     monkeypatch.setattr("mmtk.components.augment.strong.operate", spy)
     strong(torch.arange(images).view(-1, 1, 1, 1) / 255, seeded())
@@ -381,7 +415,7 @@ def test_bad_input_is_explained() -> None:
     images = batch()
     for augment in (Weak(((0, 3),)), Strong(((0, 3),))):
         with pytest.raises(MmtkError, match="floating-point"):
-            augment((images * 255).to(torch.uint8), seeded())
+            augment((images * 255).to(torch.int16), seeded())
         with pytest.raises(MmtkError, match="floating-point"):
             augment(images[0], seeded())
         with pytest.raises(MmtkError, match="do not fit"):

@@ -475,6 +475,17 @@ class AlwaysFlips(GoodAugment):
         return made.flip(3), None if masks is None else masks.flip(3)
 
 
+@breaks("augment", "gray-levels-go-the-same-way")
+class BytesMeantForFloats(GoodAugment):
+    """Noise of a few hundredths, which is nothing on gray levels of 0…255."""
+
+    uint8 = True
+
+    def __call__(self, images, generator, masks=None, geometric=True):
+        noise = 0.1 * self.draws(images, generator)
+        return (images * 0.8 + noise).to(images.dtype), masks
+
+
 class GoodSource(Source):
     """Noise, drawn by id."""
 

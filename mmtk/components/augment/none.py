@@ -10,6 +10,8 @@ from mmtk.api import Augment
 class NoAugment(Augment):
     """Leave images and masks as they are."""
 
+    uint8 = True
+
     def __call__(
         self, images: Tensor, generator: Generator, masks: Tensor | None = None, geometric: bool = True
     ) -> tuple[Tensor, Tensor | None]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
@@ -50,11 +51,11 @@ def lift(function: Callable[[Tensor, Generator], Tensor]) -> Callable[[Tensor, G
 
 
 def check(images: Tensor, masks: Tensor | None, swap: Swap = ()) -> None:
-    """Refuse what is not floating-point images [B,C,H,W] with masks [B,K,H,W] that ``swap`` fits."""
-    if images.dim() != 4 or not images.is_floating_point():
+    """Refuse what is not floating-point or uint8 images [B,C,H,W] with masks [B,K,H,W] that ``swap`` fits."""
+    if images.dim() != 4 or not (images.is_floating_point() or images.dtype == torch.uint8):
         raise MmtkError(
-            f"augmentation takes floating-point images [B,C,H,W], not {images.dtype} {list(images.shape)}",
-            hint="Scale 8-bit images to [0, 1] and add the missing axes.",
+            f"augmentation takes floating-point or uint8 [B,C,H,W], not {images.dtype} {list(images.shape)}",
+            hint="Scale images to [0, 1], or to the gray levels 0…255 of uint8, and add the missing axes.",
         )
     if masks is None:
         return
@@ -70,7 +71,7 @@ def check(images: Tensor, masks: Tensor | None, swap: Swap = ()) -> None:
         )
 
 
-# Geometry: per output pixel the flat index of its source pixel, so that any dtype moves unchanged.
+# Geometry: output pixels take source pixels by index, so that any dtype moves unchanged.
 
 
 def flip_and_crop(
@@ -80,16 +81,14 @@ def flip_and_crop(
 
     ``draws`` [B,3] in [0, 1): flip, row and column offset. Flipped masks exchange the channels of ``swap``.
     """
-    height, width = images.shape[2:]
     flipped = draws[:, 0] < flip
-    rows, columns = _reflected(draws[:, 1], height, padding), _reflected(draws[:, 2], width, padding)
+    rows, columns = (_reflected(draws[:, 1 + axis], images.shape[2 + axis], padding) for axis in (0, 1))
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
     rows, columns, flipped = (_to(each, images) for each in (rows, columns, flipped))
-    source = rows[:, :, None] * width + columns[:, None, :]
-    images = _pick(images, source)
+    images = _cross(images, rows, columns)
     if masks is None:
         return images, None
-    masks = _pick(masks, source)
+    masks = _cross(masks, rows, columns)
     if swap:
         order = list(range(masks.shape[1]))
         for one, other in swap:
@@ -99,12 +98,22 @@ def flip_and_crop(
     return images, masks
 
 
+def _cross(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Pixels [B,C,h,w] of images [B,C,H,W] where its rows [B,h] and columns [B,w] cross."""
+    batch, channels, height, width = images.shape
+    # Whole lines first: an index of every pixel would be read, made and thrown away for each batch.
+    first = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * height
+    lines = images.reshape(-1, width).index_select(0, (first + rows[:, None]).flatten())
+    at = columns[:, None, None].expand(-1, channels, rows.shape[1], -1)
+    return lines.view(batch, channels, -1, width).gather(3, at)
+
+
 def _reflected(draw: Tensor, size: int, padding: float) -> Tensor:
     """Source positions [B,size] of a crop of the full size at an offset of at most ``padding · size``."""
     most = round(padding * size)
-    offset = (draw * (2 * most + 1)).long() - most
-    position = (torch.arange(size) + offset[:, None]).abs()
-    return size - 1 - (size - 1 - position).abs()
+    offset = (draw.numpy() * (2 * most + 1)).astype(np.int64) - most
+    position = np.abs(np.arange(size) + offset[:, None])
+    return torch.from_numpy(size - 1 - np.abs(size - 1 - position))
 
 
 # Pillow's six coefficients (output → input pixels) for a signed level v at height h and width w.
@@ -138,9 +147,10 @@ def warp(images: Tensor, masks: Tensor | None, matrices: Sequence[_Matrix]) -> t
     a, b, c, d, e, f = _to(fixed.floor().int(), images).view(6, -1, 1, 1).unbind()
     x = torch.arange(width, dtype=torch.int32, device=images.device)
     y = torch.arange(height, dtype=torch.int32, device=images.device)[:, None]
-    column, row = (a * x + (b * y + c)) >> 16, (d * x + (e * y + f)) >> 16
+    column = (a * x + (b * y + c)).bitwise_right_shift_(16).clamp_(-1, width)
+    row = (d * x + (e * y + f)).bitwise_right_shift_(16).clamp_(-1, height)
     # A border of one pixel holds what comes from outside.
-    source = (row.clamp(-1, height) + 1) * (width + 2) + (column.clamp(-1, width) + 1)
+    source = row.mul_(width + 2).add_(column).add_(width + 3)
     images = _pick(pad(images, (1, 1, 1, 1)), source)
     if masks is not None:
         masks = _pick(pad(masks, (1, 1, 1, 1), value=-1 if masks.dtype.is_signed else 0), source)
@@ -227,7 +237,6 @@ INTENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": _brightness,
     "contrast": _contrast,
     "equalize": _equalize,
-    "identity": lambda images, level: images,
     "posterize": _posterize,
     "sharpness": _sharpness,
     "solarize": _solarize,
@@ -235,13 +244,25 @@ INTENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def operate(
-    name: Operation, images: Tensor, masks: Tensor | None, level: Tensor, sign: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Apply one operation of the pool to uint8 images [N,C,H,W] and, if it is geometric, to their masks.
+    names: Sequence[Operation], images: Tensor, masks: Tensor | None, levels: Sequence[int], signs: Sequence[int]
+) -> None:
+    """Apply to each of the uint8 images [B,C,H,W] its operation, in place, and to its masks if it is geometric.
 
-    ``level`` [N] in 1…9 and ``sign`` [N] in {−1, 1} (geometric operations only) are integers on the CPU.
+    Levels are 1…9; signs −1 or 1, for geometric operations only.
     """
-    if name in MATRICES:
-        height, width = images.shape[2:]
-        return warp(images, masks, [MATRICES[name](v, height, width) for v in (level * sign).tolist()])
-    return INTENSITIES[name](images, _to(level.view(-1, 1, 1, 1), images)), masks
+    height, width = images.shape[2:]
+    turns: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        if name != "identity":
+            turns.setdefault("geometric" if name in MATRICES else name, []).append(i)
+    for turn, mine in turns.items():
+        rows = _to(torch.tensor(mine), images)
+        if turn == "geometric":
+            matrices = [MATRICES[names[i]](levels[i] * signs[i], height, width) for i in mine]
+            moved, labels = warp(images[rows], None if masks is None else masks[rows], matrices)
+            images.index_copy_(0, rows, moved)
+            if masks is not None and labels is not None:
+                masks.index_copy_(0, rows, labels)
+        else:
+            level = _to(torch.tensor([levels[i] for i in mine]).view(-1, 1, 1, 1), images)
+            images.index_copy_(0, rows, INTENSITIES[turn](images[rows], level))

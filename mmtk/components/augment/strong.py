@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -36,6 +37,8 @@ class Strong(Augment):
     Source: the released code of Haque et al. (MELBA 2021) after RandAugment (Cubuk et al., 2020).
     """
 
+    uint8 = True
+
     def __init__(
         self,
         swap: Swap = (),
@@ -52,32 +55,22 @@ class Strong(Augment):
     def __call__(
         self, images: Tensor, generator: Generator, masks: Tensor | None = None, geometric: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """[B,C,H,W] in [0, 1] (and masks [B,K,H,W]) → new images in [0, 1], same shapes and dtypes."""
+        """[B,C,H,W] in [0, 1] or uint8 (and masks [B,K,H,W]) → new images in [0, 1], same shapes and dtypes."""
         check(images, masks, self.swap)
         slots = len(self.pool) if self.n == "any" else self.n
         draws = torch.rand(len(images), 3 + 4 * slots, generator=generator, dtype=torch.float64)
-        gray = (images * 255).round_().clamp_(0, 255).to(torch.uint8)
+        exact = images.dtype == torch.uint8
+        gray = images.clone() if exact else (images * 255).round_().clamp_(0, 255).to(torch.uint8)
         if geometric:
             gray, masks = flip_and_crop(gray, masks, draws[:, :3], self.flip, self.padding, self.swap)
 
-        which, applied, level, sign = self._decide(draws[:, 3:].reshape(-1, 4, slots))
-        for slot in range(slots):
-            for number in sorted(set(which[applied[:, slot], slot].tolist())):
-                name = self.pool[number]
-                moves = name in MATRICES
-                if name == "identity" or (moves and not geometric):
-                    continue
-                mine = (applied[:, slot] & (which[:, slot] == number)).nonzero()[:, 0]
-                rows = mine.to(images.device, non_blocking=True)
-                some = masks[rows] if masks is not None and moves else None
-                # Both are this call's own copies: gray always, masks since flip_and_crop.
-                gray[rows], moved = operate(name, gray[rows], some, level[mine, slot], sign[mine, slot])
-                if masks is not None and moved is not None:
-                    masks[rows] = moved
-        return gray.to(images.dtype).div_(255), masks
+        for names, levels, signs in self._decide(draws[:, 3:].reshape(-1, 4, slots), geometric):
+            # In place: gray is this call's own copy, and so are masks since flip_and_crop.
+            operate(names, gray, masks, levels, signs)
+        return gray if exact else gray.to(images.dtype).div_(255), masks
 
-    def _decide(self, draws: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draws [B,4,slots] in [0, 1) → operation, whether applied, level and sign, each [B,slots]."""
+    def _decide(self, draws: Tensor, geometric: bool) -> Iterator[tuple[list[Operation], list[int], list[int]]]:
+        """Draws [B,4,slots] in [0, 1) → slot by slot every image's operation, level and sign."""
         choice, chance, level, sign = draws.unbind(1)
         if self.n == "any":
             which = choice.argsort(1)
@@ -86,4 +79,11 @@ class Strong(Augment):
         else:
             which = (choice * len(self.pool)).long()
             applied = chance < self.probability
-        return which, applied, 1 + (level * 9).long(), 2 * (sign < 0.5).long() - 1
+        levels, signs = 1 + (level * 9).long(), 2 * (sign < 0.5).long() - 1
+        drawn = (each.T.tolist() for each in (which, applied, levels, signs))
+        for numbers, used, level_of, sign_of in zip(*drawn, strict=True):
+            names: list[Operation] = []
+            for number, on in zip(numbers, used, strict=True):
+                name = self.pool[number]
+                names.append(name if on and (geometric or name not in MATRICES) else "identity")
+            yield names, level_of, sign_of

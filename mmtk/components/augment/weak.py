@@ -21,6 +21,8 @@ class Weak(Augment):
     ``geometric=False``. Three numbers are drawn per image.
     """
 
+    uint8 = True
+
     def __init__(
         self,
         swap: Swap = (),
@@ -33,7 +35,7 @@ class Weak(Augment):
     def __call__(
         self, images: Tensor, generator: Generator, masks: Tensor | None = None, geometric: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """[B,C,H,W] in [0, 1] (and masks [B,K,H,W]) → new tensors of the same shapes and dtypes."""
+        """[B,C,H,W] in [0, 1] or uint8 (and masks [B,K,H,W]) → new tensors of the same shapes and dtypes."""
         check(images, masks, self.swap)
         draws = torch.rand(len(images), 3, generator=generator, dtype=torch.float64)
         if not geometric:

@@ -130,9 +130,8 @@ def test_every_operation_is_that_of_strong(name):
                 ours = INTENSITIES[name](Image.fromarray(film), level)
             else:
                 ours = MOVES[name](Image.fromarray(film), sign * level, 0)
-            theirs, _ = operate(
-                name, torch.from_numpy(film)[None, None].clone(), None, torch.tensor([level]), torch.tensor([sign])
-            )
+            theirs = torch.from_numpy(film)[None, None].clone()
+            operate([name], theirs, None, [level], [sign])
             np.testing.assert_array_equal(np.asarray(ours), theirs[0, 0].numpy(), err_msg=f"level {level}")
 
 
