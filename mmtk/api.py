@@ -35,7 +35,8 @@ Split = Literal["train", "val", "test", "all"]
 class Term:
     """One summand of the objective: total = Σ weight · value; weight 0 means logged only.
 
-    ``support`` is the share of the batch that took part (0…1): 0 explains a term that is exactly zero.
+    ``support`` is the share of the batch that took part (0…1): 0 explains a term that is exactly zero, and what
+    is logged only is left out of that step.
     """
 
     value: Tensor

@@ -100,7 +100,8 @@ class Training:
         self.done, self.best_score, self.best_step = 0, -math.inf, 0
         self.warnings: list[str] = []
         self.alarm = Alarm() if recipe["train.alarm"] else None
-        self.stop: int | None = None
+        self.asked: int | None = None  # the signal that this rank got
+        self.stop: int | None = None  # the one that all ranks know of
         with ranks.first_alone():
             note = self._load()
         self._restore(note)
@@ -208,8 +209,9 @@ class Training:
         step = self.train_step(index)
         seconds = time.perf_counter() - begun
         self.seconds += seconds
-        row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss.detach())}
-        row |= {f"train/{name}": float(term.value.detach()) for name, term in step.terms.items()}
+        row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss)}
+        told = {name: term for name, term in step.terms.items() if term.weight or float(term.support)}
+        row |= {f"train/{name}": float(term.value) for name, term in told.items()}
         row["train/lr"] = rate(self.recipe, index, self.total)
         if self.rank == 0:
             self._log(row, seconds)
@@ -222,14 +224,13 @@ class Training:
     def train_step(self, index: int) -> Step:
         """One update of every weight: batch, objective, gradient, optimiser, averaged copies.
 
-        Gives the step with the values of the whole batch.
+        Gives the step with the values of the whole batch, on the CPU: read once, when all work of the step is on
+        its way, so that a GPU never waits for the CPU in between.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.recipe, index, self.total)
         now = Now(self.recipe.seed, index, self.total, self.rank, self.world)
         _, step = self.forward(self.streams.batch(now, self.fabric.device))
-        everyones = self._agreed(step)
-        self._refuse_nan(index, everyones)
         if self.alarm is not None:
             self.alarm.look(index, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -239,24 +240,28 @@ class Training:
         self._stepper.step()
         self.done = index + 1
         self._after_step()
-        return everyones
+        found = self._read(step)
+        self._refuse_nan(index, found)
+        return found
 
-    def _agreed(self, step: Step) -> Step:
+    def _read(self, step: Step) -> Step:
         """The loss and the terms as means over the ranks; a rank that was told to stop stops all in this step."""
-        if self.world == 1:
-            return step
-        names = list(step.terms)
-        found = [step.loss, *(term.value for term in step.terms.values())]
-        values = torch.stack([each.detach().to(step.loss.device, torch.float64) for each in found])
-        said = ranks.share((dict(zip(["loss", *names], values.tolist(), strict=True)), self.stop))
-        self.stop = max((stop for _, stop in said if stop is not None), default=None)
+        terms, device = step.terms.items(), step.loss.device
+        found = {"loss": step.loss} | {name: term.value for name, term in terms}
+        found |= {f"support of {name}": torch.as_tensor(term.support) for name, term in terms}
+        values = torch.stack(
+            [each.detach().to(device, torch.float64, non_blocking=True) for each in found.values()]
+        )
+        said = ranks.share((dict(zip(found, values.tolist(), strict=True)), self.asked))
+        if self.world > 1:  # of several ranks none may leave alone
+            self.stop = max((stop for _, stop in said if stop is not None), default=None)
 
         def mean(name: str) -> Tensor:
             own = [values[name] for values, _ in said if name in values]
             return torch.tensor(sum(own) / len(own), dtype=torch.float64)
 
-        terms = {name: Term(mean(name), step.terms[name].weight) for name in names}
-        return Step(mean("loss"), terms, [])
+        means = {name: Term(mean(name), term.weight, mean(f"support of {name}")) for name, term in terms}
+        return Step(mean("loss"), means, [])
 
     def _after_step(self) -> None:
         for module in self.objective.modules():
@@ -274,10 +279,10 @@ class Training:
         self.timing_log.write({"step": self.done, "time": time.time(), "seconds": round(seconds, 6)})
 
     def _refuse_nan(self, index: int, step: Step) -> None:
-        if math.isfinite(float(step.loss.detach())):
+        if math.isfinite(float(step.loss)):
             return
         ranks.first_speaks()
-        bad = [name for name, term in step.terms.items() if not bool(torch.isfinite(term.value).all())]
+        bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
         ids = "; ".join(f"{task}: {', '.join(names)}" for task, names in self.streams.ids(index).items())
         raise RunFailed(
             f"the loss is not finite in step {index + 1}: {', '.join(bad) or 'the weighted total'}. "
@@ -326,9 +331,11 @@ class Training:
             return
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.stop is not None and self.world == 1:  # of several ranks none may leave alone
+            if self.stop is not None and self.world == 1:
                 raise KeyboardInterrupt
-            self.stop = number
+            self.asked = number
+            if self.world == 1:
+                self.stop = number
             if self.rank == 0:
                 self.display.note("Stopping after this step …")
 

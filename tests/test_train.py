@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from tiny import tiny
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmtk.api import Now
 from mmtk.build import read_weights
@@ -22,6 +23,8 @@ from mmtk.errors import MmtkError
 from mmtk.evaluate import compute, fill
 from mmtk.runs import RunDir, read_lines
 from mmtk.train import Interrupted, Training, rate
+
+aten = torch.ops.aten
 
 
 def training(folder: Path, name: str = "umtl", **changes: Any) -> Training:
@@ -59,6 +62,54 @@ def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
     run.close()
     for ours, theirs in zip(run.objective.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+class Reads(TorchDispatchMode):
+    """Notes the operations that make the CPU wait for a value of the device."""
+
+    waits = (
+        aten._local_scalar_dense.default,
+        aten.nonzero.default,
+        aten.masked_select.default,
+        aten.equal.default,
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        chosen = args[1] if func in (aten.index.Tensor, aten.index_put_.default) else []
+        if func in self.waits or any(each is not None and each.dtype == torch.bool for each in chosen):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["multimix", "enc-mm", "umtl-ssl-s", "unet-ssl"])
+def test_nothing_is_read_before_all_work_of_a_step_is_on_its_way(tmp_path: Path, name: str) -> None:
+    run = training(tmp_path, name, train__clip=1.0)
+    run.objective.train()
+    batch = run.streams.batch(Now(run.recipe.seed, 0, run.total))
+    with Reads() as reads:
+        _, step = run.forward(batch)
+        step.loss.backward()
+        assert reads.found == []
+        assert torch.isfinite(step.loss)
+    assert reads.found == ["aten._local_scalar_dense.default"]
+    run.close()
+
+
+def test_what_no_image_took_part_in_is_not_logged(tmp_path: Path) -> None:
+    rows = []
+    for threshold in (0.0, 1.0):
+        run = training(tmp_path / str(threshold), "multimix", ssl__threshold=threshold, train__steps=1)
+        run.fit()
+        run.close()
+        rows.append(read_lines(tmp_path / str(threshold) / "metrics.jsonl")[0])
+    sure, unsure = rows
+    assert 0 <= sure["train/classification/pseudo-label-accuracy"] <= 1
+    assert "train/classification/pseudo-label-accuracy" not in unsure
+    assert unsure["train/classification/mask-rate"] == unsure["train/classification/confidence"] == 0
 
 
 @pytest.mark.parametrize("decay", [0.999, 0.5])

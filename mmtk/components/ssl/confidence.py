@@ -41,7 +41,9 @@ class Confidence(SSL):
         terms["confidence"] = Term((accepted * losses).mean(), self.weight, support=rate)
         terms["mask-rate"] = Term(rate, 0)
         everyones = now.gather(accepted)
-        if unlabelled.truth is not None and everyones.any():
-            right = now.gather((pseudo == unlabelled.truth).float())
-            terms["pseudo-label-accuracy"] = Term((everyones * right).sum() / everyones.sum(), 0)
+        if unlabelled.truth is not None:
+            right = everyones * now.gather((pseudo == unlabelled.truth).float())
+            # To ask whether there is any would let a GPU wait.
+            found = right.sum() / everyones.sum().clamp_min(1)
+            terms["pseudo-label-accuracy"] = Term(found, 0, support=everyones.mean())
         return terms

@@ -60,11 +60,13 @@ class MixMatch(SSL):
             guess = torch.stack([classify(view).softmax(1) for view in weak]).mean(0)
             guess = sharpen(guess, self.temperature)
         images = torch.cat([labelled.image, *weak])
-        targets = torch.cat([F.one_hot(labelled.target, self.classes).to(guess), *[guess] * len(weak)])
+        # Not one_hot, and copies without waiting: a GPU would be asked whether the classes fit.
+        sure = torch.eye(self.classes, dtype=guess.dtype, device=guess.device)[labelled.target]
+        targets = torch.cat([sure, *[guess] * len(weak)])
         generator = now.generator("mixmatch")
-        order = torch.randperm(len(images), generator=generator).to(images.device)
+        order = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
         draws = np.random.default_rng(generator.initial_seed()).beta(self.alpha, self.alpha, len(images))
-        share = torch.as_tensor(np.maximum(draws, 1 - draws), dtype=guess.dtype, device=images.device)
+        share = torch.from_numpy(np.maximum(draws, 1 - draws)).to(guess, non_blocking=True)
         pixels = share[:, None, None, None].to(images.dtype)
         images = pixels * images + (1 - pixels) * images[order]
         targets = share[:, None] * targets + (1 - share[:, None]) * targets[order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmtk.api import Now, Term, Terms, Unlabelled
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,8 +20,9 @@ def confident(
     rate = share.mean()
     terms = {name: Term((share * losses).mean(), weight, support=rate), "mask-rate": Term(rate, 0)}
     everyones = now.gather(share)
-    if unlabelled.truth is not None and everyones.any():
+    if unlabelled.truth is not None:
         pseudo = target if target.ndim == 1 else target.argmax(1)
         right = everyones * now.gather(pseudo == unlabelled.truth)
-        terms["pseudo-label-accuracy"] = Term(right.sum() / everyones.sum(), 0)
+        found = right.sum() / everyones.sum().clamp_min(torch.finfo(everyones.dtype).tiny)
+        terms["pseudo-label-accuracy"] = Term(found, 0, support=everyones.mean())
     return terms
