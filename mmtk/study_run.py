@@ -32,14 +32,16 @@ def run_study(
     versions = Versions()
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
-    if there := standing(study, launcher, missing):
+    there = standing(study, launcher, missing)
+    if there:
         jobs = ", ".join(study.queued[name] for name in there)
         raise MmtkError(
             f"{len(there)} of its runs are in the queue already: {jobs}.",
             str(study.path),
             f"Wait for them (mmtk status {study.path}), or cancel them first.",
         )
-    study.note_queued({})
+    if there is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
+        study.note_queued({})
     same = SameData()
     done = 0
     for run in runs:

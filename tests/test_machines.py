@@ -128,6 +128,13 @@ def test_what_is_queued_is_not_queued_twice_and_what_left_the_queue_has_failed(t
     assert f"1 runs are queued: job-of-{two} … job-of-{two}; 1 were queued before: job-of-{one}" in again.stdout
 
 
+def test_a_launcher_that_cannot_ask_forgets_no_job(tmp_path: Path) -> None:
+    one, two = (run.name for run in queued(tmp_path, *phantom()))
+    assert "takes no job" in mmtk("ablate", "s", "--launch", "refuse=true", cwd=tmp_path).stderr
+    (tmp_path / "there").write_text(f"job-of-{one} job-of-{two}")
+    assert "2 of its runs are in the queue already" in mmtk("ablate", "s", cwd=tmp_path).stderr
+
+
 def test_a_launcher_that_was_refused_is_not_what_the_study_goes_on_with(tmp_path: Path) -> None:
     queued(tmp_path, *phantom())
     (tmp_path / "there").write_text("")
