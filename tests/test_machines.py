@@ -50,7 +50,10 @@ SETS = {
     "data.size": 32, "encoder.width": 4, "train.steps": 2, "train.batch": 2, "train.precision": "fp32",
     "data.classification.labels": 8, "evaluate.cases": 2, "tracking.enabled": "false",
 }  # fmt: skip
-PHANTOM = {f"data.classification.source.{part}": n for part, n in (("train", 24), ("val", 8), ("test", 10))}
+PHANTOM = {
+    f"data.classification.{domain}.{part}": n
+    for domain in ("source", "cross") for part, n in (("train", 24), ("val", 8), ("test", 10))
+}  # fmt: skip
 PROFILE = """
 extends = "chest-xray-small"
 [data.classification.source]

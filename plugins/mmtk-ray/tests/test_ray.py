@@ -190,9 +190,9 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
     sets = {
         "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.batch": 2,
         "train.precision": "fp32", "data.classification.labels": 8, "data.segmentation.labels": 4,
-        "data.classification.source.train": 24, "data.classification.source.val": 8,
-        "data.classification.source.test": 10, "data.segmentation.source.train": 24,
-        "data.segmentation.source.val": 8, "data.segmentation.source.test": 10, "tracking.enabled": "false",
+        "tracking.enabled": "false", "evaluate.cases": 2,
+        **{f"data.{task}.{domain}.{part}": count for task in ("classification", "segmentation")
+           for domain in ("source", "cross") for part, count in (("train", 24), ("val", 8), ("test", 10))},
     }  # fmt: skip
     options = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
     for launcher in ("process", "ray"):
