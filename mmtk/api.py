@@ -245,10 +245,12 @@ class Loss(ABC):
 
 
 class Augment(ABC):
-    """(swap, *, …): ``swap`` lists the mask channels that a horizontal flip exchanges."""
+    """(swap, *, …): ``swap`` lists the mask channels that a horizontal flip exchanges.
+
+    ``uint8`` says that it takes 8-bit gray levels too, uint8 [B,C,H,W] → uint8: a quarter of the memory to move.
+    """
 
     uint8: ClassVar[bool] = False
-    """Whether it takes 8-bit gray levels too, uint8 [B,C,H,W] → uint8: a quarter of the memory to move."""
 
     @abstractmethod
     def __call__(

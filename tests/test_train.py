@@ -78,7 +78,7 @@ class Reads(TorchDispatchMode):
         super().__init__()
         self.found: list[str] = []
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         chosen = args[1] if func in (aten.index.Tensor, aten.index_put_.default) else []
         if func in self.waits or any(each is not None and each.dtype == torch.bool for each in chosen):
             self.found.append(str(func))

@@ -55,7 +55,7 @@ class Strong(Augment):
     def __call__(
         self, images: Tensor, generator: Generator, masks: Tensor | None = None, geometric: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """[B,C,H,W] in [0, 1] or uint8 (and masks [B,K,H,W]) → new images in [0, 1], same shapes and dtypes."""
+        """[B,C,H,W] in [0, 1] or uint8 (and masks [B,K,H,W]) → new tensors of the same shapes and dtypes."""
         check(images, masks, self.swap)
         slots = len(self.pool) if self.n == "any" else self.n
         draws = torch.rand(len(images), 3 + 4 * slots, generator=generator, dtype=torch.float64)
