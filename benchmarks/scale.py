@@ -9,6 +9,7 @@ which nothing is missing, and the report. A job writes the results of one small 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -41,27 +42,27 @@ def plan(folder: Path, cells: int, seeds: int) -> Any:
 
 
 def part(name: str, folder: Path, cells: int, seeds: int) -> None:
-    """One part, in this process."""
+    """One part, in this process, as the command does it."""
+    from mmtk import cli, memo
     from mmtk.study import StudyDir
-    from mmtk.study_run import run_study
 
+    if name in ("status", "report"):
+        sys.argv = ["mmtk", name, "study"]
+        with contextlib.suppress(SystemExit):
+            cli.main()
+        return
+    memo.begin()
     study = StudyDir(Path("study"))
     if name == "plan":
         made = plan(folder, cells, seeds)
         with study.held():
             study.write(made, {"command": "benchmarks/scale.py", "data": ""})
-    elif name in ("run", "continue"):
+    else:
+        from mmtk.study_run import run_study
+
         failed = run_study(study, sleeper(folder / "template"))
         assert not failed
-    elif name == "status":
-        from mmtk.status import show
-
-        show(study)
-    else:
-        from mmtk.report.analysis import analyse
-        from mmtk.report.page import write_report
-
-        write_report(analyse(study.collect()), study.report)
+    memo.end()
 
 
 def sleeper(template: Path) -> Any:
@@ -94,7 +95,8 @@ def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, fl
         "import sys; sys.path.insert(0, sys.argv[1]); import scale; from pathlib import Path;"
         "scale.part(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]));"
         # Not ru_maxrss: that starts at what the process had that started this one.
-        "from mmtk.bench.measure import memory; print(memory('VmHWM'), file=sys.stderr)"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'));"
+        "print(int(peak.split()[1]) * 1.024e-3, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), name, str(folder), str(cells), str(seeds)]
     begun = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,11 @@ from typing import Any
 import numpy as np
 
 from mmtk.errors import MmtkError
+from mmtk.forks import on_all_cores
 from mmtk.runs import RunDir, read_facts, read_lines
+
+Series = tuple[np.ndarray, np.ndarray]
+Cases = dict[tuple[str, str], dict[str, np.ndarray]]
 
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
@@ -22,13 +27,19 @@ DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: what its files say."""
+    """One finished run: what its files say.
+
+    ``tested`` holds a hash of the ids of every test set by ``task/domain``: what must agree between runs compared.
+    ``seconds`` is how long training took.
+    """
 
     folder: RunDir
     digest: str
     seed: int
     scores: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    tested: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def path(self) -> Path:
@@ -40,48 +51,11 @@ class Run:
         value = self.scores.get(domain, {}).get(task, {}).get(metric)
         return None if value is None else float(value)
 
-    @cached_property
-    def cases(self) -> dict[tuple[str, str], dict[str, np.ndarray]]:
-        """Values per test image by (domain, task): every column that it has, [images] ordered by id."""
-        import pyarrow.parquet as pq
-
-        # One small file: starting threads, or looking for partitions of a data set, takes longer than reading.
-        with pq.ParquetFile(self.folder.cases_file) as file:
-            table = file.read(use_threads=False)
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        domains, tasks = columns.pop("domain"), columns.pop("task")
-        order = np.argsort(columns["id"], kind="stable")
-        measured = [name for name, column in columns.items() if column.dtype.kind == "f"]
-        values = np.array([columns.pop(name) for name in measured]).reshape(len(measured), -1)
-        found = {}
-        for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
-            own = order[(domains[order] == domain) & (tasks[order] == task)]
-            part = values[:, own]
-            there = ~np.isnan(part).all(1)  # a column without a value in these rows belongs to another task
-            found[domain, task] = {name: column[own] for name, column in columns.items()} | {
-                name: row for name, row, known in zip(measured, part, there, strict=True) if known
-            }
-        return found
-
-    @cached_property
-    def logged(self) -> dict[str, np.ndarray]:
-        """The columns of ``metrics.jsonl``, [rows]; NaN where a row does not have the key."""
-        rows = read_lines(self.folder.metrics_file)
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        table = np.array([[row.get(key, np.nan) for key in keys] for row in rows], float)
-        return dict(zip(keys, table.T, strict=True)) if rows else {}
-
-    def curve(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps [T], ascending, and the finite values [T] of a key of ``metrics.jsonl`` at them."""
-        values = self.logged.get(key, np.array([]))
-        finite = np.isfinite(values)
-        if not finite.any():
-            return np.array([]), np.array([])
-        steps, values = self.logged["step"][finite], values[finite]
-        if (np.diff(steps) <= 0).any():  # a resumed run may repeat a step: its last row counts
-            steps, last = np.unique(steps[::-1], return_index=True)
-            values = values[::-1][last]
-        return steps, values
+    def cases(self) -> Cases:
+        """Read values per test image by (domain, task): ``id`` and every number, [images] ordered by id."""
+        kept = self.folder.cases_file
+        tables = read_cases([kept]) if kept.is_file() else {}
+        return {part: {n: v if n == "id" else v[0] for n, v in table.items()} for part, table in tables.items()}
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -97,24 +71,6 @@ class Run:
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise MmtkError(f"cannot be read: {error}", str(self.folder.samples_file)) from error
 
-    @property
-    def seconds(self) -> float:
-        """How long training took."""
-        return float(read_facts(self.folder.done_file, training_seconds=(int, float))["training_seconds"])
-
-    @cached_property
-    def tested(self) -> dict[str, str]:
-        """A hash of the ids of every test set, by ``task/domain``: what must agree between runs compared."""
-        splits = read_facts(self.folder.splits_file)
-        splits = read_facts(self.folder.splits_file, **dict.fromkeys(splits, dict))
-        names = {IN_DOMAIN: "test", CROSS_DOMAIN: CROSS_DOMAIN}
-        return {
-            f"{task}/{domain}": hashlib.sha256(json.dumps(parts[part]).encode()).hexdigest()
-            for task, parts in splits.items()
-            for domain, part in names.items()
-            if part in parts
-        }
-
 
 def read_run(path: Path) -> Run:
     """A finished run; MmtkError for one that is unfinished, or whose files are not as it left them."""
@@ -124,7 +80,8 @@ def read_run(path: Path) -> Run:
     if not folder.finished:
         cure = f"Finish it with: mmtk run {path}"
         raise MmtkError("this run is not finished.", str(path), cure)
-    if changed := folder.altered():
+    done = read_facts(folder.done_file, files=dict, training_seconds=(int, float))
+    if changed := folder.altered(done):
         verb = "was" if len(changed) == 1 else "were"
         raise MmtkError(
             f"{', '.join(changed)} {verb} changed or cut after the run ended, so its numbers do not count.",
@@ -133,7 +90,88 @@ def read_run(path: Path) -> Run:
         )
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
     scores = read_facts(folder.results_file)
-    return Run(folder, provenance["digest"], provenance["seed"], scores, provenance)
+    return Run(
+        folder, provenance["digest"], provenance["seed"], scores, provenance, _tested(folder),
+        float(done["training_seconds"]),
+    )  # fmt: skip
+
+
+def _tested(folder: RunDir) -> dict[str, str]:
+    splits = read_facts(folder.splits_file)
+    splits = read_facts(folder.splits_file, **dict.fromkeys(splits, dict))
+    names = {IN_DOMAIN: "test", CROSS_DOMAIN: CROSS_DOMAIN}
+    return {
+        f"{task}/{domain}": hashlib.sha256(json.dumps(parts[part]).encode()).hexdigest()
+        for task, parts in splits.items()
+        for domain, part in names.items()
+        if part in parts
+    }
+
+
+def read_cases(files: Sequence[Path]) -> Cases:
+    """Values per test image of runs with the same test images, by (domain, task).
+
+    ``id`` is [images], ascending; every column of numbers is [files, images], NaN where a run has it not. A column
+    without a value belongs to another task and is left out. MmtkError where a file has other images.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for file in files:
+        # One small file: starting threads, or looking for partitions of a data set, takes longer than reading.
+        with pq.ParquetFile(pa.BufferReader(file.read_bytes())) as opened:
+            tables.append(opened.read(use_threads=False))
+    keys = ["domain", "task", "id"]
+    if any(not table.select(keys).equals(tables[0].select(keys)) for table in tables):
+        tables = [table.sort_by([(key, "ascending") for key in keys]) for table in tables]
+    images = tables[0].select(keys)
+    for file, table in zip(files, tables, strict=True):
+        if not table.select(keys).equals(images):
+            raise MmtkError(f"has other test images than {files[0]}.", str(file))
+    whole = pa.concat_tables(tables, promote_options="permissive")
+    numbers = {
+        name: whole[name].to_numpy().astype(float).reshape(len(files), -1)
+        for name, kind in zip(whole.schema.names, whole.schema.types, strict=True)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    }
+    domains, tasks, ids = (images[name].to_numpy() for name in ("domain", "task", "id"))
+    order = np.argsort(ids, kind="stable")
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
+        own = order[(domains[order] == domain) & (tasks[order] == task)]
+        parts = {name: values[:, own] for name, values in numbers.items()}
+        there = {name: values for name, values in parts.items() if not np.isnan(values).all()}
+        found[domain, task] = {"id": ids[own], **there}
+    return found
+
+
+def read_curves(files: Sequence[Path]) -> dict[str, Series]:
+    """Every key of the ``metrics.jsonl`` of runs: the steps [T] that all share, and the values [runs, T] at them.
+
+    Values that are not finite count as missing, and a run without a value as one that does not have the key. A
+    resumed run may repeat a step: its last row counts.
+    """
+    rows, runs = [], []
+    for run, file in enumerate(files):
+        found = read_lines(file)
+        rows += found
+        runs += [run] * len(found)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    if "step" not in keys:
+        return {}
+    table = np.array([[row.get(key, np.nan) for key in keys] for row in rows], float)
+    steps, places = np.unique(table[:, keys.index("step")], return_inverse=True)
+    curves = {}
+    for key, column in zip(keys, table.T, strict=True):
+        known = np.isfinite(column)
+        values = np.full((len(files), len(steps)), np.nan)
+        values[np.array(runs)[known], places[known]] = column[known]
+        values = values[~np.isnan(values).all(1)]
+        shared = ~np.isnan(values).any(0)
+        if len(values) and shared.any():
+            curves[key] = steps[shared], values[:, shared]
+    return curves
 
 
 @dataclass
@@ -159,8 +197,41 @@ class Cell:
 
     def values(self, domain: str, task: str, metric: str) -> dict[int, float]:
         """A score by seed, of the runs that have it."""
-        found = {seed: run.score(domain, task, metric) for seed, run in sorted(self.runs.items())}
-        return {seed: value for seed, value in found.items() if value is not None}
+        return self.scores.get((domain, task, metric), {})
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, str, str], dict[int, float]]:
+        """Every number of ``results.json`` by (domain, task, metric) and by seed, of the runs that have it."""
+        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        for (seed, run), domain in itertools.product(sorted(self.runs.items()), DOMAINS):
+            for task, numbers in run.scores.get(domain, {}).items():
+                for metric, value in numbers.items():
+                    if value is not None:
+                        found.setdefault((domain, task, metric), {})[seed] = float(value)
+        return found
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Values per test image as of ``read_cases``, seeds ascending; NaN for a run that has no such file."""
+        files = [run.folder.cases_file for _, run in sorted(self.runs.items())]
+        there = np.array([file.is_file() for file in files], bool)
+        if not there.any():
+            return {}
+        tables = read_cases([file for file, known in zip(files, there, strict=True) if known])
+        for part, name in ((part, name) for part, table in tables.items() for name in table if name != "id"):
+            rows = np.full((len(files), tables[part][name].shape[1]), np.nan)
+            rows[there] = tables[part][name]
+            tables[part][name] = rows
+        return tables
+
+    @cached_property
+    def curves(self) -> dict[str, Series]:
+        """What the runs logged, as of ``read_curves``, seeds ascending."""
+        return read_curves([run.folder.metrics_file for _, run in sorted(self.runs.items())])
+
+    def tables(self) -> dict[str, Any]:
+        """What reports need of its runs, read from their files: scores, cases and curves."""
+        return {"scores": self.scores, "cases": self.cases, "curves": self.curves}
 
 
 @dataclass
@@ -191,6 +262,12 @@ class Study:
         """The budgets of the systems with both tasks (of all, where there is none), in order."""
         both = [cell.labels for cell in self.cells if len(cell.labels) == 2] or [c.labels for c in self.cells]
         return [dict(pairs) for pairs in sorted({tuple(sorted(b.items())) for b in both}, key=_by_size)]
+
+    def read(self) -> None:
+        """Read what reports need of every run, on all cores; what was read already is not read again."""
+        cells = [cell for cell in self.cells if not vars(cell).keys() >= {"scores", "cases", "curves"}]
+        for cell, tables in zip(cells, on_all_cores([cell.tables for cell in cells]), strict=True):
+            vars(cell).update(tables)
 
     def comparable(self) -> None:
         """Refuse runs that were tested on other data: their numbers must not stand in one table."""

@@ -18,6 +18,11 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
 
 LOCK = "run.lock"
+# The files that a finished run's results rest on.
+SEALED = (
+    "recipe.toml", "provenance.json", "splits.json", "metrics.jsonl", "cases.parquet", "results.json", "data.json",
+    "samples.npz", codefile.COPY,
+)  # fmt: skip
 MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
 
 
@@ -57,7 +62,8 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON; a damaged file is an error that names it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with open(path, "rb", buffering=0) as file:
+            return json.loads(file.readall().decode())
     except FileNotFoundError as error:
         raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
     except (ValueError, RecursionError) as error:
@@ -77,7 +83,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; none if it does not exist."""
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return cast(list[dict[str, Any]], json.loads(f"[{','.join(path.read_text(encoding='utf-8').splitlines())}]"))
 
 
 def lines_end(path: Path, count: int) -> int:
@@ -88,10 +94,11 @@ def lines_end(path: Path, count: int) -> int:
         return sum(len(line) for line in itertools.islice(file, count))
 
 
-def _sha256(path: Path) -> str | None:
+def _sha256(path: str) -> str | None:
     """The hash of a file; None where there is no such file."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.sha256(file.readall()).hexdigest()
     except (FileNotFoundError, IsADirectoryError):
         return None
 
@@ -175,21 +182,19 @@ class RunDir:
     @property
     def sealed(self) -> tuple[Path, ...]:
         """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
-        return (
-            self.recipe_file, self.provenance_file, self.splits_file, self.metrics_file, self.cases_file,
-            self.results_file, self.data_file, self.samples_file, self.code_file,
-        )  # fmt: skip
+        return tuple(self.path / name for name in SEALED)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
-        files = {path.name: digest for path in self.sealed if (digest := _sha256(path))}
+        files = {path.name: digest for path in self.sealed if (digest := _sha256(str(path)))}
         self.previous.unlink(missing_ok=True)
         write_json(self.done_file, {**facts, "files": files})
 
-    def altered(self) -> list[str]:
-        """The files of a finished run that are missing or not as the run left them."""
-        files = read_facts(self.done_file, files=dict)["files"]
-        return [path.name for path in self.sealed if path.name in files and _sha256(path) != files[path.name]]
+    def altered(self, done: Mapping[str, Any] | None = None) -> list[str]:
+        """The files of a finished run that are missing or not as the run left them; ``done``: its done.json."""
+        files = (done or read_facts(self.done_file, files=dict))["files"]
+        place = str(self.path)
+        return [name for name in SEALED if name in files and _sha256(f"{place}/{name}") != files[name]]
 
     @property
     def recipe(self) -> Recipe:

@@ -11,13 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mmtk import launching
-from mmtk.api import Done
 from mmtk.display import duration
 from mmtk.errors import MmtkError
 from mmtk.runs import read_json, read_lines
 from mmtk.study import PlannedRun, StudyDir
-from mmtk.study_run import failure, standing
 
 TEXTS = ("run", "state")
 MOST_ROWS = 300  # more runs than that are shown as a row for each system, besides those that need attention
@@ -82,6 +79,11 @@ def _queue(
     jobs = study.queued
     if not jobs:
         return {}, ""
+    # Not above: a launcher needs torch, whose import takes longer than the table.
+    from mmtk import launching
+    from mmtk.api import Done
+    from mmtk.study_run import failure, standing
+
     try:
         found = standing(study, launching.make(study.launcher), runs)
     except MmtkError as error:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from mmtk import catalog, codefile, results
 from mmtk.errors import MmtkError
+from mmtk.forks import on_all_cores
 from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
+AT_ONCE = 200  # runs that a core reads before it takes the next
 KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
 State = Literal["done", "running", "failed", "waiting"]
 
@@ -214,19 +218,30 @@ class StudyDir:
         }
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
-        for run in runs:
-            state = self.state(run, failures)
-            if state == "done":
-                try:
-                    cells[run.cell.recipe.digest].runs[run.seed] = results.read_run(run.folder.path)
-                except MmtkError as error:
-                    gaps.append(f"{run.title}: {error.message} ({run.folder.path.name})")
-            elif state == "failed":
+        parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
+        read = on_all_cores([partial(self._read, part, failures) for part in parts])
+        for run, found in zip(runs, itertools.chain(*read), strict=True):
+            if isinstance(found, results.Run):
+                cells[run.cell.recipe.digest].runs[run.seed] = found
+            elif isinstance(found, MmtkError):
+                gaps.append(f"{run.title}: {found.message} ({run.folder.path.name})")
+            elif found == "failed":
                 gaps.append(f"{run.title} failed: {failures[run.folder.path.name]}")
             else:
-                absent.setdefault((run.cell.title, state), []).append(str(run.seed))
+                absent.setdefault((run.cell.title, found), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
             gaps.append(f"{title}: seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} {state}")
-        found = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
-        found.command = self.about.get("command", "")
+        study = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
+        study.command = self.about.get("command", "")
+        return study
+
+    def _read(self, runs: Iterable[PlannedRun], failures: dict[str, str]) -> list[results.Run | MmtkError | State]:
+        """Every run that is done, or what is wrong with its files, or where it stands."""
+        found: list[results.Run | MmtkError | State] = []
+        for run in runs:
+            state = self.state(run, failures)
+            try:
+                found.append(results.read_run(run.folder.path) if state == "done" else state)
+            except MmtkError as error:
+                found.append(error)
         return found

@@ -217,7 +217,7 @@ def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
     provenance = odd.provenance
     provenance["data"]["segmentation/in-domain"] = "0" * 64
     odd.provenance_file.write_text(json.dumps(provenance))
-    odd.finish({})
+    odd.finish({"training_seconds": 1.0})
     with pytest.raises(MmtkError, match="have other data in segmentation/in-domain") as caught:
         study.collect().comparable()
     assert odd.path.name in str(caught.value)

@@ -106,6 +106,7 @@ class Analysis:
 def analyse(study: Study) -> Analysis:
     """Scores, tests and effects; MmtkError where the runs were tested on other images or data."""
     study.comparable()
+    study.read()
     effects = factorial_effects(study)
     notes = _without_effects(effects)
     if len(study.seeds) < 2:
@@ -143,14 +144,17 @@ def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric
 
     Accuracy per image is 1 where the predicted class is the right one, else 0.
     """
-    rows = []
-    for seed in seeds:
-        cases = cell.runs[seed].cases.get((domain, task), {})
-        if not ({"target", "predicted"} if metric == "accuracy" else {metric}) <= cases.keys():
-            return None
-        values = cases["target"] == cases["predicted"] if metric == "accuracy" else cases[metric]
-        rows.append(values.astype(float))
-    return np.stack(rows) if rows else None
+    cases = cell.cases.get((domain, task), {})
+    if not ({"target", "predicted"} if metric == "accuracy" else {metric}) <= cases.keys():
+        return None
+    place = {seed: row for row, seed in enumerate(sorted(cell.runs))}
+    rows = [place[seed] for seed in seeds]
+    if metric == "accuracy":
+        known, predicted = cases["target"][rows], cases["predicted"][rows]
+        values = np.where(np.isnan(known + predicted), np.nan, known == predicted)
+    else:
+        values = cases[metric][rows]
+    return None if np.isnan(values).all(1).any() else values
 
 
 def scores(study: Study) -> list[Score]:
@@ -309,7 +313,9 @@ def _average(wanted: Sequence[tuple[str, ...]], values: Values) -> dict[int, flo
     seeds = set.intersection(*(set(values[levels]) for levels in wanted))
     if not seeds:
         raise MmtkError(f"no seed that all have of {'; '.join(', '.join(levels) for levels in wanted)}.")
-    return {seed: float(np.mean([values[levels][seed] for levels in wanted])) for seed in sorted(seeds)}
+    shared = sorted(seeds)
+    means = np.array([[values[levels][seed] for seed in shared] for levels in wanted]).mean(0)
+    return dict(zip(shared, means.tolist(), strict=True))
 
 
 def _without_effects(found: Sequence[Effects]) -> list[str]:

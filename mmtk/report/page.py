@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmtk.errors import MmtkError
+from mmtk.forks import on_all_cores
 from mmtk.report import paper_claims, paper_tables, study_tables
 from mmtk.report.analysis import Analysis
 from mmtk.report.summary import summary
@@ -81,7 +83,7 @@ def write_report(analysis: Analysis, out: Path) -> Path:
 
     The same study gives the same bytes. Files of an earlier report are removed, no others.
     """
-    from mmtk.report.study_figures import draw_study
+    from mmtk.report.study_figures import by_section, drawings
 
     study = analysis.study
     refuse_links(out)
@@ -89,12 +91,10 @@ def write_report(analysis: Analysis, out: Path) -> Path:
     for folder in ("tables", "figures"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     missing = [*study.gaps, *analysis.notes]
-    try:
-        layers = paper_tables.architecture(analysis)
-    except MmtkError as error:
-        layers = []
-        missing.append(f"No architecture tables: {error.where}: {error.message}")
-    figures = draw_study(study, out / "figures", analysis.effects)
+    jobs: list[Any] = [partial(_architecture, analysis), *drawings(study, out / "figures", analysis.effects)]
+    (layers, absent), *drawn = on_all_cores(jobs)
+    missing += absent
+    figures = by_section(drawn)
     made = [
         study_tables.effects(analysis), study_tables.shapley(analysis), paper_claims.table(analysis),
         study_tables.tests(analysis),
@@ -112,6 +112,14 @@ def write_report(analysis: Analysis, out: Path) -> Path:
     written += [figure.path.with_suffix(kind) for figure in figures for kind in (".png", ".svg")]
     write_json(out / LISTED, sorted(path.relative_to(out).as_posix() for path in written))
     return out / "index.html"
+
+
+def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
+    """The tables of the architecture; where there are none, why."""
+    try:
+        return paper_tables.architecture(analysis), []
+    except MmtkError as error:
+        return [], [f"No architecture tables: {error.where}: {error.message}"]
 
 
 def _clear(out: Path) -> None:

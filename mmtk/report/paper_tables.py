@@ -170,9 +170,30 @@ def architecture(analysis: Analysis) -> list[Table]:
         return []
     import torch
 
+    # A fork may hang in the threads that torch had where it came from; with one, torch starts none.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ran, size = _ran(cells[-1].runs[min(cells[-1].runs)].path)
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        _layers(f"Table {n}: {title}", name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
+        for n, name, title, parts in (
+            (4, "encoder", "encoder and class head", ("encoder", "head")),
+            (5, "decoder", "decoder and bridge", ("bridge", "decoder")),
+        )
+        if any(layer.split(".")[0] in parts for layer in ran)
+    ]
+
+
+def _ran(path: Path) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], int]:
+    """The modules of a run's network that have no parts, each with the shape of its output; the images' size."""
+    import torch
+
     from mmtk.predict import load
 
-    predictor = load(cells[-1].runs[min(cells[-1].runs)].path, "cpu")
+    predictor = load(path, "cpu")
     net, size = predictor.net, predictor.size
     ran: dict[str, tuple[Any, tuple[int, ...]]] = {}
 
@@ -188,14 +209,7 @@ def architecture(analysis: Analysis) -> list[Table]:
         net(torch.zeros(1, predictor.recipe["data.channels"], size, size))
     for hook in hooks:
         hook.remove()
-    return [
-        _layers(f"Table {n}: {title}", name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
-        for n, name, title, parts in (
-            (4, "encoder", "encoder and class head", ("encoder", "head")),
-            (5, "decoder", "decoder and bridge", ("bridge", "decoder")),
-        )
-        if any(layer.split(".")[0] in parts for layer in ran)
-    ]
+    return ran, size
 
 
 def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any], what: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +29,8 @@ from mmtk.results import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, Cell, Run, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Span = tuple[float, float]
 
 TASKS = ("classification", "segmentation")
 SETS: dict[str, dict[str, Any]] = {
@@ -166,31 +169,50 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
         return None
     names = [name for name in cells if any(name == other for other, _ in found)]
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    pairs = {place: np.concatenate(runs) for place, runs in found.items()}
     # Up to five systems side by side, then another block of rows.
     across = -(-len(names) // -(-len(names) // 5))
     blocks = -(-len(names) // across)
     wide = max(5.6, 0.8 + 2.25 * across)
     with style.chart(path, title, wide, 0.9 + 2.25 * blocks * len(domains), vector=True) as fig:
-        panels = fig.subplots(blocks * len(domains), across, squeeze=False, sharex=True, sharey=True)
+        panels = fig.subplots(blocks * len(domains), across, squeeze=False)
+        limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
         shown: set[tuple[int, int]] = set()
-        for (name, domain), runs in found.items():
+        for (name, domain), own_pairs in pairs.items():
             block, column = divmod(names.index(name), across)
             place = block * len(domains) + domains.index(domain), column
             shown.add(place)
             axes = panels[place]
-            words = _differences(axes, np.concatenate(runs), SETS[domain]["color"])
+            words = _differences(axes, own_pairs, SETS[domain]["color"])
+            axes.set(xlim=limits[0], ylim=limits[1])
             axes.set_title(f"{folded(name, 20)}\n{words}" if domain == domains[0] else words, fontsize=7.5)
             if column == 0:
                 axes.set_ylabel(domain)
         for row, line in enumerate(panels):
             for column, axes in enumerate(line):
                 axes.set_visible((row, column) in shown)
-                # Where nothing stands below, the axis keeps its numbers.
-                axes.tick_params(labelbottom=(row + 1, column) not in shown)
+                # Numbers where nothing stands below or at the left.
+                axes.tick_params(labelbottom=(row + 1, column) not in shown, labelleft=column == 0)
         structures = ", ".join(class_names(first_run(next(iter(cells.values()))), "segmentation"))
         fig.supxlabel(f"mean of both pixel counts ({structures})", fontsize=9)
         fig.supylabel("predicted − reference pixels", fontsize=9)
     return Figure(path.stem, title, _agreed(found, cells), path, "segmentation")
+
+
+def _common(pairs: Iterable[np.ndarray]) -> tuple[Span, Span]:
+    """Limits of means and differences that fit all panels, their lines included, with a margin."""
+    listed = list(pairs)
+    means = np.concatenate([one.mean(1) for one in listed])
+    lines = [limits for one in listed if (limits := agreement(one[:, 0], one[:, 1]))]
+    differences = np.concatenate([np.zeros(1), *(one[:, 1] - one[:, 0] for one in listed), *lines])
+    return _span(means), _span(differences)
+
+
+def _span(values: np.ndarray) -> Span:
+    """From the lowest to the highest finite value, with a margin at both ends."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 0.08 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 def _agreed(found: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cell]) -> str:
@@ -218,5 +240,4 @@ def _differences(axes: Axes, pairs: np.ndarray, colour: str) -> str:
         words = f"bias {signed(limits.bias, 0)} ({signed(limits.low, 0)} to {signed(limits.high, 0)})"
     axes.locator_params(nbins=5)
     axes.tick_params(labelsize=7)
-    axes.margins(0.08)
     return words

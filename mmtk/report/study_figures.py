@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from mmtk.report.analysis import LEAD, Effects, budget
-from mmtk.report.drawing import draw_all
 from mmtk.report.study_distributions import bland_altman, dice_distribution, intensities
 from mmtk.report.study_effects import effects as forest
 from mmtk.report.study_effects import waterfall
@@ -34,28 +33,36 @@ AT_BUDGET = {
 SECTIONS = ("effects", "scores", "classification", "segmentation", "saliency", "training", "data")
 
 
-def draw_study(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[Figure]:
-    """Every picture that the study has data for, by section, into the folder ``out``.
+Drawing = Callable[[], Figure | None]
 
-    Pictures of one label budget show the smallest. A picture without data is left out.
+
+def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[Drawing]:
+    """Every picture that a study may have, to be drawn into the folder ``out``; None for one without data.
+
+    Pictures of one label budget show the smallest.
     """
     jobs = [job for one in effects for job in _of_effects(one, out)]
     if study.budgets:
         smallest = study.budgets[0]
         jobs += [partial(draw, study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
         jobs += [partial(draw, study, smallest, out / f"{name}.png") for name, draw in AT_BUDGET.items()]
-    drawn = [figure for figure in draw_all(jobs) if figure is not None]
-    return sorted(drawn, key=lambda figure: SECTIONS.index(figure.section))
+    return jobs
 
 
-def _of_effects(one: Effects, out: Path) -> list[Callable[[], Figure | None]]:
+def by_section(drawn: Iterable[Figure | None]) -> list[Figure]:
+    """The pictures that there are, section by section."""
+    there = [figure for figure in drawn if figure is not None]
+    return sorted(there, key=lambda figure: SECTIONS.index(figure.section))
+
+
+def _of_effects(one: Effects, out: Path) -> list[Drawing]:
     """A forest plot and a waterfall of a leading metric."""
     if one.metric != LEAD[one.task] or not one.effects:
         return []
     name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
     title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
     path = out / f"effects-{name}.png"
-    jobs: list[Callable[[], Figure | None]] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
+    jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
     if one.start is not None:
         path = out / f"shapley-{name}.png"
         jobs.append(partial(waterfall, one.start, one.shares, path, f"Shapley shares of {title}", metric))

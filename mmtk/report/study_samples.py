@@ -30,9 +30,7 @@ OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the predict
 
 def dice_of(run: Run, domain: str) -> dict[str, float]:
     """Dice of the run's test images by id."""
-    if not run.folder.cases_file.is_file():
-        return {}
-    rows = run.cases.get((domain, "segmentation"), {})
+    rows = run.cases().get((domain, "segmentation"), {})
     return dict(zip(rows["id"], rows["dice"], strict=True)) if "dice" in rows else {}
 
 
@@ -60,6 +58,7 @@ def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figur
     above = 0.1 + 0.15 * max(head.count("\n") + 1 for head in heads)
     sheet = style.Sheet(title, len(rows), len(names) + 1, aspect, tile, above=above, left=0.4, below=0.22)
     shown = [cells[name] for name in names]
+    dice = {(name, domain): dice_of(first_run(cells[name]), domain) for name, domain in kept}
     note = f"{seed_shown(shown)}; the Dice below each"
     with sheet.open(path, note, legend=True, vector=True) as fig:
         for row, (domain, image) in enumerate(rows):
@@ -75,8 +74,7 @@ def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figur
                     style.outline(axes, own["reference"][place], style.REFERENCE)
                     if not style.outline(axes, own["predicted"][place], style.PREDICTION):
                         style.tag(axes, "nothing predicted")
-                    score = dice_of(first_run(cells[name]), domain).get(image)
-                    style.caption(axes, [style.number(score)])
+                    style.caption(axes, [style.number(dice[name, domain].get(image))])
                 if row == 0:
                     axes.set_title(heads[column - 1] if name else "X-ray", fontsize=8, pad=4)
     caption = (

@@ -117,7 +117,10 @@ def _dots(axes: Axes, names: list[str], values: Mapping[str, list[float]], shown
         mean = summary(points.tolist())
         if mean.low is not None and mean.high is not None:
             axes.plot([max(mean.low, 0), min(mean.high, 1)], [row, row], color=look.colour, lw=2.2, zorder=2)
-        axes.plot(points, np.full(len(points), row), "o", ms=3.6, mfc="white", mec=look.colour, mew=0.9, zorder=3)
+        axes.plot(
+            points, np.full(len(points), row), "o", ms=3.6, mfc="white", mec=look.colour, mew=0.9, zorder=3,
+            rasterized=len(points) > 100,
+        )  # fmt: skip
         axes.plot(mean.mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
         words = style.number(mean.mean) + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)

@@ -107,18 +107,11 @@ def first_run(cell: Cell) -> Run:
 
 def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> list[np.ndarray]:
     """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out."""
-    found = []
-    for _, run in sorted(cell.runs.items()):
-        if not run.folder.cases_file.is_file():
-            continue
-        cases = run.cases.get((domain, task), {})
-        if not set(columns) <= cases.keys():
-            continue
-        values = np.column_stack([cases[name].astype(float) for name in columns])
-        values = values[np.isfinite(values).all(1)]
-        if len(values):
-            found.append(values)
-    return found
+    table = cell.cases.get((domain, task), {})
+    if not set(columns) <= table.keys():
+        return []
+    whole = [values[np.isfinite(values).all(1)] for values in np.stack([table[name] for name in columns], 2)]
+    return [values for values in whole if len(values)]
 
 
 def samples(run: Run, domain: str, task: str) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from mmtk.report.study_systems import (
     seeds,
     systems,
 )
-from mmtk.results import Cell, Study
+from mmtk.results import Cell, Series, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,23 +30,11 @@ SCORES = {
     "val/segmentation/dice": "validation Dice",
     "val/classification/macro-f1": "validation macro-F1",
 }
-Series = tuple[np.ndarray, np.ndarray]
-
-
-def series(cell: Cell, key: str) -> Series | None:
-    """Steps [T] that all runs of a cell share, and the finite values [seeds,T] of ``key`` at them."""
-    found = [curve for _, run in sorted(cell.runs.items()) if len((curve := run.curve(key))[0])]
-    distinct = {steps.tobytes(): steps for steps, _ in found}  # of most cells one: all runs log the same steps
-    shared = reduce(np.intersect1d, distinct.values()) if found else np.array([])
-    if not len(shared):
-        return None
-    return shared, np.array([values[np.isin(steps, shared)] for steps, values in found])
 
 
 def loss_terms(study: Study, budget: Budget) -> list[str]:
     """The keys of all loss terms at a budget, the total first."""
-    runs = [run for cell in systems(study, budget).values() for run in cell.runs.values()]
-    keys = {key for run in runs for key in run.logged}
+    keys = {key for cell in systems(study, budget).values() for key in cell.curves}
     terms = sorted(key for key in keys if key.startswith("train/") and key.count("/") == 2)
     return ["train/loss"] * ("train/loss" in keys) + terms
 
@@ -117,7 +104,7 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
 
 
 def _lines(cells: Mapping[str, Cell], key: str) -> dict[str, Series]:
-    return {name: found for name, cell in cells.items() if (found := series(cell, key))}
+    return {name: cell.curves[key] for name, cell in cells.items() if key in cell.curves}
 
 
 def _draw(axes: Axes, lines: Mapping[str, Series], shown: Mapping[str, Look], *, smooth: bool) -> None:

@@ -78,16 +78,20 @@ def page(
         FigureCanvasAgg(fig)
         yield fig
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save(fig, path, "png", {"Software": None})
+        # Level 3 of 9: an eighth larger in half the time.
+        _save(fig, path, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": 3})
         if vector:
-            fig.set_layout_engine("none")  # as it was laid out for the PNG
-            _save(fig, path.with_suffix(".svg"), "svg", {"Date": None})
+            _save(fig, path.with_suffix(".svg"), format="svg", metadata={"Date": None})
 
 
-def _save(fig: Figure, path: Path, kind: str, metadata: dict[str, Any]) -> None:
+def _save(fig: Figure, path: Path, **how: Any) -> None:
+    # Laid out once, here: a figure that has an engine is drawn twice for every file, once without ink.
+    if (engine := fig.get_layout_engine()) is not None:
+        engine.execute(fig)
+        fig.set_layout_engine(None)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        fig.savefig(part, format=kind, metadata=metadata)
+        fig.savefig(part, **how)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -138,16 +138,16 @@ def _html_cell(place: int, entry: Entry, column: Column) -> str:
     return f"<{tag}{_numeric(column)}{value}>{text}</{tag[:2]}>"
 
 
-_LATEX = {
+_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "–": "{--}", "×": r"$\times$", "→": r"$\rightarrow$", "<": "$<$", ">": "$>$",
     DAGGER: r"$^{\dagger}$", "…": r"\dots{}", "φ": r"$\varphi$",
-} | {sign: "\\" + sign for sign in "&%$#_{}"}  # fmt: skip
+} | {sign: "\\" + sign for sign in "&%$#_{}"})  # fmt: skip
 
 
 def latex(text: str) -> str:
     """Text in which every character that LaTeX takes for a command is escaped."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    return text.translate(_LATEX)
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def made_run(
         "targets": {task: {"names": names[task]} for task in labels},
     }  # fmt: skip
     run = Run(RunDir(Path("runs") / f"{digest}-s{seed}"), digest, seed, scores, provenance)
-    vars(run).update(cases=cases, tested={})
+    vars(run)["made"] = cases
     return run
 
 
@@ -64,7 +65,16 @@ def made_cell(
 ):
     labels = labels or BOTH
     runs = {seed: made_run(seed, labels, gain, name, **more) for seed in seeds}
-    return Cell(name, dict(zip(AXES, levels, strict=False)), labels, name, reference, runs=runs)
+    cell = Cell(name, dict(zip(AXES, levels, strict=False)), labels, name, reference, runs=runs)
+    made = [vars(run)["made"] for _, run in sorted(runs.items())]
+    cases = {
+        part: {
+            c: (v if c == "id" else np.array([each[part][c] for each in made], float)) for c, v in table.items()
+        }
+        for part, table in made[0].items()
+    }
+    vars(cell).update(cases=cases, curves={})
+    return cell
 
 
 def factorial(seeds=range(4), **more) -> Study:
@@ -111,7 +121,7 @@ def test_scores_are_means_over_seeds_with_their_chance_levels():
 
 
 def test_values_per_image_are_in_one_order_for_all_seeds(tmp_path):
-    cell = made_cell("UMTL", ("none", "none"), 0.0)
+    runs: dict[int, Run] = {}
     written = {}
     for seed in (0, 1):
         ids = [f"image-{k:02}" for k in np.random.default_rng(seed).permutation(30)]
@@ -123,7 +133,8 @@ def test_values_per_image_are_in_one_order_for_all_seeds(tmp_path):
         folder = RunDir(tmp_path / str(seed))
         folder.path.mkdir()
         pq.write_table(pa.concat_tables([other, own], promote_options="permissive"), folder.cases_file)
-        cell.runs[seed] = Run(folder, "digest", seed, {}, {})
+        runs[seed] = Run(folder, "digest", seed, {}, {})
+    cell = Cell("UMTL", {}, BOTH, "digest", runs=runs)
     values = case_values(cell, [0, 1], "cross-domain", "segmentation", "dice")
     for row, seed in zip(values, (0, 1), strict=True):
         assert list(row) == [written[seed][name] for name in sorted(written[seed])]
@@ -131,6 +142,10 @@ def test_values_per_image_are_in_one_order_for_all_seeds(tmp_path):
     assert case_values(cell, [0, 1], "in-domain", "classification", "dice") is None
     assert case_values(cell, [0, 1], "cross-domain", "segmentation", "accuracy") is None
     assert case_values(cell, [0, 1], "cross-domain", "classification", "accuracy") is None
+
+    pq.write_table(other, runs[1].folder.cases_file)
+    with pytest.raises(MmtkError, match="has other test images than"):
+        _ = replace(cell).cases
     cell = made_cell("UMTL", ("none", "none"), 0.0)
     right = case_values(cell, [0], "in-domain", "classification", "accuracy")
     assert right.mean() == cell.runs[0].score("in-domain", "classification", "accuracy")
@@ -254,7 +269,7 @@ def test_levels_of_a_longer_axis_are_compared_with_the_first():
     assert any("more than two levels" in note for note in analysis.notes)
     assert any("reference" in note for note in analysis.notes)
 
-    study.cells[5].runs.clear()
+    study.cells[5] = replace(study.cells[5], runs={})
     dice = next(one for one in analyse(study).effects if (one.metric, one.domain) == ("dice", "cross-domain"))
     assert {effect.factors for effect in dice.effects} == {("ssl: confidence",)}
     assert "saliency, mixmatch" in dice.missing

@@ -240,7 +240,7 @@ def test_a_list_of_files_from_elsewhere_removes_nothing_outside(study, tmp_path)
 
 
 def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(study_figures, "draw_study", lambda study, out, effects: [])
+    monkeypatch.setattr(study_figures, "drawings", lambda study, out, effects: [])
     checkpoint = study.cells[1].runs[0].folder.best
     kept = checkpoint.read_bytes()
     checkpoint.unlink()

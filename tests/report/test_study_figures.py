@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import filecmp
+import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -17,10 +19,10 @@ from tiny import tiny
 from mmtk import session
 from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
 from mmtk.report.study_effects import amounts, effects, steps, waterfall
-from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, draw_study
+from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
 from mmtk.report.study_systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
-from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
-from mmtk.runs import RunDir
+from mmtk.results import DOMAINS, Cell, Run, Study, from_runs, read_curves
+from mmtk.runs import RunDir, read_lines
 from mmtk.stats import Effect, summary
 
 LONG = "UMTL-S + kl (ssl.threshold=0.7)"
@@ -47,6 +49,10 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="module")
 def drawn(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Figure]:
     return {figure.name: figure for figure in draw_study(study, tmp_path_factory.mktemp("figures"))}
+
+
+def draw_study(study: Study, out: Path) -> list[Figure]:
+    return by_section(job() for job in drawings(study, out))
 
 
 def fake(name: str, labels: dict[str, int | str], accuracies: dict[int, float]) -> Cell:
@@ -316,23 +322,33 @@ def test_agreement_is_drawn_for_the_reference_at_every_budget(study: Study, tmp_
     assert "by label budget" in figure.title
 
 
-def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of_a_step(study: Study) -> None:
+def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of_a_step(
+    study: Study, tmp_path: Path
+) -> None:
     cell = part(study, "UMTL").cells[0]
-    found = study_training.series(cell, "val/score")
-    assert found is not None
+    found = cell.curves["val/score"]
     assert found[0].tolist() == [2.0]
     assert found[1].shape == (2, 1)
-    known = [cell.runs[seed].curve("val/score")[1].tolist() for seed in (0, 1)]
+    known = [
+        [row["val/score"] for row in read_lines(cell.runs[seed].folder.metrics_file) if "val/score" in row]
+        for seed in (0, 1)
+    ]
     np.testing.assert_array_equal(found[1], known)
 
-    runs = {seed: replace(run) for seed, run in cell.runs.items()}
-    runs[0].__dict__["logged"] = {"step": np.array([1.0, 2, 1]), "x": np.array([5.0, 1, 3])}
-    runs[1].__dict__["logged"] = {"step": np.array([1.0, 3, 2]), "x": np.array([4.0, 1, np.nan])}
-    again = study_training.series(replace(cell, runs=runs), "x")
-    assert again is not None
-    assert again[0].tolist() == [1.0]
-    assert again[1].tolist() == [[3.0], [4.0]]
-    assert study_training.series(cell, "no/such") is None
+    rows = [
+        [{"step": 1, "x": 5}, {"step": 2, "x": 1}, {"step": 1, "x": 3}],
+        [{"step": 1, "x": 4}, {"step": 3, "x": 1}, {"step": 2, "x": math.nan}],
+        [{"step": 1, "y": 2}],
+    ]
+    files = [tmp_path / f"{seed}.jsonl" for seed in range(3)]
+    for file, own in zip(files, rows, strict=True):
+        file.write_text("".join(json.dumps(row) + "\n" for row in own))
+    again = read_curves(files)
+    assert again["x"][0].tolist() == [1.0]
+    assert again["x"][1].tolist() == [[3.0], [4.0]]
+    assert again["y"][1].tolist() == [[2.0]]
+    assert "no/such" not in again
+    assert read_curves([tmp_path / "absent"]) == {}
 
 
 def test_the_dice_below_an_image_is_that_of_its_case(study: Study) -> None:
