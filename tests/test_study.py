@@ -155,6 +155,28 @@ def test_status_and_report_speak_from_the_files_alone(
     assert same
 
 
+def test_neither_status_nor_the_reading_of_a_report_waits_for_torch(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, _ = studied
+    code = """
+import sys
+from pathlib import Path
+from mmtk import memo
+memo.begin()
+from mmtk.report.analysis import analyse
+from mmtk.status import show
+from mmtk.study import StudyDir
+show(StudyDir(Path("s")))
+analyse(StudyDir(Path("s")).collect())
+print("with" if "torch" in sys.modules else "without")
+"""
+    command = [sys.executable, "-c", code]
+    # The first command remembers what the components said of the study's recipes, should none have done so.
+    said = [subprocess.run(command, cwd=folder, capture_output=True, text=True) for _ in range(2)]
+    assert said[1].stdout.splitlines()[-1] == "without", said[1].stderr
+
+
 def test_status_of_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtk.columns import Series
 from mmtk.report import style
 from mmtk.report.study_systems import (
     Budget,
@@ -20,7 +21,7 @@ from mmtk.report.study_systems import (
     seeds,
     systems,
 )
-from mmtk.results import Cell, Series, Study
+from mmtk.results import Cell, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

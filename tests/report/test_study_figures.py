@@ -17,11 +17,12 @@ from sklearn import metrics
 from tiny import tiny
 
 from mmtk import session
+from mmtk.columns import read_curves
 from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
 from mmtk.report.study_effects import amounts, effects, steps, waterfall
 from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
 from mmtk.report.study_systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
-from mmtk.results import DOMAINS, Cell, Run, Study, from_runs, read_curves
+from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
 from mmtk.runs import RunDir, read_lines
 from mmtk.stats import Effect, summary
 
