@@ -9,7 +9,6 @@ which nothing is missing, and the report. A job writes the results of one small 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
 import subprocess
 import sys
@@ -48,8 +47,11 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
 
     if name in ("status", "report"):
         sys.argv = ["mmtk", name, "study"]
-        with contextlib.suppress(SystemExit):
+        try:
             cli.main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
         return
     memo.begin()
     study = StudyDir(Path("study"))

@@ -49,12 +49,6 @@ class Run:
         value = self.scores.get(domain, {}).get(task, {}).get(metric)
         return None if value is None else float(value)
 
-    def cases(self) -> Cases:
-        """Read values per test image by (domain, task): ``id`` and every number, [images] ordered by id."""
-        kept = self.folder.cases_file
-        tables = read_cases([kept]) if kept.is_file() else {}
-        return {part: {n: v if n == "id" else v[0] for n, v in table.items()} for part, table in tables.items()}
-
     @cached_property
     def data(self) -> dict[str, Any]:
         """Counts of parts and classes, and intensities, by ``task/domain`` (mmtk.samples.describe)."""

@@ -18,11 +18,6 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe, load_recipe
 
 LOCK = "run.lock"
-# The files that a finished run's results rest on.
-SEALED = (
-    "recipe.toml", "provenance.json", "splits.json", "metrics.jsonl", "cases.parquet", "results.json", "data.json",
-    "samples.npz", codefile.COPY,
-)  # fmt: skip
 MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
 
 
@@ -142,10 +137,10 @@ class _File:
     """A file of a run directory by its name; made when asked for, since a study opens thousands of directories."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
 
     def __get__(self, folder: RunDir, kind: type[RunDir]) -> Path:
-        return folder.path / self._name
+        return folder.path / self.name
 
 
 class RunDir:
@@ -170,6 +165,13 @@ class RunDir:
     best = _File("checkpoints/best.safetensors")
     figures = _File("figures")
     model = _File(MODEL)
+    _sealed = tuple(
+        file.name
+        for file in (
+            recipe_file, provenance_file, splits_file, metrics_file, cases_file, results_file, data_file,
+            samples_file, code_file,
+        )
+    )  # fmt: skip
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -182,7 +184,7 @@ class RunDir:
     @property
     def sealed(self) -> tuple[Path, ...]:
         """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
-        return tuple(self.path / name for name in SEALED)
+        return tuple(self.path / name for name in self._sealed)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
@@ -194,7 +196,7 @@ class RunDir:
         """The files of a finished run that are missing or not as the run left them; ``done``: its done.json."""
         files = (done or read_facts(self.done_file, files=dict))["files"]
         place = str(self.path)
-        return [name for name in SEALED if name in files and _sha256(f"{place}/{name}") != files[name]]
+        return [name for name in self._sealed if name in files and _sha256(f"{place}/{name}") != files[name]]
 
     @property
     def recipe(self) -> Recipe:

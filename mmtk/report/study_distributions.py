@@ -209,8 +209,8 @@ def _common(pairs: Iterable[np.ndarray]) -> tuple[Span, Span]:
 
 
 def _span(values: np.ndarray) -> Span:
-    """From the lowest to the highest finite value, with a margin at both ends."""
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    """From the lowest to the highest value, with a margin at both ends."""
+    low, high = float(values.min()), float(values.max())
     margin = 0.08 * (high - low) or 0.5
     return low - margin, high + margin
 

@@ -28,6 +28,7 @@ from PIL import Image
 from tiny import tiny
 
 from mmtk import build, predict, results, session, store
+from mmtk.columns import read_cases
 from mmtk.components.source import layout
 from mmtk.components.source.folder import Folder
 from mmtk.errors import MmtkError
@@ -195,7 +196,7 @@ def test_a_pickle_in_the_values_per_image(run, marker):
     fields = [field.with_metadata(told) if field.name == "id" else field for field in kept.schema]
     pq.write_table(pa.table(kept.columns, schema=pa.schema(fields)), run / "cases.parquet")
     seal(run)
-    found = [name for part in results.read_run(run).cases().values() for name in part["id"]]
+    found = [name for part in read_cases([run / "cases.parquet"]).values() for name in part["id"]]
     assert sorted(found) == sorted(kept["id"].to_pylist())
     assert not marker.exists()
 

@@ -353,9 +353,9 @@ def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of
 
 
 def test_the_dice_below_an_image_is_that_of_its_case(study: Study) -> None:
-    run = part(study, "UMTL").cells[0].runs[0]
-    kept = study_samples.samples(run, "cross-domain", "segmentation")
-    scores = study_samples.dice_of(run, "cross-domain")
+    cell = part(study, "UMTL").cells[0]
+    kept = study_samples.samples(cell.runs[0], "cross-domain", "segmentation")
+    scores = study_samples.dice_of(cell, "cross-domain")
     for i, known, predicted in zip(kept["ids"], kept["reference"], kept["predicted"], strict=True):
         overlap = 2 * (known & predicted).sum() / (known.sum() + predicted.sum())
         assert scores[str(i)] == pytest.approx(overlap, abs=1e-5)
