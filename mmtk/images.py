@@ -74,6 +74,18 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
     return None
 
 
+def read_patient(path: Path) -> str:
+    """The patient of a DICOM file: PatientID, with IssuerOfPatientID where there is one; "" where nothing is said.
+
+    The form is that of HL7: ``ID^^^ISSUER``. Other formats say nothing of the patient.
+    """
+    if not is_dicom(path):
+        return ""
+    header = _dicom_header(path)
+    patient, issuer = (str(header.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
+    return f"{patient}^^^{issuer}" if patient and issuer else patient
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width, from the header alone."""
     if is_dicom(path):

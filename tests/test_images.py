@@ -21,6 +21,7 @@ from mmtk.images import (
     read_image,
     read_labels,
     read_mask,
+    read_patient,
     read_spacing,
     resize_image,
     resize_mask,
@@ -197,6 +198,14 @@ def test_spacing(tmp_path):
     assert read_spacing(dicom(tmp_path / "d.dcm", DEEP)) is None
     assert read_spacing(dicom(tmp_path / "e.dcm", DEEP, PixelSpacing=[0, 0])) is None
     assert read_spacing(save(tmp_path / "x.png", GRAY, dpi=(300, 300))) is None
+
+
+def test_patient(tmp_path):
+    assert read_patient(dicom(tmp_path / "a.dcm", DEEP, PatientID=" P7 ")) == "P7"
+    assert read_patient(dicom(tmp_path / "b.dcm", DEEP, PatientID="P7", IssuerOfPatientID="H")) == "P7^^^H"
+    assert read_patient(dicom(tmp_path / "c.dcm", DEEP)) == ""
+    assert read_patient(dicom(tmp_path / "d.dcm", DEEP, PatientID="", IssuerOfPatientID="H")) == ""
+    assert read_patient(save(tmp_path / "x.png", GRAY)) == ""
 
 
 def test_missing_pydicom_names_the_cure(tmp_path, monkeypatch):
