@@ -103,7 +103,10 @@ class View:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled images [B,C,H,W], normalised; target [B] (classes) or [B,K,H,W] (masks 0/1, −1 ignored).
+    """Labelled images [B,C,H,W]; target [B] (classes) or [B,K,H,W] (masks 0/1, −1 ignored).
+
+    Images are in [−1, 1], 2v − 1 of gray levels v in [0, 1], after the augmentation of the task (``augment.weak``,
+    ``augment.segmentation``); classification with ``data.classification.normalise = false``: in [0, 1].
 
     ``index`` [B] says which of the labelled images each is, from 0.
     """
@@ -140,7 +143,12 @@ class Prediction:
 
 
 class Classify(Protocol):
-    """Images [B,C,H,W] → class logits [B,classes]; ``statistics=False`` leaves batch-norm statistics alone."""
+    """Images [B,C,H,W] → class logits [B,classes]; ``statistics=False`` leaves batch-norm statistics alone.
+
+    In a strategy: logits are float32 under any precision of the run, and gradients pass to the images too
+    (``torch.autograd.grad`` works); dropout is on, and two calls draw two masks; statistics of batch norm are
+    updated by calls that record gradients only, so a target under ``torch.no_grad()`` leaves them alone.
+    """
 
     def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
         """The task's logits."""
@@ -156,7 +164,10 @@ class Classify(Protocol):
 
 
 class Segment(Protocol):
-    """Images [B,C,H,W] → mask logits [B,K,H,W]; ``statistics=False`` leaves batch-norm statistics alone."""
+    """Images [B,C,H,W] → mask logits [B,K,H,W]; ``statistics=False`` leaves batch-norm statistics alone.
+
+    In a strategy it behaves as ``Classify`` does. The bridge runs for these images, in evaluation mode.
+    """
 
     def __call__(self, images: Tensor, *, statistics: bool = True) -> Tensor:
         """The task's logits."""
@@ -199,7 +210,13 @@ class Decoder(nn.Module, ABC):
 
 
 class Bridge(nn.Module, ABC):
-    """(in_channels, *, …): what the class branch tells the decoder; joined to the skip of ``stride``."""
+    """(in_channels, *, …): what the class branch tells the decoder; joined to the skip of ``stride``.
+
+    A bridge goes one way, from the class branch to the decoder: it sees the images and ``classify``, never a
+    mask, and its tensor joins the encoder's features of ``stride`` in front of the decoder. Gradients of the
+    segmentation loss pass through what it returns unless it is detached. It may have parameters; they are
+    trained with the network. ``channels = 0`` joins nothing.
+    """
 
     channels: int
     stride: int
@@ -213,7 +230,11 @@ class Bridge(nn.Module, ABC):
 
 
 class SSL(nn.Module, ABC):
-    """(supervised, *, …): the whole classification objective; ``views`` may depend on the keys."""
+    """(supervised, *, …): the whole classification objective; ``views`` may depend on the keys.
+
+    A strategy without ``views`` gets no unlabelled images (``unlabelled`` is None): one that reads
+    ``unlabelled.image`` alone declares a view too. Parameters of its own are trained with the network.
+    """
 
     views: Mapping[str, int | View] = {}
 
@@ -237,7 +258,14 @@ class Consistency(nn.Module, ABC):
 
 
 class Loss(ABC):
-    """(classes, exclusive, class_weights, *, …): logits and target → a scalar, smallest at the target."""
+    """(classes, exclusive, class_weights, *, …): logits and target → a scalar, smallest at the target.
+
+    ``tasks`` names the tasks that the loss serves: ``tasks = ("segmentation",)`` for a loss of masks only. A
+    recipe that uses it for another task is refused by ``mmtk check``. Logits are float32, or float64 where the
+    run is.
+    """
+
+    tasks: ClassVar[tuple[Task, ...]] = ("classification", "segmentation")
 
     @abstractmethod
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:

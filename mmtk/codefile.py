@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 COPY = "code.py"  # what the file is called in run and study directories
 PREFIX = f"{catalog.CODE}/"  # of the components' names
+MODULE = "mmtk_code_"  # of the name that a file has as a module
 
 
 def use(path: str | Path) -> Code:
@@ -35,7 +36,7 @@ def use(path: str | Path) -> Code:
     known = catalog.code()
     if known is not None and known.text == text:
         return known
-    module = _run(path, text)
+    module = run(path, text)
     entries = tuple(_entries(module))
     if not entries:
         cure = "Write one, such as class Mine(mmtk.api.SSL); mmtk plugins new shows how."
@@ -51,9 +52,9 @@ def _digits(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:12]
 
 
-def _run(path: Path, text: bytes) -> ModuleType:
-    """The file as a module that is named by its hash, so that what is imported is what was read."""
-    name = f"mmtk_code_{_digits(text)}"
+def run(path: Path, text: bytes) -> ModuleType:
+    """Run a file as a module that is named by its hash, so that what is imported is what was read."""
+    name = f"{MODULE}{_digits(text)}"
     if name in sys.modules:
         return sys.modules[name]
     module = ModuleType(name)

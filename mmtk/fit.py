@@ -5,6 +5,7 @@ What only a component can say is asked through the memo, so that torch is import
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -162,12 +163,21 @@ def _losses(recipe: Recipe) -> Iterator[MmtkError]:
 
 
 def _try_loss(table: dict[str, Any], task: str) -> None:
-    """Raise what the loss said first, if it takes no labels that the task may have."""
+    """Raise the first refusal of the loss, if it takes no labels that the task may have.
+
+    A loss refuses by MmtkError, by ValueError, or by leaving the task out of ``tasks``.
+    """
     import torch
 
     from mmtk import build
 
-    refusals = []
+    word, component = f"loss/{table['use']}", catalog.load(catalog.find("loss", table["use"]))
+    if task not in getattr(component, "tasks", _LABELS):
+        labels, other = ("masks, not class labels", "cross-entropy")
+        if task == "segmentation":
+            labels, other = ("class labels, not masks", "dice")
+        raise MmtkError(f"{word} compares {labels}.", hint=f'Set use = "{other}" in [loss.{task}].')
+    refusals: list[MmtkError] = []
     for channels, exclusive in _LABELS[task]:
         pixels = () if task == "classification" else (16, 16)
         target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
@@ -177,8 +187,21 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
             loss(torch.zeros(2, channels, *pixels), target.long())
         except MmtkError as error:
             refusals.append(error)
+        except Exception as error:  # a loss of somebody else raises whatever it likes
+            refusals.append(_loss_fault(word, task, error))
     if len(refusals) == len(_LABELS[task]):
         raise refusals[0]
+
+
+def _loss_fault(word: str, task: str, error: Exception) -> MmtkError:
+    """An error inside a loss as a message with its file and line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    others = [other for other in _LABELS if other != task]
+    return MmtkError(
+        f"{word} fails on a small batch of {task}: {type(error).__name__}: {error} "
+        f"({last.filename}:{last.lineno}).",
+        hint=f'If it serves {others[0]} alone, declare tasks = ("{others[0]}",) in its class.',
+    )
 
 
 def _task_of(entry: catalog.Entry, default: str) -> Any:

@@ -64,7 +64,7 @@ class Package:
         place = shlex.quote(str(self.folder))
         recipe = shlex.quote(str(self.folder / "recipe.toml"))
         return [
-            f"python -m pip install -e {place}",
+            f"python -m pip install -e {shlex.quote(f'{self.folder}[test]')}",
             f"mmtk plugins check {self.kind}/{self.name}",
             f"python -m pytest {place}",
             _run_line(self.kind, self.name, recipe),

@@ -68,6 +68,8 @@ def _place(root: dict[str, Any], path: str, table: dict[str, Any]) -> None:
 def describe(word: str) -> str:
     """A component's documentation, keys with types and defaults, wiring, and file:line."""
     kind, _, name = word.partition("/")
+    if kind == catalog.CODE:  # as recipes spell it: code/ClassName
+        kind, name = next((entry.kind for entry in catalog.entries() if entry.name == word), kind), word
     if not name or kind not in catalog.KINDS:
         raise MmtkError(f"'{word}' is not KIND/NAME.", hint=f"Kinds: {', '.join(catalog.KINDS)}.")
     entry = catalog.find(kind, name)
@@ -120,6 +122,9 @@ def _takes(entry: catalog.Entry, task: str) -> bool:
     import torch
 
     from mmtk import build
+
+    if task not in getattr(catalog.load(entry), "tasks", (task,)):
+        return False
 
     shape = (2, 2) if task == "classification" else (2, 2, 16, 16)
     target = torch.zeros(2 if task == "classification" else shape).long()

@@ -256,6 +256,47 @@ def test_a_local_file_is_checked_shown_and_described(mmtk, mine):
     assert f"Defined in {Path('mine.py').absolute()}:" in out
 
 
+@pytest.mark.parametrize("word", ["code/Entropy", "ssl/code/Entropy", "code"])
+def test_a_local_file_passes_the_kit_by_every_spelling(mmtk, mine, word):
+    code, out, err = mmtk("plugins", "check", word, "--code", "mine.py")
+    assert (code, err) == (0, "")
+    assert "✓ import-touches-neither-cuda-nor-network" in out
+    if word != "code":
+        assert mmtk("plugins", "show", word, "--code", "mine.py")[1].startswith("ssl/code/Entropy   code ")
+
+
+def test_an_import_of_a_local_file_that_opens_a_connection_is_caught(mmtk, mine):
+    asks = "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 9), 0.1)\nexcept OSError:\n    pass\n"
+    Path("mine.py").write_text(ENTROPY + asks)
+    code, out, _ = mmtk("plugins", "check", "code/Entropy", "--code", "mine.py")
+    assert code == 1
+    assert "it opens a network connection" in out
+
+
+MASKS = """from mmtk.api import Loss
+
+
+class Masks(Loss):
+    "A loss."
+
+    def __call__(self, logits, target):
+        b, k, h, w = target.shape
+        return logits.sum()
+"""
+
+
+def test_a_loss_that_fails_has_its_file_line_and_cure(mmtk, mine):
+    Path("mine.py").write_text(MASKS)
+    Path("r.toml").write_text('extends = "enc"\n[loss.classification]\nuse = "code/Masks"\n')
+    code, _, err = mmtk("check", "r.toml", "--code", "mine.py")
+    assert code == 2
+    assert "r.toml:3: loss/code/Masks fails on a small batch of classification: ValueError: not enough" in err
+    assert f"({Path('mine.py').absolute()}:8)" in err
+    assert 'declare tasks = ("segmentation",) in its class' in err
+    Path("mine.py").write_text(MASKS.replace('"A loss."', 'tasks = ("segmentation",)'))
+    assert "loss/code/Masks compares masks, not class labels." in mmtk("check", "r.toml", "--code", "mine.py")[2]
+
+
 def test_a_recipe_alone_never_runs_code(mmtk, mine):
     Path("mine.py").write_text("raise RuntimeError('I ran')")
     assert mmtk("check", "r.toml") == (

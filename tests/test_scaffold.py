@@ -116,7 +116,7 @@ def test_the_command_prints_the_next_steps_and_they_are_commands(tmp_path, monke
     assert lines[0] == "Wrote a b/mmtk-lung-size: consistency/lung-size, version 0.1.0"
     steps = [shlex.split(line) for line in lines[lines.index("Next") + 1 :]]
     assert steps == [
-        ["python", "-m", "pip", "install", "-e", "a b/mmtk-lung-size"],
+        ["python", "-m", "pip", "install", "-e", "a b/mmtk-lung-size[test]"],
         ["mmtk", "plugins", "check", "consistency/lung-size"],
         ["python", "-m", "pytest", "a b/mmtk-lung-size"],
         ["mmtk", "run", "a b/mmtk-lung-size/recipe.toml"],

@@ -52,7 +52,7 @@ def checks_of(
     if name and kind in KINDS:
         found = [catalog.find(kind, name)]
     else:
-        found = [entry for entry in catalog.entries() if entry.dist == word]
+        found = [e for e in catalog.entries() if word == e.dist or (kind == catalog.CODE and word == e.name)]
         if not found:
             dists = sorted({entry.dist for entry in catalog.entries()})
             raise MmtkError(

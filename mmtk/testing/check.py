@@ -21,6 +21,10 @@ class ContractError(AssertionError):
         super().__init__(f"expected: {expected}\ngot: {got}\nchange: {change}")
 
 
+class UnmadeError(ContractError):
+    """A component of which no instance can be made: no other check says more."""
+
+
 def expect(fine: bool, expected: str, got: str, change: str) -> None:
     """Raise ContractError unless ``fine``."""
     if not fine:
@@ -42,7 +46,7 @@ class Subject:
         return f"{self.kind}/{self.component.__name__}"
 
     def make(self, **offered: Any) -> Any:
-        """An instance with its keys, wired with what is offered; ContractError where that cannot be."""
+        """Make an instance with its keys, wired with what is offered; raise UnmadeError where that cannot be."""
         try:
             checked, problems = params.validate(
                 params.schema(self.component), {"use": "it", **self.keys}, "", lambda key: None
@@ -52,7 +56,7 @@ class Subject:
             checked.pop("use")
             return params.construct(self.component, self.word, offered, checked)
         except MmtkError as error:
-            raise ContractError(
+            raise UnmadeError(
                 f"{self.word} can be made with the keys {dict(self.keys)}",
                 error.message,
                 error.hint or "see above",
@@ -83,12 +87,17 @@ def named(function: Callable[[Subject], None]) -> str:
 
 
 def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Exception | None]]:
-    """Run checks, each with what it raised; an error of the component's own counts as a failure too."""
+    """Run checks, each with what it raised; an error of the component's own counts as a failure too.
+
+    A component that cannot be made fails once: the checks behind that failure would repeat it and are not run.
+    """
     for check in checks:
         try:
             check()
         except Exception as error:
             yield check, error if isinstance(error, ContractError) else _own(check, error)
+            if isinstance(error, UnmadeError):
+                return
         else:
             yield check, None
 

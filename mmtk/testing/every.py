@@ -7,25 +7,27 @@ import inspect
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from mmtk import params
+from mmtk import codefile, params
 from mmtk.build import CONTRACTS
 from mmtk.errors import MmtkError
-from mmtk.testing.check import ContractError, Subject, expect, in_child
+from mmtk.testing.check import Subject, UnmadeError, expect, in_child
 
 
 def subclasses_the_contract(subject: Subject) -> None:
     """Its class is one of the kind."""
     contract = CONTRACTS[subject.kind]
-    expect(
-        isinstance(subject.component, type) and issubclass(subject.component, contract),
-        f"a subclass of mmtk.api.{contract.__name__}",
-        f"{subject.component!r}",
-        f"write class {getattr(subject.component, '__name__', 'X')}({contract.__name__}).",
-    )
+    if not (isinstance(subject.component, type) and issubclass(subject.component, contract)):
+        name = getattr(subject.component, "__name__", "X")
+        raise UnmadeError(
+            f"a subclass of mmtk.api.{contract.__name__}",
+            f"{subject.component!r}",
+            f"write class {name}({contract.__name__}).",
+        )
 
 
 def keys_are_typed(subject: Subject) -> None:
@@ -33,7 +35,7 @@ def keys_are_typed(subject: Subject) -> None:
     try:
         params.schema(subject.component)
     except MmtkError as error:
-        raise ContractError("typed keyword-only keys", error.message, error.hint or "annotate them.") from error
+        raise UnmadeError("typed keyword-only keys", error.message, error.hint or "annotate them.") from error
 
 
 def defaults_are_valid(subject: Subject) -> None:
@@ -90,8 +92,11 @@ def import_touches_neither_cuda_nor_network(subject: Subject) -> None:
 
         socket.socket.connect = refuse("it opens a network connection")  # type: ignore[method-assign]
         torch.cuda._lazy_init = refuse("it starts CUDA")
-        sys.modules.pop(name, None)
-        importlib.import_module(name)
+        module = sys.modules.pop(name)
+        if name.startswith(codefile.MODULE):  # a local file has no name to import it by
+            codefile.run(Path(str(module.__file__)), Path(str(module.__file__)).read_bytes())
+        else:
+            importlib.import_module(name)
         return ""
 
     said = in_child(again) if name in sys.modules and name != "__main__" else ""

@@ -61,29 +61,49 @@ def features_are_as_declared(subject: Subject) -> None:
 
 def every_parameter_learns(subject: Subject) -> None:
     """Each parameter gets a gradient; biases in front of a norm are exempt, for it takes them out again."""
-    encoder = subject.make(in_channels=1).train()
-    with torch.no_grad():  # a norm that begins at 0, as in residual blocks, would hide what is behind it
-        for parameter in encoder.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    features = encoder(_images((64, 64), count=4))
-    weights = [torch.randn_like(each) for each in features]
-    torch.stack([(each * weight).sum() for each, weight in zip(features, weights, strict=True)]).sum().backward()
-    dead = [name for name, p in encoder.named_parameters() if p.requires_grad and not _learns(p)]
-    exempt = _before_norms(encoder)
-    dead = [name for name in dead if name not in exempt]
+    part, outputs = _OUTPUTS[subject.kind](subject)
+    torch.stack(
+        [(each * torch.randn_like(each)).sum() for each in outputs if each.requires_grad]
+        or [torch.zeros((), requires_grad=True)]
+    ).sum().backward()
+    dead = [name for name, p in part.named_parameters() if p.requires_grad and not _learns(p)]
+    dead = [name for name in dead if name not in before_norms(part)]
     expect(
         not dead,
         "a gradient of every parameter",
         f"none of {', '.join(dead[:5])}",
-        "use what is declared, or remove it.",
+        "use it with its gradient (no no_grad, no detach), freeze it by requires_grad_(False), or remove it.",
     )
+
+
+def _shaken(module: nn.Module) -> nn.Module:
+    """The module in training mode, moved a little: a norm that begins at 0 would hide what is behind it."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return module.train()
+
+
+def _encoder_outputs(subject: Subject) -> tuple[nn.Module, list[Tensor]]:
+    encoder = _shaken(subject.make(in_channels=1))
+    return encoder, encoder(_images((64, 64), count=4))
+
+
+def _decoder_outputs(subject: Subject) -> tuple[nn.Module, list[Tensor]]:
+    decoder = _shaken(subject.make(channels=list(CHANNELS), strides=list(STRIDES), classes=2))
+    return decoder, [decoder(_features(32, count=4), (32, 32))]
+
+
+def _bridge_outputs(subject: Subject) -> tuple[nn.Module, list[Tensor]]:
+    bridge = _shaken(subject.make(in_channels=1))
+    return bridge, [bridge(_images((32, 32), count=4), _class_branch()[2])[0]] if bridge.channels else []
 
 
 def _learns(parameter: nn.Parameter) -> bool:
     return parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
 
 
-def _before_norms(module: nn.Module) -> set[str]:
+def before_norms(module: nn.Module) -> set[str]:
     """Biases whose layer is followed by a norm in the same container: they get rounding noise or nothing."""
     norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
     found = set()
@@ -138,7 +158,7 @@ def gradients_reach_every_feature(subject: Subject) -> None:
     )
 
 
-DECODER = (logits_have_the_size_asked_for, gradients_reach_every_feature)
+DECODER = (logits_have_the_size_asked_for, gradients_reach_every_feature, every_parameter_learns)
 
 
 # --- bridge ----------------------------------------------------------------------------------------------------
@@ -220,4 +240,11 @@ def leaves_gradients_and_modes_alone(subject: Subject) -> None:
     expect(same, "untouched weights and statistics", "other ones", "use classify, not the encoder itself.")
 
 
-BRIDGE = (joins_what_it_declares, same_images_same_bridge, leaves_gradients_and_modes_alone)
+BRIDGE = (
+    joins_what_it_declares,
+    same_images_same_bridge,
+    leaves_gradients_and_modes_alone,
+    every_parameter_learns,
+)
+
+_OUTPUTS = {"encoder": _encoder_outputs, "decoder": _decoder_outputs, "bridge": _bridge_outputs}

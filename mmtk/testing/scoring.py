@@ -13,6 +13,7 @@ from mmtk.errors import MmtkError
 from mmtk.testing.check import ContractError, Subject, expect
 
 SIZE, COUNT = 16, 12
+TASKS = ("classification", "segmentation")
 EVERY = list(range(COUNT))
 
 
@@ -43,12 +44,14 @@ def _losses(subject: Subject) -> Iterator[tuple[Any, Tensor, bool]]:
         (3, False, True),
         (3, True, True),
     ):
+        if ("segmentation" if masks else "classification") not in getattr(subject.component, "tasks", TASKS):
+            continue
         target = _mask_target(classes, exclusive) if masks else _class_target(classes)
         shape = target.shape if masks else (COUNT, classes)
         try:
             loss = subject.make(classes=classes, exclusive=exclusive, class_weights=None)
             loss(torch.zeros(shape), target)
-        except (MmtkError, ContractError) as error:  # it says that it is for the other task or shape
+        except (MmtkError, ContractError, ValueError) as error:  # a refusal of the other task or shape
             refused.append(str(error))
             continue
         taken += 1
@@ -57,7 +60,7 @@ def _losses(subject: Subject) -> Iterator[tuple[Any, Tensor, bool]]:
         bool(taken),
         "a loss for classes or for masks",
         f"only refusals: {refused[0] if refused else ''}",
-        "give keys that it needs by suite(keys={…}).",
+        'give keys that it needs by suite(keys={…}); a loss of one task declares tasks = ("segmentation",).',
     )
 
 

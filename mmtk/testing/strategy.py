@@ -19,6 +19,7 @@ from mmtk.model import ClassHead, MultiTaskNet
 from mmtk.objective import _Classify, _Segment
 from mmtk.seeding import seeded
 from mmtk.testing.check import Subject, expect
+from mmtk.testing.parts import before_norms
 
 SIZE, LABELLED, UNLABELLED, TOTAL = 16, 4, 6, 40
 CERTAIN, EXTREME = 30.0, 1e4
@@ -230,6 +231,26 @@ def every_weighted_term_is_alive(subject: Subject) -> None:
         )
 
 
+def its_parameters_learn(subject: Subject) -> None:
+    """Each parameter of the strategy itself gets a gradient in some step, from the first to the last."""
+    for bench in benches(subject):
+        alive: set[str] = set()
+        trained = {name: p for name, p in bench.strategy.named_parameters() if p.requires_grad}
+        for index in (0, TOTAL // 2, TOTAL - 1) if trained else ():
+            total = torch.stack([t.weight * t.value for t in _weighted(bench.terms(index)).values()]).sum()
+            slopes = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
+            alive |= {
+                name for name, slope in zip(trained, slopes, strict=True) if slope is not None and slope.any()
+            }
+        dead = sorted(trained.keys() - alive - before_norms(bench.strategy))
+        expect(
+            not dead,
+            "a gradient of every parameter of the strategy",
+            f"none of {', '.join(dead[:5])}",
+            "use it in a weighted term, or freeze it by requires_grad_(False), or remove it.",
+        )
+
+
 def _moves(value: Tensor, parameters: list[nn.Parameter]) -> bool:
     if not value.requires_grad:
         return False
@@ -371,6 +392,7 @@ CHECKS = (
     finite_when_nothing_is_confident,
     finite_with_extreme_logits,
     every_weighted_term_is_alive,
+    its_parameters_learn,
     targets_carry_no_gradient,
     equal_calls_are_equal,
     state_survives_a_checkpoint,

@@ -30,7 +30,7 @@ from mmtk.api import (
     Target,
     Term,
 )  # fmt: skip
-from mmtk.testing import KINDS, ContractError, every, named, suite
+from mmtk.testing import KINDS, ContractError, every, named, outcomes, suite
 
 BROKEN: dict[tuple[str, str], type[Any]] = {}
 
@@ -159,6 +159,20 @@ class DeadStudent(Base):
     def more(self, classify, labelled, unlabelled, now):
         with torch.no_grad():
             return super().more(classify, labelled, unlabelled, now)
+
+
+@breaks("ssl", "its-parameters-learn")
+class DeadHead(Base):
+    """A projection that is used under no_grad."""
+
+    def __init__(self, supervised, classes) -> None:
+        super().__init__(supervised, classes)
+        self.head = nn.Linear(classes, classes)
+
+    def more(self, classify, labelled, unlabelled, now):
+        with torch.no_grad():
+            shift = self.head(classify(unlabelled["weak"][0])).mean()
+        return super().more(classify, labelled, unlabelled, now) * (1 + 0.1 * shift.tanh())
 
 
 @breaks("ssl", "targets-carry-no-gradient")
@@ -303,6 +317,15 @@ class Lazy(GoodDecoder):
         return super().forward([features[0].detach(), *features[1:]], size)
 
 
+@breaks("decoder", "every-parameter-learns")
+class SpareLayer(GoodDecoder):
+    """A layer that nothing passes."""
+
+    def __init__(self, channels, classes) -> None:
+        super().__init__(channels, classes)
+        self.spare = nn.Conv2d(1, 1, 1)
+
+
 class GoodBridge(Bridge):
     """The image itself."""
 
@@ -318,6 +341,19 @@ class OtherStride(GoodBridge):
 
     def forward(self, x, classify):
         return F.avg_pool2d(x.detach(), 16), None
+
+
+@breaks("bridge", "every-parameter-learns")
+class FrozenByAccident(GoodBridge):
+    """A trainable convolution under no_grad."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x, classify):
+        with torch.no_grad():
+            return F.avg_pool2d(self.filter(x), 8), None
 
 
 @breaks("bridge", "same-images-same-bridge")
@@ -600,3 +636,39 @@ def test_every_check_has_its_broken_component() -> None:
     checks |= {("any", named(function)) for function in every.CHECKS}
     assert checks - set(BROKEN) == {("any", "import-touches-neither-cuda-nor-network")}
     assert set(BROKEN) <= checks
+
+
+class MasksOnly(Loss):
+    """Dice of masks, which says in its class that it serves masks alone."""
+
+    tasks = ("segmentation",)
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        batch, channels, _, _ = target.shape  # a ValueError for class labels
+        valid, truth = (target >= 0).float(), target.clamp_min(0).float()
+        p = logits.double().sigmoid() * valid
+        both, sizes = (p * truth).sum((2, 3)), (p + truth).sum((2, 3))
+        return (1 - (2 * both + 1) / (sizes + 1)).sum() / (batch * channels)
+
+
+class MasksByValueError(MasksOnly):
+    """The same, refused by the error that unpacking raises."""
+
+    tasks = ("classification", "segmentation")
+
+
+@pytest.mark.parametrize("component", [MasksOnly, MasksByValueError])
+def test_a_loss_of_one_task_passes_every_check(component: type[Any]) -> None:
+    for check in suite("loss", component):
+        check()
+
+
+def test_one_cause_is_told_once() -> None:
+    failures = [error for _, error in outcomes(suite("loss", Untyped)) if error]
+    (cause,) = failures
+    assert "size" in str(cause)
+
+
+def test_checks_after_the_cause_are_not_run() -> None:
+    checks = [check.name for check, _ in outcomes(suite("ssl", type("Plain", (), {"__doc__": "No SSL."})))]
+    assert checks == ["subclasses-the-contract"]

@@ -19,6 +19,8 @@ class Dice(Loss):
     take no part, nor does a channel of an image that is all ignored.
     """
 
+    tasks = ("segmentation",)
+
     def __init__(self, classes: int, exclusive: bool, *, smoothing: Annotated[float, Field(gt=0)] = 1.0) -> None:
         require_softmax("dice", classes, exclusive)
         self.exclusive, self.smoothing = exclusive, smoothing

@@ -40,6 +40,8 @@ class SmpLoss(Loss):
     A key left out has SMP's default. Exclusive masks count every channel, the background too.
     """
 
+    tasks = ("segmentation",)
+
     def __init__(
         self,
         classes: int,
