@@ -48,9 +48,7 @@ def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, ski
         for cell in plan.cells:
             if cell.recipe.digest in skip:
                 continue
-            budgetless = cell.recipe.with_values(
-                {f"data.{task}.labels": "full" for task in cell.recipe.tasks}
-            ).digest
+            budgetless = cell.recipe.system_digest
             if budgetless not in known:
                 precision = choose_precision(cell.recipe["train.precision"], device)
                 recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})

@@ -72,6 +72,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property
+    def system_digest(self) -> str:
+        """The digest without the label budgets: one for a system at all of them."""
+        return self.with_values({f"data.{task}.labels": "full" for task in self.tasks}).digest
+
+    @property
     def run_name(self) -> str:
         """``name-digest-sSEED``, the default name of the run directory."""
         return f"{self.slug}-{self.digest}-s{self.seed}"

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,7 +105,8 @@ class Cell:
     """One system at one label budget, and its runs by seed.
 
     ``levels`` holds the label of every axis of the study, ``labels`` the budget of every task that it has.
-    ``beside`` marks a reference that is no cell of the design: it has more parts than the axes name.
+    ``beside`` marks a reference that is no cell of the design: it has more parts than the axes name. ``system``
+    is the digest without label budgets, one for a system at all of them (default: the name).
     """
 
     name: str
@@ -115,6 +116,10 @@ class Cell:
     reference: bool = False
     beside: bool = False
     runs: dict[int, Run] = field(default_factory=dict)
+    system: str = ""
+
+    def __post_init__(self) -> None:
+        self.system = self.system or self.name
 
     @property
     def tasks(self) -> list[str]:
@@ -176,12 +181,15 @@ class Study:
     gaps: list[str] = field(default_factory=list)
     command: str = ""
 
-    def cell(self, name: str, labels: Mapping[str, int | str]) -> Cell | None:
+    @property
+    def systems(self) -> dict[str, str]:
+        """The name of every system by its digest without label budgets, in order."""
+        return {cell.system: cell.name for cell in self.cells}
+
+    def cell(self, system: str, labels: Mapping[str, int | str]) -> Cell | None:
         """The cell of a system at a budget; a task that the system has not does not count."""
-        for cell in self.cells:
-            if cell.name == name and all(labels.get(task, label) == label for task, label in cell.labels.items()):
-                return cell
-        return None
+        own = (cell for cell in self.cells if cell.system == system)
+        return next((c for c in own if all(labels.get(t, label) == label for t, label in c.labels.items())), None)
 
     @property
     def budgets(self) -> list[dict[str, int | str]]:
@@ -230,20 +238,25 @@ def from_runs(paths: Sequence[Path]) -> Study:
     for run in runs:
         recipe = run.folder.recipe
         labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
-        cell = cells.setdefault(run.digest, Cell(recipe.name, {}, labels, run.digest, reference=not cells))
+        fresh = Cell(recipe.name, {}, labels, run.digest, reference=not cells, system=recipe.system_digest)
+        cell = cells.setdefault(run.digest, fresh)
         if run.seed in cell.runs:
             both = f"{cell.runs[run.seed].path} and {run.path}"
             raise MmtkError(f"{both} are the same run: digest {run.digest}, seed {run.seed}.", hint="Name one.")
         cell.runs[run.seed] = run
-    for cell, twins in _twins(cells.values()):
-        cell.name = f"{cell.name} {cell.digest[:4]}" if twins else cell.name
+    tell_apart(cells.values())
     seeds = sorted({run.seed for run in runs})
     gaps = [f"{c.name}: no run with seed {seed}" for c in cells.values() for seed in seeds if seed not in c.runs]
     return Study(", ".join(path.name for path in paths), list(cells.values()), seeds, gaps=gaps)
 
 
-def _twins(cells: Iterable[Cell]) -> Iterator[tuple[Cell, bool]]:
-    """Every cell, and whether another one has its name and budget."""
+def tell_apart(cells: Iterable[Cell]) -> None:
+    """Add the first digits of their digests to the names that two systems share: all of their cells get them."""
     listed = list(cells)
-    names = [(cell.name, tuple(sorted(cell.labels.items()))) for cell in listed]
-    yield from [(cell, names.count(name) > 1) for cell, name in zip(listed, names, strict=True)]
+    systems: dict[str, set[str]] = {}
+    for cell in listed:
+        systems.setdefault(cell.name, set()).add(cell.system)
+    for cell in listed:
+        if len(others := systems[cell.name] - {cell.system}) > 0:
+            digits = next(n for n in range(4, 65) if all(cell.system[:n] != other[:n] for other in others))
+            cell.name = f"{cell.name} {cell.system[:digits]}"

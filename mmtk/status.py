@@ -108,11 +108,12 @@ def _counts(states: Sequence[str]) -> str:
 def _by_system(runs: Sequence[PlannedRun], states: Sequence[str]) -> Table:
     """A row for every system: how its runs stand."""
     table = Table("system", "runs")
-    by_system: dict[str, list[str]] = {}
+    by_cell: dict[str, list[str]] = {}
+    titles = {run.cell.recipe.digest: run.cell.title for run in runs}
     for run, state in zip(runs, states, strict=True):
-        by_system.setdefault(run.cell.title, []).append(state)
-    for title, own in by_system.items():
-        table.add_row(title, _counts(own))
+        by_cell.setdefault(run.cell.recipe.digest, []).append(state)
+    for digest, own in by_cell.items():
+        table.add_row(titles[digest], _counts(own))
     return table
 
 

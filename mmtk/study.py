@@ -212,10 +212,12 @@ class StudyDir:
         failures = self.failures(runs)
         cells = {
             cell.recipe.digest: results.Cell(
-                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside
+                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside,
+                system=cell.recipe.system_digest,
             )
             for cell in plan.cells
-        }
+        }  # fmt: skip
+        results.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
         parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]

@@ -85,23 +85,23 @@ def dice_distribution(study: Study, budget: Budget, path: Path) -> Figure | None
         for domain in DOMAINS
         if (
             values := {
-                n: runs for n, c in cells.items() if (runs := per_image(c, domain, "segmentation", ["dice"]))
+                s: runs for s, c in cells.items() if (runs := per_image(c, domain, "segmentation", ["dice"]))
             }
         )
     }
     if not found:
         return None
-    names = [name for name in cells if any(name in values for values in found.values())]
+    shown = [system for system in cells if any(system in values for values in found.values())]
     title = f"Dice of every test image ({labelled(budget)})"
-    with style.chart(path, title, 1.6 + 4.0 * len(found), 1.3 + 0.5 * len(names), vector=True) as fig:
+    with style.chart(path, title, 1.6 + 4.0 * len(found), 1.3 + 0.5 * len(shown), vector=True) as fig:
         panels = fig.subplots(1, len(found), squeeze=False, sharex=True, sharey=True)[0]
         for axes, (domain, values) in zip(panels, found.items(), strict=True):
-            for row, name in enumerate(names):
-                if name in values:
-                    _box(axes, row, np.concatenate(values[name])[:, 0], looks(study)[name])
-            axes.set_yticks(range(len(names)), [folded(name) for name in names])
+            for row, system in enumerate(shown):
+                if system in values:
+                    _box(axes, row, np.concatenate(values[system])[:, 0], looks(study)[system])
+            axes.set_yticks(range(len(shown)), [folded(cells[system].name) for system in shown])
             axes.tick_params(axis="y", length=0, labelsize=9)
-            axes.set(xlabel=f"Dice, {domain}", ylim=(len(names) - 0.45, -0.55))
+            axes.set(xlabel=f"Dice, {domain}", ylim=(len(shown) - 0.45, -0.55))
             axes.grid(axis="y", visible=False)
             axes.margins(x=0.03)
     counts = {
@@ -153,39 +153,41 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
     The reference system at every label budget; with one budget every system at it.
     """
     cells = systems(study, budget, "segmentation")
+    heads = study.systems
     title = f"Agreement on the size of the masks ({labelled(budget)})"
     own = reference(study, budget, "segmentation")
     if own is not None and len(study.budgets) > 1:
-        cells = {labelled(b): c for b in study.budgets if (c := study.cell(own.name, b)) and c.runs}
+        cells = {labelled(b): c for b in study.budgets if (c := study.cell(own.system, b)) and c.runs}
+        heads = dict(zip(cells, cells, strict=True))
         title = f"{own.name}: agreement on the size of the masks, by label budget"
     columns = ["pixels-reference", "pixels-predicted"]
     found = {
-        (name, domain): runs
-        for name, cell in cells.items()
+        (column, domain): runs
+        for column, cell in cells.items()
         for domain in DOMAINS
         if (runs := per_image(cell, domain, "segmentation", columns))
     }
     if not found:
         return None
-    names = [name for name in cells if any(name == other for other, _ in found)]
+    drawn = [column for column in cells if any(column == other for other, _ in found)]
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
     pairs = {place: np.concatenate(runs) for place, runs in found.items()}
     # Up to five systems side by side, then another block of rows.
-    across = -(-len(names) // -(-len(names) // 5))
-    blocks = -(-len(names) // across)
+    across = -(-len(drawn) // -(-len(drawn) // 5))
+    blocks = -(-len(drawn) // across)
     wide = max(5.6, 0.8 + 2.25 * across)
     with style.chart(path, title, wide, 0.9 + 2.25 * blocks * len(domains), vector=True) as fig:
         panels = fig.subplots(blocks * len(domains), across, squeeze=False)
         limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
         shown: set[tuple[int, int]] = set()
-        for (name, domain), own_pairs in pairs.items():
-            block, column = divmod(names.index(name), across)
+        for (key, domain), own_pairs in pairs.items():
+            block, column = divmod(drawn.index(key), across)
             place = block * len(domains) + domains.index(domain), column
             shown.add(place)
             axes = panels[place]
             words = _differences(axes, own_pairs, SETS[domain]["color"])
             axes.set(xlim=limits[0], ylim=limits[1])
-            axes.set_title(f"{folded(name, 20)}\n{words}" if domain == domains[0] else words, fontsize=7.5)
+            axes.set_title(f"{folded(heads[key], 20)}\n{words}" if domain == domains[0] else words, fontsize=7.5)
             if column == 0:
                 axes.set_ylabel(domain)
         for row, line in enumerate(panels):

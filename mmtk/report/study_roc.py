@@ -67,10 +67,10 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
     found: dict[str, dict[str, MeanRoc]] = {}
     counts: dict[str, int] = {}
     for domain in DOMAINS:
-        for name, cell in cells.items():
+        for system, cell in cells.items():
             tested = per_image(cell, domain, TASK, ["target", f"p-{positive(cell)}"])
             if curve := mean_roc([_against_rest(cell, run) for run in tested]):
-                found.setdefault(domain, {})[name] = curve
+                found.setdefault(domain, {})[system] = curve
                 counts[domain] = max(counts.get(domain, 0), len(tested[0]))
     if not found:
         return None
@@ -81,16 +81,17 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
         panels, below = fig.subplots(2, len(found), squeeze=False, height_ratios=[4.1, tall])
         shown = looks(study)
         for axes, legend, (domain, curves) in zip(panels, below, found.items(), strict=True):
-            for name, curve in curves.items():
+            for system, curve in curves.items():
                 mean, words = curve.rates.mean(0), f"{curve.areas.mean():.3f}"
                 if len(curve.areas) > 1:
                     spread = curve.rates.std(0, ddof=1)
                     band = np.clip(mean - spread, 0, 1), np.clip(mean + spread, 0, 1)
-                    axes.fill_between(curve.grid, *band, color=shown[name].colour, alpha=0.1, lw=0)
+                    axes.fill_between(curve.grid, *band, color=shown[system].colour, alpha=0.1, lw=0)
                     words += f" ± {curve.areas.std(ddof=1):.3f}"
                 # The mean of the curves leaves the corner upwards.
                 x, y = np.append(0, curve.grid), np.append(0, mean)
-                axes.plot(x, y, **shown[name].line, lw=1.6, clip_on=False, zorder=3, label=f"{name}: {words}")
+                label = f"{cells[system].name}: {words}"
+                axes.plot(x, y, **shown[system].line, lw=1.6, clip_on=False, zorder=3, label=label)
             axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: 0.500")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=f"{domain} (n = {counts[domain]:,})")
             axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")

@@ -38,12 +38,12 @@ def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figur
     """Reference and predicted outlines, ``most`` images of each domain in rows, systems in columns (Fig. 4)."""
     cells = systems(study, budget, "segmentation")
     kept = {
-        (name, domain): arrays
-        for name, cell in cells.items()
+        (system, domain): arrays
+        for system, cell in cells.items()
         for domain in DOMAINS
         if (arrays := samples(first_run(cell), domain, "segmentation"))
     }
-    names = [name for name in cells if any(name == other for other, _ in kept)]
+    drawn = {system: cell for system, cell in cells.items() if any(system == other for other, _ in kept)}
     rows = [
         (domain, image)
         for domain in DOMAINS
@@ -52,34 +52,33 @@ def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figur
     if not rows:
         return None
     first = next(iter(kept.values()))["image"]
-    aspect, tile = first.shape[1] / first.shape[2], max(1.05, min(1.7, 10 / (len(names) + 1)))
-    heads = [folded(name, int(tile * 12)) for name in names]
+    aspect, tile = first.shape[1] / first.shape[2], max(1.05, min(1.7, 10 / (len(drawn) + 1)))
+    heads = [folded(cell.name, int(tile * 12)) for cell in drawn.values()]
     title = f"Boundaries by system ({labelled(budget)})"
     above = 0.1 + 0.15 * max(head.count("\n") + 1 for head in heads)
-    sheet = style.Sheet(title, len(rows), len(names) + 1, aspect, tile, above=above, left=0.4, below=0.22)
-    shown = [cells[name] for name in names]
-    dice = {(name, domain): dice_of(cells[name], domain) for name, domain in kept}
-    note = f"{seed_shown(shown)}; the Dice below each"
+    sheet = style.Sheet(title, len(rows), len(drawn) + 1, aspect, tile, above=above, left=0.4, below=0.22)
+    dice = {(system, domain): dice_of(cells[system], domain) for system, domain in kept}
+    note = f"{seed_shown(drawn.values())}; the Dice below each"
     with sheet.open(path, note, legend=True, vector=True) as fig:
         for row, (domain, image) in enumerate(rows):
-            for column, name in enumerate(["", *names]):
-                own = kept.get((name or names[0], domain))
+            for column, system in enumerate(["", *drawn]):
+                own = kept.get((system or next(iter(drawn)), domain))
                 if own is None:
                     continue
                 place = own["ids"].tolist().index(image)
                 axes = sheet.image(fig, row, column, style.gray(own["image"][place]))
-                if not name:
+                if not system:
                     axes.set_ylabel(domain)
                 else:
                     style.outline(axes, own["reference"][place], style.REFERENCE)
                     if not style.outline(axes, own["predicted"][place], style.PREDICTION):
                         style.tag(axes, "nothing predicted")
-                    style.caption(axes, [style.number(dice[name, domain].get(image))])
+                    style.caption(axes, [style.number(dice[system, domain].get(image))])
                 if row == 0:
-                    axes.set_title(heads[column - 1] if name else "X-ray", fontsize=8, pad=4)
+                    axes.set_title(heads[column - 1] if system else "X-ray", fontsize=8, pad=4)
     caption = (
         f"Reference (solid) and predicted (dashed) boundaries of {len(rows)} test images for every system, "
-        f"{seed_shown(shown)}, with the Dice below each."
+        f"{seed_shown(drawn.values())}, with the Dice below each."
     )
     return Figure(path.stem, title, caption, path, "segmentation")
 

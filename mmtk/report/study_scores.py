@@ -67,8 +67,8 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     metrics = [metric for metric in METRICS if any(metric is other for other, _ in found)]
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
     cells = systems(study, budget)
-    rows = {metric: list(systems(study, budget, metric.task)) for metric in metrics}
-    tall = [0.9 + 0.3 * sum(folded(name).count("\n") * 0.4 + 1 for name in rows[metric]) for metric in metrics]
+    rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
+    tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
     title = f"Scores of every system ({labelled(budget)})"
     with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.6 + sum(tall), vector=True) as fig:
         panels = fig.subplots(
@@ -92,8 +92,8 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
 
 
 def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str, list[float]]:
-    values = {name: list(c.values(domain, metric.task, metric.key).values()) for name, c in cells.items()}
-    return {name: found for name, found in values.items() if found}
+    values = {system: list(c.values(domain, metric.task, metric.key).values()) for system, c in cells.items()}
+    return {system: found for system, found in values.items() if found}
 
 
 def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
@@ -109,11 +109,14 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
     return ", ".join(found)
 
 
-def _dots(axes: Axes, names: list[str], values: Mapping[str, list[float]], shown: Mapping[str, Look]) -> None:
-    for row, name in enumerate(names):
-        if name not in values:
+def _dots(
+    axes: Axes, names: Mapping[str, str], values: Mapping[str, list[float]], shown: Mapping[str, Look]
+) -> None:
+    """Seeds, mean and interval of every system in ``names``, by system."""
+    for row, system in enumerate(names):
+        if system not in values:
             continue
-        look, points = shown[name], np.array(values[name])
+        look, points = shown[system], np.array(values[system])
         mean = summary(points.tolist())
         if mean.low is not None and mean.high is not None:
             axes.plot([max(mean.low, 0), min(mean.high, 1)], [row, row], color=look.colour, lw=2.2, zorder=2)
@@ -124,7 +127,7 @@ def _dots(axes: Axes, names: list[str], values: Mapping[str, list[float]], shown
         axes.plot(mean.mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
         words = style.number(mean.mean) + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
-    axes.set_yticks(range(len(names)), [folded(name) for name in names])
+    axes.set_yticks(range(len(names)), [folded(name) for name in names.values()])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
@@ -139,12 +142,12 @@ def levels(study: Study, task: str) -> list[int | str]:
     return sorted(known, key=lambda label: float("inf") if label == "full" else float(label))
 
 
-def by_budget(study: Study, name: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
+def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
     """A system's scores by label budget of the task: one per seed, the mean over the other task's budgets.
 
     Only seeds with all budgets of the other task count, and only budgets with as many of them as any other.
     """
-    cells = [cell for cell in study.cells if cell.name == name and metric.task in cell.labels]
+    cells = [cell for cell in study.cells if cell.system == system and metric.task in cell.labels]
     found: dict[int | str, list[dict[int, float]]] = {}
     for cell in cells:
         found.setdefault(cell.labels[metric.task], []).append(cell.values(domain, metric.task, metric.key))
@@ -163,13 +166,12 @@ def budgets(study: Study, path: Path) -> Figure | None:
 
     None where no task has two budgets.
     """
-    names = list(dict.fromkeys(cell.name for cell in study.cells))
     found = {
         (metric, domain): curves
         for metric in (ACCURACY, DICE)
         if len(levels(study, metric.task)) > 1
         for domain in DOMAINS
-        if (curves := {n: c for n in names if (c := by_budget(study, n, metric, domain))})
+        if (curves := {s: c for s in study.systems if (c := by_budget(study, s, metric, domain))})
     }
     if not found:
         return None
@@ -192,7 +194,7 @@ def budgets(study: Study, path: Path) -> Figure | None:
             axes.set_xticks(range(len(places)), ["all" if label == "full" else str(label) for label in places])
             axes.set(xlabel="masks" if metric is DICE else "class labels", ylabel=f"{metric.words}, {domain}")
             axes.set_xlim(-0.5, len(places) - 0.5)
-        legend(fig, handles(shown, {n for curves in found.values() for n in curves}, marked=True), wide)
+        legend(fig, handles(study, {s for curves in found.values() for s in curves}, marked=True), wide)
     cells = {str(place): cell for place, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "
@@ -209,8 +211,8 @@ def _curves(
     shown: Mapping[str, Look],
 ) -> None:
     """Mean and standard deviation at every budget, the systems a little aside of each other."""
-    for k, (name, curve) in enumerate(curves.items()):
-        look, aside = shown[name], (k - (len(curves) - 1) / 2) * 0.5 / len(curves)
+    for k, (system, curve) in enumerate(curves.items()):
+        look, aside = shown[system], (k - (len(curves) - 1) / 2) * 0.5 / len(curves)
         x = [places.index(label) + aside for label in curve]
         y = [float(np.mean(values)) for values in curve.values()]
         spread = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in curve.values()]

@@ -66,18 +66,19 @@ LOOKS = {
 
 
 def looks(study: Study) -> dict[str, Look]:
-    """The look of every system: the paper's ten have their own, others take in turn those that are free.
+    """The look of every system by its digest: the paper's ten have their own, others take those that are free.
 
     When all are taken, colours come again with the next dash and marker.
     """
-    names = list(dict.fromkeys(cell.name for cell in study.cells))
-    free = [look for name, look in LOOKS.items() if name not in names] or list(LOOKS.values())
-    again = len(free) == len(LOOKS) and bool(LOOKS.keys() & names)  # nothing is free from the start
-    others = [name for name in names if name not in LOOKS]
+    names = study.systems
+    free = [look for name, look in LOOKS.items() if name not in names.values()] or list(LOOKS.values())
+    again = len(free) == len(LOOKS) and bool(LOOKS.keys() & names.values())  # nothing is free from the start
+    others = [system for system, name in names.items() if name not in LOOKS]
     taken = {
-        name: _shifted(free[place % len(free)], place // len(free) + again) for place, name in enumerate(others)
+        system: _shifted(free[place % len(free)], place // len(free) + again)
+        for place, system in enumerate(others)
     }
-    return {name: LOOKS.get(name) or taken[name] for name in names}
+    return {system: LOOKS.get(name) or taken[system] for system, name in names.items()}
 
 
 def _shifted(look: Look, turn: int) -> Look:
@@ -88,10 +89,9 @@ def _shifted(look: Look, turn: int) -> Look:
 
 
 def systems(study: Study, budget: Budget, task: str | None = None) -> dict[str, Cell]:
-    """The cells with runs at a budget by name, in the study's order; those with ``task`` where it is given."""
-    names = dict.fromkeys(cell.name for cell in study.cells)
-    cells = {name: study.cell(name, budget) for name in names}
-    return {name: c for name, c in cells.items() if c and c.runs and (task is None or task in c.tasks)}
+    """The cells with runs at a budget, by system and in the study's order; with ``task`` where it is given."""
+    cells = {system: study.cell(system, budget) for system in study.systems}
+    return {system: c for system, c in cells.items() if c and c.runs and (task is None or task in c.tasks)}
 
 
 def reference(study: Study, budget: Budget, task: str) -> Cell | None:
@@ -183,19 +183,20 @@ def legend(fig: Canvas, handles: Sequence[Any], width: float) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
-def handles(found: Mapping[str, Look], names: Iterable[str], *, marked: bool = False) -> list[Any]:
-    """Legend entries of systems: their line, with their marker where the panels show it."""
+def handles(study: Study, shown: Iterable[str], *, marked: bool = False) -> list[Any]:
+    """Legend entries of the ``shown`` systems: their line, with their marker where the panels show it."""
     from matplotlib.lines import Line2D
 
+    found, wanted = looks(study), set(shown)
     return [
         Line2D(
             [],
             [],
-            **found[name].line,
-            marker=found[name].marker if marked else None,
-            ms=0.75 * found[name].size,
+            **found[system].line,
+            marker=found[system].marker if marked else None,
+            ms=0.75 * found[system].size,
             label=name,
         )
-        for name in found
-        if name in set(names)
+        for system, name in study.systems.items()
+        if system in wanted
     ]

@@ -69,7 +69,7 @@ def validation(study: Study, path: Path) -> Figure | None:
         for axes, row in zip(panels[:, 0], rows, strict=True):
             axes.set_ylabel(labelled(study.budgets[row]).replace(" and ", "\n"))
         _finish(panels)
-        legend(fig, handles(shown, {name for lines in found.values() for name in lines}), 9.6)
+        legend(fig, handles(study, {system for lines in found.values() for system in lines}), 9.6)
     cells = [cell for cell in study.cells if cell.runs]
     caption = f"Scores on the validation images over training steps: mean over {seeds(cells)}{_band(cells)}."
     return Figure(path.stem, title, caption, path, "training")
@@ -89,7 +89,7 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
         for axes, (key, lines) in zip(panels.flat, found.items(), strict=False):
             _draw(axes, lines, shown, smooth=True)
             axes.set_title(key.removeprefix("train/").replace("/", ": ") if key != "train/loss" else "total")
-            dead = [name for name, (_, values) in lines.items() if not values.any()]
+            dead = [cells[system].name for system, (_, values) in lines.items() if not values.any()]
             if dead:
                 words = f"always 0: {', '.join(dead)}"
                 axes.text(
@@ -98,21 +98,21 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
         for axes in panels.flat[len(found) :]:
             axes.set_visible(False)
         _finish(panels)
-        legend(fig, handles(shown, cells), 9.6)
+        legend(fig, handles(study, cells), 9.6)
     spread = f"{seeds(cells.values())}{_band(cells.values())}"
     caption = f"Loss terms, and what the strategies count, over training steps, smoothed: mean over {spread}."
     return Figure(path.stem, title, caption, path, "training")
 
 
 def _lines(cells: Mapping[str, Cell], key: str) -> dict[str, Series]:
-    return {name: cell.curves[key] for name, cell in cells.items() if key in cell.curves}
+    return {system: cell.curves[key] for system, cell in cells.items() if key in cell.curves}
 
 
 def _draw(axes: Axes, lines: Mapping[str, Series], shown: Mapping[str, Look], *, smooth: bool) -> None:
     """Mean over seeds in the band from the lowest to the highest seed; a single step is a point."""
-    for name, (steps, values) in lines.items():
+    for system, (steps, values) in lines.items():
         drawn = np.array([style.smooth(row) for row in values]) if smooth else values
-        mean, look = drawn.mean(0), shown[name]
+        mean, look = drawn.mean(0), shown[system]
         axes.plot(steps, mean, **look.line, lw=1.6, marker=look.marker if len(steps) == 1 else None)
         if len(drawn) > 1:
             axes.fill_between(steps, drawn.min(0), drawn.max(0), color=look.colour, alpha=0.11, lw=0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import csv
 import filecmp
+import io
 import json
 import math
 import re
@@ -16,15 +18,26 @@ from scipy import stats as scipy_stats
 from sklearn import metrics
 from tiny import tiny
 
-from mmtk import session
+from mmtk import load_recipe, session
 from mmtk.columns import read_curves
-from mmtk.report import study_distributions, study_roc, study_samples, study_scores, study_training
+from mmtk.plan import Plan, PlannedCell
+from mmtk.report import (
+    study_distributions,
+    study_roc,
+    study_samples,
+    study_scores,
+    study_tables,
+    study_training,
+)
+from mmtk.report.analysis import analyse
+from mmtk.report.paper_tables import results
 from mmtk.report.study_effects import amounts, effects, steps, waterfall
 from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
 from mmtk.report.study_systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
-from mmtk.results import DOMAINS, Cell, Run, Study, from_runs
+from mmtk.results import DOMAINS, Cell, Run, Study, from_runs, tell_apart
 from mmtk.runs import RunDir, read_lines
 from mmtk.stats import Effect, summary
+from mmtk.study import StudyDir
 
 LONG = "UMTL-S + kl (ssl.threshold=0.7)"
 
@@ -211,6 +224,61 @@ def test_systems_at_a_budget_and_the_reference() -> None:
     assert seeds(cells[:2]) == "1 to 2 seeds"
     assert seeds(cells[:1]) == "one seed"
     assert labelled({"classification": "full", "segmentation": 5}) == "all class labels and 5 masks"
+
+
+@pytest.fixture(scope="module")
+def twins(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """An old study, read from its files: two systems of one name, and a third."""
+    here = tmp_path_factory.mktemp("twins")
+    names = {"UMTL": "Twins", "U-Net": "Twins", "Enc": "Enc"}
+    (here / "runs").mkdir()
+    cells = []
+    for cell in study.cells:
+        for seed, run in cell.runs.items():
+            (here / "runs" / f"old-{run.digest}-s{seed}").symlink_to(run.path, target_is_directory=True)
+        recipe = load_recipe(cell.runs[0].path)
+        cells.append(PlannedCell(names[recipe.name], {"ssl": "gentle"}, recipe, recipe.name == "UMTL"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        folder = StudyDir(here / "studies/old")
+        folder.path.mkdir(parents=True)
+        folder.write(Plan("Old", cells, [0, 1], {"ssl": ["none", "gentle"]}, "factorial"), {})
+        found = folder.collect()
+        found.read()
+    return found
+
+
+def test_two_systems_of_one_name_are_told_apart_everywhere(twins: Study, tmp_path: Path) -> None:
+    names = list(twins.systems.values())
+    assert len(set(names)) == len(twins.cells) == 3
+    first, second = (name for name in names if name != "Enc")
+    for name, system in ((name, system) for system, name in twins.systems.items() if name != "Enc"):
+        assert re.fullmatch(rf"Twins {system[:4]}[0-9a-f]*", name)
+    assert len(looks(twins)) == 3
+    shown = {figure.name: figure for figure in draw_study(twins, tmp_path)}
+    for name in ("scores", "dice-distribution", "bland-altman", "boundaries", "validation", "losses"):
+        text = shown[name].path.with_suffix(".svg").read_text()
+        assert all(f"<!-- {each} -->" in text for each in (first, second)), name
+    analysis = analyse(twins)
+    for table in (
+        results(analysis, "in-domain"),
+        study_tables.scores(analysis),
+        study_tables.runs(analysis, tmp_path),
+    ):
+        rows = list(csv.DictReader(io.StringIO(table.csv())))
+        assert {row["System"] for row in rows} == set(names)
+    assert {one.other.system for one in analysis.comparisons if one.task == "segmentation"} == {
+        cell.system for cell in twins.cells if "segmentation" in cell.tasks and not cell.reference
+    }
+
+
+def test_a_system_has_one_name_at_all_budgets_and_another_systems_is_not_changed() -> None:
+    cells = [
+        replace(fake("Same", {"classification": n}, {}), system=s) for n in (5, 9) for s in ("ab12ff", "ab12ee")
+    ]
+    tell_apart([*cells, other := fake("Other", {}, {})])
+    assert [cell.name for cell in cells] == ["Same ab12f", "Same ab12e"] * 2
+    assert other.name == "Other"
 
 
 # --- the numbers behind the pictures --------------------------------------------------------------------------
