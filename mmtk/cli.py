@@ -244,6 +244,12 @@ def evaluate(
     run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
     profile: ProfileOpt = None,
     data: DataOpt = None,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=NAME", help="A label of the data is this class or organ of the run; may be repeated."
+        ),
+    ] = None,
     set_: SetOpt = None,
     out: Annotated[Path | None, typer.Option(help="Where to write (default RUNDIR/evaluations/NAME).")] = None,
     device: DeviceOpt = "auto",
@@ -251,9 +257,12 @@ def evaluate(
     json: JsonOpt = False,
 ) -> None:
     """Score a finished run on the test sets of another profile, or on your own folders by --set."""
-    from mmtk.session import evaluate_run
+    from mmtk.evaluation import evaluate_run
+    from mmtk.matching import matches
 
-    result = evaluate_run(run_dir, profile, _overrides(set_), out, data=data, device=device, quiet=json)
+    result = evaluate_run(
+        run_dir, profile, _overrides(set_), out, data=data, match=matches(match), device=device, quiet=json
+    )
     if json:
         _json({"path": str(result.path), "results": result.scores})
     else:

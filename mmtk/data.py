@@ -61,11 +61,10 @@ def prepare(
     recipe: Recipe,
     root: Path | None,
     progress: Callable[[str, int, int], None] | None = None,
-    only_tests: bool = False,
 ) -> Data:
     """Open or build the stores, choose the labelled images, refuse leaks.
 
-    ``progress`` is told (what, done, of). ``only_tests`` leaves the training part alone.
+    ``progress`` is told (what, done, of).
     """
     data = Data()
 
@@ -80,11 +79,7 @@ def prepare(
     for task in recipe.tasks:
         source, stored = opened(task, "source")
         data.stores[task] = stored
-        if only_tests:
-            rows = {split: [int(r) for r in stored.rows([i.id for i in source.items(split)])] for split in PARTS}
-            data.parts[task] = Part([], [], rows["val"], rows["test"])
-        else:
-            data.parts[task] = split_part(recipe, task, source, stored)
+        data.parts[task] = split_part(recipe, task, source, stored)
         if not recipe.get(f"data.{task}.cross"):
             continue
         other, cross = opened(task, "cross")
@@ -98,6 +93,3 @@ def prepare(
         split = recipe[f"data.{task}.cross_split"]
         data.cross[task] = [int(row) for row in cross.rows([item.id for item in other.items(split)])]
     return data
-
-
-PARTS: tuple[api.Split, ...] = ("val", "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ class TestSet:
     domain: str
     stored: Stored
     rows: list[int]
+
+
+def file_name(domain: str) -> str:
+    """A set's name as file names have it."""
+    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"
 
 
 @dataclass

@@ -173,16 +173,22 @@ def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
     )
 
 
-def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any]) -> Recipe:
-    """A complete recipe for scoring on other data: those of a profile stand in place of all of its own."""
-    layer = layers.with_parents(path)
+def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """A complete recipe for scoring on other data, and the tasks that the data are of.
+
+    The sources of a profile stand in place of the recipe's; where it has none for a task, that task stays as it
+    was, because the network needs all that it was trained with.
+    """
+    layer, given_for = layers.with_parents(path), list(settings.OF_TASK)
     if profile is not None:
         given = _profile(profile, path.parent, Path(), None)
-        layers.drop(layer.values, "data")
+        given_for = [task for task in settings.OF_TASK if layers.has(given.values, f"data.{task}.source")]
+        for task in settings.OF_TASK:
+            layers.drop((layer if task in given_for else given).values, f"data.{task}")
         layers.drop(given.values, "train")  # the network stays as it was trained
         layer = layers.merge(layer, given)
         layers.put(layer.values, "origin.profile", profile)
-    return resolve(layers.merge(layer, layers.parse_set(overrides)), str(path))
+    return resolve(layers.merge(layer, layers.parse_set(overrides)), str(path)), given_for
 
 
 def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:

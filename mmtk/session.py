@@ -16,11 +16,10 @@ from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
-from mmtk.predict import load
 from mmtk.provenance import check_versions, component_versions, write_provenance
-from mmtk.recipe import Recipe, on_other_data
+from mmtk.recipe import Recipe
 from mmtk.report.pictures import draw_run
-from mmtk.runs import RunDir, read_json, refuse_links, write_json
+from mmtk.runs import RunDir, read_json, write_json
 from mmtk.samples import describe, write_samples
 from mmtk.train import Interrupted, Training
 
@@ -78,7 +77,7 @@ def _divided(
     with folder.locked():
         folder.claim(recipe)
         if folder.finished:
-            return _reuse(folder, recipe, _root(data, folder), display)
+            return _reuse(folder, recipe, data_root(data, folder), display)
     argv = [sys.executable, "-m", "mmtk", "run", str(folder.path), "--device", device]
     argv += ["--data", str(data)] if data is not None else []
     argv += ["--code", str(code.path)] if (code := codefile.used_by([recipe])) else []
@@ -94,7 +93,7 @@ def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, 
     if not folder.finished:
         with _kernels(folder, deterministic):
             with ranks.first_alone():
-                held = prepare(recipe, _root(data, folder))
+                held = prepare(recipe, data_root(data, folder))
             Training(recipe, held, folder, device, Display(quiet=True)).fit()
             ranks.barrier()
     return Result(folder.path, read_json(folder.results_file))
@@ -107,7 +106,7 @@ def _run(
     with folder.locked(), _failure_noted(folder):
         folder.claim(recipe)
         check_versions(folder, recipe)
-        root = _root(data, folder)
+        root = data_root(data, folder)
         ranks.barrier()
         if folder.finished:
             return _reuse(folder, recipe, root, display)
@@ -169,7 +168,7 @@ def _failure_noted(folder: RunDir) -> Iterator[None]:
         raise
 
 
-def _root(data: str | Path | None, folder: RunDir) -> Path | None:
+def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
     """The data folder: as asked for, else where this run found it before."""
     root = build.data_root(data)
     if root is None and folder.provenance_file.is_file():
@@ -225,48 +224,8 @@ def _finish(
     write_json(folder.results_file, results)
     write_json(folder.data_file, describe(held))
     write_samples(folder.samples_file, recipe, net, held, device)
-    draw_run(folder.figures, recipe, net, held, scores, device, folder.metrics_file)
+    draw_run(folder.figures, recipe, net, held.tests(), held.targets, scores, device, folder.metrics_file)
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - begun, 3)}
     folder.finish({"steps": training.total, **seconds})
     display.results(results, recipe.name)
     return results
-
-
-def evaluate_run(
-    run_dir: Path,
-    profile: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    out: Path | None = None,
-    *,
-    data: Path | None = None,
-    device: str = "auto",
-    quiet: bool = True,
-) -> Result:
-    """Score a run's best weights on the test sets of another profile or source, at the run's own image size.
-
-    The decision threshold stays 0.5: what was chosen on the run's own validation part is not carried over.
-    """
-    display, folder = Display(quiet), RunDir(run_dir)
-    predictor = load(run_dir, device)
-    as_trained = ("data.size", "data.channels", "data.classification.normalise")
-    kept = {key: value for key in as_trained if (value := predictor.recipe.get(key)) is not None}
-    changes = {**kept, "tasks": predictor.recipe.tasks, **(overrides or {})}
-    recipe = on_other_data(folder.recipe_file, profile, changes)
-    held = prepare(recipe, _root(data, folder), display.reading, only_tests=True)
-    for task, target in held.targets.items():
-        names = predictor.targets[task].names
-        if target.names != names:
-            raise MmtkError(
-                f"data.{task}: labels {', '.join(target.names)}, but the run knows {', '.join(names)}.",
-                str(run_dir),
-                "Choose sources with the same classes and organs.",
-            )
-    scores = evaluate(predictor.net, recipe, held.tests(), {}, predictor.device)
-    out = out or run_dir / "evaluations" / (profile or "own")
-    out.mkdir(parents=True, exist_ok=True)
-    refuse_links(out)
-    write_cases(out / "cases.parquet", scores)
-    write_json(out / "results.json", scores.results)
-    draw_run(out / "figures", recipe, predictor.net, held, scores, predictor.device)
-    display.results(scores.results, recipe.name)
-    return Result(out, scores.results)

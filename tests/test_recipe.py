@@ -133,11 +133,11 @@ def test_other_data_take_the_place_of_all_of_a_resolved_recipe(here):
     own = load_recipe("multimix", overrides={"data.classification.source.train": 24, "train.lr": 0.5})
     write(here / "run" / "recipe.toml", own.toml())
     for profile, use in (("chest-xray", "chex"), ("phantom", "phantom")):
-        other = on_other_data(here / "run" / "recipe.toml", profile, {"data.size": 32})
+        other, _ = on_other_data(here / "run" / "recipe.toml", profile, {"data.size": 32})
         assert other["data.classification"] == load_recipe("multimix", profile)["data.classification"]
         assert other["data.classification.source.use"] == use
         assert (other.profile, other["data.size"], other["train"]) == (profile, 32, own["train"])
-    assert on_other_data(here / "run" / "recipe.toml", None, {}).values == own.values
+    assert on_other_data(here / "run" / "recipe.toml", None, {})[0].values == own.values
 
 
 def test_a_key_that_came_later_leaves_digests_alone():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmtk.data import Data
-from mmtk.evaluate import Scores, TestSet
+from mmtk import api
+from mmtk.evaluate import Scores, TestSet, file_name
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.report import figures
@@ -22,17 +22,18 @@ def draw_run(
     out: Path,
     recipe: Recipe,
     net: MultiTaskNet,
-    data: Data,
+    tests: Sequence[TestSet],
+    targets: Mapping[str, api.Target],
     scores: Scores,
     device: torch.device,
     metrics_file: Path | None = None,
 ) -> list[Path]:
     """Every picture that the recipe's tasks allow, into the folder ``out``; returns the files."""
     out.mkdir(parents=True, exist_ok=True)
-    painter = _Painter(out, recipe, net.eval(), data, device)
+    painter = _Painter(out, recipe, net.eval(), targets, device)
     if metrics_file is not None:
         painter.keep(figures.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
-    for test in data.tests():
+    for test in tests:
         if test.task == "segmentation":
             painter.segmentation(test, scores.metrics[test.domain, test.task][test.task].cases())
         else:
@@ -49,9 +50,16 @@ def spread(values: Any, count: int) -> list[int]:
 
 
 class _Painter:
-    def __init__(self, out: Path, recipe: Recipe, net: MultiTaskNet, data: Data, device: torch.device) -> None:
+    def __init__(
+        self,
+        out: Path,
+        recipe: Recipe,
+        net: MultiTaskNet,
+        targets: Mapping[str, api.Target],
+        device: torch.device,
+    ) -> None:
         self.out, self.recipe, self.net, self.device = out, recipe, net, device
-        self.targets = data.targets
+        self.targets = targets
         self.count = recipe["evaluate.cases"]
         self.files: list[Path] = []
 
@@ -59,6 +67,9 @@ class _Painter:
         """Remember a file that was drawn."""
         if path is not None:
             self.files.append(path)
+
+    def _path(self, kind: str, domain: str) -> Path:
+        return self.out / f"{kind}-{file_name(domain)}.png"
 
     def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
         return network_input(pixels(test.stored, rows), self.recipe, test.task).to(self.device)
@@ -76,7 +87,7 @@ class _Painter:
         names = test.stored.target.names
         ids = [names[int(test.stored.targets[row])] for row in rows]
         title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
-        path = self.out / f"saliency-classification-{test.domain}.png"
+        path = self._path("saliency-classification", test.domain)
         images = np.asarray(test.stored.images[rows])[:, 0]
         self.keep(
             figures.saliency(images, class_maps(self.net, self._images(test, rows)), names, ids, path, title)
@@ -97,7 +108,7 @@ class _Painter:
         ids = [test.stored.ids[row] for row in rows]
         order = f"from the worst to the best Dice of {len(dice)}"
         title = f"{self.recipe.name}: {test.domain} test images, {order}"
-        path = self.out / f"boundaries-{test.domain}.png"
+        path = self._path("boundaries", test.domain)
         self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title))
         names: tuple[str, ...] = ()
         probabilities = None
@@ -105,12 +116,12 @@ class _Painter:
             names = self.targets["classification"].names
             probabilities = said.classification.float().softmax(1).cpu().numpy()
             title = f"{self.recipe.name}: class-specific saliency, {test.domain} segmentation images"
-            path = self.out / f"saliency-segmentation-{test.domain}.png"
+            path = self._path("saliency-segmentation", test.domain)
             self.keep(
                 figures.saliency(images, class_maps(self.net, self._images(test, rows)), names, ids, path, title)
             )
         saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
-        path = self.out / f"overview-{test.domain}.png"
+        path = self._path("overview", test.domain)
         title = f"{self.recipe.name}: {test.domain} test images, {order}"
         self.keep(figures.overview(images, known, predicted, saliency, probabilities, names, shown, path, title))
 
@@ -127,7 +138,7 @@ class _Painter:
                 curves[domain] = (*metric.curve(), result["auroc"], int(result["n"]))
             if task == "classification":
                 table = [[result[f"count-{a}-as-{b}"] for b in metric.names] for a in metric.names]
-                path = self.out / f"confusion-{domain}.png"
+                path = self._path("confusion", domain)
                 self.keep(figures.confusion(np.array(table), metric.names, path, f"{name}: {domain} test images"))
         self.keep(figures.roc(curves, self.out / "roc.png", f"{name}: classification"))
         self.keep(figures.dice_distribution(dice, self.out / "dice.png", f"{name}: Dice of each test image"))

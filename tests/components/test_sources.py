@@ -459,7 +459,7 @@ def test_folder_table_errors(tmp_path, text, words):
     for name in "ab":
         draw(tmp_path / f"films/{name}.png")
     with pytest.raises(MmtkError) as caught:
-        classes(table(tmp_path, text))
+        classes(table(tmp_path, text)).items("train")
     assert re.search(words, str(caught.value)), str(caught.value)
 
 
@@ -479,7 +479,10 @@ def test_folder_class_errors(tmp_path):
     with pytest.raises(MmtkError, match=r"the class 'well' is not among classes. Did you mean 'wel'"):
         classes(tmp_path, classes=("wel", "sick"))
     with pytest.raises(MmtkError, match=r"no image of the class 'dead'. Found: sick, well"):
-        classes(tmp_path, classes=("dead", "sick", "well"))
+        classes(tmp_path, classes=("dead", "sick", "well")).items("train")
+    assert len(classes(tmp_path, classes=("dead", "sick", "well")).items("all")) == len(
+        classes(tmp_path).items("all")
+    )
     with pytest.raises(MmtkError, match=r"labels: missing. Classes need a CSV table"):
         classes(tmp_path, labels="")
     with pytest.raises(MmtkError, match=r"nothing.csv: cannot be read: No such file"):

@@ -65,15 +65,20 @@ class Folder(Source):
             row = rows[name]
             spacing = row.spacing or read_spacing(path)
             items.append(Item(name, path, targets.get(name), row.patient or name, spacing))
-        if any(row.split for row in rows.values()):
+        self.has_split = any(row.split for row in rows.values())
+        if self.has_split:
             parts = {part: [each for each in items if rows[each.id].split == part] for part in layout.PARTS}
         else:
             parts = layout.split_by_patient(items, {"test": 0.2, "val": 0.1})
-            _check_split(parts, self.target, folder)
+        self._folder = folder
         self._parts = layout.Parts(Path(root), parts, (table,) if table else ())
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, or the paths without suffix where stems repeat."""
+        if split == "train" and self.target.task == "classification":
+            _check_classes(self._parts.items("all"), self.target, self._folder)
+        if split != "all" and not self.has_split:
+            _check_split(self._parts.parts, self.target, self._folder)
         return self._parts.items(split)
 
     def mask(self, item: Item) -> np.ndarray:
@@ -119,7 +124,7 @@ def _named(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
 
 
 def _classes(rows: Mapping[str, Row], classes: tuple[str, ...], table: Path) -> tuple[str, ...]:
-    """The class names in order; every one of them must occur, and at least two."""
+    """The class names in order, at least two; one that is named may be absent."""
     used = {row.label for row in rows.values() if row.label}
     if not used:
         raise MmtkError("has no label: classes need a column 'label'.", str(table))
@@ -129,9 +134,6 @@ def _classes(rows: Mapping[str, Row], classes: tuple[str, ...], table: Path) -> 
             f"the class '{label}' is not among classes.{nearest(label, names)} Known: {listing(names)}.",
             str(table),
         )
-    for name in names:
-        if name not in used:
-            raise MmtkError(f"no image of the class '{name}'. Found: {listing(used)}.", str(table))
     if len(names) < 2:
         raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(table))
     return names
@@ -191,6 +193,15 @@ def _index(name: str, names: tuple[str, ...]) -> int:
     if name not in names:
         raise MmtkError(f"swap: no channel '{name}'.{nearest(name, names)} Known: {listing(names)}.")
     return names.index(name)
+
+
+def _check_classes(items: Iterable[Item], target: Target, folder: Path) -> None:
+    """A class without any image may be scored, but not learned."""
+    present = {item.target for item in items}
+    absent = [name for number, name in enumerate(target.names) if number not in present]
+    if absent:
+        used = [name for name in target.names if name not in absent]
+        raise MmtkError(f"no image of the class '{absent[0]}'. Found: {listing(used)}.", str(folder))
 
 
 def _check_split(parts: Mapping[Split, list[Item]], target: Target, folder: Path) -> None:

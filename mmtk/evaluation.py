@@ -1,0 +1,162 @@
+"""A finished run scored on other data: test sets of a profile, or folders as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmtk import api, build, store
+from mmtk.components.source.folder import Folder
+from mmtk.display import Display
+from mmtk.errors import MmtkError, listing
+from mmtk.evaluate import TestSet, evaluate, file_name, write_cases
+from mmtk.matching import matched
+from mmtk.predict import Predictor, load
+from mmtk.recipe import Recipe, on_other_data
+from mmtk.report.pictures import draw_run
+from mmtk.runs import RunDir, refuse_links, write_json
+from mmtk.session import Result, data_root
+
+Progress = Callable[[str, int, int], None]
+AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """The images of one source that one task is scored on: all of ``split``."""
+
+    name: str
+    task: str
+    source: api.Source
+    split: api.Split
+
+
+def evaluate_run(
+    run_dir: Path,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    *,
+    data: Path | None = None,
+    match: Mapping[str, str] | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Result:
+    """Score a run's best weights on the sets of another profile or source, at the run's own image size.
+
+    A set is named by its source, and in-domain where it is the data of the training. All images are scored
+    that have a label, unless the source has a split of its own: then its test part. ``overrides`` may hold
+    ``tasks``, to score one of two. ``match`` says which label is which of the run's (see ``matching``).
+    The decision threshold stays 0.5: what was chosen on the run's own validation part is not carried over.
+    """
+    display, folder = Display(quiet), RunDir(run_dir)
+    predictor = load(run_dir, device)
+    recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
+    digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
+    sets = _sets_of(recipe, tasks, data_root(data, folder), digests)
+    tests = [_open(each, recipe, predictor, match or {}, display.reading) for each in sets]
+    out = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    _refuse_foreign(out)
+    scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "evaluation.json", {"run": str(run_dir.absolute()), "sets": [_described(t) for t in tests]})
+    write_cases(out / "cases.parquet", scores)
+    write_json(out / "results.json", scores.results)
+    draw_run(out / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
+    display.results(scores.results, recipe.name)
+    return Result(out, scores.results)
+
+
+def _recipe(
+    folder: RunDir, predictor: Predictor, profile: str | None, changes: dict[str, Any]
+) -> tuple[Recipe, list[str]]:
+    """The run's recipe with other data, and the tasks to score: all that the profile has data for."""
+    trained = predictor.recipe.tasks
+    asked = changes.pop("tasks", None)
+    if absent := sorted({*(asked or ())} - {*trained}):
+        raise MmtkError(f"tasks: the run has no {listing(absent)}; it was trained for {listing(trained)}.")
+    as_trained = {key: value for key in AS_TRAINED if (value := predictor.recipe.get(key)) is not None}
+    recipe, given = on_other_data(folder.recipe_file, profile, {**as_trained, **changes})
+    tasks = [task for task in trained if task in (asked or given)]
+    if not tasks:
+        raise MmtkError(f"has no data for {listing(trained)}.", profile, "Give a source for a task of the run.")
+    return recipe, tasks
+
+
+def _sets_of(
+    recipe: Recipe, tasks: Sequence[str], root: Path | None, digests: Mapping[str, str]
+) -> list[LabelledSet]:
+    """The sets of a recipe, source before cross; those of the run's own training keep their names."""
+    sets: list[LabelledSet] = []
+    for task in tasks:
+        for domain, own in (("source", "in-domain"), ("cross", "cross-domain")):
+            if not (table := recipe.get(f"data.{task}.{domain}")):
+                continue
+            source = build.source(recipe, task, domain, root)
+            split: api.Split = "test" if domain == "source" else recipe[f"data.{task}.cross_split"]
+            name = source_name(table)
+            if source.digest() == digests.get(f"{task}/{own}"):
+                name = own
+            elif isinstance(source, Folder) and not source.has_split:
+                split = "all"
+            sets.append(LabelledSet(_unique(name, [s.name for s in sets if s.task == task]), task, source, split))
+    return sets
+
+
+def source_name(table: Mapping[str, Any]) -> str:
+    """What a source is called: its component, with the domain or the folder of images where it has one."""
+    if images := table.get("images"):
+        return Path(images).as_posix().strip("/")
+    return " ".join(str(each) for each in (table["use"], table.get("domain")) if each)
+
+
+def _unique(name: str, taken: Sequence[str]) -> str:
+    files = {file_name(each) for each in taken}
+    number, free = 2, name
+    while file_name(free) in files:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def _open(
+    each: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
+) -> TestSet:
+    source = matched(each.source, predictor.targets[each.task], match, each.name)
+    stored = store.open_store(
+        source,
+        recipe["data.size"],
+        recipe["data.channels"],
+        progress=lambda done, of: progress(f"{each.name} ({each.task})", done, of),
+    )
+    rows = stored.rows([item.id for item in source.items(each.split) if item.target is not None])
+    if not len(rows):
+        part = "" if each.split == "all" else f" in its {each.split} part"
+        raise MmtkError(f"no image with a label for {each.task}{part}: there is nothing to score.", each.name)
+    return TestSet(each.task, each.name, stored, [int(row) for row in rows])
+
+
+def _described(test: TestSet) -> dict[str, Any]:
+    return {
+        "name": test.domain, "task": test.task, "digest": test.stored.digest, "images": len(test.stored.ids),
+        "scored": len(test.rows),
+    }  # fmt: skip
+
+
+def _title(tests: Sequence[TestSet]) -> str:
+    names = dict.fromkeys(file_name(test.domain) for test in tests)
+    return "own" if {*names} <= {"in-domain", "cross-domain"} else "-".join(names)[:80].rstrip("-.")
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse a folder that holds something else than an evaluation."""
+    if not out.is_dir():
+        return
+    refuse_links(out)
+    if any(out.iterdir()) and not (out / "evaluation.json").is_file():
+        raise MmtkError(
+            "this folder is not empty and holds no evaluation.",
+            str(out),
+            "Choose another --out; nothing was written.",
+        )

@@ -1,0 +1,136 @@
+"""Foreign labels in a run's own classes or organs: matched by name, or as the user says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.errors import MmtkError, listing
+
+IGNORED = 255
+SIDES = ("left ", "right ")
+
+
+class Matched(Source):
+    """Another source whose labels are the classes or organs of ``target``.
+
+    ``numbers`` maps the source's classes or channels to those of ``target``; what it lacks is left out:
+    images of such a class, and channels of such an organ. Several channels may join in one.
+    """
+
+    def __init__(self, source: Source, target: Target, numbers: Mapping[int, int]) -> None:
+        self.source, self.target, self.numbers = source, target, dict(numbers)
+
+    def items(self, split: Split) -> list[Item]:
+        """The source's items; targets of classes are the numbers of ``target``."""
+        items = self.source.items(split)
+        if self.target.task == "segmentation":
+            return items
+        return [
+            item if item.target is None else replace(item, target=self.numbers[item.target])
+            for item in items
+            if item.target is None or item.target in self.numbers
+        ]
+
+    def image(self, item: Item) -> np.ndarray:
+        """The source's image."""
+        return self.source.image(item)
+
+    def mask(self, item: Item) -> np.ndarray:
+        """[K,H,W] with the channels of ``target``; uint8 in {0, 1}, 255 where unknown."""
+        channels = self.source.mask(item)
+        mask = np.zeros((len(self.target.names), *channels.shape[1:]), np.uint8)
+        for number, own in self.numbers.items():
+            mask[own] = np.where(mask[own] == 1, 1, np.where(channels[number] == 0, mask[own], channels[number]))
+        if self.target.exclusive:
+            unknown = (mask[1:] == IGNORED).any(0)
+            mask[0] = np.where(unknown, IGNORED, ~(mask[1:] == 1).any(0))
+        return mask
+
+    def digest(self) -> str:
+        """The source's digest, and the numbers where they change something."""
+        return f"{self.source.digest()} as {self.target.names} by {sorted(self.numbers.items())}"
+
+
+def matched(source: Source, target: Target, names: Mapping[str, str], where: str) -> Source:
+    """``source`` with the labels of ``target``; itself where they are the same.
+
+    ``names`` says which label is which of the run's, "" for one that is left out. Raises MmtkError for a label
+    without a counterpart, and for an organ of the run that the masks lack.
+    """
+    given = source.target
+    if not names and (given.names, given.exclusive) == (target.names, target.exclusive):
+        return source
+    numbers = _numbers(given, target, names, where)
+    if target.task == "segmentation":
+        first = 1 if target.exclusive else 0
+        lacking = [name for number, name in enumerate(target.names) if number >= first]
+        lacking = [name for name in lacking if target.names.index(name) not in numbers.values()]
+        if lacking:
+            raise MmtkError(
+                f"has no mask of {listing(lacking)}, which the run marks: here are {listing(given.names)}.",
+                where,
+                f'Say which is which by --match "{given.names[-1]}={lacking[0]}", or add the masks.',
+            )
+    return Matched(source, target, numbers)
+
+
+def _numbers(given: Target, target: Target, names: Mapping[str, str], where: str) -> dict[int, int]:
+    """The number of every label of ``given`` → that of ``target``."""
+    first = 1 if target.task == "segmentation" and target.exclusive else 0
+    known = {plain(name): number for number, name in enumerate(target.names) if number >= first}
+    said = {plain(label): name for label, name in names.items()}
+    for name in said.values():
+        if name and plain(name) not in known:
+            raise MmtkError(f"--match: the run knows no '{name}'. Known: {listing(target.names)}.", where)
+    background = 1 if target.task == "segmentation" and given.exclusive else 0
+    single = len(given.names) - background == 1 == len(known)
+    numbers: dict[int, int] = {}
+    strangers: list[str] = []
+    for number, label in list(enumerate(given.names))[background:]:
+        name = said.get(plain(label), label)
+        if plain(name) in known:
+            numbers[number] = known[plain(name)]
+        elif (organ := _without_side(name)) in known and target.task == "segmentation":
+            numbers[number] = known[organ]
+        elif single and target.task == "segmentation" and {"mask"} & {label, *target.names}:
+            numbers[number] = first
+        elif name:
+            strangers.append(label)
+    if strangers:
+        what = "classes" if target.task == "classification" else "organs"
+        out = "images" if target.task == "classification" else "masks"
+        raise MmtkError(
+            f"the labels {listing(strangers)} are no {what} of the run, which knows {listing(target.names)}.",
+            where,
+            f'Say which is which: --match "{strangers[0]}={target.names[-1]}"; '
+            f'--match "{strangers[0]}=" leaves its {out} out.',
+        )
+    return numbers
+
+
+def plain(name: str) -> str:
+    """A name without capitals, plural and punctuation, for comparing: ``Left_Lungs`` → ``left lung``."""
+    return re.sub(r"[\W_]+", " ", name.casefold()).strip().removesuffix("s")
+
+
+def _without_side(name: str) -> str:
+    organ = plain(name)
+    for side in SIDES:
+        organ = organ.removeprefix(side)
+    return organ
+
+
+def matches(texts: Iterable[str] | None) -> dict[str, str]:
+    """``LABEL=NAME`` as the command line has them → label to name of the run."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        label, equals, name = text.rpartition("=")
+        if not equals or not label:
+            raise MmtkError(f"--match {text}: should be LABEL=NAME.", hint='For example --match "TB=pneumonia".')
+        found[label.strip()] = name.strip()
+    return found

@@ -1,0 +1,196 @@
+"""A finished run scored on other data: which images, under which names, in which classes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from tiny import tiny
+
+from mmtk import session
+from mmtk.api import Item, Source, Target
+from mmtk.errors import MmtkError
+from mmtk.evaluation import evaluate_run
+from mmtk.matching import matched
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both tasks with a bridge and strategies that need both; classes normal, pneumonia; organ lung."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "draw_run", lambda *_: None)
+        return session.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r").path
+
+
+def films(folder: Path, labels: dict[str, str], masks: bool = False) -> dict[str, str]:
+    """Films with a table of labels (and masks of a box); the keys of a ``folder`` source that reads them."""
+    for place in ("films", "masks"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    for name in labels:
+        Image.fromarray(GENERATOR.integers(0, 255, (40, 40), dtype=np.uint8)).save(folder / f"films/{name}.png")
+        mask = np.zeros((40, 40), np.uint8)
+        mask[10:30, 8:20] = 255
+        Image.fromarray(mask).save(folder / f"masks/{name}.png")
+    rows = [f"{name},{label}" for name, label in labels.items()]
+    (folder / "films.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+    keys = {"use": "folder", "images": f"{folder.name}/films"}
+    return keys | ({"masks": f"{folder.name}/masks"} if masks else {"labels": f"{folder.name}/films.csv"})
+
+
+def scored(run: Path, data: Path, out: Path, **keys: Any) -> dict[str, Any]:
+    """The scores on a source in place of the run's own, of one task."""
+    task = "segmentation" if "masks" in keys else "classification"
+    changes = {f"data.{task}.source": keys, "tasks": [task]}
+    return dict(evaluate_run(run, overrides=changes, out=out, data=data, device="cpu").scores)
+
+
+def test_a_run_of_both_tasks_is_scored_on_masks_alone_and_on_all_films(run: Path, tmp_path: Path) -> None:
+    keys = films(tmp_path / "site", {f"f{n}": "" for n in range(5)}, masks=True)
+    profile = tmp_path / "shen.toml"
+    lines = [f'{key} = "{value}"' for key, value in keys.items()]
+    profile.write_text("\n".join(["[data.segmentation.source]", *lines, 'classes = ["lung"]']))
+    result = evaluate_run(run, str(profile), data=tmp_path, device="cpu")
+    assert result.path == run / "evaluations" / "shen"
+    (scores,) = result.scores.values()
+    assert [*result.scores] == ["site/films"]
+    assert [*scores] == ["segmentation"]
+    assert scores["segmentation"]["n"] == 5
+    cases = pq.read_table(result.path / "cases.parquet").to_pandas()
+    assert scores["segmentation"]["dice"] == pytest.approx(cases.dice.mean())
+    assert (result.path / "figures" / "boundaries-site-films.png").is_file()
+    (one,) = json.loads((result.path / "evaluation.json").read_text())["sets"]
+    assert (one["name"], one["images"], one["scored"]) == ("site/films", 5, 5)
+
+
+@pytest.mark.parametrize("present", ["normal", "pneumonia"])
+def test_a_set_of_one_class_has_accuracy_and_no_auroc(run: Path, tmp_path: Path, present: str) -> None:
+    keys = films(tmp_path / "one", {f"f{n}": present for n in range(4)})
+    found = scored(run, tmp_path, tmp_path / "e", **keys, classes=["normal", "pneumonia"])
+    scores = found["one/films"]["classification"]
+    cases = pq.read_table(tmp_path / "e" / "cases.parquet").to_pandas().query("domain == 'one/films'")
+    assert (cases.target == ["normal", "pneumonia"].index(present)).all()
+    recall = {"normal": "specificity", "pneumonia": "sensitivity"}
+    assert scores["n"] == 4
+    assert (
+        scores["accuracy"]
+        == scores[recall.pop(present)]
+        == pytest.approx((cases.target == cases.predicted).mean())
+    )
+    assert "auroc" not in scores
+    assert {*recall.values()} & {*scores} == set()
+
+
+def test_own_parts_of_a_source_are_kept_and_others_are_scored_whole(run: Path, tmp_path: Path) -> None:
+    labels = {f"f{n}": ("normal", "pneumonia")[n % 2] for n in range(12)}
+    keys = films(tmp_path / "split", labels)
+    assert scored(run, tmp_path, tmp_path / "whole", **keys)["split/films"]["classification"]["n"] == 12
+    rows = [f"{name},{label},{'test' if n < 5 else 'train'}" for n, (name, label) in enumerate(labels.items())]
+    (tmp_path / "split/films.csv").write_text("\n".join(["image,label,split", *rows]))
+    assert scored(run, tmp_path, tmp_path / "part", **keys)["split/films"]["classification"]["n"] == 5
+
+
+def test_only_the_data_of_the_training_are_called_in_domain(run: Path, tmp_path: Path) -> None:
+    assert [*evaluate_run(run, out=tmp_path / "own", device="cpu").scores] == ["in-domain", "cross-domain"]
+    changes = {"data.segmentation.source.domain": "mcu", "tasks": ["segmentation"]}
+    other = evaluate_run(run, overrides=changes, out=tmp_path / "other", device="cpu").scores
+    assert [*other] == ["phantom mcu", "cross-domain"]
+
+
+def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -> None:
+    before = (run / "results.json").read_bytes()
+    for out in (run, tmp_path):
+        (tmp_path / "mine.txt").write_text("kept")
+        with pytest.raises(MmtkError, match="not empty and holds no evaluation"):
+            evaluate_run(run, overrides={"tasks": ["segmentation"]}, out=out, device="cpu")
+    assert (run / "results.json").read_bytes() == before
+    with pytest.raises(MmtkError, match="the run has no caption; it was trained for classification, segmentation"):
+        evaluate_run(run, overrides={"tasks": ["caption"]}, device="cpu")
+
+
+class Labels(Source):
+    """Items with labels of one's own, masks from numbers."""
+
+    def __init__(self, target: Target, targets: list[Any]) -> None:
+        self.target, self.targets = target, targets
+
+    def items(self, split: str) -> list[Item]:
+        return [Item(f"i{n}", Path("x.png"), target, f"i{n}") for n, target in enumerate(self.targets)]
+
+    def mask(self, item: Item) -> np.ndarray:
+        return np.array(item.target, np.uint8)[:, None]
+
+    def digest(self) -> str:
+        return "labels"
+
+
+CLASSES = Target("classification", ("normal", "pneumonia"))
+LUNG = Target("segmentation", ("lung",), exclusive=False)
+MAP = Target("segmentation", ("background", "lung", "heart"), exclusive=True)
+
+
+def classes(*names: str) -> Source:
+    return Labels(Target("classification", names), [*range(len(names)), None])
+
+
+def organs(target: Target, *channels: list[int]) -> Source:
+    return Labels(target, [channels])
+
+
+@pytest.mark.parametrize(
+    ("names", "match", "expected"),
+    [
+        (("normal", "pneumonia"), {}, [0, 1, None]),
+        (("PNEUMONIA", "Normal"), {}, [1, 0, None]),
+        (("pneumonia", "TB", "normal"), {"TB": "pneumonia"}, [1, 1, 0, None]),
+        (("other", "pneumonia", "normal"), {"other": ""}, [1, 0, None]),
+        (("0", "1"), {"0": "normal", "1": "pneumonia"}, [0, 1, None]),
+    ],
+)
+def test_classes_are_matched_by_name(names: tuple[str, ...], match: dict[str, str], expected: list[Any]) -> None:
+    assert [item.target for item in matched(classes(*names), CLASSES, match, "set").items("all")] == expected
+
+
+def test_a_class_that_the_run_does_not_know_is_named_with_the_cure() -> None:
+    with pytest.raises(MmtkError) as caught:
+        matched(classes("normal", "TB"), CLASSES, {}, "set")
+    assert "the labels TB are no classes of the run, which knows normal, pneumonia" in str(caught.value)
+    assert '--match "TB=pneumonia"; --match "TB=" leaves its images out' in str(caught.value)
+    with pytest.raises(MmtkError, match=r"--match: the run knows no 'flu'"):
+        matched(classes("normal", "TB"), CLASSES, {"TB": "flu"}, "set")
+
+
+PAIR = Target("segmentation", ("left lung", "right lung"), exclusive=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "match", "expected"),
+    [
+        (organs(Target("segmentation", ("mask",), False), [0, 1]), LUNG, {}, [[0, 1]]),
+        (organs(Target("segmentation", ("Lungs",), False), [0, 1]), LUNG, {}, [[0, 1]]),
+        (organs(PAIR, [1, 0, 0, 255], [0, 1, 0, 1]), LUNG, {}, [[1, 1, 0, 1]]),
+        (organs(PAIR, [0, 255], [0, 0]), LUNG, {}, [[0, 255]]),
+        (organs(MAP, [1, 0, 0], [0, 1, 0], [0, 0, 1]), LUNG, {"heart": ""}, [[0, 1, 0]]),
+        (organs(Target("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]), MAP, {},
+         [[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+    ],
+)  # fmt: skip
+def test_organs_are_matched_by_name(
+    source: Source, target: Target, match: dict[str, str], expected: list[list[int]]
+) -> None:
+    found = matched(source, target, match, "set")
+    assert found.mask(found.items("all")[0])[:, 0].tolist() == expected
+
+
+def test_masks_that_do_not_fit_are_named_with_the_cure() -> None:
+    with pytest.raises(MmtkError) as caught:
+        matched(organs(Target("segmentation", ("mask",), False), [1]), PAIR, {"mask": "left lung"}, "set")
+    assert "has no mask of right lung, which the run marks: here are mask." in str(caught.value)
+    with pytest.raises(MmtkError, match="the labels heart are no organs of the run, which knows lung"):
+        matched(organs(Target("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
