@@ -9,26 +9,31 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import cli_bench, cli_export, cli_plugins, cli_study, memo
+from mmtk import cli_bench, cli_export, cli_help, cli_plugins, cli_study, memo
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
 
-app = typer.Typer(
+app = cli_help.App(
     name="mmtk",
     help="Which part of a semi-supervised, multi-task method really helps?",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     no_args_is_help=True,
+    cls=cli_help.Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True)
+data_app = cli_help.App(
+    help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True, cls=cli_help.Commands
+)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_plugins.app, name="plugins")
 for command in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
     app.command()(command)
 
-RecipeArg = Annotated[str, typer.Argument(help="A recipe file, the name of a shipped recipe, or a run directory.")]
+RecipeArg = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, the name of a shipped recipe, or a run directory.")
+]
 ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]
 DataOpt = Annotated[
     Path | None,
@@ -208,7 +213,9 @@ def list_() -> None:
 
 @data_app.command("inspect")
 def data_inspect(
-    recipe: Annotated[str, typer.Argument(help="A recipe whose sources are inspected.")] = "multimix",
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")
+    ] = "multimix",
     profile: ProfileOpt = None,
     data: DataOpt = None,
     set_: SetOpt = None,
@@ -241,7 +248,7 @@ def data_inspect(
 
 @app.command()
 def evaluate(
-    run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUNDIR", help="A finished run directory.")],
     profile: ProfileOpt = None,
     data: DataOpt = None,
     match: Annotated[
@@ -271,8 +278,8 @@ def evaluate(
 
 @app.command()
 def predict(
-    run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
-    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUNDIR", help="A finished run directory.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images or folders of images.")],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
     device: DeviceOpt = "auto",
     code: CodeOpt = None,
@@ -287,7 +294,10 @@ def predict(
 
 
 @app.command()
-def track(run_dirs: Annotated[list[Path], typer.Argument(help="Run directories.")], code: CodeOpt = None) -> None:
+def track(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUNDIR", help="Run directories.")],
+    code: CodeOpt = None,
+) -> None:
     """Send runs to MLflow (again); what is there already is not doubled."""
     from mmtk.runs import RunDir
     from mmtk.tracking import Mirror
@@ -307,6 +317,15 @@ def doctor(data: DataOpt = None) -> None:
 
     for name, value in findings(data):
         typer.echo(f"{name:12} {value}")
+
+
+@app.command("help")
+def help_(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="A command, such as run.")] = None,
+) -> None:
+    """Print the help of a command."""
+    typer.echo(cli_help.help_text(ctx, words or []))
 
 
 def main() -> None:

@@ -19,7 +19,9 @@ class Format(StrEnum):
 
 
 def export(
-    run_dir: Annotated[Path, typer.Argument(help="A finished run directory, or a folder that was exported.")],
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUNDIR", help="A finished run directory, or a folder that was exported.")
+    ],
     format: Annotated[
         Format, typer.Option(help="onnx: one file, checked by onnxruntime. safetensors: a folder to share.")
     ] = Format.onnx,

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from mmtk.cli_code import CodeOpt
+from mmtk.cli_help import App, Commands
 from mmtk.errors import RunFailed
 
-app = typer.Typer(help="List, describe, check and begin components.", rich_markup_mode=None)
+app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
 WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
 
 
@@ -50,7 +51,7 @@ def show(word: WordArg, code: CodeOpt = None) -> None:
 
 @app.command()
 def check(
-    word: Annotated[str, typer.Argument(metavar="KIND/NAME|DISTRIBUTION")],
+    word: Annotated[str, typer.Argument(metavar="COMPONENT", help="KIND/NAME, code/CLASS or a distribution.")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A recipe key of it; may be repeated.")
     ] = None,
@@ -80,7 +81,7 @@ def check(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="What recipes will call it, such as my-method.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes will call it, such as my-method.")],
     kind: Annotated[str, typer.Option(help="ssl, bridge, encoder, decoder, consistency, loss, augment, …")],
     folder: Annotated[Path, typer.Option("--dir", help="Where the package's folder is made.")] = Path(),
 ) -> None:

@@ -22,7 +22,9 @@ DEFAULT = "multimix"
 def ablate(
     recipe: Annotated[
         str | None,
-        typer.Argument(help=f"A recipe, or a study directory to continue (default: {DEFAULT})."),
+        typer.Argument(
+            metavar="RECIPE|STUDY", help=f"A recipe, or a study directory to continue (default: {DEFAULT})."
+        ),
     ] = None,
     components: Annotated[
         str | None,
@@ -257,7 +259,7 @@ def status(
 
 def report(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="STUDY|RUN…", help="A study, or finished runs, the reference first.")
+        list[Path], typer.Argument(metavar="STUDY|RUNDIR", help="A study, or finished runs, the reference first.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
     code: CodeOpt = None,

@@ -20,7 +20,13 @@ def test_the_search_finds_pages_without_a_server(tmp_path):
     subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True)
     page = subprocess.run(
         [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"),
+            *(
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                f"--user-data-dir={tmp_path / 'browser'}",
+            ),
             *("--virtual-time-budget=20000", "--dump-dom", f"file://{site}/how-to/predict.html?q=mixmatch"),
         ],
         capture_output=True,

@@ -1,0 +1,113 @@
+"""The help of the command line: commands in groups, whole sentences, and an example for each command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+import typer.core
+
+from mmtk.errors import MmtkError, nearest
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Run": ("run", "predict", "evaluate", "export", "track"),
+    "Compare": ("ablate", "status", "report"),
+    "Look": ("data", "check", "show", "diff", "list", "schema", "doctor", "help"),
+    "Extend and measure": ("plugins", "bench"),
+}
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "run": ("mmtk run multimix", "mmtk run recipes/umtl.toml --profile chest-xray-small --data DIR --seed 1"),
+    "predict": ("mmtk predict runs/mine film.png films/ --out predictions",),
+    "evaluate": ("mmtk evaluate runs/mine --profile chest-xray --data DIR",),
+    "export": ("mmtk export runs/mine --format onnx",),
+    "track": ("mmtk track runs/*",),
+    "ablate": (
+        "mmtk ablate --components saliency,ssl --seeds 3 --dry-run",
+        "mmtk ablate --components ssl=none+confidence+mixmatch --out studies/ssl",
+        "mmtk ablate studies/ssl",
+    ),
+    "status": ("mmtk status studies/ssl",),
+    "report": ("mmtk report studies/ssl",),
+    "check": ("mmtk check multimix --set ssl.threshold=0.9",),
+    "show": ("mmtk show multimix --profile chest-xray-small",),
+    "diff": ("mmtk diff umtl multimix",),
+    "schema": ("mmtk schema > recipe.schema.json",),
+    "doctor": ("mmtk doctor --data DIR",),
+    "bench": ("mmtk bench step",),
+    "data inspect": ("mmtk data inspect multimix --profile chest-xray-small --data DIR",),
+    "plugins show": ("mmtk plugins show ssl/confidence",),
+    "plugins check": ("mmtk plugins check ssl/my-method", "mmtk plugins check code/MyMethod --code my_method.py"),
+    "plugins new": ("mmtk plugins new my-method --kind ssl",),
+}
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose help ends with examples. Contexts and formatters are Click's, or Typer's own copy of it."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the parts of the usage line; Typer's braces around what is required read like a choice."""
+        return [re.sub(r"^\{(.+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples, one a line."""
+        if examples := EXAMPLES.get(ctx.command_path.removeprefix("mmtk "), ()):
+            with formatter.section("Examples"):
+                for example in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+class App(typer.Typer):
+    """A Typer application of such commands."""
+
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        """Register a command."""
+        return super().command(name, **{"cls": Command, **options})
+
+
+class Commands(typer.core.TyperGroup):
+    """A group of commands whose help has their whole first sentences, below headings in the outermost group."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands, heading by heading; those below none last."""
+        names = super().list_commands(ctx)
+        ordered = [name for group in GROUPS.values() for name in group if name in names]
+        return [*ordered, *(name for name in names if name not in ordered)]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands below the headings of their groups."""
+        for title, names in self._sections(ctx):
+            rows = [(name, _sentence(command)) for name in names if (command := self.get_command(ctx, name))]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def _sections(self, ctx: Any) -> Iterator[tuple[str, list[str]]]:
+        names = self.list_commands(ctx)
+        if ctx.parent is not None:
+            yield "Commands", names
+            return
+        for title, group in GROUPS.items():
+            yield title, [name for name in names if name in group]
+
+
+def _sentence(command: Any) -> str:
+    """The first paragraph of a command's help, uncut."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
+
+
+def help_text(ctx: typer.Context, words: list[str]) -> str:
+    """The help of the command that ``words`` name, as ``mmtk COMMAND --help`` prints it.
+
+    Raises MmtkError for a command that does not exist.
+    """
+    context: Any = ctx.find_root()
+    for count, word in enumerate(words):
+        group = context.command
+        command = group.get_command(context, word) if hasattr(group, "get_command") else None
+        if command is None:
+            names = group.list_commands(context) if hasattr(group, "list_commands") else []
+            raise MmtkError(f"mmtk has no command '{' '.join(words[: count + 1])}'.{nearest(word, names)}")
+        context = type(context)(command, info_name=word, parent=context)
+    return str(context.get_help())
