@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import typer
 import typer.core
 
 from mmtk.errors import MmtkError, nearest
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Run": ("run", "predict", "evaluate", "export", "track"),
@@ -62,7 +64,7 @@ class Command(typer.core.TyperCommand):
 class App(typer.Typer):
     """A Typer application of such commands."""
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         """Register a command."""
         return super().command(name, **{"cls": Command, **options})
 
