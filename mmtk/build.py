@@ -58,6 +58,14 @@ def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None 
     return made
 
 
+def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
+    """The folders and files that the recipe's sources name by their keys, as far as they are there."""
+    tables = [recipe.get(f"data.{task}.{domain}") or {} for task in recipe.tasks for domain in ("source", "cross")]
+    texts = [value for table in tables for key, value in table.items() if isinstance(value, str) and key != "use"]
+    paths = dict.fromkeys((root or Path("data")) / text for text in texts if text)
+    return [path for path in paths if os.path.exists(path)]
+
+
 def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.Target]:
     """What each task labels, by task."""
     return {task: source(recipe, task, root=root).target for task in recipe.tasks}

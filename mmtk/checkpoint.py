@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmtk.errors import MmtkError
-from mmtk.runs import atomic
+from mmtk.outputs import atomic
 
 
 def save(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None, note: dict[str, Any]) -> None:

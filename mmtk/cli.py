@@ -45,6 +45,7 @@ SetOpt = Annotated[
 ]
 SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+SHOWN = 20  # predictions that are printed; all are in the table
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -229,10 +230,12 @@ def data_inspect(
     from mmtk import build
     from mmtk.inspect import inspect
     from mmtk.inspect import show as show_report
+    from mmtk.outputs import refuse_inside
     from mmtk.recipe import load_recipe
 
     loaded = load_recipe(recipe, profile, _overrides(set_))
     root = build.data_root(data)
+    refuse_inside(out, build.data_paths(loaded, root))
     sources = {}
     for task in loaded.tasks:
         for domain in ("source", "cross"):
@@ -285,12 +288,31 @@ def predict(
     code: CodeOpt = None,
 ) -> None:
     """Masks, overlays, saliency and classes for images of any size."""
-    from mmtk.predict import predict_files
+    from mmtk.predictions import TABLE, predict_files
 
-    bad = predict_files(run_dir, images, out, device)
-    typer.echo(f"Results   {out}/predictions.csv; masks and overlays beside it")
-    if bad:
-        raise RunFailed(f"{len(bad)} of the images could not be read; the others are done.")
+    rows = predict_files(run_dir, images, out, device)
+    done = [row for row in rows if not row.error]
+    for row in done[:SHOWN]:
+        typer.echo(_prediction(row.image, row.cells))
+    if len(done) > SHOWN:
+        typer.echo(f"… and {len(done) - SHOWN} more")
+    typer.echo(f"\nResults   {out / TABLE}" + ("; pictures beside it" if done else ""))
+    if bad := len(rows) - len(done):
+        rest = "the others are done" if done else "so nothing was predicted"
+        count = "the image" if len(rows) == 1 else f"{bad} of {len(rows)} images"
+        raise RunFailed(f"{count} could not be predicted; {rest}. The table says why.")
+
+
+def _prediction(image: Path, cells: dict[str, str]) -> str:
+    """The class and the areas of one image as a line."""
+    said = []
+    if name := cells.get("class"):
+        said.append(f"{name} {float(cells[f'p-{name}']):.2f}")
+    for column, share in cells.items():
+        if organ := column.partition("area-share-")[2]:
+            size = f"{float(mm2):,.0f} mm²" if (mm2 := cells[f"area-mm2-{organ}"]) else f"{float(share):.1%}"
+            said.append(f"{organ} {size}")
+    return f"{image}  {', '.join(said)}"
 
 
 @app.command()

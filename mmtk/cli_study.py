@@ -109,7 +109,7 @@ def ablate(
             raise
     found = study.collect()
     if any(cell.runs for cell in found.cells):
-        _report(found, study.report)
+        _report(found, study.report, set_aside=True)
     if failed:
         from mmtk.study_run import by_hand
 
@@ -270,12 +270,12 @@ def report(
 
     if len(paths) == 1 and (paths[0] / "study.json").is_file():
         study = StudyDir(paths[0])
-        _report(study.collect(), out or study.report)
+        _report(study.collect(), out or study.report, set_aside=out is None)
     else:
         _report(from_runs(paths), out or Path("report"))
 
 
-def _report(study: Any, out: Path) -> None:
+def _report(study: Any, out: Path, set_aside: bool = False) -> None:
     from rich.console import Console
 
     from mmtk.report.analysis import analyse
@@ -285,7 +285,7 @@ def _report(study: Any, out: Path) -> None:
     if not any(cell.runs for cell in study.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
     analysis = analyse(study)
-    page = write_report(analysis, out)
+    page = write_report(analysis, out, set_aside=set_aside)
     console = Console(highlight=False)
     for line in summary_lines(analysis):
         console.print(line, markup=False)

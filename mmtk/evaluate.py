@@ -16,8 +16,8 @@ from mmtk import api, build
 from mmtk.components.blocks import Dropout
 from mmtk.errors import RunFailed
 from mmtk.model import MultiTaskNet
+from mmtk.outputs import atomic
 from mmtk.recipe import Recipe
-from mmtk.runs import atomic
 from mmtk.seeding import seeded
 from mmtk.store import Stored
 from mmtk.streams import masks, network_input, pixels

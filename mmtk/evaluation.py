@@ -13,10 +13,11 @@ from mmtk.display import Display
 from mmtk.errors import MmtkError, listing
 from mmtk.evaluate import TestSet, evaluate, file_name, write_cases
 from mmtk.matching import matched
+from mmtk.outputs import OutputFolder, refuse_inside
 from mmtk.predict import Predictor, load
 from mmtk.recipe import Recipe, on_other_data
 from mmtk.report.pictures import draw_run
-from mmtk.runs import RunDir, refuse_links, write_json
+from mmtk.runs import RunDir, write_json
 from mmtk.session import Result, data_root
 
 Progress = Callable[[str, int, int], None]
@@ -55,18 +56,22 @@ def evaluate_run(
     predictor = load(run_dir, device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
     digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
-    sets = _sets_of(recipe, tasks, data_root(data, folder), digests)
+    root = data_root(data, folder)
+    if out is not None:
+        refuse_inside(out, build.data_paths(recipe, root))
+    sets = _sets_of(recipe, tasks, root, digests)
     tests = [_open(each, recipe, predictor, match or {}, display.reading) for each in sets]
-    out = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
-    _refuse_foreign(out)
-    scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "evaluation.json", {"run": str(run_dir.absolute()), "sets": [_described(t) for t in tests]})
-    write_cases(out / "cases.parquet", scores)
-    write_json(out / "results.json", scores.results)
-    draw_run(out / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
+    place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    output = OutputFolder(place, "evaluate", set_aside=out is None)
+    with output.staged(("evaluation.json", "results.json", "cases.parquet", "figures/")) as stage:
+        scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        sets_scored = [_described(test) for test in tests]
+        write_json(stage / "evaluation.json", {"run": str(run_dir.absolute()), "sets": sets_scored})
+        write_cases(stage / "cases.parquet", scores)
+        write_json(stage / "results.json", scores.results)
+        draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
     display.results(scores.results, recipe.name)
-    return Result(out, scores.results)
+    return Result(place, scores.results)
 
 
 def _recipe(
@@ -147,16 +152,3 @@ def _described(test: TestSet) -> dict[str, Any]:
 def _title(tests: Sequence[TestSet]) -> str:
     names = dict.fromkeys(file_name(test.domain) for test in tests)
     return "own" if {*names} <= {"in-domain", "cross-domain"} else "-".join(names)[:80].rstrip("-.")
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds something else than an evaluation."""
-    if not out.is_dir():
-        return
-    refuse_links(out)
-    if any(out.iterdir()) and not (out / "evaluation.json").is_file():
-        raise MmtkError(
-            "this folder is not empty and holds no evaluation.",
-            str(out),
-            "Choose another --out; nothing was written.",
-        )

@@ -14,6 +14,7 @@ import numpy as np
 from mmtk import store
 from mmtk.api import Item, Source, Split
 from mmtk.errors import MmtkError, Problems
+from mmtk.outputs import OutputFolder
 from mmtk.report import style
 from mmtk.store import SPLITS, Stored
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LEVELS = 256
 SAMPLES = 6
+PICTURES = ("intensity.png", "samples.png")
 _CHUNK = 64
 
 Report = dict[str, Any]
@@ -37,6 +39,8 @@ def inspect(
 
     Unreadable files are listed, and the rest is described without them. ``progress`` gets (name, done, all).
     """
+    folder = OutputFolder(out, "data inspect")
+    folder.check(PICTURES)
     reports: dict[str, Report] = {}
     stores: dict[str, Stored] = {}
     with TemporaryDirectory(prefix="mmtk-inspect-") as spare:
@@ -57,7 +61,9 @@ def inspect(
             reports[name] |= _pixels(source, stores[name])
         pictures = []
         if stores:
-            pictures = [_intensity(reports, out / "intensity.png"), _samples(stores, out / "samples.png")]
+            with folder.staged() as stage:
+                drawn = [_intensity(reports, stage / PICTURES[0]), _samples(stores, stage / PICTURES[1])]
+            pictures = [out / path.name for path in drawn]
     return {"size": size, "sources": reports, "pictures": [str(path) for path in pictures]}
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,11 @@ from torch.nn import functional as F
 from mmtk import api, build
 from mmtk.api import Target
 from mmtk.engine import choose_device
-from mmtk.errors import MmtkError, report
-from mmtk.images import SUFFIXES, read_image, resize_image
+from mmtk.errors import MmtkError
+from mmtk.images import SUFFIXES, resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
-from mmtk.runs import RunDir, refuse_links
+from mmtk.runs import RunDir
 from mmtk.streams import network_input
 
 
@@ -136,67 +133,3 @@ def find_images(given: Iterable[Path]) -> list[Path]:
         else:
             found.append(path)
     return found
-
-
-def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Path]:
-    """Write masks, overlays, saliency and ``predictions.csv`` for images; return those that could not be read."""
-    from rich.progress import track
-
-    from mmtk.report.overlay import contour_overlay, save
-    from mmtk.report.style import heat
-    from mmtk.report.table import safe
-
-    predictor = load(run_dir, device)
-    paths = find_images(given)
-    names = _names(paths)
-    out.mkdir(parents=True, exist_ok=True)
-    refuse_links(out)
-    bad: list[Path] = []
-    target = predictor.targets.get("segmentation")
-    classes = predictor.targets["classification"].names if "classification" in predictor.targets else ()
-    with open(out / "predictions.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["image", *(["class"] if classes else []), *[f"p-{name}" for name in classes]])
-        chunks = [list(range(i, min(i + batch, len(paths)))) for i in range(0, len(paths), batch)]
-        for chunk in track(chunks, "Predicting", transient=True):
-            readable = list(_read([(names[i], paths[i]) for i in chunk], bad))
-            for (name, path, image), case in zip(
-                readable, predictor([image for _, _, image in readable]), strict=True
-            ):
-                row: list[object] = [safe(str(path))]
-                if case.classes is not None:
-                    row += [safe(max(case.classes, key=lambda n: case.classes[n]))]  # type: ignore[index]
-                    row += [f"{p:.6f}" for p in case.classes.values()]
-                table.writerow(row)
-                if case.mask is not None and target is not None:
-                    for channel, mask in zip(target.names, case.mask, strict=True):
-                        suffix = "" if len(target.names) == 1 else "-" + re.sub(r"[^\w.]+", "-", channel)
-                        save(out / f"{name}-mask{suffix}.png", mask.astype(np.uint8) * 255)
-                    save(out / f"{name}-overlay.png", contour_overlay(image, case.mask))
-                if case.saliency is not None:
-                    save(out / f"{name}-saliency.png", (heat(image, case.saliency) * 255).astype(np.uint8))
-    return bad
-
-
-def _read(named: list[tuple[str, Path]], bad: list[Path]) -> Iterator[tuple[str, Path, np.ndarray]]:
-    for name, path in named:
-        try:
-            yield name, path, read_image(path)
-        except MmtkError as error:
-            report(error)
-            bad.append(path)
-        except OSError as error:
-            report(MmtkError(error.strerror or str(error), str(path)))
-            bad.append(path)
-
-
-def _names(paths: list[Path]) -> list[str]:
-    """File stems, numbered where several images share one."""
-    taken = {path.stem for path in paths}
-    names: dict[str, None] = {}
-    for path in paths:
-        name = path.stem
-        if name in names:
-            name = next(n for k in itertools.count(2) if (n := f"{name}-{k}") not in names and n not in taken)
-        names[name] = None
-    return list(names)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,32 +15,12 @@ from typing import IO, Any, cast
 
 from mmtk import codefile
 from mmtk.errors import MmtkError
+from mmtk.outputs import atomic, make_folder, refuse_links, sha256
 from mmtk.recipe import Recipe, load_recipe
 
 LOCK = "run.lock"
+FOLDERS = ("checkpoints", "figures")
 MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
-
-
-def refuse_links(folder: Path) -> None:
-    """Refuse a folder for output in which a file or folder is a link: what is written would land elsewhere."""
-    for place, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            if os.path.islink(path := os.path.join(place, name)):
-                cure = "Remove it, or choose another --out."
-                raise MmtkError("is a symbolic link in a folder for output.", path, cure)
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -87,15 +67,6 @@ def lines_end(path: Path, count: int) -> int:
         return 0
     with open(path, "rb") as file:
         return sum(len(line) for line in itertools.islice(file, count))
-
-
-def _sha256(path: str) -> str | None:
-    """The hash of a file; None where there is no such file."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.sha256(file.readall()).hexdigest()
-    except (FileNotFoundError, IsADirectoryError):
-        return None
 
 
 def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
@@ -188,7 +159,7 @@ class RunDir:
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
-        files = {path.name: digest for path in self.sealed if (digest := _sha256(str(path)))}
+        files = {path.name: digest for path in self.sealed if (digest := sha256(path))}
         self.previous.unlink(missing_ok=True)
         write_json(self.done_file, {**facts, "files": files})
 
@@ -196,7 +167,7 @@ class RunDir:
         """The files of a finished run that are missing or not as the run left them; ``done``: its done.json."""
         files = (done or read_facts(self.done_file, files=dict))["files"]
         place = str(self.path)
-        return [name for name in self._sealed if name in files and _sha256(f"{place}/{name}") != files[name]]
+        return [name for name in self._sealed if name in files and sha256(f"{place}/{name}") != files[name]]
 
     @property
     def recipe(self) -> Recipe:
@@ -215,10 +186,7 @@ class RunDir:
 
     def make(self) -> None:
         """Make the folder; refuse one that holds something else than a run."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        make_folder(self.path)
         if self.model.is_file():
             cure = f"To train its recipe again: mmtk run {self.recipe_file} --out RUNDIR"
             raise MmtkError("is an exported model, not a run directory.", str(self.path), cure)
@@ -247,11 +215,28 @@ class RunDir:
     def locked(self) -> Iterator[None]:
         """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
         self.make()
-        refuse_links(self.path)
+        refuse_links(self.path, self._written())
         with locked(self.path, LOCK, "Wait for it, or choose another --out."):
-            for half in self.path.rglob(".*.tmp"):  # what a killed process was writing
-                half.unlink(missing_ok=True)
+            self._remove_halves()
             yield
+
+    def _written(self) -> Iterator[str]:
+        """What a run writes, and what lies in its folders already, relative to the run directory."""
+        yield LOCK
+        for file in vars(RunDir).values():
+            if isinstance(file, _File):
+                yield file.name
+        for folder in FOLDERS:
+            if os.path.isdir(self.path / folder):
+                yield from (f"{folder}/{name}" for name in os.listdir(self.path / folder))
+
+    def _remove_halves(self) -> None:
+        """Remove what a killed process was writing: ``.NAME.PID.tmp``, and nothing that only looks like it."""
+        names = {*self._written()}
+        for half in (half for folder in ("", *FOLDERS) for half in (self.path / folder).glob(".*.tmp")):
+            whole = re.fullmatch(r"\.(.+)\.\d+\.tmp", half.name)
+            if whole and half.with_name(whole[1]).relative_to(self.path).as_posix() in names:
+                half.unlink(missing_ok=True)
 
 
 @contextmanager

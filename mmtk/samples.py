@@ -13,8 +13,8 @@ from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data import Data
 from mmtk.evaluate import TestSet
 from mmtk.model import FrozenClassify, MultiTaskNet
+from mmtk.outputs import atomic
 from mmtk.recipe import Recipe
-from mmtk.runs import atomic
 from mmtk.store import Stored
 from mmtk.streams import masks, network_input, pixels
 

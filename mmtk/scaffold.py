@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def write_package(name: str, kind: str, parent: Path = Path()) -> Package:
     cls = "".join(part.capitalize() for part in word.split("-"))
     _check_free(word, kind, dist, cls, component)
     folder = parent / dist
-    if folder.exists():
+    if os.path.lexists(folder):
         raise MmtkError("is there already.", str(folder), "Choose another name, or another --dir.")
     title = f"MultiMix with {word}"
     words = {

@@ -16,6 +16,7 @@ from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
+from mmtk.outputs import refuse_inside
 from mmtk.provenance import check_versions, component_versions, write_provenance
 from mmtk.recipe import Recipe
 from mmtk.report.pictures import draw_run
@@ -55,6 +56,8 @@ def run(
     recipe = recipe.with_values({"train.precision": precision})
     devices = ranks.check(devices, device, recipe["train.batch"])
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
+    if not folder.recipe_file.is_file():
+        refuse_inside(folder.path, build.data_paths(recipe, build.data_root(data)))
     rank, world = ranks.place()
     if devices > world:
         return _divided(recipe, folder, data, device, devices, deterministic, display)

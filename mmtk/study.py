@@ -15,6 +15,7 @@ from typing import Any, Literal
 from mmtk import catalog, codefile, results
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
+from mmtk.outputs import make_folder
 from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
@@ -62,10 +63,7 @@ class StudyDir:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from running the same study."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise MmtkError("is a file, not a folder.", str(self.path), "Choose another --out.") from error
+        make_folder(self.path)
         with locked(self.path, "study.lock", "Wait for it, or choose another --out."):
             yield
 

@@ -106,10 +106,11 @@ def test_only_the_data_of_the_training_are_called_in_domain(run: Path, tmp_path:
 def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -> None:
     before = (run / "results.json").read_bytes()
     for out in (run, tmp_path):
-        (tmp_path / "mine.txt").write_text("kept")
-        with pytest.raises(MmtkError, match="not empty and holds no evaluation"):
+        (tmp_path / "results.json").write_text("kept")
+        with pytest.raises(MmtkError, match=r"not written by mmtk evaluate, or changed since: .*results\.json"):
             evaluate_run(run, overrides={"tasks": ["segmentation"]}, out=out, device="cpu")
     assert (run / "results.json").read_bytes() == before
+    assert (tmp_path / "results.json").read_text() == "kept"
     with pytest.raises(MmtkError, match="the run has no caption; it was trained for classification, segmentation"):
         evaluate_run(run, overrides={"tasks": ["caption"]}, device="cpu")
 

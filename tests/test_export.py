@@ -26,7 +26,9 @@ from mmtk.export.graph import Probabilities, trace
 from mmtk.export.onnx_file import BATCHES, check, convert, differences, read_metadata, samples, write_onnx
 from mmtk.export.origin import read_about
 from mmtk.export.shared import write_shared
-from mmtk.predict import Predictor, predict_files
+from mmtk.outputs import MANIFEST
+from mmtk.predict import Predictor
+from mmtk.predictions import predict_files
 from mmtk.runs import RunDir
 from mmtk.session import run
 from mmtk.streams import normalise
@@ -172,7 +174,7 @@ def test_a_component_that_cannot_be_followed_is_named() -> None:
 def test_a_shared_folder_predicts_what_the_run_does(finished: Path, shared: Path, tmp_path: Path) -> None:
     alone = tmp_path / "elsewhere"
     shutil.copytree(shared, alone)
-    assert sorted(os.listdir(alone)) == ["README.md", "model.safetensors", "recipe.toml"]
+    assert sorted(os.listdir(alone)) == [MANIFEST, "README.md", "model.safetensors", "recipe.toml"]
     one, two = mmtk.load(finished, "cpu"), mmtk.load(alone, "cpu")
     images = [films(one, 1)[0], np.full((50, 70), 90, np.uint8)]
     for ours, theirs in zip(one(images), two(images), strict=True):
@@ -185,7 +187,8 @@ def test_a_shared_folder_predicts_what_the_run_does(finished: Path, shared: Path
     tables = []
     for number, folder in enumerate((finished, alone)):
         out = tmp_path / f"predicted-{number}"
-        assert predict_files(folder, [tmp_path / "pictures"], out, "cpu") == []
+        rows = predict_files(folder, [tmp_path / "pictures"], out, "cpu")
+        assert not any(row.error for row in rows)
         tables.append((out / "predictions.csv").read_bytes())
     assert tables[0] == tables[1]
 

@@ -18,6 +18,7 @@ from tiny import tiny
 import mmtk
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.evaluation import evaluate_run
+from mmtk.outputs import MANIFEST
 from mmtk.runs import RunDir, read_lines
 from mmtk.session import run
 
@@ -254,11 +255,12 @@ def test_predict_writes_pictures_and_names_a_bad_image(finished: Path, tmp_path:
     assert "Traceback" not in done.stderr
     assert {path.name for path in out.iterdir()} == {
         f"{stem}-{kind}.png" for stem in "ac" for kind in ("mask", "overlay", "saliency")
-    } | {"predictions.csv"}
+    } | {"predictions.csv", MANIFEST}
     assert Image.open(out / "a-mask.png").size == (40, 60)
     lines = (out / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "image,class,p-normal,p-pneumonia"
-    assert len(lines) == 3
+    areas = ",".join(f"area-{kind}-lung" for kind in ("px", "share", "mm2"))
+    assert lines[0] == f"image,class,p-normal,p-pneumonia,{areas},mask-lung,overlay,saliency,error"
+    assert len(lines) == 4
 
 
 def test_weights_of_a_run_start_another_one(finished: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, culprit, refusal, trace
 from mmtk.export.origin import origin, place, same_run
 from mmtk.images import resize_image
+from mmtk.outputs import atomic
 from mmtk.predict import load
-from mmtk.runs import atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto

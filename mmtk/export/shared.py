@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from mmtk import checkpoint
+from mmtk.codefile import COPY
 from mmtk.errors import MmtkError
 from mmtk.export.card import model_card
 from mmtk.export.origin import about, place, read_about, same_run
+from mmtk.outputs import MANIFEST, OutputFolder
 from mmtk.predict import load
 from mmtk.results import Run, read_run
-from mmtk.runs import RunDir, refuse_links, write_text
+from mmtk.runs import MODEL, RunDir
 
 
 def write_shared(path: Path, out: Path | None = None) -> Path:
@@ -19,8 +20,8 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
 
     ``model.safetensors`` holds the best weights, with classes, organs, versions and digests in its header;
     ``recipe.toml`` is the run's own, ``README.md`` the model card, and ``code.py`` the local file of components,
-    where the run has one. Raises MmtkError for what is no finished run, and for an ``out`` that holds something
-    else than an earlier export of the same run.
+    where the run has one. Raises MmtkError for what is no finished run, for an ``out`` that holds something else
+    than an earlier export of the same run, and for files there that were changed since, such as an edited card.
     """
     folder = RunDir(path)
     if folder.model.is_file():
@@ -35,23 +36,26 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
         if not made.path.is_dir():
             return False
         if not made.model.is_file():
-            return not any(made.path.iterdir())
+            return all(item.name == MANIFEST for item in made.path.iterdir())
         try:
             return same_run(read_about(made.path), facts)
         except MmtkError:  # damaged, or another's: not ours to replace
             return False
 
     place(made.path, mine)
+    output = OutputFolder(made.path, "export", set_aside=out is None)
+    output.check((MODEL, "recipe.toml", COPY, "README.md"))
     net = load(path, "cpu").net
     card = model_card(run, other_seeds(run))
-    made.path.mkdir(parents=True, exist_ok=True)
-    refuse_links(made.path)
     # The weights first: they say whose folder it is, should the rest not come to be.
-    checkpoint.save(made.model, {"": net}, None, facts)
-    write_text(made.recipe_file, folder.recipe_file.read_text(encoding="utf-8"))
+    with output.file(made.model.name) as temporary:
+        checkpoint.save(temporary, {"": net}, None, facts)
+    texts = {made.recipe_file.name: folder.recipe_file.read_bytes(), "README.md": card.encode()}
     if folder.code_file.is_file():
-        shutil.copyfile(folder.code_file, made.code_file)
-    write_text(made.path / "README.md", card)
+        texts[made.code_file.name] = folder.code_file.read_bytes()
+    for name, text in texts.items():
+        with output.file(name) as temporary:
+            temporary.write_bytes(text)
     return made.path
 
 

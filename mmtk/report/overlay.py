@@ -1,8 +1,6 @@
-"""Pictures of single images at their own size: outlines on an X-ray, and saving."""
+"""Pictures of single images at their own size: outlines on an X-ray."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
@@ -20,13 +18,3 @@ def contour_overlay(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
         edge = binary_dilation(mask, iterations=thick) & ~binary_erosion(mask, iterations=1)
         picture[edge] = CHANNELS[index % len(CHANNELS)]
     return picture
-
-
-def save(path: Path, pixels: np.ndarray) -> None:
-    """Write a picture atomically."""
-    from PIL import Image
-
-    from mmtk.runs import atomic
-
-    with atomic(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format=path.suffix[1:])

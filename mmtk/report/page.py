@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
+from mmtk.outputs import OutputFolder
 from mmtk.report import paper_claims, paper_tables, study_tables
 from mmtk.report.analysis import Analysis
 from mmtk.report.summary import summary
 from mmtk.report.table import Table
 from mmtk.results import DOMAINS, Study
-from mmtk.runs import read_json, refuse_links, write_json, write_text
+from mmtk.runs import read_json, write_text
 
 if TYPE_CHECKING:
     from mmtk.report.study_systems import Figure
@@ -75,23 +76,38 @@ def facts(study: Study) -> dict[str, str]:
 # --- writing ---------------------------------------------------------------------------------------------------
 
 
-LISTED = "files.json"  # what a report wrote, so that the next one in its place can take it away
-
-
-def write_report(analysis: Analysis, out: Path) -> Path:
+def write_report(analysis: Analysis, out: Path, *, set_aside: bool = False) -> Path:
     """Write ``index.html`` (all in one file), ``report.md``, ``tables/`` and ``figures/``; returns the page.
 
-    The same study gives the same bytes. Files of an earlier report are removed, no others.
+    The same study gives the same bytes. Files of an earlier report are replaced or removed. Others are refused
+    or, with ``set_aside``, moved out of the way.
     """
+    folder = OutputFolder(out, "report", set_aside=set_aside)
+    if set_aside:
+        folder.put_aside(_of_older_report(out))
+    with folder.staged(("index.html", "report.md", "tables/", "figures/")) as stage:
+        _write(analysis, out, stage)
+    return out / "index.html"
+
+
+def _of_older_report(out: Path) -> list[str]:
+    """What a report of mmtk 0.1 left, which noted the names of its files and no more: whether they were changed
+    since cannot be told, so they are kept."""
+    listed = out / "files.json"
+    names = read_json(listed) if listed.is_file() else []
+    own = [name for name in names if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", str(name))]
+    return [*own, "index.html", "report.md", "files.json"] if own else []
+
+
+def _write(analysis: Analysis, out: Path, stage: Path) -> None:
+    """Write everything into ``stage``, a folder that becomes ``out``."""
     from mmtk.report.study_figures import by_section, drawings
 
     study = analysis.study
-    refuse_links(out)
-    _clear(out)
     for folder in ("tables", "figures"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        (stage / folder).mkdir()
     missing = [*study.gaps, *analysis.notes]
-    jobs: list[Any] = [partial(_architecture, analysis), *drawings(study, out / "figures", analysis.effects)]
+    jobs: list[Any] = [partial(_architecture, analysis), *drawings(study, stage / "figures", analysis.effects)]
     (layers, absent), *drawn = on_all_cores(jobs)
     missing += absent
     figures = by_section(drawn)
@@ -103,15 +119,11 @@ def write_report(analysis: Analysis, out: Path) -> Path:
     ]  # fmt: skip
     kept = {table.name: table for table in made if table.rows}
     for name, table in kept.items():
-        write_text(out / "tables" / f"{name}.csv", table.csv())
-        write_text(out / "tables" / f"{name}.tex", table.latex())
+        write_text(stage / "tables" / f"{name}.csv", table.csv())
+        write_text(stage / "tables" / f"{name}.tex", table.latex())
     parts = _parts(kept, figures)
-    write_text(out / "report.md", _markdown(analysis, missing, parts, out))
-    write_text(out / "index.html", _html(analysis, missing, parts))
-    written = [out / "tables" / f"{name}.{kind}" for name in kept for kind in ("csv", "tex")]
-    written += [figure.path.with_suffix(kind) for figure in figures for kind in (".png", ".svg")]
-    write_json(out / LISTED, sorted(path.relative_to(out).as_posix() for path in written))
-    return out / "index.html"
+    write_text(stage / "report.md", _markdown(analysis, missing, parts, stage))
+    write_text(stage / "index.html", _html(analysis, missing, parts))
 
 
 def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
@@ -120,14 +132,6 @@ def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
         return paper_tables.architecture(analysis), []
     except MmtkError as error:
         return [], [f"No architecture tables: {error.where}: {error.message}"]
-
-
-def _clear(out: Path) -> None:
-    """Remove what an earlier report wrote below ``out``."""
-    listed = out / LISTED
-    for name in read_json(listed) if listed.is_file() else []:
-        if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", name):
-            (out / name).unlink(missing_ok=True)
 
 
 Part = tuple[str, list[Table], "list[Figure]"]

@@ -27,7 +27,7 @@ from fake_plugin import install, refresh
 from PIL import Image
 from tiny import tiny
 
-from mmtk import build, predict, results, session, store
+from mmtk import build, images, predict, predictions, results, session, store
 from mmtk.columns import read_cases
 from mmtk.components.source import layout
 from mmtk.components.source.folder import Folder
@@ -244,7 +244,7 @@ def test_an_image_that_is_a_program_is_not_run(tmp_path, marker, monkeypatch):
     path.parent.mkdir()
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 24\n%%EndComments\nshowpage\n%%EOF\n")
     with pytest.raises(MmtkError, match=r"x\.png: is not an image"):
-        predict.read_image(path)
+        images.read_image(path)
     assert not marker.exists()
 
 
@@ -340,7 +340,7 @@ def test_names_of_classes_and_channels_stay_in_the_output_folder(run, tmp_path):
     image = save(tmp_path / "in" / "x.png")
     (tmp_path / "out" / "deep" / "x-mask-").mkdir(parents=True)
     before = everything(tmp_path)
-    predict.predict_files(run, [image], tmp_path / "out" / "deep", "cpu")
+    predictions.predict_files(run, [image], tmp_path / "out" / "deep", "cpu")
     new = {name for name in everything(tmp_path) if name not in before}
     assert new
     assert all(Path(name).is_relative_to(tmp_path / "out" / "deep") for name in new)
@@ -361,7 +361,7 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
     write_json(tmp_path / "run" / "provenance.json", told)
     out = tmp_path / "out" / "deep"
     (out / "x-mask-").mkdir(parents=True)
-    predict.predict_files(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
+    predictions.predict_files(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
     assert [path for path in tmp_path.rglob("*up*.png") if not path.is_relative_to(out)] == []
     assert len(list(out.glob("*.png"))) == len(names) + 1
 
@@ -369,8 +369,8 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
 def test_images_of_one_name_do_not_overwrite_each_other(run, tmp_path):
     folder = tmp_path / "in"
     given = [save(folder / name) for name in ("a.png", "a-2.png", "a.bmp", "b/a.png", "a-overlay.png")]
-    bad = predict.predict_files(run, given, tmp_path / "out", "cpu")
-    assert bad == []
+    rows = predictions.predict_files(run, given, tmp_path / "out", "cpu")
+    assert not any(row.error for row in rows)
     assert len(list((tmp_path / "out").glob("*-mask.png"))) == len(given)
 
 
@@ -418,7 +418,7 @@ def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
         make()
         source = Folder(tmp_path, "classification", images="films", labels="films.csv")
         with pytest.raises(MmtkError, match=r"bad\.png"):
-            predict.read_image(path)
+            images.read_image(path)
         if path.is_symlink():
             with pytest.raises(MmtkError, match=r"bad\.png"):
                 store.open_store(source, 16, cache=tmp_path / "cache")
@@ -461,7 +461,7 @@ def test_predictions_are_not_written_through_a_link(run, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(mine)
     with or_refused("link"):
-        predict.predict_files(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
+        predictions.predict_files(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
     assert mine.read_bytes() == b"mine"
 
 
@@ -558,7 +558,8 @@ def test_predictions_hold_no_formula(run, tmp_path, monkeypatch):
     write_json(run / "provenance.json", told)
     monkeypatch.chdir(tmp_path)
     given = [save(Path(f"{sign}1+1.png")) for sign in "=+-@\t\r"]
-    assert predict.predict_files(run, [Path(path.name) for path in given], tmp_path / "out", "cpu") == []
+    rows = predictions.predict_files(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
+    assert not any(row.error for row in rows)
     text = (tmp_path / "out" / "predictions.csv").read_bytes().decode()
     assert len(list(csv.reader(io.StringIO(text, newline="")))) == len(given) + 1
     assert formulas(text) == []

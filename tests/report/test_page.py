@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from test_analysis import factorial, made_cell, noisy
 from tiny import tiny
 
 from mmtk import session
+from mmtk.outputs import MANIFEST
 from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
@@ -234,7 +237,11 @@ def test_a_list_of_files_from_elsewhere_removes_nothing_outside(study, tmp_path)
     mine = [tmp_path / "mine.txt", tmp_path / "figures" / "mine.png", out / "mine.txt"]
     for path in mine:
         path.write_text("mine")
-    write_json(out / "files.json", ["../mine.txt", "../figures/mine.png", str(mine[0]), "mine.txt", "figures/.."])
+    elsewhere = ["../mine.txt", "../figures/mine.png", str(mine[0]), "mine.txt", "figures/.."]
+    write_json(out / "files.json", elsewhere)
+    digest = hashlib.sha256(b"mine").hexdigest()
+    rows = [json.dumps({"command": "report", "name": name, "sha256": digest}) for name in elsewhere[:3]]
+    (out / MANIFEST).write_text("\n".join([*rows, "{", "[]", "null"]))
     write(study, out)
     assert all(path.is_file() for path in mine)
 

@@ -1,0 +1,34 @@
+"""How paths and commands are written where people read them and paste them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+
+
+def visible(text: str | os.PathLike[str]) -> str:
+    """A path as text that every file and terminal takes: bytes of a file name that are no UTF-8 as ``\\xf6``."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def quoted(word: str | os.PathLike[str]) -> str:
+    """A word as a shell takes it back; bytes that are no UTF-8 in the form ``$'\\xf6'`` of bash and zsh."""
+    text = os.fspath(word)
+    if visible(text) == text and text.isprintable():
+        return shlex.quote(text)
+    # A digit behind \xNN is no part of it: shells read two digits at most.
+    plain = {byte: chr(byte) for byte in range(32, 127) if byte not in b"'\\"}
+    signs = (plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(text))
+    return f"$'{''.join(signs)}'"
+
+
+def command(*words: str | os.PathLike[str]) -> str:
+    """``mmtk`` and its words as one line that can be pasted into a shell."""
+    return " ".join(["mmtk", *map(quoted, words)])
+
+
+def file_name(text: str, most: int) -> str:
+    """A file name for every file system: no separators and reserved signs, at most ``most`` bytes."""
+    plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "-", visible(text))
+    return plain.encode()[:most].decode(errors="ignore").rstrip(" ") or "-"
