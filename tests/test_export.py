@@ -323,7 +323,7 @@ def test_a_shared_folder_is_no_run_and_says_so(shared: Path, tmp_path: Path) -> 
 def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(
-        MmtkError, match=r"needs onnxruntime, which is not installed.\n  Install it: pip install 'mmtk\[onnx\]'"
+        MmtkError, match=r"needs onnxruntime, which is not installed.\n  Install it: .* 'onnxruntime>="
     ):
         write_onnx(finished)
 

@@ -17,6 +17,7 @@ from mmtk.components.source.phantom import Phantom
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, culprit, refusal, trace
 from mmtk.export.origin import origin, place, same_run
+from mmtk.extras import install_line
 from mmtk.images import resize_image
 from mmtk.outputs import atomic
 from mmtk.predict import load
@@ -71,7 +72,7 @@ def _required() -> None:
     except ImportError as error:
         raise MmtkError(
             f"the format onnx needs {error.name}, which is not installed.",
-            hint="Install it: pip install 'mmtk[onnx]'",
+            hint=f"Install it: {install_line('onnx')}",
         ) from error
 
 
