@@ -11,24 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmtk.errors import MmtkError
+from mmtk.image_files import SUFFIXES, is_dicom
 
-SUFFIXES = frozenset(
-    {
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".pgm",
-        ".ppm",
-        ".dcm",
-        ".dicom",
-        ".img",
-    }
-)
 # What the suffixes say, and no more: Pillow hands PostScript to a program.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 MOST_PIXELS = 178_956_970  # where Pillow refuses by itself
@@ -245,16 +229,6 @@ def _check_film(path: Path) -> None:
 def _read_film(path: Path) -> np.ndarray:
     _check_film(path)
     return np.fromfile(path, dtype=">u2").reshape(JSRT_SIDE, JSRT_SIDE)
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether the suffix, or the file's own mark, says DICOM."""
-    if path.suffix.lower() in (".dcm", ".dicom"):
-        return True
-    if path.suffix or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _dicom_header(path: Path) -> Any:

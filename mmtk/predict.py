@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mmtk import api, build
+from mmtk import api, build, image_files
 from mmtk.api import Target
 from mmtk.engine import choose_device
 from mmtk.errors import MmtkError
-from mmtk.images import SUFFIXES, resize_image
+from mmtk.images import resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir
@@ -126,9 +126,10 @@ def find_images(given: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in given:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise MmtkError("no image in this folder.", str(path), f"Known: {', '.join(sorted(SUFFIXES))}.")
+            if not (inside := image_files.find_images(path)):
+                raise MmtkError(
+                    "no image in this folder.", str(path), f"Known: {', '.join(sorted(image_files.SUFFIXES))}."
+                )
             found += inside
         else:
             found.append(path)

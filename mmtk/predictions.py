@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.errors import MmtkError, report
+from mmtk.image_files import image_name
 from mmtk.images import read_image, read_spacing
 from mmtk.outputs import OutputFolder, refuse_inside, results_of
 from mmtk.predict import Case, Predictor, find_images, load
@@ -152,7 +153,7 @@ def picture_stems(paths: Sequence[Path], ends: Sequence[str]) -> list[str]:
     """A stem for the pictures of every image, such that no two files get one name on any file system."""
     longest = LONGEST - max((len(end.encode()) for end in ends), default=0) - len("-9999")
     return numbered(
-        [file_name(path.stem, longest) for path in paths], lambda stem: [f"{stem}{end}" for end in ends]
+        [file_name(image_name(path), longest) for path in paths], lambda stem: [f"{stem}{end}" for end in ends]
     )
 
 

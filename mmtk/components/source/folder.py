@@ -12,7 +12,8 @@ from mmtk.api import Item, MmtkError, Source, Split, Target, Task
 from mmtk.components.source import layout
 from mmtk.components.source.folder_table import Row, read_table
 from mmtk.errors import listing, nearest
-from mmtk.images import SUFFIXES, read_labels, read_spacing
+from mmtk.image_files import image_name, is_image_file, without_suffix
+from mmtk.images import read_labels, read_spacing
 
 IGNORED = 255
 
@@ -108,16 +109,16 @@ class Folder(Source):
 
 
 def _inside(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+    return without_suffix(path.relative_to(folder)).as_posix()
 
 
 def _named(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
     """Id → path: the stem, or the path within the folder without suffix where stems repeat."""
     paths = list(paths)
-    stems = Counter(path.stem for path in paths)
+    stems = Counter(image_name(path) for path in paths)
     named: dict[str, Path] = {}
     for path in paths:
-        name = path.stem if stems[path.stem] == 1 else _inside(path, folder)
+        name = image_name(path) if stems[image_name(path)] == 1 else _inside(path, folder)
         if (other := named.setdefault(name, path)) != path:
             raise MmtkError(f"two images are called {name}: {other.name} and {path.name}.", str(folder))
     return named
@@ -173,7 +174,7 @@ def _channels(folder: Path, classes: tuple[str, ...]) -> tuple[tuple[str, ...], 
     """One sub-folder per channel, or the folder itself for a single channel."""
     entries = [path for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else []
     found = sorted(path.name for path in entries if path.is_dir())
-    flat = any(path.suffix.lower() in SUFFIXES for path in entries if path.is_file())
+    flat = any(is_image_file(path) for path in entries)
     if not classes and found and not flat:
         return tuple(found), [folder / name for name in found]
     if len(classes) < 2 and not {*classes} & {*found}:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmtk.components.source.layout import PARTS
 from mmtk.errors import MmtkError, Problems, listing, nearest
+from mmtk.image_files import image_name, without_suffix
 
 COLUMNS = ("image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col")
 
@@ -102,7 +103,7 @@ def _spellings(folder: Path, images: Mapping[str, Path]) -> dict[str, str]:
     ways: dict[str, set[str]] = {}
     for name, path in images.items():
         inside = path.relative_to(folder)
-        for way in (name, path.name, path.stem, inside.as_posix(), inside.with_suffix("").as_posix()):
+        for way in (name, path.name, image_name(path), inside.as_posix(), without_suffix(inside).as_posix()):
             ways.setdefault(way, set()).add(name)
     return {way: names.pop() for way, names in ways.items() if len(names) == 1}
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 
 from mmtk.api import Item, Split
 from mmtk.errors import MmtkError, listing
-from mmtk.images import SUFFIXES, image_size, read_mask
+from mmtk.image_files import SUFFIXES, find_images, image_name
+from mmtk.images import image_size, read_mask
 
 CURE = "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files."
 MATCHING = "A mask has the file name of its image, apart from the suffix."
@@ -96,34 +96,22 @@ def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Pat
 
 
 def list_images(folder: Path, expected: str = "images") -> list[Path]:
-    """All image files below a folder (hidden ones and ``__MACOSX`` skipped), in order; none is an error."""
+    """All image files below a folder, in order; none is an error."""
     if not folder.is_dir():
         raise MmtkError(f"no such folder: it should hold {expected}.", str(folder), CURE)
-    found = [Path(path) for path in sorted(_walk(folder))]
-    if not found:
+    if not (found := find_images(folder)):
         raise MmtkError(f"no {expected} in it. Known suffixes: {' '.join(sorted(SUFFIXES))}.", str(folder), CURE)
     return found
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    seen: set[str] = set()  # links may lead in circles
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
-        for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield os.path.join(place, name)
-
-
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """File stem → path; a stem that two files share is an error."""
+    """Name without suffix → path; a name that two files share is an error."""
     found: dict[str, Path] = {}
     for path in paths:
-        if (other := found.setdefault(path.stem, path)) != path:
-            raise MmtkError(f"two files are called {path.stem}: {other} and {path}.", hint="Keep one of them.")
+        if (other := found.setdefault(image_name(path), path)) != path:
+            raise MmtkError(
+                f"two files are called {image_name(path)}: {other} and {path}.", hint="Keep one of them."
+            )
     return found
 
 
