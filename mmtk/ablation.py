@@ -1,19 +1,20 @@
-"""A recipe and axes → named cells: which systems an ablation compares. Resolves nothing and reads no data."""
+"""A recipe and axes → cells: which systems an ablation compares. Resolves nothing and reads no data."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtk import catalog, layers
+from mmtk import catalog, layers, settings
 from mmtk.errors import MmtkError, listing, nearest
 
 DESIGNS = ("factorial", "leave-one-out", "add-one-in", "one-at-a-time")
 
 OFF = "none"
+NO_LEVEL = "–"  # of an axis that means nothing in a cell, as the weight of a strategy where there is none
 # The parts of a method that the paper adds one by one; what a system is called depends on them alone.
 STRATEGIES = ("bridge", "ssl", "consistency")
 TASKS = {
@@ -22,6 +23,8 @@ TASKS = {
     "segmentation": ["segmentation"],
 }
 Changes = Mapping[str, Any]
+Places = Mapping[str, tuple[str, str]]  # component table → kind and the component that the recipe uses
+Keys = Callable[[str, str], Collection[str]]  # kind and component → the keys of its table
 
 
 @dataclass(frozen=True)
@@ -57,28 +60,29 @@ class Cell:
     """One system of a study: a level of every axis, and all that changes in the recipe.
 
     ``beside`` marks a reference with more parts than the axes name: it is no cell of the design itself.
+    ``without`` names the strategies that are off although no axis says so.
     """
 
     levels: Mapping[str, str]
     changes: Changes
     reference: bool = False
     beside: bool = False
+    without: tuple[str, ...] = ()
 
 
 # --- reading what the user typed ------------------------------------------------------------------------------
 
 
-def parse_axes(text: str, values: layers.Values, kinds: Mapping[str, str]) -> list[Axis]:
-    """``saliency,ssl=none+confidence,ssl.threshold=0.5+0.7`` → axes.
+def parse_axes(text: str, values: layers.Values) -> list[Axis]:
+    """``saliency,ssl=none+confidence,ssl.threshold=0.5+0.7`` → axes of the recipe ``values``.
 
-    ``values`` is the recipe, ``kinds`` maps the places of components in recipes to their kinds (``*`` stands for
-    any name). Raises MmtkError for what is not in the recipe, an axis with one level, and an axis named twice.
+    Raises MmtkError for what is not in the recipe, an axis with one level, and an axis named twice.
     """
     axes = []
     for token in filter(None, map(str.strip, _split(text, ","))):
         word, equals, levels = token.partition("=")
         names = [name.strip() for name in _split(levels, "+")] if equals else None
-        axes.append(_axis(word.strip(), names, values, kinds))
+        axes.append(_axis(word.strip().removesuffix(".use"), names, values))
     if not axes:
         raise MmtkError("--components: names nothing.", hint="Write it like --components saliency,ssl.")
     for first, second in itertools.combinations(axes, 2):
@@ -93,35 +97,42 @@ def _split(text: str, mark: str) -> list[str]:
     return parts or [text]
 
 
-def _places(values: layers.Values, kinds: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def places(values: layers.Values) -> dict[str, tuple[str, str]]:
     """Every component table of the recipe: place → kind and the component it uses."""
     found = {}
-    for pattern, kind in kinds.items():
+    for pattern, kind in settings.PLACES.items():
         group, _, last = pattern.rpartition(".")
         names = list(layers.get(values, group, {})) if last == "*" else [last]
         for place in (f"{group}.{name}".lstrip(".") for name in names):
             if isinstance(table := layers.get(values, place), dict) and "use" in table:
-                found[place] = kind, str(table["use"]).rpartition("/")[2]
+                found[place] = kind, _short(kind, str(table["use"]))
     return found
 
 
-def _axis(word: str, names: list[str] | None, values: layers.Values, kinds: Mapping[str, str]) -> Axis:
-    places = _places(values, kinds)
-    meant = [place for place, (kind, use) in places.items() if word in (place, kind)]
-    meant = meant or [place for place, (_, use) in places.items() if word == use and word != OFF]
+def _short(kind: str, use: str) -> str:
+    """A component's name without its distribution, where that is enough to find it."""
+    short = use.rpartition("/")[2]
+    known = [entry for entry in catalog.entries(kind) if entry.name == short]
+    return short if len(known) == 1 and known[0] == catalog.find(kind, use) else use
+
+
+def _axis(word: str, names: list[str] | None, values: layers.Values) -> Axis:
+    known = places(values)
+    meant = [place for place, (kind, use) in known.items() if word in (place, kind)]
+    meant = meant or [place for place, (_, use) in known.items() if word == use and word != OFF]
     if len(meant) > 1:
         cure = f"Say which place: {listing(meant)}."
         raise MmtkError(f"--components {word}: the recipe has it in {len(meant)} places.", hint=cure)
     if meant:
-        return _component_axis(meant[0], *places[meant[0]], names)
+        return _component_axis(meant[0], *known[meant[0]], names)
     if word == "tasks":
         return _tasks_axis(names, values)
     if names is not None and "." in word:
         return _value_axis(word, names, values)
-    raise _unknown(word, names, places)
+    raise _unknown(word, names, known)
 
 
-def _unknown(word: str, names: list[str] | None, places: Mapping[str, tuple[str, str]]) -> MmtkError:
+def _unknown(word: str, names: list[str] | None, places: Places) -> MmtkError:
     installed = [entry for entry in catalog.entries() if entry.name == word and word != OFF]
     if installed:
         kind = installed[0].kind
@@ -149,14 +160,14 @@ def _component_axis(place: str, kind: str, own: str, names: list[str] | None) ->
             message = f"--components {place}: a recipe cannot do without {kind}."
             raise MmtkError(message, hint=f"Name the levels: {place}={own}+OTHER; see mmtk plugins.")
         names = [OFF, own]
-    for name in names:
-        try:
-            catalog.find(kind, name)
-        except MmtkError as error:
-            raise MmtkError(f"--components {place}: {error.message}", hint=error.hint) from error
+    try:
+        entries = {name: catalog.find(kind, name) for name in names}
+    except MmtkError as error:
+        raise MmtkError(f"--components {place}: {error.message}", hint=error.hint) from error
     # The recipe's own component keeps its keys; another one starts from its defaults.
-    made = [Level(name, {} if name.rpartition("/")[2] == own else {f"{place}.use": name}) for name in names]
-    return _checked(Axis(place, tuple(made), own))
+    ours = catalog.find(kind, own)
+    made = [Level(name, {} if entries[name] == ours else {f"{place}.use": name}) for name in names]
+    return _checked(Axis(place, tuple(made), next((name for name in names if entries[name] == ours), own)))
 
 
 def _tasks_axis(names: list[str] | None, values: layers.Values) -> Axis:
@@ -191,42 +202,83 @@ def _known(names: Iterable[str]) -> str:
 # --- from axes to cells ---------------------------------------------------------------------------------------
 
 
-def cells(axes: Sequence[Axis], design: str, values: layers.Values) -> list[Cell]:
-    """The cells of a design, and the recipe itself as the reference, last.
+def cells(axes: Sequence[Axis], design: str, values: layers.Values, keys: Keys) -> tuple[list[Cell], list[str]]:
+    """The cells of a design, the recipe itself as the reference, last; and which of them stand for several.
 
     A factorial and an add-one-in build up: where the recipe says ``others = "off"``, strategies that no axis
     names, nor one of their keys, are off in every cell but the reference. The other designs take away from the
-    whole recipe.
+    whole recipe. Combinations that differ only in an axis that means nothing there are one cell.
     """
+    named = {axis.key.partition(".")[0] for axis in axes}
+    builds_up = design in ("factorial", "add-one-in") and values.get("others") == "off"
+    without = tuple(kind for kind in STRATEGIES if builds_up and kind not in named and _is_on(values, kind))
+    own = {k: v.label for k, v in _meant({a.key: Level(a.own, {}) for a in axes}, axes, values, keys)[0].items()}
+    found: dict[tuple[str, ...], Cell] = {}
+    remarks: dict[str, None] = {}
+    for chosen in _combinations(axes, design):
+        levels, why = _meant(
+            {axis.key: level for axis, level in zip(axes, chosen, strict=True)}, axes, values, keys
+        )
+        labels = {key: level.label for key, level in levels.items()}
+        if tuple(labels.values()) in found:
+            remarks |= dict.fromkeys(f"{reason}: one cell" for reason in why)
+            continue
+        changes = {f"{kind}.use": OFF for kind in without}
+        changes |= {key: value for level in levels.values() for key, value in level.changes.items()}
+        changes |= _without_task(values | {"tasks": changes.get("tasks", values["tasks"])})
+        found[tuple(labels.values())] = Cell(labels, changes, not without and labels == own, without=without)
+    made = list(found.values())
+    if not any(cell.reference for cell in made):
+        made.append(Cell(own, {}, True, True))
+    return sorted(made, key=lambda cell: cell.reference), list(remarks)
+
+
+def _is_on(values: layers.Values, kind: str) -> bool:
+    return bool(layers.get(values, f"{kind}.use", OFF) != OFF)
+
+
+def _without_task(values: layers.Values) -> dict[str, str]:
+    """Strategies of tasks that are not trained, off."""
+    idle = [kind for kind in STRATEGIES if settings.tasks_of(kind) - set(values["tasks"])]
+    return {f"{kind}.use": OFF for kind in idle if _is_on(values, kind)}
+
+
+def _meant(
+    chosen: Mapping[str, Level], axes: Sequence[Axis], values: layers.Values, keys: Keys
+) -> tuple[dict[str, Level], list[str]]:
+    """The levels of a combination, NO_LEVEL for axes that mean nothing in it; and why each means nothing."""
+    tasks = chosen["tasks"].changes.get("tasks", values["tasks"]) if "tasks" in chosen else values["tasks"]
+    known = places(values)
+    levels, reasons = dict(chosen), []
+    for axis in axes:
+        place, _, key = axis.key.rpartition(".")
+        reason = ""
+        if axis.key != "tasks" and settings.tasks_of(axis.key) - set(tasks):
+            reason = f"{' and '.join(tasks)} alone has no {axis.key}"
+        elif place in known:
+            kind, use = known[place]
+            used = chosen[place].label if place in chosen else use
+            others = next(([level.label for level in other.levels] for other in axes if other.key == place), [])
+            if key not in keys(kind, used) and any(key in keys(kind, other) for other in (use, *others)):
+                reason = f"{place} {used} has no {key}"
+        if reason:
+            levels[axis.key] = Level(NO_LEVEL, {})
+            reasons.append(reason)
+    return levels, reasons
+
+
+def _combinations(axes: Sequence[Axis], design: str) -> list[tuple[Level, ...]]:
+    """The levels that a design combines, one of every axis."""
     if design not in DESIGNS:
         raise MmtkError(f"--design {design}: unknown.{nearest(design, DESIGNS)}", hint=_known(DESIGNS))
-    on = [axis.on for axis in axes]
-    combinations: list[tuple[Level, ...]]
     if design == "factorial":
-        combinations = list(itertools.product(*(axis.levels for axis in axes)))
-    elif design == "leave-one-out":
-        combinations = [tuple(on), *_vary(axes, on, lambda axis: [axis.off])]
-    elif design == "add-one-in":
-        off = [axis.off for axis in axes]
-        combinations = [tuple(off), *_vary(axes, off, lambda axis: [axis.on])]
-    else:
-        combinations = [tuple(on), *_vary(axes, on, lambda axis: [o for o in axis.levels if o is not axis.on])]
-    builds_up = design in ("factorial", "add-one-in") and values.get("others") == "off"
-    named = {axis.key.partition(".")[0] for axis in axes}
-    base = {
-        f"{kind}.use": OFF
-        for kind in STRATEGIES
-        if builds_up and kind not in named and layers.get(values, f"{kind}.use", OFF) != OFF
-    }
-    own = tuple(axis.own for axis in axes)
-    found = []
-    for chosen in combinations:
-        levels = {axis.key: level.label for axis, level in zip(axes, chosen, strict=True)}
-        changes = {key: value for level in chosen for key, value in level.changes.items()}
-        found.append(Cell(levels, base | changes, not base and tuple(levels.values()) == own))
-    if not any(cell.reference for cell in found):
-        found.append(Cell({axis.key: axis.own for axis in axes}, {}, True, True))
-    return sorted(found, key=lambda cell: cell.reference)
+        return list(itertools.product(*(axis.levels for axis in axes)))
+    on, off = [axis.on for axis in axes], [axis.off for axis in axes]
+    if design == "leave-one-out":
+        return [tuple(on), *_vary(axes, on, lambda axis: [axis.off])]
+    if design == "add-one-in":
+        return [tuple(off), *_vary(axes, off, lambda axis: [axis.on])]
+    return [tuple(on), *_vary(axes, on, lambda axis: [o for o in axis.levels if o is not axis.on])]
 
 
 def _vary(
@@ -234,58 +286,3 @@ def _vary(
 ) -> list[tuple[Level, ...]]:
     """``start`` with one axis changed, for every axis and every level that ``other`` gives for it."""
     return [(*start[:i], level, *start[i + 1 :]) for i, axis in enumerate(axes) for level in other(axis)]
-
-
-# --- names ----------------------------------------------------------------------------------------------------
-
-Signature = tuple[tuple[str, ...], frozenset[tuple[str, str]]]
-
-
-def signature(values: layers.Values) -> Signature:
-    """What tells the paper's systems apart: the tasks, and the strategies that are on."""
-    uses = {kind: str(layers.get(values, f"{kind}.use", OFF)).rpartition("/")[2] for kind in STRATEGIES}
-    return tuple(sorted(values["tasks"])), frozenset((k, use) for k, use in uses.items() if use != OFF)
-
-
-def known_systems() -> dict[Signature, str]:
-    """The systems that ship as recipes, by what tells them apart; not one that differs in more than that."""
-
-    def rest(values: layers.Values) -> layers.Values:
-        told = (*STRATEGIES, "tasks", "name", "description", "others")
-        return {key: value for key, value in values.items() if key not in told}
-
-    shipped = {path: layers.with_parents(path).values for path in sorted(layers.recipe_folder().glob("*.toml"))}
-    base = shipped.pop(layers.recipe_folder() / "base.toml")
-    return {signature(each): str(each["name"]) for each in shipped.values() if rest(each) == rest(base)}
-
-
-def system_name(values: layers.Values, known: Mapping[Signature, str]) -> str:
-    """The paper's name of a system; else that of its nearest part with what is added, as ``UMTL-S + kl``."""
-    tasks, on = signature(values)
-    if (tasks, on) in known:
-        return known[tasks, on]
-    inside = [(len(has), name, has) for (own, has), name in known.items() if own == tasks and has < on]
-    if not inside:
-        return " + ".join([*tasks, *sorted(use for _, use in on)])
-    _, name, has = max(inside, key=lambda found: (found[0], found[1]))
-    return " + ".join([name, *sorted(use for _, use in on - has)])
-
-
-def cell_name(
-    cell: Cell, values: layers.Values, own_name: str, own: Mapping[str, str], known: Mapping[Signature, str]
-) -> str:
-    """A cell's name: the system's, with the levels of the axes that the name does not tell.
-
-    Cells of a recipe that does not ship are called after it, with the levels that differ from its ``own``.
-    """
-    if cell.reference:
-        return own_name
-    shipped = own_name in known.values()
-    name = system_name(values, known) if shipped else own_name
-    told = (*STRATEGIES, "tasks") if shipped else ()
-    untold = [
-        f"{key}={label or 'none'}"
-        for key, label in cell.levels.items()
-        if key not in told and (label if shipped else label != own.get(key))
-    ]
-    return f"{name} ({', '.join(untold)})" if untold else name

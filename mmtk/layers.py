@@ -15,6 +15,11 @@ from mmtk.errors import MmtkError, listing, nearest
 
 Values = dict[str, Any]
 
+# Keys of the host, not of a component: they stay when another component takes the place of a table's own.
+LASTING = {"loss.classification": ("weight",), "loss.segmentation": ("weight",)}
+# What a recipe says of itself alone: one that extends it has to say it again.
+NOT_INHERITED = ("others",)
+
 
 @dataclass
 class Layer:
@@ -149,6 +154,9 @@ def with_parents(path: Path, seen: tuple[Path, ...] = ()) -> Layer:
             raise MmtkError(f"extends: {error.message}", layer.places.get("extends"), error.hint) from error
         merged = merge(merged, with_parents(found, (*seen, resolved)))
     layer.places.pop("extends", None)
+    for key in NOT_INHERITED:
+        merged.values.pop(key, None)
+        merged.places.pop(key, None)
     return merge(merged, layer)
 
 
@@ -157,7 +165,7 @@ def _folder_of(path: Path) -> str:
 
 
 def merge(base: Layer, over: Layer) -> Layer:
-    """``over`` laid on ``base``: tables key by key; a table with another ``use`` replaces the whole table."""
+    """``over`` laid on ``base``: tables key by key; of a table with another ``use`` only LASTING keys stay."""
     places = dict(base.places)
     values = _merge(base.values, over.values, "", places)
     places.update({key: place for key, place in over.places.items() if has(values, key)})
@@ -196,8 +204,9 @@ def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Val
         old = base.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             if "use" in value and value["use"] != old.get("use"):
-                _forget(places, dotted)
-                merged[key] = value
+                lasting = {name: old[name] for name in LASTING.get(dotted, ()) if name in old}
+                _forget(places, dotted, lasting)
+                merged[key] = lasting | value
             else:
                 merged[key] = _merge(old, value, dotted, places)
         elif not isinstance(old, dict):  # a value never replaces a table: _clashes reports it
@@ -206,9 +215,10 @@ def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Val
     return merged
 
 
-def _forget(places: dict[str, str], dotted: str) -> None:
+def _forget(places: dict[str, str], dotted: str, lasting: Iterable[str] = ()) -> None:
     for key in [k for k in places if k == dotted or k.startswith(f"{dotted}.")]:
-        del places[key]
+        if key not in [f"{dotted}.{name}" for name in lasting]:
+            del places[key]
 
 
 def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:

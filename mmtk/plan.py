@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from mmtk import ablation, layers, settings
+from mmtk import ablation, catalog, cell_names, layers, memo, settings
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.layers import Layer
-from mmtk.recipe import Recipe, read, recipe_path, resolve
+from mmtk.recipe import NOT_IN_DIGEST, Recipe, read, recipe_path, resolve
 
 Budgets = Mapping[str, Sequence[int | str]]
 TASKS = ("classification", "segmentation")
@@ -45,7 +47,10 @@ class PlannedCell:
 
 @dataclass
 class Plan:
-    """The cells of a study and its seeds; ``dropped`` says which cells cannot be, and why."""
+    """The cells of a study and its seeds.
+
+    ``dropped`` says which cells cannot be, and why; ``remarks`` which cells stand for several combinations.
+    """
 
     title: str
     cells: list[PlannedCell]
@@ -53,6 +58,7 @@ class Plan:
     axes: dict[str, list[str]] = field(default_factory=dict)
     design: str = ""
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def with_precision(self, choose: Callable[[str], str]) -> Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
@@ -88,19 +94,63 @@ def plan_components(
     seeds: Sequence[int] = (0,),
 ) -> Plan:
     """The plan of ``mmtk ablate RECIPE --components …``; raises MmtkError where fewer than two cells can be."""
-    base = read(recipe_path(recipe), profile, overrides)
+    path = recipe_path(recipe)
+    base = read(path, profile, overrides)
     own = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
-    axes = ablation.parse_axes(components, own.values, settings.PLACES)
-    known = ablation.known_systems()
-    plan = Plan(_title(own.name, [axis.key for axis in axes]), [], list(seeds), design=design)
+    axes = ablation.parse_axes(components, own.values)
+    found, remarks = ablation.cells(axes, design, own.values, _keys)
+    known = cell_names.known_systems()
+    name, ships = own.name, False
+    if name in known.values():
+        ships = _is_shipped(own, path, profile, overrides)
+        name = name if ships else f"{name} ({_file_name(path)})"  # inherited from a recipe that it is not
+    plan = Plan(_title(name, [axis.key for axis in axes]), [], list(seeds), design=design, remarks=remarks)
     plan.axes = {axis.key: _off_first(axis) for axis in axes}
     levels = {axis.key: axis.own for axis in axes}
-    for cell in ablation.cells(axes, design, own.values):
+    for cell in found:
         for budget in _budgets(budgets or {}):
             layer = layers.merge(base, layers.parse_set({**cell.changes, **budget}))
-            name = ablation.cell_name(cell, layer.values, own.name, levels, known)
-            _add(plan, name, cell.levels, layer, cell.reference, cell.beside)
+            paper = cell_names.paper_name(cell, layer.values, known) if ships else ""
+            title = paper or cell_names.own_name(cell, name, levels)
+            _add(plan, title, cell.levels, layer, cell.reference, cell.beside)
     return _complete(plan)
+
+
+def _keys(kind: str, use: str) -> list[str]:
+    """The recipe keys of a component; none where it cannot be loaded, which resolving its cell will say."""
+    try:
+        entry = catalog.find(kind, use)
+        return list(
+            memo.recall("names of keys", entry, None, lambda: sorted(settings.model_of(entry).model_fields))
+        )
+    except MmtkError:
+        return []
+
+
+def _is_shipped(
+    own: Recipe, path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]
+) -> bool:
+    """Whether a recipe's method is that of the shipped one of its name, whatever its data and training budget."""
+    for shipped in sorted(layers.recipe_folder().glob("*.toml")):
+        if layers.read(shipped).values.get("name") != own.name:
+            continue
+        if shipped.resolve() == path.resolve():
+            return True
+        with suppress(MmtkError):  # changes that the other parts of this recipe call for
+            if _method(resolve(read(shipped, profile, overrides), str(shipped))) == _method(own):
+                return True
+    return False
+
+
+def _method(recipe: Recipe) -> layers.Values:
+    """What a recipe says besides its names, its data and its budget."""
+    other = (*NOT_IN_DIGEST, "data", "train", "evaluate")
+    return {key: value for key, value in recipe.values.items() if key not in other}
+
+
+def _file_name(path: Path) -> str:
+    """What a recipe file is called: by its folder where that is a run's."""
+    return path.parent.name if path.name == "recipe.toml" else path.stem
 
 
 def _off_first(axis: ablation.Axis) -> list[str]:
@@ -136,13 +186,25 @@ def plan_suite(
     if reference not in systems:
         raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
     given = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
-    for system in systems:
-        beside = path.parent / system
-        layer = read(recipe_path(beside if beside.is_file() else system), profile, overrides)
+    files = {
+        system: recipe_path(near if (near := path.parent / system).is_file() else system) for system in systems
+    }
+    found = {system: read(file, profile, overrides) for system, file in files.items()}
+    names = _names({system: str(layer.values.get("name", system)) for system, layer in found.items()}, files)
+    for system, layer in found.items():
         for budget in _budgets(given):
             changed = layers.merge(layer, layers.parse_set(budget))
-            _add(plan, str(layer.values.get("name", system)), {}, changed, system == reference)
+            _add(plan, names[system], {}, changed, system == reference)
     return _complete(plan)
+
+
+def _names(given: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
+    """The names of the systems of a suite; those that share one are told apart by their files."""
+    names = dict(given)
+    for word in (lambda system: _file_name(files[system]), str):
+        shared = [system for system, name in names.items() if list(names.values()).count(name) > 1]
+        names |= {system: f"{given[system]} ({word(system)})" for system in shared}
+    return names
 
 
 def _integer(value: Any, key: str, where: str) -> int:
@@ -206,6 +268,10 @@ def _add(
 
 def _complete(plan: Plan) -> Plan:
     plan.dropped = list(dict.fromkeys(plan.dropped))
+    titles = [cell.title for cell in plan.cells]
+    if twice := sorted({title for title in titles if titles.count(title) > 1}):
+        cure = "This is a mistake of mmtk's own, not of yours: please report it with this command and the recipe."
+        raise MmtkError(f"two systems of this plan would both be called {listing(twice)}.", hint=cure)
     if len(plan.cells) < 2:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in plan.dropped)
         raise MmtkError(f"a study needs two systems or more, and only {len(plan.cells)} can be made.{reasons}")

@@ -168,6 +168,12 @@ def model_of(entry: catalog.Entry) -> type[BaseModel]:
     return params.schema(catalog.load(entry), HOST_KEYS.get(entry.kind, ()))
 
 
+def tasks_of(key: str) -> set[str]:
+    """The tasks that a table, or a key in it, has a meaning for: it needs all of them."""
+    needed = {task for task, paths in OF_TASK.items() if any(f"{key}.".startswith(f"{path}.") for path in paths)}
+    return needed | ({"classification"} if f"{key}.".startswith("bridge.") else set())  # a bridge reads classes
+
+
 # The tables that only one task needs; a recipe without that task drops them.
 OF_TASK: dict[str, tuple[str, ...]] = {
     "classification": ("ssl", "loss.classification", "metric.classification", "data.classification"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmtk import ablation, layers, settings
+from mmtk import ablation, cell_names, layers
 from mmtk.errors import MmtkError
 
 
@@ -12,16 +12,32 @@ def values(name: str = "multimix") -> layers.Values:
 
 
 def axes(text: str, name: str = "multimix") -> list[ablation.Axis]:
-    return ablation.parse_axes(text, values(name), settings.PLACES)
+    return ablation.parse_axes(text, values(name))
 
 
-def names(text: str, design: str = "factorial", name: str = "multimix", called: str = "MultiMix") -> list[str]:
-    own, known, levels = values(name), ablation.known_systems(), {axis.key: axis.own for axis in axes(text, name)}
+def keys(kind: str, use: str) -> list[str]:
+    known = {"none": [], "confidence": ["threshold", "weight"], "mixmatch": ["weight"], "saliency": ["stride"]}
+    return known.get(use, ["weight"])
+
+
+def cells(text: str, design: str, own: layers.Values) -> list[ablation.Cell]:
+    return ablation.cells(ablation.parse_axes(text, own), design, own, keys)[0]
+
+
+def names(text: str, design: str = "factorial", name: str = "multimix", called: str = "") -> list[str]:
+    """The names of the cells of a shipped recipe, or of a copy of it that is called something else."""
+    own, known, levels = (
+        values(name),
+        cell_names.known_systems(),
+        {axis.key: axis.own for axis in axes(text, name)},
+    )
     return [
-        ablation.cell_name(
-            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, called, levels, known
+        cell_names.own_name(cell, called, levels)
+        if called
+        else cell_names.paper_name(
+            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, known
         )
-        for cell in ablation.cells(axes(text, name), design, own)
+        for cell in cells(text, design, own)
     ]
 
 
@@ -31,7 +47,25 @@ def test_cells_of_a_recipe_of_ones_own_are_its_variations() -> None:
     ]  # fmt: skip
 
 
+def test_what_a_design_switches_off_is_in_the_names_of_a_recipe_of_ones_own() -> None:
+    assert names("ssl=none+confidence", called="Mine") == [
+        "Mine, without bridge and consistency (ssl=none)", "Mine, without bridge and consistency", "Mine",
+    ]  # fmt: skip
+    assert names("encoder=unet+timm", called="Mine") == [
+        "Mine, without bridge, ssl and consistency",
+        "Mine, without bridge, ssl and consistency (encoder=timm)",
+        "Mine",
+    ]
+
+
+def test_a_strategy_s_kind_stands_before_a_name_that_two_kinds_have() -> None:
+    known, own = cell_names.known_systems(), values("umtl")
+    names = [cell_names.system_name({**own, kind: {"use": "entropy"}}, known) for kind in ("ssl", "consistency")]
+    assert names == ["UMTL + ssl entropy", "UMTL + consistency entropy"]
+
+
 def test_a_component_a_kind_and_levels_name_the_same_axis() -> None:
+    assert axes("ssl.use=none+confidence") == axes("ssl")
     assert axes("saliency") == axes("bridge") == axes("bridge=none+saliency")
     axis = axes("saliency")[0]
     assert (axis.key, axis.own, axis.on.label, axis.off.label) == ("bridge", "saliency", "saliency", "none")
@@ -57,11 +91,38 @@ def test_any_recipe_key_may_be_an_axis_with_typed_levels() -> None:
 def test_a_component_stays_on_where_one_of_its_keys_is_the_axis(design: str) -> None:
     """Also where the others are off: without its component the key means nothing."""
     own = values()
-    found = ablation.cells(axes("ssl.threshold=0.5+0.7+0.95"), design, own)
+    found = cells("ssl.threshold=0.5+0.7+0.95", design, own)
     assert sorted({cell.levels["ssl.threshold"] for cell in found}) == ["0.5", "0.7", "0.95"]
     assert not any("ssl.use" in cell.changes for cell in found)
     off = [cell for cell in found if not cell.reference and "bridge.use" in cell.changes]
     assert len(off) == (3 if design == "factorial" else 0)
+
+
+def test_combinations_in_which_an_axis_means_nothing_are_one_cell() -> None:
+    own = values() | {"others": "keep"}
+    found, remarks = ablation.cells(
+        ablation.parse_axes("ssl=none+confidence+mixmatch,ssl.weight=0.25+1", own), "factorial", own, keys
+    )
+    assert [tuple(cell.levels.values()) for cell in found] == [
+        ("none", "–"), ("confidence", "1"), ("mixmatch", "0.25"), ("mixmatch", "1"), ("confidence", "0.25"),
+    ]  # fmt: skip
+    assert found[0].changes == {"ssl.use": "none"}
+    assert remarks == ["ssl none has no weight: one cell"]
+    assert [cell.reference for cell in found] == [False] * 4 + [True]
+    typo, remarks = ablation.cells(ablation.parse_axes("ssl.treshold=1+2", own), "factorial", own, keys)
+    assert [cell.levels["ssl.treshold"] for cell in typo] == ["1", "2", ""]  # unknown to all: not meaningless
+
+
+def test_strategies_of_a_task_that_is_not_trained_are_off() -> None:
+    own = values() | {"others": "keep"}
+    found, remarks = ablation.cells(ablation.parse_axes("tasks,ssl", own), "factorial", own, keys)
+    assert [tuple(cell.levels.values()) for cell in found] == [
+        ("both", "none"), ("classification", "none"), ("classification", "confidence"), ("segmentation", "–"),
+        ("both", "confidence"),
+    ]  # fmt: skip
+    assert found[3].changes == {"tasks": ["segmentation"], "bridge.use": "none", "ssl.use": "none"}
+    assert found[1].changes["consistency.use"] == "none"
+    assert remarks == ["segmentation alone has no ssl: one cell"]
 
 
 def test_tasks_are_an_axis() -> None:
@@ -97,12 +158,12 @@ def test_designs(design: str, expected: set[str]) -> None:
 
 def test_taking_away_leaves_what_no_axis_names_in_place() -> None:
     own = values()
-    without = ablation.cells(axes("saliency"), "leave-one-out", own)
+    without = cells("saliency", "leave-one-out", own)
     assert [dict(cell.changes) for cell in without] == [{"bridge.use": "none"}, {}]
-    built = ablation.cells(axes("saliency"), "factorial", own)
+    built = cells("saliency", "factorial", own)
     off = {"ssl.use": "none", "consistency.use": "none"}
     assert [dict(cell.changes) for cell in built] == [off | {"bridge.use": "none"}, off, {}]
-    kept = ablation.cells(axes("ssl", "enc-ssl"), "factorial", values("enc-ssl"))
+    kept = cells("ssl", "factorial", values("enc-ssl"))
     assert [dict(cell.changes) for cell in kept] == [{"ssl.use": "none"}, {}]
 
 
@@ -144,13 +205,13 @@ def test_a_component_that_the_recipe_lacks() -> None:
 
 def test_an_unknown_design_names_the_others() -> None:
     with pytest.raises(MmtkError, match="Did you mean 'leave-one-out'") as caught:
-        ablation.cells(axes("ssl"), "leave-one", values())
+        cells("ssl", "leave-one", values())
     assert "add-one-in" in (caught.value.hint or "")
 
 
 def test_every_system_of_the_paper_is_known_by_what_it_is_made_of() -> None:
-    known = ablation.known_systems()
+    known = cell_names.known_systems()
     assert sorted(known.values()) == sorted(
         ["U-Net", "U-Net-SSL", "Enc", "Enc-SSL", "Enc-MM", "UMTL", "UMTL-S", "UMTL-SSL", "UMTL-SSL-S", "MultiMix"]
     )
-    assert ablation.system_name(values("umtl-s"), known) == "UMTL-S"
+    assert cell_names.system_name(values("umtl-s"), known) == "UMTL-S"

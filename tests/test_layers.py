@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from mmtk import layers
+from mmtk import layers, settings
 from mmtk.errors import MmtkError
 from mmtk.layers import Layer
 
@@ -383,3 +383,33 @@ def test_get_has_put_drop_and_leaves():
     for absent in ("nope", "a.nope.deep", "d.x"):
         layers.drop(values, absent)
     assert set(values) == {"a", "d", "e"}
+
+
+# --- what stays, and what is a recipe's own ------------------------------------------------------------------
+
+
+def test_the_keys_that_stay_are_those_that_the_host_adds_to_every_component_of_a_kind():
+    """But for an encoder's weights file: no other encoder can read it."""
+    host = {kind: tuple(name for name, _, _ in keys) for kind, keys in settings.HOST_KEYS.items()}
+    assert host.pop("encoder") == ("weights",)
+    assert {place: host[kind] for place, kind in settings.PLACES.items() if kind in host} == layers.LASTING
+
+
+def test_another_component_keeps_the_host_s_keys_with_their_place_and_none_of_its_own(here):
+    base = layers.read(write(here / "a.toml", '[loss.segmentation]\nuse = "a"\nweight = 5.0\nsmooth = 1\n'))
+    over = layers.read(write(here / "b.toml", '[loss.segmentation]\nuse = "b"\nedge = 2\n'))
+    merged = layers.merge(base, over)
+    assert merged.values["loss"]["segmentation"] == {"use": "b", "weight": 5.0, "edge": 2}
+    assert merged.place("loss.segmentation.weight").endswith("a.toml:3")
+    assert "loss.segmentation.smooth" not in merged.places
+    again = layers.merge(merged, layers.parse_set({"loss.segmentation.use": "c", "loss.segmentation.weight": 2}))
+    assert again.values["loss"]["segmentation"] == {"use": "c", "weight": 2}
+    assert again.place("loss.segmentation.weight") == "--set"
+
+
+def test_what_a_recipe_says_of_its_ablations_is_not_inherited(here):
+    write(here / "a.toml", 'name = "A"\nothers = "off"\n')
+    write(here / "b.toml", 'extends = "a.toml"\n')
+    merged = layers.with_parents(write(here / "c.toml", 'extends = "b.toml"\nothers = "keep"\n'))
+    assert layers.with_parents(here / "b.toml").values == {"name": "A"}
+    assert merged.values == {"name": "A", "others": "keep"}

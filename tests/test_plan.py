@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mmtk import ablation, layers
 from mmtk.errors import MmtkError
+from mmtk.layers import locate
 from mmtk.plan import parse_budgets, plan_components, plan_suite
+from mmtk.recipe import Recipe, load_recipe
 
 
 def test_the_grid_of_the_paper_is_three_hundred_runs() -> None:
@@ -32,9 +40,161 @@ def test_budgets_multiply_and_collapse_for_a_system_without_the_task() -> None:
 
 
 def test_cells_that_cannot_be_are_left_out_with_the_reason() -> None:
-    plan = plan_components("multimix", "ssl,ssl.threshold=0.5+0.7", seeds=[0])
-    assert {name for name, _ in plan.dropped} == {"UMTL (ssl.threshold=0.5)", "UMTL (ssl.threshold=0.7)"}
-    assert all("ssl.threshold: unknown key" in reason for _, reason in plan.dropped)
+    plan = plan_components("multimix", "ssl,ssl.threshold=0.5+7", seeds=[0])
+    assert [name for name, _ in plan.dropped] == ["UMTL-SSL (ssl.threshold=7)"]
+    assert "ssl.threshold: should be less than or equal to 1, got 7." in plan.dropped[0][1]
+
+
+def test_a_baseline_without_the_key_that_is_varied_is_one_cell() -> None:
+    plan = plan_components("multimix", "ssl=none+confidence+mixmatch,ssl.weight=0.25+1", seeds=[0])
+    assert plan.remarks == ["ssl none has no weight: one cell"]
+    assert plan.dropped == []
+    assert [cell.name for cell in plan.cells] == [
+        "UMTL", "UMTL-SSL (ssl.weight=0.25)", "UMTL-SSL (ssl.weight=1)", "UMTL + mixmatch (ssl.weight=0.25)",
+        "UMTL + mixmatch (ssl.weight=1)", "MultiMix",
+    ]  # fmt: skip
+
+
+def own(folder: Path, text: str, name: str = "mine") -> str:
+    (folder / f"{name}.toml").write_text(text)
+    return str(folder / f"{name}.toml")
+
+
+GENTLE = 'extends = "multimix"\nname = "MultiMix with gentle"\n[ssl]\nuse = "pseudo-label"\n'
+
+
+def test_a_recipe_of_ones_own_keeps_its_other_parts_unless_it_says_so_itself(tmp_path: Path) -> None:
+    plan = plan_components(own(tmp_path, GENTLE), "ssl=none+confidence+pseudo-label")
+    names = {cell.name: cell.reference for cell in plan.cells}
+    assert names == {
+        "MultiMix with gentle (ssl=none)": False, "MultiMix with gentle (ssl=confidence)": False,
+        "MultiMix with gentle": True,
+    }  # fmt: skip
+    assert {cell.recipe["bridge.use"] + cell.recipe["consistency.use"] for cell in plan.cells} == {"saliencykl"}
+    off = plan_components(own(tmp_path, f'others = "off"\n{GENTLE}'), "ssl=none+confidence+pseudo-label")
+    assert [(cell.name, cell.recipe["bridge.use"]) for cell in off.cells] == [
+        ("MultiMix with gentle, without bridge and consistency (ssl=none)", "none"),
+        ("MultiMix with gentle, without bridge and consistency (ssl=confidence)", "none"),
+        ("MultiMix with gentle, without bridge and consistency", "none"),
+        ("MultiMix with gentle", "saliency"),
+    ]
+
+
+def test_a_name_that_was_inherited_from_a_shipped_recipe_is_not_taken_for_it(tmp_path: Path) -> None:
+    mixed = own(tmp_path, 'extends = "multimix"\n[ssl]\nuse = "mixmatch"\n')
+    plan = plan_components(mixed, "ssl=confidence+mixmatch")
+    assert [cell.name for cell in plan.cells] == ["MultiMix (mine) (ssl=confidence)", "MultiMix (mine)"]
+    same = own(tmp_path, 'extends = "multimix"\nothers = "off"\n[train]\nsteps = 7\n', "same")
+    overrides = {"train.steps": 7}
+    assert [cell.name for cell in plan_components(same, "ssl", overrides=overrides).cells] == [
+        "UMTL", "UMTL-SSL", "MultiMix",
+    ]  # fmt: skip
+    by_set = plan_components("multimix", "ssl=confidence+mixmatch", overrides={"ssl.use": "mixmatch"})
+    assert [cell.name for cell in by_set.cells] == ["UMTL-SSL", "UMTL + mixmatch", "UMTL-S + kl + mixmatch"]
+
+
+def test_a_single_task_of_a_recipe_of_ones_own_goes_without_the_strategies_of_the_other(tmp_path: Path) -> None:
+    plan = plan_components(own(tmp_path, GENTLE), "tasks")
+    uses = {c.name: [c.recipe.get(f"{kind}.use") for kind in ("bridge", "ssl", "consistency")] for c in plan.cells}
+    assert uses == {
+        "MultiMix with gentle (tasks=classification)": [None, "pseudo-label", None],
+        "MultiMix with gentle (tasks=segmentation)": ["none", None, "kl"],
+        "MultiMix with gentle": ["saliency", "pseudo-label", "kl"],
+    }
+
+
+def test_systems_of_a_suite_that_share_a_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        own(folder, f'extends = "multimix"\n[ssl]\nthreshold = 0.{len(folder.name)}{ord(folder.name)}\n')
+    own(tmp_path, 'extends = "multimix"\n[ssl]\nthreshold = 0.9\n', "surer")
+    suite = tmp_path / "suite.toml"
+    suite.write_text('systems = ["umtl", "multimix", "surer.toml", "a/mine.toml", "b/mine.toml"]\n')
+    assert [cell.name for cell in plan_suite(str(suite)).cells] == [
+        "UMTL", "MultiMix (multimix)", "MultiMix (surer)", "MultiMix (a/mine.toml)", "MultiMix (b/mine.toml)",
+    ]  # fmt: skip
+
+
+COMPONENTS = {
+    "bridge": ["none", "saliency"],
+    "ssl": ["none", "confidence", "mixmatch", "pseudo-label", "entropy", "mmtk-ssl-zoo/entropy"],
+    "consistency": ["none", "kl", "entropy"],
+    "loss.segmentation": ["dice", "cross-entropy"],
+}
+AXES = (
+    "bridge", "ssl", "consistency", "ssl=none+confidence", "ssl=confidence+entropy", "ssl=none+mmtk/mixmatch",
+    "consistency=none+kl+entropy", "bridge=none+saliency", "tasks", "tasks=both+segmentation", "train.batch=4+5",
+    "ssl.weight=0.25+1", "ssl.threshold=0.7+0.9", "loss.segmentation=dice+cross-entropy",
+    "loss.segmentation.weight=1+5", "data.segmentation.labels=5+10", "consistency.weight=0.01+0.1",
+)  # fmt: skip
+SHIPPED = {
+    load_recipe(name).name: [load_recipe(name).get(f"{kind}.use") for kind in ablation.STRATEGIES]
+    for name in tomllib.loads(locate("paper", "suites").read_text())["systems"]
+}  # fmt: skip
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[str, str, str, str, list[int]]:
+    """A shipped recipe, the text of one that extends it (may be empty), axes, a design and label budgets."""
+    parent = draw(st.sampled_from(["multimix", "umtl", "umtl-ssl-s", "enc-mm", "unet-ssl"]))
+    places = draw(st.lists(st.sampled_from(list(COMPONENTS)), max_size=3, unique=True))
+    head = draw(st.sampled_from(["", 'name = "Mine"\n', 'name = "UMTL"\n']))
+    head += draw(st.sampled_from(["", 'others = "off"\n']))
+    tables = [f'[{place}]\nuse = "{draw(st.sampled_from(COMPONENTS[place]))}"\n' for place in places]
+    text = draw(st.sampled_from(["", f'extends = "{parent}"\n{head}{"".join(tables)}']))
+    axes = draw(st.lists(st.sampled_from(AXES), min_size=1, max_size=2, unique=True))
+    budgets = draw(st.sampled_from([[], [50, 100]]))
+    return parent, text, ",".join(axes), draw(st.sampled_from(ablation.DESIGNS)), budgets
+
+
+@given(drawn=plans())
+@hypothesis.settings(max_examples=50, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_names_of_cells_are_unique_and_true(drawn: tuple[str, str, str, str, list[int]], tmp_path: Path) -> None:
+    """Whatever is drawn, no two systems of a plan share a name, and what a name says of a system is so."""
+    parent, text, axes, design, budgets = drawn
+    try:
+        recipe = own(tmp_path, text) if text else parent
+        plan = plan_components(recipe, axes, design, budgets={"classification": budgets} if budgets else {})
+    except MmtkError as error:
+        if "mistake of mmtk's own" in str(error):
+            raise
+        hypothesis.reject()  # an axis of what this recipe has not, or two cells that are the same
+    assert len({cell.title for cell in plan.cells}) == len({cell.recipe.digest for cell in plan.cells}) > 1
+    for cell in plan.cells:
+        _check_name(cell.name, cell.recipe, bool(text))
+
+
+def _check_name(name: str, recipe: Recipe, own: bool) -> None:
+    """What a name says against the recipe that bears it: levels, parts that are off, a system of the paper."""
+    levels = re.search(r" \(([^()]*=[^()]*)\)$", name)
+    for key, label in (level.split("=") for level in levels[1].split(", ")) if levels else ():
+        if key == "tasks":
+            assert recipe.tasks == {"both": ["classification", "segmentation"]}.get(label, [label])
+        else:
+            assert str(recipe.get(f"{key}.use", recipe.get(key))).removesuffix(".0") == label
+    off = re.search(r", without ([^(]*)", name)
+    for kind in re.split(", | and ", off[1].strip()) if off else ():
+        assert recipe.get(f"{kind}.use", "none") == "none"
+    if name in SHIPPED and not own:
+        assert [recipe.get(f"{kind}.use") for kind in ablation.STRATEGIES] == SHIPPED[name]
+
+
+@pytest.mark.parametrize("way", ["axis", "set", "child"])
+def test_the_weight_of_a_loss_stays_when_another_takes_its_place(way: str, tmp_path: Path) -> None:
+    child = own(tmp_path, 'extends = "multimix"\n[loss.segmentation]\nuse = "cross-entropy"\n')
+    if way == "axis":
+        plan = plan_components("multimix", "loss.segmentation=dice+cross-entropy", overrides={"others": "keep"})
+        recipe = next(cell.recipe for cell in plan.cells if not cell.reference)
+    else:
+        overrides = {"loss.segmentation.use": "cross-entropy"} if way == "set" else {}
+        recipe = load_recipe(child if way == "child" else "multimix", overrides=overrides)
+    assert (recipe["loss.segmentation.use"], recipe["loss.segmentation.weight"]) == ("cross-entropy", 5.0)
+    expected = {"axis": "base.toml", "set": "base.toml", "child": "base.toml"}[way]
+    assert expected in recipe.origins["loss.segmentation.weight"]
+    smp = {"loss.segmentation.use": "smp", "loss.segmentation.name": "lovasz"}
+    other = load_recipe(child, overrides={**smp, "loss.segmentation.weight": 2})
+    assert other["loss.segmentation.weight"] == 2
+    assert layers.get(load_recipe("multimix", overrides={"ssl.use": "mixmatch"}).values, "ssl.weight") == 75
 
 
 def test_a_size_that_does_not_fit_is_left_out() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmtk import stats
+from mmtk.ablation import NO_LEVEL
 from mmtk.errors import MmtkError
 from mmtk.results import DOMAINS, Cell, Study
 from mmtk.stats import Effect, Summary, Test
@@ -115,6 +116,11 @@ def analyse(study: Study) -> Analysis:
         notes.append(
             "An axis has more than two levels: each level is compared with the first one; interactions and "
             "Shapley shares are defined here for components that are on or off only."
+        )
+    if any(NO_LEVEL in cell.levels.values() for cell in study.cells):
+        notes.append(
+            "A system for which an axis means nothing stands for all levels of that axis, and does not count in "
+            "the effect of that axis."
         )
     if not any(cell.reference for cell in study.cells):
         notes.append("No system is marked as the reference, so no system is tested against another.")
@@ -245,6 +251,7 @@ def factorial_effects(study: Study) -> list[Effects]:
     if study.design != "factorial" or not study.axes:
         return []
     two = all(len(levels) == 2 for levels in study.axes.values())
+    two = two and not any(NO_LEVEL in cell.levels.values() for cell in study.cells)
     found = []
     for labels, domain, task in itertools.product(study.budgets, DOMAINS, TASKS):
         for metric in HEADLINE[task]:
@@ -295,15 +302,23 @@ def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
         rest = [names for k, names in enumerate(axes.values()) if k != place]
         for level in levels[1:]:
             name = factor(key, levels[0], level)
+            pairs = [
+                [_standing((*o[:place], own, *o[place:]), values) for own in (levels[0], level)]
+                for o in itertools.product(*rest)
+            ]
+            pairs = [pair for pair in pairs if all(one[place] != NO_LEVEL for one in pair)]
             try:
-                halves = {
-                    subset: _average([(*o[:place], own, *o[place:]) for o in itertools.product(*rest)], values)
-                    for subset, own in ((Subset(), levels[0]), (Subset({name}), level))
-                }
-                effects += stats.factorial(halves, [name])
+                first, second = (_average([pair[k] for pair in pairs], values) for k in (0, 1))
+                effects += stats.factorial({Subset(): first, Subset({name}): second}, [name])
             except MmtkError as error:
                 missing = missing or error.message
     return replace(one, effects=effects, missing=missing)
+
+
+def _standing(levels: tuple[str, ...], values: Values) -> tuple[str, ...]:
+    """The levels of the cell that stands for a combination: its own, or those with NO_LEVEL for some of them."""
+    fits = (known for known in values if all(b in (a, NO_LEVEL) for a, b in zip(levels, known, strict=True)))
+    return next(fits, levels)
 
 
 def _average(wanted: Sequence[tuple[str, ...]], values: Values) -> dict[int, float]:

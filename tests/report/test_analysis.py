@@ -275,6 +275,23 @@ def test_levels_of_a_longer_axis_are_compared_with_the_first():
     assert "saliency, mixmatch" in dice.missing
 
 
+def test_a_baseline_without_a_key_stands_for_all_levels_of_its_axis_and_not_for_its_effect():
+    axes = {"ssl": ["none", "confidence", "mixmatch"], "ssl.weight": ["0.25", "1"]}
+    gains = {("none", "–"): 0.0, ("confidence", "0.25"): 0.1, ("confidence", "1"): 0.2}
+    gains |= {("mixmatch", "0.25"): 0.0, ("mixmatch", "1"): 0.4}
+    cells = [
+        replace(made_cell(" ".join(levels), (), gain), levels=dict(zip(axes, levels, strict=True)))
+        for levels, gain in gains.items()
+    ]
+    for kept, expected in ((cells, (0.15, 0.2, 0.25)), (cells[:3], (0.15, 0.1))):
+        left = {key: [v for v in levels if v in {c.levels[key] for c in kept}] for key, levels in axes.items()}
+        analysis = analyse(Study("study", kept, [0, 1, 2, 3], left, "factorial"))
+        dice = next(one for one in analysis.effects if (one.metric, one.domain) == ("dice", "in-domain"))
+        assert [effect.value for effect in dice.effects] == pytest.approx(expected)
+        assert not dice.missing
+        assert any("stands for all levels of that axis" in note for note in analysis.notes)
+
+
 def test_other_designs_have_tests_and_no_effects():
     study = factorial()
     study.design = "leave-one-out"
