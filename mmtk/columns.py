@@ -9,6 +9,7 @@ import numpy as np
 
 from mmtk.errors import MmtkError
 from mmtk.runs import read_lines
+from mmtk.scores import current, current_name
 
 Series = tuple[np.ndarray, np.ndarray]
 Cases = dict[tuple[str, str], dict[str, np.ndarray]]
@@ -27,7 +28,8 @@ def read_cases(files: Sequence[Path]) -> Cases:
     for file in files:
         # One small file: starting threads, or looking for partitions of a data set, takes longer than reading.
         with pq.ParquetFile(pa.BufferReader(file.read_bytes())) as opened:
-            tables.append(opened.read(use_threads=False))
+            table = opened.read(use_threads=False)
+            tables.append(table.rename_columns([current_name(name) for name in table.column_names]))
     keys = ["domain", "task", "id"]
     if any(not table.select(keys).equals(tables[0].select(keys)) for table in tables):
         tables = [table.sort_by([(key, "ascending") for key in keys]) for table in tables]
@@ -60,7 +62,7 @@ def read_curves(files: Sequence[Path]) -> dict[str, Series]:
     """
     rows, runs = [], []
     for run, file in enumerate(files):
-        found = read_lines(file)
+        found = [current(row) for row in read_lines(file)]
         rows += found
         runs += [run] * len(found)
     keys = list(dict.fromkeys(key for row in rows for key in row))

@@ -20,13 +20,15 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-SHOWN = ("accuracy", "macro-f1", "auroc", "dice", "hausdorff")
+from mmtk.scores import heading
+
+SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
 COLUMNS = {
     "classification": ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc"),
-    "segmentation": ("dice", "jaccard", "ssim", "hausdorff", "hd95"),
-}
-# Eighty columns have to do.
-HEADINGS = {"majority-accuracy": "always the majority", "balanced-accuracy": "balanced accuracy"}
+    "segmentation": (
+        "dice", "jaccard", "ssim", "average-hausdorff", "average-hausdorff-mm", "hd95", "hd95-mm",
+    ),
+}  # fmt: skip
 
 
 class _Rate(ProgressColumn):
@@ -121,7 +123,7 @@ class Display:
             table.add_column("test set", no_wrap=True)
             present = [c for c in columns if any(c in scores for scores in rows.values())]
             for name in [*present, "n"]:
-                table.add_column(HEADINGS.get(name, name), justify="right")
+                table.add_column(heading(name) if name != "n" else name, justify="right")
             for domain, scores in rows.items():
                 cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in present]
                 table.add_row(domain, *cells, f"{scores.get('n', 0):.0f}")

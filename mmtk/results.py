@@ -18,6 +18,7 @@ from mmtk.columns import Cases, Series, read_cases, read_curves
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
 from mmtk.runs import RunDir, read_facts
+from mmtk.scores import current
 
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
@@ -81,7 +82,7 @@ def read_run(path: Path) -> Run:
             f"Restore what it was, or remove {folder.done_file.name} and finish it again: mmtk run {path}",
         )
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
-    scores = read_facts(folder.results_file)
+    scores = current(read_facts(folder.results_file))
     return Run(
         folder, provenance["digest"], provenance["seed"], scores, provenance, _tested(folder),
         float(done["training_seconds"]),

@@ -22,6 +22,7 @@ from mmtk.recipe import Recipe
 from mmtk.report.pictures import draw_run
 from mmtk.runs import RunDir, read_json, write_json
 from mmtk.samples import describe, write_samples
+from mmtk.scores import current
 from mmtk.train import Interrupted, Training
 
 
@@ -87,7 +88,7 @@ def _divided(
     argv += ["--deterministic"] if deterministic else []
     argv += ["--json"] if display.console.quiet else []
     ranks.launch(argv, devices, folder.path)
-    return Result(folder.path, read_json(folder.results_file))
+    return Result(folder.path, current(read_json(folder.results_file)))
 
 
 def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, deterministic: bool) -> Result:
@@ -99,7 +100,7 @@ def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, 
                 held = prepare(recipe, data_root(data, folder))
             Training(recipe, held, folder, device, Display(quiet=True)).fit()
             ranks.barrier()
-    return Result(folder.path, read_json(folder.results_file))
+    return Result(folder.path, current(read_json(folder.results_file)))
 
 
 def _run(
@@ -194,7 +195,7 @@ def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) 
             str(folder.path),
             "Choose another --out to run it again.",
         )
-    results = read_json(folder.results_file)
+    results = current(read_json(folder.results_file))
     display.note(f"{folder.path} is finished; nothing to do.")
     display.results(results, recipe.name)
     return Result(folder.path, results)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir, read_json, read_lines
+from mmtk.scores import current_name
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
@@ -115,7 +116,7 @@ def metrics(values: Mapping[str, Any], step: int, at: int) -> list[Metric]:
     from mlflow.entities import Metric
 
     numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return [Metric(mlflow_name(key), float(value), at, step) for key, value in numbers.items()]
+    return [Metric(mlflow_name(current_name(key)), float(value), at, step) for key, value in numbers.items()]
 
 
 def files(folder: RunDir) -> list[Path]:

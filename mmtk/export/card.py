@@ -8,8 +8,9 @@ from pathlib import Path
 from mmtk.report import analysis
 from mmtk.report.paper_tables import data as data_table
 from mmtk.report.paper_tables import source
-from mmtk.report.table import Entry, Table, headings, interval, number, value_entry, words
+from mmtk.report.table import Entry, Table, headings, interval, number, value_entry
 from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Cell, Run, Study
+from mmtk.scores import heading, words
 
 
 def model_card(run: Run, others: Sequence[Run] = ()) -> str:
@@ -109,9 +110,9 @@ def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
     for s in scores:
         over = s.seeds if several else s.cases
         spread = f"{number(s.seeds.mean)} ± {number(s.seeds.sd)}" if several else "–"
-        name = f"{words(s.metric)}{' (px)' if s.metric == 'hausdorff' else ''}"
         ends = "–" if over is None else interval(over.low, over.high)
-        first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}"), Entry(name)]
+        first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}")]
+        first.append(Entry(heading(s.metric)))
         own = value_entry(run.score(s.domain, s.task, s.metric))
         rows.append([*first, own, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()

@@ -46,8 +46,9 @@ METHODS = (
     "Student's t over seeds. Interaction: 1/2^(k−1) · Σ ± score over all 2^k systems (Yates 1937).",
     "Shapley share of a component: Σ |S|! (k − |S| − 1)! / k! · (score with it − score without it) over the "
     "sets S of the other components (Shapley 1953).",
-    "Accuracy per image is 1 or 0. Hausdorff is the average distance between the boundaries in pixels at run "
-    "size; an empty mask counts with the image diagonal.",
+    "Accuracy per image is 1 or 0. The average Hausdorff distance is the mean distance "
+    "between the boundaries, HD95 the 95th percentile of it in the worse direction; in pixels (px) at run size, "
+    "in mm where the spacing of every image is known; an empty mask counts with the image diagonal.",
 )
 
 

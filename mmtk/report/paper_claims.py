@@ -17,9 +17,9 @@ from mmtk.report.table import (
     number,
     p_entry,
     value_entry,
-    words,
 )
 from mmtk.results import DOMAINS, Cell
+from mmtk.scores import words
 from mmtk.stats import Test
 
 METRIC = {"classification": "accuracy", "segmentation": "dice"}  # what the paper states its claims in

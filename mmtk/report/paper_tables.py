@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmtk.report.analysis import ALPHA, TASKS, Analysis, Score, budget, lower_is_better
+from mmtk.report.analysis import ALPHA, TASKS, Analysis, Score, budget
 from mmtk.report.table import (
     DAGGER,
     Column,
@@ -20,6 +20,7 @@ from mmtk.report.table import (
     value_entry,
 )
 from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Run
+from mmtk.scores import heading, lower_is_better, unit, words
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
 PAPER_SETS = {
@@ -30,13 +31,14 @@ PAPER_SETS = {
 }
 PAPER_METRICS = {
     "accuracy": "accuracy", "f1-normal": "f1_normal", "f1-pneumonia": "f1_pneumonia",
-    "dice": "dice", "hausdorff": "hausdorff", "ssim": "ssim",
+    "dice": "dice", "average-hausdorff": "hausdorff", "ssim": "ssim",
 }  # fmt: skip
 SEGMENTATION = {
-    "dice": ("DS", "Dice score"),
-    "jaccard": ("JS", "Jaccard score"),
+    "dice": ("DS", "Dice score of the masks"),
+    "jaccard": ("JS", "Jaccard score of the masks"),
     "ssim": ("SSIM", "structural similarity of the masks"),
-    "hausdorff": ("HD", "average Hausdorff distance in pixels, lower is better"),
+    "average-hausdorff": ("AHD", "average Hausdorff distance in pixels, lower is better"),
+    "average-hausdorff-mm": ("AHD mm", "average Hausdorff distance in millimetres, lower is better"),
     "precision": ("P", "precision of the pixels"),
     "recall": ("R", "recall of the pixels"),
 }
@@ -60,12 +62,12 @@ def data(analysis: Analysis) -> Table:
             for part, count in found["parts"].items():
                 label = f"{part} ({cell.labels[task]} labels)" if part in ("labelled", "unlabelled") else part
                 classes = found.get("classes", {}).get(part, {})
-                words = ", ".join(f"{number:,} {name}" for name, number in classes.items()) or "–"
+                counted = ", ".join(f"{number:,} {name}" for name, number in classes.items()) or "–"
                 first = [Entry(text) for text in (source(run, task, domain), task, domain, label)]
-                rows.setdefault((name, label), [*first, count_entry(count), Entry(words)])
+                rows.setdefault((name, label), [*first, count_entry(count), Entry(counted)])
     caption = "Images of every set by part and class. Labelled images are drawn anew with every seed."
     columns = headings("Set", "Task", "Domain", "Part", "*Images", "Classes")
-    return Table("data", "Table 1: data", caption, columns, list(rows.values()))
+    return Table("data", "Data", caption, columns, list(rows.values()))
 
 
 @cache
@@ -97,16 +99,20 @@ def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
     """Task, metric and heading of the paper's columns, as far as a cell has them."""
     known = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
     if ("classification", "accuracy") in known:
-        yield "classification", "accuracy", Column("Acc", "accuracy", True)
-        yield "classification", "majority", Column("Maj", "accuracy of always guessing the majority class", True)
+        yield "classification", "accuracy", Column("accuracy", "", True, "Acc")
+        yield (
+            "classification",
+            "majority",
+            Column(words("majority-accuracy"), "accuracy of always guessing the majority class", True, "Maj"),
+        )
         names = [metric[3:] for task, metric in known if metric.startswith("f1-")]
         short = len({name[:1] for name in names}) == len(names)
         for name in names:
-            heading = f"F1-{name[:1].upper() if short else name}"
-            yield "classification", f"f1-{name}", Column(heading, f"F1 of the class {name}", True)
-    for metric, (heading, meaning) in SEGMENTATION.items():
+            letter = f"F1-{name[:1].upper() if short else name}"
+            yield "classification", f"f1-{name}", Column(words(f"f1-{name}"), "", True, letter)
+    for metric, (letters, meaning) in SEGMENTATION.items():
         if ("segmentation", metric) in known:
-            yield "segmentation", metric, Column(heading, meaning, True)
+            yield "segmentation", metric, Column(heading(metric), meaning, True, letters)
 
 
 def results(analysis: Analysis, domain: str) -> Table:
@@ -130,24 +136,27 @@ def results(analysis: Analysis, domain: str) -> Table:
                 mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
                 row.append(_score_entry(analysis, score, mark))
         rows.append(row)
-    number_, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
+    place, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
     sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
     said = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
-    caption = f"Mean ± sd over seeds on {said or 'no image'}. Labels: classes-masks. Bold: best at its labels."
+    caption = (
+        f"Mean ± sd over seeds on {said or 'no image'}, laid out as Table {place} of the paper. Labels: "
+        "classes-masks. Bold: best at its labels, and above chance."
+    )
     if any("published" in entry.numbers for row in rows for entry in row):
         caption += " In brackets what the paper published: five runs, other code, 256 pixels; not measured here."
     if any(one.tests["student"].p is not None for one in analysis.comparisons):
         caption += (
             f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): Student's t "
             f"over seeds, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
-            "are Acc, DS and HD."
+            "are accuracy, Dice and average Hausdorff distance (px)."
         )
     columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in wanted)]
-    return Table(f"results-{where}", f"Table {number_}: {where} results", caption, columns, rows)
+    return Table(f"results-{where}", f"{where.capitalize()} results", caption, columns, rows)
 
 
 def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
-    digits = 2 if score.metric.startswith("h") else 3
+    digits = 2 if unit(score.metric) else 3
     seeds, paper = score.seeds, published_score(score)
     rivals = [
         s.seeds.mean for s in analysis.scores
@@ -157,10 +166,11 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
     best = (min if lower_is_better(score.metric) else max)(rivals)
     text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
     numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}
+    best_here = len(rivals) > 1 and seeds.mean == best and (score.chance is None or best > score.chance)
     note = ""
     if paper is not None:
         numbers["published"], note = paper, f"paper {number(paper, digits)}"
-    return Entry(text, numbers, best=len(rivals) > 1 and seeds.mean == best, mark=mark, note=note)
+    return Entry(text, numbers, best=best_here, mark=mark, note=note)
 
 
 def architecture(analysis: Analysis) -> list[Table]:
@@ -178,10 +188,10 @@ def architecture(analysis: Analysis) -> list[Table]:
     finally:
         torch.set_num_threads(threads)
     return [
-        _layers(f"Table {n}: {title}", name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
-        for n, name, title, parts in (
-            (4, "encoder", "encoder and class head", ("encoder", "head")),
-            (5, "decoder", "decoder and bridge", ("bridge", "decoder")),
+        _layers(title, name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
+        for name, title, parts in (
+            ("encoder", "Encoder and class head", ("encoder", "head")),
+            ("decoder", "Decoder and bridge", ("bridge", "decoder")),
         )
         if any(layer.split(".")[0] in parts for layer in ran)
     ]

@@ -15,8 +15,8 @@ from mmtk.report.study_samples import boundaries, masks, saliency_classification
 from mmtk.report.study_scores import budgets, scores
 from mmtk.report.study_systems import Figure
 from mmtk.report.study_training import losses, validation
-from mmtk.report.table import words
 from mmtk.results import Study
+from mmtk.scores import words
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {

@@ -16,13 +16,13 @@ from mmtk.report.table import (
     number,
     p_entry,
     value_entry,
-    words,
 )
+from mmtk.scores import heading
 from mmtk.stats import Effect
 
 
 def _place(labels: Mapping[str, int | str], domain: str, metric: str) -> list[Entry]:
-    return [Entry(budget(labels)), Entry(domain), Entry(words(metric))]
+    return [Entry(budget(labels)), Entry(domain), Entry(heading(metric))]
 
 
 def tests(analysis: Analysis) -> Table:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mmtk.report import paper_claims
 from mmtk.report.analysis import ALPHA, LEAD, Analysis, budget
-from mmtk.report.table import interval, number, probability, words
+from mmtk.report.table import interval, number, probability
 from mmtk.results import DOMAINS
+from mmtk.scores import words
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 DAGGER = "†"
+WIDE = 6  # columns that a line of text has room for
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, what it means in words, and whether numbers stand below it."""
+    """A heading, what it means in words, whether numbers stand below it, and how LaTeX abbreviates it."""
 
     name: str
     meaning: str = ""
     numeric: bool = False
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,23 +70,29 @@ class Table:
         return list(dict.fromkeys(part for row in self.rows for part in row[column].numbers)) or [""]
 
     def latex(self) -> str:
-        """A booktabs table, which LaTeX numbers itself; the best in bold, marks raised."""
-        title = re.sub(r"^Table \d+: ", "", self.title)
+        """A booktabs table, which LaTeX numbers itself; the best in bold, marks raised.
+
+        Abbreviated headings are explained in the caption; a wide table is shrunk to the width of the line.
+        """
+        meanings = [f"{c.short}: {c.meaning or c.name}" for c in self.columns if c.short]
+        caption = f"{self.title}. {self.caption}" + (f" {'; '.join(meanings)}." if meanings else "")
+        wide = len(self.columns) > WIDE
         lines = [
-            r"% needs \usepackage{booktabs}",
+            rf"% needs \usepackage{{booktabs{',graphicx' * wide}}}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{latex(title)}. {latex(self.caption)}}}",
+            rf"\caption{{{latex(caption)}}}",
             rf"\label{{tab:{self.name}}}",
+            *[r"\resizebox{\linewidth}{!}{%"] * wide,
             rf"\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in self.columns)}}}",
             r"\toprule",
-            " & ".join(latex(c.name) for c in self.columns) + r" \\",
+            " & ".join(latex(c.short or c.name) for c in self.columns) + r" \\",
             r"\midrule",
         ]
         for row in self.rows:
             texts = [rf"\textbf{{{latex(_plain(e))}}}" if e.best else latex(_plain(e)) for e in row]
             lines.append(" & ".join(texts) + r" \\")
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}"]) + "\n"
 
     def html(self) -> str:
         """A table whose headings are buttons that sort it; the first column heads the rows."""
@@ -191,14 +198,3 @@ def interval_entry(low: float | None, high: float | None) -> Entry:
 def headings(*names: str) -> list[Column]:
     """Columns; a name that starts with * is of numbers."""
     return [Column(name.lstrip("*"), "", name.startswith("*")) for name in names]
-
-
-WORDS = {
-    "balanced-accuracy": "balanced accuracy", "macro-f1": "macro-F1", "auroc": "AUROC", "dice": "Dice",
-    "hausdorff": "average Hausdorff distance",
-}  # fmt: skip
-
-
-def words(metric: str) -> str:
-    """A metric as text calls it."""
-    return WORDS.get(metric, metric.replace("-", " "))

@@ -22,7 +22,7 @@ from mmtk.errors import MmtkError
 
 SIZE = (12, 15)
 DIAGONAL = math.hypot(*SIZE)
-DISTANCES = ("hausdorff", "hd95")
+DISTANCES = ("average-hausdorff", "hd95")
 
 
 def blobs(seed, shape, size=(40, 48)):
@@ -66,7 +66,7 @@ def monai_distances(predicted, reference, spacing=None, size=SIZE):
     for values in (average, hd95):
         values[p ^ r] = diagonal
         values[~p & ~r] = 0
-    return {"hausdorff": average.mean(1).tolist(), "hd95": hd95.mean(1).tolist()}
+    return {"average-hausdorff": average.mean(1).tolist(), "hd95": hd95.mean(1).tolist()}
 
 
 def monai_overlap(predicted, reference):
@@ -159,7 +159,7 @@ def test_empty_masks_have_stated_values():
         scores = metric(predicted, reference, spacing=spacing).compute()
         assert [scores[key] for key in ("dice", "jaccard", "precision", "recall")] == [0, 0, 0, 0]
         assert [scores[key] for key in DISTANCES] == [DIAGONAL, DIAGONAL]
-        assert scores["hd95-mm"] == scores["hausdorff-mm"] == math.hypot(2 * SIZE[0], 3 * SIZE[1])
+        assert scores["hd95-mm"] == scores["average-hausdorff-mm"] == math.hypot(2 * SIZE[0], 3 * SIZE[1])
         assert scores["empty-predictions"] == (not predicted.any())
     for same in (full, empty):
         scores = metric(same, same).compute()

@@ -235,7 +235,7 @@ def test_segmentation(exclusive, data, threshold):
         for unit, spacing in (("", (1, 1)), ("-mm", spacings.get(name))):
             if spacing:
                 found = np.mean([distances(*pair, spacing) for pair in pairs], 0)
-                row |= {f"hausdorff{unit}": found[0], f"hd95{unit}": found[1]}
+                row |= {f"average-hausdorff{unit}": found[0], f"hd95{unit}": found[1]}
         if len(pairs) > 1:
             row |= {f"dice-{'abc'[k]}": each["dice"] for k, each in zip(scored_channels, overlaps, strict=True)}
         row["pixels-predicted"], row["pixels-reference"] = (

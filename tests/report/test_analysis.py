@@ -39,7 +39,7 @@ def made_run(
                 "majority-accuracy": 2 / 3, "n": images, "threshold": 0.5, "count-normal-as-normal": 3,
             },
             "segmentation": {
-                "dice": float(dice.mean()), "hausdorff": 3 - gain - 0.1 * rng.random(), "n": images,
+                "dice": float(dice.mean()), "average-hausdorff": 3 - gain - 0.1 * rng.random(), "n": images,
                 "empty-predictions": 0,
             },
         }  # fmt: skip
@@ -114,7 +114,7 @@ def test_scores_are_means_over_seeds_with_their_chance_levels():
     chances = {s.metric: s.chance for s in analysis.scores if s.cell is cell and s.domain == "in-domain"}
     assert chances == {
         "accuracy": 2 / 3, "balanced-accuracy": 0.5, "auroc": 0.5, "macro-f1": None, "f1-normal": None,
-        "f1-pneumonia": None, "dice": None, "hausdorff": None,
+        "f1-pneumonia": None, "dice": None, "average-hausdorff": None,
     }  # fmt: skip
     per_image = {s.metric for s in analysis.scores if s.cases is not None}
     assert per_image == {"accuracy", "dice"}

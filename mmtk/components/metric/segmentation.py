@@ -75,7 +75,7 @@ class Segmentation(Metric):
         if name in self.spacing:
             high, wide = self.spacing[name]
             if high == wide:  # the same distances in another unit
-                row |= {f"{key}-mm": row[key] * high for key in ("hausdorff", "hd95")}
+                row |= {f"{key}-mm": row[key] * high for key in ("average-hausdorff", "hd95")}
             else:
                 row |= self._distances(pairs, (high, wide), predicted.shape[1:], "-mm")
         if len(pairs) > 1:
@@ -93,7 +93,7 @@ class Segmentation(Metric):
         diagonal = hypot(size[0] * scale[0], size[1] * scale[1])
         distances = [surface_distances(a * scale, b * scale, diagonal) for a, b in pairs]
         average, hd95 = np.mean(distances, axis=0).tolist()
-        return {f"hausdorff{unit}": average, f"hd95{unit}": hd95}
+        return {f"average-hausdorff{unit}": average, f"hd95{unit}": hd95}
 
     def merge(self, other: Metric) -> None:
         """Add the images of another instance; scores do not depend on the order."""

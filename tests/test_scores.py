@@ -1,0 +1,49 @@
+"""Names of scores: full, with their unit, and those of the first release read as they are called today."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmtk.columns import read_cases, read_curves
+from mmtk.scores import current, heading, lower_is_better, words
+
+
+def test_scores_of_the_first_release_have_the_names_of_today():
+    old = {"in-domain": {"segmentation": {"dice": 0.9, "hausdorff": 2.6, "hausdorff-mm": 1.3, "hd95": 12.4}}}
+    new = {"dice": 0.9, "average-hausdorff": 2.6, "average-hausdorff-mm": 1.3, "hd95": 12.4}
+    assert current(old) == {"in-domain": {"segmentation": new}}
+    assert current(current(old)) == current(old)
+
+
+def test_values_per_image_and_curves_of_both_releases_stand_together(tmp_path):
+    files = []
+    for place, name in enumerate(("hausdorff", "average-hausdorff")):
+        table = {"domain": ["in-domain"], "task": ["segmentation"], "id": ["a"], name: [1.0 + place]}
+        pq.write_table(pa.table(table), tmp_path / f"{place}.parquet")
+        (tmp_path / f"{place}.jsonl").write_text(json.dumps({"step": 1, f"val/segmentation/{name}": 3.0 + place}))
+        files.append(place)
+    cases = read_cases([tmp_path / f"{place}.parquet" for place in files])["in-domain", "segmentation"]
+    assert cases["average-hausdorff"].tolist() == [[1.0], [2.0]]
+    curves = read_curves([tmp_path / f"{place}.jsonl" for place in files])
+    assert curves["val/segmentation/average-hausdorff"][1].tolist() == [[3.0], [4.0]]
+
+
+@pytest.mark.parametrize(
+    ("metric", "head", "lower"),
+    [
+        ("average-hausdorff", "average Hausdorff distance (px)", True),
+        ("average-hausdorff-mm", "average Hausdorff distance (mm)", True),
+        ("hd95-mm", "HD95 (mm)", True),
+        ("calibration-error", "calibration error", True),
+        ("macro-f1", "macro-F1", False),
+        ("f1-no-finding", "F1 of no finding", False),
+        ("count-mm", "count mm", False),  # a class of that name is no length
+    ],
+)
+def test_a_heading_has_the_full_name_and_the_unit(metric, head, lower):
+    assert (heading(metric), lower_is_better(metric)) == (head, lower)
+    assert head.startswith(words(metric))
