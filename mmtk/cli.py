@@ -232,16 +232,14 @@ def data_inspect(
     from mmtk.inspect import show as show_report
     from mmtk.outputs import refuse_inside
     from mmtk.recipe import load_recipe
+    from mmtk.splits import Role
 
     loaded = load_recipe(recipe, profile, _overrides(set_))
     root = build.data_root(data)
     refuse_inside(out, build.data_paths(loaded, root))
-    sources = {}
-    for task in loaded.tasks:
-        for domain in ("source", "cross"):
-            if table := loaded.get(f"data.{task}.{domain}"):
-                name = table["use"] if table["use"] != "phantom" else f"phantom {table['domain']}"
-                sources[name] = build.source(loaded, task, domain, root)
+    roles = [Role.of(loaded, task, domain) for task in loaded.tasks for domain in ("source", "cross")
+             if loaded.get(f"data.{task}.{domain}")]  # fmt: skip
+    sources = {role: build.source(loaded, role.task, role.domain, root) for role in roles}
     found = inspect(sources, loaded["data.size"], out)
     if json:
         _json(found)

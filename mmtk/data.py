@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmtk import api, build, store
-from mmtk.errors import MmtkError
+from mmtk import api, build, leaks, splits, store
 from mmtk.evaluate import CROSS_DOMAIN, IN_DOMAIN, TestSet
 from mmtk.recipe import Recipe
-from mmtk.store import Stored
+from mmtk.splits import Role
+from mmtk.store import SPLITS, Stored
 from mmtk.streams import Part, split_part
 
 
 @dataclass
 class Data:
-    """The data of a run; ``cross`` holds the rows that each task's cross-domain source is scored on."""
+    """The data of a run; ``cross`` holds the rows that each task's cross-domain source is scored on.
+
+    ``notes`` are sentences for the user, for results and reports: allowed leaks, classes that a part lacks.
+    """
 
     stores: dict[str, Stored] = field(default_factory=dict)
     parts: dict[str, Part] = field(default_factory=dict)
     cross_stores: dict[str, Stored] = field(default_factory=dict)
     cross: dict[str, list[int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def targets(self) -> dict[str, api.Target]:
@@ -62,34 +66,63 @@ def prepare(
     root: Path | None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Data:
-    """Open or build the stores, choose the labelled images, refuse leaks.
+    """Open or build the stores, check their splits, choose the labelled images, refuse leaks.
 
-    ``progress`` is told (what, done, of).
+    ``progress`` is told (what, done, of). What is worth a word and no reason to stop goes into ``Data.notes``.
     """
     data = Data()
-
-    def opened(task: str, domain: str) -> tuple[api.Source, Stored]:
-        source = build.source(recipe, task, domain, root)
-        tell = None if progress is None else lambda done, of: progress(f"{task} {domain}", done, of)
-        stored = store.open_store(source, recipe["data.size"], recipe["data.channels"], progress=tell)
-        if recipe["data.leaks"] == "refuse":
-            store.check_leaks(source, stored)
-        return source, stored
-
+    parts: list[leaks.Images] = []
     for task in recipe.tasks:
-        source, stored = opened(task, "source")
-        data.stores[task] = stored
-        data.parts[task] = split_part(recipe, task, source, stored)
-        if not recipe.get(f"data.{task}.cross"):
-            continue
-        other, cross = opened(task, "cross")
-        if cross.target.names != stored.target.names or cross.target.exclusive != stored.target.exclusive:
-            raise MmtkError(
-                f"data.{task}: the source labels {', '.join(stored.target.names)}, but the cross-domain source "
-                f"labels {', '.join(cross.target.names)}.",
-                hint="Give both sources the same organs or classes.",
-            )
-        data.cross_stores[task] = cross
-        split = recipe[f"data.{task}.cross_split"]
-        data.cross[task] = [int(row) for row in cross.rows([item.id for item in other.items(split)])]
+        own = open_source(recipe, task, "source", root, progress)
+        data.stores[task] = own.stored
+        data.parts[task] = _split(recipe, own, data.notes)
+        parts += [leaks.Images.of(own.role, own.source, own.stored, split) for split in SPLITS]
+        if recipe.get(f"data.{task}.cross"):
+            other = open_source(recipe, task, "cross", root, progress)
+            splits.check_same_labels(own.role, own.stored, other.role, other.stored)
+            split = other.role.split
+            rows = splits.scored_rows(other.role, other.source, other.stored, split, data.notes)
+            data.notes += splits.missing_classes(other.role, other.stored, rows, split)
+            data.cross_stores[task], data.cross[task] = other.stored, rows
+            parts.append(leaks.Images.of(other.role, other.source, other.stored, split))
+    data.notes += leaks.check(leaks.overlaps(parts), refuse=recipe["data.leaks"] == "refuse")
     return data
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source in its role, with its store."""
+
+    role: Role
+    source: api.Source
+    stored: Stored
+
+
+def open_source(
+    recipe: Recipe,
+    task: str,
+    domain: str,
+    root: Path | None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Opened:
+    """The source ``domain`` (source or cross) of a task with its store, after a look at its ids and labels."""
+    role = Role.of(recipe, task, domain)
+    source = build.source(recipe, task, domain, root)
+    splits.check_items(role, source)
+    tell = None if progress is None else lambda done, of: progress(role.name, done, of)
+    return Opened(
+        role, source, store.open_store(source, recipe["data.size"], recipe["data.channels"], progress=tell)
+    )
+
+
+def _split(recipe: Recipe, own: Opened, notes: list[str]) -> Part:
+    """The parts of the in-domain source, each with labels; classes that a part lacks are noted."""
+    part = split_part(recipe, own.role.task, own.source, own.stored)
+    scored = {split: splits.scored_rows(own.role, own.source, own.stored, split, notes) for split in SCORED}
+    labelled = splits.labelled_rows(own.stored, [int(row) for row in part.labelled])
+    for split, rows in {"train": labelled, **scored}.items():
+        notes += splits.missing_classes(own.role, own.stored, rows, split)
+    return replace(part, val=scored["val"], test=scored["test"])
+
+
+SCORED: tuple[api.Split, ...] = ("val", "test")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmtk import store
+from mmtk import leaks, store
 from mmtk.api import Item, Source, Split
-from mmtk.errors import MmtkError, Problems
+from mmtk.errors import Problems
 from mmtk.outputs import OutputFolder
 from mmtk.report import style
+from mmtk.splits import Role
 from mmtk.store import SPLITS, Stored
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ Report = dict[str, Any]
 
 
 def inspect(
-    sources: dict[str, Source],
+    sources: Mapping[Role, Source],
     size: int,
     out: Path,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """A report on every source, with ``intensity.png`` and ``samples.png`` (Fig. 2) in ``out``.
+    """A report on every source by task and role, with ``intensity.png`` and ``samples.png`` (Fig. 2) in ``out``.
 
     Unreadable files are listed, and the rest is described without them. ``progress`` gets (name, done, all).
     """
@@ -43,28 +44,55 @@ def inspect(
     folder.check(PICTURES)
     reports: dict[str, Report] = {}
     stores: dict[str, Stored] = {}
+    parts: list[leaks.Images] = []
     with TemporaryDirectory(prefix="mmtk-inspect-") as spare:
-        for name, source in sources.items():
-            tell = partial(progress, name) if progress else None
-            reports[name] = {"task": source.target.task, "names": list(source.target.names)}
-            reports[name] |= {"splits": _splits(source), "crossing": store.crossing(source), "unreadable": []}
-            try:
-                stores[name] = store.open_store(source, size, progress=tell)
-            except Problems as problems:
-                bad = [problem for problem in problems.problems if isinstance(problem, store.UnreadableError)]
-                reports[name]["unreadable"] = [str(problem) for problem in bad]
-                source = _Readable(source, {problem.id for problem in bad})
-                if not source.items("all"):
-                    continue
-                # Not worth keeping: the next look is after the files have been mended.
-                stores[name] = store.open_store(source, size, cache=Path(spare), progress=tell)
-            reports[name] |= _pixels(source, stores[name])
+        for role, source in sources.items():
+            tell = partial(progress, role.name) if progress else None
+            report: Report = {
+                "component": role.use,
+                "task": source.target.task,
+                "names": list(source.target.names),
+            }
+            reports[role.name] = report | {"splits": _splits(source)}
+            readable, stored, reports[role.name]["unreadable"] = _opened(source, size, Path(spare), tell)
+            if stored is None:
+                continue
+            stores[role.name] = stored
+            reports[role.name] |= _pixels(stored)
+            kept = SPLITS if role.domain == "source" else (role.split,)
+            parts += [leaks.Images.of(role, readable, stored, split) for split in kept]
+        found = leaks.overlaps(parts)
+        for role in sources:
+            crossing = [each for each in found if each.roles == (role, role)]
+            reports[role.name]["crossing"] = sorted(
+                {patient for each in crossing for patient, *_ in each.patients}
+            )
         pictures = []
         if stores:
             with folder.staged() as stage:
                 drawn = [_intensity(reports, stage / PICTURES[0]), _samples(stores, stage / PICTURES[1])]
             pictures = [out / path.name for path in drawn]
-    return {"size": size, "sources": reports, "pictures": [str(path) for path in pictures]}
+    return {
+        "size": size,
+        "sources": reports,
+        "leaks": [each.report() for each in found],
+        "pictures": [str(path) for path in pictures],
+    }
+
+
+def _opened(
+    source: Source, size: int, spare: Path, progress: Callable[[int, int], None] | None
+) -> tuple[Source, Stored | None, list[str]]:
+    """The source without its unreadable items, its store if anything is left, a sentence on each bad file."""
+    try:
+        return source, store.open_store(source, size, progress=progress), []
+    except Problems as problems:
+        bad = [problem for problem in problems.problems if isinstance(problem, store.UnreadableError)]
+        readable, texts = _Readable(source, {problem.id for problem in bad}), [str(problem) for problem in bad]
+        if not readable.items("all"):
+            return readable, None, texts
+        # Not worth keeping: the next look is after the files have been mended.
+        return readable, store.open_store(readable, size, cache=spare, progress=progress), texts
 
 
 class _Readable(Source):
@@ -106,7 +134,7 @@ def _splits(source: Source) -> dict[str, Report]:
     return found
 
 
-def _pixels(source: Source, stored: Stored) -> Report:
+def _pixels(stored: Stored) -> Report:
     counts = np.zeros(LEVELS, np.int64)
     for block in _blocks(stored.images):
         counts += np.bincount(block.ravel(), minlength=LEVELS)
@@ -124,12 +152,7 @@ def _pixels(source: Source, stored: Stored) -> Report:
             "sd": float(np.sqrt(density @ (levels - mean) ** 2)),
         },
         "duplicates": [list(group) for group in store.duplicates(stored)],
-        "leak": None,
     }
-    try:
-        store.check_leaks(source, stored)
-    except MmtkError as leak:
-        report["leak"] = leak.message
     if stored.target.task == "segmentation":
         shares = np.concatenate([_shares(block) for block in _blocks(stored.targets)])
         report["foreground"] = {
@@ -273,16 +296,19 @@ def show(report: Report, console: Console) -> None:
         groups = [" = ".join(group) for group in found.get("duplicates", [])]
         for title, lines, most in (
             ("unreadable", found["unreadable"], None),
-            ("patients in more than one part", found["crossing"], 10),
             ("groups of identical images", groups, 10),
         ):
             if lines:
                 console.print(f"\n[bold]{escape(name)}, {title}: {len(lines)}[/]", highlight=False)
                 shown = [*lines[:most], *(["…"] if len(lines[:most]) < len(lines) else [])]
                 console.print("\n".join(shown), markup=False, highlight=False, soft_wrap=True)
-        if found.get("leak"):
-            cure = 'training refuses this set unless data.leaks = "allow"'
-            console.print(f"[red]{escape(name)}: {cure}[/]", highlight=False)
+    for leak in report["leaks"]:
+        console.print(f"\n[bold]{escape(leak['train'])} and {escape(leak['scored'])}[/]", highlight=False)
+        console.print("\n".join(leak["lines"]), markup=False, highlight=False, soft_wrap=True)
+        cure = 'training refuses this unless data.leaks = "allow"'
+        if leak["across"]:
+            cure = "a task that shares the encoder trains on them: training says so and goes on"
+        console.print(f"[red]{cure}[/]", highlight=False)
 
 
 def _print_table(console: Console, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

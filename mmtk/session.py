@@ -135,6 +135,8 @@ def _train(
         held = prepare(recipe, root, display.reading)
         write_provenance(folder, recipe, held, root, device, deterministic)
         write_json(folder.splits_file, held.splits())
+    for note in held.notes:
+        display.warn(note)
     where = f"{device} × {world}" if (world := ranks.place()[1]) > 1 else device
     display.note(
         f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  "
@@ -222,7 +224,7 @@ def _finish(
     results: dict[str, Any] = {
         **scores.results,
         "selected": {"step": training.best_step, "score": training.best_score, "steps": training.total},
-        "warnings": training.warnings,
+        "warnings": [*held.notes, *training.warnings],
     }
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)

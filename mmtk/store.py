@@ -1,4 +1,4 @@
-"""Images decoded and resized once into a memory-mapped cache, and what leaks between the splits."""
+"""Images decoded and resized once into a memory-mapped cache."""
 
 from __future__ import annotations
 
@@ -207,16 +207,10 @@ def _masks(source: Source, item: Item, size: int) -> np.ndarray:
     mask = source.mask(item)
     if mask.dtype != np.uint8 or mask.ndim != 3 or len(mask) != channels:
         raise MmtkError(f"the mask is {mask.dtype} {mask.shape}, not uint8 with {channels} channels.")
+    counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)
+    if other := np.flatnonzero(counts[2:IGNORED]).tolist():
+        raise MmtkError(f"the mask has the value {other[0] + 2}: 0 and 1 are allowed, and 255 for ignored pixels.")
     return resize_mask(mask, size)
-
-
-def crossing(source: Source) -> list[str]:
-    """The patients that stand in more than one split."""
-    found: dict[str, set[Split]] = defaultdict(set)
-    for split in SPLITS:
-        for item in source.items(split):
-            found[item.patient].add(split)
-    return sorted(patient for patient, splits in found.items() if len(splits) > 1)
 
 
 def duplicates(stored: Stored) -> list[tuple[str, ...]]:
@@ -229,33 +223,3 @@ def duplicates(stored: Stored) -> list[tuple[str, ...]]:
     for index in sorted(i for indices in alike.values() if len(indices) > 1 for i in indices):
         groups[hashlib.blake2b(stored.images[index]).digest()].append(stored.ids[index])
     return [tuple(group) for group in groups.values() if len(group) > 1]
-
-
-def check_leaks(source: Source, stored: Stored) -> None:
-    """Raise MmtkError where a patient crosses two splits or an image stands in both train and test."""
-    split_of: dict[str, Split] = {}
-    ids_of: dict[str, list[str]] = defaultdict(list)
-    for split in SPLITS:
-        for item in source.items(split):
-            split_of[item.id] = split
-            ids_of[item.patient].append(f"{item.id} in {split}")
-    patients = [f"{patient} ({', '.join(ids_of[patient])})" for patient in crossing(source)]
-    images = [
-        " = ".join(f"{name} in {split_of[name]}" for name in group)
-        for group in duplicates(stored)
-        if {"train", "test"} <= {split_of.get(name) for name in group}
-    ]
-    found = []
-    if patients:
-        found.append(f"patients in more than one split ({len(patients)}): {_first(patients)}")
-    if images:
-        found.append(f"the same image in train and test ({len(images)}): {_first(images)}")
-    if found:
-        raise MmtkError(
-            f"{type(source).__name__}: " + " ".join(found),
-            hint='A test score would be too good. Mend the splits, or accept it with data.leaks = "allow".',
-        )
-
-
-def _first(texts: list[str], most: int = 10) -> str:
-    return "; ".join(texts[:most]) + ("; …" if len(texts) > most else ".")

@@ -15,8 +15,12 @@ from rich.console import Console
 
 from mmtk.api import Item, Source, Split, Target
 from mmtk.inspect import inspect, show
+from mmtk.splits import Role
 
 SIZE = 32
+A, B, C = (Role(*words) for words in (
+    ("classification", "source", "films"), ("segmentation", "source", "films"), ("segmentation", "cross", "[x]")
+))  # fmt: skip
 
 
 class Squares(Source):
@@ -78,8 +82,8 @@ def shown(report: dict) -> str:
 
 def test_counts_and_intensities_are_those_of_the_files(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 12)
-    report = inspect({"A": Squares(root, CLASSES)}, SIZE, tmp_path / "out")
-    found = report["sources"]["A"]
+    report = inspect({A: Squares(root, CLASSES)}, SIZE, tmp_path / "out")
+    found = report["sources"][A.name]
     assert found["splits"]["train"] == {"images": 6, "patients": 6, "labels": {"normal": 3, "ill": 3}}
     assert found["splits"]["val"]["labels"] == {"normal": 1, "ill": 0, "unlabelled": 1}
     assert found["splits"]["test"]["images"] == 4
@@ -89,30 +93,30 @@ def test_counts_and_intensities_are_those_of_the_files(tmp_path: Path) -> None:
     assert found["intensity"]["mean"] == pytest.approx(pixels.mean())
     assert found["intensity"]["sd"] == pytest.approx(pixels.std())
     assert found["images"] == 12
-    assert found["leak"] is None
+    assert report["leaks"] == []
     assert json.loads(json.dumps(report)) == report
 
 
 def test_masks_and_original_sizes(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 12)
-    report = inspect({"A": Squares(root, LUNG), "B": Squares(root, LAYERS)}, SIZE, tmp_path / "out")
-    found = report["sources"]["A"]
+    report = inspect({A: Squares(root, LUNG), B: Squares(root, LAYERS)}, SIZE, tmp_path / "out")
+    found = report["sources"][A.name]
     assert found["splits"]["val"]["labels"] == {"with mask": 1, "unlabelled": 1}
     shares = [(4 + n) ** 2 / (SIZE * (SIZE - 1)) for n in range(12) if n != 7]  # the first row is ignored
     assert found["foreground"]["lung"] == pytest.approx(
         {"mean": np.mean(shares), "min": min(shares), "median": np.median(shares), "max": max(shares)}
     )
     tall = write(tmp_path / "tall", 3, (40, 64))
-    shape = inspect({"T": Squares(tall, CLASSES)}, SIZE, tmp_path / "out")["sources"]["T"]["shape"]
+    shape = inspect({A: Squares(tall, CLASSES)}, SIZE, tmp_path / "out")["sources"][A.name]["shape"]
     assert shape["height"] == {"min": 40, "median": 40, "max": 40}
     assert shape["width"] == {"min": 64, "median": 64, "max": 64}
 
 
 def test_pictures(tmp_path: Path) -> None:
     sources = {
-        "A": Squares(write(tmp_path / "a", 12), CLASSES),
-        "B": Squares(write(tmp_path / "b", 9), LUNG),
-        "C": Squares(tmp_path / "b", LAYERS),
+        A: Squares(write(tmp_path / "a", 12), CLASSES),
+        B: Squares(write(tmp_path / "b", 9), LUNG),
+        C: Squares(tmp_path / "b", LAYERS),
     }
     report = inspect(sources, SIZE, tmp_path / "out")
     assert report["pictures"] == [str(tmp_path / "out" / name) for name in ("intensity.png", "samples.png")]
@@ -129,7 +133,7 @@ def test_unreadable_files_are_listed_and_the_rest_described(tmp_path: Path, cach
     root = write(tmp_path / "a", 12)
     os.truncate(root / "s02.png", 60)
     (root / "s09.png").write_text("[no] image")
-    report = inspect({"A": Squares(root, CLASSES), "B": Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    report = inspect({A: Squares(root, CLASSES), B: Squares(root, LUNG)}, SIZE, tmp_path / "out")
     for found in report["sources"].values():
         assert [str(root / name) in text for name, text in zip(
             ("s02.png", "s09.png"), found["unreadable"], strict=True
@@ -137,7 +141,7 @@ def test_unreadable_files_are_listed_and_the_rest_described(tmp_path: Path, cach
         assert found["images"] == 10
     assert not [entry for entry in cache.iterdir() if entry.is_dir()]
     text = shown(report)
-    assert "A, unreadable: 2" in text
+    assert "classification source, unreadable: 2" in text
     assert str(root / "s09.png") in text
 
 
@@ -145,20 +149,20 @@ def test_nothing_can_be_read(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 3)
     for file in root.iterdir():
         file.write_bytes(b"")
-    report = inspect({"A": Squares(root, CLASSES)}, SIZE, tmp_path / "out")
-    assert len(report["sources"]["A"]["unreadable"]) == 3
+    report = inspect({A: Squares(root, CLASSES)}, SIZE, tmp_path / "out")
+    assert len(report["sources"][A.name]["unreadable"]) == 3
     assert report["pictures"] == []
-    assert "A, unreadable: 3" in shown(report)
+    assert "classification source, unreadable: 3" in shown(report)
 
 
 def test_a_black_set_can_be_drawn(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 3)
     for file in root.iterdir():
         Image.new("L", (SIZE, SIZE)).save(file)
-    report = inspect({"A": Squares(root, LUNG)}, SIZE, tmp_path / "out")
-    assert report["sources"]["A"]["intensity"]["density"][0] == 1
-    assert report["sources"]["A"]["foreground"]["lung"]["max"] == 0
-    assert len(report["sources"]["A"]["duplicates"][0]) == 3
+    report = inspect({A: Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    assert report["sources"][A.name]["intensity"]["density"][0] == 1
+    assert report["sources"][A.name]["foreground"]["lung"]["max"] == 0
+    assert len(report["sources"][A.name]["duplicates"][0]) == 3
 
 
 def test_a_set_without_labels(tmp_path: Path) -> None:
@@ -166,9 +170,9 @@ def test_a_set_without_labels(tmp_path: Path) -> None:
     (root / "s01.png").unlink()
     (root / "s02.png").unlink()
     (root / "s00.png").rename(root / "s07.png")
-    report = inspect({"A": Squares(root, CLASSES), "B": Squares(root, LUNG)}, SIZE, tmp_path / "out")
-    assert report["sources"]["A"]["splits"]["train"]["labels"] == {"normal": 0, "ill": 0, "unlabelled": 1}
-    assert report["sources"]["B"]["foreground"] == {}
+    report = inspect({A: Squares(root, CLASSES), B: Squares(root, LUNG)}, SIZE, tmp_path / "out")
+    assert report["sources"][A.name]["splits"]["train"]["labels"] == {"normal": 0, "ill": 0, "unlabelled": 1}
+    assert report["sources"][B.name]["foreground"] == {}
     assert len(report["pictures"]) == 2
 
 
@@ -177,44 +181,50 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
     (root / "s10.png").write_bytes((root / "s00.png").read_bytes())
     source = Squares(root, CLASSES)
     source.patients = {"s01": "[b]eve", "s06": "[b]eve"}
-    report = inspect({"A [x]": source}, SIZE, tmp_path / "out")
-    found = report["sources"]["A [x]"]
+    report = inspect({A: source}, SIZE, tmp_path / "out")
+    found = report["sources"][A.name]
     assert found["crossing"] == ["[b]eve"]
     assert found["duplicates"] == [["s00", "s10"]]
-    assert "s10 in test" in found["leak"]
+    (patients, images) = report["leaks"]
+    assert patients["patients"] == [["[b]eve", "s01 in train", "s06 in val"]]
+    assert images["identical"] == [["s00 in train", "s10 in test"]]
     text = shown(report)
-    assert "A [x], patients in more than one part: 1\n[b]eve" in text
+    assert "patients in more than one split (1): [b]eve (s01 in train, s06 in val)." in text
     assert "s00 = s10" in text
     assert 'data.leaks = "allow"' in text
 
 
 def test_show_tables(tmp_path: Path) -> None:
-    report = inspect({"A": Squares(write(tmp_path / "a", 12), LUNG)}, SIZE, tmp_path / "out")
+    report = inspect({B: Squares(write(tmp_path / "a", 12), LUNG)}, SIZE, tmp_path / "out")
     lines = [line.split() for line in shown(report).splitlines()]
-    assert ["A", "train", "6", "6", "with", "mask", "6"] in lines
+    assert ["segmentation", "source", "train", "6", "6", "with", "mask", "6"] in lines
     assert ["val", "2", "2", "with", "mask", "1,", "unlabelled", "1"] in lines
-    assert any(line[:3] == ["A", "32", "32"] for line in lines)
+    assert any(line[:4] == ["segmentation", "source", "32", "32"] for line in lines)
 
 
-def made(root: Path) -> dict[str, Source]:
-    return {"A": Squares(write(root / "a", 12), CLASSES), "B": Squares(write(root / "b", 9), LUNG)}
+def made(root: Path) -> dict[Role, Source]:
+    return {A: Squares(write(root / "a", 12), CLASSES), B: Squares(write(root / "b", 9), LUNG)}
 
 
-def real(_: Path) -> dict[str, Source]:
+def real(_: Path) -> dict[Role, Source]:
     from mmtk.components.source.jsrt import JSRT
     from mmtk.components.source.mcu import MCU
 
     data = Path(os.environ["MMTK_DATA"])
-    return {"JSRT": JSRT(data), "MCU": MCU(data)}
+    return {B: JSRT(data), C: MCU(data)}
 
 
 @pytest.mark.parametrize("sources", [made, real] if "MMTK_DATA" in os.environ else [made])
-def test_every_image_is_counted_once(tmp_path: Path, sources: Callable[[Path], dict[str, Source]]) -> None:
-    report = inspect(sources(tmp_path), SIZE, tmp_path / "out")["sources"]
+def test_every_image_is_counted_once(tmp_path: Path, sources: Callable[[Path], dict[Role, Source]]) -> None:
+    whole = inspect(sources(tmp_path), SIZE, tmp_path / "out")
+    report = whole["sources"]
+    assert whole["leaks"] == []
     counts = {name: [part["images"] for part in found["splits"].values()] for name, found in report.items()}
-    known = {"A": [6, 2, 4], "B": [6, 2, 1], "JSRT": [111, 13, 123], "MCU": [93, 10, 35]}
-    assert counts == {name: known[name] for name in report}
+    known = {
+        "made": {A.name: [6, 2, 4], B.name: [6, 2, 1]},
+        "real": {B.name: [111, 13, 123], C.name: [93, 10, 35]},
+    }
+    assert counts == known[sources.__name__]
     for name, found in report.items():
-        assert found["images"] == sum(known[name])
-        assert found["leak"] is None
+        assert found["images"] == sum(counts[name])
         assert found["crossing"] == found["unreadable"] == []

@@ -54,7 +54,7 @@ def test_splits_share_no_id_and_no_patient():
 def test_some_patients_have_two_films_of_one_body():
     source = Phantom("classification", train=5, size=48)
     items = source.items("train")
-    assert [item.patient for item in items] == ["p000000", "p000001", "p000002", "p000003", "p000003"]
+    assert [item.patient for item in items] == [f"jsrt-0-p00000{person}" for person in (0, 1, 2, 3, 3)]
     assert items[3].target == items[4].target
     assert (source.image(items[3]) != source.image(items[4])).mean() > 0.5
 

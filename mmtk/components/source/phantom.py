@@ -222,7 +222,7 @@ class Phantom(Source):
             id=f"phantom-{self.domain}-{index:06d}",
             image=film,
             target=int(ill) if self.task == "classification" else film,
-            patient=f"p{patient:06d}",
+            patient=f"{self.domain}-{self.seed}-p{patient:06d}",  # other domains have other people
             spacing=(spacing, spacing),
         )
 
