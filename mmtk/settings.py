@@ -55,9 +55,9 @@ class Data(Table):
 
     size: Annotated[int, Field(ge=16, le=4096, description="pixels, square")] = 64
     channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] = 1
-    leaks: Annotated[Literal["refuse", "allow"], Field(description="patients or copies of training images that are scored")] = (
-        "refuse"
-    )
+    leaks: Annotated[
+        Literal["refuse", "allow"], Field(description="patients or copies of training images that are scored")
+    ] = "refuse"
 
 
 class TaskData(Table):
