@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import cli_bench, cli_export, cli_help, cli_plugins, cli_study, memo
+from mmtk import activity, cli_bench, cli_export, cli_help, cli_plugins, cli_study, memo
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
@@ -357,7 +357,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        sys.exit(app(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
+        with activity.shown(arguments):
+            sys.exit(app(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

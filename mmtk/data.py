@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mmtk import api, build, leaks, splits, store
+from mmtk import activity, api, build, leaks, splits, store
 from mmtk.evaluate import CROSS_DOMAIN, IN_DOMAIN, TestSet
 from mmtk.recipe import Recipe
 from mmtk.splits import Role
@@ -70,6 +70,7 @@ def prepare(
 
     ``progress`` is told (what, done, of). What is worth a word and no reason to stop goes into ``Data.notes``.
     """
+    activity.stage("reading data")
     data = Data()
     parts: list[leaks.Images] = []
     for task in recipe.tasks:

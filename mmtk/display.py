@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,12 +14,14 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
+from mmtk import activity
 from mmtk.scores import heading
 
 SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
@@ -40,15 +42,40 @@ class _Rate(ProgressColumn):
         return Text(f"{1 / task.speed:.2f} s/step" if slow else f"{task.speed:.1f} steps/s", style="cyan")
 
 
+class _Bar(Progress):
+    """One task's bar in a line of its own, and below it a text as long as it needs to be."""
+
+    def __init__(self, console: Console) -> None:
+        self.text = ""
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=max(4, min(24, console.width - 60))),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the text where there is one."""
+        yield self.make_tasks_table(self.tasks)
+        if self.text:
+            yield Text(self.text, style="dim")
+
+
 class Display:
     """Progress, terms, validation scores, the final table; ``quiet`` says only warnings and errors."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.live = self.console.is_terminal and not quiet
-        self._progress: Progress | None = None
-        self._task: Any = None
-        self._last_line = 0.0
+        self._bar: _Bar | None = None
+        self._task = TaskID(0)
+        self._line: tuple[int, float] | None = None  # the step and the time of the last plain line
+        self._begun = (0, 0.0)  # the first step that was shown, and when
+        self._explained = False
 
     def note(self, text: str) -> None:
         """One line of information."""
@@ -59,10 +86,17 @@ class Display:
         line = Text("Warning: ", style="yellow") + Text(text)
         Console(stderr=True, highlight=False).print(line, soft_wrap=True)
 
+    def stage(self, name: str) -> None:
+        """Name what is done now, on the bar where there is one, else on the status line."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=name.capitalize())
+        elif self.live:
+            activity.stage(name)
+
     def reading(self, what: str, done: int, of: int) -> None:
         """Images being decoded into the store."""
         if self.live:
-            self._bar(f"Reading {what}", done, of)
+            self._show(f"Reading {what}", done, of)
             if done == of:
                 self.close()
         elif done == of:
@@ -73,44 +107,56 @@ class Display:
         terms = {k.removeprefix("train/"): v for k, v in row.items() if k.startswith("train/") and k != "train/lr"}
         text = "  ".join(f"{_short(name)} {value:.3f}" for name, value in terms.items())
         if self.live:
-            self._bar("Training", done, total, text)
-        elif time.monotonic() - self._last_line > 15 or done in (1, total):
-            self._last_line = time.monotonic()
-            self.note(f"step {done}/{total}  {text}")
+            self._show("Training", done, total, text)
+        elif self._due(done, total):
+            left = self._left(done, total)
+            self.note(f"step {done}/{total}  {text}{f'  about {duration(left)} left' if left else ''}")
 
-    def validation(self, row: Mapping[str, Any], best: bool) -> None:
-        """Validation scores, with a star on the best so far."""
-        scores = "  ".join(
-            f"{name.split('/')[-1]} {value:.3f}" for name, value in row.items() if name.split("/")[-1] in SHOWN
-        )
-        self.note(
-            f"validation at step {row['step']:>5}  score {row['val/score']:.4f}{' *' if best else '  '}  {scores}"
-        )
+    def validation(self, row: Mapping[str, Any], best: bool, selected: Sequence[str] = ()) -> None:
+        """Validation scores, as many as fit a line; ``selected``: the metrics whose mean is the score."""
+        if selected and not self._explained:
+            self._explained = True
+            mean = selected[0] if len(selected) == 1 else f"the mean of {' and '.join(selected)}"
+            self.note(f"score: {mean} on the validation images;  *: the best so far, whose weights are used")
+        line = f"validation {row['step']:>6}  score {row['val/score']:.3f}{' *' if best else '  '}"
+        by_name = {name.split("/")[-1]: value for name, value in row.items()}
+        for name in dict.fromkeys((*selected, *SHOWN)):
+            if name in by_name and len(more := f"{line}  {name} {by_name[name]:.3f}") <= self._width:
+                line = more
+        self.note(line)
 
     def close(self) -> None:
         """Take the live display down."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
-    def _bar(self, what: str, done: int, of: int, text: str = "") -> None:
-        if self._progress is None:
-            self._progress = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                _Rate(),
-                TimeRemainingColumn(),
-                # The terms take what is left of the line, so that bar, rate and time are never squeezed out.
-                TextColumn("[dim]{task.fields[text]}", table_column=Column(ratio=1, no_wrap=True)),
-                console=self.console,
-                transient=True,
-                expand=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task(what, total=of, completed=done - 1, text=text)
-        self._progress.update(self._task, description=what, completed=done, total=of, text=text)
+    @property
+    def _width(self) -> int:
+        return self.console.width if self.live else 200  # a log file has no edge
+
+    def _due(self, done: int, total: int) -> bool:
+        """Whether a plain line is due: first and last step, every tenth of the way, and every half minute."""
+        now = time.monotonic()
+        if self._line is None:
+            self._begun = (done, now)
+        elif done < total and 10 * done // total == 10 * self._line[0] // total and now - self._line[1] < 30:
+            return False
+        self._line = (done, now)
+        return True
+
+    def _left(self, done: int, total: int) -> float:
+        """Seconds that the steps to come will take, from those that were shown; 0 where nothing is known."""
+        first, begun = self._begun
+        return (time.monotonic() - begun) / (done - first) * (total - done) if first < done < total else 0
+
+    def _show(self, what: str, done: int, of: int, text: str = "") -> None:
+        if self._bar is None:
+            self._bar = _Bar(self.console)
+            self._task = self._bar.add_task(what, total=of, completed=done - 1)
+            self._bar.start()
+        self._bar.text = text
+        self._bar.update(self._task, description=what, completed=done, total=of)
 
     def results(self, results: Mapping[str, Any], title: str) -> None:
         """The final table: one row per task and domain, with the chance level beside accuracy."""

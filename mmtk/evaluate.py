@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
-from mmtk import api, build
+from mmtk import activity, api, build
 from mmtk.components.blocks import Dropout
 from mmtk.errors import RunFailed
 from mmtk.model import MultiTaskNet
@@ -109,6 +109,7 @@ def evaluate(
     device: torch.device | str = "cpu",
 ) -> Scores:
     """Score every test set; thresholds come from the metrics that have seen validation."""
+    activity.stage("scoring")
     scores = Scores()
     for test in tests:
         metrics = fill(net, recipe, test, device)

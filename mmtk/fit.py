@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from mmtk import catalog, memo
+from mmtk import activity, catalog, memo
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe import Recipe
 
 
 def check_fit(recipe: Recipe, source: str) -> None:
     """Raise, all at once, for parts that cannot work together: size, strides, views, losses, metrics."""
+    activity.stage("checking that the parts fit")
     problems = [*_network(recipe), *_views(recipe), *_losses(recipe), *_metrics(recipe), *_training(recipe)]
     for problem in problems:
         problem.where = problem.where or source

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmtk import leaks, store
+from mmtk import activity, leaks, store
 from mmtk.api import Item, Source, Split
 from mmtk.errors import Problems
 from mmtk.outputs import OutputFolder
@@ -40,6 +40,7 @@ def inspect(
 
     Unreadable files are listed, and the rest is described without them. ``progress`` gets (name, done, all).
     """
+    activity.stage("reading images")
     folder = OutputFolder(out, "data inspect")
     folder.check(PICTURES)
     reports: dict[str, Report] = {}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mmtk import api, build, image_files
+from mmtk import activity, api, build, image_files
 from mmtk.api import Target
 from mmtk.engine import choose_device
 from mmtk.errors import MmtkError
@@ -93,6 +93,7 @@ class Predictor:
 
 def load(run_dir: str | Path, device: str = "auto") -> Predictor:
     """The predictor of a run directory that has been validated once, or of a folder that ``mmtk export`` wrote."""
+    activity.stage("loading the weights")
     folder = RunDir(Path(run_dir))
     recipe = folder.recipe
     targets = {}

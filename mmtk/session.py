@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtk import build, codefile, ranks
+from mmtk import activity, build, codefile, ranks
 from mmtk.data import Data, prepare
-from mmtk.display import Display
+from mmtk.display import Display, duration
 from mmtk.engine import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
@@ -87,6 +87,7 @@ def _divided(
     argv += ["--code", str(code.path)] if (code := codefile.used_by([recipe])) else []
     argv += ["--deterministic"] if deterministic else []
     argv += ["--json"] if display.console.quiet else []
+    activity.end()  # rank 0 writes to the terminal
     ranks.launch(argv, devices, folder.path)
     return Result(folder.path, current(read_json(folder.results_file)))
 
@@ -142,6 +143,7 @@ def _train(
         f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  "
         f"({where}, {recipe['train.precision']})"
     )
+    display.stage("building the network")
     training = Training(recipe, held, folder, device, display)
     if training.done:
         display.note(f"Continuing after step {training.done} of {training.total}.")
@@ -157,6 +159,7 @@ def _train(
         training.close()
         display.close()
     mirror()
+    display.note(f"Finished in {duration(time.time() - begun)}, {duration(training.seconds)} of them training.")
     return Result(folder.path, results)
 
 
@@ -218,9 +221,10 @@ def _finish(
     """Score the best weights on every test set, write results and pictures, and mark the run as done."""
     net, device = training.judged.float(), training.fabric.device
     build.load_weights(net, folder.best)
-    with display.console.status("Evaluating …") if display.live else nullcontext():
-        validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}
-        scores = evaluate(net, recipe, held.tests(), validation, device)
+    display.close()
+    display.stage("scoring")
+    validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}
+    scores = evaluate(net, recipe, held.tests(), validation, device)
     results: dict[str, Any] = {
         **scores.results,
         "selected": {"step": training.best_step, "score": training.best_score, "steps": training.total},

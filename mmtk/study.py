@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from mmtk import catalog, codefile, results
+from mmtk import activity, catalog, codefile, results
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
 from mmtk.outputs import make_folder
@@ -205,6 +205,7 @@ class StudyDir:
 
     def collect(self) -> results.Study:
         """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
+        activity.stage("reading the runs")
         plan = self.plan()
         runs = self.runs(plan)
         failures = self.failures(runs)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmtk import tracked, tracker
+from mmtk import activity, tracked, tracker
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir, read_json, write_json
@@ -60,6 +60,7 @@ class Mirror:
 
     def sync(self) -> str:
         """Send what is new and say what it was; an empty string after a failure with ``warn``."""
+        activity.stage("sending to MLflow")
         if self.warn is None:
             return self._sync()
         begun = time.monotonic()

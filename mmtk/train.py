@@ -25,6 +25,7 @@ from mmtk.errors import MmtkError, RunFailed
 from mmtk.evaluate import compute, fill
 from mmtk.model import MultiTaskNet
 from mmtk.objective import Alarm, Objective, Step
+from mmtk.pace import Pace
 from mmtk.recipe import Recipe
 from mmtk.runs import Log, RunDir, lines_end
 from mmtk.streams import Streams
@@ -100,6 +101,7 @@ class Training:
         self.done, self.best_score, self.best_step = 0, -math.inf, 0
         self.warnings: list[str] = []
         self.alarm = Alarm() if recipe["train.alarm"] else None
+        self.pace = Pace()
         self.asked: int | None = None  # the signal that this rank got
         self.stop: int | None = None  # the one that all ranks know of
         with ranks.first_alone():
@@ -181,12 +183,14 @@ class Training:
     def fit(self, after_validation: Callable[[], object] = lambda: None) -> None:
         """Train to the last step, with validation and checkpoints on the way; raises Interrupted when told to."""
         with self._signals():
+            self.display.stage("training, first step")
             self.objective.train()
             while self.done < self.total:
                 self._step(self.done)
                 # Rank 0 judges and writes; the others wait for it in the next step.
                 if self.rank == 0 and (self.done % self.interval == 0 or self.done == self.total):
                     self._validate()
+                    self.display.stage("sending to MLflow")
                     after_validation()
                 if self.stop is not None:
                     ranks.first_speaks()
@@ -220,6 +224,8 @@ class Training:
             self.warnings.append(sentence)
             if self.rank == 0:
                 self.display.warn(sentence)
+        if self.rank == 0 and (sentence := self.pace.verdict(seconds, torch.get_num_threads())):
+            self.display.warn(sentence)
 
     def train_step(self, index: int) -> Step:
         """One update of every weight: batch, objective, gradient, optimiser, averaged copies.
@@ -293,6 +299,8 @@ class Training:
 
     def _validate(self) -> None:
         begun = time.perf_counter()
+        rounds = [math.ceil(steps / self.interval) for steps in (self.done, self.total)]
+        self.display.stage(f"validating {rounds[0]}/{rounds[1]}")
         row: dict[str, Any] = {"step": self.done, "epoch": (self.done - 1) // self.epoch + 1}
         chosen = []
         for test in self.data.validation():
@@ -309,7 +317,7 @@ class Training:
             note = {"step": self.done, "score": self.best_score}
             checkpoint.save(self.folder.best, {"net.": self.judged}, None, note)
         self.save()
-        self.display.validation(row, improved)
+        self.display.validation(row, improved, [SELECT[test.task] for test in self.data.validation()])
 
     def save(self) -> None:
         """Write ``last``: all that the next step depends on, and how long the log is; the one before is kept."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from mmtk import activity
 from mmtk.components.source.phantom import Phantom
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, culprit, refusal, trace
@@ -55,7 +56,9 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
         raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {out / facts['run']}.onnx")
     place(out, lambda: same_run(read_metadata(out), facts))
     model = Probabilities(load(path, "cpu"))
+    activity.stage("converting")
     data = convert(model, facts).SerializeToString()
+    activity.stage("comparing with onnxruntime")
     found = differences(model, data)
     check(found)
     out.parent.mkdir(parents=True, exist_ok=True)

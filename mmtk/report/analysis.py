@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtk import stats
+from mmtk import activity, stats
 from mmtk.ablation import NO_LEVEL
 from mmtk.errors import MmtkError
 from mmtk.results import DOMAINS, Cell, Study
@@ -106,6 +106,7 @@ class Analysis:
 
 def analyse(study: Study) -> Analysis:
     """Scores, tests and effects; MmtkError where the runs were tested on other images or data."""
+    activity.stage("computing the statistics")
     study.comparable()
     study.read()
     effects = factorial_effects(study)

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtk import activity
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
 from mmtk.outputs import OutputFolder
@@ -83,6 +84,7 @@ def write_report(analysis: Analysis, out: Path, *, set_aside: bool = False) -> P
     The same study gives the same bytes. Files of an earlier report are replaced or removed. Others are refused
     or, with ``set_aside``, moved out of the way.
     """
+    activity.stage("drawing the report")
     folder = OutputFolder(out, "report", set_aside=set_aside)
     if set_aside:
         folder.put_aside(_of_older_report(out))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtk import api
+from mmtk import activity, api
 from mmtk.evaluate import Scores, TestSet, file_name
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
@@ -29,6 +29,7 @@ def draw_run(
     metrics_file: Path | None = None,
 ) -> list[Path]:
     """Every picture that the recipe's tasks allow, into the folder ``out``; returns the files."""
+    activity.stage("drawing")
     out.mkdir(parents=True, exist_ok=True)
     painter = _Painter(out, recipe, net.eval(), targets, device)
     if metrics_file is not None:

@@ -1,0 +1,56 @@
+"""The pace of training steps, and why it falls."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from statistics import median
+
+FEW = 5  # steps that are compared; the very first pays for memory and kernels
+SLOW = 3.0  # times as long
+
+
+class Pace:
+    """Notice, once, that steps take several times longer than they should."""
+
+    def __init__(self) -> None:
+        self._count, self._told = 0, False
+        self._first: list[float] = []
+        self._last: deque[float] = deque(maxlen=FEW)
+
+    def verdict(self, seconds: float, threads: int) -> str:
+        """A sentence if the steps have become slow, or began on cores that others use; else an empty text.
+
+        ``seconds`` the last step took, with ``threads`` threads.
+        """
+        self._count += 1
+        if self._told or self._count == 1:
+            return ""
+        self._last.append(seconds)
+        if len(self._first) < FEW:
+            self._first.append(seconds)
+        if self._count < FEW + 1:
+            return ""
+        before, now = median(self._first), median(self._last)
+        cores, load = _cores(), os.getloadavg()[0]
+        if now >= SLOW * before:
+            what = (
+                f"Steps take {now / before:.0f} times as long as the first ones ({now:.2g} s, not {before:.2g} s)"
+            )
+        elif self._count == FEW + 1 and load - threads >= cores:
+            what = "Steps take several times as long as on free cores"
+        else:
+            return ""
+        self._told = True
+        return f"{what}: the load is {load:.0f} on {cores} cores. {_cure(threads, load > cores)}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cure(threads: int, shared: bool) -> str:
+    if not shared:
+        return "The cores are free, so look for a slow disk or a processor that saves power."
+    alone = "; OMP_NUM_THREADS=1 helps as well, since no thread then waits for another" if threads > 1 else ""
+    return f"Run fewer programs at a time{alone}."

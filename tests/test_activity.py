@@ -1,0 +1,105 @@
+"""The status line, on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_terminal(*command: str, **environment: str) -> list[tuple[float, str]]:
+    """What a command writes to a terminal of 80 columns, piece by piece with the seconds since its start."""
+    here, there = pty.openpty()
+    env = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"} | environment
+    begun, pieces = time.monotonic(), []
+    process = subprocess.Popen(command, stdin=there, stdout=there, stderr=there, env=env)
+    os.close(there)
+    while True:
+        ready, _, _ = select.select([here], [], [], 0.05)
+        if not ready:
+            if process.poll() is not None:
+                break
+            continue
+        try:
+            text = os.read(here, 4096)
+        except OSError:
+            break
+        if not text:
+            break
+        pieces.append((time.monotonic() - begun, text.decode()))
+    os.close(here)
+    assert process.wait() == 0
+    return pieces
+
+
+def screen(pieces: list[tuple[float, str]]) -> list[str]:
+    """The lines that stand on the terminal at the end."""
+    lines = [""]
+    for each in re.findall(r"\r\n|\r\x1b\[K|[^\r]+|\r", "".join(text for _, text in pieces)):
+        if each == "\r\n":
+            lines.append("")
+        elif each == "\r\x1b[K":
+            lines[-1] = ""
+        elif each != "\r":
+            lines[-1] += CONTROL.sub("", each)
+    return lines
+
+
+SLEEPER = """
+import sys, time
+from mmtk import activity
+with activity.shown(sys.argv[1:]):
+    activity.stage('reading data')
+    time.sleep(1.2)
+    print('half', end=' ', flush=True)
+    time.sleep(0.8)
+    print('a line', file=sys.stderr)
+    activity.stage('drawing')
+    time.sleep(1.2)
+    print('result')
+"""
+
+
+def test_the_line_moves_in_silence_and_leaves_nothing_behind():
+    pieces = on_terminal(sys.executable, "-c", SLEEPER)
+    text = "".join(text for _, text in pieces)
+    assert len(set(re.findall(r"(.) reading data", text))) > 3  # the sign turns
+    assert "drawing" in text
+    assert screen(pieces) == ["half a line", "result", ""]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(["--json"], {}), ([], {"TERM": "dumb"}), ([], {"RANK": "1"})]
+)
+def test_no_line_for_programs_dumb_terminals_and_other_ranks(arguments, environment):
+    pieces = on_terminal(sys.executable, "-c", SLEEPER, *arguments, **environment)
+    assert "".join(text for _, text in pieces) == "half a line\r\nresult\r\n"
+
+
+def test_no_line_without_a_terminal():
+    done = subprocess.run([sys.executable, "-c", SLEEPER], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("half result\n", "a line\n")
+
+
+def test_a_fork_does_not_draw():
+    code = SLEEPER.replace("time.sleep(0.8)", "(child := os.fork()) or (print('child'), os._exit(0)); os.wait()")
+    pieces = on_terminal(sys.executable, "-c", code.replace("import sys", "import os, sys"))
+    assert screen(pieces) == ["half child", "a line", "result", ""]
+
+
+def test_a_command_that_imports_torch_moves_within_a_second_and_never_stands_still(tmp_path):
+    pieces = on_terminal(sys.executable, "-m", "mmtk", "check", "multimix", MMTK_CACHE=str(tmp_path))
+    text = "".join(text for _, text in pieces)
+    assert "loading torch" in text or "starting" in text
+    assert screen(pieces)[0].startswith("multimix: fine.")
+    moments = [0.0, *(at for at, _ in pieces)]
+    assert max(b - a for a, b in itertools.pairwise(moments)) < 3
