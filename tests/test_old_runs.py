@@ -1,0 +1,96 @@
+"""Runs and a study of mmtk 0.1 are read, reported, predicted with and continued by this version.
+
+``fixtures/v0.1.tar.xz`` was written by mmtk 0.1.0 at commit 172aeed on the phantom at 32 pixels: a study of three
+systems and two seeds (figures and all but one checkpoint left out, which no seal covers), and a run of the recipe
+``enc`` that was stopped after step 41 of 120.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmtk
+from mmtk import cli
+
+ARCHIVE = Path(__file__).parent / "fixtures" / "v0.1.tar.xz"
+FINISHED = "runs/umtl-ssl-bdcd368619-s0"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(ARCHIVE) as tar:
+        tar.extractall(folder, filter="data")
+    return folder / "v0.1"
+
+
+def command(capsys, monkeypatch, folder: Path, *words: str) -> str:
+    """Run a command in a folder; what it printed."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["mmtk", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert not ended.value.code, err
+    return " ".join((out + err).split())
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in (".json", ".jsonl", ".toml")]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_status_of_an_old_study_knows_every_run(capsys, monkeypatch, archive):
+    before = hashes(archive)
+    text = command(capsys, monkeypatch, archive, "status", "studies/ssl")
+    for system in ("UMTL", "UMTL-SSL", "MultiMix"):
+        assert system in text
+    assert text.endswith("6 done")
+    assert hashes(archive) == before
+
+
+def test_an_old_study_is_reported_with_the_scores_that_it_has(capsys, monkeypatch, archive):
+    command(capsys, monkeypatch, archive, "report", "studies/ssl")
+    report = archive / "studies" / "ssl" / "report"
+    page = (report / "report.md").read_text()
+    dice = [
+        json.loads(path.read_text())["in-domain"]["segmentation"]["dice"]
+        for path in sorted(archive.glob("runs/umtl-5f21bd3747-s*/results.json"))
+    ]
+    assert f"{np.mean(dice):.3f}" in page
+    with next(report.rglob("runs.csv")).open() as table:
+        assert len(list(csv.DictReader(table))) == 6
+
+
+def test_an_old_finished_run_is_not_run_again(capsys, monkeypatch, archive):
+    before = hashes(archive / FINISHED)
+    command(capsys, monkeypatch, archive, "run", FINISHED)
+    assert hashes(archive / FINISHED) == before
+
+
+def test_an_old_run_predicts(archive):
+    predictor = mmtk.load(archive / FINISHED)
+    (case,) = predictor([np.random.default_rng(0).integers(0, 256, (48, 40)).astype(np.uint8)])
+    assert case.mask is not None
+    assert case.mask.shape == (1, 48, 40)
+    assert case.classes is not None
+    assert sum(case.classes.values()) == pytest.approx(1)
+
+
+def test_an_old_run_goes_on_where_it_stopped(capsys, monkeypatch, archive):
+    run = archive / "runs" / "unfinished"
+    first = (run / "metrics.jsonl").read_bytes()
+    command(capsys, monkeypatch, archive, "run", "runs/unfinished")
+    after = (run / "metrics.jsonl").read_bytes()
+    assert after.startswith(first)
+    steps = [json.loads(line) for line in after.splitlines()]
+    assert [line["step"] for line in steps if "train/loss" in line] == list(range(1, 121))
+    assert (run / "done.json").is_file()
