@@ -43,7 +43,10 @@ def component(kind: str, table: Mapping[str, Any], offered: Mapping[str, Any]) -
 def data_root(data: str | Path | None = None) -> Path | None:
     """The folder of the data sets: ``--data``, else ``MMTK_DATA``, else none."""
     chosen = data or os.environ.get("MMTK_DATA")
-    return Path(chosen).expanduser() if chosen else None
+    try:
+        return Path(chosen).expanduser() if chosen else None
+    except RuntimeError as error:
+        raise MmtkError("there is no such home directory.", str(chosen), "Give the whole path.") from error
 
 
 def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:

@@ -27,8 +27,12 @@ class _DamagedError(Exception):
 
 
 def default_root() -> Path:
-    """``$MMTK_CACHE``, else ``~/.cache/mmtk``; it may not be there yet."""
-    return Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk").expanduser()
+    """``$MMTK_CACHE``, else ``~/.cache/mmtk``, else a folder for temporary files; it may not be there yet."""
+    chosen = Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk")
+    try:
+        return chosen.expanduser()
+    except RuntimeError:  # no HOME, and no entry for this user in the system's list
+        return _spare(chosen, "there is no home directory")
 
 
 def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | None = None) -> Path:

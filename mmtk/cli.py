@@ -13,6 +13,7 @@ from mmtk import activity, cli_bench, cli_export, cli_help, cli_plugins, cli_stu
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
+from mmtk.spelling import command
 
 app = cli_help.App(
     name="mmtk",
@@ -28,8 +29,8 @@ data_app = cli_help.App(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(cli_plugins.app, name="plugins")
-for command in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
-    app.command()(command)
+for each in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
+    app.command()(each)
 
 RecipeArg = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, the name of a shipped recipe, or a run directory.")
@@ -103,12 +104,12 @@ def run(
 ) -> None:
     """Train, evaluate and draw a recipe; continue an interrupted run directory."""
     from mmtk.recipe import load_recipe
+    from mmtk.runs import RunDir
 
     overrides = _overrides(set_, seed=seed, name=name, train__precision=precision)
     loaded = load_recipe(recipe, profile, overrides)
-    folder = Path(recipe)
-    if out is None and (folder / "recipe.toml").is_file():
-        out = folder
+    if out is None and (RunDir(Path(recipe)).is_run or RunDir(Path(recipe)).model.is_file()):
+        out = Path(recipe)
     from mmtk.session import run as run_recipe
 
     result = run_recipe(
@@ -128,8 +129,8 @@ def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
         return
     typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
     typer.echo(f"Pictures  {result.path}/figures/")
-    copy = f" --code {result.path}/{COPY}" if code else ""
-    typer.echo(f"Next      mmtk predict {result.path} IMAGE… --out DIR{copy}")
+    copy = ["--code", f"{result.path}/{COPY}"] if code else []
+    typer.echo(f"Next      {command('predict', result.path, *copy)} IMAGE… --out DIR")
     if tracked:
         typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
 
@@ -175,11 +176,13 @@ def _toml(value: Any) -> str:
 
 @app.command()
 def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
-    """Show the keys in which two recipes or run directories differ."""
+    """Show the keys in which two recipes or run directories differ; a profile is for those that have none."""
     from mmtk.layers import leaves
-    from mmtk.recipe import load_recipe
+    from mmtk.recipe import is_complete, load_recipe
 
-    one, two = (dict(leaves(load_recipe(each, profile).values)) for each in (first, second))
+    complete = {each: is_complete(each) for each in (first, second)}
+    profiles = {each: None if complete[each] and not all(complete.values()) else profile for each in complete}
+    one, two = (dict(leaves(load_recipe(each, profiles[each]).values)) for each in (first, second))
     keys = [key for key in {**one, **two} if one.get(key) != two.get(key)]
     for key in keys:
         left, right = (_toml(side[key]) if key in side else "(absent)" for side in (one, two))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from mmtk import codefile
 from mmtk.errors import MmtkError
+from mmtk.spelling import command
 
 
 def _use(context: typer.Context, file: Path | None) -> Path | None:
@@ -23,7 +23,7 @@ def _use(context: typer.Context, file: Path | None) -> Path | None:
     for folder in _folders(context.params):
         copy = folder / codefile.COPY
         if os.path.isfile(copy) and _needs_code(folder):
-            again = shlex.join(["mmtk", *sys.argv[1:], "--code", str(copy)])
+            again = command(*sys.argv[1:], "--code", copy)
             raise MmtkError(
                 f"its components come from a local file, whose copy is {copy}. No recipe runs code by itself.",
                 str(folder),

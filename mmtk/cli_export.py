@@ -43,7 +43,8 @@ def export(
         typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
         return
     from mmtk.export.shared import write_shared
+    from mmtk.spelling import command
 
     folder = write_shared(run_dir, out)
     typer.echo(f"Wrote     {folder}/: model.safetensors, recipe.toml, README.md")
-    typer.echo(f"Next      mmtk predict {folder} IMAGE… --out DIR")
+    typer.echo(f"Next      {command('predict', folder)} IMAGE… --out DIR")

@@ -11,6 +11,7 @@ import typer
 
 from mmtk.cli_code import CodeOpt
 from mmtk.errors import MmtkError, RunFailed
+from mmtk.spelling import command
 
 if TYPE_CHECKING:
     from mmtk.plan import Plan
@@ -94,7 +95,7 @@ def ablate(
         _show_plan(plan, study, chosen, data, device)
         return
     with study.held():
-        facts = {"command": " ".join(["mmtk", *sys.argv[1:]]), "data": str(data.absolute()) if data else ""}
+        facts = {"command": command(*sys.argv[1:]), "data": str(data.absolute()) if data else ""}
         study.write(plan, facts)
         before = study.launcher
         study.keep_launcher(table)
@@ -114,7 +115,7 @@ def ablate(
         from mmtk.study_run import by_hand
 
         lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
-        raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=f"mmtk ablate {study.path}")
+        raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=study.command("ablate"))
 
 
 def _plan(
@@ -196,8 +197,8 @@ def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> N
     queued, before = submit_study(study, launcher, data=data, device=device)
     said = f"{len(queued)} runs are queued: {queued[0]} … {queued[-1]}" if queued else "Nothing to queue"
     said += f"; {len(before)} were queued before: {before[0]} … {before[-1]}" if before else ""
-    typer.echo(f"{said}. Watch them: mmtk status {study.path}")
-    typer.echo(f"When they are done, collect them: mmtk ablate {study.path}")
+    typer.echo(f"{said}. Watch them: {study.command('status')}")
+    typer.echo(f"When they are done, collect them: {study.command('ablate')}")
 
 
 def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list[PlannedRun]:
@@ -223,7 +224,7 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
     try:
         return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run)
     except (KeyboardInterrupt, SystemExit):
-        display.note(f"Stopped. Continue with: mmtk ablate {study.path}")
+        display.note(f"Stopped. Continue with: {study.command('ablate')}")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mmtk import catalog
 from mmtk.catalog import Code, Entry
 from mmtk.errors import MmtkError
+from mmtk.spelling import quoted
 
 if TYPE_CHECKING:
     from mmtk.recipe import Recipe
@@ -108,7 +109,7 @@ def check(code: Code | None, copy: Path, sha256: str | None) -> None:
             "Give --code the file as it was, or choose another --out to start anew.",
         )
     if copy.is_file() and copy.read_bytes() != code.text:
-        intact = f"It was changed; put it back: cp {code.path} {copy}"
-        anew = f"Continue with --code {copy}, or choose another --out to start anew."
+        intact = f"It was changed; put it back: cp {quoted(code.path)} {quoted(copy)}"
+        anew = f"Continue with --code {quoted(copy)}, or choose another --out to start anew."
         message = f"this copy of the components differs from {code.path}."
         raise MmtkError(message, str(copy), anew if sha256 is None else intact)

@@ -118,7 +118,7 @@ def _targets(folder: RunDir) -> dict[str, Any]:
         return exported
     told: dict[str, Any] = folder.provenance["targets"]
     if not folder.best.is_file():
-        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: mmtk run {folder.path}")
+        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: {folder.command('run')}")
     return told
 
 

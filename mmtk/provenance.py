@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -28,16 +29,22 @@ def component_versions(recipe: Recipe) -> dict[str, str]:
 def write_provenance(
     folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, deterministic: bool
 ) -> None:
-    """Note what a run rests on; MmtkError where the data of one that goes on are not what they were."""
-    if folder.provenance_file.is_file():
-        before = folder.provenance["data"]
-        if before != held.digests:
-            changed = ", ".join(name for name, digest in held.digests.items() if before.get(name) != digest)
+    """Note what a run rests on; MmtkError where the data of one that goes on are not what they were.
+
+    Of a run that goes on, the place of its data is noted anew: they may have moved.
+    """
+    place = str(root.absolute()) if root else ""
+    if folder.begun and folder.provenance_file.is_file():
+        before = folder.provenance
+        if before["data"] != held.digests:
+            changed = ", ".join(n for n, digest in held.digests.items() if before["data"].get(n) != digest)
             raise MmtkError(
                 f"the data of this unfinished run has changed: {changed}.",
                 str(folder.path),
                 "Restore the data, or choose another --out to start anew.",
             )
+        if before.get("data_root") != place:
+            write_json(folder.provenance_file, {**before, "data_root": place})
         return
     code = codefile.used_by([recipe])
     names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
@@ -52,7 +59,7 @@ def write_provenance(
             "components": component_versions(recipe),
             "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
             "data": held.digests,
-            "data_root": str(root.absolute()) if root else "",
+            "data_root": place,
             "targets": {task: asdict(target) for task, target in held.targets.items()},
             "python": platform.python_version(),
             "libraries": {name: _version(name) for name in names},
@@ -66,6 +73,25 @@ def write_provenance(
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
     )
+
+
+def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[[str], None]) -> None:
+    """Where a run goes on with other versions than before: warn, and add version and step to provenance.json."""
+    known = folder.provenance
+    last = [known, *known.get("continued", [])][-1]
+    before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}
+    components = component_versions(recipe)
+    now = {"mmtk": catalog.version(), "torch": _version("torch"), **components}
+    changed = [f"{name}: {before.get(name) or 'unknown'} then, {now[name]} now" for name in now
+               if before.get(name) != now[name]]  # fmt: skip
+    if not changed:
+        return
+    line = {
+        "step": step, "mmtk": now["mmtk"], "libraries": {"torch": now["torch"]}, "components": components,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+    write_json(folder.provenance_file, {**known, "continued": [*known.get("continued", []), line]})
+    warn(f"this run goes on after step {step} with other versions than before ({'; '.join(changed)}).")
 
 
 def _version(name: str) -> str:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmtk import spelling
 from mmtk.errors import MmtkError, Reported, RunFailed
 
 T = TypeVar("T")
@@ -238,8 +239,8 @@ def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
         raise RunFailed(
             f"process {rank} of {devices} {how}; the others were ended and the last checkpoint is kept.",
             str(folder),
-            f"Continue with: mmtk run {folder}, with --devices of any number. SIGKILL mostly means that the "
-            "memory was full.",
+            "SIGKILL mostly means that the memory was full. Continue, with any number of --devices: "
+            f"{spelling.command('run', folder)}",
         ) from error
     finally:
         del os.environ[COMMAND]

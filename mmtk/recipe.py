@@ -16,6 +16,7 @@ from typing import Any, cast
 from mmtk import catalog, layers, memo, params, settings
 from mmtk.errors import MmtkError, Problems, nearest
 from mmtk.layers import Layer, Values
+from mmtk.spelling import quoted
 
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
@@ -124,6 +125,11 @@ def recipe_path(path_or_name: str | Path) -> Path:
     return inside if os.path.isfile(inside) else layers.locate(str(path_or_name))
 
 
+def is_complete(path_or_name: str | Path) -> bool:
+    """Whether a recipe has its data and budget already, as that of a run directory has."""
+    return isinstance(layers.with_parents(recipe_path(path_or_name)).values.get("origin"), dict)
+
+
 def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
     """All layers merged: parents, recipe, profile, overrides; not checked yet."""
     layer, changes = layers.with_parents(path), layers.parse_set(overrides)
@@ -168,7 +174,7 @@ def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
     return MmtkError(
         f"is complete, with the data and the training budget of {own}: a second profile would mix the two.",
         where,
-        f"Start from the recipe that it was made of (mmtk … {recipe} --profile {profile}), "
+        f"Start from the recipe that it was made of (mmtk … {quoted(recipe)} --profile {quoted(str(profile))}), "
         "or change single values by --set.",
     )
 

@@ -71,7 +71,7 @@ def read_run(path: Path) -> Run:
     if not folder.recipe_file.is_file():
         raise MmtkError("is no run directory: it has no recipe.toml.", str(path), "Name a study or finished runs.")
     if not folder.finished:
-        cure = f"Finish it with: mmtk run {path}"
+        cure = f"Finish it with: {folder.command('run')}"
         raise MmtkError("this run is not finished.", str(path), cure)
     done = read_facts(folder.done_file, files=dict, training_seconds=(int, float))
     if changed := folder.altered(done):
@@ -79,7 +79,7 @@ def read_run(path: Path) -> Run:
         raise MmtkError(
             f"{', '.join(changed)} {verb} changed or cut after the run ended, so its numbers do not count.",
             str(path),
-            f"Restore what it was, or remove {folder.done_file.name} and finish it again: mmtk run {path}",
+            f"Restore what it was, or remove {folder.done_file.name} and finish it again: {folder.command('run')}",
         )
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
     scores = current(read_facts(folder.results_file))

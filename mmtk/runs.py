@@ -15,8 +15,9 @@ from typing import IO, Any, cast
 
 from mmtk import codefile
 from mmtk.errors import MmtkError
-from mmtk.outputs import atomic, make_folder, refuse_links, sha256
+from mmtk.outputs import OutputFolder, atomic, make_folder, refuse_links, sha256
 from mmtk.recipe import Recipe, load_recipe
+from mmtk.spelling import command
 
 LOCK = "run.lock"
 FOLDERS = ("checkpoints", "figures")
@@ -179,33 +180,59 @@ class RunDir:
         codefile.check(codefile.used_by([recipe]), self.code_file, recorded.get("sha256"))
         return recipe
 
+    def command(self, verb: str) -> str:
+        """A command for this run as it can be pasted, with the local file of components where there is one."""
+        code = ["--code", str(self.code_file)] if self.code_file.is_file() else []
+        return command(verb, self.path, *code)
+
     @property
     def provenance(self) -> dict[str, Any]:
         """Versions, hardware, data digests, command."""
         return cast(dict[str, Any], read_json(self.provenance_file))
 
+    @property
+    def is_run(self) -> bool:
+        """Whether mmtk ran here, or a study planned to: a recipe alone is not enough, packages have one too."""
+        marks = (self.path / LOCK, self.provenance_file)
+        return self.recipe_file.is_file() and any(path.is_file() for path in marks)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to continue from, or the run is finished."""
+        return any(path.is_file() for path in (self.last, self.previous, self.best, self.done_file))
+
     def make(self) -> None:
         """Make the folder; refuse one that holds something else than a run."""
         make_folder(self.path)
         if self.model.is_file():
-            cure = f"To train its recipe again: mmtk run {self.recipe_file} --out RUNDIR"
+            cure = f"To train its recipe again: {command('run', self.recipe_file)} --out RUNDIR"
             raise MmtkError("is an exported model, not a run directory.", str(self.path), cure)
-        foreign = not self.recipe_file.is_file() and any(item.name != LOCK for item in self.path.iterdir())
-        if foreign:
+        if not self.is_run and any(not self._is_left_over(item) for item in self.path.iterdir()):
             message = "this folder is not empty and holds no run."
             raise MmtkError(message, str(self.path), "Choose another --out.")
 
+    def _is_left_over(self, item: Path) -> bool:
+        """Whether an entry of the folder is what a start leaves that did not come to its recipe."""
+        if item.name in FOLDERS:
+            return item.is_dir() and not any(item.iterdir())
+        return item.name in (LOCK, self.failure_file.name)
+
     def claim(self, recipe: Recipe) -> None:
-        """Write the recipe into a new folder, or check that the one that lies there is the same, seed included."""
+        """Write the recipe into a new folder, or check that the one that lies there is the same, seed included.
+
+        A folder where nothing was trained yet is taken over: its recipe and code move to the folder ``earlier``.
+        """
         (self.path / "checkpoints").mkdir(exist_ok=True)
         self.figures.mkdir(exist_ok=True)
+        if self.recipe_file.is_file() and not self.begun:
+            self._take_over(recipe)
         if self.recipe_file.is_file():
             other = self.recipe
             if (other.digest, other.seed) != (recipe.digest, recipe.seed):
                 raise MmtkError(
                     f"this folder belongs to another recipe: {other.run_name}, not {recipe.run_name}.",
                     str(self.path),
-                    f"Choose another --out; `mmtk diff {self.recipe_file} RECIPE` shows the difference.",
+                    f"Choose another --out; `{command('diff', self.path)} RECIPE` shows the difference.",
                 )
         else:
             write_text(self.recipe_file, recipe.toml())
@@ -219,6 +246,18 @@ class RunDir:
         with locked(self.path, LOCK, "Wait for it, or choose another --out."):
             self._remove_halves()
             yield
+
+    def _take_over(self, recipe: Recipe) -> None:
+        folder, code = OutputFolder(self.path, "run"), codefile.used_by([recipe])
+        try:
+            other = load_recipe(self.recipe_file)
+            same = (other.digest, other.seed) == (recipe.digest, recipe.seed)
+        except MmtkError:  # of a component that is not there, or not any more
+            same = False
+        if not same:
+            folder.put_aside([self.recipe_file.name])
+        if self.code_file.is_file() and (code is None or self.code_file.read_bytes() != code.text):
+            folder.put_aside([self.code_file.name])
 
     def _written(self) -> Iterator[str]:
         """What a run writes, and what lies in its folders already, relative to the run directory."""

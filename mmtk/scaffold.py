@@ -6,7 +6,6 @@ import ast
 import keyword
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from string import Template
 
 from mmtk import catalog
 from mmtk.errors import MmtkError, nearest
+from mmtk.spelling import quoted
 
 TEMPLATES = Path(__file__).parent / "templates"
 PREFIX = "mmtk-"
@@ -62,10 +62,10 @@ class Package:
     @property
     def commands(self) -> list[str]:
         """What to type next, to install, check and use it."""
-        place = shlex.quote(str(self.folder))
-        recipe = shlex.quote(str(self.folder / "recipe.toml"))
+        place = quoted(self.folder)
+        recipe = quoted(self.folder / "recipe.toml")
         return [
-            f"python -m pip install -e {shlex.quote(f'{self.folder}[test]')}",
+            f"python -m pip install -e {quoted(f'{self.folder}[test]')}",
             f"mmtk plugins check {self.kind}/{self.name}",
             f"python -m pytest {place}",
             _run_line(self.kind, self.name, recipe),

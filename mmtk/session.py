@@ -17,7 +17,7 @@ from mmtk.engine import choose_device, choose_precision, deterministic_kernels, 
 from mmtk.errors import MmtkError
 from mmtk.evaluate import evaluate, fill, write_cases
 from mmtk.outputs import refuse_inside
-from mmtk.provenance import check_versions, component_versions, write_provenance
+from mmtk.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.recipe import Recipe
 from mmtk.report.pictures import draw_run
 from mmtk.runs import RunDir, read_json, write_json
@@ -147,6 +147,7 @@ def _train(
     training = Training(recipe, held, folder, device, display)
     if training.done:
         display.note(f"Continuing after step {training.done} of {training.total}.")
+        note_continuation(folder, recipe, training.done, display.warn)
     mirror = _mirror(folder, recipe, display)
     try:
         training.fit(mirror)

@@ -64,7 +64,7 @@ def _table(study: StudyDir, intact: set[str]) -> tuple[Group, bool]:
     if unknown:
         lines.append(Text(unknown))
     if changed:
-        cure = f"Restore what was changed, or remove done.json there and run it again: mmtk ablate {study.path}"
+        cure = f"Restore what was changed, or remove done.json there and run it again: {study.command('ablate')}"
         lines.append(Text(cure))
     return Group(*([table] if table.row_count else []), *lines), "running" in states
 

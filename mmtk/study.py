@@ -19,6 +19,7 @@ from mmtk.outputs import make_folder
 from mmtk.plan import Plan, PlannedCell
 from mmtk.recipe import Recipe, load_recipe
 from mmtk.runs import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
+from mmtk.spelling import command
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
 AT_ONCE = 200  # runs that a core reads before it takes the next
@@ -45,6 +46,12 @@ class PlannedRun:
         return f"{self.cell.title} seed {self.seed}"
 
 
+def _by_key(root: Path) -> dict[str, str]:
+    """Digest and seed → name of the folder, for the runs in a folder."""
+    there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    return {"-".join(name.split("-")[-2:]): name for name in reversed(there)}
+
+
 class StudyDir:
     """A study directory: ``study.json``, ``recipes/``, ``failures.json``, ``queue.json``, later ``report/``.
 
@@ -60,6 +67,11 @@ class StudyDir:
         self.code_file = path / codefile.COPY
         self.report = path / "report"
 
+    def command(self, verb: str) -> str:
+        """A command for this study as it can be pasted, with the local file of components where there is one."""
+        code = ["--code", str(self.code_file)] if self.code_file.is_file() else []
+        return command(verb, self.path, *code)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep other processes from running the same study."""
@@ -71,7 +83,7 @@ class StudyDir:
         """Write the plan, or check that the study that lies there is the same; ``facts`` are kept with it."""
         if self.file.is_file():
             if read_json(self.file)["digest"] != plan.digest:
-                cure = f"Choose another --out, or continue the one that lies there: mmtk ablate {self.path}"
+                cure = f"Choose another --out, or continue the one that lies there: {self.command('ablate')}"
                 raise MmtkError("this folder holds another study.", str(self.path), cure)
             self._check_code(plan.cells)
             return
@@ -144,22 +156,34 @@ class StudyDir:
 
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
-        root = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
-        near = (Path.cwd(), self.path.absolute().parent.parent)
-        if not any(root.resolve().is_relative_to(place.resolve()) for place in near):
-            cure = f"If that is meant, go there first: cd {root.parent.absolute()}"
-            message = f"its runs would lie in {root}, below neither this folder nor the study's."
-            raise MmtkError(message, str(self.file), cure)
-        there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-        by_key = {"-".join(name.split("-")[-2:]): name for name in reversed(there)}
+        planned = [(cell, seed, f"{cell.recipe.digest}-s{seed}") for cell, seed in (plan or self.plan()).runs]
+        root = self._root({key for _, _, key in planned})
+        there = _by_key(root)
         found = []
-        for cell, seed in (plan or self.plan()).runs:
+        for cell, seed, key in planned:
             # The folder of this digest and seed, whatever else it is called, else one of its own name.
-            key = f"{cell.recipe.digest}-s{seed}"
             own = f"{cell.recipe.slug}-{key}"
-            name = own if (root / own).exists() else by_key.get(key, own)
+            name = own if (root / own).exists() else there.get(key, own)
             found.append(PlannedRun(cell, seed, RunDir(root / name)))
         return found
+
+    def _root(self, keys: set[str]) -> Path:
+        """Where the runs lie: as study.json says, else, of a study that was copied, in it or beside it."""
+        noted = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
+        study = self.path.absolute()
+        near = [place.resolve() for place in (Path.cwd(), study.parent.parent)]
+        places = [noted, *(folder / RUNS for folder in (self.path, study.parent, study.parent.parent, Path.cwd()))]
+        allowed = [path for path in places if any(path.resolve().is_relative_to(place) for place in near)]
+        if known := next((path for path in allowed if keys & _by_key(path).keys()), None):
+            return known
+        if noted in allowed:
+            return noted
+        raise MmtkError(
+            f"its runs would lie in {noted}, below neither this folder nor the study's.",
+            str(self.file),
+            f"If they were copied too, put them into {self.path / RUNS}, or write where they lie as 'runs' into "
+            "study.json, seen from its folder.",
+        )
 
     @property
     def _noted(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmtk import codefile, results
 from mmtk.api import Done, Job, Launcher
 from mmtk.errors import MmtkError
 from mmtk.runs import write_json
+from mmtk.spelling import command
 from mmtk.study import PlannedRun, StudyDir
 
 
@@ -38,7 +38,7 @@ def run_study(
         raise MmtkError(
             f"{len(there)} of its runs are in the queue already: {jobs}.",
             str(study.path),
-            f"Wait for them (mmtk status {study.path}), or cancel them first.",
+            f"Wait for them ({study.command('status')}), or cancel them first.",
         )
     if there is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
         study.note_queued({})
@@ -156,7 +156,7 @@ def _code(run: PlannedRun) -> list[str]:
 def by_hand(run: PlannedRun, data: Path | None) -> str:
     """The line that repeats a run without the study."""
     options = ["--data", str(data)] if data else []
-    return shlex.join(["mmtk", "run", str(run.folder.path), *options, *_code(run)])
+    return command("run", run.folder.path, *options, *_code(run))
 
 
 def failure(outcome: Done) -> str:

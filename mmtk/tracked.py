@@ -85,7 +85,7 @@ def rows(folder: RunDir) -> list[Row]:
     try:
         metrics, timing = read_lines(folder.metrics_file), read_lines(folder.timing_file)
     except ValueError as error:
-        place, cure = str(folder.path), f"Continue the run, which repairs it: mmtk run {folder.path}"
+        place, cure = str(folder.path), f"Continue the run, which repairs it: {folder.command('run')}"
         raise MmtkError(f"metrics.jsonl or timing.jsonl is damaged: {error}.", place, cure) from error
     # A row without its time is still being written.
     return [(row, round(1000 * at["time"])) for row, at in zip(metrics, timing, strict=False)]

@@ -74,7 +74,7 @@ class Mirror:
             if not self._warned:
                 self._warned = True
                 what = MmtkError(error.message, error.where)
-                self.warn(f"{what} The run goes on; send it later with: mmtk track {self.folder.path}")
+                self.warn(f"{what} The run goes on; send it later with: {self.folder.command('track')}")
             return ""
 
     def _sync(self) -> str:
@@ -90,7 +90,7 @@ class Mirror:
             raise
         # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a run.
         except Exception as error:
-            cure = f"Try again: mmtk track {self.folder.path}"
+            cure = f"Try again: {self.folder.command('track')}"
             raise MmtkError(f"MLflow at {self.shown} fails: {tracker.reason(error)}.", hint=cure) from error
 
     def _send(self, recipe: Recipe, provenance: dict[str, Any]) -> str:

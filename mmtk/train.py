@@ -198,7 +198,7 @@ class Training:
                     raise Interrupted(
                         f"stopped after step {self.done} of {self.total}; the checkpoint is written.",
                         128 + self.stop,
-                        f"Continue with: mmtk run {self.folder.path}",
+                        f"Continue with: {self.folder.command('run')}",
                     )
 
     def close(self) -> None:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import ast
+import itertools
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from mmtk import spelling
 from mmtk.spelling import command, file_name, quoted, visible
 
 NAMES = [
@@ -47,3 +52,33 @@ def test_a_file_name_fits_every_file_system(name: str) -> None:
 
 def test_words_that_need_no_quotes_have_none() -> None:
     assert quoted("runs/a-1.x") == "runs/a-1.x"
+
+
+VERBS = "ablate|check|diff|evaluate|export|predict|report|run|show|status|track"
+
+
+def unquoted(code: str) -> list[str]:
+    """f-strings with a command and, right behind it, a value that went through no function of ``spelling``."""
+    found = []
+    for text in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.JoinedStr)):
+        for before, value in itertools.pairwise(text.values):
+            if not isinstance(before, ast.Constant) or not isinstance(value, ast.FormattedValue):
+                continue
+            if re.search(rf"(\bmmtk ({VERBS})|\b(cd|cp|rm)|--(code|out|data)) $", str(before.value)):
+                called = value.value.func if isinstance(value.value, ast.Call) else value.value
+                name = called.id if isinstance(called, ast.Name) else ""
+                if name != "quoted":
+                    found.append(ast.unparse(text))
+    return found
+
+
+def test_the_rule_sees_an_unquoted_path() -> None:
+    assert unquoted('f"Continue with: mmtk run {folder.path}"')
+    assert not unquoted('f"Continue with: {command(folder)}, or cd {quoted(place)}"')
+
+
+def test_every_command_that_is_printed_can_be_pasted() -> None:
+    package = Path(spelling.__file__).parent
+    # The scaffold's own values are words and quoted paths.
+    paths = [path for path in package.rglob("*.py") if path.name != "scaffold.py"]
+    assert {str(path): found for path in paths if (found := unquoted(path.read_text(encoding="utf-8")))} == {}

@@ -22,6 +22,7 @@ from mmtk.extras import install_line
 from mmtk.images import resize_image
 from mmtk.outputs import atomic
 from mmtk.predict import load
+from mmtk.spelling import quoted
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -53,7 +54,8 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
     facts = origin(path)
     out = out or path / "exports" / f"{facts['run']}.onnx"
     if out.is_dir():
-        raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {out / facts['run']}.onnx")
+        file = out / f"{facts['run']}.onnx"
+        raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {quoted(file)}")
     place(out, lambda: same_run(read_metadata(out), facts))
     model = Probabilities(load(path, "cpu"))
     activity.stage("converting")
