@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -63,15 +63,16 @@ def image_name(path: PurePath) -> str:
     return without_suffix(path).name
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
     """All image files below a folder, in order; hidden ones and ``__MACOSX`` are skipped, links are followed.
 
+    ``wanted`` says which files count instead.
     A folder that links lead to more than once is read once. Raises MmtkError for a folder that cannot be read.
     """
-    return sorted(_walk(folder))
+    return sorted(_walk(folder, wanted))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
     seen: set[str] = set()  # links may lead in circles
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
@@ -81,7 +82,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
         for name in names:
             path = Path(place, name)
-            if not name.startswith(".") and is_image_file(path):
+            if not name.startswith(".") and wanted(path):
                 yield path
 
 

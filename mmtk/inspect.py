@@ -54,7 +54,7 @@ def inspect(
                 "task": source.target.task,
                 "names": list(source.target.names),
             }
-            reports[role.name] = report | {"splits": _splits(source)}
+            reports[role.name] = report | {"splits": _splits(source), "notes": list(getattr(source, "notes", ()))}
             readable, stored, reports[role.name]["unreadable"] = _opened(source, size, Path(spare), tell)
             if stored is None:
                 continue
@@ -296,6 +296,7 @@ def show(report: Report, console: Console) -> None:
     for name, found in report["sources"].items():
         groups = [" = ".join(group) for group in found.get("duplicates", [])]
         for title, lines, most in (
+            ("notes", found.get("notes", []), None),
             ("unreadable", found["unreadable"], None),
             ("groups of identical images", groups, 10),
         ):

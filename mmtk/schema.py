@@ -193,5 +193,5 @@ def _type(schema: dict[str, Any]) -> str:
         return f"list of {_type(schema['items'])}"
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = " and ".join(f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema)
-    word = {"string": "text", "boolean": "true or false"}.get(kind, kind)
+    word = {"string": "text", "boolean": "true or false", "object": "table"}.get(kind, kind)
     return f"{word} {bounds}".strip()

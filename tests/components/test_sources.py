@@ -424,12 +424,12 @@ HEADER = "image,label\n"
     [
         (
             "image,labels\n",
-            r"labels.csv: unknown column 'labels'. Did you mean 'label'\? Known: image, label, patient",
+            r"labels.csv: no column 'label'. Its columns: 'image', 'labels'.\n.*columns = {label = .labels.",
         ),
         ("label,patient\n", "no column 'image'"),
         ("image,image\n", "two columns are called 'image'"),
         ("", "no column 'image'"),
-        ("image\na.png\nb.png\n", "has no label: classes need a column 'label'"),
+        ("image\na.png\nb.png\n", "labels.csv: no column 'label'. Its columns: 'image'"),
         (HEADER + "a.png,ill\nb.png,ill\n", r"has one class only \('ill'\)"),
         (
             HEADER + "a.png,ill\nbb.png,well\n",
@@ -518,8 +518,9 @@ def test_folder_single_mask(tmp_path):
     assert masks(tmp_path, classes=("lung",)).target.names == ("lung",)
     assert len(source.files()) == 20
     (tmp_path / "masks/3.png").unlink()
-    with pytest.raises(MmtkError, match=r"masks: no mask for 1 images: 3\.\n  A mask has the file name of its"):
-        masks(tmp_path)
+    without = masks(tmp_path)
+    assert [item.id for item in without.items("train") if item.target is None] == ["3"]
+    assert [note for note in without.notes if "1 of 10 images have no mask" in note]
     table(
         tmp_path,
         "image,label,patient\n" + "\n".join(f"{n},{'' if n == 3 else 'yes'},p{n}" for n in range(10)),

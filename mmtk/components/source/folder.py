@@ -1,4 +1,4 @@
-"""Anybody's own data: a folder of images with a table of classes or a folder of masks."""
+"""Anybody's own data: a folder of images with a table of classes or masks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 
 from mmtk.api import Item, MmtkError, Source, Split, Target, Task
 from mmtk.components.source import layout
-from mmtk.components.source.folder_table import Row, read_table
+from mmtk.components.source.folder_images import named, patients_of, rows_of_folders, unlabelled_images
+from mmtk.components.source.folder_masks import Masks, find_masks
+from mmtk.components.source.folder_table import EMPTY, Column, Row, read_table
+from mmtk.components.source.mask_names import Affixes
 from mmtk.errors import listing, nearest
-from mmtk.image_files import image_name, is_image_file, without_suffix
-from mmtk.images import read_labels, read_spacing
+from mmtk.images import read_spacing
 
-IGNORED = 255
+FOLDERS = "folders"
+SHARES: Mapping[Split, float] = {"test": 0.2, "val": 0.1}
 
 
 class Folder(Source):
@@ -23,14 +26,29 @@ class Folder(Source):
 
     images: folder of images (png, jpeg, tiff, dicom, …), relative to the data folder or absolute.
     labels: CSV table with the columns image, label and optionally patient, split (train, val, test), spacing
-        (mm per pixel, or spacing_row and spacing_col). Needed for classes. An empty label is an unlabelled
-        image, for train only.
-    masks: folder of masks named like their images, or with one sub-folder of them per channel.
+        (mm per pixel, or spacing_row and spacing_col); other columns are not used. Or "folders": the class is the
+        folder directly below ``images``, or below train, val and test there. Needed for classes. An empty label is
+        an unlabelled image, for train only.
+    masks: folder of masks named like their images: one file per image, one sub-folder of files per channel, or
+        files with one colour channel, page or plane (.npy) per class. Or COCO annotations (a .json file), or a
+        folder of YOLO polygons (.txt). An image without a mask is unlabelled, for train only.
     classes: order of the classes or channels. Default: sorted.
     exclusive: masks are label maps with the numbers of ``classes``; 0 is the background, 255 is ignored.
     swap: pairs of channels that a horizontal flip exchanges, such as [["left lung", "right lung"]].
+    columns: what the table's columns are called, such as {image = "Image Index", label = "Finding Labels"}; ""
+        for none.
+    both_tasks: the films serve both tasks, which share one split: write the same ``images``, ``labels`` and
+        ``masks`` for both. A film then needs a class or a mask to be in val or test.
+    unlabelled: folder of more images, without labels, for train only.
+    patient_pattern: regular expression with one group, the patient, searched in an image's path below ``images``.
+    mask_suffix: what a mask's name has behind that of its image, such as "_mask".
+    mask_prefix: what a mask's name has before that of its image.
+    image_suffix: what an image's name has behind that of its mask, such as "_0000".
+    image_prefix: what an image's name has before that of its mask.
 
-    Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order.
+    Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order. A patient
+    is what the table says, else the pattern, else the DICOM header; else every image is a patient of its own.
+    ``notes`` says what was assumed.
     """
 
     def __init__(
@@ -44,35 +62,39 @@ class Folder(Source):
         classes: tuple[str, ...] = (),
         exclusive: bool = False,
         swap: tuple[tuple[str, str], ...] = (),
+        columns: dict[Column, str] | None = None,
+        both_tasks: bool | None = None,
+        unlabelled: str | None = None,
+        patient_pattern: str | None = None,
+        mask_suffix: str | None = None,
+        mask_prefix: str | None = None,
+        image_suffix: str | None = None,
+        image_prefix: str | None = None,
     ) -> None:
-        folder, table = Path(root) / images, Path(root) / labels if labels else None
-        found = _named(layout.list_images(folder), folder)
-        rows = read_table(table, folder, found) if table else {name: Row() for name in found}
-        targets: Mapping[str, object]
-        if task == "classification":
-            if table is None:
-                raise MmtkError("labels: missing. Classes need a CSV table with the columns image and label.")
-            names = _classes(rows, classes, table)
-            targets = {name: names.index(row.label) for name, row in rows.items() if row.label}
-        else:
-            if not masks:
-                raise MmtkError("masks: missing. Segmentation needs a folder of masks named like the images.")
-            labelled = {name: path for name, path in found.items() if rows[name].label != ""}
-            names, targets = _masks(Path(root) / masks, folder, found, labelled, classes, exclusive)
+        self.notes: list[str] = []
+        self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
+        self._folder = _below(root, images)
+        self._mask_place = _below(root, masks) if masks else None
+        self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", mask_suffix or "")
+        layout.list_images(self._folder)
+        self._check_keys(labels, masks)
+        spare = _below(root, unlabelled) if unlabelled else None
+        found = self._images(spare)
+        extra = unlabelled_images(spare, found) if spare else {}
+        files = found | extra
+        bases = dict.fromkeys(found, self._folder) | dict.fromkeys(extra, spare or self._folder)
+        table = _below(root, labels) if labels not in ("", FOLDERS) else None
+        rows = self._rows(found, extra, table, labels, columns or {})
+        names, targets = self._targets(found, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
         self.target = Target(task, names, exclusive=exclusive or task == "classification", swap=pairs)
-        items = []
-        for name, path in found.items():
-            row = rows[name]
-            spacing = row.spacing or read_spacing(path)
-            items.append(Item(name, path, targets.get(name), row.patient or name, spacing))
+        patients = patients_of(files, bases, rows, patient_pattern, self.notes)
+        items = [
+            Item(name, path, targets.get(name), patients[name], rows[name].spacing or read_spacing(path))
+            for name, path in files.items()
+        ]
         self.has_split = any(row.split for row in rows.values())
-        if self.has_split:
-            parts = {part: [each for each in items if rows[each.id].split == part] for part in layout.PARTS}
-        else:
-            parts = layout.split_by_patient(items, {"test": 0.2, "val": 0.1})
-        self._folder = folder
-        self._parts = layout.Parts(Path(root), parts, (table,) if table else ())
+        self._parts = layout.Parts(Path(root), self._split(items, rows), (table,) if table else ())
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, or the paths without suffix where stems repeat."""
@@ -84,19 +106,8 @@ class Folder(Source):
 
     def mask(self, item: Item) -> np.ndarray:
         """[K,H,W], one channel per class or sub-folder; uint8 in {0, 1}, 255 where a label map says so."""
-        if not self.target.exclusive:
-            return np.stack([layout.read_channel(path, item.image) for path in item.target]).astype(np.uint8)
-        path, names = item.target[0], self.target.names
-        labels = read_labels(path)
-        layout.check_size(path, labels.shape, item.image)
-        if unknown := set(np.unique(labels).tolist()) - {*range(len(names)), IGNORED}:
-            raise MmtkError(
-                f"has the label {min(unknown)}, but classes names {len(names)}: "
-                f"{', '.join(f'{number} {name}' for number, name in enumerate(names))}.",
-                str(path),
-            )
-        channels = labels == np.arange(len(names))[:, None, None]
-        return np.where(labels == IGNORED, np.uint8(IGNORED), channels.astype(np.uint8))
+        assert self._masks is not None
+        return self._masks.read(item)
 
     def digest(self) -> str:
         """SHA-256 of files, labels and keys."""
@@ -107,87 +118,160 @@ class Folder(Source):
         """The table, all images and all masks."""
         return self._parts.files()
 
+    def _check_keys(self, labels: str, masks: str) -> None:
+        if self._task == "classification" and not labels:
+            raise MmtkError(
+                "labels: missing. Classes need a CSV table with the columns image and label, "
+                'or "folders" where each class is a folder.'
+            )
+        if self._task == "segmentation" and not masks:
+            raise MmtkError("masks: missing. Segmentation needs a folder of masks named like the images.")
+        if self._both and not (labels and masks):
+            raise MmtkError(
+                f"both_tasks: needs labels and masks; {'masks' if labels else 'labels'} is missing.",
+                hint="Write the same images, labels and masks into the sources of both tasks.",
+            )
 
-def _inside(path: Path, folder: Path) -> str:
-    return without_suffix(path.relative_to(folder)).as_posix()
+    def _images(self, spare: Path | None) -> dict[str, Path]:
+        """Id → path of all images but masks and unlabelled ones that lie among them."""
+        others = [place for place in (spare, self._mask_place) if place and place != self._folder]
+        inner = [place for place in others if place.is_relative_to(self._folder)]
+        paths = [
+            path
+            for path in layout.list_images(self._folder)
+            if not any(path.is_relative_to(place) for place in inner)
+        ]
+        if self._mask_place == self._folder:
+            paths = [path for path in paths if not self._affixes.is_mask(layout.stem(path))]
+        if not paths:
+            raise MmtkError("no images in it beside masks and unlabelled ones.", str(self._folder))
+        return named(paths, self._folder)
+
+    def _rows(
+        self,
+        found: Mapping[str, Path],
+        extra: Mapping[str, Path],
+        table: Path | None,
+        labels: str,
+        columns: Mapping[Column, str],
+    ) -> dict[str, Row]:
+        rows = dict.fromkeys(found, Row())
+        if labels == FOLDERS:
+            classes = self._classes if self._task == "classification" else ()
+            rows = rows_of_folders(found, self._folder, classes, self.notes)
+        elif table:
+            rows = read_table(
+                table,
+                self._folder,
+                found,
+                columns=columns,
+                classes=self._classes if self._task == "classification" else (),
+                others=extra,
+                needs_label=self._task == "classification",
+                both_tasks=self._both,
+                notes=self.notes,
+            )
+        split = any(row.split for row in rows.values())
+        for name in extra:
+            row = rows.get(name, Row())
+            rows[name] = Row("", row.patient, "train" if split else "", row.spacing)
+        return rows
+
+    def _targets(
+        self,
+        found: Mapping[str, Path],
+        extra: Mapping[str, Path],
+        rows: Mapping[str, Row],
+        table: Path | None,
+    ) -> tuple[tuple[str, ...], dict[str, object]]:
+        """The names of classes or channels, and the target of every labelled image."""
+        self._masks: Masks | None = None
+        if self._mask_place and (self._task == "segmentation" or self._both):
+            self._masks = find_masks(
+                self._mask_place,
+                self._folder,
+                found,
+                others=extra,
+                classes=self._classes if self._task == "segmentation" else (),
+                exclusive=self._exclusive,
+                affixes=self._affixes,
+                notes=self.notes,
+            )
+        if self._task == "classification":
+            names = _class_names(rows, self._classes, table or self._folder)
+            return names, {name: names.index(row.label) for name, row in rows.items() if row.label}
+        assert self._masks is not None
+        hidden = set() if self._both else {name for name in found if rows[name].label == ""}
+        files_of = {name: paths for name, paths in self._masks.files.items() if name not in hidden}
+        if unused := len(self._masks.files) - len(files_of):
+            self.notes.append(
+                f"{unused} masks are not used, because the labels of their images are empty in the table."
+            )
+        if lacking := [name for name in found if name not in self._masks.files and name not in hidden]:
+            self.notes.append(
+                f"{len(lacking)} of {len(found)} images have no mask: they serve training unlabelled."
+            )
+        return self._masks.names, dict(files_of)
+
+    def _split(self, items: list[Item], rows: Mapping[str, Row]) -> dict[Split, list[Item]]:
+        """The parts; images without a label are in train alone, or left out where they are held out."""
+        if self.has_split:
+            parts = {part: [each for each in items if rows[each.id].split == part] for part in layout.PARTS}
+        else:
+            strata = self._strata(items, rows) if self._both else None
+            parts = layout.split_by_patient(items, SHARES, strata)
+        for part in SHARES:
+            parts[part] = [item for item in parts[part] if item.target is not None]
+        left_out = len(items) - sum(map(len, parts.values()))
+        if left_out:
+            self.notes.append(
+                f"{left_out} images without a label for {self._task} are left out: they, or others of their "
+                "patients, belong to val or test."
+            )
+        return parts
+
+    def _strata(self, items: list[Item], rows: Mapping[str, Row]) -> dict[str, int]:
+        """Id → stratum of every image with a class or a mask, the same for both tasks: by class, then by mask.
+
+        A class with fewer than three patients with, or without, a mask is one stratum.
+        """
+        assert self._masks is not None
+        # What may be a class in one task and an empty cell in the other must not decide.
+        labels = {name: row.label for name, row in rows.items() if (row.label or "-").casefold() not in EMPTY}
+        kinds = {
+            item.id: (labels.get(item.id) or "", item.id in self._masks.files)
+            for item in items
+            if item.id in labels or item.id in self._masks.files
+        }
+        patients = Counter(kind for kind, _ in {(kinds[i.id], i.patient) for i in items if i.id in kinds})
+        small = {label for label, mask in kinds.values() if min(patients[label, True], patients[label, False]) < 3}
+        strata = {name: (label, mask and label not in small) for name, (label, mask) in kinds.items()}
+        numbers = {kind: number for number, kind in enumerate(sorted({*strata.values()}))}
+        return {name: numbers[kind] for name, kind in strata.items()}
 
 
-def _named(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
-    """Id → path: the stem, or the path within the folder without suffix where stems repeat."""
-    paths = list(paths)
-    stems = Counter(image_name(path) for path in paths)
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = image_name(path) if stems[image_name(path)] == 1 else _inside(path, folder)
-        if (other := named.setdefault(name, path)) != path:
-            raise MmtkError(f"two images are called {name}: {other.name} and {path.name}.", str(folder))
-    return named
+def _below(root: Path, name: str) -> Path:
+    """A path of the recipe: below the data folder, absolute, or from the user's home (~)."""
+    try:
+        return Path(root) / Path(name).expanduser()
+    except RuntimeError as error:
+        raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
 
 
-def _classes(rows: Mapping[str, Row], classes: tuple[str, ...], table: Path) -> tuple[str, ...]:
+def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], place: Path) -> tuple[str, ...]:
     """The class names in order, at least two; one that is named may be absent."""
     used = {row.label for row in rows.values() if row.label}
     if not used:
-        raise MmtkError("has no label: classes need a column 'label'.", str(table))
+        raise MmtkError("has no label: all of them are empty.", str(place))
     names = classes or tuple(sorted(used))
     for label in sorted(used - {*names}):
         raise MmtkError(
             f"the class '{label}' is not among classes.{nearest(label, names)} Known: {listing(names)}.",
-            str(table),
+            str(place),
         )
     if len(names) < 2:
-        raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(table))
+        raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(place))
     return names
-
-
-def _masks(
-    folder: Path,
-    image_folder: Path,
-    images: Mapping[str, Path],
-    labelled: Mapping[str, Path],
-    classes: tuple[str, ...],
-    exclusive: bool,
-) -> tuple[tuple[str, ...], dict[str, tuple[Path, ...]]]:
-    """Channel names, and the mask files of each labelled image in the order of the channels."""
-    if exclusive:
-        if len(classes) < 2:
-            raise MmtkError("classes: exclusive masks need the names of their labels, the background first.")
-        names, places = classes, [folder]
-    else:
-        names, places = _channels(folder, classes)
-    targets: dict[str, tuple[Path, ...]] = dict.fromkeys(labelled, ())
-    for place in places:
-        found = _named(layout.list_images(place, "masks"), place)
-        inside = {_inside(path, place): path for path in found.values()}
-        # By place first, because a stem may repeat among the images and not among the masks.
-        own: dict[str, Path] = {}
-        for name, path in images.items():
-            if mask := inside.get(_inside(path, image_folder)) or found.get(name):
-                own[name] = mask
-        spare = {_inside(path, place) for path in {*found.values()} - {*own.values()}}
-        layout.match(targets, (own.keys() & targets.keys()) | spare, place)
-        targets = {name: (*paths, own[name]) for name, paths in targets.items()}
-    return names, targets
-
-
-def _channels(folder: Path, classes: tuple[str, ...]) -> tuple[tuple[str, ...], list[Path]]:
-    """One sub-folder per channel, or the folder itself for a single channel."""
-    entries = [path for path in folder.iterdir() if path.name[0] != "."] if folder.is_dir() else []
-    found = sorted(path.name for path in entries if path.is_dir())
-    flat = any(is_image_file(path) for path in entries)
-    if not classes and found and not flat:
-        return tuple(found), [folder / name for name in found]
-    if len(classes) < 2 and not {*classes} & {*found}:
-        return classes or ("mask",), [folder]
-    for name in classes:
-        if name not in found:
-            raise MmtkError(
-                f"no sub-folder for the channel '{name}'.{nearest(name, found)} "
-                f"Found: {listing(found) or 'none'}.",
-                str(folder),
-                "Several channels need one sub-folder each; a label map needs exclusive = true.",
-            )
-    return classes, [folder / name for name in classes]
 
 
 def _index(name: str, names: tuple[str, ...]) -> int:

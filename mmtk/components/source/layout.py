@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 
 from mmtk.api import Item, Split
 from mmtk.errors import MmtkError, listing
-from mmtk.image_files import SUFFIXES, find_images, image_name
+from mmtk.image_files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images import image_size, read_mask
 
 CURE = "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files."
 MATCHING = "A mask has the file name of its image, apart from the suffix."
+MASK_SUFFIXES = (".npy", ".txt")  # of files that hold masks and are no images
 PARTS: tuple[Split, ...] = ("train", "val", "test")
 SPLIT_SALT = "mmtk-split-v1/"
 
@@ -95,11 +96,24 @@ def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Pat
     raise MmtkError(f"no data: {what}.", hint=CURE)
 
 
-def list_images(folder: Path, expected: str = "images") -> list[Path]:
-    """All image files below a folder, in order; none is an error."""
+def stem(path: Path) -> str:
+    """The file name without its suffix; the last number of a name such as 1.2.840.3 is none."""
+    return path.stem if path.suffix.lower() in MASK_SUFFIXES else image_name(path)
+
+
+def inside(path: Path, folder: Path) -> str:
+    """The path within a folder, without suffix."""
+    within = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+    return within.with_name(stem(path)).as_posix()
+
+
+def list_images(
+    folder: Path, expected: str = "images", wanted: Callable[[Path], bool] = is_image_file
+) -> list[Path]:
+    """All image files (or others that are wanted) below a folder, in order; none is an error."""
     if not folder.is_dir():
         raise MmtkError(f"no such folder: it should hold {expected}.", str(folder), CURE)
-    if not (found := find_images(folder)):
+    if not (found := find_images(folder, wanted)):
         raise MmtkError(f"no {expected} in it. Known suffixes: {' '.join(sorted(SUFFIXES))}.", str(folder), CURE)
     return found
 
@@ -127,7 +141,9 @@ def match(images: Collection[str], masks: Collection[str], folder: Path) -> None
 
 def hash_order(ids: Iterable[str]) -> list[str]:
     """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
-    return sorted(ids, key=lambda each: hashlib.sha256((SPLIT_SALT + each).encode()).digest())
+    return sorted(
+        ids, key=lambda each: hashlib.sha256((SPLIT_SALT + each).encode(errors="surrogateescape")).digest()
+    )
 
 
 def split_by_size(items: Iterable[Item], sizes: Sequence[int]) -> dict[Split, list[Item]]:
@@ -138,19 +154,26 @@ def split_by_size(items: Iterable[Item], sizes: Sequence[int]) -> dict[Split, li
     return {"train": ordered[:first], "val": ordered[first:second], "test": ordered[second:]}
 
 
-def split_by_patient(items: Iterable[Item], shares: Mapping[Split, float]) -> dict[Split, list[Item]]:
+def split_by_patient(
+    items: Iterable[Item], shares: Mapping[Split, float], strata_of: Mapping[str, int] | None = None
+) -> dict[Split, list[Item]]:
     """Whole patients in hash order, per class, until each part has its share of images; the rest is train.
 
     A patient counts for the most frequent class of his images. Three patients of a class are enough for
-    three parts. Unlabelled images go to train, but those of a val or test patient are left out.
+    three parts. Unlabelled images go to train, but those of a val or test patient are left out. ``strata_of``
+    says by id which stratum stands in place of the class; images without one are the unlabelled ones.
     """
+    items = list(items)
+    if strata_of is None:
+        labelled = [item for item in items if item.target is not None]
+        strata_of = {item.id: item.target if isinstance(item.target, int) else 0 for item in labelled}
     of: dict[str, list[Item]] = defaultdict(list)
     unlabelled: list[Item] = []
     for item in items:
-        (unlabelled if item.target is None else of[item.patient]).append(item)
+        (of[item.patient] if item.id in strata_of else unlabelled).append(item)
     strata: dict[object, list[str]] = defaultdict(list)
     for patient, images in of.items():
-        classes = Counter(image.target if isinstance(image.target, int) else 0 for image in images)
+        classes = Counter(strata_of[image.id] for image in images)
         strata[min(classes, key=lambda each: (-classes[each], each))].append(patient)
     parts: dict[Split, list[Item]] = {part: [] for part in PARTS}
     for _, patients in sorted(strata.items()):
