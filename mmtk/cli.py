@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import activity, cli_bench, cli_export, cli_help, cli_plugins, cli_study, memo
+from mmtk import activity, cli_bench, cli_data, cli_export, cli_help, cli_plugins, cli_study, memo
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
@@ -24,10 +24,7 @@ app = cli_help.App(
     cls=cli_help.Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = cli_help.App(
-    help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True, cls=cli_help.Commands
-)
-app.add_typer(data_app, name="data")
+app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_plugins.app, name="plugins")
 for each in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
     app.command()(each)
@@ -215,7 +212,7 @@ def list_() -> None:
             typer.echo(f"  {path.stem:20} {values.get('name', ''):16} {values.get('description', '')}".rstrip())
 
 
-@data_app.command("inspect")
+@cli_data.app.command("inspect")
 def data_inspect(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")

@@ -23,7 +23,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "run": ("mmtk run multimix", "mmtk run recipes/umtl.toml --profile chest-xray-small --data DIR --seed 1"),
     "predict": ("mmtk predict runs/mine film.png films/ --out predictions",),
-    "evaluate": ("mmtk evaluate runs/mine --profile chest-xray --data DIR",),
+    "evaluate": (
+        "mmtk evaluate runs/mine other-hospital",
+        "mmtk evaluate runs/mine films --labels films.csv --label Diagnosis",
+        "mmtk evaluate runs/mine --profile chest-xray --data DIR",
+    ),
     "export": ("mmtk export runs/mine --format onnx",),
     "track": ("mmtk track runs/*",),
     "ablate": (
@@ -39,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "schema": ("mmtk schema > recipe.schema.json",),
     "doctor": ("mmtk doctor --data DIR",),
     "bench": ("mmtk bench step",),
+    "data plan": ("mmtk data plan films", 'mmtk data plan films --label "Finding Labels" --patient "Patient ID"'),
     "data inspect": ("mmtk data inspect multimix --profile chest-xray-small --data DIR",),
     "plugins show": ("mmtk plugins show ssl/confidence",),
     "plugins check": ("mmtk plugins check ssl/my-method", "mmtk plugins check code/MyMethod --code my_method.py"),

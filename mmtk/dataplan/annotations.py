@@ -1,0 +1,67 @@
+"""Outlines in files instead of pictures: COCO in one JSON file, YOLO in a text file per film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from mmtk.dataplan.listing import Listing, stem
+from mmtk.dataplan.masks import Masks, common
+
+
+def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """The outlines of the films as keys of the source ``folder``; None where there are none."""
+    return _coco(listing, films) or _yolo(listing, films)
+
+
+def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
+    by_name = {PurePosixPath(path).name: path for path in films}
+    best: Masks | None = None
+    for path in listing.jsons:
+        about = listing.json(path)
+        if not isinstance(about, dict) or not isinstance(about.get("annotations"), list):
+            continue
+        names = {image["id"]: PurePosixPath(str(image["file_name"])).name for image in about.get("images", ())}
+        drawn = {names.get(each.get("image_id"), "") for each in about["annotations"] if each.get("segmentation")}
+        pairs = {by_name[name]: (path,) for name in drawn if name in by_name}
+        organs = [str(each["name"]) for each in about.get("categories", ())]
+        if pairs and (best is None or len(pairs) > len(best.pairs)):
+            best = Masks({"masks": path, "classes": organs}, pairs, (f"{path}: outlines as COCO writes them",))
+    return best
+
+
+def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
+    by_stem = {stem(path): path for path in films}
+    pairs: dict[str, tuple[str, ...]] = {}
+    numbers: set[int] = set()
+    for path in listing.texts:
+        film = by_stem.get(stem(path))
+        if film is None:
+            continue
+        lines = _lines(listing, path)
+        if lines is None:
+            continue
+        if outlines := [line for line in lines if len(line) >= 7]:
+            pairs[film] = (path,)
+            numbers |= {int(line[0]) for line in outlines}
+    if not pairs:
+        return None
+    names = _names(listing) or [f"label {number}" for number in range(max(numbers) + 1)]
+    folder = common(path for paths in pairs.values() for path in paths)
+    return Masks({"masks": folder or ".", "classes": names}, pairs, ("outlines as YOLO writes them",))
+
+
+def _lines(listing: Listing, path: str) -> list[list[float]] | None:
+    try:
+        text = (listing.root / path).read_text(encoding="utf-8")
+        return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError):
+        return None
+
+
+def _names(listing: Listing) -> list[str]:
+    for path in listing.texts:
+        if PurePosixPath(path).name in ("classes.txt", "obj.names"):
+            lines = (listing.root / path).read_text(encoding="utf-8", errors="replace").splitlines()
+            return [line.strip() for line in lines if line.strip()]
+    return []

@@ -1,0 +1,182 @@
+"""From a listing to one or several sets of films, each with the keys of the source ``folder``. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from mmtk.dataplan import words
+from mmtk.dataplan.annotations import find_annotations
+from mmtk.dataplan.columns import find_columns
+from mmtk.dataplan.labels import Film, Labels, find_labels
+from mmtk.dataplan.listing import Listing
+from mmtk.dataplan.masks import Masks, common, find_masks, find_roles
+from mmtk.errors import MmtkError
+
+FEWEST = 3  # patients of a class, one for each part
+
+
+@dataclass
+class FilmSet:
+    """The films of one place: where they lie, what is known of them, and the keys of each task's source.
+
+    ``rows`` holds the cells of a table that mmtk has to write, because the user's own cannot be read as it is.
+    """
+
+    folder: str
+    images: str
+    films: dict[str, Film]
+    keys: dict[str, dict[str, object]] = field(default_factory=dict)
+    labelled: dict[str, int] = field(default_factory=dict)
+    classes: Counter[str] = field(default_factory=Counter)
+    masks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+        return self.folder or "all films"
+
+
+def find_sets(listing: Listing, said: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
+    """The sets of films in a folder: one, or one for each sub-folder that is complete by itself (a hospital).
+
+    ``said`` holds what the user says: ``images``, ``masks``, ``labels`` (paths), ``label``, ``patient``,
+    ``split``, ``spacing``, ``image`` (columns). ``training`` leaves out classes too rare to be split.
+    """
+    said = {key: value for key, value in (said or {}).items() if value}
+    if not listing.images:
+        others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(listing.others.items()))
+        raise MmtkError(
+            f"no image that mmtk reads{f' (but {others})' if others else ''}.",
+            str(listing.root),
+            "It reads PNG, JPEG, TIFF, BMP, PGM and DICOM; convert other formats first.",
+        )
+    if not {"images", "masks", "labels"} & {*said} and (places := _places(listing)):
+        sets = [found for place in places if (found := _complete(listing, place, said, training))]
+        if len(sets) > 1:
+            return sets
+    return [find_set(listing, said, training=training)]
+
+
+def _places(listing: Listing) -> list[str]:
+    """The sub-folders that may be sets of their own: no film and no table of the films lies beside them."""
+    children = _children(listing)
+    if any("/" not in path for path in listing.images) or any(words.role(child) for child in children):
+        return []
+    if {words.plain(child) for child in children} <= words.CLASSES:
+        return []
+    top = [table for name, table in listing.tables.items() if "/" not in name]
+    return [] if any(find_columns(table, listing.images, {}) for table in top) else children
+
+
+def _children(listing: Listing) -> list[str]:
+    return sorted({path.split("/")[0] for path in listing.images if "/" in path})
+
+
+def _complete(listing: Listing, folder: str, said: Mapping[str, str], training: bool) -> FilmSet | None:
+    found = find_set(listing.below(folder), said, folder, training=training)
+    return found if found.keys else None
+
+
+def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, training: bool = True) -> FilmSet:
+    """One set of films, as the folder ``folder`` of the whole."""
+    roles = find_roles(listing, said.get("masks", ""), said.get("images", ""))
+    films, spare = list(roles.films), list(roles.unlabelled)
+    labels = find_labels(listing, films, spare, said)
+    images = said.get("images") or common(films)
+    masks = find_masks(listing, films, roles.masks, images) if roles.masks else None
+    masks = masks or find_annotations(listing, films)
+    found = FilmSet(folder, images or ".", labels.films, notes=[*labels.notes], reasons=[*labels.reasons])
+    if masks is not None:
+        found.notes += masks.notes
+        found.masks = masks.pairs
+    elif roles.masks:
+        found.notes.append(
+            f"{len(roles.masks)} masks in {common(roles.masks) or '.'}: none has the name of a film"
+        )
+    found.notes += [f"{count} files {suffix}: not read" for suffix, count in sorted(listing.others.items())]
+    _classification(found, labels, training)
+    _segmentation(found, labels, masks, training)
+    unlabelled = common(spare) if spare else ""
+    for keys in found.keys.values():
+        if unlabelled:
+            keys["unlabelled"] = _joined(folder, unlabelled)
+    if spare:
+        found.notes.append(f"{len(spare)} films in {unlabelled}: unlabelled")
+    return found
+
+
+def _joined(folder: str, path: str) -> str:
+    return PurePosixPath(folder, path).as_posix()
+
+
+def _place(found: FilmSet, keys: Mapping[str, object]) -> dict[str, object]:
+    """Keys with paths from the whole folder."""
+    paths = ("masks", "labels")
+    placed = {
+        key: _joined(found.folder, str(value)) if key in paths and value != "folders" else value
+        for key, value in keys.items()
+    }
+    return {"images": _joined(found.folder, found.images), **placed}
+
+
+def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
+    counts = labels.counts
+    if training and (rare := _rare(labels)):
+        for film in labels.films.values():
+            film.label = "" if film.label in rare else film.label
+        if len(counts) - len(rare) > 1:
+            found.reasons.append(f"classes of fewer than {FEWEST} patients serve as unlabelled: {', '.join(rare)}")
+        counts = labels.counts
+    if not counts or (training and len(counts) < 2):
+        if counts:
+            found.notes.append(f"one class only ({', '.join(counts)}): there is nothing to tell apart")
+        return
+    found.classes, found.labelled["classification"] = counts, sum(counts.values())
+    found.keys["classification"] = _place(found, labels.keys)
+    if found.reasons:
+        own_table(found)
+
+
+def _rare(labels: Labels) -> list[str]:
+    if len({film.split for film in labels.films.values()} - {""}) > 1:
+        return []
+    patients: dict[str, set[str]] = {}
+    for path, film in labels.films.items():
+        if film.label:
+            patients.setdefault(film.label, set()).add(film.patient or path)
+    return sorted(label for label, names in patients.items() if len(names) < FEWEST)
+
+
+def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
+    if masks is None or not masks.pairs:
+        return
+    if training and len(masks.pairs) < FEWEST:
+        found.notes.append(f"{len(masks.pairs)} masks: it takes {FEWEST} to have one in each part")
+        return
+    keys = _place(found, masks.keys)
+    if "patient_pattern" in labels.keys:
+        keys["patient_pattern"] = labels.keys["patient_pattern"]
+    found.keys["segmentation"] = keys
+    found.labelled["segmentation"] = len(masks.pairs)
+
+
+def own_table(found: FilmSet) -> None:
+    """The cells of a table of mmtk's own: image, label, patient, split, spacing."""
+    parts = {film.split for film in found.films.values()} - {""}
+    for path, film in sorted(found.films.items()):
+        inside = path if found.images == "." else path.removeprefix(f"{found.images}/")
+        split = film.split if len(parts) > 1 else ""
+        if parts and len(parts) > 1 and not film.label:
+            split = "train"
+        found.rows.append((inside, film.label or "", film.patient, split, film.spacing))
+
+
+def parts_of(found: FilmSet) -> Counter[str]:
+    """Films of each part that the data themselves give."""
+    return Counter(film.split for film in found.films.values() if film.split)

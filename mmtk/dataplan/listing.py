@@ -1,0 +1,182 @@
+"""What lies in a folder: images, tables, other files, and how single images look. No torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mmtk.errors import MmtkError
+
+TABLES = (".csv", ".tsv", ".tab")
+NOT_READ = {".xlsx", ".xls", ".ods", ".nii", ".gz", ".mha", ".mhd", ".nrrd", ".npy", ".npz", ".h5", ".parquet"}
+FEW = 32  # different gray values of a mask at most
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text: column names as they are in the file, and rows of cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def cells(self, column: str) -> list[str]:
+        """All cells of a column."""
+        place = self.columns.index(column)
+        return [row[place] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an image looks: its gray values where they are few (else None), and if nearly all is black or white."""
+
+    values: tuple[int, ...] | None
+    bands: int
+    extreme: bool
+
+    @property
+    def mask(self) -> bool:
+        """Whether it looks like a mask."""
+        return self.values is not None or self.extreme
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder, as relative paths with ``/``; ``others`` counts suffixes that are not read."""
+
+    root: Path
+    images: tuple[str, ...] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    jsons: tuple[str, ...] = ()
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def below(self, folder: str) -> Listing:
+        """The part below a sub-folder, as if it were the root."""
+        head = f"{folder}/"
+
+        def inside(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
+
+        tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
+        return Listing(self.root / folder, inside(self.images), tables, inside(self.texts), inside(self.jsons))
+
+    def look(self, image: str) -> Look | None:
+        """How one image looks; None where it cannot be read."""
+        return _look(self.root / image)
+
+    def json(self, path: str) -> Any:
+        """The content of a JSON file; None where it is none."""
+        try:
+            return json.loads((self.root / path).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError):
+            return None
+
+
+def list_folder(root: Path) -> Listing:
+    """Everything below a folder; hidden files are skipped, links are followed."""
+    from mmtk.images import SUFFIXES
+
+    if not root.is_dir():
+        raise MmtkError("no such folder." if not root.exists() else "is a file, not a folder.", str(root))
+    images: list[str] = []
+    tables: dict[str, Table] = {}
+    texts: list[str] = []
+    jsons: list[str] = []
+    others: Counter[str] = Counter()
+    for path in _walk(root):
+        name, suffix = path.relative_to(root).as_posix(), path.suffix.lower()
+        if suffix in TABLES:
+            if (table := read_table(path)) is not None:
+                tables[name] = table
+        elif suffix == ".txt":
+            texts.append(name)
+        elif suffix == ".json":
+            jsons.append(name)
+        elif suffix in SUFFIXES or (suffix not in NOT_READ and _is_dicom(path)):
+            images.append(name)
+        else:
+            others[suffix or "(no suffix)"] += 1
+    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), dict(others))
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen: set[str] = set()  # links may lead in circles
+    for place, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_table(path: Path) -> Table | None:
+    """A CSV table in any usual encoding and separator; None where there is no row."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    text = ""
+    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
+        try:
+            text = raw.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    first = text.partition("\n")[0]
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t|", key=first.count))
+    try:
+        lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
+    except csv.Error:
+        return None
+    if len(lines) < 2:
+        return None
+    columns = lines[0]
+    width = len(columns)
+    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]))
+
+
+@lru_cache(maxsize=4096)
+def _look(path: Path) -> Look | None:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            bands = len(image.getbands())
+            image.draft("L", (256, 256))
+            small = image.convert("L") if image.mode not in ("L", "P", "I;16", "I", "1") else image
+            pixels = np.asarray(small)[:: max(1, image.height // 256), :: max(1, image.width // 256)]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    values = np.unique(pixels)
+    few = tuple(int(value) for value in values) if len(values) <= FEW and pixels.size > 4 * len(values) else None
+    low, high = pixels.min(), pixels.max()
+    margin = (float(high) - float(low)) / 16
+    extreme = bool(((pixels <= low + margin) | (pixels >= high - margin)).mean() > 0.95) if high > low else True
+    return Look(few, bands, extreme)
+
+
+def parent(path: str) -> str:
+    """The folder of a relative path, "" at the top."""
+    return "" if (folder := PurePosixPath(path).parent.as_posix()) == "." else folder
+
+
+def stem(path: str) -> str:
+    """The name without folder and suffix; a name that only ends like a UID keeps it all."""
+    pure = PurePosixPath(path)
+    return pure.name if pure.suffix[1:].isdigit() else pure.stem

@@ -1,0 +1,236 @@
+"""Which files are masks, and of which films: by the names of folders and files, then by how they look."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from mmtk.dataplan import words
+from mmtk.dataplan.listing import Listing, parent, stem
+
+SAMPLES = 8
+TAIL = re.compile(r"[-_. ]+[A-Za-z0-9]+$")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Films, masks and films in a folder for the unlabelled, each as paths."""
+
+    films: tuple[str, ...]
+    masks: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks in a folder, matched to films by name; ``keys`` are those of the source ``folder``."""
+
+    keys: Mapping[str, object]
+    pairs: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...] = field(default=())
+
+
+def common(paths: Iterable[str]) -> str:
+    """The deepest folder that holds all files."""
+    folders = [PurePosixPath(path).parent.parts for path in paths]
+    shared: list[str] = []
+    for parts in zip(*folders, strict=False):
+        if len({*parts}) > 1:
+            break
+        shared.append(parts[0])
+    return "/".join(shared)
+
+
+def find_roles(listing: Listing, masks: str = "", images: str = "") -> Roles:
+    """Films and masks apart; ``masks`` and ``images`` are folders that the user names."""
+    top = len(PurePosixPath(common(listing.images)).parts) if listing.images else 0
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for path in listing.images:
+        by_folder[parent(path)].append(path)
+    of: dict[str, str] = {folder: _role(folder, top) for folder in by_folder}
+    for folder in by_folder:
+        if masks and _inside(folder, masks):
+            of[folder] = "masks"
+        elif images and _inside(folder, images):
+            of[folder] = "images"
+        elif images:
+            of[folder] = of[folder] if of[folder] == "masks" and not masks else ""
+    if not images and not masks and "masks" not in of.values() and len(by_folder) > 1:
+        of = _by_look(listing, by_folder, of)
+    if {*of.values()} == {"masks"}:
+        of = dict.fromkeys(of, "")
+    found: dict[str, list[str]] = defaultdict(list)
+    for folder, paths in by_folder.items():
+        if of[folder] == "masks" and not (images and _inside(folder, images) and folder != masks):
+            found["masks"] += paths
+        elif not images or _inside(folder, images):
+            beside = _beside(listing, paths) if not masks or folder == masks else set()
+            for path in paths:
+                kind = "masks" if path in beside else "unlabelled" if of[folder] == "unlabelled" else "films"
+                found[kind].append(path)
+    return Roles(tuple(found["films"]), tuple(found["masks"]), tuple(found["unlabelled"]))
+
+
+def _inside(folder: str, outer: str) -> bool:
+    return outer in ("", ".") or folder == outer or folder.startswith(f"{outer}/")
+
+
+def _role(folder: str, top: int) -> str:
+    """The role by the deepest folder below the common one whose name speaks of one."""
+    parts = PurePosixPath(folder).parts[top:]
+    roles = [role for part in reversed(parts) if (role := words.role(part)) in ("masks", "images", "unlabelled")]
+    return "masks" if "masks" in roles else roles[0] if roles else ""
+
+
+def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], of: dict[str, str]) -> dict[str, str]:
+    """Folders without a telling name whose files look like masks, and have the names of others' files."""
+    stems = {folder: {stem(path) for path in paths} for folder, paths in by_folder.items()}
+    for folder, paths in by_folder.items():
+        others = set().union(*(names for other, names in stems.items() if other != folder))
+        if of[folder] == "" and stems[folder] & others and _masklike(listing, paths):
+            of[folder] = "masks"
+    return of
+
+
+def _masklike(listing: Listing, paths: Collection[str]) -> bool:
+    looks = [look for path in [*paths][:3] if (look := listing.look(path))]
+    return bool(looks) and all(look.mask for look in looks)
+
+
+def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
+    """The masks among the files of one folder, as ``p1_mask.png`` beside ``p1.png``."""
+    stems = {stem(path): path for path in paths}
+    tails: dict[str, list[str]] = defaultdict(list)
+    for name, path in stems.items():
+        cut = next((k for k in range(len(name) - 1, 0, -1) if name[:k] in stems), 0)
+        rest = name[cut:] if cut and re.match(r"[-_. ]*[A-Za-z]", name[cut:]) else ""
+        if rest or (found := TAIL.search(name)) is None:
+            tails[rest].append(path)
+        else:
+            tails[found[0]].append(path)
+    masks: set[str] = set()
+    for tail, files in tails.items():
+        spoken = {*words.plain(tail).split()} & (words.MASKS | {*words.ORGANS})
+        paired = sum(stem(path).removesuffix(tail) in stems for path in files)
+        if tail and (spoken or (paired > len(files) / 2 and _masklike(listing, files))):
+            masks |= {*files}
+    return masks if len(masks) < len(stems) else set()
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------
+
+
+def pair(films: Sequence[str], masks: Sequence[str], images: str) -> tuple[dict[str, list[str]], str, str]:
+    """Film → its masks, the ending of the masks' names and that of the films' names that fit most of them."""
+    film_stems, mask_stems = {stem(path) for path in films}, {stem(path) for path in masks}
+    best: tuple[dict[str, list[str]], str, str] = ({}, "", "")
+    for image_tail in _tails(film_stems, mask_stems):
+        for mask_tail in _tails(mask_stems, film_stems):
+            pairs = _pairs(films, masks, mask_tail, image_tail)
+            if len(pairs) > len(best[0]):
+                best = pairs, mask_tail, image_tail
+    return best
+
+
+def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
+    """Endings that names may have: none, those that most share, and what is left over one of the others."""
+    counts: Counter[str] = Counter()
+    rests: Counter[str] = Counter()
+    for name in names:
+        cut, end = name, ""
+        for _ in range(2):
+            if found := TAIL.search(cut):
+                end, cut = found[0] + end, cut[: found.start()]
+                counts[end] += 1
+        if (k := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in others), 0)) > 0:
+            rests[name[k:]] += 1
+    shared = [tail for tail, count in counts.most_common(3) if count > len(names) / 3]
+    return list(dict.fromkeys(["", *(tail for tail, _ in rests.most_common(2)), *shared]))
+
+
+def _pairs(films: Sequence[str], masks: Sequence[str], mask_tail: str, image_tail: str) -> dict[str, list[str]]:
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in films:
+        if stem(path).endswith(image_tail):
+            by_stem[stem(path).removesuffix(image_tail)].append(path)
+    pairs: dict[str, list[str]] = defaultdict(list)
+    for path in masks:
+        if stem(path).endswith(mask_tail):
+            near = by_stem.get(stem(path).removesuffix(mask_tail), [])
+            if len(near) > 1:
+                own = {*PurePosixPath(path).parent.parts}
+                near = sorted(near, key=lambda film: -len(own & {*PurePosixPath(film).parent.parts}))
+            if near:
+                pairs[near[0]].append(path)
+    return pairs
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str], images: str) -> Masks | None:
+    """The masks of the films as keys of the source ``folder``; None where none fits."""
+    pairs, mask_tail, image_tail = pair(films, masks, images)
+    if not pairs:
+        return None
+    used = [path for paths in pairs.values() for path in paths]
+    folder, notes = common(used), []
+    keys: dict[str, object] = {"masks": folder or "."}
+    several = sum(len(paths) > 1 for paths in pairs.values()) > len(pairs) / 2
+    children = sorted({path[len(folder) :].strip("/").split("/")[0] for path in used if parent(path) != folder})
+    if several and len(children) > 1:
+        keys["classes"] = children
+        if swap := _sides(children):
+            keys["swap"] = swap
+        pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
+    else:
+        values = _values(listing, used)
+        if names := _label_map(listing, values):
+            keys |= {"classes": names, "exclusive": True}
+        elif values is not None and max(values, default=0) > 1 and len(values) > 2:
+            notes.append(
+                f"the masks have the gray values {', '.join(map(str, values))}: all but 0 are taken as one organ"
+            )
+        if "classes" not in keys:
+            keys["classes"] = [words.organ(mask_tail) or words.organ(f"{listing.root.name} {folder}") or "lung"]
+    if mask_tail:
+        keys["mask_suffix"] = mask_tail
+    if image_tail:
+        keys["image_suffix"] = image_tail
+    if spare := len({*masks} - {*used}):
+        notes.append(f"{spare} masks without a film")
+    return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _values(listing: Listing, masks: Sequence[str]) -> tuple[int, ...] | None:
+    """The gray values of some masks together; None where they are many."""
+    step = max(1, len(masks) // SAMPLES)
+    looks = [look for path in masks[::step][:SAMPLES] if (look := listing.look(path))]
+    if not looks or any(look.values is None for look in looks):
+        return None
+    return tuple(sorted({value for look in looks for value in look.values or ()}))
+
+
+def _label_map(listing: Listing, values: tuple[int, ...] | None) -> list[str]:
+    """The names of the numbers of a label map; empty for plain masks."""
+    for path in listing.jsons:
+        if PurePosixPath(path).name == "dataset.json" and isinstance(about := listing.json(path), dict):
+            named = about.get("labels")
+            if isinstance(named, dict) and len(named) > 1:
+                pairs = [(int(b), str(a)) if str(b).isdigit() else (int(a), str(b)) for a, b in named.items()
+                         if str(a).isdigit() or str(b).isdigit()]  # fmt: skip
+                return [name for _, name in sorted(pairs)]
+    own = [value for value in values or () if value != 255]
+    if values and own and own[-1] > 1 and own[-1] <= 20:
+        return ["background", *(f"label {number}" for number in range(1, own[-1] + 1))]
+    return []
+
+
+def _sides(names: Sequence[str]) -> list[list[str]]:
+    """The pairs of channels that a flip exchanges."""
+    plain = {name.casefold(): name for name in names}
+    others = {name: name.casefold().replace("left", "right") for name in names if "left" in name.casefold()}
+    return [[name, plain[other]] for name, other in others.items() if other in plain]

@@ -1,0 +1,29 @@
+"""The official layouts that a source of mmtk's own reads better than ``folder`` does."""
+
+from __future__ import annotations
+
+from mmtk.dataplan.findings import FilmSet
+from mmtk.dataplan.listing import Listing
+
+NAMES = {
+    "chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",),
+}  # fmt: skip
+TASK = {"chex": "classification", "nihx": "classification", "jsrt": "segmentation", "mcu": "segmentation"}
+NIH = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
+
+
+def recognise(listing: Listing, found: FilmSet) -> str:
+    """The name of the source that reads a set of films in its official layout, or ""."""
+    inside = listing.below(found.folder) if found.folder else listing
+    folders = {path.rpartition("/")[0] for path in inside.images}
+    layouts = {
+        "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders,
+        "mcu": {"CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"} <= folders,
+        "jsrt": {"images", "masks"} <= folders and _all(inside, "images/", ("JPCLN", "JPCNN")),
+        "nihx": any(name in inside.tables and "Finding Labels" in inside.tables[name].columns for name in NIH),
+    }
+    return next((use for use, fits in layouts.items() if fits and found.folder in ("", *NAMES[use])), "")
+
+
+def _all(listing: Listing, folder: str, heads: tuple[str, ...]) -> bool:
+    return all(path.removeprefix(folder).startswith(heads) for path in listing.images if path.startswith(folder))
