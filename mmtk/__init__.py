@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_model", "load", "load_recipe", "run"]
+__all__ = ["__version__", "build_model", "load", "load_recipe", "read_run", "read_study", "run"]
 
 if TYPE_CHECKING:
     from mmtk.build import build_model
     from mmtk.predict import load
     from mmtk.recipe import load_recipe
+    from mmtk.result import read_run, read_study
     from mmtk.session import run
 
-_HOMES = {"load_recipe": "recipe", "build_model": "build", "run": "session", "load": "predict"}
+_HOMES = {
+    "load_recipe": "recipe", "build_model": "build", "run": "session", "load": "predict",
+    "read_run": "result", "read_study": "result",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -23,3 +27,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(f"mmtk.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'mmtk' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    """The public names, for tab completion."""
+    return list(__all__)

@@ -17,8 +17,9 @@ from mmtk.outputs import OutputFolder, refuse_inside
 from mmtk.predict import Predictor, load
 from mmtk.recipe import Recipe, on_other_data
 from mmtk.report.pictures import draw_run
+from mmtk.result import Result
 from mmtk.runs import RunDir, write_json
-from mmtk.session import Result, data_root
+from mmtk.session import data_root
 
 Progress = Callable[[str, int, int], None]
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")

@@ -35,9 +35,14 @@ def read_image(path: Path) -> np.ndarray:
     if path.suffix.lower() == ".img":
         return _stretch(4095.0 - np.minimum(_read_film(path), 4095))
     with _decoding(path) as image:
-        if image.mode in _DEEP:
-            return _stretch(np.asarray(image))
-        return np.array(_gray(image))
+        return gray_pixels(image)
+
+
+def gray_pixels(image: Image.Image) -> np.ndarray:
+    """An opened image as gray uint8 [H,W], by the rules of ``read_image`` but for the orientation."""
+    if image.mode in _DEEP:
+        return _stretch(np.asarray(image))
+    return np.array(_gray(image))
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:

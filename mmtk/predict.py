@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
+from PIL.Image import Image as Picture
+from PIL.Image import fromarray
 from torch.nn import functional as F
 
 from mmtk import activity, api, build, image_files
 from mmtk.api import Target
 from mmtk.engine import choose_device
 from mmtk.errors import MmtkError
-from mmtk.images import resize_image
+from mmtk.images import gray_pixels, read_image, resize_image
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir
@@ -42,6 +44,36 @@ def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Pred
     return said
 
 
+Image: TypeAlias = str | Path | Picture | np.ndarray
+
+
+def image_pixels(image: object) -> np.ndarray:
+    """The path of an image, a PIL image or a uint8 array [H,W] or [H,W,3] → gray uint8 [H,W]."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Picture):
+        return gray_pixels(image)
+    if not isinstance(image, np.ndarray):
+        raise _no_image(image)
+    if image.dtype == np.uint8 and image.size and image.ndim == 2:
+        return image
+    if image.dtype == np.uint8 and image.size and _has_colour(image):
+        return gray_pixels(fromarray(image))
+    raise _no_image(f"an array {list(image.shape)} of {image.dtype}")
+
+
+def _has_colour(array: np.ndarray) -> bool:
+    return array.ndim == 3 and array.shape[2] in (3, 4)
+
+
+def _no_image(given: object) -> MmtkError:
+    came = given if isinstance(given, str) else f"{type(given).__name__}: {given!r:.40}"
+    return MmtkError(
+        f"this is no image: {came}.",
+        hint="Give a path, a PIL image, a uint8 array [H,W] or [H,W,3] of values from 0 to 255, or several.",
+    )
+
+
 class Predictor:
     """A trained network with its recipe, ready for images."""
 
@@ -55,18 +87,41 @@ class Predictor:
         side: int = self.recipe["data.size"]
         return side
 
-    def logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
-        """Gray uint8 images [H,W] of any size → the network's Prediction at run size."""
+    def __repr__(self) -> str:
+        names = [f"{task}: {', '.join(target.names)}" for task, target in self.targets.items()]
+        return f"Predictor({self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
+
+    def logits(self, images: Sequence[Image]) -> api.Prediction:
+        """Images of any size, as of a call → the network's Prediction at run size."""
+        return self._logits([image_pixels(image) for image in images])
+
+    def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
         pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
         batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe["data.channels"], -1, -1)
         with torch.no_grad():
             return predict(self.net, self.recipe, batch.to(self.device))
 
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Case]:
-        """Gray uint8 images [H,W] of any size → one Case each."""
+    @overload
+    def __call__(self, images: Image) -> Case: ...  # type: ignore[overload-overlap]  # a str is iterable
+    @overload
+    def __call__(self, images: Iterable[Image]) -> list[Case]: ...
+    def __call__(self, images: Image | Iterable[Image]) -> Case | list[Case]:
+        """One image → its Case; several → one Case each.
+
+        An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W] or [H,W,3], of any size; an
+        array [H,W,3] is colour, of which the luminance counts. Raises MmtkError for anything else.
+        """
+        one = images.ndim < 3 or _has_colour(images) if isinstance(images, np.ndarray) else False
+        if one or isinstance(images, str | Path | Picture):
+            return self._cases([image_pixels(images)])[0]
+        if not isinstance(images, Iterable):
+            raise _no_image(images)
+        return self._cases([image_pixels(image) for image in images])
+
+    def _cases(self, images: Sequence[np.ndarray]) -> list[Case]:
         if not images:
             return []
-        said = self.logits(images)
+        said = self._logits(images)
         return [self._case(said, index, image.shape) for index, image in enumerate(images)]
 
     def _case(self, said: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:

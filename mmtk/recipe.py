@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "
 YOUNGER = {"data.classification.normalise": True}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """A complete, checked recipe: nested plain values, and the origin of every dotted key."""
 
@@ -63,6 +64,16 @@ class Recipe:
         return cast(str, self.get("origin.profile", ""))
 
     @cached_property
+    def train(self) -> settings.Train:
+        """The training budget with its types, as in ``recipe.train.steps``."""
+        return settings.Train(**self["train"])
+
+    @cached_property
+    def evaluate(self) -> settings.Evaluate:
+        """How the test sets are scored, with its types."""
+        return settings.Evaluate(**self["evaluate"])
+
+    @cached_property
     def digest(self) -> str:
         """Ten hex digits over everything that changes a result, except the seed."""
         kept = copy.deepcopy({key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST})
@@ -98,6 +109,13 @@ class Recipe:
     def components(self) -> Iterator[tuple[str, str, Values]]:
         """Every component table: dotted name, kind, values."""
         return component_tables(self.values)
+
+    def __repr__(self) -> str:
+        return f"Recipe({self.name} {self.digest}, {' and '.join(self.tasks)}, seed {self.seed})"
+
+    def _repr_html_(self) -> str:
+        """Every key with its value, folded, for a notebook."""
+        return f"<details><summary>{escape(repr(self))}</summary><pre>{escape(self.toml())}</pre></details>"
 
     def toml(self) -> str:
         """The resolved recipe as TOML that runs by itself."""

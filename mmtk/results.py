@@ -6,11 +6,11 @@ import hashlib
 import itertools
 import json
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,12 @@ from mmtk.forks import on_all_cores
 from mmtk.runs import RunDir, read_facts
 from mmtk.scores import current
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
+LONG = ("system", "digest", "budget", "seed", "domain", "task", "metric", "value")
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class Cell:
         return {"scores": self.scores, "cases": self.cases, "curves": self.curves}
 
 
-@dataclass
+@dataclass(repr=False)
 class Study:
     """The cells of a study with what is there of them.
 
@@ -197,6 +201,33 @@ class Study:
         """The budgets of the systems with both tasks (of all, where there is none), in order."""
         both = [cell.labels for cell in self.cells if len(cell.labels) == 2] or [c.labels for c in self.cells]
         return [dict(pairs) for pairs in sorted({tuple(sorted(b.items())) for b in both}, key=_by_size)]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Every score of every run under ``LONG``: one row per system, seed, test set and metric."""
+        for cell in self.cells:
+            budget = "-".join(str(cell.labels.get(task, "–")) for task in ("classification", "segmentation"))
+            for (domain, task, metric), values in cell.scores.items():
+                for seed, value in values.items():
+                    yield cell.name, cell.digest, budget, seed, domain, task, metric, value
+
+    def frame(self) -> DataFrame:
+        """Every score of every run as a tidy table, under the columns ``LONG``."""
+        from pandas import DataFrame
+
+        return DataFrame(self.rows(), columns=list(LONG))
+
+    def __repr__(self) -> str:
+        count = sum(len(cell.runs) for cell in self.cells)
+        return f"Study({self.title!r}: {len(self.cells)} cells, {count} runs, {len(self.gaps)} gaps)"
+
+    def _repr_html_(self) -> str:
+        from mmtk.result import html_table
+
+        rows = [
+            (c.name, c.digest, *(c.labels.get(t, "–") for t in ("classification", "segmentation")), len(c.runs))
+            for c in self.cells
+        ]
+        return html_table(self.title, ("system", "digest", "class labels", "masks", "runs"), rows)
 
     def read(self) -> None:
         """Read what reports need of every run, on all cores; what was read already is not read again."""

@@ -13,6 +13,10 @@ NAMES = {
     "jaccard": "Jaccard", "ssim": "SSIM", "hd95": "HD95", "average-hausdorff": "average Hausdorff distance",
     "majority-accuracy": "always the majority", "n": "images",
 }  # fmt: skip
+_SHARES = (
+    "accuracy", "balanced-accuracy", "macro-f1", "auroc", "average-precision", "calibration-error", "sensitivity",
+    "specificity", "dice", "jaccard", "precision", "recall",
+)  # fmt: skip
 _DISTANCES = ("average-hausdorff", "hd95")
 
 
@@ -43,6 +47,11 @@ def unit(metric: str) -> str:
     if metric.removesuffix("-mm") not in _DISTANCES:
         return ""
     return "mm" if metric.endswith("-mm") else "px"
+
+
+def is_share(metric: str) -> bool:
+    """Whether a score lies between 0 and 1, as far as mmtk knows it."""
+    return metric in _SHARES or metric.startswith(("f1-", "dice-"))
 
 
 def heading(metric: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,11 @@ from mmtk.outputs import refuse_inside
 from mmtk.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.recipe import Recipe
 from mmtk.report.pictures import draw_run
+from mmtk.result import Result
 from mmtk.runs import RunDir, read_json, write_json
 from mmtk.samples import describe, write_samples
 from mmtk.scores import current
 from mmtk.train import Interrupted, Training
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: its folder and its scores, ``scores[domain][task][metric]``."""
-
-    path: Path
-    scores: Mapping[str, Any]
 
 
 def run(

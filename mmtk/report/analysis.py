@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mmtk import activity, stats
 from mmtk.ablation import NO_LEVEL
 from mmtk.errors import MmtkError
 from mmtk.results import DOMAINS, Cell, Study
+from mmtk.scores import is_share, unit
 from mmtk.stats import Effect, Summary, Test
 
 Labels = Mapping[str, int | str]
@@ -27,6 +29,7 @@ HEADLINE = {
 LEAD = {"classification": "balanced-accuracy", "segmentation": "dice"}
 KINDS = ("student", "paired", "cases")
 ALPHA = 0.05
+ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing
 
 # What results.json holds beside scores.
 _NO_SCORE = ("n", "threshold", "majority-accuracy", "empty-predictions")
@@ -111,6 +114,8 @@ def analyse(study: Study) -> Analysis:
     study.read()
     effects = factorial_effects(study)
     notes = _without_effects(effects)
+    if len(study.seeds) == 2:
+        notes.append(f"Two seeds: points and tests, but no interval over seeds, which needs {ENOUGH}.")
     if len(study.seeds) < 2:
         notes.append("One seed: no test and no interval over seeds, so nothing can be concluded.")
     if study.design == "factorial" and any(len(levels) > 2 for levels in study.axes.values()):
@@ -175,7 +180,7 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
             cases = case_values(cell, sorted(cell.runs), domain, task, metric)
             yield Score(
                 cell, domain, task, metric,
-                stats.summary(list(values.values())),
+                sensible(stats.summary(list(values.values())), metric),
                 None if cases is None else stats.bootstrap(cases),
                 _chance(first.provenance, known, task, metric),
                 int(known["n"]),
@@ -186,6 +191,24 @@ def _chance(provenance: Mapping[str, Any], known: Mapping[str, float], task: str
     if metric == "balanced-accuracy":
         return 1 / len(provenance["targets"][task]["names"])
     return {"accuracy": known.get("majority-accuracy"), "auroc": 0.5}.get(metric)
+
+
+Interval = TypeVar("Interval", Summary, Test, Effect)
+
+
+def sensible(one: Interval, metric: str, few: bool | None = None) -> Interval:
+    """The same with an interval that can be: none from fewer seeds than ENOUGH, none beyond a share's range.
+
+    A share lies in [0, 1], a difference of shares in [−1, 1]; a distance is at least 0.
+    """
+    if one.low is None or one.high is None:
+        return one
+    if one.n < ENOUGH if few is None else few:
+        return replace(one, low=None, high=None)
+    lowest = 0.0 if isinstance(one, Summary) else -1.0 if is_share(metric) else -math.inf
+    lowest = lowest if is_share(metric) or unit(metric) else -math.inf
+    highest = 1.0 if is_share(metric) else math.inf
+    return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
 
 
 # --- the reference against the others ---------------------------------------------------------------------------
@@ -221,10 +244,12 @@ def _tests(first: Cell, other: Cell, domain: str, task: str, metric: str) -> dic
     ours, theirs = first.values(domain, task, metric), other.values(domain, task, metric)
     if not ours or not theirs:
         return {}
-    tests = {"student": stats.student(list(ours.values()), list(theirs.values()))}
+    few = min(len(ours), len(theirs)) < ENOUGH
+    tests = {"student": sensible(stats.student(list(ours.values()), list(theirs.values())), metric, few)}
     # Cells are paired by seed: the same splits, labels, batches and initial weights.
     if shared := sorted(ours.keys() & theirs.keys()):
-        tests["paired"] = stats.paired([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
+        pairs = stats.paired([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
+        tests["paired"] = sensible(pairs, metric)
         a, b = (case_values(cell, shared, domain, task, metric) for cell in (first, other))
         if a is not None and b is not None:
             tests["cases"] = stats.paired_cases(a, b)
@@ -257,7 +282,16 @@ def factorial_effects(study: Study) -> list[Effects]:
             if values:
                 one = Effects(labels, domain, task, metric)
                 found.append(_on_off(one, study.axes, values) if two else _levels(one, study.axes, values))
-    return _adjusted(found)
+    return _adjusted(
+        [
+            replace(
+                one,
+                effects=[sensible(effect, one.metric) for effect in one.effects],
+                shares=[sensible(share, one.metric) for share in one.shares],
+            )
+            for one in found
+        ]
+    )
 
 
 def _design(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:

@@ -6,9 +6,7 @@ without writing a file where there is nothing to show (no image, no finite value
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,7 @@ import numpy as np
 
 from mmtk.report import style
 
-Row = dict[str, float]
 Scores = Sequence[float] | np.ndarray
-
-VALIDATION: dict[str, tuple[str, dict[str, Any]]] = {
-    "val/score": ("score (selects)", {"color": "black", "lw": 3.2, "alpha": 0.35}),
-    "val/segmentation/dice": ("segmentation: Dice", {"color": style.BLUE, "ls": "-"}),
-    "val/classification/macro-f1": ("classification: macro-F1", {"color": style.VERMILION, "ls": "--"}),
-    "val/classification/accuracy": ("classification: accuracy", {"color": style.PURPLE, "ls": ":"}),
-}
 
 
 def boundaries(
@@ -35,6 +25,7 @@ def boundaries(
     dice: Scores,
     path: Path,
     title: str,
+    note: str = "",
 ) -> Path | None:
     """Reference and predicted boundaries on up to 8 X-rays, the Dice under each (Fig. 4)."""
     shown = min(8, len(images))
@@ -43,7 +34,7 @@ def boundaries(
     columns = {1: 1, 2: 2, 3: 3, 5: 3, 6: 3}.get(shown, 4)
     aspect, tile = images.shape[1] / images.shape[2], min(2.3, 7.2 / columns)
     sheet = style.Sheet(title, -(-shown // columns), columns, aspect, tile, bottom=0.08, below=0.4)
-    with sheet.open(path, style.sample(shown, len(images)), legend=True) as fig:
+    with sheet.open(path, note or style.sample(shown, len(images)), legend=True) as fig:
         for i in range(shown):
             axes = sheet.image(fig, i // columns, i % columns, style.gray(images[i]))
             style.outline(axes, references[i], style.REFERENCE)
@@ -93,6 +84,7 @@ def overview(
     dice: Scores | None,
     path: Path,
     title: str,
+    note: str = "",
 ) -> Path | None:
     """Up to 6 X-rays: image, boundaries, saliency [N,H,W], predicted class, Dice; None leaves a part out."""
     shown = min(6, len(images))
@@ -104,11 +96,12 @@ def overview(
         if masks is not None
     ]
     kinds = ["X-ray", *["boundary"] * bool(outlines), *["saliency"] * (saliency is not None)]
-    words = 2 * (class_probabilities is not None) + (dice is not None)
+    below = 2 * (class_probabilities is not None) + (dice is not None)
     aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / shown)
-    sheet = style.Sheet(title, len(kinds), shown, aspect, tile, bottom=0.12 + 0.17 * words, left=0.38, gap=0.06)
-    note = "; saliency: |gradient of the class score|, bright is strong" if saliency is not None else ""
-    with sheet.open(path, style.sample(shown, len(images)) + note, legend=bool(outlines), dark=True) as fig:
+    sheet = style.Sheet(title, len(kinds), shown, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
+    words = note or style.sample(shown, len(images))
+    words += "; saliency: |gradient of the class score|, bright is strong" if saliency is not None else ""
+    with sheet.open(path, words, legend=bool(outlines)) as fig:
         for i in range(shown):
             pixels = style.gray(images[i])
             for row, kind in enumerate(kinds):
@@ -120,25 +113,6 @@ def overview(
                     axes.set_ylabel(kind)
             lines = [] if class_probabilities is None else style.verdict(class_probabilities[i], class_names)
             style.caption(axes, lines + ([] if dice is None else [f"Dice {style.number(dice[i])}"]))
-    return path
-
-
-def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float, int]], path: Path, title: str) -> Path | None:
-    """ROC curves by name: false and true positive rates, area, number of images (Fig. 7)."""
-    finite = {name: curve for name, curve in curves.items() if np.isfinite([*curve[0], *curve[1]]).all()}
-    usable = {name: curve for name, curve in finite.items() if len(curve[0])}
-    if not usable:
-        return None
-    with style.chart(path, title, 6.2, 6.2) as fig:
-        axes = fig.add_subplot()
-        for k, (name, (fpr, tpr, auc, n)) in enumerate(usable.items()):
-            label = f"{style.short(name, 44)}: AUC {style.number(auc)} (n = {n:,})"
-            colour, dash = style.CYCLE[k % len(style.CYCLE)], style.DASHES[k % len(style.DASHES)]
-            axes.plot(fpr, tpr, color=colour, ls=dash, label=label, clip_on=False, zorder=3)
-        axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: AUC 0.5")
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
-        axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
     return path
 
 
@@ -214,79 +188,3 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
         bar.set_label("share of the reference class", fontsize=8)
         bar.outline.set_visible(False)
     return path
-
-
-def best_epoch(rows: Sequence[Row]) -> Row | None:
-    """The validation row with the highest finite ``val/score``, the first of equals; None without a score."""
-    scored = [row for row in rows if np.isfinite(row.get("val/score", np.nan))]
-    return max(scored, key=lambda row: row["val/score"], default=None)
-
-
-def curves(metrics_jsonl: Path, path: Path, title: str) -> Path | None:
-    """Loss terms over steps and validation scores with the best epoch, from a ``metrics.jsonl``."""
-    rows = _read(metrics_jsonl)
-    # train/loss is the total, train/TASK/TERM a term; train/lr is neither.
-    terms = {key for row in rows for key in row if key.startswith("train/") and key.count("/") == 2}
-    losses = _series(rows, "step", ["train/loss", *sorted(terms)])
-    # Several validations in one epoch would fall on one place: then they are drawn over steps.
-    places = {(row.get("epoch"), row.get("step")) for row in rows if VALIDATION.keys() & row.keys()}
-    at = "epoch" if len({epoch for epoch, _ in places}) == len(places) else "step"
-    scores = _series(rows, at, list(VALIDATION))
-    if not losses and not scores:
-        return None
-    with style.chart(path, title, 7.4, 4.6) as fig:
-        left, right = fig.subplots(1, 2)
-        dash: Any
-        for k, (key, (x, y)) in enumerate(losses.items()):
-            name, colour, dash = "total", "black", "-"
-            if key in terms:
-                name = key.removeprefix("train/").replace("/", ": ")
-                colour, dash = style.CYCLE[k % len(style.CYCLE)], style.DASHES[k % len(style.DASHES)]
-            left.plot(x, y, color=colour, lw=0.6, alpha=0.25)
-            label, marker = name + " (always 0)" * (not y.any()), "o" if len(x) == 1 else None
-            left.plot(x, style.smooth(y), color=colour, ls=dash, lw=1.6, marker=marker, label=label)
-        values = np.concatenate([y for _, y in losses.values()] or [np.zeros(1)])
-        positive = values[values > 0]
-        if len(positive) and values.min() >= 0 and positive.max() > 30 * positive.min():
-            left.set_yscale("log")
-            left.yaxis.set_major_formatter("{x:g}")
-        for key, (x, y) in scores.items():
-            name, look = VALIDATION[key]
-            right.plot(x, y, label=name, marker="o", ms=3 if len(x) > 1 else 6, **look)
-        best = best_epoch(rows)
-        if best is not None:
-            place, score = best.get(at, rows.index(best)), best["val/score"]
-            look = {"ls": "", "marker": "*", "ms": 14, "color": style.ORANGE, "mec": "black", "zorder": 5}
-            right.plot(place, score, label=f"best: {at} {place:g}, score {score:.3f}", **look)
-            right.axvline(place, color=style.GREY, lw=1, ls=":", zorder=1)
-        left.set(xlabel="step", ylabel="loss term")
-        right.set(xlabel=at, ylabel="validation score")
-        for axes, drawn in ((left, losses), (right, scores)):
-            if drawn:
-                axes.locator_params(axis="x", integer=True, min_n_ticks=1)
-                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), handlelength=3)
-            else:
-                axes.text(0.5, 0.5, "none recorded", transform=axes.transAxes, ha="center", color=style.GREY)
-                axes.set(xticks=[], yticks=[])
-    return path
-
-
-def _read(path: Path) -> list[Row]:
-    """The numbers in each row of a ``metrics.jsonl``, if there is one; lines cut by a crash are left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
-        with suppress(ValueError, AttributeError):
-            found = json.loads(line).items()
-            rows.append({key: value for key, value in found if isinstance(value, int | float)})
-    return rows
-
-
-def _series(rows: Sequence[Row], at: str, keys: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Finite values by key over ``at``; where a resumed run repeats a place, its last row counts."""
-    series = {}
-    for key in keys:
-        points = {row.get(at, i): row[key] for i, row in enumerate(rows) if np.isfinite(row.get(key, np.nan))}
-        if points:
-            x = np.array(sorted(points), float)
-            series[key] = (x, np.array([points[place] for place in sorted(points)], float))
-    return series

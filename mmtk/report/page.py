@@ -16,8 +16,9 @@ from mmtk.forks import on_all_cores
 from mmtk.outputs import OutputFolder
 from mmtk.report import paper_claims, paper_tables, study_tables
 from mmtk.report.analysis import Analysis
-from mmtk.report.summary import summary
-from mmtk.report.table import Table
+from mmtk.report.answer import answer, sentence
+from mmtk.report.summary import chance, summary
+from mmtk.report.table import Table, long_csv
 from mmtk.results import DOMAINS, Study
 from mmtk.runs import read_json, write_text
 
@@ -115,8 +116,8 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     missing += absent
     figures = by_section(drawn)
     made = [
-        study_tables.effects(analysis), study_tables.shapley(analysis), paper_claims.table(analysis),
-        study_tables.tests(analysis),
+        answer(analysis), study_tables.effects(analysis), study_tables.shapley(analysis),
+        paper_claims.table(analysis), study_tables.tests(analysis),
         *(paper_tables.results(analysis, domain) for domain in DOMAINS), paper_tables.data(analysis), *layers,
         study_tables.scores(analysis), study_tables.runs(analysis, out), study_tables.gaps(missing),
     ]  # fmt: skip
@@ -124,6 +125,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     for name, table in kept.items():
         write_text(stage / "tables" / f"{name}.csv", table.csv())
         write_text(stage / "tables" / f"{name}.tex", table.latex())
+    write_text(stage / "tables" / "runs-long.csv", long_csv(study.rows()))
     parts = _parts(kept, figures)
     write_text(stage / "report.md", _markdown(analysis, missing, parts, stage))
     write_text(stage / "index.html", _html(analysis, missing, parts))
@@ -159,7 +161,9 @@ def _parts(kept: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
 
 
 def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
-    lines = [f"# {analysis.study.title}", "", " ".join(summary(analysis)), ""]
+    first, said = answer(analysis), [sentence(analysis), *chance(analysis)]
+    lines = [f"# {analysis.study.title}", "", *([first.markdown(), first.caption, ""] if first.rows else [])]
+    lines += [" ".join(said), "", summary(analysis)[0], ""]
     if missing:
         lines += ["## Gaps", "", *(f"- {sentence}" for sentence in missing), ""]
     for title, own, figures in parts:
@@ -169,7 +173,7 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
             lines += [f"![{figure.title}]({path})", "", f"**{figure.title}.** {figure.caption}", ""]
         for table in own:
             lines += [f"### {table.title}", "", table.caption, "", table.markdown()]
-    lines += ["## Methods", "", *(f"- {line}" for line in METHODS)]
+    lines += ["## Methods", "", " ".join(summary(analysis)), "", *(f"- {line}" for line in METHODS)]
     lines += [f"- {name}: {text}" for name, text in facts(analysis.study).items()]
     return "\n".join(lines) + "\n"
 
@@ -184,6 +188,7 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
     body = "".join(_section(anchor, *part) for anchor, part in zip(anchors, parts, strict=True))
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in missing)
     gaps = f'<section class="gaps" aria-labelledby="gaps"><h2 id="gaps">Gaps</h2><ul>{items}</ul></section>'
+    words = escape(" ".join(summary(analysis))).replace("95 %", "95&nbsp;%")
     methods = "".join(f"<li>{escape(line)}</li>" for line in METHODS)
     methods += "".join(
         f"<li>{escape(name)}: {f'<code>{escape(text)}</code>' if name == 'Command' else escape(text)}</li>"
@@ -208,9 +213,9 @@ script-src 'unsafe-inline'">
 <div class="top"><span class="kind">Ablation study, mmtk</span>
 <button type="button" class="theme">Dark</button></div>
 <h1>{title}</h1>
-<p class="lede">{escape(" ".join(summary(analysis))).replace("95 %", "95&nbsp;%")}</p>
-{gaps if missing else ""}
-{body}<section id="methods"><h2>Methods</h2><ul class="methods">{methods}</ul></section>
+{_first(analysis)}{gaps if missing else ""}
+{body}<section id="methods"><h2>Methods</h2><p class="words">{words}</p>
+<ul class="methods">{methods}</ul></section>
 </main>
 </div>
 <dialog aria-label="Picture, enlarged"><form method="dialog"><button>Close</button></form>
@@ -219,6 +224,17 @@ script-src 'unsafe-inline'">
 {script}</script>
 </body>
 </html>
+"""
+
+
+def _first(analysis: Analysis) -> str:
+    """The first screen: what helps as a table, one sentence, how many runs it rests on."""
+    first = answer(analysis)
+    box = f'<div class="answer">{first.html(stacked=True)}</div>' if first.rows else ""
+    said = " ".join([sentence(analysis), *chance(analysis)])
+    return f"""{box}
+<p class="lede">{escape(said)}</p>
+<p class="kind">{escape(summary(analysis)[0])}</p>
 """
 
 

@@ -13,7 +13,7 @@ from mmtk import activity, api
 from mmtk.evaluate import Scores, TestSet, file_name
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
-from mmtk.report import figures
+from mmtk.report import classes, curves, figures
 from mmtk.samples import class_maps, foreground, reference
 from mmtk.streams import network_input, pixels
 
@@ -33,7 +33,7 @@ def draw_run(
     out.mkdir(parents=True, exist_ok=True)
     painter = _Painter(out, recipe, net.eval(), targets, device)
     if metrics_file is not None:
-        painter.keep(figures.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
+        painter.keep(curves.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
     for test in tests:
         if test.task == "segmentation":
             painter.segmentation(test, scores.metrics[test.domain, test.task][test.task].cases())
@@ -107,10 +107,10 @@ class _Painter:
             said = self.net(self._images(test, rows))
         predicted, known = foreground(said.segmentation, test), reference(test, rows)
         ids = [test.stored.ids[row] for row in rows]
-        order = f"from the worst to the best Dice of {len(dice)}"
-        title = f"{self.recipe.name}: {test.domain} test images, {order}"
+        note = f"{len(rows)} of {len(dice)} images, from the worst to the best Dice"
+        title = f"{self.recipe.name}: {test.domain} test images"
         path = self._path("boundaries", test.domain)
-        self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title))
+        self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title, note))
         names: tuple[str, ...] = ()
         probabilities = None
         if said.classification is not None:
@@ -123,23 +123,34 @@ class _Painter:
             )
         saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
         path = self._path("overview", test.domain)
-        title = f"{self.recipe.name}: {test.domain} test images, {order}"
-        self.keep(figures.overview(images, known, predicted, saliency, probabilities, names, shown, path, title))
+        title = f"{self.recipe.name}: {test.domain} test images"
+        drawn = (images, known, predicted, saliency, probabilities, names, shown, path, title, note)
+        self.keep(figures.overview(*drawn))
 
     def summaries(self, scores: Scores) -> None:
-        """ROC (Fig. 7), the distribution of Dice (Fig. 3) and confusion counts over whole test sets."""
+        """ROC (Fig. 7), calibration, Dice (Fig. 3) and confusion counts over whole test sets."""
         name = self.recipe.name
-        curves, dice = {}, {}
+        rankings, confidences, dice = {}, {}, {}
         for (domain, task), metrics in scores.metrics.items():
             metric: Any = metrics[task]
             result = scores.results[domain][task]
             if task == "segmentation":
                 dice[domain] = np.asarray(metric.cases()["dice"])
-            elif "auroc" in result and len(metric.names) == 2:
-                curves[domain] = (*metric.curve(), result["auroc"], int(result["n"]))
             if task == "classification":
+                target, predicted, probabilities = _columns(metric.cases(), metric.names)
+                confidences[domain] = probabilities.max(1), predicted == target
+                if len(metric.names) == 2:
+                    rankings[domain] = classes.Ranking(target == 1, probabilities[:, 1], metric.threshold)
                 table = [[result[f"count-{a}-as-{b}"] for b in metric.names] for a in metric.names]
                 path = self._path("confusion", domain)
                 self.keep(figures.confusion(np.array(table), metric.names, path, f"{name}: {domain} test images"))
-        self.keep(figures.roc(curves, self.out / "roc.png", f"{name}: classification"))
+        self.keep(classes.roc(rankings, self.out / "roc.png", f"{name}: classification"))
+        title = f"{name}: calibration of the classes"
+        self.keep(classes.calibration(confidences, self.out / "calibration.png", title))
         self.keep(figures.dice_distribution(dice, self.out / "dice.png", f"{name}: Dice of each test image"))
+
+
+def _columns(cases: Mapping[str, list[Any]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Target [N], predicted class [N] and probabilities [N,C] of the images of a test set."""
+    probabilities = np.array([cases[f"p-{name}"] for name in names], float).T
+    return np.array(cases["target"]), np.array(cases["predicted"]), probabilities

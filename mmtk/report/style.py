@@ -53,14 +53,11 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a $ in a title or an id is a dollar sign
     "svg.hashsalt": "mmtk",  # the same picture, the same bytes
 }
-DARK: dict[Any, Any] = {"figure.facecolor": "#0D1117"} | dict.fromkeys(
-    ("text.color", "axes.labelcolor", "ytick.color"), "#E6EDF3"
-)
 
 
 @contextmanager
 def page(
-    path: Path, width: float, height: float, *, dark: bool = False, layout: Any = "none", vector: bool = False
+    path: Path, width: float, height: float, *, layout: Any = "none", vector: bool = False
 ) -> Iterator[Figure]:
     """A figure of width × height inches, written to ``path`` as PNG on leaving, whole or not at all.
 
@@ -73,7 +70,7 @@ def page(
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE | (DARK if dark else {}))
+        matplotlib.rcParams.update(STYLE)
         fig = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(fig)
         yield fig
@@ -145,13 +142,11 @@ class Sheet:
         return self.columns * (self.tile + self.gap) - self.gap + (self.columns - 1) // self.group * 0.15
 
     @contextmanager
-    def open(
-        self, path: Path, note: str, *, legend: bool = False, dark: bool = False, vector: bool = False
-    ) -> Iterator[Figure]:
+    def open(self, path: Path, note: str, *, legend: bool = False, vector: bool = False) -> Iterator[Figure]:
         """The page with its title, a note below it and, on request, the legend of the boundaries."""
         from matplotlib.lines import Line2D
 
-        with page(path, self.width, self.height, dark=dark, vector=vector) as fig:
+        with page(path, self.width, self.height, vector=vector) as fig:
             wrapped = wrap(self.title, self.width)
             x, top = 0.15 / self.width, 1 - 0.12 / self.height
             line = top - (0.2 * len(wrapped) + 0.03) / self.height
@@ -240,8 +235,11 @@ def tag(axes: Axes, words: str) -> None:
 
 
 def wrap(title: str, width: float) -> list[str]:
-    """The title in lines that fit ``width`` inches at a title's size."""
-    return textwrap.wrap(title, max(20, int(width * 9.5))) or [""]
+    """The title in as few lines as fit ``width`` inches at a title's size, all of about one length."""
+    most = max(20, int(width * 9.5))
+    lines = textwrap.wrap(title, most) or [""]
+    shorter = (textwrap.wrap(title, size) for size in range(len(title) // len(lines), most))
+    return next((even for even in shorter if len(even) == len(lines)), lines)
 
 
 def short(text: object, most: int) -> str:
@@ -261,11 +259,11 @@ def sample(shown: int, n: int) -> str:
 
 
 def verdict(probabilities: np.ndarray, names: Sequence[str]) -> list[str]:
-    """The most probable class and its probability, for a caption."""
+    """The most probable class and its probability, for a caption that says that it was predicted."""
     if not np.isfinite(probabilities).all():
-        return ["no class", "probability –"]
+        return ["no class", "predicted, p –"]
     best = int(np.argmax(probabilities))
-    return [short(names[best], 14), f"probability {probabilities[best]:.2f}"]
+    return [short(names[best], 14), f"predicted, p = {probabilities[best]:.2f}"]
 
 
 def smooth(y: np.ndarray) -> np.ndarray:

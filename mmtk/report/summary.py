@@ -37,7 +37,8 @@ class Claim:
         """The difference with its interval and p."""
         amount = f"{self.what} {number(self.value, sign=True)} on {self.where}"
         if self.low is None:
-            return f"{amount} ({self.seeds}, no interval)"
+            p = "" if self.adjusted is None else f"p = {probability(self.adjusted)} after Holm, "
+            return f"{amount} ({p}{self.seeds}, no interval)".replace("= <", "<")
         p = f"p {'' if probability(self.adjusted)[0] == '<' else '= '}{probability(self.adjusted)}"
         return f"{amount} (95 % interval {interval(self.low, self.high)}; {p} after Holm, {self.seeds})"
 
@@ -84,7 +85,7 @@ def summary(analysis: Analysis) -> list[str]:
         found += _said(claims(analysis))
         if said := paper_claims.sentence(analysis):
             found.append(said)
-    return [*found, *_chance(analysis)]
+    return [*found, *chance(analysis)]
 
 
 def _said(made: Sequence[Claim]) -> Iterator[str]:
@@ -116,7 +117,8 @@ def _said(made: Sequence[Claim]) -> Iterator[str]:
         )
 
 
-def _chance(analysis: Analysis) -> Iterator[str]:
+def chance(analysis: Analysis) -> Iterator[str]:
+    """How many systems are no more accurate than always guessing the majority class, by test set."""
     for domain in DOMAINS:
         known = [
             s for s in analysis.scores if (s.domain, s.metric) == (domain, "accuracy") and s.chance is not None
@@ -132,9 +134,11 @@ def _chance(analysis: Analysis) -> Iterator[str]:
 
 def summary_lines(analysis: Analysis) -> list[str]:
     """The summary, and the difference of every single component on the leading metrics, for a terminal."""
-    lines = summary(analysis)
+    from mmtk.report.answer import sentence
+
+    lines = [summary(analysis)[0], sentence(analysis), *chance(analysis)]
     if single := [claim for claim in claims(analysis) if not claim.interaction]:
-        rows = [("", "", "effect", "95 % interval", "p")]
+        rows = [("", "", "effect", "95 % interval", "p (Holm)")]
         for one in single:
             amount, p = number(one.value, sign=True), probability(one.adjusted)
             rows.append((one.what, one.where, amount, interval(one.low, one.high), p))

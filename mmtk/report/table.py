@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
+
+from mmtk.results import LONG
 
 DAGGER = "†"
 WIDE = 6  # columns that a line of text has room for
@@ -94,19 +97,34 @@ class Table:
             lines.append(" & ".join(texts) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}"]) + "\n"
 
-    def html(self) -> str:
-        """A table whose headings are buttons that sort it; the first column heads the rows."""
+    def html(self, stacked: bool = False) -> str:
+        """A table whose headings are buttons that sort it; the first column heads the rows.
+
+        ``stacked`` sets its cells below each other on a narrow screen, each with its heading.
+        """
         heads = [
             f'<th scope="col"{_numeric(c)}><button type="button"{_title(c)}>{escape(c.name)}</button></th>'
             for c in self.columns
         ]
-        rows = ["".join(map(_html_cell, range(len(row)), row, self.columns)) for row in self.rows]
+        rows = [
+            "".join(_html_cell(k, e, self.columns[k], stacked) for k, e in enumerate(row)) for row in self.rows
+        ]
         body = "".join(f"<tr>{row}</tr>\n" for row in rows)
         caption = f"<caption><span><b>{escape(self.title)}.</b> {escape(self.caption)}</span></caption>"
+        kind = ' class="stacked"' if stacked else ""
         return (
-            f'<table id="{escape(self.name)}">{caption}\n'
+            f'<table id="{escape(self.name)}"{kind}>{caption}\n'
             f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
         )
+
+
+def long_csv(scores: Iterable[Sequence[Any]]) -> str:
+    """Every score of every run on a line of its own, in full precision, under ``LONG``."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(LONG)
+    rows.writerows([safe(cell) if isinstance(cell, str) else cell for cell in row] for row in scores)
+    return file.getvalue()
 
 
 def _plain(entry: Entry) -> str:
@@ -134,7 +152,7 @@ def _title(column: Column) -> str:
     return f' title="{escape(column.meaning)}"' if column.meaning else ""
 
 
-def _html_cell(place: int, entry: Entry, column: Column) -> str:
+def _html_cell(place: int, entry: Entry, column: Column, headed: bool) -> str:
     text = escape(entry.text)
     text = f"<b>{text}</b>" if entry.best else text
     text += f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""
@@ -142,7 +160,8 @@ def _html_cell(place: int, entry: Entry, column: Column) -> str:
     sorts = next(iter(entry.numbers.values()), None)
     value = f' data-value="{sorts!r}"' if sorts is not None else ""
     tag = 'th scope="row"' if place == 0 else "td"
-    return f"<{tag}{_numeric(column)}{value}>{text}</{tag[:2]}>"
+    head = f' data-head="{escape(column.name)}"' if headed else ""
+    return f"<{tag}{_numeric(column)}{value}{head}>{text}</{tag[:2]}>"
 
 
 _LATEX = str.maketrans({

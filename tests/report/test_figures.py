@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
-from mmtk.report import figures, style
+from mmtk.report import classes, curves, figures, style
 
 SIDE = 48
 NAMES = ["normal", "pneumonia"]
@@ -59,6 +59,18 @@ def rows(epochs: int = 6, steps: int = 30) -> list[dict[str, float]]:
     return found
 
 
+def ranking(seed: int) -> classes.Ranking:
+    rng = np.random.default_rng(seed)
+    positive = np.arange(60) % 3 == 0
+    return classes.Ranking(positive, np.clip(rng.normal(0.35 + 0.2 * positive, 0.2), 0, 1), 0.4)
+
+
+def confident(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    confidence = 0.5 + 0.499 * rng.random(80)
+    return confidence, rng.random(80) < confidence - 0.1
+
+
 def jsonl(path: Path, content: list[dict[str, float]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in content))
     return path
@@ -78,17 +90,18 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
         classes = np.tile([0.2, 0.8], (n, 1))
         return figures.overview(images, truth, guess, maps[:, 0], classes, NAMES, dice, path, "Overview")
     if kind == "roc":
-        line = np.linspace(0, 1, 20)
-        return figures.roc({f"set {i}": (line, line**0.5, 2 / 3, 50) for i in range(n)}, path, "ROC")
+        return classes.roc({f"set {i}": ranking(i) for i in range(n)}, path, "ROC")
+    if kind == "calibration":
+        return classes.calibration({f"set {i}": confident(i) for i in range(n)}, path, "Calibration")
     if kind == "dice_distribution":
         return figures.dice_distribution({f"set {i}": 1 - dice / 5 for i in range(n)}, path, "Dice")
     if kind == "confusion":
         return figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
     metrics = jsonl(path.with_suffix(".jsonl"), rows(epochs=n))
-    return figures.curves(metrics, path, "Training")
+    return curves.curves(metrics, path, "Training")
 
 
-KINDS = ["boundaries", "saliency", "overview", "roc", "dice_distribution", "confusion", "curves"]
+KINDS = ["boundaries", "saliency", "overview", "roc", "calibration", "dice_distribution", "confusion", "curves"]
 
 
 @pytest.fixture
@@ -268,24 +281,55 @@ def test_overview_names_the_class_and_leaves_unknown_parts_out(tmp_path, figs):
     dice = [0.91, np.nan, 0.93, 0.94]
     figures.overview(images, masks(4), masks(4), images * 0, classes, NAMES, dice, tmp_path / "a.png", "A")
     texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
-    assert texts[:3] == ["normal", "probability 0.90", "Dice 0.910"]
-    assert texts[3:6] == ["pneumonia", "probability 0.75", "Dice –"]
-    assert texts[6:8] == ["no class", "probability –"]
+    assert texts[:3] == ["normal", "predicted, p = 0.90", "Dice 0.910"]
+    assert texts[3:6] == ["pneumonia", "predicted, p = 0.75", "Dice –"]
+    assert texts[6:8] == ["no class", "predicted, p –"]
     assert len(figs[0].axes) == 12
     figures.overview(images, None, None, None, classes, NAMES, None, tmp_path / "b.png", "B")
     assert len(figs[1].axes) == 4
     assert not figs[1].legends
 
 
-def test_roc_states_area_and_n_and_leaves_undefined_curves_out(tmp_path, figs):
-    fpr = np.linspace(0, 1, 50)
-    sets = {"in-domain": (fpr, fpr**0.5, 0.6667, 1300), "one class": (fpr * np.nan, fpr, np.nan, 9)}
-    assert figures.roc(sets, tmp_path / "roc.png", "ROC")
+def test_roc_has_area_band_and_operating_point_and_leaves_one_class_out(tmp_path, figs):
+    from sklearn.metrics import confusion_matrix, roc_auc_score
+
+    one = ranking(1)
+    alone = classes.Ranking(np.ones(9, bool), np.linspace(0, 1, 9), 0.5)
+    assert classes.roc({"in-domain": one, "one class": alone}, tmp_path / "roc.png", "ROC")
     (axes,) = figs[0].axes
-    assert np.array_equal(axes.lines[0].get_ydata(), fpr**0.5)
+    (tn, fp), (fn, tp) = confusion_matrix(one.positive, one.score >= one.threshold)
+    point = axes.lines[1]
+    assert np.ravel(point.get_data()) == pytest.approx([fp / (fp + tn), tp / (tp + fn)])
     labels = axes.get_legend_handles_labels()[1]
-    assert labels == ["in-domain: AUC 0.667 (n = 1,300)", "chance: AUC 0.5"]
+    area = roc_auc_score(one.positive, one.score)
+    assert labels[0] == f"in-domain: AUC {area:.3f} (n = 60)"
+    assert labels[1].startswith("threshold 0.40: sensitivity")
+    assert labels[2:] == ["chance: AUC 0.5"]
+    band = classes.band(one.positive, one.score, np.linspace(0, 1, 11))
+    curve = np.interp(np.linspace(0, 1, 11), *classes.roc_points(one.positive, one.score))
+    assert (band[0] <= curve + 0.15).all()
+    assert (band[0] <= band[1]).all()
+    assert len(axes.collections) == 1
     assert axes.get_aspect() == 1
+
+
+def test_the_reliability_diagram_has_the_calibration_error_of_torchmetrics():
+    import torch
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    confidence, right = confident(3)
+    expected = binary_calibration_error(torch.tensor(confidence), torch.tensor(right).long(), n_bins=15).item()
+    found = classes.reliability(confidence, right)
+    assert found.error == pytest.approx(expected, abs=1e-6)
+    assert found.images.sum() == len(confidence)
+
+
+def test_titles_wrap_into_lines_of_about_one_length():
+    title = "MultiMix: cross-domain test images, from the worst to the best Dice of 120"
+    lines = style.wrap(title, 7)
+    assert " ".join(lines) == title
+    assert min(map(len, lines)) > 0.6 * max(map(len, lines))
+    assert style.wrap("short", 7) == ["short"]
 
 
 def test_dice_distribution_states_median_n_and_missing(tmp_path, figs):
@@ -313,26 +357,62 @@ def test_confusion_counts_and_row_shares(tmp_path, figs):
 
 def test_curves_mark_the_best_epoch(tmp_path, figs):
     found = rows()
-    assert figures.best_epoch(found)["epoch"] == 3
-    figures.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    assert curves.best_epoch(found)["epoch"] == 3
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
     left, right = figs[0].axes
     star = next(line for line in right.lines if line.get_marker() == "*")
-    assert np.ravel(star.get_data()).tolist() == [3, pytest.approx(0.9)]
+    assert np.ravel(star.get_data()).tolist() == [89, pytest.approx(0.9)]
     names = left.get_legend_handles_labels()[1]
-    assert names == ["total", "classification: cross-entropy", "segmentation: kl (always 0)"]
+    assert names == ["classification: cross-entropy × 6", "segmentation: kl (always 0)", "total"]
+    assert {axes.get_xlabel() for axes in (left, right)} == {"step"}
+
+
+def noisy_terms(weights: dict[str, float], ramp: bool = False) -> list[dict[str, float]]:
+    """Rows of 40 steps whose total is the weighted sum of the terms, with rates beside them."""
+    rng, found = np.random.default_rng(1), []
+    for step in range(1, 41):
+        values = {name: float(rng.random()) for name in weights}
+        values["segmentation/confidence"] = 0.0 if step < 20 else values.get("segmentation/confidence", 0.0)
+        total = sum(w * values[n] * (step / 40 if ramp else 1) for n, w in weights.items())
+        rates = {"classification/mask-rate": 0.0 if step < 20 else 0.7}
+        rates |= {"classification/pseudo-label-accuracy": 0.8} if step >= 20 else {}
+        found.append({"step": step, "train/loss": total} | {f"train/{n}": v for n, v in (values | rates).items()})
+    return found
+
+
+def test_weighted_terms_stack_to_the_total_and_rates_stand_apart(tmp_path, figs):
+    weights = {"classification/cross-entropy": 1.0, "segmentation/dice": 5.0, "segmentation/confidence": 0.25}
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", noisy_terms(weights)), tmp_path / "c.png", "Training")
+    losses, rates, _ = figs[0].axes
+    names = losses.get_legend_handles_labels()[1]
+    assert set(names) == {
+        "classification: cross-entropy", "segmentation: dice × 5", "segmentation: confidence × 0.25", "total",
+    }  # fmt: skip
+    top = max(path.vertices[:, 1].max() for fill in losses.collections for path in fill.get_paths())
+    assert top == pytest.approx(losses.lines[-1].get_ydata().max(), rel=1e-3)
+    assert losses.get_yscale() == "linear"
+    assert rates.get_ylim() == pytest.approx((-0.02, 1.02))
+    drawn = rates.lines[2].get_xdata().tolist()
+    assert drawn == list(range(20, 41))  # no accuracy where no image was taken: a gap, not a zero
+
+
+def test_terms_with_a_ramp_are_lines_that_say_so(tmp_path, figs):
+    found = noisy_terms({"classification/cross-entropy": 1.0, "segmentation/dice": 5.0}, ramp=True)
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    assert figs[0].axes[0].get_ylabel() == "loss terms, not weighted"
 
 
 def test_best_epoch_takes_the_first_of_equals_and_no_nan():
     scores = [0.5, float("nan"), 0.8, 0.8]
     found = [{"epoch": i, "val/score": score} for i, score in enumerate(scores)]
-    assert figures.best_epoch(found)["epoch"] == 2
-    assert figures.best_epoch([{"epoch": 1, "val/segmentation/dice": 0.9}]) is None
+    assert curves.best_epoch(found)["epoch"] == 2
+    assert curves.best_epoch([{"epoch": 1, "val/segmentation/dice": 0.9}]) is None
 
 
 @pytest.mark.parametrize("place", [0, 30])
 def test_curves_of_a_single_row(place, tmp_path, recwarn):
     metrics = jsonl(tmp_path / "metrics.jsonl", rows()[place : place + 1])
-    assert figures.curves(metrics, tmp_path / "c.png", "Training")
+    assert curves.curves(metrics, tmp_path / "c.png", "Training")
     assert not recwarn.list
 
 
@@ -342,7 +422,7 @@ def test_curves_of_an_interrupted_and_resumed_run(tmp_path, figs):
     content += '{"step": 1, "train/loss": 3}\n{"step": 2, "train/loss": NaN}\n17\n{"step": 3, "train/loss": 2}'
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text(content)
-    figures.curves(metrics, tmp_path / "c.png", "Training")
+    curves.curves(metrics, tmp_path / "c.png", "Training")
     x, y = figs[0].axes[0].lines[0].get_data()
     assert x.tolist() == [0, 1, 3]
     assert y.tolist() == [4, 3, 2]
@@ -353,7 +433,7 @@ def test_curves_of_several_validations_per_epoch(tmp_path, figs):
         {"step": 10 * i, "epoch": 1 + i // 3, "val/score": score}
         for i, score in enumerate([0.1, 0.2, 0.6, 0.5, 0.4, 0.3])
     ]
-    figures.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
     right = figs[0].axes[1]
     assert right.get_xlabel() == "step"
     assert right.lines[0].get_xdata().tolist() == [0, 10, 20, 30, 40, 50]
@@ -361,7 +441,7 @@ def test_curves_of_several_validations_per_epoch(tmp_path, figs):
 
 
 def test_curves_without_a_file(tmp_path):
-    assert figures.curves(tmp_path / "metrics.jsonl", tmp_path / "c.png", "Training") is None
+    assert curves.curves(tmp_path / "metrics.jsonl", tmp_path / "c.png", "Training") is None
 
 
 @pytest.mark.parametrize("n", [1, 5, 41, 200])

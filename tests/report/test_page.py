@@ -20,6 +20,7 @@ from mmtk import session
 from mmtk.outputs import MANIFEST
 from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
+from mmtk.report.answer import answer, sentence
 from mmtk.report.page import write_report
 from mmtk.report.summary import summary, summary_lines
 from mmtk.results import Cell, Study, from_runs
@@ -196,10 +197,10 @@ def test_every_table_and_picture_is_written(report):
     out = report.parent
     names = {path.stem for path in (out / "tables").glob("*.csv")}
     assert names == {
-        "effects", "shapley", "claims", "tests", "results-in-domain", "results-cross-domain", "data", "encoder",
-        "scores", "runs", "gaps",
+        "answer", "effects", "shapley", "tests", "results-in-domain", "results-cross-domain", "data", "encoder",
+        "scores", "runs", "runs-long", "gaps",
     }  # fmt: skip
-    assert names == {path.stem for path in (out / "tables").glob("*.tex")}
+    assert names - {"runs-long"} == {path.stem for path in (out / "tables").glob("*.tex")}
     text = (out / "report.md").read_text()
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
     assert len(linked) == 5
@@ -263,3 +264,87 @@ def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
 def test_importing_the_page_draws_nothing():
     code = "import sys, mmtk.report.page; sys.exit('matplotlib.figure' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=100).returncode == 0
+
+
+def test_every_score_of_every_run_has_a_line(study, report, tmp_path):
+    from io import StringIO
+
+    import pandas as pd
+
+    text = (report.parent / "tables" / "runs-long.csv").read_text()
+    long = pd.read_csv(StringIO(text), dtype={"digest": str})
+    pd.testing.assert_frame_equal(long, study.frame(), check_dtype=False)
+    assert list(long.columns) == ["system", "digest", "budget", "seed", "domain", "task", "metric", "value"]
+    run = study.cells[0].runs[1]
+    row = long[
+        (long.digest == run.digest) & (long.seed == 1) & (long.domain == "in-domain") & (long.metric == "accuracy")
+    ]
+    assert row.value.tolist() == [run.scores["in-domain"]["classification"]["accuracy"]]
+    assert len(repr(study)) < 120
+    assert "&lt;script&gt;" in study._repr_html_()
+
+
+def test_a_run_is_read_back_as_tables(study):
+    import mmtk
+
+    run = study.cells[0].runs[0]
+    result = mmtk.read_run(run.path)
+    assert result.scores == run.scores
+    cases = result.cases()
+    assert {"domain", "task", "id", "target", "predicted"} <= set(cases.columns)
+    accuracy = (cases.target == cases.predicted)[cases.domain == "in-domain"].mean()
+    assert accuracy == pytest.approx(run.scores["in-domain"]["classification"]["accuracy"])
+    assert result.history().index.tolist() == [1, 2]
+    assert result.frame().set_index(["domain", "task", "metric"]).value["in-domain", "classification", "n"] == len(
+        cases[cases.domain == "in-domain"]
+    )
+    assert repr(result).startswith("Result(")
+    assert "accuracy" in result._repr_html_()
+    assert mmtk.read_study([run.path]).frame().system.unique().tolist() == ["Enc"]
+
+
+# --- the first screen -------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_a_table_of_components_by_score_and_test_set():
+    analysis = analyse(noisy(factorial()))
+    table = answer(analysis)
+    assert [row[0].text for row in table.rows] == ["bridge: saliency", "ssl: confidence"]
+    heads = [
+        "balanced accuracy in-domain",
+        "Dice in-domain",
+        "balanced accuracy cross-domain",
+        "Dice cross-domain",
+    ]
+    assert [column.name for column in table.columns[1:]] == heads
+    cells = {(row[0].text, c.name): e for row in table.rows for c, e in zip(table.columns, row, strict=True)}
+    saliency, confidence = cells["bridge: saliency", "Dice in-domain"], cells["ssl: confidence", "Dice in-domain"]
+    assert re.fullmatch(r"\+0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] shown", saliency.text)
+    assert re.fullmatch(r"[+−]?0\.\d{3} \[−0\.\d{3}, 0\.\d{3}\] not shown", confidence.text)
+    said = sentence(analysis)
+    assert "bridge: saliency raises" in said
+    assert "ssl" not in said.replace("×", "")
+
+
+def test_two_seeds_have_points_and_no_interval():
+    analysis = analyse(noisy(factorial(range(2))))
+    assert all("[" not in entry.text for row in answer(analysis).rows for entry in row)
+    assert "intervals need 3 seeds" in sentence(analysis)
+    assert all(score.seeds.low is None for score in analysis.scores)
+    assert any("which needs 3" in note for note in analysis.notes)
+    assert "One seed: nothing can be concluded" in sentence(analyse(factorial(range(1))))
+
+
+def test_no_interval_leaves_the_range_of_its_score():
+    study = factorial(range(3))
+    for cell, (seed, run) in ((c, pair) for c in study.cells for pair in c.runs.items()):
+        run.scores["in-domain"]["classification"]["accuracy"] = (0.02, 0.9, 0.98)[
+            seed if cell.reference else 2 - seed
+        ]
+    analysis = analyse(study)
+    for score in analysis.scores:
+        if score.seeds.low is not None and score.metric != "average-hausdorff":
+            assert 0 <= score.seeds.low <= score.seeds.high <= 1, score.metric
+    tests = [test for one in analysis.comparisons for test in one.tests.values() if one.metric == "accuracy"]
+    assert any(test.low == -1 for test in tests)
+    assert all(test.low is None or -1 <= test.low <= test.high <= 1 for test in tests)

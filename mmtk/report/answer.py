@@ -1,0 +1,51 @@
+"""The answer of a study at a glance: what every component does to the leading scores, and one sentence."""
+
+from __future__ import annotations
+
+from mmtk.report.analysis import ALPHA, ENOUGH, Analysis
+from mmtk.report.summary import Claim, claims
+from mmtk.report.table import Column, Entry, Table, number
+
+
+def answer(analysis: Analysis) -> Table:
+    """Components (or differences of the reference) in rows, leading scores of each test set in columns."""
+    single = [claim for claim in claims(analysis) if not claim.interaction]
+    rows = list(dict.fromkeys(claim.what for claim in single))
+    places = list(dict.fromkeys(claim.where for claim in single))
+    by_place = {(claim.what, claim.where): claim for claim in single}
+    first = "Effect of" if single and single[0].component else "Difference of"
+    columns = [Column(first), *(Column(place, numeric=True) for place in places)]
+    entries = [[Entry(what), *(_entry(by_place.get((what, place))) for place in places)] for what in rows]
+    caption = (
+        "Change of each score, its 95 % interval over seeds in brackets, and whether it is shown at "
+        f"p < {ALPHA} after Holm's adjustment."
+    )
+    return Table("answer", "What helps", caption, columns, entries)
+
+
+def _entry(claim: Claim | None) -> Entry:
+    if claim is None:
+        return Entry("–", {"": None})
+    numbers = {"": claim.value, "low": claim.low, "high": claim.high, "p (Holm)": claim.adjusted}
+    ends = "" if claim.low is None else f" [{number(claim.low)}, {number(claim.high)}]"
+    verdict = "" if claim.adjusted is None else " shown" if claim.shows else " not shown"
+    return Entry(f"{number(claim.value, sign=True)}{ends}{verdict}", numbers, best=claim.shows)
+
+
+def sentence(analysis: Analysis) -> str:
+    """What the table says, in one sentence that is not stronger than the numbers."""
+    made = claims(analysis)
+    fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
+    if fewest < 2:
+        return "One seed: nothing can be concluded, since a difference between two systems may be luck."
+    if not made:
+        return "Nothing was compared, so nothing can be said about what helps."
+    by_what: dict[str, list[str]] = {}
+    for claim in made:
+        if claim.shows:
+            by_what.setdefault(f"{claim.what} {'raises' if claim.value > 0 else 'lowers'}", []).append(claim.where)
+    named = "; ".join(f"{what} {', '.join(places)}" for what, places in by_what.items())
+    few = f"; intervals need {ENOUGH} seeds" if fewest < ENOUGH else ""
+    if not named:
+        return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
+    return f"Shown: {named}{few}."
