@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mmtk.report import style
-from mmtk.report.study_roc import roc_points
+from mmtk.report.study_roc import band, roc_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RESAMPLES = 200
 BINS = 15  # as many as the calibration error has
 POINT: dict[str, Any] = {"ls": "", "marker": "o", "mec": "black", "mew": 0.9, "zorder": 5, "clip_on": False}
 
@@ -31,16 +30,6 @@ def operating_point(target: np.ndarray, score: np.ndarray, threshold: float) -> 
     """False and true positive rate where an image counts as positive from ``threshold`` on."""
     predicted, positive = score >= threshold, target == 1
     return float(predicted[~positive].mean()), float(predicted[positive].mean())
-
-
-def band(target: np.ndarray, score: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
-    """True positive rates [2, grid] that hold 95 % of bootstrap samples of the images; None for one class."""
-    draw, rates = np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        rows = draw.integers(0, len(target), len(target))
-        if curve := roc_points(target[rows], score[rows]):
-            rates.append(np.interp(grid, *curve))
-    return np.percentile(rates, [2.5, 97.5], axis=0) if rates else None
 
 
 def roc(sets: Mapping[str, Ranking], path: Path, title: str) -> Path | None:

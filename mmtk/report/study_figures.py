@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mmtk.report.analysis import LEAD, Effects, budget
+from mmtk.report.study_calibration import calibration
 from mmtk.report.study_distributions import bland_altman, dice_distribution, intensities
 from mmtk.report.study_effects import effects as forest
 from mmtk.report.study_effects import waterfall
@@ -22,6 +23,7 @@ OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": valida
 AT_BUDGET = {
     "scores": scores,
     "roc": roc,
+    "calibration": calibration,
     "dice-distribution": dice_distribution,
     "bland-altman": bland_altman,
     "boundaries": boundaries,

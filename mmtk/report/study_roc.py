@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from mmtk.report import style
 from mmtk.report.study_systems import (
     Budget,
     Figure,
+    Look,
     class_names,
     first_run,
     images,
@@ -22,7 +24,11 @@ from mmtk.report.study_systems import (
 )
 from mmtk.results import DOMAINS, Cell, Study
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 TASK = "classification"
+RESAMPLES = 200
 
 
 def roc_points(target: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -39,13 +45,27 @@ def roc_points(target: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.append(0, false / false[-1]), np.append(0, hits[last] / hits[-1])
 
 
+def band(target: np.ndarray, score: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
+    """True positive rates [2, grid] that hold 95 % of bootstrap samples of the images; None for one class."""
+    draw, rates = np.random.default_rng(0), []
+    for _ in range(RESAMPLES):
+        rows = draw.integers(0, len(target), len(target))
+        if curve := roc_points(target[rows], score[rows]):
+            rates.append(np.interp(grid, *curve))
+    return np.percentile(rates, [2.5, 97.5], axis=0) if rates else None
+
+
 @dataclass(frozen=True)
 class MeanRoc:
-    """True positive rates [seeds, points] on a common grid of false positive rates, and the area of every seed."""
+    """True positive rates [seeds, points] on a common grid of false positive rates, and the area of every seed.
+
+    ``ends`` [2, points] bound one standard deviation over seeds; of one seed, 95 % of bootstrap samples of images.
+    """
 
     grid: np.ndarray
     rates: np.ndarray
     areas: np.ndarray
+    ends: np.ndarray | None = None
 
 
 def mean_roc(runs: list[np.ndarray], points: int = 501) -> MeanRoc | None:
@@ -55,7 +75,20 @@ def mean_roc(runs: list[np.ndarray], points: int = 501) -> MeanRoc | None:
         return None
     grid = np.linspace(0, 1, points)
     rates = np.array([np.interp(grid, false, true) for false, true in curves])
-    return MeanRoc(grid, rates, np.array([np.trapezoid(true, false) for false, true in curves]))
+    areas = np.array([np.trapezoid(true, false) for false, true in curves])
+    if len(curves) == 1:
+        return MeanRoc(grid, rates, areas, band(*runs[0].T, grid) if len(runs) == 1 else None)
+    mean, spread = rates.mean(0), rates.std(0, ddof=1)
+    return MeanRoc(grid, rates, areas, np.clip([mean - spread, mean + spread], 0, 1))
+
+
+def operating_point(cell: Cell, domain: str) -> tuple[float, float] | None:
+    """Mean false and true positive rates at the thresholds that validation chose; None where there was none."""
+    found = [cell.values(domain, TASK, f"{name}-at-threshold") for name in ("specificity", "sensitivity")]
+    if not all(found):
+        return None
+    specificity, sensitivity = (float(np.mean(list(values.values()))) for values in found)
+    return 1 - specificity, sensitivity
 
 
 def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
@@ -83,27 +116,33 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
         for axes, legend, (domain, curves) in zip(panels, below, found.items(), strict=True):
             for system, curve in curves.items():
                 mean, words = curve.rates.mean(0), f"{curve.areas.mean():.3f}"
+                if curve.ends is not None:
+                    axes.fill_between(curve.grid, *curve.ends, color=shown[system].colour, alpha=0.1, lw=0)
                 if len(curve.areas) > 1:
-                    spread = curve.rates.std(0, ddof=1)
-                    band = np.clip(mean - spread, 0, 1), np.clip(mean + spread, 0, 1)
-                    axes.fill_between(curve.grid, *band, color=shown[system].colour, alpha=0.1, lw=0)
                     words += f" ± {curve.areas.std(ddof=1):.3f}"
                 # The mean of the curves leaves the corner upwards.
                 x, y = np.append(0, curve.grid), np.append(0, mean)
                 label = f"{cells[system].name}: {words}"
                 axes.plot(x, y, **shown[system].line, lw=1.6, clip_on=False, zorder=3, label=label)
+                if point := operating_point(cells[system], domain):
+                    _mark(axes, point, shown[system])
             axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: 0.500")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=f"{domain} (n = {counts[domain]:,})")
             axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
             legend.set_axis_off()
             legend.legend(*axes.get_legend_handles_labels(), loc="upper center", title="AUC", handlelength=3.2)
+    several = any(len(cell.runs) > 1 for cell in cells.values())
     names = sorted({positive(cell) for cell in cells.values()})
     caption = (
         f"ROC curves for {' or '.join(names)} on {images(counts)}: mean over {seeds(cells.values())}"
-        f"{', band: one standard deviation' if any(len(cell.runs) > 1 for cell in cells.values()) else ''}"
-        f"; dotted: chance, AUC 0.5."
+        f", band: {'one standard deviation' if several else '95 % of bootstrap samples of the images'}; "
+        "marker: the threshold that validation chose; dotted: chance, AUC 0.5."
     )
     return Figure(path.stem, title, caption, path, "classification")
+
+
+def _mark(axes: Axes, point: tuple[float, float], look: Look) -> None:
+    axes.plot(*point, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=5, clip_on=False)
 
 
 def positive(cell: Cell) -> str:

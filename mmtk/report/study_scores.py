@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.report import style
+from mmtk.report.analysis import ENOUGH, sensible
 from mmtk.report.study_systems import (
     Budget,
     Figure,
@@ -85,7 +86,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             row[0].set_ylim(row[0].get_ylim()[::-1])
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
-        f"{', bars the 95 % interval (Student)' if any(len(c.runs) > 1 for c in cells.values()) else ''}"
+        f"{', bars the 95 % interval (Student)' if any(len(c.runs) >= ENOUGH for c in cells.values()) else ''}"
         f"; {_tested(cells, metrics)}{'; ' + CHANCE if ACCURACY in metrics or AUROC in metrics else ''}."
     )
     return Figure(path.stem, title, caption, path, "scores")
@@ -117,9 +118,9 @@ def _dots(
         if system not in values:
             continue
         look, points = shown[system], np.array(values[system])
-        mean = summary(points.tolist())
+        mean = sensible(summary(points.tolist()), "accuracy")
         if mean.low is not None and mean.high is not None:
-            axes.plot([max(mean.low, 0), min(mean.high, 1)], [row, row], color=look.colour, lw=2.2, zorder=2)
+            axes.plot([mean.low, mean.high], [row, row], color=look.colour, lw=2.2, zorder=2)
         axes.plot(
             points, np.full(len(points), row), "o", ms=3.6, mfc="white", mec=look.colour, mew=0.9, zorder=3,
             rasterized=len(points) > 100,

@@ -22,6 +22,8 @@ from mmtk import load_recipe, session
 from mmtk.columns import read_curves
 from mmtk.plan import Plan, PlannedCell
 from mmtk.report import (
+    classes,
+    study_calibration,
     study_distributions,
     study_roc,
     study_samples,
@@ -130,7 +132,7 @@ def test_pictures_come_by_section(drawn: dict[str, Figure]) -> None:
 def test_a_study_of_one_task_and_one_seed_draws_what_it_can(study: Study, tmp_path: Path) -> None:
     found = {figure.name: figure for figure in draw_study(part(study, "U-Net", seeds=(0,)), tmp_path)}
     assert {"scores", "dice-distribution", "bland-altman", "boundaries", "masks", "validation"} <= set(found)
-    assert not {"roc", "saliency-classification", "saliency-segmentation", "budgets"} & set(found)
+    assert not {"roc", "calibration", "saliency-classification", "saliency-segmentation", "budgets"} & set(found)
     assert "one seed" in found["scores"].caption
     assert "interval" not in found["scores"].caption
     assert "band" not in found["validation"].caption
@@ -367,6 +369,38 @@ def test_areas_of_a_real_study_are_those_of_its_results(study: Study) -> None:
             known = cell.values(domain, "classification", "auroc")
             assert found is not None
             np.testing.assert_allclose(found.areas, list(known.values()), atol=1e-6)
+
+
+def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_results(study: Study) -> None:
+    for cell in systems(study, study.budgets[0], "classification").values():
+        for domain in DOMAINS:
+            runs = study_calibration._runs(cell, domain)
+            errors = [classes.reliability(*run.T).error for run in runs]
+            known = cell.values(domain, "classification", "calibration-error")
+            np.testing.assert_allclose(errors, list(known.values()), atol=1e-6)
+            point = study_roc.operating_point(cell, domain)
+            assert point is not None
+            rates = [
+                classes.operating_point(run[:, 0], run[:, 1], one.scores[domain]["classification"]["threshold"])
+                for run, one in zip(
+                    study_roc.per_image(
+                        cell, domain, "classification", ["target", f"p-{study_roc.positive(cell)}"]
+                    ),
+                    [cell.runs[seed] for seed in sorted(cell.runs)],
+                    strict=True,
+                )
+            ]
+            np.testing.assert_allclose(point, np.mean(rates, axis=0), atol=1e-6)
+
+
+def test_one_run_has_a_band_over_its_images() -> None:
+    random = np.random.default_rng(2)
+    run = np.column_stack([np.arange(60) % 2, random.random(60)])
+    found = study_roc.mean_roc([run], points=11)
+    assert found is not None
+    assert found.ends is not None
+    assert (found.ends[0] <= found.ends[1]).all()
+    assert (found.ends[1] - found.ends[0]).max() > 0.1
 
 
 def test_limits_of_agreement() -> None:
