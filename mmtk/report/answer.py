@@ -27,8 +27,8 @@ def _entry(claim: Claim | None) -> Entry:
     if claim is None:
         return Entry("–", {"": None})
     numbers = {"": claim.value, "low": claim.low, "high": claim.high, "p (Holm)": claim.adjusted}
-    ends = "" if claim.low is None else f" [{number(claim.low)}, {number(claim.high)}]"
-    verdict = "" if claim.adjusted is None else " shown" if claim.shows else " not shown"
+    ends = "" if claim.low is None else f" [{number(claim.low)},\N{NO-BREAK SPACE}{number(claim.high)}]"
+    verdict = "" if claim.adjusted is None else " shown" if claim.shows else " not\N{NO-BREAK SPACE}shown"
     return Entry(f"{number(claim.value, sign=True)}{ends}{verdict}", numbers, best=claim.shows)
 
 

@@ -380,6 +380,8 @@ def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_resul
             np.testing.assert_allclose(errors, list(known.values()), atol=1e-6)
             point = study_roc.operating_point(cell, domain)
             assert point is not None
+            columns = ["target", f"p-{study_roc.positive(cell)}"]
+            tables = study_roc.per_image(cell, domain, "classification", columns)
             rates = [
                 classes.operating_point(run[:, 0], run[:, 1], one.scores[domain]["classification"]["threshold"])
                 for run, one in zip(
