@@ -71,7 +71,7 @@ class Reliability(NamedTuple):
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     """Confidence [N] in the likeliest class and whether it was right [N], in bins of equal width."""
-    places = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    places = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     counts = np.bincount(places, minlength=BINS)
     there = counts > 0
     sums = (

@@ -384,13 +384,7 @@ def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_resul
             tables = study_roc.per_image(cell, domain, "classification", columns)
             rates = [
                 classes.operating_point(run[:, 0], run[:, 1], one.scores[domain]["classification"]["threshold"])
-                for run, one in zip(
-                    study_roc.per_image(
-                        cell, domain, "classification", ["target", f"p-{study_roc.positive(cell)}"]
-                    ),
-                    [cell.runs[seed] for seed in sorted(cell.runs)],
-                    strict=True,
-                )
+                for run, (_, one) in zip(tables, sorted(cell.runs.items()), strict=True)
             ]
             np.testing.assert_allclose(point, np.mean(rates, axis=0), atol=1e-6)
 
