@@ -89,7 +89,7 @@ def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
         name += " (always 0)" * (not y.any())
         if factors is not None and total is not None and stacked:
             share = np.interp(total[0], x, factors[key] * style.smooth(y))
-            label = name if factors[key] == 1 or not y.any() else f"{name} × {factors[key]:.3g}"
+            label = name if abs(factors[key] - 1) < 1e-3 or not y.any() else f"{name} × {factors[key]:.3g}"
             axes.fill_between(total[0], base, base + share, color=colour, alpha=0.45, lw=0, label=label)
             base = base + share
         else:

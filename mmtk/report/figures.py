@@ -100,7 +100,7 @@ def overview(
     aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / shown)
     sheet = style.Sheet(title, len(kinds), shown, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
     words = note or style.sample(shown, len(images))
-    words += "; saliency: |gradient of the class score|, bright is strong" if saliency is not None else ""
+    words += "; saliency: |gradient of the class score|" if saliency is not None else ""
     with sheet.open(path, words, legend=bool(outlines)) as fig:
         for i in range(shown):
             pixels = style.gray(images[i])

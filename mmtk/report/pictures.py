@@ -107,7 +107,7 @@ class _Painter:
             said = self.net(self._images(test, rows))
         predicted, known = foreground(said.segmentation, test), reference(test, rows)
         ids = [test.stored.ids[row] for row in rows]
-        note = f"{len(rows)} of {len(dice)} images, from the worst to the best Dice"
+        note = f"{len(rows)} of {len(dice)} images, worst to best Dice"
         title = f"{self.recipe.name}: {test.domain} test images"
         path = self._path("boundaries", test.domain)
         self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title, note))
