@@ -28,7 +28,7 @@ const look = (frame) => {{
   const images = [...page.querySelectorAll("figure img")];
   return {{width: root.scrollWidth, inner: frame.contentWindow.innerWidth, images: images.length,
     broken: images.filter((image) => !image.naturalWidth).length,
-    wide: [...page.querySelectorAll("main *")].filter((one) => !one.closest(".box, dialog") &&
+    wide: [...page.querySelectorAll("main *")].filter((one) => !one.closest(".box, dialog, figure button > img") &&
       one.getBoundingClientRect().right > frame.contentWindow.innerWidth + 1).map((one) => one.outerHTML),
     scrolls: [...page.querySelectorAll("details")].every((one) => (one.open = true)) &&
       [...page.querySelectorAll(".box")].some((box) => box.scrollWidth > box.clientWidth)}};
