@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from mmtk.report.analysis import ALPHA, ENOUGH, Analysis
 from mmtk.report.summary import Claim, claims
-from mmtk.report.table import Column, Entry, Table, number
+from mmtk.report.table import Column, Entry, Table, headings, number
+
+MANY = 6  # differences that a sentence can name
 
 
 def answer(analysis: Analysis) -> Table:
     """Components (or differences of the reference) in rows, leading scores of each test set in columns."""
     single = [claim for claim in claims(analysis) if not claim.interaction]
-    rows = list(dict.fromkeys(claim.what for claim in single))
-    places = list(dict.fromkeys(claim.where for claim in single))
-    by_place = {(claim.what, claim.where): claim for claim in single}
+    rows = list(dict.fromkeys((claim.what, claim.labels) for claim in single))
+    scores = list(dict.fromkeys(claim.score for claim in single))
+    known = {(claim.what, claim.labels, claim.score): claim for claim in single}
+    several = len({labels for _, labels in rows}) > 1
     first = "Effect of" if single and single[0].component else "Difference of"
-    columns = [Column(first), *(Column(place, numeric=True) for place in places)]
-    entries = [[Entry(what), *(_entry(by_place.get((what, place))) for place in places)] for what in rows]
+    columns = [*headings(first, *["Labels"] * several), *(Column(score, numeric=True) for score in scores)]
+    entries = [
+        [Entry(what), *[Entry(labels)] * several, *(_entry(known.get((what, labels, score))) for score in scores)]
+        for what, labels in rows
+    ]
     caption = (
         "Change of each score, its 95 % interval over seeds in brackets, and whether it is shown at "
         f"p < {ALPHA} after Holm's adjustment."
@@ -48,4 +54,7 @@ def sentence(analysis: Analysis) -> str:
     few = f"; intervals need {ENOUGH} seeds" if fewest < ENOUGH else ""
     if not named:
         return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
+    shown = sum(claim.shows for claim in made)
+    if shown > MANY:
+        return f"Shown are {shown} of {len(made)} differences, in bold in the table{few}."
     return f"Shown: {named}{few}."

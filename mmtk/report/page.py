@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Longer tables are folded away until they are asked for.
 LONG = 40
+SCREEN = 8  # rows of the answer that a first screen has room for; more of them scroll
 FOLDED = ("data", "encoder", "decoder", "scores", "runs")
 
 
@@ -230,7 +231,8 @@ script-src 'unsafe-inline'">
 def _first(analysis: Analysis) -> str:
     """The first screen: what helps as a table, one sentence, how many runs it rests on."""
     first = answer(analysis)
-    box = f'<div class="answer">{first.html(stacked=True)}</div>' if first.rows else ""
+    kind = "answer box" if len(first.rows) > SCREEN else "answer"
+    box = f'<div class="{kind}">{first.html(stacked=True)}</div>' if first.rows else ""
     said = " ".join([sentence(analysis), *chance(analysis)])
     return f"""{box}
 <p class="lede">{escape(said)}</p>

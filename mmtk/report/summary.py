@@ -24,6 +24,8 @@ class Claim:
     high: float | None
     adjusted: float | None
     seeds: str
+    score: str
+    labels: str
     component: bool = False
     interaction: bool = False
 
@@ -52,7 +54,17 @@ def claims(analysis: Analysis) -> list[Claim]:
 
     found = [
         Claim(
-            " × ".join(e.factors), where(one), e.value, e.low, e.high, p, f"{e.n} seeds", True, len(e.factors) > 1
+            " × ".join(e.factors),
+            where(one),
+            e.value,
+            e.low,
+            e.high,
+            p,
+            f"{e.n} seeds",
+            f"{words(one.metric)} {one.domain}",
+            budget(one.labels),
+            True,
+            len(e.factors) > 1,
         )
         for one in analysis.effects
         if one.metric == LEAD[one.task]
@@ -61,7 +73,7 @@ def claims(analysis: Analysis) -> list[Claim]:
     return found or [
         Claim(
             f"{one.reference.name} − {one.other.name}", where(one), test.difference, test.low, test.high,
-            test.adjusted, f"{test.n} runs",
+            test.adjusted, f"{test.n} runs", f"{words(one.metric)} {one.domain}", budget(one.labels),
         )
         for one in analysis.comparisons
         if one.metric == LEAD[one.task]

@@ -352,3 +352,21 @@ def test_no_interval_leaves_the_range_of_its_score():
     tests = [test for one in analysis.comparisons for test in one.tests.values() if one.metric == "accuracy"]
     assert any(test.low == -1 for test in tests)
     assert all(test.low is None or -1 <= test.low <= test.high <= 1 for test in tests)
+
+
+def test_several_budgets_are_rows_and_many_differences_are_counted():
+    cells = []
+    for masks in (10, 50):
+        labels = {"classification": 100, "segmentation": masks}
+        for name, gain in (("UMTL", 0.0), ("UMTL-S", 0.2), ("MultiMix", 0.4)):
+            cells.append(made_cell(name, (), gain, labels=labels, reference=name == "MultiMix"))
+            cells[-1].digest = f"{name}-{masks}"
+    analysis = analyse(noisy(Study("study", cells, [0, 1, 2, 3])))
+    table = answer(analysis)
+    assert [column.name for column in table.columns[:2]] == ["Difference of", "Labels"]
+    assert len(table.columns) == 2 + 4
+    differences = ("MultiMix − UMTL", "MultiMix − UMTL-S")
+    assert [(row[0].text, row[1].text) for row in table.rows] == [
+        (what, labels) for labels in ("100-10", "100-50") for what in differences
+    ]
+    assert sentence(analysis) == "Shown are 16 of 16 differences, in bold in the table."
