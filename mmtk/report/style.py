@@ -238,7 +238,7 @@ def wrap(title: str, width: float) -> list[str]:
     """The title in as few lines as fit ``width`` inches at a title's size, all of about one length."""
     most = max(20, int(width * 9.5))
     lines = textwrap.wrap(title, most) or [""]
-    shorter = (textwrap.wrap(title, size) for size in range(len(title) // len(lines), most))
+    shorter = (textwrap.wrap(title, size) for size in range(max(1, len(title) // len(lines)), most))
     return next((even for even in shorter if len(even) == len(lines)), lines)
 
 

@@ -87,8 +87,8 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
     if kind == "saliency":
         return figures.saliency(images, maps, NAMES, ids, path, "Saliency")
     if kind == "overview":
-        classes = np.tile([0.2, 0.8], (n, 1))
-        return figures.overview(images, truth, guess, maps[:, 0], classes, NAMES, dice, path, "Overview")
+        guessed = np.tile([0.2, 0.8], (n, 1))
+        return figures.overview(images, truth, guess, maps[:, 0], guessed, NAMES, dice, path, "Overview")
     if kind == "roc":
         return classes.roc({f"set {i}": ranking(i) for i in range(n)}, path, "ROC")
     if kind == "calibration":
