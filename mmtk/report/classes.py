@@ -74,10 +74,11 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     places = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     counts = np.bincount(places, minlength=BINS)
     there = counts > 0
-    sums = (
-        np.bincount(places, values, BINS)[there] / counts[there] for values in (confidence, right.astype(float))
+    counts = counts[there]
+    confident, answered = (
+        np.bincount(places, values, BINS)[there] for values in (confidence, right.astype(float))
     )
-    return Reliability(*sums, counts[there])
+    return Reliability(confident / counts, answered / counts, counts)
 
 
 def calibration(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> Path | None:

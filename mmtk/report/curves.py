@@ -108,13 +108,13 @@ def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
 def _rates(axes: Axes, rates: Mapping[str, Series]) -> None:
     """Shares on a scale from 0 to 1; steps in which there was none are left out."""
     for k, (key, (x, y)) in enumerate(rates.items()):
-        look: dict[str, Any] = {
-            "color": style.CYCLE[k % len(style.CYCLE)],
-            "ls": style.DASHES[k % len(style.DASHES)],
-        }
-        axes.plot(x, y, color=look["color"], lw=0.6, alpha=0.25)
+        colour = style.CYCLE[k % len(style.CYCLE)]
+        dash: Any = style.DASHES[k % len(style.DASHES)]
+        axes.plot(x, y, color=colour, lw=0.6, alpha=0.25)
         label = key.removeprefix("train/").replace("/", ": ").replace("-", " ")
-        axes.plot(x, style.smooth(y), **look, lw=1.6, marker="o" if len(x) == 1 else None, label=label)
+        axes.plot(
+            x, style.smooth(y), color=colour, ls=dash, lw=1.6, marker="o" if len(x) == 1 else None, label=label
+        )
     axes.set(ylim=(-0.02, 1.02), ylabel="rate")
 
 
@@ -128,7 +128,14 @@ def _scores(axes: Axes, scores: Mapping[str, Series]) -> None:
 def _mark_best(axes: Axes, best: Row | None) -> None:
     if best is not None and "step" in best:
         place, score = best["step"], best["val/score"]
-        look = {"ls": "", "marker": "*", "ms": 14, "color": style.ORANGE, "mec": "black", "zorder": 5}
+        look: dict[str, Any] = {
+            "ls": "",
+            "marker": "*",
+            "ms": 14,
+            "color": style.ORANGE,
+            "mec": "black",
+            "zorder": 5,
+        }
         axes.plot(place, score, label=f"best: step {place:g}, score {score:.3f}", **look)
         axes.axvline(place, color=style.GREY, lw=1, ls=":", zorder=1)
 

@@ -77,7 +77,7 @@ def mean_roc(runs: list[np.ndarray], points: int = 501) -> MeanRoc | None:
     rates = np.array([np.interp(grid, false, true) for false, true in curves])
     areas = np.array([np.trapezoid(true, false) for false, true in curves])
     if len(curves) == 1:
-        return MeanRoc(grid, rates, areas, band(*runs[0].T, grid) if len(runs) == 1 else None)
+        return MeanRoc(grid, rates, areas, band(runs[0][:, 0], runs[0][:, 1], grid) if len(runs) == 1 else None)
     mean, spread = rates.mean(0), rates.std(0, ddof=1)
     return MeanRoc(grid, rates, areas, np.clip([mean - spread, mean + spread], 0, 1))
 
