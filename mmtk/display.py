@@ -167,7 +167,12 @@ class Display:
                 continue
             table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
             table.add_column("test set", no_wrap=True)
-            present = [c for c in columns if any(c in scores for scores in rows.values())]
+            known = [c for c in columns if any(c in scores for scores in rows.values())]
+            # Eighty columns have no room for both units: millimetres, where every set has them.
+            in_mm = {
+                c.removesuffix("-mm") for c in known if c.endswith("-mm") and all(c in r for r in rows.values())
+            }
+            present = [c for c in known if c not in in_mm]
             for name in [*present, "n"]:
                 table.add_column(heading(name) if name != "n" else name, justify="right")
             for domain, scores in rows.items():

@@ -117,3 +117,20 @@ def test_a_steady_run_and_a_slow_first_step_are_told_nothing(monkeypatch):
 def test_slow_steps_on_free_cores_are_not_laid_to_other_programs(monkeypatch):
     (said,) = verdicts(monkeypatch, [0.5] * 10 + [5.0] * 10, 1.0)
     assert "fewer programs" not in said
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_the_last_table_has_units_and_fits_eighty_columns(everywhere):
+    scores = {"dice": 0.9, "jaccard": 0.8, "ssim": 0.7, "average-hausdorff": 1.25, "hd95": 3.5, "n": 120}
+    in_mm = {"average-hausdorff-mm": 10.032, "hd95-mm": 25.332}
+    results = {"in-domain": {"segmentation": scores | in_mm}, "cross-domain": {"segmentation": dict(scores)}}
+    if everywhere:
+        results["cross-domain"]["segmentation"] |= in_mm
+    display, text = Display(), io.StringIO()
+    display.console = Console(file=text, width=80)
+    display.results(results, "MultiMix")
+    said = " ".join(text.getvalue().split())
+    assert "10.032" in said
+    assert "(mm)" in said
+    assert ("(px)" in said) is not everywhere
+    assert not everywhere or "…" not in said
