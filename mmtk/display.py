@@ -168,11 +168,11 @@ class Display:
             table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
             table.add_column("test set", no_wrap=True)
             known = [c for c in columns if any(c in scores for scores in rows.values())]
-            # Eighty columns have no room for both units: millimetres, where every set has them.
+            # Eighty columns have no room for both units: millimetres where every set has them, else pixels.
             in_mm = {
                 c.removesuffix("-mm") for c in known if c.endswith("-mm") and all(c in r for r in rows.values())
             }
-            present = [c for c in known if c not in in_mm]
+            present = [c for c in known if c not in in_mm and (not c.endswith("-mm") or c[:-3] in in_mm)]
             for name in [*present, "n"]:
                 table.add_column(heading(name) if name != "n" else name, justify="right")
             for domain, scores in rows.items():
