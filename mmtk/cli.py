@@ -228,19 +228,15 @@ def data_inspect(
     from rich.console import Console
 
     from mmtk import build
-    from mmtk.inspect import inspect
-    from mmtk.inspect import show as show_report
+    from mmtk.inspect import inspect, sources_of
+    from mmtk.inspect_text import show as show_report
     from mmtk.outputs import refuse_inside
     from mmtk.recipe import load_recipe
-    from mmtk.splits import Role
 
     loaded = load_recipe(recipe, profile, _overrides(set_))
     root = build.data_root(data)
     refuse_inside(out, build.data_paths(loaded, root))
-    roles = [Role.of(loaded, task, domain) for task in loaded.tasks for domain in ("source", "cross")
-             if loaded.get(f"data.{task}.{domain}")]  # fmt: skip
-    sources = {role: build.source(loaded, role.task, role.domain, root) for role in roles}
-    found = inspect(sources, loaded["data.size"], out)
+    found = inspect(sources_of(loaded, root), loaded["data.size"], out)
     if json:
         _json(found)
     else:

@@ -1,84 +1,146 @@
-"""What a data set holds before anything is trained on it: counts, sizes, intensities, leaks, bad files."""
+"""What data sets hold before anything is trained on them: counts, sizes, intensities, masks, leaks, bad files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mmtk import activity, leaks, store
+from mmtk import activity, build, leaks, store, verdicts
 from mmtk.api import Item, Source, Split
-from mmtk.errors import Problems
+from mmtk.errors import MmtkError, Problems
+from mmtk.inspect_pictures import LEVELS, draw_intensities, draw_samples
+from mmtk.mask_fit import MaskCheck, check_masks
 from mmtk.outputs import OutputFolder
-from mmtk.report import style
+from mmtk.recipe import Recipe
 from mmtk.splits import Role
 from mmtk.store import SPLITS, Stored
+from mmtk.verdicts import Verdict
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-LEVELS = 256
-SAMPLES = 6
 PICTURES = ("intensity.png", "samples.png")
 _CHUNK = 64
 
 Report = dict[str, Any]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class _Looks:
+    """What is gathered on the way: by name of the set, and the parts that are compared."""
+
+    reports: dict[str, Report] = field(default_factory=dict)
+    stores: dict[Role, Stored] = field(default_factory=dict)
+    masks: dict[str, MaskCheck] = field(default_factory=dict)
+    parts: list[leaks.Images] = field(default_factory=list)
+    overlaps: list[leaks.Overlap] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+
+def sources_of(recipe: Recipe, root: Path | None) -> dict[Role, Source | MmtkError]:
+    """Every source of a recipe by task and role, or the error that it ends with; raises where all do."""
+    found: dict[Role, Source | MmtkError] = {}
+    for task in recipe.tasks:
+        for domain in ("source", "cross"):
+            if recipe.get(f"data.{task}.{domain}"):
+                role = Role.of(recipe, task, domain)
+                try:
+                    found[role] = build.source(recipe, task, domain, root)
+                except MmtkError as error:
+                    found[role] = error
+    errors = [each for each in found.values() if isinstance(each, MmtkError)]
+    if len(errors) == len(found):
+        raise Problems({str(error): error for error in errors}.values())
+    return found
 
 
 def inspect(
-    sources: Mapping[Role, Source],
+    sources: Mapping[Role, Source | MmtkError],
     size: int,
     out: Path,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """A report on every source by task and role, with ``intensity.png`` and ``samples.png`` (Fig. 2) in ``out``.
 
-    Unreadable files are listed, and the rest is described without them. ``progress`` gets (name, done, all).
+    A source that could not be made is given as its error. Unreadable files are listed, and the rest is described
+    without them. ``verdicts`` says of every set what is to be mended. ``progress`` gets (name, done, all).
     """
     activity.stage("reading images")
     folder = OutputFolder(out, "data inspect")
     folder.check(PICTURES)
-    reports: dict[str, Report] = {}
-    stores: dict[str, Stored] = {}
-    parts: list[leaks.Images] = []
+    looks = _Looks()
     with TemporaryDirectory(prefix="mmtk-inspect-") as spare:
         for role, source in sources.items():
-            tell = partial(progress, role.name) if progress else None
-            report: Report = {
-                "component": role.use,
-                "task": source.target.task,
-                "names": list(source.target.names),
-            }
-            reports[role.name] = report | {"splits": _splits(source), "notes": list(getattr(source, "notes", ()))}
-            readable, stored, reports[role.name]["unreadable"] = _opened(source, size, Path(spare), tell)
-            if stored is None:
-                continue
-            stores[role.name] = stored
-            reports[role.name] |= _pixels(stored)
-            kept = SPLITS if role.domain == "source" else (role.split,)
-            parts += [leaks.Images.of(role, readable, stored, split) for split in kept]
-        found = leaks.overlaps(parts)
-        for role in sources:
-            crossing = [each for each in found if each.roles == (role, role)]
-            reports[role.name]["crossing"] = sorted(
-                {patient for each in crossing for patient, *_ in each.patients}
-            )
-        pictures = []
-        if stores:
-            with folder.staged() as stage:
-                drawn = [_intensity(reports, stage / PICTURES[0]), _samples(stores, stage / PICTURES[1])]
-            pictures = [out / path.name for path in drawn]
+            if isinstance(source, MmtkError):
+                looks.verdicts.append(Verdict.of(role, source))
+            else:
+                _look(looks, role, source, size, Path(spare), partial(progress, role.name) if progress else None)
+        _compare(looks)
+        pictures = _draw(looks, folder) if looks.stores else []
     return {
         "size": size,
-        "sources": reports,
-        "leaks": [each.report() for each in found],
+        "sources": looks.reports,
+        "leaks": [each.report() for each in looks.overlaps],
+        "verdicts": [asdict(each) for each in looks.verdicts],
         "pictures": [str(path) for path in pictures],
     }
+
+
+def _look(
+    looks: _Looks, role: Role, source: Source, size: int, spare: Path, tell: Callable[[int, int], None] | None
+) -> None:
+    """Describe and judge one source."""
+    target = source.target
+    report: Report = {"component": role.use, "task": target.task, "names": list(target.names)}
+    looks.reports[role.name] = report | {
+        "splits": _splits(source), "notes": list(getattr(source, "notes", ())), "unreadable": [], "crossing": [],
+    }  # fmt: skip
+    report = looks.reports[role.name]
+    if bad := verdicts.on_items(role, source):
+        looks.verdicts += bad
+        return
+    readable, stored, report["unreadable"] = _opened(source, size, spare, tell)
+    found = verdicts.on_unreadable(role, report["unreadable"])
+    if stored is not None:
+        looks.stores[role] = stored
+        report |= _pixels(stored)
+        found += verdicts.on_parts(role, readable, stored)
+        if target.task == "segmentation":
+            looks.masks[role.name] = check = check_masks(stored, readable.items("all"))
+            report["masks"] = asdict(check)
+            found += verdicts.on_masks(role, check, len(stored.ids))
+        kept: tuple[Split, ...] = SPLITS if role.domain == "source" else (role.split,)
+        looks.parts += [leaks.Images.of(role, readable, stored, split) for split in kept]
+    looks.verdicts += found or [verdicts.all_well(role, source)]
+
+
+def _compare(looks: _Looks) -> None:
+    """Judge what sources have in common: labels, patients, images."""
+    for role, stored in looks.stores.items():
+        for cross, other in looks.stores.items():
+            if (role.task, role.domain, cross.domain) == (cross.task, "source", "cross"):
+                looks.verdicts += verdicts.on_labels(role, stored, cross, other)
+    looks.overlaps = leaks.overlaps(looks.parts)
+    for each in looks.overlaps:
+        looks.verdicts.append(verdicts.on_overlap(each))
+        if each.roles[0] == each.roles[1]:
+            report = looks.reports[each.roles[0].name]
+            report["crossing"] = sorted({*report["crossing"], *(patient for patient, *_ in each.patients)})
+
+
+def _draw(looks: _Looks, folder: OutputFolder) -> list[Path]:
+    stores = {role.name: stored for role, stored in looks.stores.items()}
+    with folder.staged() as stage:
+        drawn = [
+            draw_intensities(looks.reports, stage / PICTURES[0]),
+            draw_samples(stores, looks.masks, stage / PICTURES[1]),
+        ]
+    return [folder.path / path.name for path in drawn]
 
 
 def _opened(
@@ -113,9 +175,6 @@ class _Readable(Source):
 
     def digest(self) -> str:
         return f"{self.source.digest()} without {sorted(self.bad)}"
-
-
-# ---------------------------------------------------------------- numbers
 
 
 def _splits(source: Source) -> dict[str, Report]:
@@ -177,157 +236,3 @@ def _shares(masks: np.ndarray) -> np.ndarray:
 
 def _span(values: np.ndarray) -> dict[str, float]:
     return {"min": float(values.min()), "median": float(np.median(values)), "max": float(values.max())}
-
-
-# ---------------------------------------------------------------- pictures
-
-
-def _intensity(reports: dict[str, Report], path: Path) -> Path:
-    """Fig. 2b: a line per data set; black borders would dwarf the rest, so the legend tells of them."""
-    shown = {name: report["intensity"] for name, report in reports.items() if "intensity" in report}
-    with style.chart(path, "Intensity distributions of the data sets", 6.4, 3.8) as figure:
-        axes = figure.add_subplot()
-        for number, (name, found) in enumerate(shown.items()):
-            colour = style.CYCLE[number % len(style.CYCLE)]
-            label = f"{name}: {found['mean']:.0f} ± {found['sd']:.0f}, {found['density'][0]:.1%}"
-            dashes = style.DASHES[number % len(style.DASHES)]
-            axes.plot(range(1, LEVELS), found["density"][1:], color=colour, linestyle=dashes, label=label)
-        top = 1.6 * np.percentile([found["density"][1:] for found in shown.values()], 98)
-        axes.set(xlim=(0, LEVELS - 1), ylim=(0, top or None), xticks=[*range(0, LEVELS - 1, 32), LEVELS - 1])
-        axes.set(xlabel="Intensity (0 black … 255 white)", ylabel="Density (share of pixels per level)")
-        axes.legend(title="mean ± sd, share of level 0 (not drawn)", ncols=2, loc="upper center")
-    return path
-
-
-def _samples(stores: dict[str, Stored], path: Path) -> Path:
-    """Fig. 2a: a row of images for every class of every set, masks as outlines."""
-    rows = [(name, label, found) for name, stored in stores.items() for label, found in _groups(stored)]
-    sheet = style.Sheet("Sample images", len(rows), SAMPLES, 1.0, 1.2, left=1.5)
-    with sheet.open(path, "evenly spaced in the order of the ids; masks outlined") as figure:
-        for row, (name, label, found) in enumerate(rows):
-            stored = stores[name]
-            for column, index in enumerate(found[_spread(len(found))]):
-                axes = sheet.image(figure, row, column, stored.images[index, 0] / (LEVELS - 1))
-                if stored.target.task == "segmentation":
-                    for channel, (_, colour) in _outlined(stored).items():
-                        style.outline(axes, stored.targets[index, [channel]], {"colors": colour})
-            left, bottom, _, tall = sheet.box(row, 0)
-            lines = [(name, "black"), *label, (f"{len(found):,} images", style.GREY)]
-            for line, (words, colour) in enumerate(lines):
-                figure.text(
-                    left - 0.1 / sheet.width,
-                    bottom + tall - (0.12 + 0.17 * line) / sheet.height,
-                    style.short(words, 20),
-                    color=colour,
-                    ha="right",
-                    va="top",
-                    fontweight="normal" if line else "bold",
-                )
-    return path
-
-
-def _groups(stored: Stored) -> Iterator[tuple[list[tuple[str, str]], np.ndarray]]:
-    """The rows of the picture: lines of the label with their colours, and which images."""
-    if stored.target.task == "segmentation":
-        masked = np.array([(mask != store.IGNORED).any() for mask in stored.targets])
-        yield list(_outlined(stored).values()), np.flatnonzero(masked if masked.any() else ~masked)
-        return
-    for number, label in [*enumerate(stored.target.names), (store.UNKNOWN, "unlabelled")]:
-        if (found := np.flatnonzero(stored.targets == number)).size:
-            yield [(label, "black")], found
-
-
-def _outlined(stored: Stored) -> dict[int, tuple[str, str]]:
-    """Mask channel → its name and colour; the background of exclusive masks has no outline."""
-    first = 1 if stored.target.exclusive and len(stored.target.names) > 1 else 0
-    return {
-        channel: (name, style.CYCLE[(channel - first + 2) % len(style.CYCLE)])
-        for channel, name in enumerate(stored.target.names)
-        if channel >= first
-    }
-
-
-def _spread(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, SAMPLES)).round().astype(int))
-
-
-# ---------------------------------------------------------------- print
-
-
-def show(report: Report, console: Console) -> None:
-    """Print what ``inspect`` found as tables, then every unreadable file, leak and duplicate."""
-    from rich.markup import escape
-
-    _print_table(
-        console,
-        "Parts",
-        ("set", "part", "*images", "*patients", "labels"),
-        [
-            (
-                name if split == SPLITS[0] else "",
-                split,
-                f"{part['images']:,}",
-                f"{part['patients']:,}",
-                labels,
-            )
-            for name, found in report["sources"].items()
-            for split, part in found["splits"].items()
-            for labels in [", ".join(f"{label} {count:,}" for label, count in part["labels"].items())]
-        ],
-    )
-    _print_table(
-        console,
-        "Images",
-        ("set", "*height", "*width", "*mean ± sd", "mask share (min – max)"),
-        [
-            (
-                name,
-                *(_range(found["shape"][axis]) for axis in ("height", "width")),
-                f"{found['intensity']['mean']:.0f} ± {found['intensity']['sd']:.0f}",
-                ", ".join(
-                    f"{label} {share['mean']:.1%} ({share['min']:.1%} – {share['max']:.1%})"
-                    for label, share in found.get("foreground", {}).items()
-                ),
-            )
-            for name, found in report["sources"].items()
-            if "intensity" in found
-        ],
-    )
-    for name, found in report["sources"].items():
-        groups = [" = ".join(group) for group in found.get("duplicates", [])]
-        for title, lines, most in (
-            ("notes", found.get("notes", []), None),
-            ("unreadable", found["unreadable"], None),
-            ("groups of identical images", groups, 10),
-        ):
-            if lines:
-                console.print(f"\n[bold]{escape(name)}, {title}: {len(lines)}[/]", highlight=False)
-                shown = [*lines[:most], *(["…"] if len(lines[:most]) < len(lines) else [])]
-                console.print("\n".join(shown), markup=False, highlight=False, soft_wrap=True)
-    for leak in report["leaks"]:
-        console.print(f"\n[bold]{escape(leak['train'])} and {escape(leak['scored'])}[/]", highlight=False)
-        console.print("\n".join(leak["lines"]), markup=False, highlight=False, soft_wrap=True)
-        cure = 'training refuses this unless data.leaks = "allow"'
-        if leak["across"]:
-            cure = "a task that shares the encoder trains on them: training says so and goes on"
-        console.print(f"[red]{cure}[/]", highlight=False)
-
-
-def _print_table(console: Console, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A heading that starts with * is of numbers."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in headings:
-        table.add_column(heading.lstrip("*"), justify="right" if heading.startswith("*") else "left")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    if rows:
-        console.print(table)
-
-
-def _range(span: dict[str, float]) -> str:
-    low, middle, high = (f"{span[key]:.0f}" for key in ("min", "median", "max"))
-    return low if low == high else f"{low} / {middle} / {high}"

@@ -14,6 +14,7 @@ import numpy as np
 from mmtk import likeness
 from mmtk.api import Source, Split
 from mmtk.errors import MmtkError
+from mmtk.results import SHARED_DATA
 from mmtk.splits import Role
 from mmtk.store import Stored
 
@@ -223,7 +224,7 @@ def check(overlaps: Sequence[Overlap], refuse: bool) -> list[str]:
     if refused:
         numbered = any(each.patients and each.roles[0] != each.roles[1] for each in refused)
         raise MmtkError("\n".join(map(str, refused)), hint=f"{CURE} {HOSPITALS}" if numbered else CURE)
-    return [f"{'shared encoder' if each.across else 'allowed'}: {each.count()}." for each in overlaps if each]
+    return [f"{SHARED_DATA[each.across]}: {each.count()}." for each in overlaps if each]
 
 
 def _first(texts: Sequence[str], most: int = 10) -> str:

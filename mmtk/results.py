@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
 LONG = ("system", "digest", "budget", "seed", "domain", "task", "metric", "value")
+SHARED_DATA = ("allowed", "shared encoder")  # how warnings of results.json on data shared with training begin
 
 
 @dataclass(frozen=True)

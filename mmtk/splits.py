@@ -16,7 +16,7 @@ from mmtk.store import IGNORED, SPLITS, Stored
 
 @dataclass(frozen=True)
 class Role:
-    """A source in its role: the task, the table of the recipe (``source`` or ``cross``), the component.
+    """A source in its role: the task, the table of the recipe (``source`` or ``cross``), and its component.
 
     ``split`` is the part of a cross-domain source that is scored.
     """
@@ -28,8 +28,9 @@ class Role:
 
     @classmethod
     def of(cls, recipe: Recipe, task: str, domain: str) -> Role:
-        """The role of a source of a recipe."""
-        use: str = recipe[f"data.{task}.{domain}"]["use"]
+        """The role of a source of a recipe; the component with its folder of images, or the phantom's domain."""
+        table = recipe[f"data.{task}.{domain}"]
+        use = " ".join(str(table[key]) for key in ("use", "domain", "images") if table.get(key))
         return cls(task, domain, use, recipe[f"data.{task}.cross_split"] if domain == "cross" else "test")
 
     def __str__(self) -> str:

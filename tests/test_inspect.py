@@ -14,7 +14,8 @@ from PIL import Image
 from rich.console import Console
 
 from mmtk.api import Item, Source, Split, Target
-from mmtk.inspect import inspect, show
+from mmtk.inspect import inspect
+from mmtk.inspect_text import show
 from mmtk.splits import Role
 
 SIZE = 32
@@ -141,7 +142,7 @@ def test_unreadable_files_are_listed_and_the_rest_described(tmp_path: Path, cach
         assert found["images"] == 10
     assert not [entry for entry in cache.iterdir() if entry.is_dir()]
     text = shown(report)
-    assert "classification source, unreadable: 2" in text
+    assert "classification source: 2 files cannot be read:" in text
     assert str(root / "s09.png") in text
 
 
@@ -152,7 +153,7 @@ def test_nothing_can_be_read(tmp_path: Path) -> None:
     report = inspect({A: Squares(root, CLASSES)}, SIZE, tmp_path / "out")
     assert len(report["sources"][A.name]["unreadable"]) == 3
     assert report["pictures"] == []
-    assert "classification source, unreadable: 3" in shown(report)
+    assert "classification source: 3 files cannot be read:" in shown(report)
 
 
 def test_a_black_set_can_be_drawn(tmp_path: Path) -> None:
@@ -197,9 +198,9 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
 def test_show_tables(tmp_path: Path) -> None:
     report = inspect({B: Squares(write(tmp_path / "a", 12), LUNG)}, SIZE, tmp_path / "out")
     lines = [line.split() for line in shown(report).splitlines()]
-    assert ["segmentation", "source", "train", "6", "6", "with", "mask", "6"] in lines
+    assert ["segmentation", "source", "(films)", "train", "6", "6", "with", "mask", "6"] in lines
     assert ["val", "2", "2", "with", "mask", "1,", "unlabelled", "1"] in lines
-    assert any(line[:4] == ["segmentation", "source", "32", "32"] for line in lines)
+    assert any(line[:5] == ["segmentation", "source", "(films)", "32", "32"] for line in lines)
 
 
 def made(root: Path) -> dict[Role, Source]:

@@ -97,7 +97,7 @@ def test_nothing_to_say_of_a_whole_set(monkeypatch, task):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(("domain", "part"), [("source", "val"), ("source", "test"), ("cross", "test")])
 def test_a_part_without_images_or_labels_is_refused(monkeypatch, task, domain, part):
-    role = rf'data\.{task}\.{domain} \("phantom"\): '
+    role = rf'data\.{task}\.{domain} \("phantom \w+"\): '
     with pytest.raises(MmtkError, match=role + rf"has no images for {part}: no row with split = \"{part}\""):
         read(monkeypatch, task, domain, without(part))
     with pytest.raises(MmtkError, match=role + rf"no image of {part} has a (class|mask) \(of {COUNTS[part]}\)"):
@@ -131,7 +131,7 @@ def test_unlabelled_images_of_a_scored_part_are_noted_and_left_out(monkeypatch, 
 @pytest.mark.parametrize(("domain", "part"), [("source", "val"), ("source", "test"), ("cross", "test")])
 def test_a_class_that_a_part_lacks_is_noted(monkeypatch, task, target, what, domain, part):
     (note,) = read(monkeypatch, task, domain, labelled(part, target)).notes
-    assert f'data.{task}.{domain} ("phantom"): no ' in note
+    assert f'data.{task}.{domain} ("phantom ' in note
     assert f"{what} in {part}: scores of this part say nothing of it." in note
 
 
@@ -152,7 +152,7 @@ def test_a_class_that_a_part_lacks_is_noted(monkeypatch, task, target, what, dom
 def test_what_a_source_gets_wrong_is_named(monkeypatch, change, text, domain):
     with pytest.raises(MmtkError, match=text) as caught:
         read(monkeypatch, "classification", domain, change)
-    assert f'data.classification.{domain} ("phantom")' in str(caught.value)
+    assert f'data.classification.{domain} ("phantom ' in str(caught.value)
 
 
 def test_mask_values_are_0_1_and_255(monkeypatch):

@@ -19,7 +19,7 @@ from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentence
 from mmtk.report.summary import chance, summary
 from mmtk.report.table import Table, long_csv
-from mmtk.results import DOMAINS, Study
+from mmtk.results import DOMAINS, SHARED_DATA, Study
 from mmtk.runs import read_json, write_text
 
 if TYPE_CHECKING:
@@ -53,6 +53,13 @@ METHODS = (
     "between the boundaries, HD95 the 95th percentile of it in the worse direction; in pixels (px) at run size, "
     "in mm where the spacing of every image is known; an empty mask counts with the image diagonal.",
 )
+
+
+def shared_data(study: Study) -> list[str]:
+    """What training shared with the images that runs were scored on, and was allowed: once for all runs."""
+    runs = [run for cell in study.cells for run in cell.runs.values()]
+    notes = [note for run in runs for note in run.scores.get("warnings", [])]
+    return sorted({note for note in notes if note.startswith(SHARED_DATA)})
 
 
 def facts(study: Study) -> dict[str, str]:
@@ -111,7 +118,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     study = analysis.study
     for folder in ("tables", "figures"):
         (stage / folder).mkdir()
-    missing = [*study.gaps, *analysis.notes]
+    missing = [*study.gaps, *analysis.notes, *shared_data(study)]
     jobs: list[Any] = [partial(_architecture, analysis), *drawings(study, stage / "figures", analysis.effects)]
     (layers, absent), *drawn = on_all_cores(jobs)
     missing += absent

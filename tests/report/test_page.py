@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mmtk.outputs import MANIFEST
 from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import answer, sentence
-from mmtk.report.page import write_report
+from mmtk.report.page import shared_data, write_report
 from mmtk.report.summary import summary, summary_lines
 from mmtk.results import Cell, Study, from_runs
 from mmtk.runs import write_json
@@ -29,6 +30,18 @@ from mmtk.runs import write_json
 
 def words(study: Study) -> str:
     return " ".join(summary(analyse(study)))
+
+
+def test_data_that_training_shares_with_a_scored_set_are_told_once():
+    study = factorial()
+    shared = [
+        "allowed: 3 images of data.x are known to data.y",
+        "shared encoder: 1 images of data.z are known to data.y",
+    ]
+    for cell in study.cells:
+        for seed, run in cell.runs.items():
+            cell.runs[seed] = replace(run, scores={**run.scores, "warnings": [*shared, "the loss is dead"]})
+    assert shared_data(study) == shared
 
 
 # --- the summary ------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def test_an_identical_image_is_refused_by_name(sets, part):
     domain = "cross" if part == "cross" else "source"
     text = f"the same image in train and {part} (1): train-3 in train = {name[:-4]} in {part}."
     assert text in str(caught.value)
-    assert f'data.classification.{domain} ("folder")' in str(caught.value)
+    assert f'data.classification.{domain} ("folder {folder}/films")' in str(caught.value)
     assert 'data.leaks = "allow"' in str(caught.value)
 
 
@@ -83,7 +83,7 @@ def test_what_is_allowed_is_counted(sets):
     replace_image(sets / "b", "test-104.png", film(4))
     (note,) = read(sets, data__leaks="allow").notes
     assert note == (
-        'allowed: 4 images of data.classification.cross ("folder"): test are known to '
-        'data.classification.source ("folder"): train: 1 identical to training images, '
+        'allowed: 4 images of data.classification.cross ("folder b/films"): test are known to '
+        'data.classification.source ("folder a/films"): train: 1 identical to training images, '
         "3 near-identical to training images."
     )
