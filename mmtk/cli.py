@@ -231,9 +231,9 @@ def data_inspect(
     from mmtk.inspect import inspect, sources_of
     from mmtk.inspect_text import show as show_report
     from mmtk.outputs import refuse_inside
-    from mmtk.recipe import load_recipe
+    from mmtk.recipe import load_recipe, system_for
 
-    loaded = load_recipe(recipe, profile, _overrides(set_))
+    loaded = load_recipe(system_for(recipe, profile), profile, _overrides(set_))
     root = build.data_root(data)
     refuse_inside(out, build.data_paths(loaded, root))
     found = inspect(sources_of(loaded, root), loaded["data.size"], out)

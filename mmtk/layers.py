@@ -133,8 +133,12 @@ def _split(path: str) -> list[str]:
     return [part.strip("\"'") for part in re.findall(_KEY, path)]
 
 
-def with_parents(path: Path, seen: tuple[Path, ...] = ()) -> Layer:
-    """A file merged over the files it ``extends`` (a name or path, relative to the file, or a list of them)."""
+def with_parents(path: Path, seen: tuple[Path, ...] = (), folder: str = "") -> Layer:
+    """A file merged over the files it ``extends``: names or paths.
+
+    Each is looked for beside the file, then among what ships: profiles where ``folder`` is "profiles" or the file
+    lies in a folder of that name, else recipes.
+    """
     resolved = path.resolve()
     if resolved in seen:
         chain = " → ".join(p.name for p in [*seen, resolved])
@@ -147,12 +151,13 @@ def with_parents(path: Path, seen: tuple[Path, ...] = ()) -> Layer:
         raise MmtkError("extends: should be a name, a path or a list of them.", layer.places.get("extends"))
     merged = Layer({})
     for parent in parents:
-        beside = path.parent / parent
+        beside = (path.parent / parent, path.parent / f"{parent}.toml")
+        others = (each for each in beside if os.path.isfile(each) and each.resolve() != resolved)
         try:
-            found = beside if os.path.isfile(beside) else locate(parent, _folder_of(path))
+            found = next(others, None) or locate(parent, folder or _folder_of(path))
         except MmtkError as error:
             raise MmtkError(f"extends: {error.message}", layer.places.get("extends"), error.hint) from error
-        merged = merge(merged, with_parents(found, (*seen, resolved)))
+        merged = merge(merged, with_parents(found, (*seen, resolved), folder))
     layer.places.pop("extends", None)
     for key in NOT_INHERITED:
         merged.values.pop(key, None)
@@ -184,15 +189,22 @@ def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iter
         yield MmtkError(
             f"{key}: {ours} here, but {what} the profile {name}, which is laid over recipes.",
             recipe.place(key),
-            f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
+            f"The profile has data for {', '.join(other)} alone: take a system of that task (mmtk list)."
+            if key == "tasks" and isinstance(other, list)
+            else f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
         )
+
+
+def drops(key: str, value: Any) -> bool:
+    """Whether a value says that there is no such table: ``cross = "none"`` is no cross-domain set."""
+    return value == "none" and re.fullmatch(r"data\.\w+\.cross", key) is not None
 
 
 def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
     """Values of ``one`` where ``other`` has a table: one of the two is a mistake."""
     for key, value in leaves(one.values):
         table = get(other.values, key)
-        if isinstance(table, dict):
+        if isinstance(table, dict) and not drops(key, value):
             hint = f"Write {key}.use = {json.dumps(value)}." if "use" in table and isinstance(value, str) else None
             yield MmtkError(f"{key}: a value here, but a table in {other.place(key)}.", one.place(key), hint)
 
@@ -209,7 +221,7 @@ def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Val
                 merged[key] = lasting | value
             else:
                 merged[key] = _merge(old, value, dotted, places)
-        elif not isinstance(old, dict):  # a value never replaces a table: _clashes reports it
+        elif not isinstance(old, dict) or drops(dotted, value):  # another value for a table: _clashes reports it
             _forget(places, dotted)
             merged[key] = value
     return merged

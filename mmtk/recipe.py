@@ -23,6 +23,8 @@ from mmtk.spelling import quoted
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
 # Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
 YOUNGER = {"data.classification.normalise": True}
+# The plain system of each task.
+SYSTEMS = {"classification": "enc", "segmentation": "unet"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,11 +181,19 @@ def _profile(chosen: str, recipes: Path, start: Path, place: str | None) -> Laye
     except MmtkError as error:
         error.where = place
         raise
-    given = layers.with_parents(found)
+    given = layers.with_parents(found, folder="profiles")
     for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
         given.values.pop(own, None)
         given.places.pop(own, None)
     return given
+
+
+def system_for(recipe: str, profile: str | None) -> str:
+    """The recipe itself, or the plain system of the one task that a profile is for: to look at its data alone."""
+    if profile is None or recipe != "multimix":
+        return recipe
+    tasks = _profile(profile, layers.recipe_folder(), Path(), None).values.get("tasks")
+    return SYSTEMS.get(str(tasks[0]), recipe) if isinstance(tasks, list) and len(tasks) == 1 else recipe
 
 
 def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
@@ -206,7 +216,8 @@ def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any])
     layer, given_for = layers.with_parents(path), list(settings.OF_TASK)
     if profile is not None:
         given = _profile(profile, path.parent, Path(), None)
-        given_for = [task for task in settings.OF_TASK if layers.has(given.values, f"data.{task}.source")]
+        asked = given.values.pop("tasks", given_for)
+        given_for = [task for task in asked if layers.has(given.values, f"data.{task}.source")]
         for task in settings.OF_TASK:
             layers.drop((layer if task in given_for else given).values, f"data.{task}")
         layers.drop(given.values, "train")  # the network stays as it was trained
@@ -236,6 +247,9 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
 
 
 def _resolve(layer: Layer, source: str) -> Recipe:
+    for task in settings.OF_TASK:
+        if layers.drops(cross := f"data.{task}.cross", layers.get(layer.values, cross)):
+            layers.drop(layer.values, cross)
     problems = [*layer.problems, *_unknown_tables(layer)]
     values: Values = {}
     tables: dict[str, type[params.Table]] = {"": settings.Top, **settings.FIXED}

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import Any
 
-from mmtk import catalog, memo, params, settings
+from mmtk import catalog, layers, memo, params, settings
 from mmtk.errors import MmtkError
 
 
@@ -47,7 +47,8 @@ def recipe_schema() -> dict[str, Any]:
         table.pop("required", None)
         _place(root, path, table)
     for path, kind in settings.PLACES.items():
-        _place(root, path, {"$ref": f"#/$defs/{kind}"})
+        table = {"$ref": f"#/$defs/{kind}"}
+        _place(root, path, {"anyOf": [table, {"const": "none"}]} if layers.drops(path, "none") else table)
     memo.keep()
     return root
 
