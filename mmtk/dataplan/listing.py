@@ -81,7 +81,7 @@ class Listing:
 
 def list_folder(root: Path) -> Listing:
     """Everything below a folder; hidden files are skipped, links are followed."""
-    from mmtk.images import SUFFIXES
+    from mmtk.image_files import SUFFIXES
 
     if not root.is_dir():
         raise MmtkError("no such folder." if not root.exists() else "is a file, not a folder.", str(root))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from mmtk import activity, stats
 from mmtk.ablation import NO_LEVEL
 from mmtk.errors import MmtkError
+from mmtk.report.intervals import ENOUGH, sensible
 from mmtk.results import DOMAINS, Cell, Study
-from mmtk.scores import is_share, unit
 from mmtk.stats import Effect, Summary, Test
 
 Labels = Mapping[str, int | str]
@@ -29,7 +28,6 @@ HEADLINE = {
 LEAD = {"classification": "balanced-accuracy", "segmentation": "dice"}
 KINDS = ("student", "paired", "cases")
 ALPHA = 0.05
-ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing
 
 # What results.json holds beside scores.
 _NO_SCORE = ("n", "threshold", "majority-accuracy", "empty-predictions")
@@ -191,24 +189,6 @@ def _chance(provenance: Mapping[str, Any], known: Mapping[str, float], task: str
     if metric == "balanced-accuracy":
         return 1 / len(provenance["targets"][task]["names"])
     return {"accuracy": known.get("majority-accuracy"), "auroc": 0.5}.get(metric)
-
-
-Interval = TypeVar("Interval", Summary, Test, Effect)
-
-
-def sensible(one: Interval, metric: str, few: bool | None = None) -> Interval:
-    """The same with an interval that can be: none from fewer seeds than ENOUGH, none beyond a share's range.
-
-    A share lies in [0, 1], a difference of shares in [−1, 1]; a distance is at least 0.
-    """
-    if one.low is None or one.high is None:
-        return one
-    if one.n < ENOUGH if few is None else few:
-        return replace(one, low=None, high=None)
-    lowest = 0.0 if isinstance(one, Summary) else -1.0 if is_share(metric) else -math.inf
-    lowest = lowest if is_share(metric) or unit(metric) else -math.inf
-    highest = 1.0 if is_share(metric) else math.inf
-    return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
 
 
 # --- the reference against the others ---------------------------------------------------------------------------

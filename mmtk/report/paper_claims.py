@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from mmtk import stats
 from mmtk.report.analysis import ALPHA, Analysis, Labels, at, budget
+from mmtk.report.intervals import sensible
 from mmtk.report.paper_tables import published_score
 from mmtk.report.table import (
     Entry,
@@ -94,6 +95,7 @@ def _claimed(analysis: Analysis) -> Iterator[Claimed]:
                     continue
                 seen.add(key)
                 test = stats.paired(*([one[seed] for seed in shared] for one in values))
+                test = sensible(test, METRIC[task])
                 yield Claimed(what, pair, labels, domain, task, _published(analysis, pair, domain, task), test)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.report import style
-from mmtk.report.analysis import ENOUGH, sensible
+from mmtk.report.intervals import ENOUGH, sensible
 from mmtk.report.study_systems import (
     Budget,
     Figure,
