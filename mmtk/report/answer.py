@@ -23,10 +23,8 @@ def answer(analysis: Analysis) -> Table:
         [Entry(what), *[Entry(labels)] * several, *(_entry(known.get((what, labels, score))) for score in scores)]
         for what, labels in rows
     ]
-    caption = (
-        "Change of each score, its 95 % interval over seeds in brackets, and whether it is shown at "
-        f"p < {ALPHA} after Holm's adjustment."
-    )
+    ends = "its 95 % interval over seeds in brackets" if any(c.low is not None for c in single) else "no interval"
+    caption = f"Change of each score, {ends}, and whether it is shown at p < {ALPHA} after Holm's adjustment."
     return Table("answer", "What helps", caption, columns, entries)
 
 
