@@ -15,7 +15,9 @@ from mmtk.spelling import command
 
 if TYPE_CHECKING:
     from mmtk.plan import Plan
+    from mmtk.report.analysis import Analysis
     from mmtk.study import PlannedRun, StudyDir
+    from mmtk.tracking_study import StudyMirror
 
 DEFAULT = "multimix"
 
@@ -104,13 +106,13 @@ def ablate(
             if detach:
                 _submit(study, chosen, data, device)
                 return
-            failed = _run(study, chosen, data, device)
+            failed, mirror = _run(study, chosen, data, device)
         except MmtkError:  # what was refused is not what the study goes on with
             study.keep_launcher(before)
             raise
     found = study.collect()
     if any(cell.runs for cell in found.cells):
-        _report(found, study.report, set_aside=True)
+        mirror.report(_report(found, study.report, set_aside=True))
     if failed:
         from mmtk.study_run import by_hand
 
@@ -201,7 +203,8 @@ def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> N
     typer.echo(f"When they are done, collect them: {study.command('ablate')}")
 
 
-def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list[PlannedRun]:
+def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> tuple[list[PlannedRun], StudyMirror]:
+    """Run what is missing; gives the runs that failed, and the study's mirror in MLflow."""
     import time
 
     from mmtk.display import Display, duration
@@ -210,7 +213,7 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
 
     display = Display()
     mirror = StudyMirror(study, display.warn)
-    begun, first = time.monotonic(), -1
+    begun, first, stopped = time.monotonic(), -1, False
 
     def told(run: PlannedRun, outcome: str, done: int, of: int) -> None:
         nonlocal first
@@ -222,13 +225,14 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> list
 
     before = signal.signal(signal.SIGTERM, _stop)
     try:
-        return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run)
+        return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run), mirror
     except (KeyboardInterrupt, SystemExit):
+        stopped = True
         display.note(f"Stopped. Continue with: {study.command('ablate')}")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-        mirror.study_itself()
+        mirror.study_itself(stopped)
         if mirror.page:
             display.note(f"MLflow: {mirror.page}")
 
@@ -276,7 +280,8 @@ def report(
         _report(from_runs(paths), out or Path("report"))
 
 
-def _report(study: Any, out: Path, set_aside: bool = False) -> None:
+def _report(study: Any, out: Path, set_aside: bool = False) -> Analysis:
+    """Write the report and say its summary; gives what was computed for it."""
     from rich.console import Console
 
     from mmtk.report.analysis import analyse
@@ -291,3 +296,4 @@ def _report(study: Any, out: Path, set_aside: bool = False) -> None:
     for line in summary_lines(analysis):
         console.print(line, markup=False)
     console.print(f"\nReport    {page}", markup=False, soft_wrap=True)
+    return analysis

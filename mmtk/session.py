@@ -145,8 +145,10 @@ def _train(
         training.fit(mirror)
         results = _finish(folder, recipe, held, training, display, begun)
         ranks.barrier()
-    except OSError as error:
-        error.filename = error.filename or str(folder.path)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(folder.path)
+        mirror("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
         raise
     finally:
         training.close()
@@ -199,10 +201,10 @@ def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) 
     return Result(folder.path, results)
 
 
-def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[[], object]:
-    """A function that sends what is new to MLflow; it warns instead of failing."""
+def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., object]:
+    """A function that sends what is new, and how the run ended, to MLflow; it warns instead of failing."""
     if not recipe["tracking.enabled"]:
-        return lambda: None
+        return lambda status="": None
     from mmtk.tracking import Mirror
 
     return Mirror(folder, display.warn).sync

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import getpass
 import hashlib
+import io
 import json
-import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtk.errors import MmtkError
+from mmtk.metric_names import allowed_name, allowed_names
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir, read_json, read_lines
 from mmtk.scores import current_name
@@ -25,6 +29,8 @@ Row = tuple[dict[str, Any], int]  # a row of metrics.jsonl and its time in ms
 LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST, MOST_METRICS = 6000, 8000, 36, 1000  # MLflow's limits
 TRAIN, VAL = "train/loss", "val/score"  # every row of metrics.jsonl has one of them
 CROSS_DOMAIN = "cross-domain"
+HEADLINE = ("accuracy", "balanced-accuracy", "macro-f1", "auroc", "dice", "hd95")  # in a run's description
+COUNTS = "counts.csv"
 
 
 def run_key(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
@@ -36,11 +42,11 @@ def run_key(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> st
 def params(recipe: Recipe) -> dict[str, str]:
     """The resolved recipe under dotted keys; values longer than MLflow's limit are cut."""
     flat = flatten(recipe.values, ".").items()
-    return {mlflow_name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
+    return {allowed_name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
 
 
-def tags(recipe: Recipe, provenance: Mapping[str, Any]) -> dict[str, str]:
-    """What the run was made of: digest, seed, versions, data digests, hardware, git commit."""
+def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, str]:
+    """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version."""
     found = {
         "mmtk.digest": recipe.digest,
         "mmtk.profile": recipe.profile,
@@ -52,15 +58,62 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any]) -> dict[str, str]:
         "mmtk.version.mmtk": provenance["mmtk"],
         "mmtk.version.python": provenance["python"],
     }
-    found |= {f"mmtk.version.{name}": version for name, version in provenance["libraries"].items()}
+    found |= {"mmtk.version.torch": provenance["libraries"].get("torch", "")}
     for word, origin in provenance["components"].items():
         place, _, component = word.partition("=")
-        found[f"mmtk.component.{place}"] = f"{component}, {origin}"
-    found |= {f"mmtk.data.{name}": digest for name, digest in provenance["data"].items()}
+        if origin.partition(" ")[0] != "mmtk":  # a plugin's
+            found[f"mmtk.component.{place}"] = f"{component}, {origin}"
+    found |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
+    found["mlflow.source.name"] = shlex.join(provenance["command"])
+    found["mlflow.note.content"] = note(recipe, provenance, results)
     if provenance["git"]:
         found["mlflow.source.git.commit"] = provenance["git"]["commit"]
         found["mmtk.git.dirty"] = provenance["git"]["dirty"]
-    return {mlflow_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
+    return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
+
+
+def user() -> str:
+    """Who runs it; empty where neither the environment nor the system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
+
+
+def note(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The description of a run on MLflow's page, in Markdown."""
+    lines = [
+        recipe.get("description") or f"{recipe.name}, a recipe for {' and '.join(recipe.tasks)}.",
+        f"Profile {recipe.profile or 'of its own'}, digest `{recipe.digest}`, seed {recipe.seed}.",
+        f"`{shlex.join(provenance['command'])}`",
+    ]
+    if results:
+        rows = [
+            "| " + " | ".join([*key.split("/", 2), f"{value:.3f}"]) + " |"
+            for key, value in flatten(results, "/").items()
+            if key.split("/", 2)[-1] in HEADLINE and isinstance(value, int | float)
+        ]
+        lines.append("\n".join(["| test set | task | metric | score |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(lines)
+
+
+def scores(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of results.json that are worth a chart, under joined keys: no counts and thresholds."""
+    return {key: value for key, value in flatten(results, "/").items() if not _is_count(key)}
+
+
+def counts(results: Mapping[str, Any]) -> str:
+    """The other numbers as a table in CSV: set, task, name, value."""
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(["set", "task", "name", "value"])
+    table.writerows([*key.split("/", 2), value] for key, value in flatten(results, "/").items() if _is_count(key))
+    return lines.getvalue()
+
+
+def _is_count(key: str) -> bool:
+    name = key.split("/", 2)[-1]
+    return key.count("/") >= 2 and (name in ("n", "threshold") or name.startswith(("n-", "count-", "threshold-")))
 
 
 def data_sets(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> list[DatasetInput]:
@@ -111,12 +164,17 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Metric]]:
         yield batch
 
 
-def metrics(values: Mapping[str, Any], step: int, at: int) -> list[Metric]:
-    """The numbers among ``values`` as MLflow metrics of one step and one time (ms)."""
+def metrics(values: Mapping[str, Any], step: int, at: int, model_id: str | None = None) -> list[Metric]:
+    """The numbers among ``values`` as MLflow metrics of one step and one time (ms), linked to a model if named."""
     from mlflow.entities import Metric
 
-    numbers = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return [Metric(mlflow_name(current_name(key)), float(value), at, step) for key, value in numbers.items()]
+    numbers = {
+        current_name(key): float(value)
+        for key, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    names = allowed_names(numbers)
+    return [Metric(names[key], value, at, step, model_id=model_id) for key, value in numbers.items()]
 
 
 def files(folder: RunDir) -> list[Path]:
@@ -137,11 +195,6 @@ def _leaves(tables: Mapping[str, Any], prefix: str, joint: str) -> Iterator[tupl
             yield from _leaves(value, f"{prefix}{key}{joint}", joint)
         else:
             yield f"{prefix}{key}", value
-
-
-def mlflow_name(key: str) -> str:
-    """A key as MLflow allows it."""
-    return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 
 
 def save_model(folder: RunDir, provenance: Mapping[str, Any], place: Path, head: Model) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ CALM = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+ABOUT = (  # an experiment, on MLflow's page
+    "Runs of mmtk. Parameters are the keys of the resolved recipe; metrics its loss terms, validation and test "
+    "scores. A study is one run with a child for each of its runs. `mmtk diff` says how two recipes differ."
+)
 DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 
 
@@ -59,12 +64,20 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
         place = (database.parent / "mlruns").as_uri() if database is not None else None
         try:
             # MLflow's page then opens at training runs, not at the traces of chat bots.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
+            kind = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": ABOUT}
             return str(client.create_experiment(name, place, kind))
         except MlflowException:
             known = client.get_experiment_by_name(name)  # another run has just made it
             if known is None:
                 raise
+    if known.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {known.experiment_id}"
+        raise MmtkError(
+            f"the experiment '{name}' was deleted in MLflow.",
+            masked(uri),
+            f"Restore it: MLFLOW_TRACKING_URI={shlex.quote(masked(uri))} {restore}\n"
+            "  Or take another one: set MLFLOW_EXPERIMENT_NAME=NAME.",
+        )
     return str(known.experiment_id)
 
 

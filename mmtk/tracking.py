@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmtk import activity, tracked, tracker
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe
-from mmtk.runs import RunDir, read_json, write_json
+from mmtk.runs import LOCK, RunDir, holder, read_json, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,6 +36,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
+def experiment_name(recipe: Recipe) -> str:
+    """``MLFLOW_EXPERIMENT_NAME``, else what the recipe says."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or str(recipe["tracking.experiment"])
+
+
 class Mirror:
     """One run directory's run in MLflow; ``tracking.json`` remembers which one.
 
@@ -52,14 +57,21 @@ class Mirror:
     ) -> None:
         self.folder, self.warn, self.uri = folder, warn, tracking_uri()
         self.tags = dict(tags or {})  # further ones, such as the study that the run belongs to
-        self._wait = wait
+        self._wait, self._status = wait, ""
         self.shown = tracker.masked(self.uri)
         self._note: dict[str, Any] = {}
         self._reached: dict[str, int] | None = None
         self._warned, self._next_try = False, 0.0
 
-    def sync(self) -> str:
-        """Send what is new and say what it was; an empty string after a failure with ``warn``."""
+    def sync(self, status: str = "") -> str:
+        """Send what is new and say what it was; an empty string after a failure with ``warn``.
+
+        ``status`` (KILLED or FAILED) is how the run that calls this ended. Else a run that is not finished is
+        RUNNING with ``warn`` or while a process holds its folder; what was left is FAILED or KILLED.
+        """
+        self._status = status
+        if status and not self.folder.tracking_file.is_file():  # MLflow has not heard of it
+            return ""
         activity.stage("sending to MLflow")
         if self.warn is None:
             return self._sync()
@@ -74,7 +86,9 @@ class Mirror:
             if not self._warned:
                 self._warned = True
                 what = MmtkError(error.message, error.where)
-                self.warn(f"{what} The run goes on; send it later with: {self.folder.command('track')}")
+                cure = f"\n  {error.hint}" if error.hint and "Try again" not in error.hint else ""
+                again = f"send it later with: {self.folder.command('track')}"
+                self.warn(f"{what} The run goes on; {again}{cure}")
             return ""
 
     def _sync(self) -> str:
@@ -103,14 +117,31 @@ class Mirror:
         self._describe(run, recipe, provenance)
         sent = [_count(self._send_rows(run, rows), "metric row")]
         if finished:
-            sent.append(_count(self._send_results(run, *rows[-1]), "result"))
+            results = read_json(self.folder.results_file)
+            last, at = rows[-1]
+            sent.append(_count(self._send_results(run, results, last["step"], at), "result"))
         sent.append(_count(self._send_files(run), "file"))
         if finished:
-            sent.append(self._send_model(run, provenance))
-            if run.info.status != "FINISHED":
-                self._client.set_terminated(run.info.run_id, "FINISHED", rows[-1][1])
+            sent.append(self._send_model(run, provenance, results, last["step"], at))
+        self._set_status(run, "FINISHED" if finished else self._state(), rows[-1][1] if rows else None)
         told = ", ".join(part for part in sent if part) or "nothing new"
         return f"{told} to {self.shown}, run {run.info.run_id}"
+
+    def _state(self) -> str:
+        """How a run that is not finished stands, in MLflow's words."""
+        if self._status:
+            return self._status
+        if self.warn is not None or holder(self.folder.path, LOCK):
+            return "RUNNING"
+        return "FAILED" if self.folder.failure_file.is_file() else "KILLED"
+
+    def _set_status(self, run: Run, status: str, at: int | None) -> None:
+        if status == run.info.status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(run.info.run_id, status)
+        else:
+            self._client.set_terminated(run.info.run_id, status, at)
 
     # --- the run in MLflow ---------------------------------------------------------------------------------
 
@@ -137,7 +168,7 @@ class Mirror:
                 if run.info.lifecycle_stage == "active":
                     self._note = note
                     return run
-        experiment = tracker.experiment(self._client, self.uri, recipe["tracking.experiment"])
+        experiment = tracker.experiment(self._client, self.uri, experiment_name(recipe))
         key = tracked.run_key(self.folder, recipe, provenance)
         found = self._client.search_runs([experiment], f"tags.`mmtk.key` = '{key}'", max_results=1)
         run = found[0] if found else self._create(experiment, key, recipe, provenance)
@@ -148,7 +179,7 @@ class Mirror:
 
     def _create(self, experiment: str, key: str, recipe: Recipe, provenance: dict[str, Any]) -> Run:
         started = round(1000 * datetime.fromisoformat(provenance["started"]).timestamp())
-        name = f"{recipe.name}-s{recipe.seed}"
+        name = f"{recipe.name}-{recipe.digest}-s{recipe.seed}"
         return self._client.create_run(experiment, started, {"mmtk.key": key}, name)
 
     # --- what is sent --------------------------------------------------------------------------------------
@@ -163,7 +194,8 @@ class Mirror:
             self._client.log_batch(run_id, params=some, synchronous=True)
         # A run that studies share stays the child of the first, and is marked as a member of all.
         further = {key: value for key, value in self.tags.items() if key not in there.tags}
-        wanted = tracked.tags(recipe, provenance) | further
+        results = read_json(self.folder.results_file) if self.folder.finished else {}
+        wanted = tracked.tags(recipe, provenance, results) | further
         tags = [RunTag(k, v) for k, v in wanted.items() if there.tags.get(k) != v]
         for few in _chunks(tags):
             self._client.log_batch(run_id, tags=few, synchronous=True)
@@ -189,10 +221,12 @@ class Mirror:
         self._remember(rows_sent=len(rows))
         return len(new)
 
-    def _send_results(self, run: Run, last: dict[str, Any], at: int) -> int:
-        """The final scores, at the last step."""
-        scores = tracked.flatten(read_json(self.folder.results_file), "/")
-        metrics = tracked.metrics(scores, last["step"], at)
+    def _send_results(self, run: Run, results: dict[str, Any], step: int, at: int) -> int:
+        """The final scores, at the last step; the counts behind them as a table."""
+        metrics = tracked.metrics(tracked.scores(results), step, at)
+        if tracked.COUNTS not in self._note["files"]:
+            self._client.log_text(run.info.run_id, tracked.counts(results), tracked.COUNTS)
+            self._remember(files=self._note["files"] | {tracked.COUNTS: ""})
         new = [metric for metric in metrics if run.data.metrics.get(metric.key) != metric.value]
         for few in _chunks(new):
             self._client.log_batch(run.info.run_id, few, synchronous=True)
@@ -211,8 +245,10 @@ class Mirror:
             self._remember(files=known | new)
         return len(new)
 
-    def _send_model(self, run: Run, provenance: dict[str, Any]) -> str:
-        """Log the best weights once, as the model called ``model``."""
+    def _send_model(
+        self, run: Run, provenance: dict[str, Any], results: dict[str, Any], step: int, at: int
+    ) -> str:
+        """Log the best weights once, as the model called ``model``, with the scores by which models are ranked."""
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model
 
@@ -231,6 +267,9 @@ class Mirror:
             known = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
             if model.model_id not in known:
                 self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+            # The run has these points already, and MLflow keeps one of two that are equal.
+            for few in _chunks(tracked.metrics(tracked.scores(results), step, at, model.model_id)):
+                self._client.log_batch(run_id, few, synchronous=True)
             self._client.finalize_logged_model(model.model_id, "READY")
         self._remember(model_id=model.model_id)
         return "the model"

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from mmtk import settings, tracked, tracker
 from mmtk.errors import MmtkError
 from mmtk.layers import leaves
-from mmtk.report.analysis import LEAD
+from mmtk.metric_names import allowed_name
+from mmtk.report.analysis import LEAD, Analysis
+from mmtk.report.summary import claims, summary_lines
 from mmtk.results import DOMAINS
 from mmtk.study import PlannedRun, StudyDir
-from mmtk.tracking import Mirror, tracking_uri
+from mmtk.tracking import Mirror, experiment_name, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,10 +42,15 @@ class StudyMirror:
         if run.recipe["tracking.enabled"]:
             self._try(lambda: self._send(run))
 
-    def study_itself(self) -> None:
-        """Send the study's own files: its plan and its failures."""
+    def study_itself(self, stopped: bool = False) -> None:
+        """Send the study's own files, its plan and its failures; ``stopped``: before all had run."""
         if self._parent:
-            self._try(self._send_files)
+            self._try(lambda: self._send_files(stopped))
+
+    def report(self, analysis: Analysis) -> None:
+        """Send what the study found: the summary as the description of its run, effects as metrics."""
+        if self._parent:
+            self._try(lambda: self._send_effects(analysis))
 
     def _try(self, send: Callable[[], Any]) -> None:
         if self._down:
@@ -60,11 +67,11 @@ class StudyMirror:
 
     def _send(self, run: PlannedRun) -> None:
         if not self._parent:
-            self._parent = self._make_parent(run.recipe["tracking.experiment"])
+            self._parent = self._make_parent(experiment_name(run.recipe))
         about = self.study.about
         tags = {"mlflow.parentRunId": self._parent, "mmtk.study": about["title"], "mmtk.cell": run.cell.title}
         tags[_member(about)] = about["title"]
-        tags |= {f"mmtk.axis.{key}": label or "own" for key, label in run.cell.levels.items()}
+        tags |= {allowed_name(f"mmtk.axis.{key}"): label or "own" for key, label in run.cell.levels.items()}
         tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
         # Two studies that share a run may come to it at the same time.
         Mirror(run.folder, tags=tags, wait=True).sync()
@@ -78,18 +85,22 @@ class StudyMirror:
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         found = client.search_runs([place], f"tags.`mmtk.key` = '{key}'", max_results=1)
         if found:
+            client.update_run(found[0].info.run_id, "RUNNING")
             return str(found[0].info.run_id)
         tags = {
             "mmtk.key": key,
             "mmtk.study": about["title"],
             "mmtk.kind": "study",
             "mmtk.digest": about["digest"],
+            "mlflow.user": tracked.user(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": about["command"] or "mmtk ablate",
         }
         run = client.create_run(place, round(1000 * time.time()), tags, about["title"])
         facts = {"design": about["design"], "seeds": about["seeds"], "command": about["command"]}
         facts |= {f"axis.{key}": "+".join(levels) for key, levels in about["axes"].items()}
         for name, value in facts.items():
-            client.log_param(run.info.run_id, tracked.mlflow_name(name), str(value)[: tracked.LONGEST_PARAM])
+            client.log_param(run.info.run_id, allowed_name(name), str(value)[: tracked.LONGEST_PARAM])
         return str(run.info.run_id)
 
     def _share_view(self, client: MlflowClient, place: str) -> None:
@@ -114,10 +125,20 @@ class StudyMirror:
         how = "" if server else f"mlflow ui --backend-store-uri {self.uri}, then "
         self.page = tracker.masked(f"{how}{address}?viewStateShareKey={key}")
 
-    def _send_files(self) -> None:
+    def _send_effects(self, analysis: Analysis) -> None:
+        client = tracker.open_client(self.uri)
+        text = "\n".join(summary_lines(analysis))
+        client.set_tag(self._parent, "mlflow.note.content", f"```\n{text}\n```"[: tracked.LONGEST_TAG])
+        known = client.get_run(self._parent).data.metrics
+        effects = {f"effect/{claim.what}/{claim.where}": claim.value for claim in claims(analysis)}
+        found = tracked.metrics(effects, 0, round(1000 * time.time()))
+        if new := [metric for metric in found if known.get(metric.key) != metric.value]:
+            client.log_batch(self._parent, new, synchronous=True)
+
+    def _send_files(self, stopped: bool) -> None:
         client = tracker.open_client(self.uri)
         wanted: list[Path] = [self.study.file, self.study.failures_file]
         for path in filter(Path.is_file, wanted):
             client.log_artifact(self._parent, str(path))
         complete = all(run.folder.finished for run in self.study.runs())
-        client.set_terminated(self._parent, "FINISHED" if complete else "FAILED")
+        client.set_terminated(self._parent, "FINISHED" if complete else "KILLED" if stopped else "FAILED")

@@ -100,4 +100,4 @@ def points(rows: int, validations: int) -> int:
     return rows * len(TERMS) + validations * (len(SCORES) + 1)
 
 
-RESULTS = 2 * 3 + 3  # numbers of results.json; None and texts are none
+RESULTS = 2 * 2 + 3  # numbers of results.json without counts; None and texts are none

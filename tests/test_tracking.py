@@ -4,6 +4,7 @@ import filecmp
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from run_folder import RESULTS, begin, cut, finish, points, train
 
 from mmtk.cli import track
 from mmtk.errors import MmtkError
+from mmtk.metric_names import allowed_names
 from mmtk.runs import RunDir
 from mmtk.tracking import Mirror, tracking_uri
 
@@ -94,7 +96,7 @@ def test_a_whole_run_arrives_once(store, folder, tmp_path, capfd):
     finish(folder)
     told = Mirror(folder).sync()
     run_id = json.loads(folder.tracking_file.read_text())["run_id"]
-    assert told == (f"12 metric rows, 9 results, 6 files, the model to sqlite:///{store}/mlflow.db, run {run_id}")
+    assert told == (f"12 metric rows, 7 results, 6 files, the model to sqlite:///{store}/mlflow.db, run {run_id}")
     before = content(store)
     assert before["runs"] == 1
     assert before["metrics"] == points(10, 2) + RESULTS
@@ -125,13 +127,13 @@ def test_values_are_the_folders(store, folder):
             {"epoch": row["epoch"]} if "val/score" in row else {}
         )
         if row["step"] == 10 and "val/score" in row:
-            domain = {"classification/accuracy": 0.75, "classification/n": 4, "segmentation/dice": 0.5}
+            domain = {"classification/accuracy": 0.75, "segmentation/dice": 0.5}
             for name in ("in-domain", "cross-domain"):
                 expected |= {f"{name}/{key}": value for key, value in domain.items()}
             expected |= {"selected/step": 5, "selected/score": 0.5, "selected/steps": 10}
         assert dict(sent) == expected
     assert rows(store, "runs", "name, status, start_time, end_time") == [
-        ("MultiMix-s0", "FINISHED", 1760000000000, moment)
+        (f"MultiMix-{folder.recipe.digest}-s0", "FINISHED", 1760000000000, moment)
     ]
     params = dict(rows(store, "params", "key, value"))
     assert params["ssl.threshold"] == "0.7"
@@ -143,9 +145,13 @@ def test_values_are_the_folders(store, folder):
     assert tags["mmtk.seed"] == "0"
     assert tags["mmtk.profile"] == "phantom"
     assert tags["mmtk.version.torch"] == "2.11.0"
-    assert tags["mmtk.component.encoder"] == "encoder/unet, mmtk 0.1.0"
-    assert tags["mmtk.data.classification/in-domain"] == "0" * 64
+    assert "mmtk.component.encoder" not in tags  # a plugin's component would be named
     assert tags["mlflow.source.git.commit"].startswith("c0ffee")
+    assert tags["mlflow.source.name"] == "mmtk run multimix"
+    assert tags["mlflow.user"]
+    assert f"digest `{recipe.digest}`, seed 0" in tags["mlflow.note.content"]
+    assert "| in-domain | segmentation | dice | 0.500 |" in tags["mlflow.note.content"]
+    assert len(tags) < 20
     sets = rows(store, "datasets", "name, digest, dataset_source, dataset_profile")
     name, digest, source, profile = next(row for row in sets if row[0] == "segmentation/cross-domain")
     assert digest == f"{3:064x}"[:36]
@@ -157,6 +163,9 @@ def test_values_are_the_folders(store, folder):
     for name in ("recipe.toml", "provenance.json", "splits.json", "results.json", "cases.parquet"):
         assert filecmp.cmp(artifacts / name, folder.path / name, shallow=False)
     assert filecmp.cmp(artifacts / "figures/curves.png", folder.figures / "curves.png", shallow=False)
+    assert (artifacts / "counts.csv").read_text().splitlines() == [
+        "set,task,name,value", "in-domain,classification,n,4", "cross-domain,classification,n,4",
+    ]  # fmt: skip
 
 
 def test_a_growing_run_is_sent_piece_by_piece(store, folder):
@@ -170,7 +179,7 @@ def test_a_growing_run_is_sent_piece_by_piece(store, folder):
     assert number(store, "metrics") == points(12, 2)
     train(folder, 13, 15)
     finish(folder)
-    assert mirror.sync().startswith("4 metric rows, 9 results, 3 files, the model to")
+    assert mirror.sync().startswith("4 metric rows, 7 results, 3 files, the model to")
     assert number(store, "metrics") == points(15, 3) + RESULTS
     assert rows(store, "runs", "status") == [("FINISHED",)]
     assert number(store, "runs") == 1
@@ -268,6 +277,97 @@ def test_long_values_nan_and_strange_names_are_sent(store, tmp_path):
         ("train/p_a_b_", 0.0, 1, 1760000000500)
     ]
     assert rows(store, "experiments", "name", "experiment_id > 0") == [("chest 'X' ü/1",)]
+
+
+@pytest.mark.parametrize(
+    "label", ["w/", "w/o", "/", "//", ".", "..", "a/../b", "a//b", "x" * 400, "Röntgen / 肺炎", "p(a=b)", "", " "]
+)
+def test_a_run_is_tracked_whatever_its_classes_are_called(store, folder, label):
+    row = {"step": 1, "epoch": 1, "val/score": 0.5, f"val/classification/f1-{label}": 0.25}
+    row |= {f"val/classification/{label}": 0.125}
+    folder.metrics_file.write_text(json.dumps(row) + "\n")
+    folder.timing_file.write_text('{"step": 1, "time": 1760000000.5, "seconds": 1.0}\n')
+    assert Mirror(folder).sync().startswith("1 metric row")
+    sent = dict(rows(store, "metrics", "key, value", "key LIKE 'val/classification/%'"))
+    assert sorted(sent.values()) == [0.125, 0.25]
+    assert all(name.count("/") == 2 and len(name) <= 250 for name in sent)
+
+
+def test_labels_that_one_name_would_stand_for_are_numbered():
+    keys = ["val/classification/f1-w/", "val/classification/f1-w_", "val/classification/f1-w(", "train/loss"]
+    assert list(allowed_names(keys).values()) == [
+        "val/classification/f1-w_", "val/classification/f1-w_-2", "val/classification/f1-w_-3", "train/loss",
+    ]  # fmt: skip
+    long = [f"val/classification/{'x' * 300}{i}" for i in range(3)]
+    assert len(set(allowed_names(long).values())) == 3
+
+
+def status_of(store: Path) -> str:
+    return rows(store, "runs", "status")[0][0]
+
+
+def test_a_run_that_ended_early_is_killed_or_failed_until_it_goes_on(store, folder):
+    live = Mirror(folder, pytest.fail)
+    assert live.sync("KILLED") == ""  # MLflow has not heard of it
+    assert number(store, "runs") == 0
+    train(folder, 1, 5)
+    live.sync()
+    assert status_of(store) == "RUNNING"
+    for ended in ("KILLED", "FAILED"):
+        live.sync(ended)
+        assert status_of(store) == ended
+        live.sync()
+        assert status_of(store) == "RUNNING"
+
+
+def test_a_run_that_was_left_running_is_put_right_by_track(store, folder):
+    train(folder, 1, 5)
+    Mirror(folder, pytest.fail).sync()
+    with folder.locked():  # by the process that trains it
+        Mirror(folder).sync()
+    assert status_of(store) == "RUNNING"
+    Mirror(folder).sync()
+    assert status_of(store) == "KILLED"
+    folder.failure_file.write_text('{"reason": "the loss is not finite"}')
+    Mirror(folder).sync()
+    assert status_of(store) == "FAILED"
+
+
+def test_a_deleted_experiment_is_told_with_cures_that_help(store, folder, monkeypatch):
+    train(folder, 1, 5)
+    Mirror(folder).sync()
+    command = [sys.executable, "-m", "mlflow", "experiments"]
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
+    subprocess.run([*command, "delete", "--experiment-id", "1"], env=environment, check=True, capture_output=True)
+    warnings = []
+    assert Mirror(folder, warnings.append).sync() == ""
+    with pytest.raises(MmtkError, match="was deleted") as told:
+        Mirror(folder).sync()
+    assert told.value.hint in warnings[0]
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    assert Mirror(folder).sync().startswith("6 metric rows")
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    folder.tracking_file.unlink()
+    cure = re.search(r"MLFLOW_TRACKING_URI=.*", told.value.hint)[0]
+    assert "mlflow experiments restore --experiment-id 1" in cure
+    restore = cure.replace("mlflow experiments", f"{sys.executable} -m mlflow experiments")
+    subprocess.run(restore, shell=True, check=True, capture_output=True)
+    assert "run" in Mirror(folder).sync()
+
+
+def test_models_are_ranked_by_their_scores(store, folder):
+    from mlflow import MlflowClient
+
+    train(folder, 1, 5)
+    finish(folder)
+    Mirror(folder).sync()
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    order = [{"field_name": "metrics.in-domain/segmentation/dice", "ascending": False}]
+    (model,) = client.search_logged_models(["1"], order_by=order)
+    scores = {metric.key: metric.value for metric in model.metrics}
+    assert scores["in-domain/segmentation/dice"] == 0.5
+    assert client.search_logged_models(["1"], "metrics.`in-domain/segmentation/dice` > 0.6") == []
+    assert number(store, "metrics") == points(5, 1) + RESULTS  # nothing twice
 
 
 def test_more_rows_than_one_call_takes(store, folder):

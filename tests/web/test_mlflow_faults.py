@@ -26,7 +26,7 @@ def arrived(folder: RunDir, uri: str) -> None:
         points = client.get_metric_history(run.info.run_id, key)
         wanted = [(row["step"], row[key]) for row in rows if key in row]
         assert sorted((point.step, point.value) for point in points) == wanted, key
-    scores = tracked.flatten(read_json(folder.results_file), "/")
+    scores = tracked.scores(read_json(folder.results_file))
     wanted = {metric.key: metric.value for metric in tracked.metrics(scores, 0, 0)}
     assert wanted == {key: run.data.metrics.get(key) for key in wanted}
     assert {key: str(value) for key, value in run.data.params.items()} == tracked.params(folder.recipe)

@@ -137,5 +137,5 @@ def test_the_page_shows_the_run_in_a_real_browser(server, runs, tmp_path):
         f"{server.uri}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}",
     ]  # fmt: skip
     page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
-    for shown in ("MultiMix-s0", "mmtk.digest", "encoder.use"):
+    for shown in (f"MultiMix-{folder.recipe.digest}-s0", "mmtk.digest", "encoder.use"):
         assert shown in page, shown
