@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import activity, cli_bench, cli_data, cli_export, cli_help, cli_plugins, cli_study, memo
+from mmtk import activity, cli_bench, cli_data, cli_export, cli_help, cli_plugins, cli_study, memo, pace
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
 from mmtk.errors import MmtkError, RunFailed, report
@@ -349,6 +349,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
             stream.reconfigure(errors="backslashreplace")
+    pace.share_cores()
     memo.begin()
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmtk import activity
 from mmtk.cli_code import CodeOpt
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.spelling import command
@@ -224,6 +225,7 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> tupl
         display.note(line)
 
     before = signal.signal(signal.SIGTERM, _stop)
+    activity.stage(f"running; {study.command('status')} shows every run")
     try:
         return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run), mirror
     except (KeyboardInterrupt, SystemExit):

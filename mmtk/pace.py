@@ -45,6 +45,16 @@ class Pace:
         return f"{what}: the load is {load:.0f} on {cores} cores. {_cure(threads, load > cores)}"
 
 
+def share_cores() -> None:
+    """Let threads that wait sleep, where other programs use the cores already and the user has not chosen.
+
+    OpenMP reads OMP_WAIT_POLICY when torch loads it. By default a thread that waits for another spins, which takes
+    the core from the one that it waits for. The results are the same.
+    """
+    if os.getloadavg()[0] >= _cores() / 2:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -52,5 +62,5 @@ def _cores() -> int:
 def _cure(threads: int, shared: bool) -> str:
     if not shared:
         return "The cores are free, so look for a slow disk or a processor that saves power."
-    alone = "; OMP_NUM_THREADS=1 helps as well, since no thread then waits for another" if threads > 1 else ""
+    alone = "; OMP_NUM_THREADS=1 or OMP_WAIT_POLICY=passive helps as well" if threads > 1 else ""
     return f"Run fewer programs at a time{alone}."

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from mmtk.display import Display
-from mmtk.pace import Pace
+from mmtk.pace import Pace, share_cores
 
 TERMS = {
     "loss": 3.952, "classification/cross-entropy": 0.808, "ssl/confidence": 0.0, "ssl/mask-rate": 0.0,
@@ -132,3 +132,15 @@ def test_the_last_table_has_units_and_fits_eighty_columns(everywhere):
     said = " ".join(text.getvalue().split())
     assert ("10.032" in said, "(mm)" in said, "(px)" in said) == (everywhere, everywhere, not everywhere)
     assert "…" not in said
+
+
+@pytest.mark.parametrize(
+    ("load", "chosen", "policy"),
+    [(0.2, None, None), (1.0, None, "passive"), (8.0, None, "passive"), (8.0, "active", "active")],
+)
+def test_threads_that_wait_sleep_where_others_use_the_cores(monkeypatch, load, chosen, policy):
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(os, "environ", {"OMP_WAIT_POLICY": chosen} if chosen else {})
+    share_cores()
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
