@@ -52,7 +52,13 @@ def data_root(data: str | Path | None = None) -> Path | None:
 def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:
     """A data source of the recipe; ``domain`` is ``source`` (in-domain) or ``cross``."""
     table = recipe[f"data.{task}.{domain}"]
-    made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
+    try:
+        made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
+    except MmtkError as error:
+        if root is None and not Path("data").is_dir() and "--data" in (error.hint or "") and not error.where:
+            message = "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here."
+            raise MmtkError(message, hint=error.hint) from error
+        raise
     if made.target.task != task:
         raise MmtkError(
             f'data.{task}.{domain}: "{table["use"]}" is a source for {made.target.task}, not for {task}.',
@@ -174,14 +180,25 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 
 def _load_encoder(net: MultiTaskNet, given: str) -> None:
-    weights = read_weights(Path(given))
+    _load(net.encoder, encoder_part(read_weights(Path(given))), Path(given))
+
+
+def encoder_part(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's weights among those of a network; all, where they are of an encoder alone."""
     inside = {n.removeprefix("encoder."): t for n, t in weights.items() if n.startswith("encoder.")}
-    _load(net.encoder, inside or weights, Path(given))
+    return inside or weights
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    check_weights(module, weights, path)
+    module.load_state_dict(weights)
+
+
+def check_weights(module: nn.Module, weights: dict[str, Tensor], path: Path, shapes: bool = True) -> None:
+    """Raise MmtkError with the names of weights that are missing, unknown or (``shapes``) of another shape."""
     own = module.state_dict()
-    wrong = sorted({*own} ^ {*weights} | {n for n in {*own} & {*weights} if own[n].shape != weights[n].shape})
+    other = {n for n in {*own} & {*weights} if shapes and own[n].shape != weights[n].shape}
+    wrong = sorted({*own} ^ {*weights} | other)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise MmtkError(
@@ -189,7 +206,6 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
             str(path),
             "Take weights of the same encoder and data.channels.",
         )
-    module.load_state_dict(weights)
 
 
 # --- strategies, losses, augmentations, metrics ---------------------------------------------------------------

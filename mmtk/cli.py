@@ -12,7 +12,7 @@ import typer
 from mmtk import activity, cli_bench, cli_data, cli_export, cli_help, cli_plugins, cli_study, memo, pace
 from mmtk.cli_code import CodeOpt
 from mmtk.codefile import COPY
-from mmtk.errors import MmtkError, RunFailed, report
+from mmtk.errors import MmtkError, Problems, RunFailed, heading, report
 from mmtk.spelling import command
 
 app = cli_help.App(
@@ -138,6 +138,11 @@ def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, co
     from mmtk.recipe import load_recipe
 
     loaded = load_recipe(recipe, profile, _overrides(set_))
+    if loaded.get("encoder.weights") or loaded.get("init"):
+        from mmtk.sketch import wrong_weights
+
+        if wrong := list(wrong_weights(loaded)):
+            raise Problems(wrong, heading(recipe, wrong))
     typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
 
 

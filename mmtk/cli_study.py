@@ -92,10 +92,16 @@ def ablate(
         study = StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
     table = launching.choose(study.launcher, launcher, keys)
     chosen = launching.make(table)
+    why = ""
     if not all(run.folder.finished for run in study.runs(plan)):
-        check_budgets(plan, data)
+        try:
+            check_budgets(plan, data)
+        except MmtkError as error:
+            if not dry_run:
+                raise
+            why = str(error)  # a plan needs no images
     if dry_run:
-        _show_plan(plan, study, chosen, data, device)
+        _show_plan(plan, study, chosen, data, device, why)
         return
     with study.held():
         facts = {"command": command(*sys.argv[1:]), "data": str(data.absolute()) if data else ""}
@@ -111,12 +117,17 @@ def ablate(
         except MmtkError:  # what was refused is not what the study goes on with
             study.keep_launcher(before)
             raise
+    _finish(study, failed, data)
+
+
+def _finish(study: StudyDir, failed: list[PlannedRun], data: Path | None) -> None:
+    """The report of what is there; RunFailed naming the runs that failed, with the line that repeats each."""
+    from mmtk.study_run import by_hand
+
     found = study.collect()
     if any(cell.runs for cell in found.cells):
         mirror.report(_report(found, study.report, set_aside=True))
     if failed:
-        from mmtk.study_run import by_hand
-
         lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
         raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=study.command("ablate"))
 
@@ -157,40 +168,37 @@ def _plan(
     return plan.with_precision(lambda wanted: choose_precision(wanted, chosen))
 
 
-def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
+def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, device: str, why: str = "") -> None:
+    """The plan, and how long it will take; ``why`` says why that cannot be known."""
     from rich.console import Console
-    from rich.table import Table
 
     from mmtk.display import duration
     from mmtk.estimate import estimate
+    from mmtk.plan_table import plan_table
 
     console = Console(highlight=False)
     done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
-    table = Table(title=plan.title, title_justify="left", title_style="bold")
-    axes = list(plan.axes) if len(plan.axes) <= 3 else []  # more do not fit, and the names tell them
-    for heading in ("system", *axes, "labels", "done"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("labels", "done") else "left")
-    for cell in plan.cells:
-        levels = [cell.levels.get(key, "") or "–" for key in axes]
-        finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
-        name = f"{cell.name} *" if cell.reference else cell.name
-        table.add_row(name, *levels, cell.budget, f"{finished} of {len(plan.seeds)}")
+    table, differing = plan_table(plan, done)
     console.print(table)
     console.print("labels: of classes and of masks;  *: the reference, to which the others are compared")
-    for name, reason in plan.dropped:
-        console.print(f"Left out: {name}. {reason}", markup=False, soft_wrap=True)
+    lines = [f"Also differs: {'; '.join(differing)}"] if differing else []
+    lines += [f"{remark}." for remark in plan.remarks]
+    lines += [f"Left out: {name}. {reason}" for name, reason in plan.dropped]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
     missing = len(plan.runs) - len(done)
-    workers = getattr(launcher, "workers", 1)
-    complete = [c.recipe.digest for c in plan.cells if all((c.recipe.digest, s) in done for s in plan.seeds)]
-    if missing:
+    told = ""
+    if missing and not why:
+        complete = [c.recipe.digest for c in plan.cells if all((c.recipe.digest, s) in done for s in plan.seeds)]
         with console.status("Timing a few steps …"):
             seconds = estimate(plan, launcher, data, device, complete)
+        workers = getattr(launcher, "workers", 1)
         told = f"; training takes about {duration(seconds)} with {workers} at a time"
-    else:
-        told = ""
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     line = f"{len(plan.cells)} cells × {seeds} = {len(plan.runs)} runs, {missing} to do{told}."
     console.print(line, soft_wrap=True)
+    if why:
+        console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
     console.print(f"Study     {study.path}", markup=False, soft_wrap=True)
 
 

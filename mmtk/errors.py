@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TextIO
 
@@ -33,6 +33,13 @@ class Problems(MmtkError):
     def __str__(self) -> str:
         lines = [self.message] if self.message and len(self.problems) > 1 else []
         return "\n".join(lines + [str(problem) for problem in self.problems])
+
+
+def heading(source: str, problems: Sequence[MmtkError]) -> str:
+    """How a list of problems of a recipe begins; what --set says is no fault of the file."""
+    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    by_option = all((problem.where or "").startswith("--set") for problem in problems)
+    return f"What --set says of {source} has {count}:" if by_option else f"{source} has {count}:"
 
 
 class RunFailed(MmtkError):

@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from mmtk import activity, catalog, memo
-from mmtk.errors import MmtkError, Problems, listing
+from mmtk import activity, catalog, memo, settings
+from mmtk.errors import MmtkError, Problems, heading, listing
 from mmtk.recipe import Recipe
 
 
 def check_fit(recipe: Recipe, source: str) -> None:
     """Raise, all at once, for parts that cannot work together: size, strides, views, losses, metrics."""
     activity.stage("checking that the parts fit")
-    problems = [*_network(recipe), *_views(recipe), *_losses(recipe), *_metrics(recipe), *_training(recipe)]
+    checks = (_network, _views, _losses, _metrics, _training)
+    problems = [problem for check in checks for problem in check(recipe)]
     for problem in problems:
         problem.where = problem.where or source
     if problems:
-        raise Problems(problems, f"{source} has {len(problems)} problems:")
+        raise Problems(problems, heading(source, problems))
 
 
 def _where(recipe: Recipe, key: str) -> str | None:
@@ -115,12 +116,35 @@ def _network(recipe: Recipe) -> list[MmtkError]:
                 'Set bridge.use = "none".',
             )
         )
+    if not problems and recipe["train.batch"] == 1:
+        problems += check_batch(recipe, 1)
     return problems
 
 
+def check_batch(recipe: Recipe, images: int) -> list[MmtkError]:
+    """What is wrong with so many images of a batch on one device: a batch norm needs two values per channel."""
+    from mmtk.sketch import norm_of_one_value
+
+    if images > 1 or not norm_of_one_value(recipe, images):
+        return []
+    size = recipe["data.size"]
+    return [
+        MmtkError(
+            f"train.batch: 1 image on a device and data.size = {size} leave a batch norm of this network one "
+            "value per channel, with which it cannot train.",
+            _where(recipe, "train.batch"),
+            f"Take two images or more, or data.size = {2 * size}.",
+        )
+    ]
+
+
+# The view of labelled images of each task.
+_LABELLED = {"classification": "weak", "segmentation": "segmentation"}
+
+
 def _views(recipe: Recipe) -> list[MmtkError]:
-    problems = []
     augmentations = recipe.get("augment", {})
+    problems = []
     for kind in ("ssl", "consistency"):
         if not recipe.get(kind):
             continue
@@ -146,6 +170,11 @@ def _views(recipe: Recipe) -> list[MmtkError]:
                         _where(recipe, f"{kind}.use"),
                     )
                 )
+    for task, name in _LABELLED.items():
+        asked = any(f"[augment.{name}]" in (problem.hint or "") for problem in problems)
+        if task in recipe.tasks and name not in augmentations and not asked:
+            message = f"augment.{name}: missing, and the labelled images of {task} need it."
+            problems.append(MmtkError(message, None, f"Add a table [augment.{name}]; its use may be none."))
     return problems
 
 
@@ -221,6 +250,41 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
                 _where(recipe, f"metric.{task}.use"),
                 f'Set metric.{task}.use = "{task}".',
             )
+            continue
+        try:
+            given = memo.recall("scores", entry, recipe[f"metric.{task}"], partial(_scores, recipe, task))
+        except MmtkError as error:
+            yield _placed(error, recipe, f"metric.{task}")
+            continue
+        if settings.SELECT[task] not in given:
+            yield MmtkError(
+                f'metric.{task}.use = "{use}" gives no {settings.SELECT[task]}, by which the best weights are '
+                "chosen.",
+                _where(recipe, f"metric.{task}.use"),
+                f'Keep metric.{task}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
+            )
+
+
+def _scores(recipe: Recipe, task: str) -> list[str]:
+    """The names of the scores of a task's own metric, on a small batch."""
+    import torch
+
+    from mmtk import build
+
+    table = recipe[f"metric.{task}"]
+    classes, exclusive = (("0", "1"), True) if task == "classification" else (("0",), False)
+    target = torch.tensor([0, 1]) if task == "classification" else torch.ones(2, 1, 16, 16).long()
+    logits = torch.eye(2) if task == "classification" else torch.ones(2, 1, 16, 16)
+    try:
+        metric = build.component("metric", table, {"names": classes, "exclusive": exclusive, "spacing": {}})
+        metric.update(logits, target, ["a", "b"])
+        return sorted(metric.compute())
+    except MmtkError:
+        raise
+    except Exception as error:  # a metric of somebody else raises whatever it likes
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"metric/{table['use']} fails on a small batch of {task}: {type(error).__name__}: {error}"
+        raise MmtkError(f"{message} ({last.filename}:{last.lineno}).") from error
 
 
 def _training(recipe: Recipe) -> list[MmtkError]:

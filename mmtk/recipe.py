@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmtk import catalog, layers, memo, params, settings
-from mmtk.errors import MmtkError, Problems, nearest
+from mmtk.errors import MmtkError, Problems, heading, nearest
 from mmtk.layers import Layer, Values
 from mmtk.spelling import quoted
 
@@ -246,7 +246,23 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
         memo.keep()
 
 
-def _resolve(layer: Layer, source: str) -> Recipe:
+def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
+    """Problems that show only without the wrong keys; none where a component or the tasks are not known."""
+    keys = [problem.message.partition(":")[0] for problem in problems]
+    if any(key.endswith(".use") or "." not in key or " " in key for key in keys):
+        return []
+    trial = Layer(copy.deepcopy(layer.values), layer.places)
+    for key in keys:
+        layers.drop(trial.values, key)
+    known = {problem.message for problem in problems}
+    try:
+        _resolve(trial, source, first=False)
+    except Problems as more:
+        return [problem for problem in more.problems if problem.message not in known]
+    return []
+
+
+def _resolve(layer: Layer, source: str, first: bool = True) -> Recipe:
     for task in settings.OF_TASK:
         if layers.drops(cross := f"data.{task}.cross", layers.get(layer.values, cross)):
             layers.drop(layer.values, cross)
@@ -269,8 +285,8 @@ def _resolve(layer: Layer, source: str) -> Recipe:
     for problem in problems:
         problem.where = problem.where or source
     if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise Problems(problems, f"{source} has {count}:")
+        problems += _hidden(layer, problems, source) if first else []
+        raise Problems(problems, heading(source, problems))
     for task, only in settings.OF_TASK.items():
         if task not in values["tasks"]:
             for path in only:

@@ -102,7 +102,7 @@ class StudyDir:
         keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
             "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
-            "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped,
+            "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped, "remarks": plan.remarks,
             "runs": os.path.relpath(RUNS, self.path), "mmtk": catalog.version(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
         }  # fmt: skip
@@ -148,7 +148,8 @@ class StudyDir:
                 raise MmtkError(message, str(self.path / each["recipe"]), "Plan a study of its own for it.")
         self._check_code(cells)
         dropped = [(name, reason) for name, reason in about["dropped"]]
-        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped)
+        remarks = list(about.get("remarks", []))  # younger than the first studies
+        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks)
 
     def _check_code(self, cells: Iterable[PlannedCell]) -> None:
         """Refuse another local file of components than the one that the study was planned with."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmtk import build, checkpoint, ranks
+from mmtk import build, checkpoint, ranks, settings
 from mmtk.api import Now, Term
 from mmtk.data import Data
 from mmtk.display import Display
@@ -31,7 +31,7 @@ from mmtk.runs import Log, RunDir, lines_end
 from mmtk.streams import Streams
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-SELECT = {"classification": "macro-f1", "segmentation": "dice"}
+SELECT = settings.SELECT
 
 
 class Interrupted(MmtkError):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import tomli_w
+import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from mmtk import api, build, catalog, params
+from mmtk import api, build, catalog, layers, params, sketch
 from mmtk.errors import MmtkError
 from mmtk.recipe import load_recipe
 
@@ -154,3 +157,91 @@ def test_every_builtin_is_of_its_kind_and_has_a_schema(kind):
         component = catalog.load(entry)
         assert issubclass(component, getattr(api, "SSL" if kind == "ssl" else kind.capitalize()))
         assert "use" in params.schema(component).model_fields
+
+
+# --- what a run would refuse or crash on later ----------------------------------------------------------------
+
+RESNET = ["encoder.use=timm", "encoder.model=resnet18", "data.size=32"]
+
+
+def test_a_batch_norm_with_one_value_cannot_train():
+    text = refusal("enc", *RESNET, "train.batch=1")
+    assert text.startswith("--set: train.batch: 1 image on a device and data.size = 32 leave a batch norm")
+    assert "Take two images or more, or data.size = 64." in text
+    for fine in (["train.batch=2"], ["train.batch=1", "data.size=64"]):
+        assert load_recipe("enc", overrides=[*RESNET, *fine])["train.batch"] < 3
+    assert load_recipe("multimix", overrides=["train.batch=1", "data.size=16"])["data.size"] == 16
+
+
+@pytest.mark.parametrize(("task", "name"), [("enc", "weak"), ("unet", "segmentation")])
+def test_labelled_images_need_their_augmentation(task, name, tmp_path):
+    layer = layers.with_parents(layers.locate(task))
+    layers.drop(layer.values, f"augment.{name}")
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(tomli_w.dumps(layer.values))
+    assert f"augment.{name}: missing, and the labelled images of" in refusal(recipe)
+
+
+class Counted(api.Metric):
+    """A metric that gives no score by which weights could be chosen."""
+
+    task = "classification"
+
+    def __init__(self, names, *, broken: bool = False):
+        self.seen, self.broken = 0, broken
+
+    def update(self, logits, target, ids):
+        if self.broken:
+            raise IndexError("no such class")
+        self.seen += len(ids)
+
+    def merge(self, other):
+        self.seen += other.seen
+
+    def compute(self):
+        return {"seen": float(self.seen)}
+
+
+def test_the_metric_of_a_task_gives_the_score_that_selects(monkeypatch):
+    monkeypatch.setitem(catalog.BUILTINS["metric"], "counted", f"{__name__}:Counted")
+    text = refusal("enc", "metric.classification.use=counted")
+    assert '--set: metric.classification.use = "counted" gives no macro-f1' in text
+    assert "add yours as a table of its own, [metric.NAME]" in text
+    assert load_recipe("enc", overrides={"metric.mine.use": "counted"})["metric.mine.use"] == "counted"
+    text = refusal("enc", "metric.classification.use=counted", "metric.classification.broken=true")
+    assert "metric/counted fails on a small batch of classification: IndexError: no such class (" in text
+
+
+def test_weights_files_are_opened(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    (tmp_path / "torn.safetensors").write_bytes(b"torn")
+    for key, name, words in [
+        ("encoder.weights", "none.safetensors", "no such weights file."),
+        ("encoder.weights", "torn.safetensors", "damaged"),
+        ("encoder.weights", "other.safetensors", "does not fit this network"),
+        ("init", "other.safetensors", "does not fit this network"),
+    ]:
+        recipe = load_recipe("multimix", overrides={key: str(tmp_path / name)})
+        (problem,) = sketch.wrong_weights(recipe)
+        assert str(problem).startswith(f"--set: {key}: {tmp_path / name}")
+        assert words in str(problem)
+    recipe = load_recipe("multimix", overrides={"encoder.width": 4, "decoder.width": 4})
+    net = build.build_model(recipe)
+    own = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    save_file(own, tmp_path / "w.safetensors")
+    fine = {"encoder.width": 4, "decoder.width": 4, "init": str(tmp_path / "w.safetensors")}
+    fine["encoder.weights"] = fine["init"]
+    assert not list(sketch.wrong_weights(load_recipe("multimix", overrides=fine)))
+
+
+def test_a_wrong_key_hides_no_part_that_does_not_fit():
+    text = refusal("multimix", "ssl.treshold=0.9", "bridge.stride=3", "train.lr=x", "data.size=70")
+    assert text.startswith("What --set says of ")
+    assert "has 4 problems:" in text
+    for words in (
+        "ssl.treshold: unknown key",
+        "bridge: joins at stride 3",
+        "train.lr: should",
+        "data.size: 70 is",
+    ):
+        assert f"--set: {words}" in text

@@ -13,6 +13,7 @@ from mmtk import ablation, layers
 from mmtk.errors import MmtkError
 from mmtk.layers import locate
 from mmtk.plan import parse_budgets, plan_components, plan_suite
+from mmtk.plan_table import differences, plan_table
 from mmtk.recipe import Recipe, load_recipe
 
 
@@ -53,6 +54,33 @@ def test_a_baseline_without_the_key_that_is_varied_is_one_cell() -> None:
         "UMTL", "UMTL-SSL (ssl.weight=0.25)", "UMTL-SSL (ssl.weight=1)", "UMTL + mixmatch (ssl.weight=0.25)",
         "UMTL + mixmatch (ssl.weight=1)", "MultiMix",
     ]  # fmt: skip
+
+
+def test_the_plan_names_everything_that_differs(tmp_path: Path) -> None:
+    plan = plan_components("multimix", "saliency,ssl=none+mixmatch")
+    found = differences(plan)
+    assert list(found) == ["bridge", "ssl", "consistency", "ssl.weight"]
+    assert found["consistency"] == ["none"] * 4 + ["kl"]
+    assert found["ssl.weight"] == ["–", "75.0", "–", "75.0", "0.25"]
+    table, rest = plan_table(plan, {(plan.cells[0].recipe.digest, 0)})
+    heads = [column.header for column in table.columns]
+    assert heads == ["system", "bridge", "ssl", "consistency", "labels", "done"]
+    assert rest == ["ssl.weight 75.0 / 0.25"]
+    row = [next(iter(column.cells)) for column in table.columns]
+    assert row == ["UMTL", "none", "none", "none", "100-10", "1 of 1"]
+    own(tmp_path, 'extends = "multimix"\n[loss.segmentation]\nuse = "cross-entropy"\nweight = 2.0\n')
+    own(tmp_path, 'extends = "multimix"\nname = "Clipped"\n[train]\nclip = 1.0\n', "clipped")
+    suite = tmp_path / "suite.toml"
+    suite.write_text('systems = ["enc", "multimix", "mine.toml", "clipped.toml"]\n')
+    assert differences(plan_suite(str(suite))) == {
+        "bridge": ["none", "saliency", "saliency", "saliency"], "consistency": ["none", "kl", "kl", "kl"],
+        "ssl": ["none", "confidence", "confidence", "confidence"],
+        "loss.segmentation": ["–", "dice", "cross-entropy", "dice"],
+        "loss.segmentation.smoothing": ["–", "1.0", "0.0", "1.0"],
+        "loss.segmentation.weight": ["–", "5.0", "2.0", "5.0"],
+        "tasks": ["classification", *["classification and segmentation"] * 3],
+        "train.clip": ["–", "–", "–", "1.0"],
+    }  # fmt: skip
 
 
 def own(folder: Path, text: str, name: str = "mine") -> str:

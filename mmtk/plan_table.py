@@ -1,0 +1,87 @@
+"""A study's plan on the terminal: its systems, everything that differs between them, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmtk import layers
+from mmtk.ablation import NO_LEVEL, OFF, STRATEGIES, places
+from mmtk.recipe import NOT_IN_DIGEST
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mmtk.plan import Plan, PlannedCell
+
+MOST_AXES = 3  # more do not fit beside the names, which tell them
+MOST_COLUMNS = 4  # of axes and components; what differs besides stands below the table
+
+
+def differences(plan: Plan) -> dict[str, list[str]]:
+    """What differs between the systems besides their label budgets: a component table or key → its value in each.
+
+    A key of a component is compared among the systems that have it; that a component brings keys that another one
+    has not is no difference of its own.
+    """
+    tables = [{k: v for k, v in c.recipe.values.items() if k not in NOT_IN_DIGEST} for c in plan.cells]
+    used = [places(table) for table in tables]
+    found = {}
+    for place in dict.fromkeys(place for row in used for place in row):
+        uses = [row[place][1] if place in row else OFF if place in STRATEGIES else NO_LEVEL for row in used]
+        if len(set(uses) - {NO_LEVEL}) > 1:
+            found[place] = uses
+    keys = dict.fromkeys(key for table in tables for key, _ in layers.leaves(table))
+    for key in keys:
+        if not key.endswith((".use", ".labels")) and _differs(key, tables):
+            found[key] = [_shown(layers.get(table, key)) for table in tables]
+    return found
+
+
+def _differs(key: str, tables: Collection[layers.Values]) -> bool:
+    """Whether systems that have a key say other values, or some with the same component (or table) have it not."""
+    place = key.rpartition(".")[0]
+    by_part: dict[str, set[str]] = {}
+    for table in tables:
+        if isinstance(own := layers.get(table, place) if place else table, dict):
+            by_part.setdefault(str(own.get("use")), set()).add(_shown(layers.get(table, key)))
+    values = set.union(*by_part.values()) - {NO_LEVEL}
+    return len(values) > 1 or any(len(part) > 1 for part in by_part.values())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return NO_LEVEL
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def plan_table(plan: Plan, done: Collection[tuple[str, int]]) -> tuple[Table, list[str]]:
+    """The table of the systems, and a line for everything that differs and has no column in it.
+
+    ``done`` holds the finished runs as digest and seed.
+    """
+    from rich.table import Table
+
+    differing = differences(plan)
+    axes = list(plan.axes) if len(plan.axes) <= MOST_AXES else []
+    known = {place for cell in plan.cells for place in places(cell.recipe.values)}
+    parts = [key for key in differing if key in known and key not in plan.axes]
+    columns = axes + parts[: MOST_COLUMNS - len(axes)]
+    table = Table(title=plan.title, title_justify="left", title_style="bold")
+    for heading in ("system", *columns, "labels", "done"):
+        side: Literal["left", "right"] = "right" if heading in ("labels", "done") else "left"
+        table.add_column(heading, overflow="fold", no_wrap=side == "right" or heading in parts, justify=side)
+    for place, cell in enumerate(plan.cells):
+        values = [cell.levels.get(key) or _value(cell, key, differing, place) for key in columns]
+        finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
+        name = f"{cell.name} *" if cell.reference else cell.name
+        table.add_row(name, *values, cell.budget, f"{finished} of {len(plan.seeds)}")
+    # The labels tell the tasks.
+    rest = [key for key in differing if key not in (*columns, *plan.axes, "tasks")]
+    said = {key: [value for value in dict.fromkeys(differing[key]) if value != NO_LEVEL] for key in rest}
+    return table, [f"{key} {' / '.join(values)}" for key, values in said.items()]
+
+
+def _value(cell: PlannedCell, key: str, differing: dict[str, list[str]], place: int) -> str:
+    """A key's value in a cell that is no level of its axis."""
+    return differing[key][place] if key in differing else _shown(cell.recipe.get(key))

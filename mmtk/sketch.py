@@ -1,0 +1,63 @@
+"""What only a pass through the network, or a look into a weights file, can say of a recipe before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from mmtk import api, build
+from mmtk.errors import MmtkError
+from mmtk.model import MultiTaskNet
+from mmtk.recipe import Recipe
+
+# As many classes as any source has at least; a pass does not ask for more.
+CLASSES = {"classification": ("0", "1"), "segmentation": ("0",)}
+
+
+def sketch_network(recipe: Recipe) -> MultiTaskNet:
+    """The network without memory for its weights, none of them read or fetched."""
+    without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
+    plain = recipe.with_values({"encoder": without, "init": None})
+    targets = {task: api.Target(task, CLASSES[task], task == "classification") for task in recipe.tasks}
+    with torch.device("meta"):
+        return build.network(plain, targets)
+
+
+def norm_of_one_value(recipe: Recipe, batch: int) -> bool:
+    """Whether a batch of so many images leaves a batch norm a single value per channel, which cannot train."""
+    net = sketch_network(recipe).train()
+    size, channels = recipe["data.size"], recipe["data.channels"]
+    images = torch.zeros(batch, channels, size, size, device="meta")
+    passes = {"classification": net.classify, "segmentation": net.segment}
+    try:
+        for task in recipe.tasks:
+            passes[task](images)
+    except ValueError as error:
+        return "more than 1 value per channel" in str(error)
+    except Exception:  # what tensors without values cannot do is no fault of the recipe
+        return False
+    return False
+
+
+def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:
+    """Weights files that cannot be read or are of another network, with the keys that ask for them."""
+    if encoder := recipe.get("encoder.weights"):
+        yield from _wrong(recipe, "encoder.weights", Path(encoder))
+    if whole := recipe.get("init"):
+        yield from _wrong(recipe, "init", Path(whole))
+
+
+def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
+    try:
+        weights = build.read_weights(path)
+        net = sketch_network(recipe)
+        if key == "encoder.weights":
+            build.check_weights(net.encoder, build.encoder_part(weights), path)
+        else:
+            build.check_weights(net, weights, path, shapes=False)  # how many classes there are, the data say
+    except MmtkError as error:
+        place = recipe.origins.get(key)
+        where = f"{place}: {key}" if place not in (None, "default") else key
+        yield MmtkError(f"{error.where}: {error.message}", where, error.hint)
