@@ -13,14 +13,16 @@ from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 
 # As many classes as any source has at least; a pass does not ask for more.
-CLASSES = {"classification": ("0", "1"), "segmentation": ("0",)}
+CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
 
 
 def sketch_network(recipe: Recipe) -> MultiTaskNet:
     """The network without memory for its weights, none of them read or fetched."""
     without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
     plain = recipe.with_values({"encoder": without, "init": None})
-    targets = {task: api.Target(task, CLASSES[task], task == "classification") for task in recipe.tasks}
+    targets: dict[str, api.Target] = {
+        task: api.Target(task, names, task == "classification") for task, names in CLASSES.items()
+    }
     with torch.device("meta"):
         return build.network(plain, targets)
 
