@@ -41,7 +41,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
         for name, stored in stores.items()
         for label, found in (*_groups(stored), *_doubtful(stored, masks.get(name)))
     ]
-    sheet = style.Sheet("Sample images", len(rows), SAMPLES, 1.0, 1.2, left=1.5)
+    sheet = style.Sheet("Sample images", len(rows), SAMPLES, 1.0, 1.2, left=2.1)
     with sheet.open(path, "evenly spaced in the order of the ids; masks outlined") as figure:
         for row, (name, label, found) in enumerate(rows):
             stored = stores[name]
@@ -56,7 +56,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
                 figure.text(
                     left - 0.1 / sheet.width,
                     bottom + tall - (0.12 + 0.17 * line) / sheet.height,
-                    style.short(words, 20),
+                    style.short(words, 24),
                     color=colour,
                     ha="right",
                     va="top",

@@ -76,7 +76,7 @@ def on_unreadable(role: Role, texts: list[str]) -> list[Verdict]:
     if not texts:
         return []
     cure = "Mend or remove them; with masks, each has the size of its image."
-    text = f"{len(texts)} files cannot be read:\n" + "\n".join(texts)
+    text = f"{len(texts)} file{'s' * (len(texts) > 1)} cannot be read:\n" + "\n".join(texts)
     return [Verdict(role.name, False, text, cure, refused=True)]
 
 
