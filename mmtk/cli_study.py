@@ -117,10 +117,10 @@ def ablate(
         except MmtkError:  # what was refused is not what the study goes on with
             study.keep_launcher(before)
             raise
-    _finish(study, failed, data)
+    _finish(study, failed, mirror, data)
 
 
-def _finish(study: StudyDir, failed: list[PlannedRun], data: Path | None) -> None:
+def _finish(study: StudyDir, failed: list[PlannedRun], mirror: StudyMirror, data: Path | None) -> None:
     """The report of what is there; RunFailed naming the runs that failed, with the line that repeats each."""
     from mmtk.study_run import by_hand
 
