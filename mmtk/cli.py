@@ -251,26 +251,42 @@ def data_inspect(
 @app.command()
 def evaluate(
     run_dir: Annotated[Path, typer.Argument(metavar="RUNDIR", help="A finished run directory.")],
-    profile: ProfileOpt = None,
-    data: DataOpt = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="FOLDER…", help="Folders of films to score.")
+    ] = None,
+    masks: Annotated[str | None, typer.Option(help="The folder of the masks, where it is not found.")] = None,
+    labels: Annotated[str | None, typer.Option(help="The table of the classes, where it is not found.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column of the class in the table.")] = None,
     match: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LABEL=NAME", help="A label of the data is this class or organ of the run; may be repeated."
         ),
     ] = None,
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
     set_: SetOpt = None,
     out: Annotated[Path | None, typer.Option(help="Where to write (default RUNDIR/evaluations/NAME).")] = None,
     device: DeviceOpt = "auto",
     code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
-    """Score a finished run on the test sets of another profile, or on your own folders by --set."""
+    """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
     from mmtk.evaluation import evaluate_run
     from mmtk.matching import matches
 
+    said = {"masks": masks, "labels": labels, "label": label}
     result = evaluate_run(
-        run_dir, profile, _overrides(set_), out, data=data, match=matches(match), device=device, quiet=json
+        run_dir,
+        profile,
+        _overrides(set_),
+        out,
+        folders=folders or [],
+        said={key: value for key, value in said.items() if value},
+        data=data,
+        match=matches(match),
+        device=device,
+        quiet=json,
     )
     if json:
         _json({"path": str(result.path), "results": result.scores})

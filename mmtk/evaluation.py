@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmtk import api, build, store
@@ -12,7 +13,8 @@ from mmtk.components.source.folder import Folder
 from mmtk.display import Display
 from mmtk.errors import MmtkError, listing
 from mmtk.evaluate import TestSet, evaluate, file_name, write_cases
-from mmtk.matching import matched
+from mmtk.folder_sets import folder_sets
+from mmtk.matching import check_names, matched
 from mmtk.outputs import OutputFolder, refuse_inside
 from mmtk.predict import Predictor, load
 from mmtk.recipe import Recipe, on_other_data
@@ -41,27 +43,39 @@ def evaluate_run(
     overrides: Mapping[str, Any] | None = None,
     out: Path | None = None,
     *,
+    folders: Sequence[Path] = (),
+    said: Mapping[str, str] | None = None,
     data: Path | None = None,
     match: Mapping[str, str] | None = None,
     device: str = "auto",
     quiet: bool = True,
 ) -> Result:
-    """Score a run's best weights on the sets of another profile or source, at the run's own image size.
+    """Score a run's best weights on folders of films, or on the sets of another profile or source.
 
-    A set is named by its source, and in-domain where it is the data of the training. All images are scored
-    that have a label, unless the source has a split of its own: then its test part. ``overrides`` may hold
-    ``tasks``, to score one of two. ``match`` says which label is which of the run's (see ``matching``).
-    The decision threshold stays 0.5: what was chosen on the run's own validation part is not carried over.
+    Of ``folders`` all films are scored that have a label for a task of the run; ``said`` says where ``masks`` and
+    ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's sources, so
+    are those without a split of their own; of others the test part. ``overrides`` may hold ``tasks``, to score one
+    of two; ``match`` says which label is which of the run's (see ``matching``).
+
+    Images are brought to the run's own size. A set is named by its source, and in-domain where it is the data of
+    the training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
+    over.
     """
     display, folder = Display(quiet), RunDir(run_dir)
     predictor = load(run_dir, device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
     digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
-    root = data_root(data, folder)
-    if out is not None:
-        refuse_inside(out, build.data_paths(recipe, root))
-    sets = _sets_of(recipe, tasks, root, digests)
-    tests = [_open(each, recipe, predictor, match or {}, display.reading) for each in sets]
+    match = match or {}
+    check_names(match, predictor.targets.values())
+    with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
+        if folders:
+            _refuse_mixture(profile, overrides)
+            sets = _in_folders(folders, said or {}, predictor, tasks, match, Path(spare), display)
+        else:
+            sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
+        if out is not None:
+            refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
+        tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
     place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(place, "evaluate", set_aside=out is None)
     with output.staged(("evaluation.json", "results.json", "cases.parquet", "figures/")) as stage:
@@ -91,7 +105,7 @@ def _recipe(
     return recipe, tasks
 
 
-def _sets_of(
+def _in_recipe(
     recipe: Recipe, tasks: Sequence[str], root: Path | None, digests: Mapping[str, str]
 ) -> list[LabelledSet]:
     """The sets of a recipe, source before cross; those of the run's own training keep their names."""
@@ -108,6 +122,35 @@ def _sets_of(
             elif isinstance(source, Folder) and not source.has_split:
                 split = "all"
             sets.append(LabelledSet(_unique(name, [s.name for s in sets if s.task == task]), task, source, split))
+    return sets
+
+
+def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) -> None:
+    if profile or any(key.startswith("data.") for key in overrides or {}):
+        raise MmtkError("a profile or --set data.… says which data to score, and so do folders: give one of them.")
+
+
+def _in_folders(
+    folders: Sequence[Path],
+    said: Mapping[str, str],
+    predictor: Predictor,
+    tasks: Sequence[str],
+    match: Mapping[str, str],
+    spare: Path,
+    display: Display,
+) -> list[LabelledSet]:
+    """The sets in folders of films, for every task that has labels there."""
+    sets: list[LabelledSet] = []
+    targets = {task: predictor.targets[task] for task in tasks}
+    for number, folder in enumerate(folders):
+        place = spare / str(number)
+        place.mkdir()
+        found, notes = folder_sets(folder, said, targets, match, place)
+        for note in notes:
+            display.note(note)
+        for name, task, source in found:
+            taken = [each.name for each in sets if each.task == task]
+            sets.append(LabelledSet(_unique(name, taken), task, source, "all"))
     return sets
 
 

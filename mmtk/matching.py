@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,8 @@ from mmtk.api import Item, Source, Split, Target
 from mmtk.errors import MmtkError, listing
 
 IGNORED = 255
-SIDES = ("left ", "right ")
+SIDE = re.compile(r"(left|right) ?(.*?) ?(mask|map)?")
+LEFT_OUT = "*"  # in place of a label: all that the run does not know
 
 
 class Matched(Source):
@@ -63,7 +64,7 @@ def matched(source: Source, target: Target, names: Mapping[str, str], where: str
     without a counterpart, and for an organ of the run that the masks lack.
     """
     given = source.target
-    if not names and (given.names, given.exclusive) == (target.names, target.exclusive):
+    if (given.names, given.exclusive) == (target.names, target.exclusive):
         return source
     numbers = _numbers(given, target, names, where)
     if target.task == "segmentation":
@@ -83,10 +84,7 @@ def _numbers(given: Target, target: Target, names: Mapping[str, str], where: str
     """The number of every label of ``given`` → that of ``target``."""
     first = 1 if target.task == "segmentation" and target.exclusive else 0
     known = {plain(name): number for number, name in enumerate(target.names) if number >= first}
-    said = {plain(label): name for label, name in names.items()}
-    for name in said.values():
-        if name and plain(name) not in known:
-            raise MmtkError(f"--match: the run knows no '{name}'. Known: {listing(target.names)}.", where)
+    said = {plain(label): name for label, name in names.items() if not name or plain(name) in known}
     background = 1 if target.task == "segmentation" and given.exclusive else 0
     single = len(given.names) - background == 1 == len(known)
     numbers: dict[int, int] = {}
@@ -95,11 +93,11 @@ def _numbers(given: Target, target: Target, names: Mapping[str, str], where: str
         name = said.get(plain(label), label)
         if plain(name) in known:
             numbers[number] = known[plain(name)]
-        elif (organ := _without_side(name)) in known and target.task == "segmentation":
+        elif target.task == "segmentation" and (organ := _without_side(name, known)) in known:
             numbers[number] = known[organ]
         elif single and target.task == "segmentation" and {"mask"} & {label, *target.names}:
             numbers[number] = first
-        elif name:
+        elif name and LEFT_OUT not in names:
             strangers.append(label)
     if strangers:
         what = "classes" if target.task == "classification" else "organs"
@@ -118,11 +116,21 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", name.casefold()).strip().removesuffix("s")
 
 
-def _without_side(name: str) -> str:
-    organ = plain(name)
-    for side in SIDES:
-        organ = organ.removeprefix(side)
-    return organ
+def _without_side(name: str, known: Collection[str]) -> str:
+    """``left lung`` and ``leftMask`` as the one organ that both sides belong to."""
+    if not (side := SIDE.fullmatch(plain(name))):
+        return ""
+    return side[2] or (next(iter(known)) if len(known) == 1 else "")
+
+
+def check_names(names: Mapping[str, str], targets: Iterable[Target]) -> None:
+    """Refuse a name on the right of ``--match`` that no task of the run knows."""
+    known = {plain(name): name for target in targets for name in target.names}
+    for label, name in names.items():
+        if name and plain(name) not in known:
+            raise MmtkError(
+                f"--match {label}={name}: the run knows no '{name}'. Known: {listing(known.values())}."
+            )
 
 
 def matches(texts: Iterable[str] | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from mmtk import session
 from mmtk.api import Item, Source, Target
 from mmtk.errors import MmtkError
 from mmtk.evaluation import evaluate_run
-from mmtk.matching import matched
+from mmtk.matching import check_names, matched, matches
 
 GENERATOR = np.random.default_rng(0)
 
@@ -163,8 +163,8 @@ def test_a_class_that_the_run_does_not_know_is_named_with_the_cure() -> None:
         matched(classes("normal", "TB"), CLASSES, {}, "set")
     assert "the labels TB are no classes of the run, which knows normal, pneumonia" in str(caught.value)
     assert '--match "TB=pneumonia"; --match "TB=" leaves its images out' in str(caught.value)
-    with pytest.raises(MmtkError, match=r"--match: the run knows no 'flu'"):
-        matched(classes("normal", "TB"), CLASSES, {"TB": "flu"}, "set")
+    with pytest.raises(MmtkError, match=r"--match TB=flu: the run knows no 'flu'. Known: lung, normal, pneumonia"):
+        check_names({"TB": "flu"}, [CLASSES, LUNG])
 
 
 PAIR = Target("segmentation", ("left lung", "right lung"), exclusive=False)
@@ -177,6 +177,7 @@ PAIR = Target("segmentation", ("left lung", "right lung"), exclusive=False)
         (organs(Target("segmentation", ("Lungs",), False), [0, 1]), LUNG, {}, [[0, 1]]),
         (organs(PAIR, [1, 0, 0, 255], [0, 1, 0, 1]), LUNG, {}, [[1, 1, 0, 1]]),
         (organs(PAIR, [0, 255], [0, 0]), LUNG, {}, [[0, 255]]),
+        (organs(Target("segmentation", ("leftMask", "rightMask"), False), [1, 0], [0, 0]), LUNG, {}, [[1, 0]]),
         (organs(MAP, [1, 0, 0], [0, 1, 0], [0, 0, 1]), LUNG, {"heart": ""}, [[0, 1, 0]]),
         (organs(Target("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]), MAP, {},
          [[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
@@ -195,3 +196,68 @@ def test_masks_that_do_not_fit_are_named_with_the_cure() -> None:
     assert "has no mask of right lung, which the run marks: here are mask." in str(caught.value)
     with pytest.raises(MmtkError, match="the labels heart are no organs of the run, which knows lung"):
         matched(organs(Target("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+
+def site(folder: Path, labels: dict[str, str], masks: int = 0, head: str = "image,label") -> Path:
+    """Films with a table of labels, and masks of the first ones."""
+    films(folder, labels)
+    (folder / "films.csv").write_text(
+        "\n".join([head, *(f"{name}.png,{label}" for name, label in labels.items())])
+    )
+    for path in sorted((folder / "masks").iterdir())[masks:]:
+        path.unlink()
+    return folder
+
+
+def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Path) -> None:
+    both = site(tmp_path / "both", {f"f{n}": ["Normal", "PNEUMONIA", ""][n % 3] for n in range(9)}, masks=9)
+    words = site(tmp_path / "words", {f"g{n}": ["No Finding", "Pneumonia|Effusion"][n % 2] for n in range(5)})
+    only = site(tmp_path / "only", {f"h{n}": "" for n in range(4)}, masks=4)
+    result = evaluate_run(run, folders=[both, words, only], device="cpu")
+    assert result.path == run / "evaluations" / "both-words-only"
+    found = {(name, task): scores["n"] for name, tasks in result.scores.items() for task, scores in tasks.items()}
+    assert found == {
+        ("both", "classification"): 6, ("both", "segmentation"): 9, ("words", "classification"): 5,
+        ("only", "segmentation"): 4,
+    }  # fmt: skip
+    cases = pq.read_table(result.path / "cases.parquet").to_pandas().query("domain == 'words'")
+    assert dict(zip(cases.id, cases.target.astype(int), strict=True)) == {f"g{n}": n % 2 for n in range(5)}
+
+
+def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path) -> None:
+    folder = site(
+        tmp_path / "site", {f"f{n}": f"{n},{['no', 'TB'][n % 2]}" for n in range(6)}, head="File,Age,Reading"
+    )
+    (folder / "films.csv").rename(tmp_path / "reader.csv")
+    said = {"labels": str(tmp_path / "reader.csv"), "label": "Reading"}
+    with pytest.raises(MmtkError, match=r"are no classes of the run, .*: TB \(3\)") as caught:
+        evaluate_run(run, folders=[folder], said=said, out=tmp_path / "e", device="cpu")
+    assert '--match "TB=pneumonia"; --match "TB=" leaves its films out' in str(caught.value)
+    assert not (tmp_path / "e").exists()
+    scores = evaluate_run(
+        run, folders=[folder], said=said, match=matches(["TB=pneumonia"]), out=tmp_path / "e", device="cpu"
+    ).scores
+    assert scores["site"]["classification"]["n"] == 6
+    scores = evaluate_run(
+        run, folders=[folder / "films"], said=said, match=matches(["TB="]), out=tmp_path / "e", device="cpu"
+    ).scores
+    assert scores["films"]["classification"]["n"] == 3
+
+
+@pytest.mark.parametrize(("text", "words"), [("TB", "should be LABEL=NAME"), ("=x", "should be LABEL=NAME")])
+def test_a_match_has_two_sides(text: str, words: str) -> None:
+    with pytest.raises(MmtkError, match=words):
+        matches([text])
+
+
+def test_a_folder_without_labels_says_what_was_looked_at(run: Path, tmp_path: Path) -> None:
+    folder = site(tmp_path / "bare", {"a": "", "b": ""})
+    with pytest.raises(
+        MmtkError, match=r"no labels for classification, segmentation were found.*\n.*--masks FOLDER"
+    ):
+        evaluate_run(run, folders=[folder], device="cpu")
+    with pytest.raises(MmtkError, match="give one of them"):
+        evaluate_run(run, "phantom", folders=[folder], device="cpu")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from mmtk.dataplan import words
 from mmtk.dataplan.annotations import find_annotations
 from mmtk.dataplan.columns import find_columns
-from mmtk.dataplan.labels import Film, Labels, find_labels
+from mmtk.dataplan.labels import Film, Labels, find_labels, leave_several
 from mmtk.dataplan.listing import Listing
 from mmtk.dataplan.masks import Masks, common, find_masks, find_roles
 from mmtk.errors import MmtkError
@@ -88,6 +88,8 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
     roles = find_roles(listing, said.get("masks", ""), said.get("images", ""))
     films, spare = list(roles.films), list(roles.unlabelled)
     labels = find_labels(listing, films, spare, said)
+    if training:
+        leave_several(labels)
     images = said.get("images") or common(films)
     masks = find_masks(listing, films, roles.masks, images) if roles.masks else None
     masks = masks or find_annotations(listing, films)

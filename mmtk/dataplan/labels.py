@@ -145,16 +145,15 @@ def _describe(name: str, columns: Columns, table: Table, found: Labels) -> None:
         found.notes.append(
             f"{name}: one column per finding ({', '.join(columns.flags[:6])}): take one by --label COLUMN"
         )
-    if any(len(SEVERAL.split(label)) > 1 for label in found.counts):
-        _single(found)
 
 
-def _single(found: Labels) -> None:
-    several = 0
-    for film in found.films.values():
-        if film.label and len(SEVERAL.split(film.label)) > 1:
-            film.label, several = "", several + 1
-    found.reasons.append(f"{several} images have several findings: they serve as unlabelled ones")
+def leave_several(found: Labels) -> None:
+    """Take films with several findings for unlabelled ones: a film of one class is what mmtk learns from."""
+    films = [film for film in found.films.values() if film.label and len(SEVERAL.split(film.label)) > 1]
+    for film in films:
+        film.label = ""
+    if films:
+        found.reasons.append(f"{len(films)} images have several findings: they serve as unlabelled ones")
 
 
 # --- folders and names -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -79,19 +79,38 @@ class Listing:
             return None
 
 
-def list_folder(root: Path) -> Listing:
-    """Everything below a folder; hidden files are skipped, links are followed."""
-    from mmtk.image_files import SUFFIXES
+def placed(folder: Path, said: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """The folder that holds ``folder`` and the paths that the user names, and these as paths inside it.
 
-    if not root.is_dir():
-        raise MmtkError("no such folder." if not root.exists() else "is a file, not a folder.", str(root))
-    images: list[str] = []
+    A path is taken inside ``folder`` first, then from the current folder.
+    """
+    paths: dict[str, Path] = {}
+    for key in ("images", "masks", "labels"):
+        if (given := said.get(key)) and given != "folders":
+            paths[key] = folder / given if (folder / given).exists() else Path(given)
+            if not paths[key].exists():
+                raise MmtkError("no such file or folder.", given, f"Give a path inside {folder}, or from here.")
+    if not paths:
+        return folder, dict(said)
+    whole = {key: Path(os.path.abspath(path)) for key, path in {"": folder, **paths}.items()}
+    root = Path(os.path.commonpath(list(whole.values())))
+    root = folder if root == whole[""] else root
+    inside = {key: os.path.relpath(path, os.path.abspath(root)) for key, path in whole.items()}
+    images = {} if inside[""] == "." or "images" in paths else {"images": inside[""]}
+    return root, {**said, **images, **{key: Path(inside[key]).as_posix() for key in paths}}
+
+
+def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
+    """Everything below a folder, or below some paths in it; hidden files are skipped, links are followed."""
+    from mmtk.images import SUFFIXES
+
+    images: dict[str, None] = {}
     tables: dict[str, Table] = {}
     texts: list[str] = []
     jsons: list[str] = []
     others: Counter[str] = Counter()
-    for path in _walk(root):
-        name, suffix = path.relative_to(root).as_posix(), path.suffix.lower()
+    for path in dict.fromkeys(path for place in only or (root,) for path in _files(place)):
+        name, suffix = os.path.relpath(path, root), path.suffix.lower()
         if suffix in TABLES:
             if (table := read_table(path)) is not None:
                 tables[name] = table
@@ -100,10 +119,18 @@ def list_folder(root: Path) -> Listing:
         elif suffix == ".json":
             jsons.append(name)
         elif suffix in SUFFIXES or (suffix not in NOT_READ and _is_dicom(path)):
-            images.append(name)
+            images[name] = None
         else:
             others[suffix or "(no suffix)"] += 1
     return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), dict(others))
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if not place.exists():
+        raise MmtkError("no such folder.", str(place))
+    if place.is_file():
+        return iter((place,))
+    return _walk(place)
 
 
 def _walk(root: Path) -> Iterator[Path]:

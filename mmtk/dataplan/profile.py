@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmtk.dataplan import words
 from mmtk.dataplan.findings import FilmSet, find_sets, own_table, parts_of
-from mmtk.dataplan.listing import Listing, list_folder
+from mmtk.dataplan.listing import Listing, list_folder, placed
 from mmtk.dataplan.official import TASK, recognise
 from mmtk.errors import MmtkError
 
@@ -46,6 +46,11 @@ class Plan:
 
 def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) -> Plan:
     """Look at a folder and plan the profile ``out`` for it."""
+    if folder.is_file():
+        raise MmtkError("is a file, not a folder.", str(folder))
+    root, said = placed(folder, said or {})
+    if root != folder:
+        raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
     listing = list_folder(folder)
     sets = find_sets(listing, said)
     chosen = {task: _chosen(sets, task) for task in TASKS}
