@@ -6,9 +6,11 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from mmtk import build
 from mmtk.api import Item, Source, Split, Target
 from mmtk.components.source.folder import Folder
 from mmtk.dataplan import words
@@ -129,6 +131,5 @@ def _classes(
 def _organs(
     name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
 ) -> Source:
-    keys = {key: tuple(map(tuple, value)) if key == "swap" else tuple(value) if isinstance(value, list) else value
-            for key, value in films.keys["segmentation"].items()}  # fmt: skip
-    return Folder(root, "segmentation", **keys)  # type: ignore[arg-type]
+    table = {"use": "folder", **films.keys["segmentation"]}
+    return cast(Source, build.component("source", table, {"root": root, "task": "segmentation"}))
