@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mmtk import api, build, store
+from mmtk import api, build, leaks, store
 from mmtk.components.source.folder import Folder
 from mmtk.display import Display
 from mmtk.errors import MmtkError, listing
@@ -22,6 +22,7 @@ from mmtk.report.pictures import draw_run
 from mmtk.result import Result
 from mmtk.runs import RunDir, write_json
 from mmtk.session import data_root
+from mmtk.trained_on import trained_on
 
 Progress = Callable[[str, int, int], None]
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
@@ -76,12 +77,16 @@ def evaluate_run(
         if out is not None:
             refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
         tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
+    known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
+    for sentence in (*(known_films(each) for each in known), *([f"Not known: {unlooked}."] if unlooked else [])):
+        display.warn(sentence)
     place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(place, "evaluate", set_aside=out is None)
     with output.staged(("evaluation.json", "results.json", "cases.parquet", "figures/")) as stage:
         scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
         sets_scored = [_described(test) for test in tests]
-        write_json(stage / "evaluation.json", {"run": str(run_dir.absolute()), "sets": sets_scored})
+        known_sets = {"trained_on": [each.report() for each in known], "not_compared": unlooked}
+        write_json(stage / "evaluation.json", {"run": str(run_dir.absolute()), "sets": sets_scored, **known_sets})
         write_cases(stage / "cases.parquet", scores)
         write_json(stage / "results.json", scores.results)
         draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
@@ -184,6 +189,13 @@ def _open(
         part = "" if each.split == "all" else f" in its {each.split} part"
         raise MmtkError(f"no image with a label for {each.task}{part}: there is nothing to score.", each.name)
     return TestSet(each.task, each.name, stored, [int(row) for row in rows])
+
+
+def known_films(found: leaks.Overlap) -> str:
+    """One sentence for films that are known from training."""
+    name, task, count = found.scored.role.use, found.train.role.task, len(found.scored.rows)
+    shared = f"{name}: {found.images} of {count} films were trained on ({task}), so its scores are too good"
+    return f"{shared}: {'; '.join(found.lines(5))}"
 
 
 def _described(test: TestSet) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from tiny import tiny
 
-from mmtk import session
+from mmtk import load_recipe, session
 from mmtk.api import Item, Source, Target
+from mmtk.data import prepare
 from mmtk.errors import MmtkError
 from mmtk.evaluation import evaluate_run
 from mmtk.matching import check_names, matched, matches
@@ -261,3 +262,20 @@ def test_a_folder_without_labels_says_what_was_looked_at(run: Path, tmp_path: Pa
         evaluate_run(run, folders=[folder], device="cpu")
     with pytest.raises(MmtkError, match="give one of them"):
         evaluate_run(run, "phantom", folders=[folder], device="cpu")
+
+
+def test_films_that_the_run_was_trained_on_are_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = prepare(load_recipe(run), None)
+    rows = held.parts["classification"].labelled[:2]
+    folder = site(tmp_path / "site", {f"f{n}": ["normal", "pneumonia"][n % 2] for n in range(6)})
+    for number, row in enumerate(rows):  # training films under other names
+        Image.fromarray(held.stores["classification"].images[row, 0]).save(folder / f"films/f{number}.png")
+    result = evaluate_run(run, folders=[folder], device="cpu")
+    assert (
+        "site: 2 of 6 films were trained on (classification), so its scores are too good"
+        in capsys.readouterr().err
+    )
+    (known,) = json.loads((result.path / "evaluation.json").read_text())["trained_on"]
+    assert [pair[1].split()[0] for pair in known["identical"]] == ["f0", "f1"]

@@ -22,8 +22,9 @@ def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
         if not isinstance(about, dict) or not isinstance(about.get("annotations"), list):
             continue
         names = {image["id"]: PurePosixPath(str(image["file_name"])).name for image in about.get("images", ())}
-        drawn = {names.get(each.get("image_id"), "") for each in about["annotations"] if each.get("segmentation")}
-        pairs = {by_name[name]: (path,) for name in drawn if name in by_name}
+        if not any(each.get("segmentation") for each in about["annotations"]):
+            continue
+        pairs = {by_name[name]: (path,) for name in names.values() if name in by_name}
         organs = [str(each["name"]) for each in about.get("categories", ())]
         if pairs and (best is None or len(pairs) > len(best.pairs)):
             best = Masks({"masks": path, "classes": organs}, pairs, (f"{path}: outlines as COCO writes them",))
@@ -61,7 +62,7 @@ def _lines(listing: Listing, path: str) -> list[list[float]] | None:
 
 def _names(listing: Listing) -> list[str]:
     for path in listing.texts:
-        if PurePosixPath(path).name in ("classes.txt", "obj.names"):
+        if PurePosixPath(path).name in ("classes.txt", "obj.names", "labels.txt"):
             lines = (listing.root / path).read_text(encoding="utf-8", errors="replace").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return []

@@ -12,7 +12,7 @@ from mmtk.dataplan.annotations import find_annotations
 from mmtk.dataplan.columns import find_columns
 from mmtk.dataplan.labels import Film, Labels, find_labels, leave_several
 from mmtk.dataplan.listing import Listing
-from mmtk.dataplan.masks import Masks, common, find_masks, find_roles
+from mmtk.dataplan.masks import Masks, common, find_masks, find_roles, one_group
 from mmtk.errors import MmtkError
 
 FEWEST = 3  # patients of a class, one for each part
@@ -22,17 +22,18 @@ FEWEST = 3  # patients of a class, one for each part
 class FilmSet:
     """The films of one place: where they lie, what is known of them, and the keys of each task's source.
 
-    ``rows`` holds the cells of a table that mmtk has to write, because the user's own cannot be read as it is.
+    ``table`` holds the keys that say who is who (``labels``, ``columns``, ``patient_pattern``); ``reasons`` say
+    why the user's own table cannot be read as it is, so that mmtk writes another.
     """
 
     folder: str
     images: str
     films: dict[str, Film]
     keys: dict[str, dict[str, object]] = field(default_factory=dict)
+    table: dict[str, object] = field(default_factory=dict)
     labelled: dict[str, int] = field(default_factory=dict)
     classes: Counter[str] = field(default_factory=Counter)
     masks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    rows: list[tuple[str, str, str, str, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -85,15 +86,15 @@ def _complete(listing: Listing, folder: str, said: Mapping[str, str], training: 
 
 def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, training: bool = True) -> FilmSet:
     """One set of films, as the folder ``folder`` of the whole."""
-    roles = find_roles(listing, said.get("masks", ""), said.get("images", ""))
+    roles, choice = one_group(find_roles(listing, said.get("masks", ""), said.get("images", "")))
     films, spare = list(roles.films), list(roles.unlabelled)
     labels = find_labels(listing, films, spare, said)
     if training:
         leave_several(labels)
     images = said.get("images") or common(films)
-    masks = find_masks(listing, films, roles.masks, images) if roles.masks else None
+    masks = find_masks(listing, films, roles.masks) if roles.masks else None
     masks = masks or find_annotations(listing, films)
-    found = FilmSet(folder, images or ".", labels.films, notes=[*labels.notes], reasons=[*labels.reasons])
+    found = FilmSet(folder, images or ".", labels.films, notes=[*choice, *labels.notes], reasons=[*labels.reasons])
     if masks is not None:
         found.notes += masks.notes
         found.masks = masks.pairs
@@ -102,6 +103,7 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
             f"{len(roles.masks)} masks in {common(roles.masks) or '.'}: none has the name of a film"
         )
     found.notes += [f"{count} files {suffix}: not read" for suffix, count in sorted(listing.others.items())]
+    found.table = _place(found, labels.keys)
     _classification(found, labels, training)
     _segmentation(found, labels, masks, training)
     unlabelled = common(spare) if spare else ""
@@ -120,11 +122,10 @@ def _joined(folder: str, path: str) -> str:
 def _place(found: FilmSet, keys: Mapping[str, object]) -> dict[str, object]:
     """Keys with paths from the whole folder."""
     paths = ("masks", "labels")
-    placed = {
+    return {
         key: _joined(found.folder, str(value)) if key in paths and value != "folders" else value
         for key, value in keys.items()
     }
-    return {"images": _joined(found.folder, found.images), **placed}
 
 
 def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
@@ -140,9 +141,7 @@ def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
             found.notes.append(f"one class only ({', '.join(counts)}): there is nothing to tell apart")
         return
     found.classes, found.labelled["classification"] = counts, sum(counts.values())
-    found.keys["classification"] = _place(found, labels.keys)
-    if found.reasons:
-        own_table(found)
+    found.keys["classification"] = {"images": _joined(found.folder, found.images)}
 
 
 def _rare(labels: Labels) -> list[str]:
@@ -161,22 +160,8 @@ def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training:
     if training and len(masks.pairs) < FEWEST:
         found.notes.append(f"{len(masks.pairs)} masks: it takes {FEWEST} to have one in each part")
         return
-    keys = _place(found, masks.keys)
-    if "patient_pattern" in labels.keys:
-        keys["patient_pattern"] = labels.keys["patient_pattern"]
-    found.keys["segmentation"] = keys
+    found.keys["segmentation"] = {"images": _joined(found.folder, found.images), **_place(found, masks.keys)}
     found.labelled["segmentation"] = len(masks.pairs)
-
-
-def own_table(found: FilmSet) -> None:
-    """The cells of a table of mmtk's own: image, label, patient, split, spacing."""
-    parts = {film.split for film in found.films.values()} - {""}
-    for path, film in sorted(found.films.items()):
-        inside = path if found.images == "." else path.removeprefix(f"{found.images}/")
-        split = film.split if len(parts) > 1 else ""
-        if parts and len(parts) > 1 and not film.label:
-            split = "train"
-        found.rows.append((inside, film.label or "", film.patient, split, film.spacing))
 
 
 def parts_of(found: FilmSet) -> Counter[str]:

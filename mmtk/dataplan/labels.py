@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -18,9 +18,9 @@ NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
 # The first that tells several films of one person apart from others is taken.
 PATIENTS = (
     r"((?:NORMAL2-)?IM-\d+|person\d+_[a-z]+)",
-    r"([A-Za-z]*[-_]?[Pp](?:atient|at|t)?[-_ ]?\d+)",
-    r"(\d{4,})[-_ ]\d{1,3}",
-    r"([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+",
+    r"(?:^|/)((?:[Pp]atient|[Pp]at|[Ss]ubject|[Ss]ub|[Pp])[-_ ]?\d+)",
+    r"(?:^|/)(\d{4,})[-_ ]\d{1,3}[.]",
+    r"(?:^|/)([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+[.]",
 )
 
 
@@ -107,7 +107,8 @@ def _read(table: Table, columns: Columns, found: Labels) -> None:
         seen.add(path)
         film = found.films[path]
         if columns.label:
-            film.label = row[place[columns.label]]
+            label = row[place[columns.label]]
+            film.label = "" if label.casefold() in words.EMPTY else label
         film.patient = row[place[columns.patient]] if columns.patient else ""
         film.spacing = row[place[columns.spacing]] if columns.spacing else ""
         if columns.split:
@@ -212,27 +213,27 @@ def _from_names(found: Labels) -> None:
 
 
 def _patients(found: Labels, pattern: str) -> None:
+    """A pattern of the file names that groups them; one that is not asked for must fit every name."""
     for attempt in [pattern] if pattern else PATIENTS:
-        try:
-            names = dict(_persons(found.films, attempt))
-        except re.error as error:
-            raise MmtkError(f"--patient {attempt}: no column and no regular expression: {error}.") from error
-        repeats = len(names) - len({*names.values()})
-        if (pattern and names) or (
-            repeats > 0 and len(names) > 0.5 * len(found.films) and len({*names.values()}) > 2
-        ):
+        names = _persons(found.films, attempt)
+        persons = len({*names.values()})
+        if pattern and not names:
+            raise MmtkError(f"--patient {pattern}: no such column, and no group of it matches a file name.")
+        if len(names) == len(found.films) and (pattern or 2 < persons < len(names)):
             for path, film in found.films.items():
-                film.patient = names.get(path, "")
+                film.patient = names[path]
             found.keys["patient_pattern"] = attempt
-            found.notes.append(
-                f"patients by the file names: {len({*names.values()})} of {len(names)} images ({attempt})"
-            )
+            found.notes.append(f"patients by the file names: {persons} of {len(names)} images ({attempt})")
             return
     if pattern:
-        raise MmtkError(f"--patient {pattern}: no such column, and it matches no file name.")
+        raise MmtkError(f"--patient {pattern}: fits {len(names)} of {len(found.films)} file names only.")
 
 
-def _persons(films: Collection[str], pattern: str) -> Iterator[tuple[str, str]]:
-    for path in films:
-        if match := re.match(pattern, stem(path)):
-            yield path, match[1] if match.re.groups else match[0]
+def _persons(films: Collection[str], pattern: str) -> dict[str, str]:
+    """Image → patient, by the one group of a regular expression."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise MmtkError(f"--patient {pattern}: no column and no regular expression: {error}.") from error
+    matches = {path: expression.search(PurePosixPath(path).name) for path in films}
+    return {path: match[1] for path, match in matches.items() if match and expression.groups == 1 and match[1]}

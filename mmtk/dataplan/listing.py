@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmtk.errors import MmtkError
+from mmtk.image_files import image_name, is_image_file
 
 TABLES = (".csv", ".tsv", ".tab")
-NOT_READ = {".xlsx", ".xls", ".ods", ".nii", ".gz", ".mha", ".mhd", ".nrrd", ".npy", ".npz", ".h5", ".parquet"}
 FEW = 32  # different gray values of a mask at most
 
 
@@ -102,8 +102,6 @@ def placed(folder: Path, said: Mapping[str, str]) -> tuple[Path, dict[str, str]]
 
 def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     """Everything below a folder, or below some paths in it; hidden files are skipped, links are followed."""
-    from mmtk.images import SUFFIXES
-
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
     texts: list[str] = []
@@ -118,7 +116,7 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
             texts.append(name)
         elif suffix == ".json":
             jsons.append(name)
-        elif suffix in SUFFIXES or (suffix not in NOT_READ and _is_dicom(path)):
+        elif is_image_file(path):
             images[name] = None
         else:
             others[suffix or "(no suffix)"] += 1
@@ -129,26 +127,15 @@ def _files(place: Path) -> Iterator[Path]:
     if not place.exists():
         raise MmtkError("no such folder.", str(place))
     if place.is_file():
-        return iter((place,))
-    return _walk(place)
-
-
-def _walk(root: Path) -> Iterator[Path]:
+        yield place
+        return
     seen: set[str] = set()  # links may lead in circles
-    for place, folders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
+    for folder, folders, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
         if real not in seen:
             seen.add(real)
-            yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def read_table(path: Path) -> Table | None:
@@ -204,6 +191,6 @@ def parent(path: str) -> str:
 
 
 def stem(path: str) -> str:
-    """The name without folder and suffix; a name that only ends like a UID keeps it all."""
+    """The name without folder and suffix."""
     pure = PurePosixPath(path)
-    return pure.name if pure.suffix[1:].isdigit() else pure.stem
+    return pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure)

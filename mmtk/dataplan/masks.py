@@ -13,6 +13,8 @@ from mmtk.dataplan.listing import Listing, parent, stem
 
 SAMPLES = 8
 TAIL = re.compile(r"[-_. ]+[A-Za-z0-9]+$")
+END = re.compile(r"[-_. ]+[A-Za-z0-9]+$|[A-Za-z]+$")
+HEAD = re.compile(r"^[A-Za-z]+[-_. ]+")
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,31 @@ def find_roles(listing: Listing, masks: str = "", images: str = "") -> Roles:
     return Roles(tuple(found["films"]), tuple(found["masks"]), tuple(found["unlabelled"]))
 
 
+def one_group(roles: Roles) -> tuple[Roles, list[str]]:
+    """One folder of masks with its films, where several serve the same films or other films each; and the rest."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in roles.masks:
+        groups[_top(path)].append(path)
+    if len(groups) < 2:
+        return roles, []
+    pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
+    best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), top))
+    beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
+    films = [path for path in roles.films if not any(_inside(parent(path), place) for place in beside if place)]
+    notes = [f"the masks in {top or '.'} are left out ({len(groups[top])} files): --masks takes them"
+             for top in sorted(groups) if top != best]  # fmt: skip
+    if len(films) < len(roles.films):
+        notes.append(f"{len(roles.films) - len(films)} films beside them are left out, too")
+    return Roles(tuple(films), tuple(groups[best]), roles.unlabelled), notes
+
+
+def _top(path: str) -> str:
+    """The outermost folder of a mask that is called so; its own folder where none is."""
+    parts = PurePosixPath(path).parent.parts
+    depth = next((k for k, part in enumerate(parts, 1) if words.role(part) == "masks"), len(parts))
+    return "/".join(parts[:depth])
+
+
 def _inside(folder: str, outer: str) -> bool:
     return outer in ("", ".") or folder == outer or folder.startswith(f"{outer}/")
 
@@ -101,38 +128,62 @@ def _masklike(listing: Listing, paths: Collection[str]) -> bool:
 
 
 def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
-    """The masks among the files of one folder, as ``p1_mask.png`` beside ``p1.png``."""
+    """The masks among the files of one folder, as ``p1_mask.png`` or ``mask_p1.png`` beside ``p1.png``."""
     stems = {stem(path): path for path in paths}
-    tails: dict[str, list[str]] = defaultdict(list)
-    for name, path in stems.items():
-        cut = next((k for k in range(len(name) - 1, 0, -1) if name[:k] in stems), 0)
-        rest = name[cut:] if cut and re.match(r"[-_. ]*[A-Za-z]", name[cut:]) else ""
-        if rest or (found := TAIL.search(name)) is None:
-            tails[rest].append(path)
-        else:
-            tails[found[0]].append(path)
     masks: set[str] = set()
-    for tail, files in tails.items():
-        spoken = {*words.plain(tail).split()} & (words.MASKS | {*words.ORGANS})
-        paired = sum(stem(path).removesuffix(tail) in stems for path in files)
-        if tail and (spoken or (paired > len(files) / 2 and _masklike(listing, files))):
-            masks |= {*files}
+    for turn, end in ((1, TAIL), (-1, HEAD)):
+        groups: dict[str, list[str]] = defaultdict(list)
+        turned = {name[::turn] for name in stems}
+        for name, path in stems.items():
+            cut = next((k for k in range(len(name) - 1, 0, -1) if name[::turn][:k] in turned), 0)
+            rest = name[::turn][cut:][::turn] if cut else ""
+            if not re.search(r"[A-Za-z]", rest):
+                rest = found[0] if (found := end.search(name)) else ""
+            groups[rest].append(path)
+        for rest, files in groups.items():
+            spoken = {*words.plain(rest).split()} & (words.MASKS | {*words.ORGANS})
+            paired = sum(_cut(stem(path), rest, turn) in stems for path in files)
+            if rest and (spoken or (paired > len(files) / 2 and _masklike(listing, files))):
+                masks |= {*files}
+        if masks:
+            break
     return masks if len(masks) < len(stems) else set()
+
+
+def _cut(name: str, rest: str, turn: int) -> str:
+    return name.removesuffix(rest) if turn == 1 else name.removeprefix(rest)
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------
 
 
-def pair(films: Sequence[str], masks: Sequence[str], images: str) -> tuple[dict[str, list[str]], str, str]:
-    """Film → its masks, the ending of the masks' names and that of the films' names that fit most of them."""
-    film_stems, mask_stems = {stem(path) for path in films}, {stem(path) for path in masks}
-    best: tuple[dict[str, list[str]], str, str] = ({}, "", "")
-    for image_tail in _tails(film_stems, mask_stems):
-        for mask_tail in _tails(mask_stems, film_stems):
-            pairs = _pairs(films, masks, mask_tail, image_tail)
-            if len(pairs) > len(best[0]):
-                best = pairs, mask_tail, image_tail
+@dataclass(frozen=True)
+class Pairs:
+    """Film → its masks, and what their names have around the part that they share."""
+
+    of: Mapping[str, list[str]]
+    mask: str = ""
+    image: str = ""
+    side: str = "suffix"
+
+
+def pair(films: Sequence[str], masks: Sequence[str]) -> Pairs:
+    """Masks and films by the endings, or else the beginnings, of names that bring most of them together."""
+    best = Pairs({})
+    for side in ("suffix", "prefix"):
+        film_stems, mask_stems = ({_turned(stem(path), side) for path in paths} for paths in (films, masks))
+        for image_tail in _tails(film_stems, mask_stems):
+            for mask_tail in _tails(mask_stems, film_stems):
+                found = _pairs(films, masks, mask_tail, image_tail, side)
+                if len(found) > len(best.of):
+                    best = Pairs(found, _turned(mask_tail, side), _turned(image_tail, side), side)
+        if len(best.of) >= min(len(films), len(mask_stems)) / 2:
+            break
     return best
+
+
+def _turned(name: str, side: str) -> str:
+    return name if side == "suffix" else name[::-1]
 
 
 def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
@@ -142,7 +193,7 @@ def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
     for name in names:
         cut, end = name, ""
         for _ in range(2):
-            if found := TAIL.search(cut):
+            if found := END.search(cut):
                 end, cut = found[0] + end, cut[: found.start()]
                 counts[end] += 1
         if (k := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in others), 0)) > 0:
@@ -151,15 +202,17 @@ def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
     return list(dict.fromkeys(["", *(tail for tail, _ in rests.most_common(2)), *shared]))
 
 
-def _pairs(films: Sequence[str], masks: Sequence[str], mask_tail: str, image_tail: str) -> dict[str, list[str]]:
+def _pairs(
+    films: Sequence[str], masks: Sequence[str], mask_tail: str, image_tail: str, side: str
+) -> dict[str, list[str]]:
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in films:
-        if stem(path).endswith(image_tail):
-            by_stem[stem(path).removesuffix(image_tail)].append(path)
+        if (name := _turned(stem(path), side)).endswith(image_tail):
+            by_stem[name.removesuffix(image_tail)].append(path)
     pairs: dict[str, list[str]] = defaultdict(list)
     for path in masks:
-        if stem(path).endswith(mask_tail):
-            near = by_stem.get(stem(path).removesuffix(mask_tail), [])
+        if (name := _turned(stem(path), side)).endswith(mask_tail):
+            near = by_stem.get(name.removesuffix(mask_tail), [])
             if len(near) > 1:
                 own = {*PurePosixPath(path).parent.parts}
                 near = sorted(near, key=lambda film: -len(own & {*PurePosixPath(film).parent.parts}))
@@ -171,13 +224,14 @@ def _pairs(films: Sequence[str], masks: Sequence[str], mask_tail: str, image_tai
 # --- keys ------------------------------------------------------------------------------------------------------
 
 
-def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str], images: str) -> Masks | None:
+def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     """The masks of the films as keys of the source ``folder``; None where none fits."""
-    pairs, mask_tail, image_tail = pair(films, masks, images)
+    paired = pair(films, masks)
+    pairs, notes = paired.of, []
     if not pairs:
         return None
     used = [path for paths in pairs.values() for path in paths]
-    folder, notes = common(used), []
+    folder = common(used)
     keys: dict[str, object] = {"masks": folder or "."}
     several = sum(len(paths) > 1 for paths in pairs.values()) > len(pairs) / 2
     children = sorted({path[len(folder) :].strip("/").split("/")[0] for path in used if parent(path) != folder})
@@ -186,22 +240,15 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str], ima
         if swap := _sides(children):
             keys["swap"] = swap
         pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
+    elif names := _label_map(listing, _values(listing, used)):
+        keys |= {"classes": names, "exclusive": True}
     else:
-        values = _values(listing, used)
-        if names := _label_map(listing, values):
-            keys |= {"classes": names, "exclusive": True}
-        elif values is not None and max(values, default=0) > 1 and len(values) > 2:
-            notes.append(
-                f"the masks have the gray values {', '.join(map(str, values))}: all but 0 are taken as one organ"
-            )
-        if "classes" not in keys:
-            keys["classes"] = [words.organ(mask_tail) or words.organ(f"{listing.root.name} {folder}") or "lung"]
-    if mask_tail:
-        keys["mask_suffix"] = mask_tail
-    if image_tail:
-        keys["image_suffix"] = image_tail
+        keys["classes"] = [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
+    for name, affix in (("mask", paired.mask), ("image", paired.image)):
+        if affix:
+            keys[f"{name}_{paired.side}"] = affix
     if spare := len({*masks} - {*used}):
-        notes.append(f"{spare} masks without a film")
+        notes.append(f"{spare} masks have no film: move them away, because training refuses them")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mmtk.dataplan.findings import FilmSet
 from mmtk.dataplan.listing import Listing
 
@@ -27,3 +29,12 @@ def recognise(listing: Listing, found: FilmSet) -> str:
 
 def _all(listing: Listing, folder: str, heads: tuple[str, ...]) -> bool:
     return all(path.removeprefix(folder).startswith(heads) for path in listing.images if path.startswith(folder))
+
+
+def official_uses(task: str, sets: Sequence[FilmSet], official: Mapping[int, str]) -> list[str]:
+    """The sources of mmtk's own for the set that is trained on and the one that is scored, or "" for ``folder``.
+
+    Both or none, because the names of classes and organs have to agree; NIH's set has no training part.
+    """
+    uses = [use if TASK.get(use := official.get(id(each), "")) == task else "" for each in sets]
+    return uses if all(uses) and uses[0] != "nihx" else ["" for _ in uses]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmtk.dataplan import words
-from mmtk.dataplan.findings import FilmSet, find_sets, own_table, parts_of
+from mmtk.dataplan.findings import FilmSet, find_sets, parts_of
 from mmtk.dataplan.listing import Listing, list_folder, placed
-from mmtk.dataplan.official import TASK, recognise
+from mmtk.dataplan.official import official_uses, recognise
+from mmtk.dataplan.sources import TASKS, both_tasks, choose, csv_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
 
-TASKS = ("classification", "segmentation")
 BUDGET = "chest-xray-small"
 RECIPE = {TASKS: "multimix", TASKS[:1]: "enc-ssl", TASKS[1:]: "unet-ssl"}
-HEAD = ("image", "label", "patient", "split", "spacing")
 
 
 @dataclass
@@ -53,7 +49,8 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
         raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
     listing = list_folder(folder)
     sets = find_sets(listing, said)
-    chosen = {task: _chosen(sets, task) for task in TASKS}
+    official = {} if said else {id(each): recognise(listing, each) for each in sets}
+    chosen = {task: choose(sets, task, official) for task in TASKS}
     tasks = tuple(task for task in TASKS if chosen[task])
     if not tasks:
         raise MmtkError(
@@ -66,11 +63,10 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
                 ]
             ),
         )
-    plan = Plan("", RECIPE[tasks])
-    official = {id(each): recognise(listing, each) for each in sets} if not said else {}
+    plan, shared = Plan("", RECIPE[tasks]), both_tasks(chosen)
     body = [f'tasks = ["{tasks[0]}"]      # no labels for the other task'] if len(tasks) == 1 else []
     for task in tasks:
-        body.append(_task(task, chosen[task], official, plan, out))
+        body += [*_task(task, chosen[task], official, shared, plan, out)]
     comments = _comments(folder, listing, sets, chosen)
     head = [
         *(f"# {line}".rstrip() for line in comments),
@@ -81,98 +77,30 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
     return plan
 
 
-def _chosen(sets: Sequence[FilmSet], task: str) -> list[FilmSet]:
-    """The set to train on, and the one of another place to score on where one has the same labels."""
-    ranked = sorted((each for each in sets if task in each.keys), key=lambda each: -each.labelled[task])
-    return ranked[:1] + [each for each in ranked[1:] if _agree(ranked[0], each, task)][:1]
-
-
-def _agree(one: FilmSet, other: FilmSet, task: str) -> bool:
-    if task == "classification":
-        return {words.same_class(name) for name in other.classes} <= {
-            words.same_class(name) for name in one.classes
-        }
-    ours, theirs = one.keys[task], other.keys[task]
-    single = len(_names(ours)) == len(_names(theirs)) == 1
-    return bool(ours.get("exclusive")) == bool(theirs.get("exclusive")) and (
-        single or {*_names(ours)} == {*_names(theirs)}
-    )
-
-
-def _names(keys: Mapping[str, object]) -> list[str]:
-    names = keys.get("classes")
-    return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def _task(task: str, sets: list[FilmSet], official: Mapping[int, str], plan: Plan, out: Path) -> str:
+def _task(
+    task: str, sets: Sequence[FilmSet], official: Mapping[int, str], shared: bool, plan: Plan, out: Path
+) -> Iterator[str]:
     """The tables of one task: its budget, its source, and another place where there is one."""
-    uses = [official.get(id(each), "") for each in sets]
-    uses = [use if use and TASK[use] == task else "" for use in uses]
-    if uses[0] == "nihx" or (len(uses) > 1 and bool(uses[0]) != bool(uses[1])):
-        uses = ["" for _ in uses]
-    lines = [
-        "",
-        f"[data.{task}]",
-        'labels = "full"                  # or a number: how many labels training may use',
-    ]
+    uses = official_uses(task, sets, {} if shared else official)
+    yield f"\n[data.{task}]"
+    yield 'labels = "full"                  # or a number: how many labels training may use'
     if len(sets) > 1:
-        lines.append('cross_split = "all"              # every labelled film of the other place is scored')
+        yield 'cross_split = "all"              # every labelled film of the other place is scored'
     else:
-        lines.append('cross = "none"                   # no second place to score on')
-    names = _order(task, sets)
+        yield 'cross = "none"                   # no second place to score on'
     for domain, each, use in zip(("source", "cross"), sets, uses, strict=False):
+        yield f"[data.{task}.{domain}]"
         if use:
-            lines += [f"[data.{task}.{domain}]", f'use = "{use}"                      # its official layout']
+            yield f'use = "{use}"                      # its official layout'
             continue
-        keys = {**each.keys[task], **({"classes": names} if names else {})}
-        if task == "classification" and (rows := _rows(each, names, bool(domain == "cross"))):
+        keys, rows = source_keys(task, sets[0], each, shared and domain == "source")
+        if rows:
             place = re.sub(r"[^\w.]+", "-", each.folder).strip("-") or "labels"
             name = f"{out.stem}-{place}.csv"
-            plan.tables[name] = _csv(rows)
-            keys = {key: value for key, value in keys.items() if key not in ("columns", "patient_pattern")}
+            plan.tables[name] = csv_text(rows)
             keys["labels"] = str((out.parent / name).absolute())
-        lines += [f"[data.{task}.{domain}]", 'use = "folder"', *_keys(keys)]
-    return "\n".join(lines)
-
-
-def _order(task: str, sets: Sequence[FilmSet]) -> list[str]:
-    if task == "classification":
-        return sorted(sets[0].classes, key=lambda name: (words.same_class(name) != "normal", name)) if sets else []
-    return _names(sets[0].keys[task])
-
-
-def _rows(each: FilmSet, names: Sequence[str], cross: bool) -> list[tuple[str, ...]]:
-    """The cells of mmtk's own table, in the class names of the set that is trained on; empty where not needed."""
-    spelled = {words.same_class(name): name for name in names}
-    foreign = cross and not {*each.classes} <= {*names}
-    if not each.rows and not foreign:
-        return []
-    if not each.rows:
-        own_table(each)
-    return [(image, spelled.get(words.same_class(label), label), *rest) for image, label, *rest in each.rows]
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    used = [k for k, name in enumerate(HEAD) if name in ("image", "label") or any(row[k] for row in rows)]
-    if "patient" in [HEAD[k] for k in used]:
-        rows = [(*row[:2], row[2] or row[0], *row[3:]) for row in rows]
-    table.writerow([HEAD[k] for k in used])
-    table.writerows([[row[k] for k in used] for row in rows])
-    return file.getvalue()
-
-
-def _keys(keys: Mapping[str, object]) -> list[str]:
-    order = ("images", "labels", "columns", "masks", "mask_suffix", "image_suffix", "classes", "exclusive", "swap")
-    ordered = [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
-    return [f"{key} = {_toml(keys[key])}" for key in ordered]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
+        yield 'use = "folder"'
+        yield from toml_lines(keys)
 
 
 def _comments(
@@ -194,9 +122,9 @@ def _comments(
         if spare := len(each.films) - max(each.labelled.values(), default=0):
             lines.append(f"  without a label: {spare:,}, for training as unlabelled films")
         if parts := parts_of(each):
-            lines.append("  parts: " + ", ".join(f"{part} {count:,}" for part, count in parts.items()))
+            lines.append("  parts: " + ", ".join(f"{part} {parts[part]:,}" for part in ("train", "val", "test")))
         lines += [f"  {note}" for note in dict.fromkeys(each.notes)]
-        if each.rows:
+        if each.reasons:
             lines += ["  a table of its own was written, because:", *(f"    {why}" for why in each.reasons)]
     spare_sets = [each for each in sets if each.keys and not any(each in some for some in chosen.values())]
     for each in spare_sets:

@@ -60,9 +60,10 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
 
 
+EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  # as the source `folder` has them
 NORMAL = {
     "normal", "no finding", "no findings", "healthy", "negative", "neg", "control", "controls", "no", "0", "no tb",
-    "non covid", "absent", "false", "none", "no disease",
+    "non covid", "absent", "false", "no disease",
 }  # fmt: skip
 
 
