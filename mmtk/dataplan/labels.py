@@ -123,6 +123,8 @@ def _read(table: Table, columns: Columns, found: Labels) -> None:
     if columns.label:
         for film in found.films.values():
             film.label = film.label or ""
+    if any("/" in cell or "\\" in cell for cell in columns.matches):
+        found.reasons.append("the table has paths, which may begin in another folder")
     absent = sum(row[place[columns.image]] not in columns.matches for row in table.rows)
     if absent:
         found.reasons.append(f"{absent} rows name no image here")

@@ -1,0 +1,133 @@
+"""`mmtk data plan` on folders as people have them: the profile is read, and the sources hold what is right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from layout_inputs import LAYOUTS, Right, film, mask, table
+
+from mmtk import build, load_recipe
+from mmtk.components.source.folder_table import EMPTY
+from mmtk.dataplan import words
+from mmtk.dataplan.profile import plan_folder
+from mmtk.errors import MmtkError
+
+
+@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path: Path) -> None:
+    root, out = tmp_path / "data", tmp_path / "mine.toml"
+    right = make(root)
+    plan = plan_folder(root, out, right.said)
+    plan.write(out)
+    text = "\n".join(plan.lines)
+    assert all(each in text for each in right.words), text
+    recipe = load_recipe(plan.recipe, str(out))
+    expected = ["classification"] * bool(right.classes) + ["segmentation"] * bool(right.masks)
+    assert recipe.tasks == expected
+    for task in recipe.tasks:
+        source = build.source(recipe, task, root=root)
+        items = [item for part in ("train", "val", "test") for item in source.items(part)]
+        labelled = [item for item in items if item.target is not None]
+        if task == "classification":
+            names = source.target.names
+            assert Counter(names[item.target] for item in labelled) == right.classes
+            if right.patients:
+                assert len({item.patient for item in source.items("all")}) <= right.patients
+        else:
+            assert len(labelled) == right.masks
+            assert source.target.names == right.organs
+            assert all(source.mask(item).shape[0] == len(right.organs) for item in labelled)
+            assert source.mask(labelled[0]).any()
+        assert {item.target is None for part in ("val", "test") for item in source.items(part)} == {False}
+        if recipe.get(f"data.{task}.cross"):
+            other = build.source(recipe, task, "cross", root)
+            assert other.target.names == source.target.names
+            assert sum(item.target is not None for item in other.items("all")) == right.cross[task]
+        else:
+            assert task not in right.cross
+
+
+def test_no_film_is_lost_where_some_have_no_label(tmp_path: Path) -> None:
+    for make in (f for f in LAYOUTS if f.__name__ in ("two_folders", "unlabelled_folder", "masks_beside")):
+        root, out = tmp_path / make.__name__, tmp_path / f"{make.__name__}.toml"
+        right = make(root)
+        plan = plan_folder(root, out)
+        plan.write(out)
+        recipe = load_recipe(plan.recipe, str(out))
+        assert len(build.source(recipe, recipe.tasks[0], root=root).items("all")) == right.films
+
+
+def test_films_that_serve_both_tasks_share_one_split(tmp_path: Path) -> None:
+    make = next(f for f in LAYOUTS if f.__name__ == "shenzhen")
+    make(tmp_path / "data")
+    plan = plan_folder(tmp_path / "data", tmp_path / "p.toml")
+    plan.write(tmp_path / "p.toml")
+    recipe = load_recipe("multimix", str(tmp_path / "p.toml"))
+    part_of = [
+        {
+            item.id: part
+            for part in ("train", "val", "test")
+            for item in source.items(part)
+            if item.target is not None
+        }
+        for source in (build.source(recipe, task, root=tmp_path / "data") for task in recipe.tasks)
+    ]
+    shared = part_of[0].keys() & part_of[1].keys()
+    assert len(shared) == 30
+    assert all(part_of[0][name] == part_of[1][name] for name in shared)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    film(tmp_path / "d/normal/a.png")
+    for n in range(8):
+        film(tmp_path / f"d/{'normal' if n % 2 else 'tb'}/{n}.png")
+    out = tmp_path / "d.toml"
+    out.write_text("mine")
+    with pytest.raises(MmtkError, match="is there already; nothing was written"):
+        plan_folder(tmp_path / "d", out).write(out)
+    assert out.read_text() == "mine"
+
+
+def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
+    film(tmp_path / "bare/a.png")
+    with pytest.raises(MmtkError, match="1 images, but no label for either task was found") as caught:
+        plan_folder(tmp_path / "bare", tmp_path / "p.toml")
+    assert "--labels TABLE.csv --label COLUMN" in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/scan.nii.gz").write_bytes(b"x")
+    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 .gz\)"):
+        plan_folder(tmp_path / "empty", tmp_path / "p.toml")
+    with pytest.raises(MmtkError, match="no such folder"):
+        plan_folder(tmp_path / "nowhere", tmp_path / "p.toml")
+
+
+def test_options_name_what_was_taken_wrongly(tmp_path: Path) -> None:
+    rows = [["id", "label", "second reader"]]
+    for n in range(12):
+        film(tmp_path / f"d/x/{n:02}.png")
+        mask(tmp_path / f"d/first/{n:02}.png")
+        mask(tmp_path / f"d/second/{n:02}.png")
+        rows.append([f"{n:02}", "ab"[n % 2], "cd"[n % 2]])
+    table(tmp_path / "d/t.csv", rows)
+    said = {"label": "second reader", "masks": "second", "images": "x"}
+    plan = plan_folder(tmp_path / "d", tmp_path / "p.toml", said)
+    values = tomllib.loads(plan.text)["data"]
+    assert values["classification"]["source"]["columns"]["label"] == "second reader"
+    assert values["segmentation"]["source"]["masks"] == "second"
+    with pytest.raises(MmtkError, match="no column 'thrid'"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml", {"label": "thrid"})
+
+
+def test_words_for_nothing_are_those_of_the_source() -> None:
+    assert words.EMPTY == EMPTY
+
+
+def test_planning_needs_no_torch() -> None:
+    code = "import sys, mmtk.dataplan.profile; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
