@@ -185,10 +185,11 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     complete = {each: is_complete(each) for each in (first, second)}
     profiles = {each: None if complete[each] and not all(complete.values()) else profile for each in complete}
     one, two = (dict(leaves(load_recipe(each, profiles[each]).values)) for each in (first, second))
-    keys = [key for key in {**one, **two} if one.get(key) != two.get(key)]
-    for key in keys:
-        left, right = (_toml(side[key]) if key in side else "(absent)" for side in (one, two))
-        typer.echo(f"{key}: {left} → {right}")
+    keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith("origin.")]
+    rows = [(key, *(_toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for key, left, right in rows:
+        typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
     if not keys:
         typer.echo("No difference.")
 
