@@ -19,7 +19,7 @@ from mmtk.api import Item, Source, Split, Target
 from mmtk.cache import kept
 from mmtk.errors import MmtkError, Problems
 
-FORMAT = 1
+FORMAT = 2  # 2: depth, sign and orientation of every file by its header
 UNKNOWN = -1
 IGNORED = 255
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -9,7 +9,8 @@ from PIL import Image, ImageOps, ImageSequence
 
 from mmtk.components.source.layout import check_size
 from mmtk.errors import MmtkError
-from mmtk.images import FORMATS, image_size
+from mmtk.images import image_size
+from mmtk.raster import FORMATS
 
 NUMPY = ".npy"
 _LOSSY = ("JPEG", "MPO", "WEBP")
