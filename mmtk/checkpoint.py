@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.optim import Optimizer
 
 from mmtk.errors import MmtkError
 from mmtk.outputs import atomic
+from mmtk.spelling import visible
 
 
 def save(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None, note: dict[str, Any]) -> None:
@@ -54,7 +57,7 @@ def read(path: Path, cure: str | None = None) -> tuple[dict[str, Tensor], dict[s
     Weights of others, without mmtk's note, are taken as they are: their note is empty.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with _named_in_utf8(path) as name, safe_open(name, framework="pt") as file:
             text = (file.metadata() or {}).get("mmtk")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         note: dict[str, Any] = json.loads(text or "{}")
@@ -63,6 +66,16 @@ def read(path: Path, cure: str | None = None) -> tuple[dict[str, Tensor], dict[s
     except (SafetensorError, OSError, ValueError, AttributeError) as error:
         raise MmtkError(f"cannot be read: {error}.", str(path), cure) from error
     return tensors, note
+
+
+@contextmanager
+def _named_in_utf8(path: Path) -> Iterator[str]:
+    """The file under a name that safetensors takes: it wants UTF-8, and folders from elsewhere may not have it."""
+    if visible(path) == str(path):
+        yield str(path)
+    else:
+        with open(path, "rb") as file:
+            yield f"/proc/self/fd/{file.fileno()}"
 
 
 def load(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None) -> dict[str, Any]:

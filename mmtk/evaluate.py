@@ -135,5 +135,5 @@ def write_cases(path: Path, scores: Scores) -> None:
             rows = len(next(iter(columns.values())))
             tables.append(pa.table({"domain": [domain] * rows, "task": [task] * rows, **columns}))
     if tables:
-        with atomic(path) as temporary:
-            pq.write_table(pa.concat_tables(tables, promote_options="permissive"), temporary)
+        with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
+            pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)

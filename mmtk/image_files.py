@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from mmtk.errors import MmtkError
+from mmtk.spelling import visible
 
 SUFFIXES = frozenset(
     {
@@ -59,8 +60,8 @@ def without_suffix(path: PurePath) -> PurePath:
 
 
 def image_name(path: PurePath) -> str:
-    """The name of an image: that of its file without the suffix."""
-    return without_suffix(path).name
+    """The name of an image: that of its file without the suffix, as text that every table takes."""
+    return visible(without_suffix(path).name)
 
 
 def find_images(folder: Path, wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.errors import MmtkError, listing, nearest
+from mmtk.spelling import visible
 
 Values = dict[str, Any]
 
@@ -249,6 +250,9 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise MmtkError(f"--set {key}: '{part}' was set to a value before, so it has no keys.")
+        if (shown := visible(str(value))) != str(value):
+            cure = "TOML takes UTF-8 only: give the file or folder another name."
+            raise MmtkError(f"{key}: {shown} has bytes that are no UTF-8.", "--set", cure)
         table[parts[-1]] = value
         layer.places[key] = "--set"
     _check_shape(layer, "--set")

@@ -79,7 +79,7 @@ def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is an input, or lies in a folder of inputs: it would be taken for data next time."""
     here = out.resolve()
     for given in inputs:
-        if not given.exists():
+        if not os.path.exists(given):
             continue
         if here.exists() and here.samefile(given):
             raise MmtkError("is an input, so nothing is written there.", str(out), OUTSIDE)

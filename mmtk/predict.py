@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def find_images(given: Iterable[Path]) -> list[Path]:
     """Files as they are, folders as the images below them, in order."""
     found: list[Path] = []
     for path in given:
-        if path.is_dir():
+        if os.path.isdir(path):  # a name that is too long for any file is none
             if not (inside := image_files.find_images(path)):
                 raise MmtkError(
                     "no image in this folder.", str(path), f"Known: {', '.join(sorted(image_files.SUFFIXES))}."

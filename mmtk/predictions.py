@@ -129,7 +129,7 @@ def numbers(case: Case, predictor: Predictor, spacing: tuple[float, float] | Non
             pixels = int(mask.sum())
             cells[f"area-px-{organ}"] = str(pixels)
             cells[f"area-share-{organ}"] = f"{pixels / mask.size:.6f}"
-            cells[f"area-mm2-{organ}"] = f"{pixels * spacing[0] * spacing[1]:.1f}" if spacing else ""
+            cells[f"area-mm2-{organ}"] = f"{pixels * spacing[0] * spacing[1]:.2f}" if spacing else ""
     return cells
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 from mmtk import catalog, layers, memo, params, settings
 from mmtk.errors import MmtkError, Problems, heading, nearest
 from mmtk.layers import Layer, Values
-from mmtk.spelling import quoted
+from mmtk.spelling import quoted, visible
 
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
@@ -169,7 +169,7 @@ def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterabl
         layer.problems.extend(layers.overruled(layer, given, chosen, changes.values))
         layer = layers.merge(layer, given)
     merged = layers.merge(layer, changes)
-    merged.values["origin"] = {"recipe": path.stem, "profile": chosen}
+    merged.values["origin"] = {"recipe": visible(path.stem), "profile": visible(chosen)}
     return merged
 
 
@@ -222,7 +222,7 @@ def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any])
             layers.drop((layer if task in given_for else given).values, f"data.{task}")
         layers.drop(given.values, "train")  # the network stays as it was trained
         layer = layers.merge(layer, given)
-        layers.put(layer.values, "origin.profile", profile)
+        layers.put(layer.values, "origin.profile", visible(profile))
     return resolve(layers.merge(layer, layers.parse_set(overrides)), str(path)), given_for
 
 

@@ -17,22 +17,25 @@ from mmtk import codefile
 from mmtk.errors import MmtkError
 from mmtk.outputs import OutputFolder, atomic, make_folder, refuse_links, sha256
 from mmtk.recipe import Recipe, load_recipe
-from mmtk.spelling import command
+from mmtk.spelling import command, visible
 
 LOCK = "run.lock"
+AS_JSON = "backslashreplace"  # bytes of names that are no UTF-8 become \\udcf6, which JSON reads back
 FOLDERS = ("checkpoints", "figures")
 MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically; bytes of names that are no UTF-8 as ``\\xf6``."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(visible(text).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode(errors=AS_JSON))
 
 
 def read_json(path: Path) -> Any:
@@ -96,7 +99,7 @@ class Log:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
-        self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        self._file.write(json.dumps(row, ensure_ascii=False).encode(errors=AS_JSON) + b"\n")
         self._file.flush()
 
     def close(self) -> None:

@@ -9,7 +9,15 @@ import shlex
 
 def visible(text: str | os.PathLike[str]) -> str:
     """A path as text that every file and terminal takes: bytes of a file name that are no UTF-8 as ``\\xf6``."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return _bytes(os.fspath(text)).decode("utf-8", "backslashreplace")
+
+
+def _bytes(text: str) -> bytes:
+    """The bytes of a file name, whatever the locale; half a pair of surrogates has none and is spelled out."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def quoted(word: str | os.PathLike[str]) -> str:
@@ -19,7 +27,7 @@ def quoted(word: str | os.PathLike[str]) -> str:
         return shlex.quote(text)
     # A digit behind \xNN is no part of it: shells read two digits at most.
     plain = {byte: chr(byte) for byte in range(32, 127) if byte not in b"'\\"}
-    signs = (plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(text))
+    signs = (plain.get(byte, f"\\x{byte:02x}") for byte in _bytes(text))
     return f"$'{''.join(signs)}'"
 
 

@@ -16,6 +16,7 @@ from mmtk.api import Item, Split
 from mmtk.errors import MmtkError, listing
 from mmtk.image_files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images import image_size, read_mask
+from mmtk.spelling import visible
 
 CURE = "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files."
 MATCHING = "A mask has the file name of its image, apart from the suffix."
@@ -98,13 +99,13 @@ def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Pat
 
 def stem(path: Path) -> str:
     """The file name without its suffix; the last number of a name such as 1.2.840.3 is none."""
-    return path.stem if path.suffix.lower() in MASK_SUFFIXES else image_name(path)
+    return visible(path.stem) if path.suffix.lower() in MASK_SUFFIXES else image_name(path)
 
 
 def inside(path: Path, folder: Path) -> str:
     """The path within a folder, without suffix."""
     within = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
-    return within.with_name(stem(path)).as_posix()
+    return visible(within.with_name(stem(path)).as_posix())
 
 
 def list_images(

@@ -1,0 +1,219 @@
+"""Predictions under hard names: each film has its row and pictures, and nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from outputs_inputs import FILM, NAMES, dicom, films, save, untrained_run
+from PIL import Image
+
+from mmtk import image_files, images
+from mmtk.components.source.folder import Folder
+from mmtk.errors import MmtkError
+from mmtk.outputs import MANIFEST
+from mmtk.predictions import TABLE, predict_files
+from mmtk.store import open_store
+
+Rows = list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def table(out: Path) -> Rows:
+    with open(out / TABLE, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(folder: Path) -> dict[bytes, str]:
+    """Hash of every file below a folder, independent of mmtk."""
+    paths = [Path(place) / name for place, _, names in os.walk(folder) for name in names]
+    return {os.fsencode(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_every_film_has_a_row_and_pictures_of_its_own(run: Path, tmp_path: Path) -> None:
+    given = films(tmp_path / "films")
+    out = tmp_path / "out"
+    rows = predict_files(run, given, out, "cpu")
+    assert [row.error for row in rows] == [""] * len(NAMES)
+    found = table(out)
+    assert len(found) == len(NAMES)
+    names = [row[column] for row in found for column in ("mask-lung", "overlay", "saliency")]
+    assert all((out / name).is_file() for name in names)
+    folded = {unicodedata.normalize("NFC", name).casefold() for name in names}
+    assert len(folded) == 3 * len(NAMES)  # also on a file system without case
+    assert not {sign for name in names for sign in name} & set('<>:"/\\|?*\n')
+    for path, row in zip(given, found, strict=True):
+        shown = row["image"].removeprefix("'")
+        assert shown.encode().decode("unicode-escape" if r"\xf6" in shown else "utf-8", "replace")
+        assert Image.open(out / row["mask-lung"]).size == FILM.shape[::-1]
+        assert Path(shown).parent == path.parent
+
+
+def test_two_films_of_one_name_keep_their_own_masks(run: Path, tmp_path: Path) -> None:
+    shapes = {"a": (24, 20), "b": (30, 40), "c": (50, 10)}
+    for folder, shape in shapes.items():
+        save(tmp_path / folder / "film.png", np.zeros(shape, np.uint8))
+    predict_files(run, [tmp_path / folder for folder in shapes], tmp_path / "out", "cpu")
+    for row in table(tmp_path / "out"):
+        height, width = shapes[Path(row["image"]).parent.name]
+        assert Image.open(tmp_path / "out" / row["mask-lung"]).size == (width, height)
+
+
+ORGANS = [("left lung", "left-lung"), ("Lung", "lung"), ("a/b", "a:b"), ("x" * 300, "x" * 301), ("overlay", "b")]
+
+
+@pytest.mark.parametrize("organs", ORGANS, ids=lambda names: names[0][:8])
+def test_organs_that_look_alike_have_files_of_their_own(tmp_path: Path, organs: tuple[str, str]) -> None:
+    run = untrained_run(tmp_path / "run", organs)
+    save(tmp_path / "film.png")
+    save(tmp_path / "film-mask.png")
+    predict_files(run, [tmp_path / "film.png", tmp_path / "film-mask.png"], tmp_path / "out", "cpu")
+    names = [
+        row[column]
+        for row in table(tmp_path / "out")
+        for column in row
+        if column.startswith(("mask-", "overl", "sal"))
+    ]
+    assert len({name.casefold() for name in names}) == len(names) == 8
+    assert all((tmp_path / "out" / name).is_file() for name in names)
+
+
+def test_one_bad_film_costs_the_others_nothing(run: Path, tmp_path: Path) -> None:
+    good = save(tmp_path / "z.png")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:60])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    bad = [
+        tmp_path / name
+        for name in ("cut.png", "absent.png", "text.png", "folder.png/x.png", "pipe.png", "y" * 300)
+    ]
+    rows = predict_files(run, [*bad, good], tmp_path / "out", "cpu")
+    assert [row.image for row in rows if row.error] == bad
+    found = table(tmp_path / "out")
+    assert [bool(row["error"]) for row in found] == [True] * len(bad) + [False]
+    assert (tmp_path / "out" / found[-1]["overlay"]).is_file()
+
+
+def test_a_table_is_written_when_the_command_is_stopped(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [save(tmp_path / f"{number}.png") for number in range(4)]
+    plain = images.read_image
+
+    def stopped(path: Path) -> np.ndarray:
+        if path == given[2]:
+            raise KeyboardInterrupt
+        return plain(path)
+
+    monkeypatch.setattr("mmtk.predictions.read_image", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(run, given, tmp_path / "out", "cpu", batch=1)
+    assert [row["error"][:13] for row in table(tmp_path / "out")] == ["", "", "not predicted", "not predicted"]
+
+
+# --- what was there before ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["p1-mask.png", "p1-overlay.png", "p1-saliency.png", TABLE])
+def test_a_reference_beside_its_film_is_refused_by_name_and_stays(run: Path, tmp_path: Path, name: str) -> None:
+    save(tmp_path / "p1.png")
+    save(tmp_path / "p2.png")
+    (tmp_path / name).write_bytes(b"mine")
+    before = contents(tmp_path)
+    with pytest.raises(MmtkError, match=rf"not written by mmtk predict, or changed since: {name}"):
+        predict_files(run, [tmp_path / "p1.png", tmp_path / "p2.png"], tmp_path, "cpu")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("out", ["films", "films/out", "films/site/out", "link"])
+def test_an_output_in_the_films_is_refused_before_anything_is_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    save(tmp_path / "films" / "site" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "films")
+    monkeypatch.setattr("mmtk.predictions.read_image", lambda path: pytest.fail("was read"))
+    before = contents(tmp_path)
+    with pytest.raises(MmtkError, match="input"):
+        predict_files(run, [tmp_path / "films"], tmp_path / out, "cpu")
+    assert contents(tmp_path) == before
+    assert sorted(os.listdir(tmp_path)) == ["films", "link"]
+
+
+def test_a_second_prediction_replaces_the_first_and_takes_none_of_it_for_a_film(run: Path, tmp_path: Path) -> None:
+    film = save(tmp_path / "a.png")
+    predict_files(run, [film], tmp_path, "cpu")
+    first = contents(tmp_path)
+    every = sorted(tmp_path.glob("*.png"))
+    rows = predict_files(run, every, tmp_path, "cpu")
+    assert [row.image for row in rows] == [film]
+    after = contents(tmp_path)
+    changed = {Path(os.fsdecode(name)).name for name in after if after[name] != first.get(name)}
+    assert changed <= {MANIFEST}
+    with pytest.raises(MmtkError, match="only results of earlier predictions were given"):
+        predict_files(run, [tmp_path / "a-mask.png"], tmp_path / "out", "cpu")
+
+
+def test_a_mask_that_was_corrected_by_hand_stays(run: Path, tmp_path: Path) -> None:
+    film, out = save(tmp_path / "a.png"), tmp_path / "out"
+    predict_files(run, [film], out, "cpu")
+    (out / "a-mask.png").write_bytes(b"corrected")
+    before = contents(out)
+    with pytest.raises(MmtkError, match=r"changed since: a-mask\.png"):
+        predict_files(run, [film], out, "cpu")
+    assert contents(out) == before
+
+
+# --- areas -------------------------------------------------------------------------------------------------------
+
+
+def test_areas_are_those_of_the_mask_in_pixels_shares_and_square_millimetres(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    row_mm, column_mm = 0.5, 0.25
+    given = [dicom(tmp_path / "film.dcm", (row_mm, column_mm)), save(tmp_path / "plain.png")]
+    predict_files(run, given, tmp_path / "out", "cpu")
+    with_spacing, without = table(tmp_path / "out")
+    for row in (with_spacing, without):
+        mask = np.asarray(Image.open(tmp_path / "out" / row["mask-lung"])) > 0
+        assert int(row["area-px-lung"]) == mask.sum()
+        assert float(row["area-share-lung"]) == pytest.approx(mask.mean(), abs=1e-6)
+        assert float(row["p-normal"]) + float(row["p-pneumonia"]) == pytest.approx(1, abs=1e-5)
+    pixels = int(with_spacing["area-px-lung"])
+    assert float(with_spacing["area-mm2-lung"]) == pytest.approx(pixels * row_mm * column_mm, abs=0.05)
+    assert without["area-mm2-lung"] == ""
+
+
+# --- names that are no UTF-8 in a data set -----------------------------------------------------------------------
+
+
+def test_a_source_takes_names_that_are_no_utf8_and_shows_them(tmp_path: Path) -> None:
+    names = [os.fsdecode(b"R\xf6ntgen %d.png" % number) for number in range(8)]
+    for number, name in enumerate(names):
+        save(tmp_path / "films" / name, np.roll(FILM, number))
+        save(tmp_path / "masks" / name, np.uint8(255) * (FILM > 100))
+    source = Folder(tmp_path, "segmentation", images="films", masks="masks")
+    ids = [item.id for item in source.items("all")]
+    assert ids == [rf"R\xf6ntgen {number}" for number in range(8)]
+    assert len(source.digest().encode()) == 64
+    stored = open_store(source, 16, cache=tmp_path / "cache")
+    assert stored.ids == ids
+    assert image_files.image_name(Path("Röntgen.png")) == "Röntgen"
+
+
+def test_results_go_into_a_folder_whose_name_is_no_utf8(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"R\xf6")
+    moved = tmp_path / os.fsdecode(b"runs \xf6") / "run"
+    moved.parent.mkdir()
+    moved.symlink_to(run)
+    rows = predict_files(moved, [save(tmp_path / "a.png")], out, "cpu")
+    assert not rows[0].error
+    assert (out / "a-mask.png").is_file()
