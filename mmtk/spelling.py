@@ -38,5 +38,7 @@ def command(*words: str | os.PathLike[str]) -> str:
 
 def file_name(text: str, most: int) -> str:
     """A file name for every file system: no separators and reserved signs, at most ``most`` bytes."""
-    plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "-", visible(text))
+    # The name of a file stands in tables, too, where a first sign such as = would make a formula of it.
+    plain = re.sub(r"^[=+\-@]", "_", visible(text))
+    plain = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]+', "-", plain)
     return plain.encode()[:most].decode(errors="ignore").rstrip(" ") or "-"

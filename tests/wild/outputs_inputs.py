@@ -45,7 +45,7 @@ def untrained_run(path: Path, organs: tuple[str, ...] = ("lung",)) -> Path:
         mmtk.build_model(recipe),
         {task: asdict(target) for task, target in build.targets(recipe).items()},
     )
-    targets["segmentation"]["names"] = organs
+    targets["segmentation"]["names"] = (*organs, *targets["segmentation"]["names"][len(organs) :])
     folder.best.parent.mkdir(parents=True)
     checkpoint.save(folder.best, {"net.": net}, None, {})
     write_text(folder.recipe_file, recipe.toml())

@@ -83,7 +83,7 @@ def test_organs_that_look_alike_have_files_of_their_own(tmp_path: Path, organs: 
         for column in row
         if column.startswith(("mask-", "overl", "sal"))
     ]
-    assert len({name.casefold() for name in names}) == len(names) == 8
+    assert len({name.casefold() for name in names}) == len(names) == 10
     assert all((tmp_path / "out" / name).is_file() for name in names)
 
 
