@@ -107,6 +107,8 @@ def run(
     loaded = load_recipe(recipe, profile, overrides)
     if out is None and (RunDir(Path(recipe)).is_run or RunDir(Path(recipe)).model.is_file()):
         out = Path(recipe)
+    elif profile is None:
+        cli_data.refuse_unused(loaded, data, recipe)
     from mmtk.session import run as run_recipe
 
     result = run_recipe(

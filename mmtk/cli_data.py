@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmtk import cli_help
+from mmtk.errors import MmtkError
+
+if TYPE_CHECKING:
+    from mmtk.recipe import Recipe
 
 app = cli_help.App(
     help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True, cls=cli_help.Commands
@@ -38,3 +42,17 @@ def plan(
     where = f"{planned.recipe} --profile {shlex.quote(str(target))} --data {shlex.quote(str(folder))}"
     typer.echo(f"Next      mmtk data inspect {where}")
     typer.echo(f"          mmtk run {where}")
+
+
+def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
+    """Refuse a folder of films that a recipe on synthetic X-rays alone would leave unread."""
+    tables = [recipe.get(f"data.{task}.{domain}") for task in recipe.tasks for domain in ("source", "cross")]
+    if data is None or any(table and table["use"] != "phantom" for table in tables):
+        return
+    out, folder = shlex.quote(f"{data.resolve().name}.toml"), shlex.quote(str(data))
+    raise MmtkError(
+        "--data was given, but the profile phantom is of synthetic X-rays and reads no files.",
+        str(data),
+        f"mmtk data plan {folder} writes a profile for these films; then mmtk run {name} --profile {out} --data "
+        f"{folder}. Without --data the synthetic ones are taken.",
+    )

@@ -13,6 +13,7 @@ import pytest
 from layout_inputs import LAYOUTS, Right, film, mask, table
 
 from mmtk import build, load_recipe
+from mmtk.cli_data import refuse_unused
 from mmtk.components.source.folder_table import EMPTY
 from mmtk.dataplan import words
 from mmtk.dataplan.profile import plan_folder
@@ -131,3 +132,13 @@ def test_words_for_nothing_are_those_of_the_source() -> None:
 def test_planning_needs_no_torch() -> None:
     code = "import sys, mmtk.dataplan.profile; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_films_that_no_source_would_read_are_refused_with_the_command_to_type(tmp_path: Path) -> None:
+    recipe = load_recipe("multimix")
+    refuse_unused(recipe, None, "multimix")
+    with pytest.raises(MmtkError, match="reads no files") as caught:
+        refuse_unused(recipe, tmp_path / "my films", "multimix")
+    assert f"mmtk data plan '{tmp_path}/my films'" in str(caught.value)
+    assert "mmtk run multimix --profile 'my films.toml' --data" in str(caught.value)
+    refuse_unused(load_recipe("multimix", "chest-xray-small"), tmp_path, "multimix")

@@ -18,7 +18,10 @@ from mmtk.image_files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images import image_size, read_mask
 from mmtk.spelling import visible
 
-CURE = "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files."
+CURE = (
+    "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files. "
+    "For films in a layout of their own, mmtk data plan DIR writes the profile."
+)
 MATCHING = "A mask has the file name of its image, apart from the suffix."
 MASK_SUFFIXES = (".npy", ".txt")  # of files that hold masks and are no images
 PARTS: tuple[Split, ...] = ("train", "val", "test")
