@@ -78,7 +78,11 @@ def evaluate_run(
             refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
         tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
     known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
-    for sentence in (*(known_films(each) for each in known), *([f"Not known: {unlooked}."] if unlooked else [])):
+    most = {each.scored.role.use: each for each in sorted(known, key=lambda each: each.images)}  # one line a set
+    for sentence in (
+        *(known_films(each) for each in most.values()),
+        *([f"Not known: {unlooked}."] if unlooked else []),
+    ):
         display.warn(sentence)
     place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(place, "evaluate", set_aside=out is None)
