@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -162,7 +163,9 @@ def _lock(path: Path, wait: bool = True) -> Iterator[bool]:
 def _sweep(root: Path) -> None:
     """Remove what builders left that died: their lock is free."""
     for folder in root.glob("*.building-*"):
-        name = folder.name.partition(".building-")[0]
+        name, _, builder = folder.name.partition(".building-")
+        if not re.fullmatch("[0-9a-f]{32}", builder):
+            continue  # somebody else's
         with _lock(root / f"{name}.lock", wait=False) as held:
             if held:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -131,6 +131,10 @@ def test_tables_have_a_column_for_everything_that_a_row_has():
         (["step", "--size", "40"], "--size 40: not a multiple of 16"),
         (["step", "--precision", "fp8"], "--precision fp8: unknown precision."),
         (["step", "--json", "/no/such/folder/x.json"], "no such folder."),
+        (
+            ["step", "--json", str(ROOT / "pyproject.toml")],
+            "was not written by mmtk bench, so it is not replaced.",
+        ),
     ],
 )
 def test_bad_arguments_are_explained(arguments, text):

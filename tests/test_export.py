@@ -320,6 +320,21 @@ def test_a_shared_folder_is_no_run_and_says_so(shared: Path, tmp_path: Path) -> 
         mmtk.load(tmp_path, "cpu")
 
 
+def test_an_exported_file_that_was_changed_is_not_replaced(finished: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    write_onnx(finished, file)
+    write_onnx(finished, file)  # its own file, as it left it
+    import onnx
+
+    model = onnx.load(file)
+    model.doc_string = "quantised by hand"
+    onnx.save(model, file)
+    content = file.read_bytes()
+    with pytest.raises(MmtkError, match=r"not written by mmtk export, or changed since: model\.onnx"):
+        write_onnx(finished, file)
+    assert file.read_bytes() == content
+
+
 def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(

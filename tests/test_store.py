@@ -373,15 +373,19 @@ def test_kill_in_the_middle(films: Films, cache: Path) -> None:
 
 
 def test_a_dead_builder_of_another_store_is_swept_and_a_live_one_is_not(films: Films, cache: Path) -> None:
-    dead = cache / "films-old.building-0"
+    dead = cache / f"films-old.building-{'0' * 32}"
+    foreign = cache / "my.building-plans"
     other = Films(films.root)
 
     def meanwhile(done: int, total: int) -> None:
         if done == 3:
             dead.mkdir()
+            foreign.mkdir()
             (dead / "images.bin").write_bytes(b"0" * 100)
             open_store(other, 2 * SIZE, cache=cache)
             assert not dead.exists()
+            assert foreign.is_dir()  # a folder of the user's
+            foreign.rmdir()
             assert len(leftovers(cache)) == 1
 
     assert_whole(open_store(films, SIZE, cache=cache, progress=meanwhile), films)

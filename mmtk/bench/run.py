@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -44,8 +45,23 @@ def measure(parts: Sequence[str], options: Options, note: Callable[[str], None])
     return found
 
 
-def bench(part: str | None, device: str, precision: str, size: int, rounds: int, json: Path | None) -> None:
-    """The command: measure, print tables, write JSON."""
+def _check_output(path: Path) -> None:
+    """Refuse a file for figures that is something else, or in no folder."""
+    if not path.absolute().parent.is_dir():
+        raise MmtkError("no such folder.", str(path.absolute().parent), "Make it, or choose another --json.")
+    if path.exists():
+        try:
+            figures = json.loads(path.read_bytes())
+            earlier = isinstance(figures, dict) and {"schema", "machine", "parts"} <= figures.keys()
+        except (OSError, ValueError):
+            earlier = False
+        if not earlier:
+            message = "was not written by mmtk bench, so it is not replaced."
+            raise MmtkError(message, str(path), "Name another file.")
+
+
+def bench(part: str | None, device: str, precision: str, size: int, rounds: int, out: Path | None) -> None:
+    """Measure, print tables, and write JSON to ``out``."""
     from mmtk.bench.tables import show
     from mmtk.runs import write_json
 
@@ -53,11 +69,11 @@ def bench(part: str | None, device: str, precision: str, size: int, rounds: int,
         raise MmtkError(f"{part}: unknown part.", hint=f"Known: {', '.join(PARTS)}.")
     if size < 32 or size % 16:
         raise MmtkError(f"--size {size}: not a multiple of 16 from 32 on.", hint="Take 32, 64, 128 or 256.")
-    if json is not None and not json.absolute().parent.is_dir():
-        raise MmtkError("no such folder.", str(json.absolute().parent), "Make it, or choose another --json.")
+    if out is not None:
+        _check_output(out)
     options = options_for(device, precision, size, rounds)
     parts = list(PARTS) if part is None else [part]
     measured = measure(parts, options, lambda text: print(text, file=sys.stderr, flush=True))
-    if json is not None:
-        write_json(json, measured)
+    if out is not None:
+        write_json(out, measured)
     show(measured)

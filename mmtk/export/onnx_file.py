@@ -20,7 +20,7 @@ from mmtk.export.graph import Probabilities, culprit, refusal, trace
 from mmtk.export.origin import origin, place, same_run
 from mmtk.extras import install_line
 from mmtk.images import resize_image
-from mmtk.outputs import atomic
+from mmtk.outputs import OutputFolder
 from mmtk.predict import load
 from mmtk.spelling import quoted
 
@@ -47,24 +47,27 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
 
     Input ``image`` [B,C,H,W] in [0, 1] at the run's size. Outputs, as far as the system has them: ``classes``
     [B,classes] and ``mask`` [B,K,H,W], probabilities, and ``saliency`` [B,1,H,W]. Raises MmtkError for what is
-    no finished run, for a component that has no ONNX form, for a file of others at ``out``, and, without
-    writing anything, where onnxruntime and the live model differ by more than 1e-4.
+    no finished run, for a component that has no ONNX form, for a file of others at ``out`` or one that was changed
+    since it was exported, and, without writing anything, where onnxruntime and the live model differ by more
+    than 1e-4.
     """
     _required()
     facts = origin(path)
+    chosen_here = out is None
     out = out or path / "exports" / f"{facts['run']}.onnx"
     if out.is_dir():
         file = out / f"{facts['run']}.onnx"
         raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {quoted(file)}")
     place(out, lambda: same_run(read_metadata(out), facts))
+    output = OutputFolder(out.parent, "export", set_aside=chosen_here)
+    output.check([out.name])
     model = Probabilities(load(path, "cpu"))
     activity.stage("converting")
     data = convert(model, facts).SerializeToString()
     activity.stage("comparing with onnxruntime")
     found = differences(model, data)
     check(found)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(out) as temporary:
+    with output.file(out.name) as temporary:
         temporary.write_bytes(data)
     return Written(out, len(data), found)
 
