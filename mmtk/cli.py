@@ -9,10 +9,32 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk import activity, cli_bench, cli_data, cli_export, cli_help, cli_plugins, cli_study, memo, pace
+from mmtk import (
+    activity,
+    cli_bench,
+    cli_data,
+    cli_export,
+    cli_help,
+    cli_plugins,
+    cli_recipe,
+    cli_study,
+    memo,
+    pace,
+)
 from mmtk.cli_code import CodeOpt
+from mmtk.cli_options import (
+    DataOpt,
+    DeviceOpt,
+    JsonOpt,
+    ProfileOpt,
+    RecipeArg,
+    SeedOpt,
+    SetOpt,
+    overrides,
+    print_json,
+)
 from mmtk.codefile import COPY
-from mmtk.errors import MmtkError, Problems, RunFailed, heading, report
+from mmtk.errors import MmtkError, RunFailed, report
 from mmtk.spelling import command
 
 app = cli_help.App(
@@ -26,25 +48,13 @@ app = cli_help.App(
 )
 app.add_typer(cli_data.app, name="data")
 app.add_typer(cli_plugins.app, name="plugins")
+for name, each in cli_recipe.COMMANDS.items():
+    app.command(name)(each)
 for each in (cli_study.ablate, cli_study.status, cli_study.report, cli_export.export, cli_bench.bench):
     app.command()(each)
 
-RecipeArg = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, the name of a shipped recipe, or a run directory.")
-]
-ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]
-DataOpt = Annotated[
-    Path | None,
-    typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA)."),
-]
-SetOpt = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated."),
-]
-SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
-DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DOCTOR = 27  # columns of the names that it prints
 SHOWN = 20  # predictions that are printed; all are in the table
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 def _print_version(asked: bool) -> None:
@@ -63,19 +73,6 @@ def options(
     ] = False,
 ) -> None:
     """Which part of a semi-supervised, multi-task method really helps?"""
-
-
-def _overrides(sets: list[str] | None, **keys: Any) -> dict[str, Any]:
-    from mmtk.layers import assignment
-
-    given = dict(assignment(text) for text in sets or [])
-    return given | {key.replace("__", "."): value for key, value in keys.items() if value is not None}
-
-
-def _json(value: Any) -> None:
-    import json
-
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 @app.command()
@@ -103,8 +100,8 @@ def run(
     from mmtk.recipe import load_recipe
     from mmtk.runs import RunDir
 
-    overrides = _overrides(set_, seed=seed, name=name, train__precision=precision)
-    loaded = load_recipe(recipe, profile, overrides)
+    changes = overrides(set_, seed=seed, name=name, train__precision=precision)
+    loaded = load_recipe(recipe, profile, changes)
     if out is None and (RunDir(Path(recipe)).is_run or RunDir(Path(recipe)).model.is_file()):
         out = Path(recipe)
     elif profile is None:
@@ -124,7 +121,7 @@ def run(
 def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
     """Where the results of a run are, and what to do next."""
     if json:
-        _json({"path": str(result.path), "results": result.scores})
+        print_json({"path": str(result.path), "results": result.scores})
         return
     typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
     typer.echo(f"Pictures  {result.path}/figures/")
@@ -132,123 +129,6 @@ def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
     typer.echo(f"Next      {command('predict', result.path, *copy)} IMAGE… --out DIR")
     if tracked:
         typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
-
-
-@app.command()
-def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
-    """Check a recipe and the fit of its parts, without reading data."""
-    from mmtk.recipe import load_recipe
-
-    loaded = load_recipe(recipe, profile, _overrides(set_))
-    if loaded.get("encoder.weights") or loaded.get("init"):
-        from mmtk.sketch import wrong_weights
-
-        if wrong := list(wrong_weights(loaded)):
-            raise Problems(wrong, heading(recipe, wrong))
-    typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
-
-
-@app.command()
-def show(
-    recipe: RecipeArg,
-    profile: ProfileOpt = None,
-    set_: SetOpt = None,
-    code: CodeOpt = None,
-    json: JsonOpt = False,
-) -> None:
-    """Print every value of a recipe with the place it comes from."""
-    from mmtk.layers import leaves
-    from mmtk.recipe import load_recipe
-
-    loaded = load_recipe(recipe, profile, _overrides(set_))
-    rows = [(key, _toml(value), loaded.origins.get(key, "default")) for key, value in leaves(loaded.values)]
-    if json:
-        _json({key: {"value": loaded[key], "origin": origin} for key, _, origin in rows})
-        return
-    widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
-    for key, value, origin in rows:
-        typer.echo(f"{key:{widths[0]}} = {value:{min(widths[1], 40)}}  # {origin}")
-    typer.echo(f"# digest {loaded.digest}")
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML writes it; JSON agrees for texts, numbers, booleans and lists of them."""
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
-@app.command()
-def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
-    """Show the keys in which two recipes or run directories differ; a profile is for those that have none."""
-    from mmtk.layers import leaves
-    from mmtk.recipe import is_complete, load_recipe
-
-    complete = {each: is_complete(each) for each in (first, second)}
-    profiles = {each: None if complete[each] and not all(complete.values()) else profile for each in complete}
-    one, two = (dict(leaves(load_recipe(each, profiles[each]).values)) for each in (first, second))
-    keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith("origin.")]
-    rows = [(key, *(_toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for key, left, right in rows:
-        typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
-    if not keys:
-        typer.echo("No difference.")
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of recipes, made from the installed components."""
-    from mmtk.schema import recipe_schema
-
-    _json(recipe_schema())
-
-
-@app.command("list")
-def list_() -> None:
-    """List the shipped recipes, profiles and suites of systems."""
-    from mmtk.layers import read, recipe_folder
-
-    for title, folder, use in (
-        ("Recipes", "", "mmtk run NAME"),
-        ("Profiles", "profiles", "mmtk run … --profile NAME"),
-        ("Suites", "suites", "mmtk ablate --suite NAME"),
-    ):
-        typer.echo(f"{title} ({use})")
-        for path in sorted((recipe_folder() / folder).glob("*.toml")):
-            values = read(path).values
-            typer.echo(f"  {path.stem:20} {values.get('name', ''):16} {values.get('description', '')}".rstrip())
-
-
-@cli_data.app.command("inspect")
-def data_inspect(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")
-    ] = "multimix",
-    profile: ProfileOpt = None,
-    data: DataOpt = None,
-    set_: SetOpt = None,
-    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
-    code: CodeOpt = None,
-    json: JsonOpt = False,
-) -> None:
-    """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
-    from rich.console import Console
-
-    from mmtk import build
-    from mmtk.inspect import inspect, sources_of
-    from mmtk.inspect_text import show as show_report
-    from mmtk.outputs import refuse_inside
-    from mmtk.recipe import load_recipe, system_for
-
-    loaded = load_recipe(system_for(recipe, profile), profile, _overrides(set_))
-    root = build.data_root(data)
-    refuse_inside(out, build.data_paths(loaded, root))
-    found = inspect(sources_of(loaded, root), loaded["data.size"], out)
-    if json:
-        _json(found)
-    else:
-        show_report(found, Console())
 
 
 @app.command()
@@ -282,7 +162,7 @@ def evaluate(
     result = evaluate_run(
         run_dir,
         profile,
-        _overrides(set_),
+        overrides(set_),
         out,
         folders=folders or [],
         said={key: value for key, value in said.items() if value},
@@ -292,7 +172,7 @@ def evaluate(
         quiet=json,
     )
     if json:
-        _json({"path": str(result.path), "results": result.scores})
+        print_json({"path": str(result.path), "results": result.scores})
     else:
         typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
 
@@ -352,11 +232,15 @@ def track(
 
 @app.command()
 def doctor(data: DataOpt = None) -> None:
-    """Say what mmtk finds here: versions, device, precision, MLflow, data."""
+    """Judge this machine: versions, device, load, MLflow, disk, data; exit code 1 if something is missing."""
     from mmtk.doctor import findings
 
-    for name, value in findings(data):
-        typer.echo(f"{name:12} {value}")
+    wrong = 0
+    for mark, name, text in findings(data):
+        typer.echo(f"{mark} {name:{DOCTOR}}  {text}")
+        wrong += mark == "✗"
+    if wrong:
+        raise RunFailed(f"{wrong} of these {'has' if wrong == 1 else 'have'} to be mended (✗).")
 
 
 @app.command("help")

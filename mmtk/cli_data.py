@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmtk import cli_help
+from mmtk.cli_code import CodeOpt
+from mmtk.cli_options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
 from mmtk.errors import MmtkError
 
 if TYPE_CHECKING:
@@ -56,3 +58,34 @@ def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
         f"mmtk data plan {folder} writes a profile for these films; then mmtk run {name} --profile {out} --data "
         f"{folder}. Without --data the synthetic ones are taken.",
     )
+
+
+@app.command("inspect")
+def inspect_(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")
+    ] = "multimix",
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
+    set_: SetOpt = None,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
+    code: CodeOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
+    from rich.console import Console
+
+    from mmtk import build
+    from mmtk.inspect import inspect, sources_of
+    from mmtk.inspect_text import show as show_report
+    from mmtk.outputs import refuse_inside
+    from mmtk.recipe import load_recipe, system_for
+
+    loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
+    root = build.data_root(data)
+    refuse_inside(out, build.data_paths(loaded, root))
+    found = inspect(sources_of(loaded, root), loaded["data.size"], out)
+    if json:
+        print_json(found)
+    else:
+        show_report(found, Console())

@@ -38,7 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "status": ("mmtk status studies/ssl",),
     "report": ("mmtk report studies/ssl",),
     "check": ("mmtk check multimix --set ssl.threshold=0.9",),
-    "show": ("mmtk show multimix --profile chest-xray-small",),
+    "show": ("mmtk show multimix --profile chest-xray-small", "mmtk show recipe.toml --changed"),
     "diff": ("mmtk diff umtl multimix",),
     "schema": ("mmtk schema > recipe.schema.json",),
     "doctor": ("mmtk doctor --data DIR",),

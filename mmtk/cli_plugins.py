@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,23 +26,38 @@ def plugins(
         bool, typer.Option("--load", help="Import every one of them, to find those that are broken.")
     ] = False,
 ) -> None:
-    """List the installed components: kind, name, distribution, version, state."""
+    """List the installed components: kind, name, where it is from, and what it does.
+
+    A state stands where recipes cannot use a component by its name; with --load, ok where it could be imported.
+    """
     if context.invoked_subcommand:
         return
     from mmtk import catalog
+    from mmtk.summaries import summary
 
-    rows = []
+    rows: list[tuple[str, ...]] = [("kind", "name", "from", "state", "what it does")]
     for entry, state in catalog.states():
-        shown: str = state
+        shown, does = "" if state == "ok" else str(state), summary(entry)
         if load and state in ("ok", "clash"):
             from mmtk.schema import fault
 
-            if reason := fault(entry):
-                shown = f"broken: {reason}"
-        rows.append((entry.kind, entry.name, entry.dist, entry.version, shown))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+            reason = fault(entry)
+            shown, does = ("broken", reason) if reason else (state, does)
+        rows.append((entry.kind, entry.name, f"{entry.dist} {entry.version}".strip(), shown, does))
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    typer.echo("\n".join(_lines(rows)))
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table as lines; on a terminal its last column is broken at the edge."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        start = "".join(f"{cell:{width}}  " for cell, width in zip(row, widths, strict=False))
+        text = textwrap.wrap(row[-1], max(20, edge - len(start))) if edge else []
+        yield (start + (text[0] if text else row[-1])).rstrip()
+        yield from (" " * len(start) + line for line in text[1:])
 
 
 @app.command()

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmtk.errors import MmtkError
+from mmtk.extras import install_line
 from mmtk.gray import between, stretch
 from mmtk.raster import Raster, check_size, check_there
 
@@ -87,7 +88,7 @@ def _header(path: Path) -> Any:
         import pydicom
     except ImportError as error:
         raise MmtkError(
-            "is DICOM, and pydicom is not installed.", str(path), "Install it: pip install 'mmtk[dicom]'"
+            "is DICOM, and pydicom is not installed.", str(path), f"Install it: {install_line('dicom')}"
         ) from error
     try:
         _check_inflated(path)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import shlex
 from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 
 def install_line(extra: str) -> str:
@@ -12,12 +16,20 @@ def install_line(extra: str) -> str:
     extra: its name in ``pyproject.toml``, such as ``dicom``. ``pip install 'mmtk[dicom]'`` would ask a package
     index for mmtk, which may not be there.
     """
+    packages = [shlex.quote(str(each)) for each in requirements(extra)]
+    return " ".join(["python -m pip install", *packages])
+
+
+def requirements(extra: str = "") -> list[Requirement]:
+    """What the installed mmtk needs; with the name of an extra, what that needs besides."""
     from packaging.requirements import Requirement
 
-    packages = []
+    found = []
     for line in metadata.requires("mmtk") or ():
         requirement = Requirement(line)
-        if requirement.marker and requirement.marker.evaluate({"extra": extra}) and requirement.name != "mmtk":
+        of_extra = requirement.marker is not None and "extra" in str(requirement.marker)
+        met = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        if met and of_extra == bool(extra) and requirement.name != "mmtk":
             requirement.marker = None
-            packages.append(shlex.quote(str(requirement)))
-    return " ".join(["python -m pip install", *packages])
+            found.append(requirement)
+    return found

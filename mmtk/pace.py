@@ -32,17 +32,17 @@ class Pace:
         if self._count < FEW + 1:
             return ""
         before, now = median(self._first), median(self._last)
-        cores, load = _cores(), os.getloadavg()[0]
+        most, load = cores(), os.getloadavg()[0]
         if now >= SLOW * before:
             what = (
                 f"Steps take {now / before:.0f} times as long as the first ones ({now:.2g} s, not {before:.2g} s)"
             )
-        elif self._count == FEW + 1 and load - threads >= cores:
+        elif self._count == FEW + 1 and load - threads >= most:
             what = "Steps take several times as long as on free cores"
         else:
             return ""
         self._told = True
-        return f"{what}: the load is {load:.0f} on {cores} cores. {_cure(threads, load > cores)}"
+        return f"{what}: the load is {load:.0f} on {most} cores. {_cure(threads, load > most)}"
 
 
 def share_cores() -> None:
@@ -51,11 +51,12 @@ def share_cores() -> None:
     OpenMP reads OMP_WAIT_POLICY when torch loads it. By default a thread that waits for another spins, which takes
     the core from the one that it waits for. The results are the same.
     """
-    if os.getloadavg()[0] >= _cores() / 2:
+    if os.getloadavg()[0] >= cores() / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

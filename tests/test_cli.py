@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_plugin import install, refresh
+from tiny import SOURCES, TINY
 
 from mmtk import __version__, cli, layers
 
@@ -80,13 +81,16 @@ def test_plugins_lists_what_is_installed_without_importing_it(here, tmp_path):
     install(site, "mmtk-z", {"ssl/unseen": "nothing:X"})
     done = process("plugins", PYTHONPATH=str(site), MMTK_PLUGINS="mmtk-x,mmtk-y")
     refresh()
-    rows = {tuple(line.split()[:3]): line.split()[-1] for line in done.stdout.splitlines()}
+    head, *lines = done.stdout.splitlines()
+    assert head.split() == ["kind", "name", "from", "state", "what", "it", "does"]
+    states = slice(head.index("state"), head.index("what it does"))
+    rows = {tuple(line.split()[:3]): line[states].strip() for line in lines}
     assert done.returncode == 0
-    assert rows["ssl", "broken", "mmtk-x"] == "ok"
+    assert rows["ssl", "broken", "mmtk-x"] == ""
     assert rows["ssl", "confidence", "mmtk-x"] == rows["ssl", "confidence", "mmtk"] == "clash"
     assert rows["ssl", "old", "mmtk-y"] == "excluded"
     assert rows["ssl", "unseen", "mmtk-z"] == "hidden"
-    assert rows["bridge", "saliency", "mmtk"] == "ok"
+    assert rows["bridge", "saliency", "mmtk"] == ""
 
 
 def test_a_mistake_is_a_message_with_exit_code_2_and_debug_shows_the_traceback(here):
@@ -164,14 +168,75 @@ def test_show_prints_every_value_with_its_place_as_toml(mmtk, here):
     (here / "r.toml").write_text('extends = "multimix"\n[ssl]\nthreshold = 0.5\n')
     code, out, _ = mmtk("show", "r.toml", "--set", "bridge.stride=4")
     assert code == 0
-    assert re.search(r'^tasks += \["classification", "segmentation"\] +# \S*base\.toml:5$', out, re.MULTILINE)
-    assert re.search(r"^ssl\.threshold += 0\.5 +# r\.toml:3$", out, re.MULTILINE)
-    assert re.search(r"^bridge\.stride += 4 +# --set$", out, re.MULTILINE)
-    assert re.search(r"^encoder\.width += 16 +# default$", out, re.MULTILINE)
+    assert re.search(r'^tasks += \["classification", "segmentation"\] +# mmtk:base\.toml:5$', out, re.MULTILINE)
+    tables = dict(re.findall(r"^\[([\w.]+)\]\n((?:.+\n)+)", out, re.MULTILINE))
+    assert re.search(r"^threshold += 0\.5 +# r\.toml:3$", tables["ssl"], re.MULTILINE)
+    assert re.search(r"^stride += 4 +# --set$", tables["bridge"], re.MULTILINE)
+    assert re.search(r"^width += 16 +# default$", tables["encoder"], re.MULTILINE)
+    assert max(len(line) for line in out.splitlines() if not line.startswith("# mmtk: stands")) <= 80
     from mmtk.recipe import load_recipe
 
     shown = tomllib.loads(out)
     assert shown == load_recipe("r.toml", overrides={"bridge.stride": 4}).values
+
+
+@pytest.mark.parametrize("profile", ["phantom", "chest-xray"])
+def test_show_changed_is_what_base_and_defaults_do_not_say(mmtk, here, profile):
+    text = 'extends = "multimix"\n[ssl]\nthreshold = 0.7\n[loss.segmentation]\nweight = 5.0\n[train]\nema = 0.9\n'
+    (here / "r.toml").write_text(text)
+    code, out, _ = mmtk("show", "r.toml", "--changed", "--profile", profile, "--set", "bridge.stride=4")
+    assert code == 0
+    shown = tomllib.loads(out)
+    assert shown.pop("name") == "MultiMix"
+    assert shown.pop("description")
+    assert shown == {
+        "bridge": {"use": "saliency", "stride": 4},
+        "ssl": {"use": "confidence", "threshold": 0.7, "weight": 0.25},
+        "consistency": {"use": "kl", "weight": 0.01},
+        "train": {"ema": 0.9},
+    }
+    one = tomllib.loads(mmtk("show", "enc", "--changed")[1])
+    assert one.pop("description")
+    assert one == {"name": "Enc", "tasks": ["classification"]}
+
+
+def test_show_breaks_what_is_long_and_keeps_empty_tables(here):
+    from mmtk.recipe import Recipe
+    from mmtk.recipe_text import as_text
+
+    folder = here.parent / "elsewhere" / "mine.toml"
+    words = 'say "ä\\ " ' * 20 + "end"
+    values = {
+        "text": "x" * 90,
+        "words": words,
+        "spaces": words + "  end",
+        "list": [f"item {i}, with a comma" for i in range(9)],
+        "table": {"none": {}, "a": {"b": 1}},
+    }
+    out = as_text(Recipe(values, {"table.a.b": f"{here}/x:1.toml:7", "text": f"{folder}:1"}), values)
+    assert tomllib.loads(out) == values
+    assert [line[:5] for line in out.splitlines() if len(line) > 80] == ["text "]
+    assert f"# {folder}:1\ntext   = " in out
+    assert "b = 1  # x:1.toml:7" in out
+
+
+def test_data_that_nobody_named_are_asked_for(mmtk, here):
+    code, _, err = mmtk("run", "enc", "--profile", "chest-xray")
+    assert code == 2
+    assert "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here." in err
+    assert "--data" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("profile", ["phantom", "chest-xray"])
+def test_the_suite_of_the_paper_is_planned_without_data(mmtk, here, profile):
+    small = TINY | SOURCES if profile == "phantom" else TINY
+    sets = [text for key, value in small.items() for text in ("--set", f"{key}={json.dumps(value)}")]
+    labels = ["--labels", "classification=8", "--labels", "segmentation=4", "--seeds", "1"]
+    code, out, err = mmtk("ablate", "--suite", "paper", "--profile", profile, "--dry-run", *labels, *sets)
+    assert (code, err) == (0, "")
+    assert "10 cells × 1 seed = 10 runs, 10 to do" in out
+    assert ("Not timed, and it would not run: no data: no --data was given" in out) == (profile == "chest-xray")
+    assert not (here / "studies").exists()
 
 
 def test_show_as_json(mmtk):

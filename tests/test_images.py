@@ -211,7 +211,7 @@ def test_patient(tmp_path):
 def test_missing_pydicom_names_the_cure(tmp_path, monkeypatch):
     path = dicom(tmp_path / "x.dcm", DEEP)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(MmtkError, match=r"x.dcm: is DICOM.*\n  Install it: pip install 'mmtk\[dicom\]'"):
+    with pytest.raises(MmtkError, match=r"x.dcm: is DICOM.*\n  Install it: python -m pip install 'pydicom>=3\.0'"):
         read_image(path)
 
 

@@ -20,6 +20,7 @@ from tiny import CLASSIFICATION, SOURCES, TINY
 from mmtk import catalog, cli, scaffold
 from mmtk.errors import MmtkError
 from mmtk.runs import RunDir, read_json
+from mmtk.summaries import summary
 
 ENTROPY = (scaffold.TEMPLATES / "ssl.py").read_text().replace("Example", "Entropy")
 SMALL = TINY | CLASSIFICATION | {key: value for key, value in SOURCES.items() if "classification" in key}
@@ -91,9 +92,16 @@ STATES = {
 
 
 def rows(out: str) -> dict[tuple[str, str], str]:
-    """The ssl lines of ``mmtk plugins``: (name, distribution) → state."""
-    lines = [line.split(maxsplit=4) for line in out.splitlines()]
-    return {(line[1], line[2]): line[4] for line in lines if line[0] == "ssl"}
+    """The ssl lines of ``mmtk plugins``: (name, distribution) → state, and the reason of a broken one."""
+    head, *lines = out.splitlines()
+    last = head.index("what it does")
+    found = {}
+    for line in lines:
+        kind, name, dist = line.split(maxsplit=3)[:3]
+        state = line[head.index("state") : last].strip() if "state" in head else ""
+        if kind == "ssl":
+            found[name, dist] = f"broken: {line[last:]}" if state == "broken" else state
+    return found
 
 
 def test_a_process_lists_every_state_and_load_finds_what_is_broken(site):
@@ -107,9 +115,29 @@ def test_a_process_lists_every_state_and_load_finds_what_is_broken(site):
     assert plain.stderr == loaded.stderr == ""
     found = rows(loaded.stdout)
     assert {key: found[key] for key in STATES} == STATES
-    unloaded = {key: "ok" if state.startswith("broken") else state for key, state in STATES.items()}
+    unloaded = {key: "" if state.startswith(("broken", "ok")) else state for key, state in STATES.items()}
     found = rows(plain.stdout)
     assert {key: found[key] for key in unloaded} == unloaded
+    assert "Train the strong view towards the weak view's class" in plain.stdout
+
+
+def test_what_components_do_is_read_without_importing_them(site):
+    (site / "pack").mkdir()
+    (site / "pack" / "__init__.py").write_text("from .inner.part import Part as Renamed\n1 / 0\n")
+    (site / "pack" / "inner").mkdir()
+    (site / "pack" / "inner" / "part.py").write_text('1 / 0\nclass Part:\n    """Do it.\n\n    More."""\n')
+    (site / "torn.py").write_text("class Torn(:\n")
+    (site / "bare.py").write_text("class Bare: pass\n")
+    (site / "ring.py").write_text("from ring import Ring\n")
+    targets = {"pack:Renamed": "Do it.", "pack.inner.part:Part": "Do it."}
+    targets |= dict.fromkeys(["torn:Torn", "bare:Bare", "bare:None", "ring:Ring", "nowhere.at:All", ":"], "")
+    assert {target: summary(catalog.Entry("ssl", "x", target)) for target in targets} == targets
+    assert not {"pack", "torn", "bare", "ring"} & set(sys.modules)
+
+
+@pytest.mark.parametrize("entry", [e for e in catalog.entries() if e.dist == catalog.OURS], ids=lambda e: e.word)
+def test_every_component_says_what_it_does(entry):
+    assert re.fullmatch(r"[A-Z].{10,120}[.:]", summary(entry))
 
 
 OWN = catalog.version()
@@ -337,7 +365,7 @@ def test_a_file_that_cannot_serve_gets_file_line_and_cause(mmtk, mine, text, mes
 def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine):
     code, out, err = mmtk("run", "r.toml", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err
-    assert "Next      mmtk predict d IMAGE… --out DIR --code d/code.py" in out
+    assert "Next      mmtk predict d --code d/code.py IMAGE… --out DIR" in out
     folder = RunDir(Path("d"))
     assert folder.code_file.read_text() == ENTROPY
     loaded = catalog.code()
@@ -457,7 +485,8 @@ def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
     offline = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     call("pip", "install", "--quiet", *offline, "./mmtk-gentle")
     assert "mmtk_gentle.py" in {path.name for path in place.iterdir()}
-    assert rows(call("mmtk", "plugins"))["gentle", "mmtk-gentle"] == "ok"
+    assert rows(call("mmtk", "plugins"))["gentle", "mmtk-gentle"] == ""
+    assert rows(call("mmtk", "plugins", "--load"))["gentle", "mmtk-gentle"] == "ok"
     call("mmtk", "plugins", "check", "mmtk-gentle")
     call("mmtk", "run", "mmtk-gentle/recipe.toml", "--set", 'tasks=["classification"]', *SETS,
          "--set", 'bridge.use="none"', "--set", 'consistency.use="none"', "--out", "d")  # fmt: skip
