@@ -70,8 +70,6 @@ def ablate(
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
     from mmtk import launching
-    from mmtk.estimate import check_budgets
-    from mmtk.study import StudyDir
 
     keys = launching.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     if recipe is not None and (Path(recipe) / "study.json").is_file():
@@ -79,41 +77,70 @@ def ablate(
             "--components": components, "--suite": suite, "--design": design, "--seeds": seeds, "--labels": labels,
             "--set": set_, "--profile": profile, "--out": out,
         }  # fmt: skip
-        if wrong := [name for name, value in given.items() if value]:
-            cure = f"Leave out {', '.join(wrong)}, or start another study."
-            raise MmtkError("this study has its plan already.", recipe, cure)
-        study = StudyDir(Path(recipe))
-        about = study.about
-        data = data or (Path(about["data"]) if about["data"] else None)
-        plan = study.plan()
+        study, plan, data = _planned_before(recipe, given, data)
     else:
         plan = _plan(recipe, components, suite, design, seeds, labels, profile, set_, device)
-        slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in plan.title.lower()).split("-")))
-        study = StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
+        study = _new_study(plan, out)
     table = launching.choose(study.launcher, launcher, keys)
     chosen = launching.make(table)
-    why = ""
-    if not all(run.folder.finished for run in study.runs(plan)):
-        try:
-            check_budgets(plan, data)
-        except MmtkError as error:
-            if not dry_run:
-                raise
-            why = str(error)  # a plan needs no images
+    why = _check(plan, study, data, dry_run)
     if dry_run:
         _show_plan(plan, study, chosen, data, device, why)
-        return
+    else:
+        _carry_out(plan, study, table, chosen, data, device, detach)
+
+
+def _planned_before(recipe: str, given: dict[str, Any], data: Path | None) -> tuple[StudyDir, Plan, Path | None]:
+    """A study that goes on, with its plan and data folder; options that would make another plan are refused."""
+    from mmtk.study import StudyDir
+
+    if wrong := [name for name, value in given.items() if value]:
+        cure = f"Leave out {', '.join(wrong)}, or start another study."
+        raise MmtkError("this study has its plan already.", recipe, cure)
+    study = StudyDir(Path(recipe))
+    before = study.about["data"]
+    return study, study.plan(), data or (Path(before) if before else None)
+
+
+def _new_study(plan: Plan, out: Path | None) -> StudyDir:
+    """The folder of a new study: the one asked for, or one named by title and digest."""
+    from mmtk.study import StudyDir
+
+    slug = "-".join(filter(None, "".join(c if c.isalnum() else "-" for c in plan.title.lower()).split("-")))
+    return StudyDir(out or Path("studies") / f"{slug}-{plan.digest}")
+
+
+def _check(plan: Plan, study: StudyDir, data: Path | None, dry_run: bool) -> str:
+    """Refuse budgets and weights files with which a run would fail; for a dry run, say why it would."""
+    from mmtk.estimate import check_budgets, check_weights
+
+    if all(run.folder.finished for run in study.runs(plan)):
+        return ""
+    try:
+        check_weights(plan)
+        check_budgets(plan, data)
+    except MmtkError as error:
+        if not dry_run:
+            raise
+        return str(error)  # a plan needs no images
+    return ""
+
+
+def _carry_out(
+    plan: Plan, study: StudyDir, table: Any, launcher: Any, data: Path | None, device: str, detach: bool
+) -> None:
+    """Run what the plan lacks, or hand it to a queue, and report; ``table`` names the launcher."""
     with study.held():
         facts = {"command": command(*sys.argv[1:]), "data": str(data.absolute()) if data else ""}
         study.write(plan, facts)
         before = study.launcher
         study.keep_launcher(table)
-        _show_plan(plan, study, chosen, data, device)
+        _show_plan(plan, study, launcher, data, device)
         try:
             if detach:
-                _submit(study, chosen, data, device)
+                _submit(study, launcher, data, device)
                 return
-            failed, mirror = _run(study, chosen, data, device)
+            failed, mirror = _run(study, launcher, data, device)
         except MmtkError:  # what was refused is not what the study goes on with
             study.keep_launcher(before)
             raise

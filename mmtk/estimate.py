@@ -15,10 +15,11 @@ from mmtk.api import Launcher
 from mmtk.data import Data, prepare
 from mmtk.display import Display
 from mmtk.engine import choose_device, choose_precision, explained
-from mmtk.errors import RunFailed
+from mmtk.errors import Problems, RunFailed, heading
 from mmtk.plan import Plan
 from mmtk.recipe import Recipe
 from mmtk.runs import RunDir
+from mmtk.sketch import wrong_weights
 from mmtk.streams import check_budget
 from mmtk.train import Training
 
@@ -33,6 +34,14 @@ def check_budgets(plan: Plan, data: Path | None) -> None:
                 items = build.source(cell.recipe, task, root=build.data_root(data)).items("train")
                 known[name] = sum(item.target is not None for item in items)
             check_budget(budget, task, known[name])
+
+
+def check_weights(plan: Plan) -> None:
+    """Refuse weights files of the plan that are missing, damaged or of another network, before anything runs."""
+    wrong = {str(problem): problem for cell in plan.cells for problem in wrong_weights(cell.recipe)}
+    if wrong:
+        problems = list(wrong.values())
+        raise Problems(problems, heading(plan.title, problems))
 
 
 def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, skip: Sequence[str] = ()) -> float:

@@ -187,17 +187,22 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 def share_batch_norm(module: nn.Module, device: str) -> None:
     """Make batch norms use the statistics of all ranks' images; torch can do so on GPUs alone."""
-    norms = sum(isinstance(each, _BatchNorm) for each in module.modules())
-    if not norms or place()[1] == 1:
+    if place()[1] == 1 or not check_batch_norm(module, device):
         return
-    if device == "cpu":
+    from timm.layers.norm_act import convert_sync_batchnorm  # torch's own loses the activation of timm's norms
+
+    convert_sync_batchnorm(module)
+
+
+def check_batch_norm(module: nn.Module, device: str) -> int:
+    """The number of batch norms; MmtkError where several processes on such a device could not share them."""
+    norms = sum(isinstance(each, _BatchNorm) for each in module.modules())
+    if norms and device == "cpu":
         raise MmtkError(
             f"this network has {norms} batch norms, whose statistics torch cannot share among processes on a CPU.",
             hint="Use one device, GPUs, or parts without batch norm (encoder/unet).",
         )
-    from timm.layers.norm_act import convert_sync_batchnorm  # torch's own loses the activation of timm's norms
-
-    convert_sync_batchnorm(module)
+    return norms
 
 
 # --- starting them -------------------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ from mmtk.spelling import quoted, visible
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
 # Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
 YOUNGER = {"data.classification.normalise": True}
+# What a system can do without: tables that ``none`` stands for.
+STRATEGIES = ("bridge", "ssl", "consistency")
+TABLES = frozenset(path.split(".")[0] for path in (*settings.FIXED, *settings.PLACES))
 # The plain system of each task.
 SYSTEMS = {"classification": "enc", "segmentation": "unet"}
 
@@ -247,18 +250,23 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
 
 
 def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
-    """Problems that show only without the wrong keys; none where a component or the tasks are not known."""
+    """Problems that show only without what is wrong; none where tasks or a part of the network are not known."""
     keys = [problem.message.partition(":")[0] for problem in problems]
-    if any(key.endswith(".use") or "." not in key or " " in key for key in keys):
-        return []
     trial = Layer(copy.deepcopy(layer.values), layer.places)
     for key in keys:
-        layers.drop(trial.values, key)
+        table = key.removesuffix(".use")
+        if table in STRATEGIES:
+            layers.put(trial.values, table, {"use": "none"})
+        elif key in (*TABLES, "tasks") or table != key or " " in key:
+            return []
+        else:
+            layers.drop(trial.values, key)
     known = {problem.message for problem in problems}
     try:
         _resolve(trial, source, first=False)
     except Problems as more:
-        return [problem for problem in more.problems if problem.message not in known]
+        new = [problem for problem in more.problems if problem.message not in known]
+        return [problem for problem in new if not problem.message.startswith(tuple(f"{key}:" for key in keys))]
     return []
 
 

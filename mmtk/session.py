@@ -23,6 +23,7 @@ from mmtk.result import Result
 from mmtk.runs import RunDir, read_json, write_json
 from mmtk.samples import describe, write_samples
 from mmtk.scores import current
+from mmtk.sketch import sketch_network
 from mmtk.train import Interrupted, Training
 
 
@@ -53,6 +54,8 @@ def run(
         refuse_inside(folder.path, build.data_paths(recipe, build.data_root(data)))
     rank, world = ranks.place()
     if devices > world:
+        if not folder.finished:
+            ranks.check_batch_norm(sketch_network(recipe), device)
         return _divided(recipe, folder, data, device, devices, deterministic, display)
     with ranks.joined(device):
         if rank:

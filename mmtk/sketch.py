@@ -16,30 +16,38 @@ from mmtk.recipe import Recipe
 CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
 
 
-def sketch_network(recipe: Recipe) -> MultiTaskNet:
-    """The network without memory for its weights, none of them read or fetched."""
+def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
+    """The network with no weights read or fetched; on ``meta`` without memory for them."""
     without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
     plain = recipe.with_values({"encoder": without, "init": None})
     targets: dict[str, api.Target] = {
         task: api.Target(task, names, task == "classification") for task, names in CLASSES.items()
     }
-    with torch.device("meta"):
+    with torch.device(device):
         return build.network(plain, targets)
 
 
 def norm_of_one_value(recipe: Recipe, batch: int) -> bool:
     """Whether a batch of so many images leaves a batch norm a single value per channel, which cannot train."""
-    net = sketch_network(recipe).train()
-    size, channels = recipe["data.size"], recipe["data.channels"]
-    images = torch.zeros(batch, channels, size, size, device="meta")
-    passes = {"classification": net.classify, "segmentation": net.segment}
+    for device in ("meta", "cpu"):  # a part of somebody else may ask for values, which meta has not
+        net = sketch_network(recipe, device).train()
+        refusals = {task: _refuses(recipe, net, task, batch, device) for task in recipe.tasks}
+        if True in refusals.values():
+            return True
+        if None not in refusals.values():
+            return False
+    return False
+
+
+def _refuses(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> bool | None:
+    """Whether a batch norm refuses a pass for a task; None where the pass fails of something else."""
+    images = torch.zeros(batch, recipe["data.channels"], recipe["data.size"], recipe["data.size"], device=device)
     try:
-        for task in recipe.tasks:
-            passes[task](images)
+        net.classify(images) if task == "classification" else net.segment(images)
     except ValueError as error:
-        return "more than 1 value per channel" in str(error)
-    except Exception:  # what tensors without values cannot do is no fault of the recipe
-        return False
+        return True if "more than 1 value per channel" in str(error) else None
+    except Exception:  # what a pass without data and weights cannot do is no fault of the recipe
+        return None
     return False
 
 

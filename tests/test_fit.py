@@ -9,8 +9,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from mmtk import api, build, catalog, layers, params, sketch
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, Problems
+from mmtk.estimate import check_weights
+from mmtk.plan import plan_components
 from mmtk.recipe import load_recipe
+from mmtk.session import run
 
 
 def refusal(name, *sets):
@@ -125,6 +128,27 @@ def test_problems_of_fit_come_together():
     assert "has 3 problems:" in text
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("ssl.use=mixmach", "ssl.use: No ssl component is called 'mixmach'."),
+        ("bridge.use=7", 'bridge: needs use = "NAME"'),
+        ("trian=3", "trian: unknown key."),
+        ("seed=-1", "seed: should be"),
+    ],
+)
+def test_a_wrong_name_hides_no_problem_of_the_other_parts(wrong, message):
+    text = refusal("multimix", wrong, "data.size=70", "train.batchs=3")
+    assert "has 3 problems:" in text
+    assert f"--set: {message}" in text
+    assert "train.batchs: unknown key." in text
+    assert "data.size: 70 is not divisible by 16" in text
+
+
+def test_what_cannot_be_guessed_adds_no_problem():
+    assert refusal("multimix", "encoder.use=unett", "data.size=70").startswith("--set: encoder.use: No encoder")
+
+
 def test_what_an_encoder_refuses_has_the_line_that_names_it(tmp_path):
     recipe = tmp_path / "r.toml"
     recipe.write_text('extends = "enc"\n[encoder]\nuse = "timm"\nmodel = "no_such_model"\n')
@@ -162,6 +186,46 @@ def test_every_builtin_is_of_its_kind_and_has_a_schema(kind):
 # --- what a run would refuse or crash on later ----------------------------------------------------------------
 
 RESNET = ["encoder.use=timm", "encoder.model=resnet18", "data.size=32"]
+
+
+class Pooled(api.Decoder):
+    """A decoder that normalises one number per channel and image, and asks for a value, which meta has not."""
+
+    def __init__(self, channels: tuple[int, ...], strides: tuple[int, ...], classes: int):
+        super().__init__()
+        self.out = nn.Conv2d(channels[0], classes, 1)
+        self.norm = nn.BatchNorm2d(classes)
+
+    def forward(self, features, size):
+        x = self.out(features[0])
+        assert float(x.detach().sum()) == float(x.detach().sum())
+        return x + self.norm(x.mean((2, 3), keepdim=True))
+
+
+def test_a_batch_norm_of_a_part_that_needs_values_is_found(monkeypatch):
+    monkeypatch.setitem(catalog.BUILTINS["decoder"], "pooled", f"{__name__}:Pooled")
+    small = ["decoder.use=pooled", "data.size=32"]
+    assert "leave a batch norm of this network one" in refusal("unet", *small, "train.batch=1")
+    assert load_recipe("unet", overrides=[*small, "train.batch=2"])["decoder.use"] == "pooled"
+
+
+def test_batch_norms_on_several_processes_of_a_cpu_are_refused_before_anything_starts(tmp_path):
+    recipe = load_recipe("enc", overrides=[*RESNET, "train.batch=2"])
+    with pytest.raises(MmtkError, match="batch norms, whose statistics torch cannot share among"):
+        run(recipe, tmp_path / "r", device="cpu", devices=2)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_plan_opens_its_weights_files(tmp_path):
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(b"no weights")
+    for file, message in ((tmp_path / "gone.safetensors", "no such weights file"), (torn, "torn.safetensors")):
+        plan = plan_components("enc-ssl", "ssl", overrides={"encoder.weights": str(file)})
+        with pytest.raises(Problems) as caught:
+            check_weights(plan)
+        assert message in str(caught.value)
+        assert len(caught.value.problems) == 1, "said once for all systems"
+    check_weights(plan_components("enc-ssl", "ssl"))
 
 
 def test_a_batch_norm_with_one_value_cannot_train():
