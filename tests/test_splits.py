@@ -163,3 +163,27 @@ def test_mask_values_are_0_1_and_255(monkeypatch):
     monkeypatch.setattr(build, "source", lambda recipe, task, domain="source", root=None: Odd(task, len(domain)))
     with pytest.raises(MmtkError, match="the mask has the value 7: 0 and 1 are allowed"):
         prepare(tiny("unet"), None)
+
+
+@pytest.mark.parametrize(
+    ("own", "foreign", "line"),
+    [
+        (("mask",), ("lung",), '[data.segmentation.source]: classes = ["lung"]'),
+        (("heart",), ("lung",), '[data.segmentation.cross]: classes = ["heart"]'),
+        (("lung",), ("mask",), '[data.segmentation.cross]: classes = ["lung"]'),
+    ],
+)
+def test_other_organs_are_refused_with_the_line_that_mends_it(
+    own: tuple[str, ...], foreign: tuple[str, ...], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source(recipe: Any, task: str, domain: str = "source", root: Path | None = None) -> Noise:
+        made = Noise(task, ["source", "cross"].index(domain))
+        made.target = Target("segmentation", own if domain == "source" else foreign, False)
+        return made
+
+    monkeypatch.setattr(build, "source", source)
+    with pytest.raises(MmtkError) as caught:
+        prepare(tiny("unet", data__segmentation__labels=4), None)
+    labels = f"the source labels {', '.join(own)}, but the cross-domain source labels {', '.join(foreign)}."
+    assert labels in str(caught.value)
+    assert (caught.value.hint or "").endswith(line)
