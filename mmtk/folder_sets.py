@@ -19,7 +19,7 @@ from mmtk.dataplan.findings import FilmSet, find_sets
 from mmtk.dataplan.listing import list_folder, placed
 from mmtk.errors import MmtkError, listing
 from mmtk.evaluate import file_name
-from mmtk.matching import LEFT_OUT, plain
+from mmtk.matching import LEFT_OUT, UnknownLabelsError, matched, plain
 
 
 class Labelled(Source):
@@ -58,21 +58,31 @@ def folder_sets(
     """(name, task, source) of every set in a folder that has labels for a task of the run, and what was taken.
 
     ``said``: ``masks`` and ``labels`` as paths, and columns by use. ``spare`` is a folder for tables that live
-    as long as the sources do.
+    as long as the sources do. Labels that the run does not know are refused where the user named them or where
+    nothing else can be scored; else the other task is scored, and a note says what was left out.
     """
     root, said = placed(folder, said)
     found: list[Found] = []
     notes: list[str] = []
+    refusals: list[UnknownLabelsError] = []
     for films in find_sets(list_folder(root, (folder, *_paths(said, root))), said, training=False):
         name = "/".join(part for part in (folder.resolve().name, films.folder) if part)
         before = len(found)
         for task in targets:
             if task in films.keys:
                 make = _classes if task == "classification" else _organs
-                found.append((name, task, Labelled(make(name, root, films, targets[task], match, spare))))
+                try:
+                    found.append((name, task, Labelled(make(name, root, films, targets[task], match, spare))))
+                except UnknownLabelsError as error:
+                    if task in NAMED and any(said.get(key) for key in NAMED[task]):
+                        raise
+                    refusals.append(error)
         labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in found[before:])
         notes.append(f"{name}: {len(films.films)} films; {labels or 'no labels for a task of the run'}")
         notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons))]
+    if refusals and not found:
+        raise refusals[0]
+    notes += [f"Not scored: {refusal}" for refusal in refusals]
     if not found:
         raise MmtkError(
             f"no labels for {listing(targets)} were found, so there is nothing to score.",
@@ -82,6 +92,7 @@ def folder_sets(
     return found, notes
 
 
+NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
 WHAT = {"classification": "a class", "segmentation": "a mask"}
 
 
@@ -112,8 +123,10 @@ def _classes(
     if strangers:
         some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
         first = next(iter(strangers))
-        raise MmtkError(
-            f"{len(strangers)} labels are no classes of the run, which knows {listing(target.names)}: {some}"
+        one = len(strangers) == 1
+        count = "1 label is no class" if one else f"{len(strangers)} labels are no classes"
+        raise UnknownLabelsError(
+            f"{count} of the run, which knows {listing(target.names)}: {some}"
             f"{', …' if len(strangers) > 5 else ''}.",
             name,
             f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
@@ -132,4 +145,5 @@ def _organs(
     name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
 ) -> Source:
     table = {"use": "folder", **films.keys["segmentation"]}
-    return cast(Source, build.component("source", table, {"root": root, "task": "segmentation"}))
+    source = cast(Source, build.component("source", table, {"root": root, "task": "segmentation"}))
+    return matched(source, target, match, name)

@@ -16,6 +16,10 @@ SIDE = re.compile(r"(left|right) ?(.*?) ?(mask|map)?")
 LEFT_OUT = "*"  # in place of a label: all that the run does not know
 
 
+class UnknownLabelsError(MmtkError):
+    """Labels that are no classes or organs of the run, or organs of the run that the masks lack."""
+
+
 class Matched(Source):
     """Another source whose labels are the classes or organs of ``target``.
 
@@ -60,8 +64,8 @@ class Matched(Source):
 def matched(source: Source, target: Target, names: Mapping[str, str], where: str) -> Source:
     """``source`` with the labels of ``target``; itself where they are the same.
 
-    ``names`` says which label is which of the run's, "" for one that is left out. Raises MmtkError for a label
-    without a counterpart, and for an organ of the run that the masks lack.
+    ``names`` says which label is which of the run's, "" for one that is left out. Raises UnknownLabelsError for a
+    label without a counterpart, and for an organ of the run that the masks lack.
     """
     given = source.target
     if (given.names, given.exclusive) == (target.names, target.exclusive):
@@ -72,7 +76,7 @@ def matched(source: Source, target: Target, names: Mapping[str, str], where: str
         lacking = [name for number, name in enumerate(target.names) if number >= first]
         lacking = [name for name in lacking if target.names.index(name) not in numbers.values()]
         if lacking:
-            raise MmtkError(
+            raise UnknownLabelsError(
                 f"has no mask of {listing(lacking)}, which the run marks: here are {listing(given.names)}.",
                 where,
                 f'Say which is which by --match "{given.names[-1]}={lacking[0]}", or add the masks.',
@@ -102,7 +106,7 @@ def _numbers(given: Target, target: Target, names: Mapping[str, str], where: str
     if strangers:
         what = "classes" if target.task == "classification" else "organs"
         out = "images" if target.task == "classification" else "masks"
-        raise MmtkError(
+        raise UnknownLabelsError(
             f"the labels {listing(strangers)} are no {what} of the run, which knows {listing(target.names)}.",
             where,
             f'Say which is which: --match "{strangers[0]}={target.names[-1]}"; '

@@ -228,13 +228,22 @@ def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Pa
     assert dict(zip(cases.id, cases.target.astype(int), strict=True)) == {f"g{n}": n % 2 for n in range(5)}
 
 
+def test_labels_of_another_kind_do_not_keep_masks_from_being_scored(run: Path, tmp_path: Path, capsys) -> None:
+    folder = site(tmp_path / "tb", {f"f{n}": ["normal", "tuberculosis"][n % 2] for n in range(4)}, masks=4)
+    result = evaluate_run(run, folders=[folder], device="cpu", out=tmp_path / "e", quiet=False)
+    assert {task: scores["n"] for task, scores in result.scores["tb"].items()} == {"segmentation": 4}
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "Not scored: tb: 1 label is no class of the run" in printed
+    assert 'tuberculosis (2). Say which is which: --match "tuberculosis=pneumonia"' in printed
+
+
 def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path) -> None:
     folder = site(
         tmp_path / "site", {f"f{n}": f"{n},{['no', 'TB'][n % 2]}" for n in range(6)}, head="File,Age,Reading"
     )
     (folder / "films.csv").rename(tmp_path / "reader.csv")
     said = {"labels": str(tmp_path / "reader.csv"), "label": "Reading"}
-    with pytest.raises(MmtkError, match=r"are no classes of the run, .*: TB \(3\)") as caught:
+    with pytest.raises(MmtkError, match=r"is no class of the run, .*: TB \(3\)") as caught:
         evaluate_run(run, folders=[folder], said=said, out=tmp_path / "e", device="cpu")
     assert '--match "TB=pneumonia"; --match "TB=" leaves its films out' in str(caught.value)
     assert not (tmp_path / "e").exists()
