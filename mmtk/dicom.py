@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from mmtk.gray import between, stretch
 from mmtk.raster import Raster, check_size, check_there
 
 _WINDOWS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_PLAIN = {  # by implicit and little-endian
+    (True, True): "1.2.840.10008.1.2",
+    (False, True): "1.2.840.10008.1.2.1",
+    (False, False): "1.2.840.10008.1.2.2",
+}
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _LOSSY = {
     "1.2.840.10008.1.2.4.50": "JPEG",
@@ -47,10 +54,41 @@ def read_stored(path: Path) -> Raster:
     """The only frame as it is stored, for masks and label maps."""
     header = _header(path)
     if (frames := _number(header, "NumberOfFrames")) > 1:
-        raise MmtkError(f"has {frames:g} frames; a mask has one.", str(path), "Save each as a file of its own.")
+        raise MmtkError(
+            f"has {frames:g} frames; a mask has one.",
+            str(path),
+            f"Name what each frame shows: classes = [{frames:g} names]. Or save each as a file of its own.",
+        )
     stored = np.atleast_3d(_first_frame(path, header))
     syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
     return Raster(stored, stored.shape[2], lossy=_LOSSY.get(syntax, ""))
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """All frames [N,H,W] as they are stored; those of a segmentation by the numbers of their segments."""
+    header = _header(path)
+    if int(_number(header, "SamplesPerPixel")) != 1:
+        raise MmtkError("is in colour; the frames of a mask are gray.", str(path))
+    frames = _pixels(path, header, None).reshape(-1, *_size(header, path))
+    segments = [_segment(groups) for groups in header.get("PerFrameFunctionalGroupsSequence") or ()]
+    if len(segments) != len(frames) or None in segments:
+        return frames
+    if len({*segments}) < len(segments):
+        raise MmtkError("has several frames of one segment; a film has one.", str(path))
+    count = max(len(header.get("SegmentSequence") or ()), *(number or 0 for number in segments))
+    planes = np.zeros((count, *frames.shape[1:]), frames.dtype)  # a segment without a frame is empty
+    for number, frame in zip(segments, frames, strict=True):
+        planes[(number or 1) - 1] = frame
+    return planes
+
+
+def _segment(groups: Any) -> int | None:
+    """The number from 1 on of the segment that a frame shows."""
+    try:
+        number = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return None
+    return number if number > 0 else None
 
 
 def film_size(path: Path) -> tuple[int, int]:
@@ -60,7 +98,38 @@ def film_size(path: Path) -> tuple[int, int]:
 
 def film_spacing(path: Path) -> tuple[float, float] | None:
     """Pixel spacing (row, column) in mm; that of the patient before the detector's; None without one."""
+    return _facts(path)[1]
+
+
+def film_patient(path: Path) -> str:
+    """PatientID, as ``ID^^^ISSUER`` where there is an issuer; "" without one."""
+    if isinstance(patient := _facts(path)[0], Exception):
+        raise MmtkError(f"its PatientID cannot be read: {patient}", str(path)) from patient
+    return patient
+
+
+def _facts(path: Path) -> tuple[str | Exception, tuple[float, float] | None]:
+    """Patient and spacing; a file is opened once for both, as long as it does not change."""
+    check_there(path)
+    state = path.stat()
+    return _read_facts(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1 << 17)
+def _read_facts(path: Path, _changed: int, _bytes: int) -> tuple[str | Exception, tuple[float, float] | None]:
     header = _header(path)
+    return _patient(header), _spacing(header)
+
+
+def _patient(header: Any) -> str | Exception:
+    try:
+        patient, issuer = (str(header.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
+    except Exception as error:  # elements are decoded when they are asked for
+        return error
+    return f"{patient}^^^{issuer}" if patient and issuer else patient
+
+
+def _spacing(header: Any) -> tuple[float, float] | None:
     for name in ("PixelSpacing", "ImagerPixelSpacing"):
         try:
             row, column = (float(value) for value in header.get(name) or ())
@@ -69,16 +138,6 @@ def film_spacing(path: Path) -> tuple[float, float] | None:
         if 0 < row < np.inf and 0 < column < np.inf:
             return row, column
     return None
-
-
-def film_patient(path: Path) -> str:
-    """PatientID, as ``ID^^^ISSUER`` where there is an issuer; "" without one."""
-    header = _header(path)
-    try:
-        patient, issuer = (str(header.get(name) or "").strip() for name in ("PatientID", "IssuerOfPatientID"))
-    except Exception as error:  # elements are decoded when they are asked for
-        raise MmtkError(f"its PatientID cannot be read: {error}", str(path)) from error
-    return f"{patient}^^^{issuer}" if patient and issuer else patient
 
 
 def _header(path: Path) -> Any:
@@ -92,24 +151,53 @@ def _header(path: Path) -> Any:
         ) from error
     try:
         _check_inflated(path)
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = _elements(path, before_pixels=True)
         _lift_groups(header)
     except MmtkError:
         raise
     except pydicom.errors.InvalidDicomError as error:
         raise MmtkError(
-            "has no DICOM header: the mark DICM at byte 128 is missing.", str(path), _NEW_HEADER
+            "has no DICOM header: neither the mark DICM at byte 128 nor elements of a film.",
+            str(path),
+            _NEW_HEADER,
         ) from error
     except Exception as error:  # a broken header raises nearly everything
         raise MmtkError(f"is not a DICOM file that can be read: {error}", str(path)) from error
     return header
 
 
+def _elements(path: Path, *, before_pixels: bool = False) -> Any:
+    """The elements of a file; without the mark only where they are those of an image."""
+    import pydicom
+    from pydicom.uid import UID
+
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=before_pixels)
+    except pydicom.errors.InvalidDicomError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what follows when bytes are no elements
+            try:
+                bare = pydicom.dcmread(path, stop_before_pixels=before_pixels, force=True)
+                whole = "Rows" in bare and "Columns" in bare and "BitsAllocated" in bare
+            except Exception:  # whatever bytes that are no elements raise
+                whole = False
+        if not whole:
+            raise
+        if "TransferSyntaxUID" not in bare.file_meta:
+            implicit, little = bare.original_encoding
+            bare.file_meta.TransferSyntaxUID = UID(_PLAIN[bool(implicit), bool(little)])
+        return bare
+
+
 def _check_inflated(path: Path) -> None:
     """Refuse a deflated file that would fill the memory."""
+    from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_file_meta_info
 
-    meta = read_file_meta_info(path)
+    try:
+        meta = read_file_meta_info(path)
+    except InvalidDicomError:
+        return
     if meta.get("TransferSyntaxUID") != _DEFLATED:
         return
     size, inflater = 0, zlib.decompressobj(-zlib.MAX_WBITS)
@@ -154,6 +242,11 @@ def _size(header: Any, path: Path) -> tuple[int, int]:
 
 def _first_frame(path: Path, header: Any) -> np.ndarray:
     """Stored values [H,W] or, in colour, [H,W,3]."""
+    return _pixels(path, header, 0)
+
+
+def _pixels(path: Path, header: Any, frame: int | None) -> np.ndarray:
+    """The stored values of one frame, or of all."""
     _size(header, path)
     try:
         kind = header.get("PhotometricInterpretation")
@@ -165,7 +258,6 @@ def _first_frame(path: Path, header: Any) -> np.ndarray:
         raise MmtkError(
             "has no Transfer Syntax UID, which says how its pixels are packed.", str(path), _NEW_HEADER
         )
-    import pydicom
     from pydicom.pixels.utils import pixel_array
 
     from mmtk.dicom_codecs import register
@@ -173,9 +265,9 @@ def _first_frame(path: Path, header: Any) -> np.ndarray:
     register()
     try:
         try:
-            return np.asarray(pixel_array(path, index=0))  # one frame of many
-        except Exception:  # deflated files, and elements that are not packed as the file says
-            return np.asarray(pixel_array(pydicom.dcmread(path), index=0))
+            return np.asarray(pixel_array(path, index=frame))  # without the others
+        except Exception:  # deflated files, those without a mark, and elements not packed as the file says
+            return np.asarray(pixel_array(_elements(path), index=frame))
     except Exception as error:  # missing codecs, missing elements, wrong lengths
         raise _undecodable(error, path) from error
 

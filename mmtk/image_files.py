@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -31,6 +32,9 @@ _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.
 _ORDINARY = SUFFIXES - _DICOM_SUFFIXES - {".img"}
 
+# The first element of a file without preamble, explicit or implicit, in both byte orders.
+_BARE = re.compile(rb"(?:[\2\10]\0.\0|\0[\2\10]\0.)(?:UL|UI|CS|DA|OB|SH|LO|TM|[\1-\100]\0\0\0)", re.DOTALL)
+
 
 def is_image_file(path: Path) -> bool:
     """Whether the file is an image by its suffix, or DICOM by its mark. A folder is none, nor a disc's index."""
@@ -40,7 +44,10 @@ def is_image_file(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the suffix says DICOM or, in a file whose suffix is not an image's, the mark at byte 128 does."""
+    """Whether the suffix says DICOM or, in a file whose suffix is not an image's, the mark at byte 128 does.
+
+    Without a suffix, a first element of the groups 2 or 8 says so as well.
+    """
     suffix = path.suffix.lower()
     if suffix in _DICOM_SUFFIXES:
         return True
@@ -48,7 +55,8 @@ def is_dicom(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            head = file.read(132)
+        return head[128:] == b"DICM" or (not suffix and _BARE.match(head) is not None)
     except OSError:
         return not suffix  # it may be one: whoever reads it says that it cannot be read
 

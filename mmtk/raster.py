@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from mmtk.deep_jpeg import decode_jpeg, deep_jpeg
 from mmtk.errors import MmtkError
 from mmtk.image_files import SUFFIXES
 
@@ -115,6 +116,11 @@ def read_raster(path: Path) -> Raster:
             from mmtk.tiff import read_tiff
 
             return read_tiff(path)
+        if (jpeg := deep_jpeg(path)) is not None:
+            check_size(jpeg.height, jpeg.width, path)
+            values = decode_jpeg(path)
+            lossy = "" if jpeg.lossless else "JPEG"
+            return turned(Raster(values, min(values.shape[2], 3), lossy=lossy), _exif_orientation(jpeg.exif) or 1)
         with Image.open(path, formats=FORMATS) as image:
             scale, deep = _scale(image), _deep_colour(image, path)
             raster = picture_raster(image, scale) if deep is None else deep
@@ -129,6 +135,9 @@ def raster_size(path: Path) -> tuple[int, int]:
             from mmtk.tiff import tiff_size
 
             return tiff_size(path)
+        if (jpeg := deep_jpeg(path)) is not None:
+            check_size(jpeg.height, jpeg.width, path)
+            return upright_size((jpeg.height, jpeg.width), _exif_orientation(jpeg.exif) or 1)
         with Image.open(path, formats=FORMATS) as image:
             if image.format == "PNG" and _late_chunks(path):
                 image.load()  # what stands behind the pixels is read with them
@@ -144,10 +153,22 @@ def is_tiff(path: Path) -> bool:
 def orientation(image: Image.Image) -> int:
     """The orientation 1 to 8 that EXIF or XMP gives an opened image; 1 where they say none."""
     try:
-        said = image.getexif().get(ORIENTATION, 1)
+        value = _exif_orientation(image.getexif())  # Pillow looks into XMP, too, but not for single quotes
     except Exception:  # a damaged EXIF block says nothing
-        return 1
-    return said if isinstance(said, int) and 1 <= said <= 8 else 1
+        value = None
+    return value or xmp_orientation(image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b"")
+
+
+def _exif_orientation(exif: Image.Exif) -> int | None:
+    value = exif.get(ORIENTATION)
+    return value if isinstance(value, int) and 1 <= value <= 8 else None
+
+
+def xmp_orientation(packet: bytes | str) -> int:
+    """The orientation 1 to 8 that an XMP packet gives as attribute or element; 1 where it gives none."""
+    text = packet.encode(errors="replace") if isinstance(packet, str) else packet
+    found = re.search(rb"""tiff:Orientation(?:\s*=\s*["']|\s*>)\s*([1-8])\s*["'<]""", text)
+    return int(found[1]) if found else 1
 
 
 def turned(raster: Raster, orientation: int) -> Raster:
@@ -164,9 +185,14 @@ def turned(raster: Raster, orientation: int) -> Raster:
 
 def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:
     """What Pillow decodes, as it is stored."""
-    lossy = str(image.format) if image.format in _LOSSY else ""
+    lossy = lossy_format(image)
     image.load()
-    if image.mode in (*_DEEP, "1", "L") and (image.mode in _DEEP or not image.has_transparency_data):
+    if image.mode in _DEEP:
+        values, level = np.asarray(image), image.info.get("transparency")
+        hidden = values == level if isinstance(level, int) else None
+        alpha = None if hidden is None else np.where(hidden, 0, 65535).astype(np.uint16)
+        return Raster(values[..., None], 1, alpha, scale=scale, lossy=lossy)
+    if image.mode in ("1", "L") and not image.has_transparency_data:
         return Raster(np.asarray(image)[..., None], 1, scale=scale, lossy=lossy)
     indexes = np.asarray(image) if image.mode == "P" else None
     gray = image.mode in ("1", "L", "LA", "La")
@@ -176,6 +202,26 @@ def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:
     else:
         values, alpha = np.asarray(image.convert("RGB")), None
     return Raster(values, values.shape[2], alpha, indexes=indexes, scale=scale, lossy=lossy)
+
+
+def lossy_format(image: Image.Image) -> str:
+    """The format of an opened image, where it changes values; "" for lossless WebP too."""
+    file = getattr(image, "fp", None) if image.format == "WEBP" else None
+    if file is not None and b"VP8L" in _webp_chunks(file):
+        return ""
+    return str(image.format) if image.format in _LOSSY else ""
+
+
+def _webp_chunks(file: IO[bytes]) -> list[bytes]:
+    """The names of the chunks of a WebP file: ``VP8L`` holds pixels without loss, ``VP8 `` with it."""
+    place, names = file.tell(), []
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        names.append(head[:4])
+        length = int.from_bytes(head[4:], "little")
+        file.seek(length + length % 2, 1)
+    file.seek(place)
+    return names
 
 
 def _tile(image: Any) -> Any:

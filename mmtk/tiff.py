@@ -14,12 +14,13 @@ import numpy as np
 from PIL import Image
 
 from mmtk.errors import MmtkError
-from mmtk.raster import ORIENTATION, Raster, check_size, picture_raster, turned, upright_size
+from mmtk.raster import ORIENTATION, Raster, check_size, picture_raster, turned, upright_size, xmp_orientation
 
 _GRAY = ("MINISWHITE", "MINISBLACK", "MASK")
 _COLOURS = {**dict.fromkeys(_GRAY, 1), "PALETTE": 1, "RGB": 3, "SEPARATED": 4}
 _BY_PILLOW = ("YCBCR", "CIELAB", "ICCLAB", "ITULAB")  # colour spaces that it converts
 _LOSSY = ("JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY", "JPEG2000", "JPEGXR", "JPEGXR_NDPI", "JPEGXL", "WEBP", "LERC")
+_XMP = 700
 _FAX = ("CCITTRLE", "CCITTFAX3", "CCITTFAX4")
 
 
@@ -58,8 +59,11 @@ def _page(path: Path) -> Iterator[Any]:
 
 
 def _orientation(page: Any) -> int:
-    tag = page.tags.get(ORIENTATION)
-    return tag.value if tag is not None and isinstance(tag.value, int) and 1 <= tag.value <= 8 else 1
+    """The orientation of the tag, else that of the XMP packet."""
+    tag, packet = page.tags.get(ORIENTATION), page.tags.get(_XMP)
+    if tag is not None and isinstance(tag.value, int) and 1 <= tag.value <= 8:
+        return tag.value
+    return xmp_orientation(packet.value) if packet is not None and isinstance(packet.value, (bytes, str)) else 1
 
 
 def _name(value: Any) -> str:
@@ -148,7 +152,11 @@ def _lossy(page: Any) -> str:
 
 def _by_pillow(path: Path, page: Any) -> Raster:
     """Colours of a space that Pillow converts. It gets the page as stored: it turns uncompressed pages wrongly."""
+    if page.compression == 1 and page.subsampling and page.subsampling != (1, 1):
+        raise _unknown("its colours are sub-sampled without JPEG", path)
     content = bytearray(path.read_bytes())
+    if (packet := page.tags.get(_XMP)) is not None:
+        content[packet.valueoffset : packet.valueoffset + packet.count] = bytes(packet.count)
     if (tag := page.tags.get(ORIENTATION)) is not None:
         content[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(
             2, "big" if page.parent.byteorder == ">" else "little"

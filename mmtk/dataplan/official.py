@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mmtk.dataplan.findings import FilmSet
-from mmtk.dataplan.listing import Listing
+from mmtk.dataplan.listing import Listing, stem
 
 NAMES = {
     "chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",),
@@ -21,14 +21,18 @@ def recognise(listing: Listing, found: FilmSet) -> str:
     layouts = {
         "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders,
         "mcu": {"CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"} <= folders,
-        "jsrt": {"images", "masks"} <= folders and _all(inside, "images/", ("JPCLN", "JPCNN")),
+        "jsrt": bool(found.folder or listing.root.resolve().name == "JSRT") and _jsrt(inside),
         "nihx": any(name in inside.tables and "Finding Labels" in inside.tables[name].columns for name in NIH),
     }
     return next((use for use, fits in layouts.items() if fits and found.folder in ("", *NAMES[use])), "")
 
 
-def _all(listing: Listing, folder: str, heads: tuple[str, ...]) -> bool:
-    return all(path.removeprefix(folder).startswith(heads) for path in listing.images if path.startswith(folder))
+def _jsrt(listing: Listing) -> bool:
+    """Whether films named as JSRT's lie in ``images``, and their masks under the same names in ``masks``."""
+    films, masks = (
+        {stem(path) for path in listing.images if path.startswith(place)} for place in ("images/", "masks/")
+    )
+    return bool(films) and films == masks and all(name.startswith(("JPCLN", "JPCNN")) for name in films)
 
 
 def official_uses(task: str, sets: Sequence[FilmSet], official: Mapping[int, str]) -> list[str]:

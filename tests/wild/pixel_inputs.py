@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image, PngImagePlugin
@@ -86,8 +87,32 @@ def _png_text(key: str, text: Callable[[int], str]) -> Callable[[Path, np.ndarra
     return write
 
 
-def _xmp(orientation: int) -> str:
-    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+def _xmp(orientation: int, quote: str = '"') -> str:
+    attribute = f"tiff:Orientation={quote}{orientation}{quote}"
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description {attribute}/></x:xmpmeta>'
+
+
+def _xmp_tagged(form: str, **options: object) -> Callable[[Path, np.ndarray, int], None]:
+    def write(path: Path, values: np.ndarray, orientation: int) -> None:
+        Image.fromarray(values).save(path, form, xmp=_xmp(orientation, "'").encode(), **options)
+
+    return write
+
+
+def _xmp_tiff(path: Path, values: np.ndarray, orientation: int, **options: object) -> None:
+    packet = _xmp(orientation, "'").encode()
+    tifffile.imwrite(path, values, extratags=[(700, 1, len(packet), packet, True)], **options)
+
+
+def _xmp_ycbcr(path: Path, values: np.ndarray, orientation: int) -> None:
+    coding = {"compression": "jpeg", "compressionargs": {"level": 100}}
+    _xmp_tiff(path, np.dstack([values] * 3), orientation, photometric="rgb", **coding)
+
+
+def _lossless(path: Path, values: np.ndarray, orientation: int) -> None:
+    """A lossless JPEG with the EXIF block behind its first marker."""
+    content, block = imagecodecs.ljpeg_encode(values), b"Exif\0\0" + exif(orientation)
+    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:])
 
 
 def _profile(orientation: int) -> str:
@@ -115,6 +140,11 @@ PACKINGS: dict[str, Callable[[Path, np.ndarray, int], None]] = {
     "png": _tagged("PNG"),
     "webp": _tagged("WEBP", lossless=True),
     "xmp.png": _png_text("XML:com.adobe.xmp", _xmp),
+    "xmp.webp": _xmp_tagged("WEBP", lossless=True),
+    "xmp.jpg": _xmp_tagged("JPEG", quality=100),
+    "xmp.tif": _xmp_tiff,
+    "xmp-ycbcr.tif": _xmp_ycbcr,
+    "lossless.jpg": _lossless,
     "profile.png": _png_text("Raw profile type exif", _profile),
     "late.png": _late,
     "plain.tif": _tiff(),
@@ -150,7 +180,21 @@ def _ppm(text: bool) -> Write:
     return lambda path: path.write_bytes(b"P%d\n18 24\n4095\n" % (3 if text else 6) + body)
 
 
+def _hidden(path: Path) -> None:
+    """A gray PNG of 16 bits in which the brightest level is transparent."""
+    png(path, RAMP, 0)
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + chunk(b"tRNS", struct.pack(">H", RAMP.max())) + content[33:])
+
+
+def _jpeg12(path: Path) -> None:
+    path.write_bytes(imagecodecs.jpeg8_encode(RAMP, level=100, bitspersample=12))
+
+
 FILMS: list[tuple[str, Write, np.ndarray]] = [
+    ("hidden-16.png", _hidden, stretched(np.where(RAMP.max() == RAMP, 0, RAMP))),
+    ("twelve.jpg", _jpeg12, stretched(RAMP)),
+    ("lossless-12.jpg", lambda path: path.write_bytes(imagecodecs.ljpeg_encode(RAMP)), stretched(RAMP)),
     ("rgb-16.png", lambda path: png(path, np.dstack([RAMP] * 3), 2), stretched(RAMP)),
     ("gray-alpha-16.png", lambda path: png(path, np.dstack([RAMP, RAMP * 0 + 65535]), 4), stretched(RAMP)),
     ("rgba-16.png", lambda path: png(path, np.dstack([*[RAMP] * 3, MASK * 65535]).astype(np.uint16), 6),
@@ -191,6 +235,11 @@ MASKS: list[tuple[str, Write]] = [
     ("gray-with-alpha.png", _image(np.dstack([NONE, ON]))),
     ("alpha-all-zero.png", _image(np.dstack([ON, ON, ON, NONE]))),
     ("alpha-all-one.png", _image(np.dstack([ON, ON, ON, NONE + 255]))),
+    ("one.webp", _image(np.dstack([ONE] * 3), lossless=True)),
+    ("rgb-16.png", lambda path: png(path, np.dstack([ONE] * 3).astype(np.uint16), 2)),
+    ("rgb-16.tif", _save(np.dstack([ONE] * 3).astype(np.uint16), photometric="rgb")),
+    ("half-red.png", _image(np.dstack([ON, NONE, NONE, MASK * np.uint8(128)]))),
+    ("lossless.jpg", lambda path: path.write_bytes(imagecodecs.ljpeg_encode(ONE))),
     ("both.png", _image(np.dstack([ON, ON, ON, ON]))),
     ("alpha-16.png", lambda path: png(path, np.dstack([RAMP * 0, MASK * np.uint16(65535)]), 4)),
     *[(f"one-in-{c}.png", _image(np.dstack([ONE * np.uint8(c == k) for k in range(3)]))) for c in range(3)],

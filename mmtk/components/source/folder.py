@@ -13,7 +13,7 @@ from mmtk.components.source import layout
 from mmtk.components.source.folder_images import named, patients_of, rows_of_folders, unlabelled_images
 from mmtk.components.source.folder_masks import Masks, find_masks
 from mmtk.components.source.folder_table import EMPTY, Column, Row, read_table
-from mmtk.components.source.mask_names import Affixes
+from mmtk.components.source.mask_names import Affixes, beside_images
 from mmtk.errors import listing, nearest
 from mmtk.images import read_spacing
 
@@ -41,7 +41,8 @@ class Folder(Source):
         ``masks`` for both. A film then needs a class or a mask to be in val or test.
     unlabelled: folder of more images, without labels, for train only.
     patient_pattern: regular expression with one group, the patient, searched in an image's path below ``images``.
-    mask_suffix: what a mask's name has behind that of its image, such as "_mask".
+    mask_suffix: what a mask's name has behind that of its image, such as "_mask"; or one for each of ``classes``,
+        whose masks then lie in one folder: ["_heart", "_left_lung"].
     mask_prefix: what a mask's name has before that of its image.
     image_suffix: what an image's name has behind that of its mask, such as "_0000".
     image_prefix: what an image's name has before that of its mask.
@@ -66,7 +67,7 @@ class Folder(Source):
         both_tasks: bool | None = None,
         unlabelled: str | None = None,
         patient_pattern: str | None = None,
-        mask_suffix: str | None = None,
+        mask_suffix: str | tuple[str, ...] | None = None,
         mask_prefix: str | None = None,
         image_suffix: str | None = None,
         image_prefix: str | None = None,
@@ -75,7 +76,8 @@ class Folder(Source):
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
         self._folder = _below(root, images)
         self._mask_place = _below(root, masks) if masks else None
-        self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", mask_suffix or "")
+        endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
+        self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", endings)
         layout.list_images(self._folder)
         self._check_keys(labels, masks)
         spare = _below(root, unlabelled) if unlabelled else None
@@ -143,6 +145,7 @@ class Folder(Source):
         ]
         if self._mask_place == self._folder:
             paths = [path for path in paths if not self._affixes.is_mask(layout.stem(path))]
+            self.notes += beside_images([layout.stem(path) for path in paths])
         if not paths:
             raise MmtkError("no images in it beside masks and unlabelled ones.", str(self._folder))
         return named(paths, self._folder)

@@ -48,6 +48,8 @@ def find_masks(
             raise MmtkError("exclusive: is for label maps; polygons may overlap.", str(place))
         names, files, read = reader(place, folder, images, classes)
         return Masks(names, files, read)
+    if affixes.by_channel:
+        return _by_ending(place, folder, images, others, classes, exclusive, affixes)
     find = mask_names.Finder(folder, images, others, affixes)
     if exclusive:
         if len(classes) < 2:
@@ -62,6 +64,42 @@ def find_masks(
         notes.append(f"the channels of each mask file are, in order: {', '.join(names)}.")
         return Masks(names, files, lambda item: read_stack(item.target[0], item.image, len(names)))
     return Masks(names, files, _read_files)
+
+
+def _by_ending(
+    place: Path,
+    folder: Path,
+    images: Mapping[str, Path],
+    others: Mapping[str, Path],
+    classes: tuple[str, ...],
+    exclusive: bool,
+    affixes: Affixes,
+) -> Masks:
+    """One file per channel, all in one folder, told by the endings of their names."""
+    endings = affixes.mask_suffixes
+    if exclusive or len(endings) != len(classes) or len({*endings}) < len(endings):
+        raise MmtkError(
+            f"mask_suffix: names {len(endings)} endings for {len(classes)} classes"
+            f"{', and exclusive is for label maps' if exclusive else ''}.",
+            str(place),
+            'Each class has one ending, in the same order: classes = ["heart"], mask_suffix = ["_heart"].',
+        )
+    if strange := [path for path in layout.list_images(place, "masks", _is_mask_file)
+                   if path not in {*images.values(), *others.values()}
+                   and affixes.ending(layout.stem(path)) is None]:  # fmt: skip
+        raise MmtkError(
+            f"{len(strange)} files have none of the endings {listing(endings)}: "
+            f"{listing((path.name for path in strange), 5)}.",
+            str(place),
+            "Add the ending to mask_suffix and its class to classes, or move the files away.",
+        )
+
+    def masks(ending: str) -> dict[str, tuple[Path, ...]]:
+        find = mask_names.Finder(folder, images, others, affixes.of_channel(ending))
+        return find.masks(place, lambda path: _is_mask_file(path) and affixes.ending(layout.stem(path)) == ending)
+
+    return Masks(classes, _joined({name: masks(end) for name, end in zip(classes, endings, strict=True)}, place),
+                 _read_files)  # fmt: skip
 
 
 def _channels(

@@ -9,11 +9,11 @@ from PIL import Image, ImageOps, ImageSequence
 
 from mmtk.components.source.layout import check_size
 from mmtk.errors import MmtkError
+from mmtk.image_files import is_dicom
 from mmtk.images import image_size
-from mmtk.raster import FORMATS
+from mmtk.raster import FORMATS, lossy_format
 
 NUMPY = ".npy"
-_LOSSY = ("JPEG", "MPO", "WEBP")
 _MOST_VALUES = 8
 
 
@@ -64,9 +64,13 @@ def _planes(path: Path, size: tuple[int, int], count: int) -> np.ndarray:
 
 def _decoded(path: Path) -> np.ndarray:
     """[H,W], [H,W,bands] of a single page, or [pages,H,W]."""
+    if is_dicom(path):
+        from mmtk.dicom import read_frames
+
+        return read_frames(path)
     with Image.open(path, formats=FORMATS) as file:
-        if file.format in _LOSSY:
-            raise MmtkError(f"{file.format} mixes the channels.", str(path), "Save it as PNG or TIFF.")
+        if lossy := lossy_format(file):
+            raise MmtkError(f"{lossy} mixes the channels.", str(path), "Save it as PNG or TIFF.")
         if file.mode == "P":
             raise MmtkError("has a palette, no channels.", str(path), "A label map needs exclusive = true.")
         pages = [np.asarray(ImageOps.exif_transpose(page)) for page in ImageSequence.Iterator(file)]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
 from mmtk.components.source.layout import inside, list_images, stem
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.image_files import is_image_file
+
+WORD = re.compile(r"[-_. ][A-Za-z][A-Za-z_ -]*$")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,20 @@ class Affixes:
     image_prefix: str = ""
     image_suffix: str = ""
     mask_prefix: str = ""
-    mask_suffix: str = ""
+    mask_suffixes: tuple[str, ...] = ("",)  # one, or one for each channel
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether the ending says the channel."""
+        return len(self.mask_suffixes) > 1
+
+    def of_channel(self, suffix: str) -> Affixes:
+        """Those of the masks with one of the endings."""
+        return replace(self, mask_suffixes=(suffix,))
+
+    def ending(self, name: str) -> str | None:
+        """The longest ending that a mask's name has: of ``_lung`` and ``_left_lung`` the second."""
+        return max((each for each in self.mask_suffixes if name.endswith(each)), key=len, default=None)
 
     def of_image(self, name: str) -> str:
         """The shared part of an image's name."""
@@ -28,13 +44,14 @@ class Affixes:
 
     def is_mask(self, name: str) -> bool:
         """Whether a name has all that a mask's has; never without a key that says so."""
-        whole = len(name) >= len(self.mask_prefix) + len(self.mask_suffix)
-        marked = bool(self.mask_prefix or self.mask_suffix)
-        return marked and whole and name.startswith(self.mask_prefix) and name.endswith(self.mask_suffix)
+        ending = self.ending(name)
+        if ending is None or not (self.mask_prefix or ending):
+            return False
+        return len(name) >= len(self.mask_prefix) + len(ending) and name.startswith(self.mask_prefix)
 
     def of_mask(self, name: str) -> str:
         """The shared part of a mask's name."""
-        return name.removeprefix(self.mask_prefix).removesuffix(self.mask_suffix)
+        return name.removeprefix(self.mask_prefix).removesuffix(self.ending(name) or "")
 
 
 class Finder:
@@ -119,14 +136,28 @@ class Finder:
         return f"{rule} Other names: mask_suffix, mask_prefix, image_suffix or image_prefix."
 
 
+def beside_images(names: Sequence[str]) -> list[str]:
+    """A note on images that are called like another one with a word behind it: they may be masks."""
+    known = {*names}
+    like = [name for name in names if (found := WORD.search(name)) and name[: found.start()] in known]
+    if not like:
+        return []
+    return [
+        f"{len(like)} images are called like another one with a word behind it: {listing(like, 5)}. "
+        "If they are masks, add their endings to mask_suffix and their names to classes."
+    ]
+
+
 def suggestion(images: Sequence[str], masks: Sequence[str]) -> str:
     """The line of a recipe under which at least half of the masks have an image; "" where none does."""
     candidates: Counter[tuple[tuple[str, str], ...]] = Counter()
     for keys in (*_one_sided(images, masks), *_two_sided(images, masks)):
-        affixes = Affixes(**dict(keys))
+        named = dict(keys)
+        suffix = named.pop("mask_suffix", "")
+        affixes = Affixes(**named, mask_suffixes=(suffix,))
         known = {affixes.of_image(name) for name in images}
         hits = sum(affixes.of_mask(name) in known and affixes.of_mask(name) != name for name in masks)
-        hits += sum(name in known for name in masks) if not (affixes.mask_prefix or affixes.mask_suffix) else 0
+        hits += sum(name in known for name in masks) if not (affixes.mask_prefix or suffix) else 0
         candidates[keys] = hits
     best = candidates.most_common(1)
     if not best or best[0][1] * 2 < len(masks):
