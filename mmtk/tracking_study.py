@@ -13,7 +13,8 @@ from mmtk import settings, tracked, tracker
 from mmtk.errors import MmtkError
 from mmtk.layers import leaves
 from mmtk.metric_names import allowed_name
-from mmtk.report.analysis import LEAD, Analysis
+from mmtk.report.analysis import Analysis
+from mmtk.report.headlines import LEAD
 from mmtk.report.summary import claims, summary_lines
 from mmtk.results import DOMAINS
 from mmtk.study import PlannedRun, StudyDir

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmtk.report import analysis
+from mmtk.report import analysis, headlines
 from mmtk.report.paper_tables import data as data_table
 from mmtk.report.paper_tables import source
 from mmtk.report.table import Entry, Table, headings, interval, number, value_entry
@@ -21,7 +21,7 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
     """
     cell = _cell(run, others)
     study = Study(run.path.name, [cell], sorted(cell.runs))
-    scores = [s for s in analysis.scores(study) if s.metric in analysis.HEADLINE[s.task]]
+    scores = [s for s in analysis.scores(study) if s.metric in headlines.HEADLINE[s.task]]
     table = data_table(analysis.Analysis(study, scores, [], []))
     parts = [
         *_head(run),
@@ -143,7 +143,7 @@ USE = (
 def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[str]:
     yield "- For research only. It was not tested in clinical use, nor on groups of patients apart."
     for task in cell.tasks:
-        metric = analysis.LEAD[task]
+        metric = headlines.LEAD[task]
         inside, across = (run.score(domain, task, metric) for domain in (IN_DOMAIN, CROSS_DOMAIN))
         if inside is None:
             continue

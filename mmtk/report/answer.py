@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mmtk.report.analysis import ALPHA, Analysis
+from mmtk.report.analysis import Analysis
+from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import ENOUGH
 from mmtk.report.summary import Claim, claims
 from mmtk.report.table import Column, Entry, Table, headings, number

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mmtk import stats
-from mmtk.report.analysis import ALPHA, Analysis, Labels, at, budget
+from mmtk.report.analysis import Analysis
+from mmtk.report.headlines import ALPHA, Labels, at, budget
 from mmtk.report.intervals import sensible
 from mmtk.report.paper_tables import published_score
 from mmtk.report.table import (
@@ -138,9 +139,13 @@ def sentence(analysis: Analysis) -> str:
         return ""
     shown = [one for one in tested if one.verdict == "shows"]
     opposite = [one for one in tested if one.verdict == "shows the opposite"]
+    level = f"here at p < {ALPHA} after Holm's adjustment"
+    if len(tested) == 1:
+        verb = "shows" if shown else "shows the opposite" if opposite else "does not show"
+        return f"The one difference that the paper takes to be a gain {verb} {level}{_named(tested)}."
     said = [
-        f"{len(shown)} of the {len(tested)} differences that the paper takes to be gains {_verb(shown)} here at "
-        f"p < {ALPHA} after Holm's adjustment{_named(shown)}"
+        f"{len(shown)} of the {len(tested)} differences that the paper takes to be gains {_verb(shown)} "
+        f"{level}{_named(shown)}"
     ]
     if opposite:
         said.append(f"{len(opposite)} {_verb(opposite)} the opposite{_named(opposite)}")

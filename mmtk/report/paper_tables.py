@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmtk.report.analysis import ALPHA, TASKS, Analysis, Score, budget
+from mmtk.report.analysis import Analysis, Score
+from mmtk.report.headlines import ALPHA, TASKS, budget
 from mmtk.report.table import (
     DAGGER,
     Column,

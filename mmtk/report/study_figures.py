@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mmtk.report.analysis import LEAD, Effects, budget
+from mmtk.report.effects import Effects
+from mmtk.report.headlines import LEAD, budget
 from mmtk.report.study_calibration import calibration
 from mmtk.report.study_distributions import bland_altman, dice_distribution, intensities
 from mmtk.report.study_effects import effects as forest

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmtk.report.analysis import Analysis, Effects, budget
+from mmtk.report.analysis import Analysis
+from mmtk.report.effects import Effects
+from mmtk.report.headlines import budget
 from mmtk.report.table import (
     Entry,
     Table,

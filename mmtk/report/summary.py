@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtk.report import paper_claims
-from mmtk.report.analysis import ALPHA, LEAD, Analysis, budget
+from mmtk.report.analysis import Analysis
+from mmtk.report.headlines import ALPHA, LEAD, budget
 from mmtk.report.table import interval, number, probability
 from mmtk.results import DOMAINS
 from mmtk.scores import words
@@ -137,10 +138,13 @@ def chance(analysis: Analysis) -> Iterator[str]:
         ]
         below = [s for s in known if s.chance is not None and s.seeds.mean <= s.chance]
         if below:
-            level = number(below[0].chance)
+            level, verb = number(below[0].chance), "is" if len(below) == 1 else "are"
+            systems = f"{len(below)} of the {len(known)} systems that classify {verb}"
+            if len(known) == 1:
+                systems = "the one system that classifies is"
             yield (
-                f"{domain.capitalize()}, {len(below)} of the {len(known)} systems that classify are no more "
-                f"accurate than always guessing the majority class ({level})."
+                f"{domain.capitalize()}, {systems} no more accurate than always guessing the majority class "
+                f"({level})."
             )
 
 

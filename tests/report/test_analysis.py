@@ -13,7 +13,8 @@ import pytest
 from scipy import stats as oracle
 
 from mmtk.errors import MmtkError
-from mmtk.report.analysis import HEADLINE, analyse, at, budget, case_values
+from mmtk.report.analysis import analyse, case_values
+from mmtk.report.headlines import HEADLINE, at, budget
 from mmtk.results import DOMAINS, Cell, Run, Study
 from mmtk.runs import RunDir
 

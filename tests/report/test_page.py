@@ -23,7 +23,7 @@ from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import answer, sentence
 from mmtk.report.page import shared_data, write_report
-from mmtk.report.summary import summary, summary_lines
+from mmtk.report.summary import chance, summary, summary_lines
 from mmtk.results import Cell, Study, from_runs
 from mmtk.runs import write_json
 
@@ -104,6 +104,10 @@ def test_guessing_is_set_beside_accuracy():
         in text
     )
     assert "In-domain" not in text
+    whole = analyse(study)
+    one = replace(whole, scores=[score for score in whole.scores if score.cell is study.cells[0]])
+    (said,) = chance(one)
+    assert said.startswith("Cross-domain, the one system that classifies is no more accurate than always guessing")
 
 
 def test_lines_for_a_terminal():

@@ -63,8 +63,9 @@ def test_an_opposite_effect_is_called_so():
     found = rows(study)
     assert found["UMTL-S − UMTL", "in-domain", "Dice"]["Verdict"] == "shows the opposite"
     said = paper_claims.sentence(analyse(study))
-    assert said.startswith("0 of the 1 differences that the paper takes to be gains show here at p < 0.05")
-    assert re.search(r"1 shows the opposite \(UMTL-S − UMTL −0\.(19|20)\d on Dice in-domain \(100-10\)\)", said)
+    start = "The one difference that the paper takes to be a gain shows the opposite here at p < 0.05 after Holm's"
+    assert said.startswith(start)
+    assert re.search(r"adjustment \(UMTL-S − UMTL −0\.(19|20)\d on Dice in-domain \(100-10\)\)", said)
 
 
 def test_one_seed_has_no_verdict_and_no_sentence():

@@ -1,0 +1,28 @@
+"""What reports lead with: the tasks, their metrics, and the label budgets by which systems stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmtk.results import Cell, Study
+
+Labels = Mapping[str, int | str]
+
+TASKS = ("classification", "segmentation")
+# Accuracy and Dice lead in the paper; of accuracy, the balanced one has a chance level that no set can shift.
+HEADLINE = {
+    "classification": ("accuracy", "balanced-accuracy", "macro-f1", "auroc"),
+    "segmentation": ("dice", "average-hausdorff"),
+}
+LEAD = {"classification": "balanced-accuracy", "segmentation": "dice"}
+ALPHA = 0.05
+
+
+def at(study: Study, labels: Labels) -> list[Cell]:
+    """The cells at a budget; what a cell does not train does not count."""
+    return [c for c in study.cells if all(labels.get(task) == label for task, label in c.labels.items())]
+
+
+def budget(labels: Labels) -> str:
+    """A budget as the paper writes it, classification first: 100-10; a dash for a task that is not trained."""
+    return "-".join(str(labels.get(task, "–")) for task in TASKS)
