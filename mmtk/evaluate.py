@@ -34,6 +34,13 @@ class TestSet:
     stored: Stored
     rows: list[int]
 
+    @property
+    def known_rows(self) -> list[int]:
+        """The rows that can be scored: without images of no class."""
+        if self.task == "segmentation":
+            return self.rows
+        return [row for row in self.rows if self.stored.targets[row] >= 0]
+
 
 def file_name(domain: str) -> str:
     """A set's name as file names have it."""
@@ -64,9 +71,7 @@ def batches(
 
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored."""
-    stored, rows = test.stored, test.rows
-    if test.task == "classification":  # images without a label cannot be scored
-        rows = [row for row in rows if stored.targets[row] >= 0]
+    stored, rows = test.stored, test.known_rows
     metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
@@ -116,9 +121,28 @@ def evaluate(
         for name, metric in metrics.items():
             if name in validation.get(test.task, {}):
                 metric.calibrate(validation[test.task][name])
-        scores.results.setdefault(test.domain, {})[test.task] = compute(test.task, metrics)
+        found = compute(test.task, metrics)
+        found.setdefault("n", len(test.known_rows))  # another author's metric may not say it
+        scores.results.setdefault(test.domain, {})[test.task] = found
         scores.metrics[test.domain, test.task] = metrics
     return scores
+
+
+def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
+    """The values per image of all metrics of a task, brought together by id; None where a metric has none.
+
+    A column that another metric has already carries the name of the later table in front, as in scores.
+    """
+    found = {name: cases for name, metric in metrics.items() if (cases := metric.cases())}
+    ids = sorted({each for cases in found.values() for each in cases["id"]})
+    columns: dict[str, list[Any]] = {"id": ids}
+    for name, cases in found.items():
+        place = {each: row for row, each in enumerate(cases["id"])}
+        for key, values in cases.items():
+            if key != "id":
+                free = f"{name}/{key}" if key in columns else key
+                columns[free] = [values[place[each]] if each in place else None for each in ids]
+    return columns
 
 
 def write_cases(path: Path, scores: Scores) -> None:
@@ -128,11 +152,8 @@ def write_cases(path: Path, scores: Scores) -> None:
 
     tables = []
     for (domain, task), metrics in scores.metrics.items():
-        columns: dict[str, Any] = {}
-        for metric in metrics.values():
-            columns |= metric.cases()
-        if columns:
-            rows = len(next(iter(columns.values())))
+        columns = case_columns(metrics)
+        if rows := len(columns["id"]):
             tables.append(pa.table({"domain": [domain] * rows, "task": [task] * rows, **columns}))
     if tables:
         with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only

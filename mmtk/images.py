@@ -11,7 +11,16 @@ from mmtk.errors import MmtkError
 from mmtk.gray import gray_levels, stretch
 from mmtk.image_files import is_dicom
 from mmtk.masks import foreground, label_numbers
-from mmtk.raster import Raster, check_there, picture_raster, raster_size, read_raster
+from mmtk.raster import (
+    FORMATS,
+    Raster,
+    check_there,
+    orientation,
+    picture_raster,
+    raster_size,
+    read_raster,
+    turned,
+)
 
 JSRT_SIDE = 2048
 
@@ -34,8 +43,12 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def gray_pixels(image: Image.Image) -> np.ndarray:
-    """An opened image as gray uint8 [H,W], by the rules of ``read_image`` but for the orientation."""
-    return gray_levels(picture_raster(image))
+    """An opened image as gray uint8 [H,W], upright, by the rules of ``read_image``."""
+    untouched = getattr(image, "tile", None) and image.tell() == 0
+    if untouched and image.format in FORMATS and (file := Path(getattr(image, "filename", ""))).is_file():
+        return gray_levels(read_raster(file))  # Pillow keeps 8 bits of deep colour and tears turned TIFF files
+    raster = picture_raster(image)  # decoding turns some formats, and removes what says so
+    return gray_levels(turned(raster, orientation(image)))
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:

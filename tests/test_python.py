@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from tiny import tiny
 import mmtk
 from mmtk import build
 from mmtk.errors import MmtkError
-from mmtk.predict import Predictor
+from mmtk.predict import Predictor, image_pixels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
 COLOUR = np.stack([PIXELS, PIXELS, PIXELS], 2)
@@ -84,6 +85,30 @@ def test_a_predictor_takes_an_image_in_every_form_alone_and_in_lists(predictor, 
     assert [case.mask.shape for case in stack] == [(1, *PIXELS.shape)] * 2
     assert predictor([]) == []
     assert predictor(iter([PIXELS]))[0].classes == pytest.approx(expected.classes, abs=1e-5)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [("png", "L"), ("jpg", "L"), ("tif", "L"), ("tif", "RGB"), ("webp", "RGB")]
+)
+def test_an_opened_picture_is_turned_as_its_file_is(tmp_path, suffix, mode, orientation):
+    file, exif = tmp_path / f"film.{suffix}", Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(PIXELS).convert(mode).save(file, exif=exif)
+    from_file = image_pixels(file)
+    assert from_file.shape == (PIXELS.shape if orientation < 5 else PIXELS.shape[::-1])
+    with Image.open(file) as picture:
+        assert np.array_equal(image_pixels(picture), from_file)
+        if not (suffix == "tif" and mode == "L"):  # Pillow itself tears these while it decodes
+            picture.load()
+            assert np.array_equal(image_pixels(picture), from_file)
+
+
+def test_deep_colour_of_an_opened_picture_is_kept(tmp_path):
+    deep = (np.arange(40 * 56 * 3).reshape(40, 56, 3) % 700 + 20000).astype(np.uint16)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    with Image.open(tmp_path / "deep.png") as picture:
+        assert np.array_equal(image_pixels(picture), image_pixels(tmp_path / "deep.png"))
 
 
 @pytest.mark.parametrize(

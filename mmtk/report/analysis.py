@@ -139,7 +139,7 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
                 sensible(stats.summary(list(values.values())), metric),
                 None if cases is None else stats.bootstrap(cases),
                 _chance(first.provenance, known, task, metric),
-                int(known["n"]),
+                int(known.get("n", 0)),
             )  # fmt: skip
 
 

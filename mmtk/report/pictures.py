@@ -10,12 +10,16 @@ import numpy as np
 import torch
 
 from mmtk import activity, api
-from mmtk.evaluate import Scores, TestSet, file_name
+from mmtk.components.metric.classification import Classification
+from mmtk.components.metric.segmentation import Segmentation
+from mmtk.evaluate import Scores, TestSet, file_name, fill
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
 from mmtk.report import classes, curves, figures
 from mmtk.samples import class_maps, foreground, reference
 from mmtk.streams import network_input, pixels
+
+OURS = (Classification, Segmentation)  # the metrics whose values per image the pictures show
 
 
 def draw_run(
@@ -35,11 +39,14 @@ def draw_run(
     if metrics_file is not None:
         painter.keep(curves.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
     for test in tests:
+        metric: Any = scores.metrics[test.domain, test.task][test.task]
+        if not isinstance(metric, OURS):
+            metric = painter.measured(test)
         if test.task == "segmentation":
-            painter.segmentation(test, scores.metrics[test.domain, test.task][test.task].cases())
+            painter.segmentation(test, metric.cases())
         else:
-            painter.classification(test)
-    painter.summaries(scores)
+            painter.classification(test, metric)
+    painter.summaries()
     return painter.files
 
 
@@ -63,6 +70,9 @@ class _Painter:
         self.targets = targets
         self.count = recipe["evaluate.cases"]
         self.files: list[Path] = []
+        self.rankings: dict[str, classes.Ranking] = {}
+        self.confidences: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.dice: dict[str, np.ndarray] = {}
 
     def keep(self, path: Path | None) -> None:
         """Remember a file that was drawn."""
@@ -75,8 +85,14 @@ class _Painter:
     def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
         return network_input(pixels(test.stored, rows), self.recipe, test.task).to(self.device)
 
-    def classification(self, test: TestSet) -> None:
-        """Class-specific saliency of the classification images (Fig. 9)."""
+    def measured(self, test: TestSet) -> api.Metric:
+        """mmtk's own metric on a test set, where the recipe's is another author's and may lack what is drawn."""
+        plain = self.recipe.with_values({f"metric.{test.task}": {"use": test.task}})
+        return fill(self.net, plain, test, self.device)[test.task]
+
+    def classification(self, test: TestSet, metric: Classification) -> None:
+        """Confusion counts, and class-specific saliency of the classification images (Fig. 9)."""
+        self._ranked(test.domain, metric)
         labelled = [row for row in test.rows if test.stored.targets[row] >= 0]
         # The classes in turn, so that every class is seen.
         groups = [
@@ -96,6 +112,7 @@ class _Painter:
 
     def segmentation(self, test: TestSet, cases: Mapping[str, list[Any]]) -> None:
         """Boundaries (Fig. 4), class-specific saliency (Fig. 10) and the overview of segmentation images."""
+        self.dice[test.domain] = np.asarray(cases["dice"])
         if not test.rows or not self.count:
             return
         places = {name: place for place, name in enumerate(cases["id"])}
@@ -127,27 +144,24 @@ class _Painter:
         drawn = (images, known, predicted, saliency, probabilities, names, shown, path, title, note)
         self.keep(figures.overview(*drawn))
 
-    def summaries(self, scores: Scores) -> None:
-        """ROC (Fig. 7), calibration, Dice (Fig. 3) and confusion counts over whole test sets."""
+    def _ranked(self, domain: str, metric: Classification) -> None:
+        """Draw the confusion counts of a test set and keep what ROC and calibration show."""
+        target, predicted, probabilities = _columns(metric.cases(), metric.names)
+        self.confidences[domain] = probabilities.max(1), predicted == target
+        if len(metric.names) == 2:
+            self.rankings[domain] = classes.Ranking(target == 1, probabilities[:, 1], metric.threshold)
+        places = range(len(metric.names))
+        table = np.array([[((target == a) & (predicted == b)).sum() for b in places] for a in places])
+        title = f"{self.recipe.name}: {domain} test images"
+        self.keep(figures.confusion(table, metric.names, self._path("confusion", domain), title))
+
+    def summaries(self) -> None:
+        """ROC (Fig. 7), calibration and Dice (Fig. 3) of the test sets that were drawn."""
         name = self.recipe.name
-        rankings, confidences, dice = {}, {}, {}
-        for (domain, task), metrics in scores.metrics.items():
-            metric: Any = metrics[task]
-            result = scores.results[domain][task]
-            if task == "segmentation":
-                dice[domain] = np.asarray(metric.cases()["dice"])
-            if task == "classification":
-                target, predicted, probabilities = _columns(metric.cases(), metric.names)
-                confidences[domain] = probabilities.max(1), predicted == target
-                if len(metric.names) == 2:
-                    rankings[domain] = classes.Ranking(target == 1, probabilities[:, 1], metric.threshold)
-                table = [[result[f"count-{a}-as-{b}"] for b in metric.names] for a in metric.names]
-                path = self._path("confusion", domain)
-                self.keep(figures.confusion(np.array(table), metric.names, path, f"{name}: {domain} test images"))
-        self.keep(classes.roc(rankings, self.out / "roc.png", f"{name}: classification"))
+        self.keep(classes.roc(self.rankings, self.out / "roc.png", f"{name}: classification"))
         title = f"{name}: calibration of the classes"
-        self.keep(classes.calibration(confidences, self.out / "calibration.png", title))
-        self.keep(figures.dice_distribution(dice, self.out / "dice.png", f"{name}: Dice of each test image"))
+        self.keep(classes.calibration(self.confidences, self.out / "calibration.png", title))
+        self.keep(figures.dice_distribution(self.dice, self.out / "dice.png", f"{name}: Dice of each test image"))
 
 
 def _columns(cases: Mapping[str, list[Any]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
