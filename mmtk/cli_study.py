@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mmtk.tracking_study import StudyMirror
 
 DEFAULT = "multimix"
+Seconds = dict[str, float]  # by the name of a run's folder
 
 
 def ablate(
@@ -112,7 +114,7 @@ def _new_study(plan: Plan, out: Path | None) -> StudyDir:
 
 def _check(plan: Plan, study: StudyDir, data: Path | None, dry_run: bool) -> str:
     """Refuse budgets and weights files with which a run would fail; for a dry run, say why it would."""
-    from mmtk.estimate import check_budgets, check_weights
+    from mmtk.rehearsal import check_budgets, check_weights
 
     if all(run.folder.finished for run in study.runs(plan)):
         return ""
@@ -135,12 +137,12 @@ def _carry_out(
         study.write(plan, facts)
         before = study.launcher
         study.keep_launcher(table)
-        _show_plan(plan, study, launcher, data, device)
+        expected = _show_plan(plan, study, launcher, data, device)
         try:
             if detach:
                 _submit(study, launcher, data, device)
                 return
-            failed, mirror = _run(study, launcher, data, device)
+            failed, mirror = _run(study, launcher, data, device, expected)
         except MmtkError:  # what was refused is not what the study goes on with
             study.keep_launcher(before)
             raise
@@ -195,13 +197,15 @@ def _plan(
     return plan.with_precision(lambda wanted: choose_precision(wanted, chosen))
 
 
-def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, device: str, why: str = "") -> None:
-    """The plan, and how long it will take; ``why`` says why that cannot be known."""
+def _show_plan(
+    plan: Plan, study: StudyDir, launcher: Any, data: Path | None, device: str, why: str = ""
+) -> Seconds:
+    """Show the plan, and how long it will take; gives that of every run. ``why`` says why it cannot be known."""
     from rich.console import Console
 
     from mmtk.display import duration
-    from mmtk.estimate import estimate
     from mmtk.plan_table import plan_table
+    from mmtk.rehearsal import forecast
 
     console = Console(highlight=False)
     done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
@@ -214,19 +218,18 @@ def _show_plan(plan: Plan, study: StudyDir, launcher: Any, data: Path | None, de
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     missing = len(plan.runs) - len(done)
-    told = ""
+    expected, told = None, ""
     if missing and not why:
-        complete = [c.recipe.digest for c in plan.cells if all((c.recipe.digest, s) in done for s in plan.seeds)]
-        with console.status("Timing a few steps …"):
-            seconds = estimate(plan, launcher, data, device, complete)
-        workers = getattr(launcher, "workers", 1)
-        told = f"; training takes about {duration(seconds)} with {workers} at a time"
+        expected = forecast(study.runs(plan), launcher, data, device)
+        workers, training = getattr(launcher, "workers", 1), duration(expected.training)
+        told = f"; about {duration(expected.wall)} with {workers} at a time, of which training {training}"
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     line = f"{len(plan.cells)} cells × {seeds} = {len(plan.runs)} runs, {missing} to do{told}."
     console.print(line, soft_wrap=True)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
     console.print(f"Study     {study.path}", markup=False, soft_wrap=True)
+    return expected.runs if expected else {}
 
 
 def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> None:
@@ -239,11 +242,15 @@ def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> N
     typer.echo(f"When they are done, collect them: {study.command('ablate')}")
 
 
-def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> tuple[list[PlannedRun], StudyMirror]:
+def _run(
+    study: StudyDir, launcher: Any, data: Path | None, device: str, expected: Seconds
+) -> tuple[list[PlannedRun], StudyMirror]:
     """Run what is missing; gives the runs that failed, and the study's mirror in MLflow."""
     import time
 
+    from mmtk.components.launcher.inline import Inline
     from mmtk.display import Display, duration
+    from mmtk.live_table import live_table
     from mmtk.study_run import run_study
     from mmtk.tracking_study import StudyMirror
 
@@ -261,8 +268,15 @@ def _run(study: StudyDir, launcher: Any, data: Path | None, device: str) -> tupl
 
     before = signal.signal(signal.SIGTERM, _stop)
     activity.stage(f"running; {study.command('status')} shows every run")
+    # Runs in this very process show themselves.
+    shown = (
+        nullcontext()
+        if isinstance(launcher, Inline)
+        else live_table(study, getattr(launcher, "workers", 0), expected, display.console)
+    )
     try:
-        return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run), mirror
+        with shown:
+            return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run), mirror
     except (KeyboardInterrupt, SystemExit):
         stopped = True
         display.note(f"Stopped. Continue with: {study.command('ablate')}")

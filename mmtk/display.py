@@ -84,7 +84,9 @@ class Display:
     def warn(self, text: str) -> None:
         """A warning, never silenced."""
         line = Text("Warning: ", style="yellow") + Text(text)
-        Console(stderr=True, highlight=False).print(line, soft_wrap=True)
+        # The display's console, where it prints at all, moves a live display out of the way.
+        console = Console(stderr=True, highlight=False) if self.console.quiet else self.console
+        console.print(line, soft_wrap=True)
 
     def stage(self, name: str) -> None:
         """Name what is done now, on the bar where there is one, else on the status line."""

@@ -1,84 +1,128 @@
-"""Before a study runs: whether the data can fill its label budgets, and how long it will train."""
+"""Wall time of runs and studies: from timed steps, finished runs, and what the rest takes by default.
+
+The defaults are seconds of one core, measured on phantom studies of 32 and 64 px.
+"""
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
 
-import torch
-
-from mmtk import build
-from mmtk.api import Launcher
-from mmtk.data import Data, prepare
-from mmtk.display import Display
-from mmtk.engine import choose_device, choose_precision, explained
-from mmtk.errors import Problems, RunFailed, heading
-from mmtk.plan import Plan
-from mmtk.recipe import Recipe
-from mmtk.runs import RunDir
-from mmtk.sketch import wrong_weights
-from mmtk.streams import check_budget
-from mmtk.train import Training
+START = 4.0  # importing torch, checking that the parts fit
+DATA = 1.5  # opening the stores, comparing images, building the network, writing provenance
+PICTURES = 2.3  # of one task: figures, samples and tables of cases
+PIXEL = 1.2e-6  # scoring one pixel of an image: distances between outlines and the like
+FORWARD = 25  # forward passes of one image in a step's time of one image, which has views and gradients
+MLFLOW_IMPORT, MLFLOW_RUN = 4.0, 1.0
+REPORT, REPORT_RUN = 8.0, 0.3
 
 
-def check_budgets(plan: Plan, data: Path | None) -> None:
-    """Refuse label budgets that a data set of the plan cannot fill, before anything runs."""
-    known: dict[str, int] = {}
-    for cell in plan.cells:
-        for task, budget in cell.labels.items():
-            name = f"{task} {cell.recipe[f'data.{task}.source']}"
-            if name not in known:
-                items = build.source(cell.recipe, task, root=build.data_root(data)).items("train")
-                known[name] = sum(item.target is not None for item in items)
-            check_budget(budget, task, known[name])
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do: steps of ``batch`` images, and images of ``size`` pixels a side that are scored."""
+
+    steps: int
+    batch: int
+    size: int
+    tasks: int
+    validation: int  # images of all tasks
+    validations: int
+    test: int  # images of all tasks and domains
+
+    @property
+    def scored(self) -> int:
+        """Images that are scored; validation once more at the end, for thresholds."""
+        return self.validation * (self.validations + 1) + self.test
 
 
-def check_weights(plan: Plan) -> None:
-    """Refuse weights files of the plan that are missing, damaged or of another network, before anything runs."""
-    wrong = {str(problem): problem for cell in plan.cells for problem in wrong_weights(cell.recipe)}
-    if wrong:
-        problems = list(wrong.values())
-        raise Problems(problems, heading(plan.title, problems))
+@dataclass(frozen=True)
+class Machine:
+    """How much longer than on free cores things take: now, and with the other runs beside."""
+
+    stretch: float = 1.0
+    beside: float = 1.0
 
 
-def estimate(plan: Plan, launcher: Launcher, data: Path | None, device: str, skip: Sequence[str] = ()) -> float:
-    """Seconds that training will take, from a few timed steps of every system (not of every budget).
+@dataclass(frozen=True)
+class RunTime:
+    """Seconds of a run: the start of its process, its training steps, and the rest."""
 
-    Evaluation is not in it. ``skip`` lists digests whose runs are all there.
+    start: float
+    training: float
+    rest: float
+
+    @property
+    def total(self) -> float:
+        """From the start of the process to its end."""
+        return self.start + self.training + self.rest
+
+
+def rest_seconds(work: Work, step: float) -> float:
+    """Seconds of one core that a run needs beside its steps, of ``step`` seconds each, and beside its start."""
+    image = PIXEL * work.size**2 + step / (FORWARD * work.batch)
+    return DATA + PICTURES * work.tasks + image * work.scored
+
+
+def run_time(work: Work, step: float, machine: Machine, ratio: float | None = None) -> RunTime:
+    """The time of a run; ``step``: seconds of a step as timed now.
+
+    ratio: how many times longer than by default the rest took in finished runs of this kind, where there are any
     """
-    threads, workers = torch.get_num_threads(), getattr(launcher, "workers", 1)
-    torch.set_num_threads(getattr(launcher, "threads", threads))
-    seconds, known = 0.0, dict[str, float]()
-    device = choose_device(device)
-    try:
-        for cell in plan.cells:
-            if cell.recipe.digest in skip:
-                continue
-            budgetless = cell.recipe.system_digest
-            if budgetless not in known:
-                precision = choose_precision(cell.recipe["train.precision"], device)
-                recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
-                held = prepare(recipe, build.data_root(data))
-                with tempfile.TemporaryDirectory() as temporary:
-                    try:
-                        known[budgetless] = _timed(recipe, held, RunDir(Path(temporary)), device)
-                    except RunFailed:  # its own run will say so, and the others go on
-                        known[budgetless] = 0.0
-            seconds += known[budgetless] * len(plan.seeds)
-    finally:
-        torch.set_num_threads(threads)
-    return seconds / workers
+    stretch = machine.stretch * machine.beside
+    rest = rest_seconds(work, step / machine.stretch) * (ratio or stretch)
+    return RunTime(START * stretch, step * work.steps * machine.beside, rest)
 
 
-def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> float:
-    """Seconds of a whole training, from two of its steps."""
-    with explained(folder.path), closing(Training(recipe, data, folder, device, Display(quiet=True))) as training:
-        training.objective.train()
-        training.train_step(0)  # the first step pays for memory and kernels
-        begun = time.perf_counter()
-        for index in (1, 2):
-            training.train_step(index)
-        return (time.perf_counter() - begun) / 2 * training.total
+def rest_ratio(finished: Iterable[tuple[Work, float, float]]) -> float | None:
+    """The median of how many times longer than by default the rest took; None without finished runs.
+
+    finished: work, seconds of training and seconds of all
+    """
+    ratios = []
+    for work, training, seconds in finished:
+        # The step's share is small, and the load in its time is not known.
+        ratios.append((seconds - training) / rest_seconds(work, training / max(1, work.steps)))
+    return median(ratios) if ratios else None
+
+
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """Seconds until the last run ends, with ``workers`` side by side; each begins when a place is free."""
+    free = [0.0] * max(1, workers)
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
+
+
+def study_seconds(runs: Sequence[RunTime], workers: int, machine: Machine, tracked: bool) -> float:
+    """Seconds from the first run's start to the report, MLflow included."""
+    after = REPORT + REPORT_RUN * len(runs)
+    if tracked:
+        after += MLFLOW_IMPORT + MLFLOW_RUN * len(runs)
+    return makespan([run.total for run in runs], workers) + after * machine.stretch
+
+
+def machine_now(wall: float, cpu: float, threads: int, load: float, cores: int, workers: int) -> Machine:
+    """How the machine is shared: from the wall and processor time of a few steps, the load and the cores.
+
+    ``threads`` per run; ``workers`` runs at a time, on these cores
+    """
+    busy = load + threads * (workers - 1)
+    beside = max(1.0, busy / cores) / max(1.0, load / cores)
+    return Machine(max(1.0, wall / cpu) if threads == 1 and cpu > 0 else max(1.0, load / cores), beside)
+
+
+def remaining(
+    expected: Mapping[str, float], finished: Mapping[str, float], ages: Mapping[str, float]
+) -> list[float]:
+    """Seconds that each open run still takes: as expected, corrected by what finished runs took, less its age.
+
+    All by name. Runs without an expectation take as long as finished runs on average.
+    """
+    both = [name for name in finished if name in expected]
+    taken, thought = (sum(table[name] for name in both) for table in (finished, expected))
+    ratio = taken / thought if thought else 1.0
+    usual = sum(finished.values()) / len(finished) if finished else 0.0
+    known = {name: expected[name] * ratio if name in expected else usual for name in ages}
+    return [max(0.0, known[name] - age) for name, age in sorted(ages.items(), key=lambda item: -item[1])]

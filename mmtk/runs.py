@@ -204,6 +204,13 @@ class RunDir:
         """Whether there is a checkpoint to continue from, or the run is finished."""
         return any(path.is_file() for path in (self.last, self.previous, self.best, self.done_file))
 
+    @property
+    def age(self) -> float:
+        """Seconds since the process that runs in the folder began; 0 where none has."""
+        with suppress(OSError):
+            return max(0.0, time.time() - (self.path / LOCK).stat().st_mtime)
+        return 0.0
+
     def make(self) -> None:
         """Make the folder; refuse one that holds something else than a run."""
         make_folder(self.path)

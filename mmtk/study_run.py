@@ -42,6 +42,8 @@ def run_study(
         )
     if there is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
         study.note_queued({})
+    for run in missing:  # what failed is tried again
+        study.note_failure(run, None)
     same = SameData()
     done = 0
     for run in runs:
@@ -115,6 +117,7 @@ def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list
     for run in missing:
         with run.folder.locked():
             run.folder.claim(run.recipe)
+            run.folder.failure_file.unlink(missing_ok=True)
             write_json(run.folder.expected_file, versions.expected(run))
         jobs.append(Job(run.folder.path, job_argv(run, data, device)))
     return jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import os
 import pty
@@ -21,6 +22,7 @@ def on_terminal(*command: str, **environment: str) -> list[tuple[float, str]]:
     here, there = pty.openpty()
     env = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"} | environment
     begun, pieces = time.monotonic(), []
+    decoder = codecs.getincrementaldecoder("utf-8")()
     process = subprocess.Popen(command, stdin=there, stdout=there, stderr=there, env=env)
     os.close(there)
     while True:
@@ -30,12 +32,12 @@ def on_terminal(*command: str, **environment: str) -> list[tuple[float, str]]:
                 break
             continue
         try:
-            text = os.read(here, 4096)
+            data = os.read(here, 4096)
         except OSError:
             break
-        if not text:
+        if not data:
             break
-        pieces.append((time.monotonic() - begun, text.decode()))
+        pieces.append((time.monotonic() - begun, decoder.decode(data)))
     os.close(here)
     assert process.wait() == 0
     return pieces

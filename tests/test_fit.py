@@ -10,9 +10,9 @@ from torch import nn
 
 from mmtk import api, build, catalog, layers, params, sketch
 from mmtk.errors import MmtkError, Problems
-from mmtk.estimate import check_weights
 from mmtk.plan import plan_components
 from mmtk.recipe import load_recipe
+from mmtk.rehearsal import check_weights
 from mmtk.session import run
 
 

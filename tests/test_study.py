@@ -74,7 +74,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
 def test_a_study_runs_from_one_command(studied: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = studied
     assert done.returncode == 0, done.stderr
-    assert "3 cells × 2 seeds = 6 runs, 6 to do; training takes about" in done.stdout
+    assert "3 cells × 2 seeds = 6 runs, 6 to do; about" in done.stdout
     assert "[6/6]" in done.stderr
     runs = sorted(path.name for path in (folder / "runs").iterdir())
     assert len(runs) == 6
