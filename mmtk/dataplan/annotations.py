@@ -7,11 +7,33 @@ from pathlib import PurePosixPath
 
 from mmtk.dataplan.listing import Listing, stem
 from mmtk.dataplan.masks import Masks, common
+from mmtk.dataplan.words import organ
 
 
 def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
     """The outlines of the films as keys of the source ``folder``; None where there are none."""
-    return _coco(listing, films) or _yolo(listing, films)
+    return _coco(listing, films) or _yolo(listing, films) or _arrays(listing, films)
+
+
+def _arrays(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """Masks as arrays of numpy, [H,W], with the names of their films."""
+    by_stem = {stem(path): path for path in films}
+    pairs = {by_stem[stem(path)]: (path,) for path in listing.arrays if stem(path) in by_stem}
+    if not pairs or any(_dimensions(listing, path) != 2 for (path,) in [*pairs.values()][:8]):
+        return None
+    folder = common(path for (path,) in pairs.values())
+    return Masks(
+        {"masks": folder or ".", "classes": [organ(folder) or "lung"]}, pairs, ("masks as arrays (.npy)",)
+    )
+
+
+def _dimensions(listing: Listing, path: str) -> int:
+    import numpy as np
+
+    try:
+        return int(np.load(listing.root / path, mmap_mode="r", allow_pickle=False).ndim)
+    except (OSError, ValueError):
+        return 0
 
 
 def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:

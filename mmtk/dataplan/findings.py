@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -15,6 +15,11 @@ from mmtk.dataplan.listing import Listing
 from mmtk.dataplan.masks import Masks, common, find_masks, find_roles, one_group
 from mmtk.errors import MmtkError
 
+_CURES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), " (save the sheet as CSV)"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
+    **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
+}
 FEWEST = 3  # patients of a class, one for each part
 
 
@@ -51,7 +56,9 @@ def find_sets(listing: Listing, said: Mapping[str, str] | None = None, *, traini
     """
     said = {key: value for key, value in (said or {}).items() if value}
     if not listing.images:
-        others = ", ".join(f"{count} {suffix}" for suffix, count in sorted(listing.others.items()))
+        others = ", ".join(
+            f"{count} {suffix}{_CURES.get(suffix, '')}" for suffix, count in sorted(listing.others.items())
+        )
         raise MmtkError(
             f"no image that mmtk reads{f' (but {others})' if others else ''}.",
             str(listing.root),
@@ -102,7 +109,10 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
         found.notes.append(
             f"{len(roles.masks)} masks in {common(roles.masks) or '.'}: none has the name of a film"
         )
-    found.notes += [f"{count} files {suffix}: not read" for suffix, count in sorted(listing.others.items())]
+    found.notes += [
+        f"{count} files {suffix}: not read{_CURES.get(suffix, '')}"
+        for suffix, count in sorted(listing.others.items())
+    ]
     found.table = _place(found, labels.keys)
     _classification(found, labels, training)
     _segmentation(found, labels, masks, training)
@@ -162,6 +172,20 @@ def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training:
         return
     found.keys["segmentation"] = {"images": _joined(found.folder, found.images), **_place(found, masks.keys)}
     found.labelled["segmentation"] = len(masks.pairs)
+
+
+def tell_apart(sets: Sequence[FilmSet]) -> None:
+    """Put the place before the patients of two places that both number theirs from 1 on."""
+    seen: set[str] = set()
+    for each in sets:
+        patients = {film.patient for film in each.films.values()} - {""}
+        if patients & seen and all(name.isdigit() and int(name) <= 3 * len(patients) for name in patients):
+            for film in each.films.values():
+                film.patient = f"{each.name} {film.patient}" if film.patient else ""
+            each.reasons.append(
+                "its patients are numbered as those of another place, from 1 on: they are taken for others"
+            )
+        seen |= patients
 
 
 def parts_of(found: FilmSet) -> Counter[str]:

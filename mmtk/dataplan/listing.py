@@ -55,6 +55,7 @@ class Listing:
     tables: Mapping[str, Table] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
     jsons: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
     others: Mapping[str, int] = field(default_factory=dict)
 
     def below(self, folder: str) -> Listing:
@@ -65,7 +66,8 @@ class Listing:
             return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
 
         tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
-        return Listing(self.root / folder, inside(self.images), tables, inside(self.texts), inside(self.jsons))
+        texts, jsons, arrays = (inside(paths) for paths in (self.texts, self.jsons, self.arrays))
+        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays)
 
     def look(self, image: str) -> Look | None:
         """How one image looks; None where it cannot be read."""
@@ -106,6 +108,7 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     tables: dict[str, Table] = {}
     texts: list[str] = []
     jsons: list[str] = []
+    arrays: list[str] = []
     others: Counter[str] = Counter()
     for path in dict.fromkeys(path for place in only or (root,) for path in _files(place)):
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
@@ -116,11 +119,13 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
             texts.append(name)
         elif suffix == ".json":
             jsons.append(name)
+        elif suffix == ".npy":
+            arrays.append(name)
         elif is_image_file(path):
             images[name] = None
         else:
             others[suffix or "(no suffix)"] += 1
-    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), dict(others))
+    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), tuple(arrays), dict(others))
 
 
 def _files(place: Path) -> Iterator[Path]:

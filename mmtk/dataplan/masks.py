@@ -226,6 +226,8 @@ def _pairs(
 
 def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     """The masks of the films as keys of the source ``folder``; None where none fits."""
+    if organs := _by_ending(films, masks):
+        return organs
     paired = pair(films, masks)
     pairs, notes = paired.of, []
     if not pairs:
@@ -250,6 +252,28 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if spare := len({*masks} - {*used}):
         notes.append(f"{spare} masks have no film: move them away, because training refuses them")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
+    """Masks of several organs in one folder, one ending each, as ``p1_heart.png`` and ``p1_left_lung.png``."""
+    by_stem = {stem(path): path for path in films}
+    pairs: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in masks:
+        name = stem(path)
+        if cut := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in by_stem), 0):
+            pairs[by_stem[name[:cut]]][name[cut:]] = path
+    counts = Counter(ending for each in pairs.values() for ending in each)
+    endings = sorted(counts)
+    spoken = all(re.fullmatch(r"[-_. ]+[A-Za-z][\w -]*", ending) for ending in endings)
+    if len(endings) < 2 or not spoken or len(by_stem) < len(films) or len({parent(path) for path in masks}) > 1:
+        return None
+    if min(counts.values()) < len(pairs) or sum(counts.values()) < len(masks):
+        return None  # an image has masks of all organs, or of none
+    names = [re.sub(r"[-_. ]+", " ", ending).strip() for ending in endings]
+    keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
+    if swap := _sides(names):
+        keys["swap"] = swap
+    return Masks(keys, {film: tuple(each[end] for end in endings) for film, each in pairs.items()})
 
 
 def _values(listing: Listing, masks: Sequence[str]) -> tuple[int, ...] | None:

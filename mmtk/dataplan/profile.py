@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmtk.dataplan.findings import FilmSet, find_sets, parts_of
+from mmtk.dataplan.findings import FilmSet, find_sets, parts_of, tell_apart
 from mmtk.dataplan.listing import Listing, list_folder, placed
 from mmtk.dataplan.official import official_uses, recognise
 from mmtk.dataplan.sources import TASKS, both_tasks, choose, csv_text, source_keys, toml_lines
@@ -49,6 +49,7 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
         raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
     listing = list_folder(folder)
     sets = find_sets(listing, said)
+    tell_apart(sets)
     official = {} if said else {id(each): recognise(listing, each) for each in sets}
     chosen = {task: choose(sets, task, official) for task in TASKS}
     tasks = tuple(task for task in TASKS if chosen[task])

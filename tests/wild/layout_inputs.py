@@ -126,6 +126,56 @@ def organs(root: Path) -> Right:
     return Right(masks=8, films=8, organs=("heart", "left lung", "right lung"))
 
 
+def organs_by_ending(root: Path) -> Right:
+    """One folder with the films and a mask per organ; one ending ends as another does."""
+    for k in range(12):
+        film(root / f"p{k}.png")
+        for organ in ("heart", "left_lung", "right_lung", "lung"):
+            mask(root / f"p{k}_{organ}.png")
+    return Right(masks=12, films=12, organs=("heart", "left lung", "lung", "right lung"))
+
+
+def arrays(root: Path) -> Right:
+    """Masks saved by numpy."""
+    for k in range(12):
+        film(root / "images" / f"p{k}.png")
+        (root / "masks").mkdir(exist_ok=True)
+        np.save(root / "masks" / f"p{k}.npy", np.arange(480).reshape(24, 20) % 2 == 0)
+    return Right(masks=12, films=12)
+
+
+def parts_without_val(root: Path) -> Right:
+    """train and test with folders of classes; nobody thought of val."""
+    for k in range(30):
+        film(root / ("test" if k % 3 == 0 else "train") / ("COVID", "Normal")[k % 2] / f"{k}.png")
+    return Right(classes={"Normal": 15, "COVID": 15}, films=30, words=("val 0",))
+
+
+def hospitals_that_number_alike(root: Path) -> Right:
+    """Two hospitals; the patients of both are numbered from 1 on."""
+    for site, count in (("Ulm", 16), ("Graz", 12)):
+        rows: list[list[object]] = [["image", "label", "patient"]]
+        for k in range(count):
+            film(root / site / f"films/{k}.png")
+            rows.append([f"{k}.png", ("normal", "TB")[k % 4 < 2], k // 2 + 1])
+        table(root / site / "labels.csv", rows)
+    return Right(
+        classes={"normal": 8, "TB": 8},
+        films=16,
+        patients=8,
+        cross={"classification": 12},
+        words=("taken for others",),
+    )
+
+
+def named_as_jsrt(root: Path) -> Right:
+    """Films called as those of JSRT, in a folder that is not; its masks are of another format."""
+    for k in range(12):
+        film(root / "images" / f"JPCLN{k:03}.png")
+        mask(root / "masks" / f"JPCLN{k:03}.bmp")
+    return Right(masks=12, films=12)
+
+
 def nnunet(root: Path) -> Right:
     """imagesTr with _0000, labelsTr with numbers, dataset.json with their names."""
     for n in range(8):
@@ -306,5 +356,6 @@ def a_task_each(root: Path) -> Right:
 LAYOUTS: tuple[Callable[[Path], Right], ...] = (
     two_folders, masks_beside, masks_below, prefixes, folders_without_telling_names, organs, nnunet, coco, yolo,
     folders_of_classes, folders_of_parts, odd_columns, paths_and_parts, nih, flags, dicom_tree, unlabelled_folder,
-    shenzhen, montgomery, two_hospitals, a_task_each,
+    shenzhen, montgomery, two_hospitals, a_task_each, organs_by_ending, arrays, named_as_jsrt, parts_without_val,
+    hospitals_that_number_alike,
 )  # fmt: skip

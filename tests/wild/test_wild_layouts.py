@@ -50,6 +50,7 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
             other = build.source(recipe, task, "cross", root)
             assert other.target.names == source.target.names
             assert sum(item.target is not None for item in other.items("all")) == right.cross[task]
+            assert not {i.patient for i in other.items("all")} & {i.patient for i in source.items("all")}
         else:
             assert task not in right.cross
 
@@ -102,7 +103,7 @@ def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
     assert "--labels TABLE.csv --label COLUMN" in str(caught.value)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/scan.nii.gz").write_bytes(b"x")
-    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 .gz\)"):
+    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 .gz \(unpack it"):
         plan_folder(tmp_path / "empty", tmp_path / "p.toml")
     with pytest.raises(MmtkError, match="no such folder"):
         plan_folder(tmp_path / "nowhere", tmp_path / "p.toml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,59 @@ def test_frames_of_a_segmentation_are_its_segments(tmp_path, order):
     alone = source(tmp_path)
     with pytest.raises(MmtkError, match=r"has 2 frames(.|\n)*classes = \[2 names\]"):
         alone.mask(alone.items("train")[0])
+
+
+def compressed(runs: list[int]) -> str:
+    """COCO's text for run lengths: differences to the last but one, five bits a character, least first."""
+    text = ""
+    for place, run in enumerate(runs):
+        value = run - runs[place - 2] if place > 2 else run
+        while True:
+            bits, value = value & 31, value >> 5
+            last = value == (-1 if bits & 16 else 0)
+            text += chr(48 + bits + (0 if last else 32))
+            if last:
+                break
+    return text
+
+
+def coco(folder: Path, mask: np.ndarray, **size: int) -> None:
+    flat = mask.T.ravel()
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff([0, *changes, flat.size]).tolist()
+    runs = runs if flat[0] == 0 else [0, *runs]
+    each = [{"id": number, "file_name": f"{name}.png", **size} for number, name in enumerate(FILMS)]
+    outline = {"counts": compressed(runs), "size": list(mask.shape)}
+    found = [{"image_id": n, "category_id": 1, "segmentation": outline} for n in range(len(FILMS))]
+    content = {"images": each, "categories": [{"id": 1, "name": "lung"}], "annotations": found}
+    (folder / "coco.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_compressed_run_lengths(tmp_path, seed):
+    generator = np.random.default_rng(seed)
+    mask = (generator.random((60, 90)) < (0.5, 0.02, 0.98)[seed % 3]).astype(np.uint8)
+    if seed > 2:
+        mask = np.kron(mask[:6, :9], np.ones((10, 10), np.uint8))  # long runs
+    (tmp_path / "films").mkdir()
+    for name in FILMS:
+        Image.fromarray(np.zeros((60, 90), np.uint8)).save(tmp_path / "films" / f"{name}.png")
+    coco(tmp_path, mask, height=60, width=90)
+    found = source(tmp_path, masks="coco.json")
+    assert np.array_equal(found.mask(found.items("train")[0])[0], mask)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [((60, 90), "A tag of the image turns it"), ((30, 45), "but is 90 × 60")]
+)
+def test_outlines_of_an_image_of_another_size_are_refused(tmp_path, size, words):
+    (tmp_path / "films").mkdir()
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    for name in FILMS:
+        Image.fromarray(np.zeros((60, 90), np.uint8)).save(tmp_path / "films" / f"{name}.png", exif=tag)
+    coco(tmp_path, np.ones((60, 90), np.uint8), height=size[0], width=size[1])
+    found = source(tmp_path, masks="coco.json")
+    item = found.items("train")[0]
+    with pytest.raises(MmtkError, match=words):
+        found.mask(item)

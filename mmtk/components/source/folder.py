@@ -18,6 +18,7 @@ from mmtk.errors import listing, nearest
 from mmtk.images import read_spacing
 
 FOLDERS = "folders"
+VAL_OF_TRAIN: Mapping[Split, float] = {"val": 0.125}  # as one of eight tenths
 SHARES: Mapping[Split, float] = {"test": 0.2, "val": 0.1}
 
 
@@ -27,7 +28,8 @@ class Folder(Source):
     images: folder of images (png, jpeg, tiff, dicom, …), relative to the data folder or absolute.
     labels: CSV table with the columns image, label and optionally patient, split (train, val, test), spacing
         (mm per pixel, or spacing_row and spacing_col); other columns are not used. Or "folders": the class is the
-        folder directly below ``images``, or below train, val and test there. Needed for classes. An empty label is
+        folder directly below ``images``, or below train, val and test there; without val, an
+        eighth of train. Needed for classes. An empty label is
         an unlabelled image, for train only.
     masks: folder of masks named like their images: one file per image, one sub-folder of files per channel, or
         files with one colour channel, page or plane (.npy) per class. Or COCO annotations (a .json file), or a
@@ -74,7 +76,7 @@ class Folder(Source):
     ) -> None:
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
-        self._folder = _below(root, images)
+        self._folder, self._by_folders = _below(root, images), labels == FOLDERS
         self._mask_place = _below(root, masks) if masks else None
         endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
         self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", endings)
@@ -220,6 +222,9 @@ class Folder(Source):
         """The parts; images without a label are in train alone, or left out where they are held out."""
         if self.has_split:
             parts = {part: [each for each in items if rows[each.id].split == part] for part in layout.PARTS}
+            if self._by_folders and parts["train"] and not parts["val"]:  # folders cannot leave the split out
+                parts |= layout.split_by_patient(parts["train"], VAL_OF_TRAIN) | {"test": parts["test"]}
+                self.notes.append(f"no folder val: {len(parts['val'])} of the images in train are taken for it.")
         else:
             strata = self._strata(items, rows) if self._both else None
             parts = layout.split_by_patient(items, SHARES, strata)

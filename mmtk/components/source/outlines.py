@@ -47,6 +47,7 @@ def read_coco(place: Path, folder: Path, images: Mapping[str, Path], classes: tu
         content = json.loads(place.read_text(encoding="utf-8-sig"))
         categories = {each["id"]: str(each["name"]) for each in content["categories"]}
         listed = {each["id"]: str(each["file_name"]) for each in content["images"]}
+        sizes = {each["id"]: (each.get("height"), each.get("width")) for each in content["images"]}
         outlines: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
         for each in content["annotations"]:
             if each["image_id"] not in listed:
@@ -72,9 +73,19 @@ def read_coco(place: Path, folder: Path, images: Mapping[str, Path], classes: tu
         close = nearest(absent[0], by_file)
         raise MmtkError(f"no image for {len(absent)} that it lists: {listing(absent, 5)}.{close}", str(place))
     outlines_of = {id_of[number]: outlines[number] for number in listed}
+    size_of = {id_of[number]: sizes[number] for number in listed if None not in sizes[number]}
 
     def read(item: Item) -> np.ndarray:
-        mask = np.zeros((len(names), *image_size(item.image)), np.uint8)
+        size = image_size(item.image)
+        if (drawn := size_of.get(item.id, size)) != size:
+            turned = " A tag of the image turns it." if drawn == size[::-1] else ""
+            raise MmtkError(
+                f"{item.id} was {drawn[0]} × {drawn[1]} when it was outlined, but is {size[0]} × {size[1]} "
+                f"pixels.{turned}",
+                str(place),
+                "Outline the image as it is now, or give the image that was outlined.",
+            )
+        mask = np.zeros((len(names), *size), np.uint8)
         for name, outline in outlines_of[item.id]:
             if name in names:
                 mask[names.index(name)] |= _outlined(outline, mask.shape[1:], place, item.id)
