@@ -40,7 +40,8 @@ def tiny(word):
 
 def begin(recipe, path):
     folder = RunDir(path)
-    folder.make()
+    if not path.exists():
+        folder.make()
     folder.claim(recipe)
     return Training(recipe, prepare(recipe, None), folder, "cpu", Display(quiet=True))
 
