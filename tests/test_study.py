@@ -26,10 +26,12 @@ from mmtk.data import prepare
 from mmtk.display import Display
 from mmtk.errors import MmtkError
 from mmtk.plan import Plan, PlannedCell, plan_components
+from mmtk.report.analysis import analyse
 from mmtk.runs import RunDir, read_json
 from mmtk.status import show
 from mmtk.study import StudyDir
 from mmtk.study_run import run_study
+from mmtk.tracking_study import StudyMirror
 from mmtk.train import Training
 
 # One worker runs them all, so that the study they look at is made once.
@@ -117,6 +119,51 @@ def test_mlflow_has_a_parent_with_a_child_for_every_run_and_nothing_twice(
         assert database.execute("SELECT count(*) FROM runs").fetchone()[0] == 7
 
 
+def parent(folder: Path) -> tuple[str, str, dict[str, float]]:
+    """Status, description and metrics of the one parent run in a folder's MLflow store."""
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        sql = "SELECT run_uuid FROM tags WHERE key = 'mmtk.kind' AND value = 'study'"
+        ((run,),) = database.execute(sql).fetchall()
+        (state,) = database.execute("SELECT status FROM runs WHERE run_uuid = ?", (run,)).fetchone()
+        sql = "SELECT value FROM tags WHERE run_uuid = ? AND key = 'mlflow.note.content'"
+        note = database.execute(sql, (run,)).fetchone()
+        sql = "SELECT key, value FROM latest_metrics WHERE run_uuid = ?"
+        metrics = dict(database.execute(sql, (run,)).fetchall())
+    return state, note[0] if note else "", metrics
+
+
+def test_mlflow_s_parent_run_says_what_the_study_found(
+    studied: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = studied
+    state, note, _ = parent(folder)
+    assert state == "FINISHED"
+    assert "3 systems at one label budget (8-4) with 2 seeds each: 6 runs." in note
+    assert note.strip("`\n").splitlines()[0] in done.stdout
+
+
+def test_mlflow_s_parent_run_of_a_study_with_a_failure_has_failed(
+    study: StudyDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = study.path.parent
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    runs = study.runs()
+    warnings: list[str] = []
+    mirror = StudyMirror(study, warnings.append)
+    mirror.run(runs[0])
+    runs[1].folder.done_file.unlink()
+    study.note_failure(runs[1], "the loss is not finite")
+    mirror.study_itself()
+    assert (warnings, parent(folder)[0]) == ([], "FAILED")
+    mirror.study_itself(stopped=True)
+    assert parent(folder)[0] == "KILLED"
+    mirror.report(analyse(study.collect()))
+    _, note, metrics = parent(folder)
+    assert "the loss is not finite" in note
+    assert any(name.startswith("effect/") for name in metrics)
+
+
 def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -142,7 +189,7 @@ def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(
     assert members == (6,)
 
 
-def test_status_and_report_speak_from_the_files_alone(
+def test_stateand_report_speak_from_the_files_alone(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = studied
@@ -155,7 +202,7 @@ def test_status_and_report_speak_from_the_files_alone(
     assert same
 
 
-def test_neither_status_nor_the_reading_of_a_report_waits_for_torch(
+def test_neither_statenor_the_reading_of_a_report_waits_for_torch(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = studied
@@ -177,7 +224,7 @@ print("with" if "torch" in sys.modules else "without")
     assert said[1].stdout.splitlines()[-1] == "without", said[1].stderr
 
 
-def test_status_of_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
+def test_stateof_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(status, "MOST_ROWS", 5)
