@@ -98,6 +98,8 @@ def _task(
         if rows:
             place = re.sub(r"[^\w.]+", "-", each.folder).strip("-") or "labels"
             name = f"{out.stem}-{place}.csv"
+            if plan.tables.get(name, csv_text(rows)) != csv_text(rows):
+                name = f"{out.stem}-{place}-{task}.csv"  # the other task has columns of its own
             plan.tables[name] = csv_text(rows)
             keys["labels"] = str((out.parent / name).absolute())
         yield 'use = "folder"'

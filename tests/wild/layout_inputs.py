@@ -157,13 +157,15 @@ def hospitals_that_number_alike(root: Path) -> Right:
         rows: list[list[object]] = [["image", "label", "patient"]]
         for k in range(count):
             film(root / site / f"films/{k}.png")
+            mask(root / site / f"masks/{k}.png")
             rows.append([f"{k}.png", ("normal", "TB")[k % 4 < 2], k // 2 + 1])
         table(root / site / "labels.csv", rows)
     return Right(
         classes={"normal": 8, "TB": 8},
+        masks=16,
         films=16,
         patients=8,
-        cross={"classification": 12},
+        cross={"classification": 12, "segmentation": 12},
         words=("taken for others",),
     )
 
