@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmtk import likeness
 from mmtk.api import Source, Split
+from mmtk.cache import kept
 from mmtk.errors import MmtkError
 from mmtk.results import SHARED_DATA
 from mmtk.splits import Role
-from mmtk.store import Stored
+from mmtk.store import FORMAT, Stored
 
+Pairs = list[tuple[int, int]]  # places in two parts
 MOST_ALIKE = 5  # an image that resembles more training images than this, and a tenth of them, is a copy of none
+_PAIRS = "pairs.json"
 NEAR = "near-identical (resized, recompressed, flipped or brightened)"
 CURE = (
     "A score would be too good. Give all films of a person one patient (a column patient), leave the copies out, "
@@ -157,16 +162,37 @@ class Overlap:
 def overlap(train: Images, scored: Images) -> Overlap:
     """What a training part shares with one that is scored."""
     found = _persons_in_both(train, scored)
+    same, near = _remembered(train, scored)
+    found.identical = [(train.mark(one), scored.mark(other)) for one, other in same]
+    found.near = [(train.mark(one), scored.mark(other)) for one, other in near]
+    return found
+
+
+def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
+    """Places of identical and near-identical images; stored images are compared once, then read from the cache."""
+    stores = [each.stored for each in (train, scored)]
+    if not all(isinstance(stored.images, np.memmap) for stored in stores):
+        return _compared(train, scored)
+    told = [(stored.digest, stored.images.shape) for stored in stores]
+    rule = (FORMAT, likeness.SIDE, likeness.RADIUS, likeness.THRESHOLD, likeness.FLAT, MOST_ALIKE)
+    key = hashlib.sha256(repr((rule, told, train.rows, scored.rows)).encode()).hexdigest()
+
+    def build(folder: Path) -> None:
+        (folder / _PAIRS).write_text(json.dumps(_compared(train, scored)))
+
+    folder = kept(f"alike-{key[:20]}", build, 1 << 16)
+    same, near = json.loads((folder / _PAIRS).read_bytes())
+    return same, near
+
+
+def _compared(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
     same = {
         other: train.contents[content][0]
         for content in train.contents.keys() & scored.contents.keys()
         for other in scored.contents[content]
     }
-    found.identical = [(train.mark(one), scored.mark(other)) for other, one in sorted(same.items())]
-    found.near = [
-        (train.mark(one), scored.mark(other)) for one, other in _near(train, scored) if other not in same
-    ]
-    return found
+    near = [(one, other) for one, other in _near(train, scored) if other not in same]
+    return [(one, other) for other, one in sorted(same.items())], near
 
 
 def overlaps(parts: Sequence[Images]) -> list[Overlap]:

@@ -68,7 +68,8 @@ def write_provenance(
             "devices": ranks.place()[1],
             "hardware": hardware(device),
             "threads": torch.get_num_threads(),
-            "git": _git(),
+            "git": _git(Path(__file__).parent.parent),
+            "git_here": _git(_checkout(Path.cwd()), "--untracked-files=no"),
             "command": ranks.command(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         },
@@ -113,9 +114,13 @@ def hardware(device: str) -> str:
     return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _git() -> dict[str, Any]:
-    """Commit and dirty flag of the checkout that mmtk runs from; empty for an installed package."""
-    folder = Path(__file__).parent.parent
+def _checkout(folder: Path) -> Path:
+    """The folder, or that above it, which is a git repository; the folder itself where none is."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+
+
+def _git(folder: Path, *options: str) -> dict[str, Any]:
+    """Commit and dirty flag (``options`` of git status) of a checkout; empty for any other folder."""
     if not (folder / ".git").exists():
         return {}
 
@@ -124,7 +129,7 @@ def _git() -> dict[str, Any]:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", *options))}
     except (OSError, subprocess.SubprocessError):
         return {}
 

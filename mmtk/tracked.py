@@ -66,9 +66,12 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, An
     found |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
     found["mlflow.source.name"] = shlex.join(provenance["command"])
     found["mlflow.note.content"] = note(recipe, provenance, results)
+    # The user's repository is what they look for; that of mmtk has a tag of its own.
+    here = provenance.get("git_here") or provenance["git"]
+    if here:
+        found["mlflow.source.git.commit"], found["mmtk.source.git.dirty"] = here["commit"], here["dirty"]
     if provenance["git"]:
-        found["mlflow.source.git.commit"] = provenance["git"]["commit"]
-        found["mmtk.git.dirty"] = provenance["git"]["dirty"]
+        found["mmtk.git.commit"], found["mmtk.git.dirty"] = (provenance["git"][key] for key in ("commit", "dirty"))
     return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
 
 

@@ -70,6 +70,16 @@ def test_an_old_study_is_reported_with_the_scores_that_it_has(capsys, monkeypatc
         assert len(list(csv.DictReader(table))) == 6
 
 
+def test_an_old_study_is_read_in_python(archive):
+    (path,) = (file.parent for file in archive.rglob("study.json"))
+    study = mmtk.read_study(path)
+    table = study.frame()
+    assert {*table.system} == {*study.systems.values()}
+    assert len(table.groupby(["digest", "seed"])) == sum(len(cell.runs) for cell in study.cells) > 0
+    assert "average-hausdorff" in {*table.metric}
+    assert "hausdorff" not in {*table.metric}
+
+
 def test_an_old_finished_run_is_not_run_again(capsys, monkeypatch, archive):
     before = hashes(archive / FINISHED)
     command(capsys, monkeypatch, archive, "run", FINISHED)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 
-from mmtk import load_recipe
+from mmtk import leaks, load_recipe
 from mmtk.data import Data, prepare
 from mmtk.errors import MmtkError
 
@@ -87,3 +87,20 @@ def test_what_is_allowed_is_counted(sets):
         'data.classification.source ("folder a/films"): train: 1 identical to training images, '
         "3 near-identical to training images."
     )
+
+
+def test_stored_images_are_compared_once_and_again_when_they_change(sets, monkeypatch):
+    replace_image(sets / "b", "test-100.png", film(3))
+    compared = []
+    real = leaks._compared
+    monkeypatch.setattr(leaks, "_compared", lambda *parts: compared.append(parts) or real(*parts))
+    first = read(sets, data__leaks="allow").notes
+    times = len(compared)
+    assert (times, len(first)) == (3, 1)
+    assert read(sets, data__leaks="allow").notes == first
+    assert len(compared) == times
+    with pytest.raises(MmtkError, match="the same image in train and cross"):
+        read(sets)
+    replace_image(sets / "b", "test-100.png", film(777))
+    assert read(sets).notes == []
+    assert len(compared) == times + 1
