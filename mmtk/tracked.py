@@ -66,12 +66,14 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, An
     found |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
     found["mlflow.source.name"] = shlex.join(provenance["command"])
     found["mlflow.note.content"] = note(recipe, provenance, results)
-    # The user's repository is what they look for; that of mmtk has a tag of its own.
-    here = provenance.get("git_here") or provenance["git"]
-    if here:
+    own = provenance["git"]
+    if own:
+        found["mlflow.source.git.commit"], found["mmtk.git.dirty"] = own["commit"], own["dirty"]
+    # The user's repository is what they look for; that of mmtk has a tag of its own then.
+    if here := provenance.get("git_here"):
         found["mlflow.source.git.commit"], found["mmtk.source.git.dirty"] = here["commit"], here["dirty"]
-    if provenance["git"]:
-        found["mmtk.git.commit"], found["mmtk.git.dirty"] = (provenance["git"][key] for key in ("commit", "dirty"))
+        if own:
+            found["mmtk.git.commit"] = own["commit"]
     return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
 
 
