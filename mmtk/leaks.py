@@ -102,6 +102,14 @@ class Overlap:
         """Whether the parts belong to different tasks, which share the encoder and no label."""
         return self.train.role.task != self.scored.role.task
 
+    @property
+    def cure(self) -> str:
+        """The key that gives a film one part in both tasks, where both read one folder; else nothing."""
+        one, other = self.roles
+        if not self.across or one.use != other.use or not one.use.startswith("folder"):
+            return ""
+        return " Set both_tasks = true in both tables: a film is then of one part in both."
+
     def __bool__(self) -> bool:
         return bool(self.patients or self.identical or self.near)
 
@@ -250,7 +258,7 @@ def check(overlaps: Sequence[Overlap], refuse: bool) -> list[str]:
     if refused:
         numbered = any(each.patients and each.roles[0] != each.roles[1] for each in refused)
         raise MmtkError("\n".join(map(str, refused)), hint=f"{CURE} {HOSPITALS}" if numbered else CURE)
-    return [f"{SHARED_DATA[each.across]}: {each.count()}." for each in overlaps if each]
+    return [f"{SHARED_DATA[each.across]}: {each.count()}.{each.cure}" for each in overlaps if each]
 
 
 def _first(texts: Sequence[str], most: int = 10) -> str:

@@ -20,7 +20,8 @@ from mmtk.images import read_image, read_spacing
 from mmtk.outputs import OutputFolder, refuse_inside, results_of
 from mmtk.predict import Case, Predictor, find_images, load
 from mmtk.report.table import safe
-from mmtk.spelling import file_name, visible
+from mmtk.runs import RunDir
+from mmtk.spelling import file_name, quoted, visible
 
 TABLE = "predictions.csv"
 COMMAND = "predict"
@@ -57,6 +58,7 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     """
     from rich.progress import track
 
+    _refuse_runs(out, given)
     refuse_inside(out, given)
     predictor = load(run_dir, device)
     paths = _films_among(find_images(given))
@@ -78,6 +80,17 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
         if any(row.error != WAITING for row in rows):
             _write_table(folder, rows, ends)
     return rows
+
+
+def _refuse_runs(out: Path, given: Iterable[Path]) -> None:
+    """Refuse a run directory for output, among whose files predictions would lie, and one for images."""
+    if RunDir(out).is_run:
+        hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
+        raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
+    for path in given:
+        if path.is_dir() and RunDir(path).is_run:
+            message = "is a run directory: its pictures are drawings, not images to predict."
+            raise MmtkError(message, str(path), "Give the images, or the folder that they lie in.")
 
 
 def _films_among(found: list[Path]) -> list[Path]:

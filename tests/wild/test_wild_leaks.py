@@ -10,6 +10,7 @@ from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 from mmtk import leaks, load_recipe
 from mmtk.data import Data, prepare
 from mmtk.errors import MmtkError
+from mmtk.splits import Role
 
 FOLDER = {
     "data.classification.source": {"use": "folder", "images": "a/films", "labels": "a/films.csv"},
@@ -104,3 +105,15 @@ def test_stored_images_are_compared_once_and_again_when_they_change(sets, monkey
     replace_image(sets / "b", "test-100.png", film(777))
     assert read(sets).notes == []
     assert len(compared) == times + 1
+
+
+@pytest.mark.parametrize(("use", "hint"), [("folder films", True), ("jsrt", False)])
+def test_films_of_both_tasks_in_different_parts_are_told_with_the_key(use, hint):
+    def part(task, name):
+        return leaks.Images(Role(task, "source", use), name, None, [], [])
+
+    pair = [("f1 in train", "f1 in test")]
+    found = leaks.Overlap(part("classification", "train"), part("segmentation", "test"), identical=pair)
+    (sentence,) = leaks.check([found], refuse=True)
+    assert sentence.startswith("shared encoder: 1 images of data.segmentation.source")
+    assert sentence.endswith("Set both_tasks = true in both tables: a film is then of one part in both.") == hint

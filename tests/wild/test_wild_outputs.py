@@ -217,3 +217,17 @@ def test_results_go_into_a_folder_whose_name_is_no_utf8(run: Path, tmp_path: Pat
     rows = predict_files(moved, [save(tmp_path / "a.png")], out, "cpu")
     assert not rows[0].error
     assert (out / "a-mask.png").is_file()
+
+
+def test_a_run_directory_is_neither_output_nor_images(run: Path, tmp_path: Path) -> None:
+    film = save(tmp_path / "film.png")
+    (run / "run.lock").touch()
+    before = contents(run)
+    with pytest.raises(MmtkError, match=r"is a run directory, so no predictions are written among its files\."):
+        predict_files(run, [tmp_path / "film.png"], run, "cpu")
+    with pytest.raises(MmtkError, match="is a run directory: its pictures are drawings"):
+        predict_files(run, [run], tmp_path / "out", "cpu")
+    assert contents(run) == before
+    assert not (tmp_path / "out").exists()
+    predict_files(run, [tmp_path / "film.png"], run / "predictions", "cpu")
+    assert (run / "predictions" / TABLE).is_file(), film
