@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -155,13 +155,26 @@ def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
 
 
 def _rare(labels: Labels) -> list[str]:
+    """The classes of too few patients to stand in every part, the rarest left out first.
+
+    A patient counts for the class of most of his films, as in the split; with several of equal number for each.
+    """
+    rare: list[str] = []
     if len({film.split for film in labels.films.values()} - {""}) > 1:
-        return []
-    patients: dict[str, set[str]] = {}
-    for path, film in labels.films.items():
-        if film.label:
-            patients.setdefault(film.label, set()).add(film.patient or path)
-    return sorted(label for label, names in patients.items() if len(names) < FEWEST)
+        return rare
+    while True:
+        films_of: dict[str, Counter[str]] = defaultdict(Counter)
+        for path, film in labels.films.items():
+            if film.label and film.label not in rare:
+                films_of[film.patient or path][film.label] += 1
+        patients = Counter(dict.fromkeys((label for counts in films_of.values() for label in counts), 0))
+        for counts in films_of.values():
+            most = max(counts.values())
+            patients.update(label for label, films in counts.items() if films == most)
+        label, count = min(patients.items(), key=lambda each: (each[1], each[0]), default=("", FEWEST))
+        if count >= FEWEST:
+            return sorted(rare)
+        rare.append(label)
 
 
 def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:

@@ -170,6 +170,22 @@ def hospitals_that_number_alike(root: Path) -> Right:
     )
 
 
+def patients_of_several_classes(root: Path) -> Right:
+    """A few films of many patients each, as in a small part of NIH: no patient is mainly of the third class."""
+    rows: list[list[object]] = [["Image Index", "Finding Labels", "Patient ID"]]
+    for patient in range(12):
+        for k, label in enumerate((("No Finding", "Pneumonia")[patient % 2],) * 2 + ("Effusion",) * (patient < 6)):
+            film(root / f"films/{patient:04}_{k}.png")
+            rows.append([f"{patient:04}_{k}.png", label, patient])
+    table(root / "Data_Entry.csv", rows)
+    return Right(
+        classes={"No Finding": 12, "Pneumonia": 12},
+        films=30,
+        patients=12,
+        words=("serve as unlabelled: Effusion",),
+    )
+
+
 def named_as_jsrt(root: Path) -> Right:
     """Films called as those of JSRT, in a folder that is not; its masks are of another format."""
     for k in range(12):
@@ -359,5 +375,5 @@ LAYOUTS: tuple[Callable[[Path], Right], ...] = (
     two_folders, masks_beside, masks_below, prefixes, folders_without_telling_names, organs, nnunet, coco, yolo,
     folders_of_classes, folders_of_parts, odd_columns, paths_and_parts, nih, flags, dicom_tree, unlabelled_folder,
     shenzhen, montgomery, two_hospitals, a_task_each, organs_by_ending, arrays, named_as_jsrt, parts_without_val,
-    hospitals_that_number_alike,
+    hospitals_that_number_alike, patients_of_several_classes,
 )  # fmt: skip
