@@ -179,7 +179,9 @@ def overlap(train: Images, scored: Images) -> Overlap:
 def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
     """Places of identical and near-identical images; stored images are compared once, then read from the cache."""
     stores = [each.stored for each in (train, scored)]
-    if not all(isinstance(stored.images, np.memmap) for stored in stores):
+    files = [each.images.filename for each in stores if isinstance(each.images, np.memmap)]
+    caches = {Path(str(file)).parents[1] for file in files}
+    if len(files) < len(stores) or len(caches) > 1:  # one of them is not kept itself
         return _compared(train, scored)
     told = [(stored.digest, stored.images.shape) for stored in stores]
     rule = (FORMAT, likeness.SIDE, likeness.RADIUS, likeness.THRESHOLD, likeness.FLAT, MOST_ALIKE)
@@ -188,7 +190,7 @@ def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
     def build(folder: Path) -> None:
         (folder / _PAIRS).write_text(json.dumps(_compared(train, scored)))
 
-    folder = kept(f"alike-{key[:20]}", build, 1 << 16)
+    folder = kept(f"alike-{key[:20]}", build, 1 << 16, caches.pop())
     same, near = json.loads((folder / _PAIRS).read_bytes())
     return same, near
 

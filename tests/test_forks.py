@@ -89,10 +89,11 @@ def _done_by(count: int) -> list[int]:
 
 def test_no_fork_outlives_an_interrupt(tmp_path: Path) -> None:
     code = """
-import os, sys, time
+import os, signal, sys, time
 from functools import partial
 from pathlib import Path
 from mmtk import forks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 os.sched_getaffinity = lambda pid: {0, 1}
 def job(number):
     Path(sys.argv[1], str(os.getpid())).touch()
