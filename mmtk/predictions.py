@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import itertools
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,7 +89,7 @@ def _refuse_runs(out: Path, given: Iterable[Path]) -> None:
         hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
         raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
     for path in given:
-        if path.is_dir() and RunDir(path).is_run:
+        if os.path.isdir(path) and RunDir(path).is_run:  # is_dir of Path raises for a name that is too long
             message = "is a run directory: its pictures are drawings, not images to predict."
             raise MmtkError(message, str(path), "Give the images, or the folder that they lie in.")
 
