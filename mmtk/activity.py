@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # cursor movements and colours
 
 
 class StatusLine:
-    """What a command does now, drawn on ``stream`` by a thread; output of the command erases it first.
+    """Status line of what a command does, drawn on ``stream`` by a thread; output of the command erases it first.
 
     It is drawn only where the terminal was silent for a moment and its cursor is at the start of a line, so that
     live displays of others are left alone.
@@ -96,7 +96,7 @@ class StatusLine:
 
 
 def _import_stage() -> str:
-    """What a command does before it names a stage: it imports."""
+    """Name the stage before the first: a command imports."""
     torch = sys.modules.get("torch")
     if torch is None:
         return "starting"

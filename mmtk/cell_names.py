@@ -1,4 +1,4 @@
-"""What the cells of a study are called: unique in it, and true."""
+"""Names of the cells of a study: unique in it, and true."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Signature = tuple[tuple[str, ...], frozenset[tuple[str, str]]]
 
 
 def signature(values: layers.Values) -> Signature:
-    """What tells the paper's systems apart: the tasks, and the strategies that are on."""
+    """Signature that tells the paper's systems apart: the tasks, and the strategies that are on."""
     uses = {kind: str(layers.get(values, f"{kind}.use", OFF)).removeprefix(f"{OURS}/") for kind in STRATEGIES}
     return tuple(sorted(values["tasks"])), frozenset((k, use) for k, use in uses.items() if use != OFF)
 

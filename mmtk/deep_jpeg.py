@@ -16,7 +16,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 
 @dataclass(frozen=True)
 class DeepJpeg:
-    """What the header says: height and width as stored, whether pixels are exact, and the EXIF block."""
+    """Facts of the header: height and width as stored, whether pixels are exact, and the EXIF block."""
 
     height: int
     width: int

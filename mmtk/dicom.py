@@ -304,7 +304,7 @@ def _drop_empty(header: Any) -> None:
 
 
 def _padding(stored: np.ndarray, header: Any) -> np.ndarray:
-    """Where the stored values are PixelPaddingValue, or between it and PixelPaddingRangeLimit."""
+    """Mask of the stored values that are PixelPaddingValue, or between it and PixelPaddingRangeLimit."""
     for kind in ("", "Float", "DoubleFloat"):
         value = header.get(f"{kind}PixelPaddingValue")
         if value in (None, ""):

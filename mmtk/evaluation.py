@@ -164,7 +164,7 @@ def _in_folders(
 
 
 def source_name(table: Mapping[str, Any]) -> str:
-    """What a source is called: its component, with the domain or the folder of images where it has one."""
+    """Name a source: its component, with the domain or the folder of images where it has one."""
     if images := table.get("images"):
         return Path(images).as_posix().strip("/")
     return " ".join(str(each) for each in (table["use"], table.get("domain")) if each)

@@ -1,4 +1,4 @@
-"""What to install for an extra of mmtk, as a line that works wherever mmtk was installed from."""
+"""Installation of an extra of mmtk, as a line that works wherever mmtk was installed from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def install_line(extra: str) -> str:
 
 
 def requirements(extra: str = "") -> list[Requirement]:
-    """What the installed mmtk needs; with the name of an extra, what that needs besides."""
+    """Requirements of the installed mmtk; with the name of an extra, what that needs besides."""
     from packaging.requirements import Requirement
 
     found = []

@@ -122,7 +122,7 @@ def _network(recipe: Recipe) -> list[MmtkError]:
 
 
 def check_batch(recipe: Recipe, images: int) -> list[MmtkError]:
-    """What is wrong with so many images of a batch on one device: a batch norm needs two values per channel."""
+    """Check the images of a batch on one device: a batch norm needs two values per channel."""
     from mmtk.sketch import norm_of_one_value
 
     if images > 1 or not norm_of_one_value(recipe, images):

@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class _Looks:
-    """What is gathered on the way: by name of the set, and the parts that are compared."""
+    """Findings gathered on the way: by name of the set, and the parts that are compared."""
 
     reports: dict[str, Report] = field(default_factory=dict)
     stores: dict[Role, Stored] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What ``mmtk data inspect`` prints: tables, then every verdict with its cure."""
+"""Text of ``mmtk data inspect``: tables, then every verdict with its cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training shares with the images that a run is scored on: patients, identical and near-identical images."""
+"""Patients, identical and near-identical images that training shares with the images a run is scored on."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Images:
 
     @cached_property
     def details(self) -> np.ndarray:
-        """What near-identical images are found by (mmtk.likeness)."""
+        """Descriptors by which near-identical images are found (mmtk.likeness)."""
         return likeness.details(self.stored.images[self.rows])
 
     @cached_property
@@ -84,7 +84,7 @@ class Images:
 
 @dataclass
 class Overlap:
-    """What two parts share, as ids: patients (patient, id, id), identical and near-identical images (id, id)."""
+    """Overlap of two parts, as ids: patients (patient, id, id), identical and near-identical images (id, id)."""
 
     train: Images
     scored: Images
@@ -119,7 +119,7 @@ class Overlap:
         return len({pair[-1] for pair in (*self.patients, *self.identical, *self.near)})
 
     def lines(self, most: int = 10) -> list[str]:
-        """What is shared, a sentence of each kind with ids."""
+        """Describe what is shared: a sentence of each kind with ids."""
         kinds = (
             ("patients in more than one split", sorted({p[0] for p in self.patients}), self._persons()),
             (
@@ -168,7 +168,7 @@ class Overlap:
 
 
 def overlap(train: Images, scored: Images) -> Overlap:
-    """What a training part shares with one that is scored."""
+    """Compare a training part with one that is scored."""
     found = _persons_in_both(train, scored)
     same, near = _remembered(train, scored)
     found.identical = [(train.mark(one), scored.mark(other)) for one, other in same]
@@ -206,7 +206,7 @@ def _compared(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
 
 
 def overlaps(parts: Sequence[Images]) -> list[Overlap]:
-    """What every training part shares with the scored parts of all tasks, and val with test by patient."""
+    """Find what every training part shares with the scored parts of all tasks, and val with test by patient."""
     training = [each for each in parts if each.role.domain == "source" and each.part == "train"]
     others = [each for each in parts if not any(each is one for one in training)]
     found = [

@@ -183,7 +183,7 @@ class OutputFolder:
 
 
 def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
-    """Those of the files that a command wrote, by the list in their folder, and that are as it left them."""
+    """Return the files that a command wrote, by the list in their folder, and that are as it left them."""
     folders: dict[Path, OutputFolder] = {}
     found = set()
     for path in paths:

@@ -143,13 +143,13 @@ def _is_shipped(
 
 
 def _method(recipe: Recipe) -> layers.Values:
-    """What a recipe says besides its names, its data and its budget."""
+    """Return what a recipe says besides its names, its data and its budget."""
     other = (*NOT_IN_DIGEST, "data", "train", "evaluate")
     return {key: value for key, value in recipe.values.items() if key not in other}
 
 
 def _file_name(path: Path) -> str:
-    """What a recipe file is called: by its folder where that is a run's."""
+    """Name a recipe file: by its folder where that is a run's."""
     return path.parent.name if path.name == "recipe.toml" else path.stem
 
 

@@ -19,7 +19,7 @@ MOST_COLUMNS = 4  # of axes and components; what differs besides stands below th
 
 
 def differences(plan: Plan) -> dict[str, list[str]]:
-    """What differs between the systems besides their label budgets: a component table or key → its value in each.
+    """Find what differs between systems besides their label budgets: component table or key → its value in each.
 
     A key of a component is compared among the systems that have it; that a component brings keys that another one
     has not is no difference of its own.

@@ -1,4 +1,4 @@
-"""What ``mmtk predict`` leaves behind: masks, overlays and saliency maps, and a table with a row per image."""
+"""Results of ``mmtk predict``: masks, overlays and saliency maps, and a table with a row per image."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def turned(raster: Raster, orientation: int) -> Raster:
 
 
 def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:
-    """What Pillow decodes, as it is stored."""
+    """Return the pixels that Pillow decodes, as they are stored."""
     lossy = lossy_format(image)
     image.load()
     if image.mode in _DEEP:

@@ -101,7 +101,7 @@ def toml(value: Any) -> str:
 
 
 def place_of(origin: str) -> str:
-    """Where a value comes from: ``default``, ``--set``, or file and line as one would name it from here."""
+    """Origin of a value: ``default``, ``--set``, or file and line as one would name it from here."""
     file, colon, line = origin.rpartition(":")
     if not colon or not os.path.isabs(file):
         return origin

@@ -58,7 +58,7 @@ def check_weights(plan: Plan) -> None:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the missing runs of a study will take, in seconds; ``runs``: by folder name, without their start."""
+    """Time of the missing runs of a study, in seconds; ``runs``: by folder name, without their start."""
 
     wall: float
     training: float

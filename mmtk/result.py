@@ -1,4 +1,4 @@
-"""What a finished run gives back in Python: scores, values per image, curves and pictures."""
+"""Result of a finished run in Python: scores, values per image, curves and pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What scores are called: their full names and units, which way is better, and names of earlier releases."""
+"""Names of scores: their full names and units, which way is better, and names of earlier releases."""
 
 from __future__ import annotations
 

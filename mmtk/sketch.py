@@ -1,4 +1,4 @@
-"""What only a pass through the network, or a look into a weights file, can say of a recipe before it runs."""
+"""Checks of a recipe that need a pass through the network or a look into a weights file, before it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked of a source's splits before training: ids, patients, labels, and no part without them."""
+"""Checks of a source's splits before training: ids, patients, labels, and no part without them."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class StudyDir:
         return found
 
     def _root(self, keys: set[str]) -> Path:
-        """Where the runs lie: as study.json says, else, of a study that was copied, in it or beside it."""
+        """Folder of the runs: as study.json says, else, of a study that was copied, in it or beside it."""
         noted = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
         study = self.path.absolute()
         near = [place.resolve() for place in (Path.cwd(), study.parent.parent)]

@@ -1,4 +1,4 @@
-"""What components do, in the first line of their docstrings, read from their files without importing any."""
+"""Summaries of components: the first line of their docstrings, read from their files without importing any."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Progress = Callable[[str, int, int], None]
 def trained_on(
     folder: RunDir, recipe: Recipe, tests: Sequence[TestSet], progress: Progress
 ) -> tuple[list[leaks.Overlap], str]:
-    """What each set shares with the films of every task's training, and why that could not be looked for.
+    """Find what each set shares with the films of every task's training, and why that could not be looked for.
 
     Sets of the run's own data are left out: they were compared before training.
     """

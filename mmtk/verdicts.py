@@ -1,4 +1,4 @@
-"""What ``mmtk data inspect`` judges of a set: a sentence, whether all is well, and the cure."""
+"""Verdicts of ``mmtk data inspect`` on a set: a sentence, whether all is well, and the cure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Verdict:
 
 
 def on_items(role: Role, source: Source) -> list[Verdict]:
-    """What is wrong with ids, patients and labels."""
+    """Find what is wrong with ids, patients and labels."""
     return _caught(role, lambda: splits.check_items(role, source))
 
 
@@ -137,7 +137,7 @@ def on_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> list[
 
 
 def all_well(role: Role, source: Source) -> Verdict:
-    """That nothing is the matter with a set."""
+    """State that nothing is the matter with a set."""
     counts = " / ".join(f"{len(source.items(split)):,}" for split in SPLITS)
     return Verdict(role.name, True, f"nothing to mend ({counts} images for train / val / test).")
 

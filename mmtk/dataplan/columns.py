@@ -1,4 +1,4 @@
-"""What the columns of a table are: found by content first, then by name."""
+"""Meaning of the columns of a table: found by content first, then by name."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class FilmSet:
 
     @property
     def name(self) -> str:
-        """What the set is called."""
+        """Name of the set."""
         return self.folder or "all films"
 
 

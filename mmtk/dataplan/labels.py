@@ -26,7 +26,7 @@ PATIENTS = (
 
 @dataclass
 class Film:
-    """What is known of one film; ``label`` is None where nothing speaks of a class, "" where it has none."""
+    """Facts of one film; ``label`` is None where nothing speaks of a class, "" where it has none."""
 
     label: str | None = None
     patient: str = ""

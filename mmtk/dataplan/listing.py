@@ -1,4 +1,4 @@
-"""What lies in a folder: images, tables, other files, and how single images look. No torch."""
+"""Listing of a folder: images, tables, other files, and how single images look. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are masks, and of which films: by the names of folders and files, then by how they look."""
+"""Masks among the files, and of which films: by the names of folders and files, then by how they look."""
 
 from __future__ import annotations
 

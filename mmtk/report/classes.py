@@ -19,7 +19,7 @@ POINT: dict[str, Any] = {"ls": "", "marker": "o", "mec": "black", "mew": 0.9, "z
 
 
 class Ranking(NamedTuple):
-    """Which images are positive [N], the probability that they are [N], and the threshold of the run."""
+    """Return which images are positive [N], the probability that they are [N], and the threshold of the run."""
 
     positive: np.ndarray
     score: np.ndarray

@@ -1,4 +1,4 @@
-"""What the components of a factorial do to each metric."""
+"""Effects of the components of a factorial on each metric."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Values = Mapping[tuple[str, ...], Mapping[int, float]]
 
 @dataclass(frozen=True)
 class Effects:
-    """What the components of a factorial do to one metric at one budget.
+    """Estimate what the components of a factorial do to one metric at one budget.
 
     ``adjusted`` holds Holm's p for every effect. ``shares`` are Shapley values of the way from ``start`` (all
     components off) to ``full``; there are none where an axis has more than two levels. ``missing`` says in a

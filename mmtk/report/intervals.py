@@ -1,4 +1,4 @@
-"""Which intervals a report shows: none from too few seeds, and none beyond what a score can be."""
+"""Intervals that a report shows: none from too few seeds, and none beyond what a score can be."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WORD = re.compile(r"[-_. ][A-Za-z][A-Za-z_ -]*$")
 
 @dataclass(frozen=True)
 class Affixes:
-    """What the names of images and masks have around the part that they share."""
+    """Affixes that the names of images and masks have around the part that they share."""
 
     image_prefix: str = ""
     image_suffix: str = ""
@@ -31,7 +31,7 @@ class Affixes:
         return len(self.mask_suffixes) > 1
 
     def of_channel(self, suffix: str) -> Affixes:
-        """Those of the masks with one of the endings."""
+        """Return the masks with one of the endings."""
         return replace(self, mask_suffixes=(suffix,))
 
     def ending(self, name: str) -> str | None:
@@ -179,7 +179,7 @@ def _one_sided(images: Iterable[str], masks: Iterable[str]) -> Iterable[tuple[tu
 
 
 def _two_sided(images: Sequence[str], masks: Sequence[str]) -> Iterable[tuple[tuple[str, str], ...]]:
-    """What all images begin or end with, and all masks, apart from digits that they share."""
+    """Find what all images begin or end with, and all masks, apart from digits that they share."""
     if len(images) < 2 or len(masks) < 2:
         return
     turned = [[name[::-1] for name in names] for names in (images, masks)]
@@ -191,7 +191,7 @@ def _two_sided(images: Sequence[str], masks: Sequence[str]) -> Iterable[tuple[tu
 
 
 def _beginning(names: Sequence[str]) -> str:
-    """What all names begin with, without digits at its end."""
+    """Find what all names begin with, without digits at its end."""
     first, last = min(names), max(names)
     same = next(
         (n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))

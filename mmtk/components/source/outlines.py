@@ -23,7 +23,7 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 
 def reader_of(place: Path) -> Reader | None:
-    """What reads the annotations at a place: COCO for a .json file, YOLO for a folder with .txt files alone."""
+    """Choose the reader of annotations: COCO for a .json file, YOLO for a folder with .txt files alone."""
     if place.suffix.lower() == ".json":
         return read_coco
     if not place.is_dir() or find_images(place, lambda path: path.suffix.lower() == ".npy" or is_image_file(path)):
