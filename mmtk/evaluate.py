@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mmtk import activity, api, build
 from mmtk.components.blocks import Dropout
-from mmtk.errors import RunFailed
+from mmtk.errors import MmtkError, RunFailed
 from mmtk.model import MultiTaskNet
 from mmtk.outputs import atomic
 from mmtk.recipe import Recipe
@@ -134,6 +134,12 @@ def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
     A column that another metric has already carries the name of the later table in front, as in scores.
     """
     found = {name: cases for name, metric in metrics.items() if (cases := metric.cases())}
+    for name, cases in found.items():
+        if "id" not in cases:
+            raise MmtkError(
+                f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
+                hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
+            )
     ids = sorted({each for cases in found.values() for each in cases["id"]})
     columns: dict[str, list[Any]] = {"id": ids}
     for name, cases in found.items():

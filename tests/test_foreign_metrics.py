@@ -11,6 +11,7 @@ from tiny import tiny
 import mmtk
 from mmtk import catalog, codefile
 from mmtk.api import Metric
+from mmtk.errors import MmtkError
 from mmtk.evaluate import case_columns
 from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
@@ -73,6 +74,11 @@ def test_values_of_several_metrics_are_brought_together_by_id() -> None:
     assert found == {
         "id": ["a", "b", "c"], "dice": [1, 2, 3], "mine/dice": [10, None, 30], "area": [100, None, 300],
     }  # fmt: skip
+
+
+def test_values_without_ids_are_refused_by_the_name_of_their_table() -> None:
+    with pytest.raises(MmtkError, match=r"metric\.mine: cases\(\) gives columns without 'id'"):
+        case_columns({"segmentation": Given({"id": ["a"], "dice": [1.0]}), "mine": Given({"share": [0.5]})})
 
 
 @pytest.fixture(scope="module")
