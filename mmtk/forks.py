@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import current_process, get_context
@@ -31,7 +32,8 @@ def on_all_cores(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
     with _queue(len(jobs)) as left, _still():
         forks: list[_Fork[Result]] = []
         try:
-            forks += (_Fork(jobs, left) for _ in range(count))
+            with _uninterrupted():
+                forks += (_Fork(jobs, left) for _ in range(count))
             for fork in forks:
                 found |= fork.answer() or {}
         finally:
@@ -62,6 +64,22 @@ def _still() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Delay Ctrl-C to the end of the block: between the start of a fork and its note nobody would end it."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    interrupts: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _taken(jobs: Sequence[Callable[[], Result]], left: int) -> dict[int, Result]:
