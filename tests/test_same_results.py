@@ -1,8 +1,8 @@
-"""Every shipped recipe gives the results that it gave before: same digest, same values, on the same machine same bytes.
+"""Every shipped recipe gives the results that it gave: same digest and values, on the same machine same bytes.
 
-``fixtures/results.json`` is written by ``python tests/test_same_results.py``, and only when a change of results is
-meant: the CHANGELOG then says which and why. Floating point differs in the last bits between processors and versions
-of torch, so bytes are compared on the machine kind that wrote the file, values everywhere.
+``fixtures/results.json`` is written by ``python tests/test_same_results.py``, and only when a change of results
+is meant: the CHANGELOG then says which and why. Floating point differs in the last bits between processors and
+versions of torch, so bytes are compared on the kind of machine that wrote the file, values everywhere.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ TOLERANCE = 5e-3
 
 def machine() -> str:
     """What floating-point bits depend on: the processor and torch."""
-    cpu = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "name" in line]
-    return f"{cpu[0]}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{processor}, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}"
 
 
 def results(name: str, folder: Path) -> dict[str, Any]:
