@@ -164,7 +164,9 @@ class Overlap:
             )
             if found
         ]
-        return f"{self.images} images of {self.scored} are known to {self.train}: {', '.join(kinds)}"
+        known = "1 image" if self.images == 1 else f"{self.images} images"
+        verb = "is" if self.images == 1 else "are"
+        return f"{known} of {self.scored} {verb} known to {self.train}: {', '.join(kinds)}"
 
 
 def overlap(train: Images, scored: Images) -> Overlap:
@@ -206,15 +208,10 @@ def _compared(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
 
 
 def overlaps(parts: Sequence[Images]) -> list[Overlap]:
-    """Find what every training part shares with the scored parts of all tasks, and val with test by patient."""
+    """Find what every training part shares with the scored parts of every task, and val with test by patient."""
     training = [each for each in parts if each.role.domain == "source" and each.part == "train"]
     others = [each for each in parts if not any(each is one for one in training)]
-    found = [
-        overlap(one, other)
-        for one in training
-        for other in others
-        if one.role.task == other.role.task or other.part != "val"
-    ]
+    found = [overlap(one, other) for one in training for other in others]
     chosen = {each.role: each for each in others if each.part == "val"}
     for other in others:
         if other.part == "test" and other.role in chosen:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 
 from mmtk import leaks, load_recipe
+from mmtk.api import Target
 from mmtk.data import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.splits import Role
+from mmtk.store import Stored
 
 FOLDER = {
     "data.classification.source": {"use": "folder", "images": "a/films", "labels": "a/films.csv"},
@@ -115,5 +118,35 @@ def test_films_of_both_tasks_in_different_parts_are_told_with_the_key(use, hint)
     pair = [("f1 in train", "f1 in test")]
     found = leaks.Overlap(part("classification", "train"), part("segmentation", "test"), identical=pair)
     (sentence,) = leaks.check([found], refuse=True)
-    assert sentence.startswith("shared encoder: 1 images of data.segmentation.source")
+    assert sentence.startswith("shared encoder: 1 image of data.segmentation.source")
     assert sentence.endswith("Set both_tasks = true in both tables: a film is then of one part in both.") == hint
+
+
+def part_of(task: str, part: str, numbers: list[int]) -> leaks.Images:
+    """One part of a task with the films of these numbers."""
+    domain, name = ("cross", "test") if part == "cross" else ("source", part)
+    images = np.stack([film(number) for number in numbers])[:, None]
+    ids = [f"{task[0]}-{part}-{number}" for number in numbers]
+    target = Target(task, ("a", "b"))
+    stored = Stored(images, np.zeros(len(ids)), ids, ids, {}, np.zeros((len(ids), 2)), target, task)
+    return leaks.Images(Role(task, domain, task), name, stored, list(range(len(ids))), ids)
+
+
+@pytest.mark.parametrize("part", ["val", "test", "cross"])
+@pytest.mark.parametrize("scored", ["classification", "segmentation"])
+@pytest.mark.parametrize("trained", ["classification", "segmentation"])
+def test_training_films_are_compared_with_every_part_that_any_task_is_scored_on(trained, scored, part):
+    numbers = {(task, name): 10 * (4 * i + j) for i, task in enumerate(("classification", "segmentation"))
+               for j, name in enumerate(("train", "val", "test", "cross"))}  # fmt: skip
+    films = {key: [100 + number, 101 + number] for key, number in numbers.items()}
+    films[scored, part][1] = films[trained, "train"][0]
+    found = leaks.overlaps([part_of(task, name, films[task, name]) for task, name in films])
+    (pair,) = found
+    assert (pair.train.role.task, pair.scored.role.task, pair.scored.label) == (trained, scored, part)
+    assert len(pair.identical) == 1
+    assert pair.across == (trained != scored)
+    if pair.across:
+        assert leaks.check(found, refuse=True)[0].startswith("shared encoder: 1 image of")
+    else:
+        with pytest.raises(MmtkError, match="the same image in train"):
+            leaks.check(found, refuse=True)
