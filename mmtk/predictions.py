@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtk.errors import MmtkError, report
+from mmtk.errors import MmtkError, listing, report
 from mmtk.image_files import image_name
 from mmtk.images import read_image, read_spacing
 from mmtk.outputs import OutputFolder, refuse_inside, results_of
@@ -55,7 +55,8 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
 
     Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
-    Results of earlier predictions among the images are left out; what fails for one image is its row's error.
+    Results of earlier predictions, and masks in the folders, are left out. What fails for one image is its row's
+    error.
     """
     from rich.progress import track
 
@@ -63,6 +64,11 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     refuse_inside(out, given)
     predictor = load(run_dir, device)
     paths = _films_among(find_images(given))
+    if masks := masks_among(given, paths):
+        paths = [path for path in paths if path not in masks]
+        folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
+        print(f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
+              "An image that is given by its own name is always predicted.")  # fmt: skip
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)
@@ -101,6 +107,20 @@ def _films_among(found: list[Path]) -> list[Path]:
     if found and not films:
         raise MmtkError("only results of earlier predictions were given.", str(found[0]), "Give the images.")
     return films
+
+
+def masks_among(given: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
+    """The masks of other images in the folders that are given: called or placed so, and looking so."""
+    from mmtk.dataplan.listing import Listing
+    from mmtk.dataplan.masks import find_roles
+
+    paths = list(paths)
+    masks: set[Path] = set()
+    for folder in (path for path in given if os.path.isdir(path)):
+        inside = {os.path.relpath(path, folder): path for path in paths if path.is_relative_to(folder)}
+        files = Listing(folder, tuple(inside))
+        masks |= {inside[name] for name in find_roles(files).masks if (look := files.look(name)) and look.mask}
+    return masks - {path for path in given if path in masks}
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -13,6 +13,7 @@ from mmtk.dataplan.columns import find_columns
 from mmtk.dataplan.labels import Film, Labels, find_labels, leave_several
 from mmtk.dataplan.listing import Listing
 from mmtk.dataplan.masks import Masks, common, find_masks, find_roles, one_group
+from mmtk.dataplan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.errors import MmtkError
 
 _CURES = {
@@ -20,7 +21,6 @@ _CURES = {
     **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
     **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
 }
-FEWEST = 3  # patients of a class, one for each part
 
 
 @dataclass
@@ -114,7 +114,7 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
         for suffix, count in sorted(listing.others.items())
     ]
     found.table = _place(found, labels.keys)
-    _classification(found, labels, training)
+    _classification(found, labels, masks, training)
     _segmentation(found, labels, masks, training)
     unlabelled = common(spare) if spare else ""
     for keys in found.keys.values():
@@ -138,14 +138,10 @@ def _place(found: FilmSet, keys: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
+def _classification(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
+    if training:
+        _make_splittable(labels, [*masks.pairs] if masks else [], found)
     counts = labels.counts
-    if training and (rare := _rare(labels)):
-        for film in labels.films.values():
-            film.label = "" if film.label in rare else film.label
-        if len(counts) - len(rare) > 1:
-            found.reasons.append(f"classes of fewer than {FEWEST} patients serve as unlabelled: {', '.join(rare)}")
-        counts = labels.counts
     if not counts or (training and len(counts) < 2):
         if counts:
             found.notes.append(f"one class only ({', '.join(counts)}): there is nothing to tell apart")
@@ -154,34 +150,40 @@ def _classification(found: FilmSet, labels: Labels, training: bool) -> None:
     found.keys["classification"] = {"images": _joined(found.folder, found.images)}
 
 
-def _rare(labels: Labels) -> list[str]:
-    """The classes of too few patients to stand in every part, the rarest left out first.
-
-    A patient counts for the class of most of his films, as in the split; with several of equal number for each.
-    """
-    rare: list[str] = []
-    if len({film.split for film in labels.films.values()} - {""}) > 1:
-        return rare
-    while True:
-        films_of: dict[str, Counter[str]] = defaultdict(Counter)
-        for path, film in labels.films.items():
-            if film.label and film.label not in rare:
-                films_of[film.patient or path][film.label] += 1
-        patients = Counter(dict.fromkeys((label for counts in films_of.values() for label in counts), 0))
-        for counts in films_of.values():
-            most = max(counts.values())
-            patients.update(label for label, films in counts.items() if films == most)
-        label, count = min(patients.items(), key=lambda each: (each[1], each[0]), default=("", FEWEST))
-        if count >= FEWEST:
-            return sorted(rare)
-        rare.append(label)
+def _make_splittable(labels: Labels, masked: Collection[str], found: FilmSet) -> None:
+    """Fill or draw the parts where the source could not; films of classes too rare for it become unlabelled."""
+    films = labels.films
+    known = [path for path, film in films.items() if film.label or path in masked]
+    if why := complete_parts(films, known, labels.keys.get("labels") == "folders"):
+        found.reasons.append(why)
+    given = any(film.split for film in films.values())
+    if given:
+        rare = sorted({*labels.counts} - {film.label or "" for film in films.values() if film.split == "train"})
+        why = "classes without a film in train serve as unlabelled"
+    else:
+        rare, why = rare_classes(films), f"classes of fewer than {FEWEST} patients serve as unlabelled"
+    if len(labels.counts) - len(rare) > 1 and rare:
+        found.reasons.append(f"{why}: {', '.join(rare)}")
+    for film in films.values():
+        film.label = "" if film.label in rare else film.label
+    while not given and labels.counts and not (splits_by_itself(films) and splits_by_itself(films, masked)):
+        if draw_parts(films, masked):
+            found.reasons.append(
+                "patients have films of several classes: the parts are drawn so that each has all"
+            )
+            return
+        fewest = min(labels.counts.items(), key=lambda each: (each[1], each[0]))[0]
+        found.reasons.append(f"the class {fewest} cannot stand in every part: its films serve as unlabelled")
+        for film in films.values():
+            film.label = "" if film.label == fewest else film.label
 
 
 def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
     if masks is None or not masks.pairs:
         return
-    if training and len(masks.pairs) < FEWEST:
-        found.notes.append(f"{len(masks.pairs)} masks: it takes {FEWEST} to have one in each part")
+    patients = {labels.films[path].patient or path for path in masks.pairs if path in labels.films}
+    if training and len(patients) < FEWEST:
+        found.notes.append(f"masks of {len(patients)} patients: it takes {FEWEST} to have one in each part")
         return
     found.keys["segmentation"] = {"images": _joined(found.folder, found.images), **_place(found, masks.keys)}
     found.labelled["segmentation"] = len(masks.pairs)

@@ -174,12 +174,16 @@ def _from_folders(found: Labels, asked: bool) -> None:
     names = {path: [p for p in parts if words.plain(p) not in words.PARTS and words.role(p) != "images"]
              for path, parts in parts_of.items()}  # fmt: skip
     first = {path: parts[0] for path, parts in names.items() if parts}
-    if not first or not (asked or _classes(Counter(first.values()), len(found.films))):
+    loose = [path for path in found.films if path not in first]
+    expected = len(found.films) - sum(bool(splits[path]) for path in loose)
+    if not first or not (asked or _classes(Counter(first.values()), expected)):
         return
     for path, film in found.films.items():
         film.label = first.get(path, "")
     found.keys["labels"] = "folders"
     found.notes.insert(0, f"the folders {named({*first.values()})} as classes")
+    if loose:
+        found.reasons.append(f"{len(loose)} films lie in no folder of a class: they are unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         found.notes.append(f"the folders {named({*splits.values()})} as parts")
 

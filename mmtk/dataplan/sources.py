@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mmtk.dataplan import words
 from mmtk.dataplan.findings import FilmSet
+from mmtk.dataplan.labels import Film
 from mmtk.dataplan.official import TASK
 
 TASKS = ("classification", "segmentation")
@@ -57,15 +58,13 @@ def source_keys(task: str, trained: FilmSet, each: FilmSet, shared: bool) -> tup
     With the rows of a table to be written where the user's own does not do; its place is then to be added.
     """
     keys = {**each.keys[task]}
-    if task == "classification":
-        names = sorted(trained.classes, key=lambda name: (words.same_class(name) != "normal", name))
-    else:
-        names = _names(trained.keys[task])
+    classes = task == "classification"
+    names = words.class_order(trained.classes) if classes else _names(trained.keys[task])
     if shared:
         masks = {key: value for key, value in each.keys["segmentation"].items() if key not in ONE_TASK}
         keys = {**masks, **keys, "both_tasks": True}
-    with_labels = task == "classification" or shared
-    rows = _rows(each, names if task == "classification" else [*each.classes], with_labels, shared)
+    with_labels = classes or shared
+    rows = _rows(each, names if classes else [*each.classes], with_labels, shared)
     if not rows:
         keys |= _table(each, with_labels)
     return {**keys, "classes": names}, rows
@@ -94,13 +93,18 @@ def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) 
     if not (foreign or of_folders or each.reasons):
         return []
     rows: Rows = []
+
+    def scored(path: str, film: Film) -> bool:
+        return bool(not with_labels or film.label or (shared and path in each.masks))
+
+    held_out = {film.patient: film.split for path, film in each.films.items()
+                if film.patient and film.split in ("val", "test") and scored(path, film)}  # fmt: skip
     for path, film in sorted(each.films.items()):
         inside = path if each.images == "." else path.removeprefix(f"{each.images}/")
         label = film.label if with_labels else ""
         split = film.split if len(parts) > 1 else ""
-        scored = not with_labels or label or (shared and path in each.masks)
-        if len(parts) > 1 and not (split and scored):
-            split = "train"
+        if len(parts) > 1 and not (split and scored(path, film)):
+            split = held_out.get(film.patient, "train")  # beside his films that are scored, it is left out
         rows.append(
             (inside, spelled.get(words.same_class(label or ""), label or ""), film.patient, split, film.spacing)
         )

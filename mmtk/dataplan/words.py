@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
+
+from mmtk.dataplan.normal_words import WORDS
 
 MASKS = {
     "mask", "masks", "seg", "segs", "segmentation", "segmentations", "gt", "groundtruth", "labelstr",
@@ -56,20 +60,23 @@ PATIENT_COLUMNS = {
 
 def plain(name: str) -> str:
     """Lower case, single spaces for punctuation and between words: ``FindingLabels_2`` → ``finding labels 2``."""
-    spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", name)
+    spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
 
 
+NORMAL = {plain(word) for words in WORDS.values() for word in words}
+CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no"}
 EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  # as the source `folder` has them
-NORMAL = {
-    "normal", "no finding", "no findings", "healthy", "negative", "neg", "control", "controls", "no", "0", "no tb",
-    "non covid", "absent", "false", "no disease",
-}  # fmt: skip
 
 
 def same_class(name: str) -> str:
     """A spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
     return "normal" if plain(name) in NORMAL else plain(name)
+
+
+def class_order(names: Iterable[str]) -> list[str]:
+    """The classes as mmtk numbers them: films without a finding first, the others by name."""
+    return sorted(names, key=lambda name: (same_class(name) != "normal", name))
 
 
 def role(folder: str) -> str:

@@ -179,10 +179,10 @@ def patients_of_several_classes(root: Path) -> Right:
             rows.append([f"{patient:04}_{k}.png", label, patient])
     table(root / "Data_Entry.csv", rows)
     return Right(
-        classes={"No Finding": 12, "Pneumonia": 12},
+        classes={"No Finding": 12, "Pneumonia": 12, "Effusion": 6},
         films=30,
         patients=12,
-        words=("serve as unlabelled: Effusion",),
+        words=("the parts are drawn so that each has all",),
     )
 
 

@@ -231,3 +231,25 @@ def test_a_run_directory_is_neither_output_nor_images(run: Path, tmp_path: Path)
     assert not (tmp_path / "out").exists()
     predict_files(run, [tmp_path / "film.png"], run / "predictions", "cpu")
     assert (run / "predictions" / TABLE).is_file(), film
+
+
+@pytest.mark.parametrize("where", ["masks/{}.png", "films/{}_mask.png", "films/{}-seg.bmp", "A/{}.png"])
+def test_masks_among_the_films_are_left_out_and_named(run: Path, tmp_path: Path, capsys, where: str) -> None:
+    root, mask = tmp_path / "data", np.zeros(FILM.shape, np.uint8)
+    mask[3:9, 4:11] = 255
+    for name in ("a", "b", "c"):
+        save(root / f"films/{name}.png")
+        (root / where.format(name)).parent.mkdir(exist_ok=True)
+        Image.fromarray(mask).save(root / where.format(name))
+    rows = predict_files(run, [root], tmp_path / "out", "cpu")
+    assert [row.image.name for row in rows] == ["a.png", "b.png", "c.png"]
+    assert "3 masks" in capsys.readouterr().out
+    given = root / where.format("a")
+    assert [row.image for row in predict_files(run, [given], tmp_path / "one", "cpu")] == [given]
+
+
+def test_films_in_a_folder_called_as_masks_are_predicted(run: Path, tmp_path: Path) -> None:
+    for folder in ("labels", "images"):
+        for name in "ab":
+            save(tmp_path / f"data/{folder}/{name}{folder}.png")
+    assert len(predict_files(run, [tmp_path / "data"], tmp_path / "out", "cpu")) == 4

@@ -8,6 +8,7 @@ from typing import Literal
 
 from mmtk.api import Item, Source, Split, Target
 from mmtk.components.source import layout
+from mmtk.components.source.splitting import split_by_patient
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
 # The number alone is not a person: person100_bacteria and person100_virus are two.
@@ -34,7 +35,7 @@ class CheX(Source):
         # Mendeley's release has no val part, and needs none.
         held = _part(folder / "val") if val == "official" or (folder / "val").is_dir() else []
         if val == "patient":
-            carved = layout.split_by_patient(train, {"val": 0.1})
+            carved = split_by_patient(train, {"val": 0.1})
             train, held = carved["train"] + held, carved["val"]
         self._parts = layout.Parts(folder, {"train": train, "val": held, "test": test})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,12 +13,17 @@ from mmtk.components.source.folder_images import named, patients_of, rows_of_fol
 from mmtk.components.source.folder_masks import Masks, find_masks
 from mmtk.components.source.folder_table import EMPTY, Column, Row, read_table
 from mmtk.components.source.mask_names import Affixes, beside_images
+from mmtk.components.source.splitting import (
+    PARTS,
+    SHARES,
+    VAL_OF_TRAIN,
+    class_and_mask_strata,
+    split_by_patient,
+)
 from mmtk.errors import listing, nearest
 from mmtk.images import read_spacing
 
 FOLDERS = "folders"
-VAL_OF_TRAIN: Mapping[Split, float] = {"val": 0.125}  # as one of eight tenths
-SHARES: Mapping[Split, float] = {"test": 0.2, "val": 0.1}
 
 
 class Folder(Source):
@@ -221,13 +225,13 @@ class Folder(Source):
     def _split(self, items: list[Item], rows: Mapping[str, Row]) -> dict[Split, list[Item]]:
         """The parts; images without a label are in train alone, or left out where they are held out."""
         if self.has_split:
-            parts = {part: [each for each in items if rows[each.id].split == part] for part in layout.PARTS}
+            parts = {part: [each for each in items if rows[each.id].split == part] for part in PARTS}
             if self._by_folders and parts["train"] and not parts["val"]:  # folders cannot leave the split out
-                parts |= layout.split_by_patient(parts["train"], VAL_OF_TRAIN) | {"test": parts["test"]}
+                parts |= split_by_patient(parts["train"], VAL_OF_TRAIN) | {"test": parts["test"]}
                 self.notes.append(f"no folder val: {len(parts['val'])} of the images in train are taken for it.")
         else:
             strata = self._strata(items, rows) if self._both else None
-            parts = layout.split_by_patient(items, SHARES, strata)
+            parts = split_by_patient(items, SHARES, strata)
         for part in SHARES:
             parts[part] = [item for item in parts[part] if item.target is not None]
         left_out = len(items) - sum(map(len, parts.values()))
@@ -239,23 +243,14 @@ class Folder(Source):
         return parts
 
     def _strata(self, items: list[Item], rows: Mapping[str, Row]) -> dict[str, int]:
-        """Id → stratum of every image with a class or a mask, the same for both tasks: by class, then by mask.
-
-        A class with fewer than three patients with, or without, a mask is one stratum.
-        """
+        """Id → stratum of every image with a class or a mask, the same for both tasks."""
         assert self._masks is not None
         # What may be a class in one task and an empty cell in the other must not decide.
         labels = {name: row.label for name, row in rows.items() if (row.label or "-").casefold() not in EMPTY}
-        kinds = {
-            item.id: (labels.get(item.id) or "", item.id in self._masks.files)
-            for item in items
-            if item.id in labels or item.id in self._masks.files
-        }
-        patients = Counter(kind for kind, _ in {(kinds[i.id], i.patient) for i in items if i.id in kinds})
-        small = {label for label, mask in kinds.values() if min(patients[label, True], patients[label, False]) < 3}
-        strata = {name: (label, mask and label not in small) for name, (label, mask) in kinds.items()}
-        numbers = {kind: number for number, kind in enumerate(sorted({*strata.values()}))}
-        return {name: numbers[kind] for name, kind in strata.items()}
+        patients = {item.id: item.patient for item in items}
+        known = {name: label for name, label in labels.items() if label and name in patients}
+        masked = [name for name in self._masks.files if name in patients]
+        return class_and_mask_strata(known, masked, patients)
 
 
 def _below(root: Path, name: str) -> Path:
@@ -300,7 +295,7 @@ def _check_classes(items: Iterable[Item], target: Target, folder: Path) -> None:
 def _check_split(parts: Mapping[Split, list[Item]], target: Target, folder: Path) -> None:
     """Every class, or at least one mask, in every part; a part without one could say nothing."""
     classes = target.task == "classification"
-    for part in layout.PARTS:
+    for part in PARTS:
         present = {item.target if classes else 0 for item in parts[part] if item.target is not None}
         for number, name in enumerate(target.names if classes else ("a mask",)):
             if number not in present:

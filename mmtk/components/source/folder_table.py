@@ -12,7 +12,8 @@ from typing import Literal
 from unicodedata import normalize
 
 from mmtk.components.source.csv_text import Line, Table, read_csv
-from mmtk.components.source.layout import PARTS, inside, stem
+from mmtk.components.source.layout import inside, stem
+from mmtk.components.source.splitting import PARTS
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.image_files import SUFFIXES
 
@@ -71,6 +72,7 @@ def read_table(
     absent: list[str] = []
     twice: list[str] = []
     problems: list[MmtkError] = []
+    numbers: dict[str, int] = {}
     lines = [(line.number, _cells(line, chosen, content)) for line in content.lines]
     _mend_cells([cells for _, cells in lines], {*classes}, table, notes)
     for number, cells in lines:
@@ -81,10 +83,12 @@ def read_table(
             twice.append(cells["image"])
         else:
             try:
-                rows[name] = _row(cells, both_tasks)
+                rows[name], numbers[name] = _row(cells), number
             except MmtkError as error:
                 rows[name] = Row()
                 problems.append(MmtkError(error.message, f"{table}:{number}"))
+    if not both_tasks:
+        problems += _without_label(rows, numbers, table)
     undecided = [name for name, row in rows.items() if not row.split]
     if len(undecided) < len(rows) and undecided and not problems:
         problems.append(MmtkError(f"rows without a split beside others with one: {listing(undecided, 5)}."))
@@ -107,6 +111,18 @@ def read_table(
             f"{len(problems)} problems in {table}:",
         )
     return rows
+
+
+def _without_label(rows: Mapping[str, Row], numbers: Mapping[str, int], table: Path) -> list[MmtkError]:
+    """An error for each row without a label in a part that is scored, but for other images of patients in it."""
+    scored = {(row.patient, row.split) for row in rows.values() if row.label and row.patient}
+    return [
+        MmtkError(
+            f"{name} has no label, so it can only be in train, not in {row.split}.", f"{table}:{numbers[name]}"
+        )
+        for name, row in rows.items()
+        if row.label == "" and row.split in ("val", "test") and (row.patient, row.split) not in scored
+    ]
 
 
 def _chosen(content: Table, columns: Mapping[Column, str], notes: list[str]) -> dict[Column, int]:
@@ -230,12 +246,10 @@ def _known(cell: str, known: Mapping[str, str], folder: Path | None) -> str | No
     return None
 
 
-def _row(cells: Mapping[Column, str], both_tasks: bool) -> Row:
+def _row(cells: Mapping[Column, str]) -> Row:
     split, label = cells.get("split", "").lower(), cells.get("label")
     if split and split not in PARTS:
         raise MmtkError(f"split is '{cells['split']}'.{nearest(split, PARTS)} Known: {', '.join(PARTS)}.")
-    if label == "" and split in ("val", "test") and not both_tasks:
-        raise MmtkError(f"{cells['image']} has no label, so it can only be in train, not in {split}.")
     return Row(label, cells.get("patient", ""), split, _spacing(cells))
 
 

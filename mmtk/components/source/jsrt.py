@@ -11,6 +11,7 @@ import numpy as np
 
 from mmtk.api import Item, MmtkError, Source, Split, Target
 from mmtk.components.source import layout
+from mmtk.components.source.splitting import split_by_size
 from mmtk.errors import listing
 from mmtk.images import image_size
 
@@ -49,7 +50,7 @@ class JSRT(Source):
         items = [
             Item(stem, path, masks[stem], patient=stem, spacing=_spacing(path)) for stem, path in images.items()
         ]
-        self._parts = layout.Parts(folder, layout.split_by_size(items, SIZES))
+        self._parts = layout.Parts(folder, split_by_size(items, SIZES))
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the film names; every film is a patient; spacing is 0.175 mm × 2048 / size."""

@@ -1,10 +1,9 @@
-"""What the sources on disk share: finding files, splitting by hash order, reading masks, hashing content."""
+"""What the sources on disk share: finding files, reading masks, hashing content."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.api import Item, Split
+from mmtk.components.source.splitting import PARTS
 from mmtk.errors import MmtkError, listing
 from mmtk.image_files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images import image_size, read_mask
@@ -24,8 +24,6 @@ CURE = (
 )
 MATCHING = "A mask has the file name of its image, apart from the suffix."
 MASK_SUFFIXES = (".npy", ".txt")  # of files that hold masks and are no images
-PARTS: tuple[Split, ...] = ("train", "val", "test")
-SPLIT_SALT = "mmtk-split-v1/"
 
 
 @dataclass(frozen=True)
@@ -141,59 +139,6 @@ def match(images: Collection[str], masks: Collection[str], folder: Path) -> None
         raise MmtkError(f"no mask for {len(lonely)} images: {listing(lonely, 5)}.", str(folder), MATCHING)
     if orphans:
         raise MmtkError(f"no image for {len(orphans)} masks: {listing(orphans, 5)}.", str(folder), MATCHING)
-
-
-def hash_order(ids: Iterable[str]) -> list[str]:
-    """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
-    return sorted(
-        ids, key=lambda each: hashlib.sha256((SPLIT_SALT + each).encode(errors="surrogateescape")).digest()
-    )
-
-
-def split_by_size(items: Iterable[Item], sizes: Sequence[int]) -> dict[Split, list[Item]]:
-    """Train, val and test in hash order, in these sizes; of an incomplete set, in the same proportions."""
-    by_id = {item.id: item for item in items}
-    ordered = [by_id[each] for each in hash_order(by_id)]
-    first, second = (round(len(ordered) * sum(sizes[:end]) / sum(sizes)) for end in (1, 2))
-    return {"train": ordered[:first], "val": ordered[first:second], "test": ordered[second:]}
-
-
-def split_by_patient(
-    items: Iterable[Item], shares: Mapping[Split, float], strata_of: Mapping[str, int] | None = None
-) -> dict[Split, list[Item]]:
-    """Whole patients in hash order, per class, until each part has its share of images; the rest is train.
-
-    A patient counts for the most frequent class of his images. Three patients of a class are enough for
-    three parts. Unlabelled images go to train, but those of a val or test patient are left out. ``strata_of``
-    says by id which stratum stands in place of the class; images without one are the unlabelled ones.
-    """
-    items = list(items)
-    if strata_of is None:
-        labelled = [item for item in items if item.target is not None]
-        strata_of = {item.id: item.target if isinstance(item.target, int) else 0 for item in labelled}
-    of: dict[str, list[Item]] = defaultdict(list)
-    unlabelled: list[Item] = []
-    for item in items:
-        (of[item.patient] if item.id in strata_of else unlabelled).append(item)
-    strata: dict[object, list[str]] = defaultdict(list)
-    for patient, images in of.items():
-        classes = Counter(strata_of[image.id] for image in images)
-        strata[min(classes, key=lambda each: (-classes[each], each))].append(patient)
-    parts: dict[Split, list[Item]] = {part: [] for part in PARTS}
-    for _, patients in sorted(strata.items()):
-        waiting = hash_order(patients)
-        total = sum(len(of[patient]) for patient in patients)
-        for later, (part, share) in enumerate(shares.items()):
-            must_stay = len(shares) - later  # at least one patient for each part still to come, and for train
-            taken = 0
-            while taken < max(1, round(share * total)) and len(waiting) > must_stay:
-                images = of[waiting.pop(0)]
-                taken += len(images)
-                parts[part] += images
-        parts["train"] += [image for patient in waiting for image in of[patient]]
-    held_out = {item.patient for part in shares for item in parts[part]}
-    parts["train"] += [item for item in unlabelled if item.patient not in held_out]
-    return parts
 
 
 def read_channel(path: Path, image: Path, *, enlarge: bool = False) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmtk.api import Item, Source, Split, Target
 from mmtk.components.source import layout
+from mmtk.components.source.splitting import split_by_size
 from mmtk.images import image_size
 
 SIZES = (93, 10, 35)
@@ -44,7 +45,7 @@ class MCU(Source):
             Item(name, path, tuple(side[name] for side in sides), patient=name, spacing=_spacing(path))
             for name, path in images.items()
         ]
-        self._parts = layout.Parts(folder, layout.split_by_size(items, SIZES))
+        self._parts = layout.Parts(folder, split_by_size(items, SIZES))
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems; every image is a patient; films of the original size have a spacing."""

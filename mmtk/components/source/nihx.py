@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmtk.api import Item, MmtkError, Source, Split, Target
 from mmtk.components.source import layout
+from mmtk.components.source.splitting import hash_order
 from mmtk.errors import listing
 
 TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
@@ -30,7 +31,7 @@ class NIHX(Source):
         folder = layout.find_folder(Path(root), ("NIHX",), TABLES)
         table = next(folder / name for name in TABLES if (folder / name).is_file())
         labels, patients = _read(table)
-        healthy = layout.hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
+        healthy = hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
         chosen = {
             *healthy[:MOST_NORMAL],
             *(Path(name).stem for name, pneumonia in labels.items() if pneumonia),
