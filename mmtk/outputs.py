@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import json
@@ -57,12 +58,36 @@ def make_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder for output that cannot be made, without leaving it there."""
+    """Refuse a folder for output that cannot be made or written in, without leaving it there."""
     missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
     make_folder(path)
-    with suppress(OSError):
-        for folder in missing:
-            folder.rmdir()
+    try:
+        # Permissions do not tell: a file system may be read-only for those who may write everywhere.
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        message = f"nothing can be written in this folder ({error.strerror})."
+        raise MmtkError(message, str(path), "Choose another --out.") from error
+    finally:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Keep other commands from writing into a folder for output; MmtkError where one is at work in it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            cure = "Wait for it, or choose another --out."
+            raise MmtkError("another mmtk command is writing into this folder.", str(path), cure) from error
+        except OSError:  # a network drive that locks no folders
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def refuse_links(folder: Path, names: Iterable[str]) -> None:
@@ -115,6 +140,16 @@ class OutputFolder:
             raise MmtkError(message, str(self.path), "Move them away, or choose another --out.")
 
     @contextmanager
+    def alone(self, names: Iterable[str] = ()) -> Iterator[None]:
+        """Make the folder, check ``names``, and keep other commands out of it while the block runs."""
+        check_folder(self.path)
+        make_folder(self.path)
+        with alone_in(self.path):
+            self._hashes = _read(self.path).get(self.command, {})
+            self.check(names)
+            yield
+
+    @contextmanager
     def file(self, name: str) -> Iterator[Path]:
         """A temporary path whose content becomes the file ``name``, noted as this command's."""
         path = self.path / name
@@ -130,23 +165,26 @@ class OutputFolder:
 
         ``names``: those that are known before; they are checked before any work is done.
         """
-        self.check(names)
-        make_folder(self.path)
-        stage = Path(tempfile.mkdtemp(prefix=".mmtk-new-", dir=self.path))
-        try:
-            yield stage
-            made = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
-            self.check(made)
-            for name in made:
-                self._make_room(name)
-                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-                self._note(name, sha256(stage / name))
-                os.replace(stage / name, self.path / name)
-            for name in [name for name in self._hashes if name not in made and self.wrote(name)]:
-                (self.path / name).unlink()
-                del self._hashes[name]
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        with self.alone(names):
+            stage = Path(tempfile.mkdtemp(prefix=".mmtk-new-", dir=self.path))
+            try:
+                yield stage
+                self._take(stage)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+
+    def _take(self, stage: Path) -> None:
+        """Let the files of ``stage`` take the place of what the command wrote before."""
+        made = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
+        self.check(made)
+        for name in made:
+            self._make_room(name)
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            self._note(name, sha256(stage / name))
+            os.replace(stage / name, self.path / name)
+        for name in [name for name in self._hashes if name not in made and self.wrote(name)]:
+            (self.path / name).unlink()
+            del self._hashes[name]
 
     def put_aside(self, names: Iterable[str]) -> None:
         """Move files out of the way, into the folder ``earlier``."""

@@ -72,20 +72,20 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)
-    folder.check([TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())])
     rows = [Row(path) for path in paths]
     starts = range(0, len(rows), batch)
-    try:
-        for start in track(starts, "Predicting", transient=True):
-            films = list(_read(zip(rows[start : start + batch], stems[start:], strict=False)))
-            for film, case in zip(films, predictor([film.pixels for film in films]), strict=True):
-                with _error_noted(film.row):
-                    film.row.cells |= numbers(case, predictor, film.spacing)
-                    _draw(folder, film, case, ends, predictor)
-                    film.row.error = ""
-    finally:
-        if any(row.error != WAITING for row in rows):
-            _write_table(folder, rows, ends)
+    with folder.alone([TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())]):
+        try:
+            for start in track(starts, "Predicting", transient=True):
+                films = list(_read(zip(rows[start : start + batch], stems[start:], strict=False)))
+                for film, case in zip(films, predictor([film.pixels for film in films]), strict=True):
+                    with _error_noted(film.row):
+                        film.row.cells |= numbers(case, predictor, film.spacing)
+                        _draw(folder, film, case, ends, predictor)
+                        film.row.error = ""
+        finally:
+            if any(row.error != WAITING for row in rows):
+                _write_table(folder, rows, ends)
     return rows
 
 

@@ -185,3 +185,33 @@ def test_a_folder_that_cannot_be_made_has_a_cure(tmp_path, place):
     with pytest.raises(MmtkError, match=r"(?s)is a file|cannot be made.*\n  Choose another --out\."):
         make_folder(Path(place.format(tmp=tmp_path)))
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("call", ["staged", "alone"])
+def test_two_commands_never_write_into_one_folder_at_a_time(tmp_path, call):
+    out = tmp_path / "out"
+    with (
+        OutputFolder(out, "predict").alone(),
+        pytest.raises(MmtkError, match=r"another mmtk command .*\n  Wait"),
+        getattr(OutputFolder(out, "report"), call)(),
+    ):
+        pytest.fail("two at a time")
+    write(out, {"a": "1"})  # the folder is free again
+    assert seen(out) == {"a": "1"}
+
+
+def test_what_another_call_wrote_since_is_known_as_the_commands_own(tmp_path):
+    first = OutputFolder(tmp_path, "report")
+    write(tmp_path, {"a": "1"})
+    with first.staged(["a"]) as stage:
+        (stage / "a").write_text("2")
+    assert seen(tmp_path) == {"a": "2"}
+
+
+@pytest.mark.parametrize("call", ["staged", "alone"])
+def test_a_folder_that_takes_no_file_is_refused_before_any_work(call):
+    with (
+        pytest.raises(MmtkError, match=r"(?s)nothing can be written in this folder.*Choose another --out"),
+        getattr(OutputFolder(Path("/proc/self"), "report"), call)(["a"]),
+    ):
+        pytest.fail("the work began")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmtk import checkpoint
 from mmtk.codefile import COPY
@@ -31,32 +33,41 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
     run = read_run(path)
     facts = about(run)
     made = RunDir(out or path / "exports" / facts["run"])
-
-    def mine() -> bool:
-        if not made.path.is_dir():
-            return False
-        if not made.model.is_file():
-            return all(item.name == MANIFEST for item in made.path.iterdir())
-        try:
-            return same_run(read_about(made.path), facts)
-        except MmtkError:  # damaged, or another's: not ours to replace
-            return False
-
-    place(made.path, mine)
+    place(made.path, lambda: _is_export(made, facts))
     output = OutputFolder(made.path, "export", set_aside=out is None)
-    output.check((MODEL, "recipe.toml", COPY, "README.md"))
+    names = (MODEL, "recipe.toml", COPY, "README.md")
+    output.check(names)
     net = load(path, "cpu").net
-    card = model_card(run, other_seeds(run))
-    # The weights first: they say whose folder it is, should the rest not come to be.
-    with output.file(made.model.name) as temporary:
-        checkpoint.save(temporary, {"": net}, None, facts)
-    texts = {made.recipe_file.name: folder.recipe_file.read_bytes(), "README.md": card.encode()}
-    if folder.code_file.is_file():
-        texts[made.code_file.name] = folder.code_file.read_bytes()
-    for name, text in texts.items():
-        with output.file(name) as temporary:
-            temporary.write_bytes(text)
+    with output.alone(names):
+        place(made.path, lambda: _is_export(made, facts))  # another export may have ended meanwhile
+        # The weights first: they say whose folder it is, should the rest not come to be.
+        with output.file(made.model.name) as temporary:
+            checkpoint.save(temporary, {"": net}, None, facts)
+        for name, text in _texts(run).items():
+            with output.file(name) as temporary:
+                temporary.write_bytes(text)
     return made.path
+
+
+def _is_export(made: RunDir, facts: Mapping[str, Any]) -> bool:
+    """Whether a folder is empty, or an earlier export of the run that has these facts."""
+    if not made.path.is_dir():
+        return False
+    if not made.model.is_file():
+        return all(item.name == MANIFEST for item in made.path.iterdir())
+    try:
+        return same_run(read_about(made.path), facts)
+    except MmtkError:  # damaged, or another's: not ours to replace
+        return False
+
+
+def _texts(run: Run) -> dict[str, bytes]:
+    """The files beside the weights: recipe, model card, and the local file of components, where there is one."""
+    texts = {"recipe.toml": run.folder.recipe_file.read_bytes()}
+    texts["README.md"] = model_card(run, other_seeds(run)).encode()
+    if run.folder.code_file.is_file():
+        texts[run.folder.code_file.name] = run.folder.code_file.read_bytes()
+    return texts
 
 
 def other_seeds(run: Run) -> list[Run]:
