@@ -5,25 +5,28 @@ What only a component can say is asked through the memo, so that torch is import
 
 from __future__ import annotations
 
+import json
 import traceback
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache, partial
 from typing import Any, cast
 
 from mmtk import activity, catalog, memo, settings
-from mmtk.errors import MmtkError, Problems, heading, listing
+from mmtk.errors import MmtkError, listing
 from mmtk.recipe import Recipe
 
 
-def check_fit(recipe: Recipe, source: str) -> None:
-    """Raise, all at once, for parts that cannot work together: size, strides, views, losses, metrics."""
+def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
+    """Parts that cannot work together, all at once: size, strides, views, losses, metrics.
+
+    unknown: keys and tables whose problem is known already; what depends on them is not asked, and a component's
+        table among them is absent from the recipe
+    """
     activity.stage("checking that the parts fit")
-    checks = (_network, _views, _losses, _metrics, _training)
-    problems = [problem for check in checks for problem in check(recipe)]
-    for problem in problems:
-        problem.where = problem.where or source
-    if problems:
-        raise Problems(problems, heading(source, problems))
+    stride, problems = _bridge(recipe)
+    unknown = {*unknown, "bridge"} if problems else unknown
+    problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
+    return [*problems, *_losses(recipe), *_metrics(recipe), *_training(recipe)]
 
 
 def _where(recipe: Recipe, key: str) -> str | None:
@@ -78,18 +81,32 @@ def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
     return cast(dict[str, str | None], _recall("views", recipe, kind, kind, ask))
 
 
-def _network(recipe: Recipe) -> list[MmtkError]:
+def _bridge(recipe: Recipe) -> tuple[int | None, list[MmtkError]]:
+    """The stride at which the bridge joins, if any, and what is wrong with the bridge alone."""
+    try:
+        stride = _joins(recipe)
+    except MmtkError as error:
+        return None, [_placed(error, recipe, "bridge")]
+    if stride is None or "classification" in recipe.tasks:
+        return stride, []
+    problem = MmtkError(
+        f'bridge.use = "{recipe["bridge.use"]}" needs the task classification: it reads the class head.',
+        _where(recipe, "bridge.use"),
+        'Set bridge.use = "none".',
+    )
+    return stride, [problem]
+
+
+def _network(recipe: Recipe, bridge: int | None, unknown: Collection[str]) -> list[MmtkError]:
+    if not recipe.get("encoder"):
+        return []
     try:
         strides = _strides(recipe)
     except MmtkError as error:
         return [_placed(error, recipe, "encoder")]
-    try:
-        bridge = _joins(recipe)
-    except MmtkError as error:
-        return [_placed(error, recipe, "bridge")]
     problems = []
     size, coarsest = recipe["data.size"], max(strides)
-    if size % coarsest:
+    if size % coarsest and "data.size" not in unknown:
         near = sorted({max(coarsest, size // coarsest * coarsest), (size // coarsest + 1) * coarsest})
         problems.append(
             MmtkError(
@@ -108,26 +125,35 @@ def _network(recipe: Recipe) -> list[MmtkError]:
                 "Set bridge.stride to one of these.",
             )
         )
-    if bridge is not None and "classification" not in recipe.tasks:
-        problems.append(
-            MmtkError(
-                f'bridge.use = "{recipe["bridge.use"]}" needs the task classification: it reads the class head.',
-                _where(recipe, "bridge.use"),
-                'Set bridge.use = "none".',
-            )
-        )
-    if not problems and recipe["train.batch"] == 1:
-        problems += check_batch(recipe, 1)
-    return problems
+    whole = recipe.get("decoder") or "segmentation" not in recipe.tasks
+    ready = whole and not {"bridge", "data.size", "train.batch"} & {*unknown}
+    return problems if problems or not ready else _refused(recipe)
 
 
-def check_batch(recipe: Recipe, images: int) -> list[MmtkError]:
-    """Check the images of a batch on one device: a batch norm needs two values per channel."""
-    from mmtk.sketch import norm_of_one_value
+def _refused(recipe: Recipe) -> list[MmtkError]:
+    """The refusal of a batch by a part of the network, or by a batch norm that would get a single value."""
+    batch, size = min(2, recipe["train.batch"]), recipe["data.size"]
+    tables = {kind: recipe[kind] for kind in ("encoder", "decoder", "bridge") if recipe.get(kind)}
+    entries = {kind: catalog.find(kind, table["use"]) for kind, table in tables.items()}
+    data = {"size": size, "channels": recipe["data.channels"]}
+    text = json.dumps({**tables, "data": data, "tasks": recipe.tasks, "seed": 0}, sort_keys=True)
 
-    if images > 1 or not norm_of_one_value(recipe, images):
+    def ask() -> str:
+        try:
+            answer = _pass(text, batch, tuple(map(catalog.load, entries.values())))
+        except MmtkError as error:  # encoder and bridge have been made before
+            raise _placed(error, recipe, "decoder") from error
+        if isinstance(answer, MmtkError):
+            raise answer
+        return answer
+
+    try:
+        given = [text, batch, {kind: vars(entry) for kind, entry in entries.items()}]
+        found = memo.recall("pass", entries["encoder"], given, ask)
+    except MmtkError as error:
+        return [MmtkError(error.message, error.where or _where(recipe, "data.size"), error.hint)]
+    if not found:
         return []
-    size = recipe["data.size"]
     return [
         MmtkError(
             f"train.batch: 1 image on a device and data.size = {size} leave a batch norm of this network one "
@@ -138,12 +164,21 @@ def check_batch(recipe: Recipe, images: int) -> list[MmtkError]:
     ]
 
 
+@lru_cache(maxsize=256)
+def _pass(network: str, batch: int, classes: tuple[type[Any], ...]) -> str | MmtkError:
+    """The answer of ``refused_pass`` for a network as JSON; asked again where ``classes`` are others."""
+    from mmtk.sketch import refused_pass
+
+    return refused_pass(Recipe(json.loads(network), {}), batch)
+
+
 # The view of labelled images of each task.
 _LABELLED = {"classification": "weak", "segmentation": "segmentation"}
 
 
-def _views(recipe: Recipe) -> list[MmtkError]:
-    augmentations = recipe.get("augment", {})
+def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
+    given = recipe.get("augment", {})
+    augmentations = {*given, *(key.removeprefix("augment.") for key in unknown if key.startswith("augment."))}
     problems = []
     for kind in ("ssl", "consistency"):
         if not recipe.get(kind):
@@ -158,7 +193,7 @@ def _views(recipe: Recipe) -> list[MmtkError]:
                 problems.append(
                     MmtkError(
                         f"{kind}.use = \"{recipe[f'{kind}.use']}\" asks for a view '{name}', but there is no "
-                        f"[augment.{name}]. Known: {listing(augmentations) or 'none'}.",
+                        f"[augment.{name}]. Known: {listing(given) or 'none'}.",
                         _where(recipe, f"{kind}.use"),
                         f"Add a table [augment.{name}].",
                     )
@@ -186,6 +221,8 @@ def _losses(recipe: Recipe) -> Iterator[MmtkError]:
     """Losses that refuse their keys, or a small batch of every kind of label that the task may have."""
     for task in recipe.tasks:
         key = f"loss.{task}"
+        if not recipe.get(key):
+            continue
         try:
             _recall("labels", recipe, "loss", key, partial(_try_loss, recipe[key], task))
         except MmtkError as error:
@@ -239,52 +276,68 @@ def _task_of(entry: catalog.Entry, default: str) -> Any:
 
 
 def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
-    """A metric that scores the other task would leave its own without a score to select by."""
-    for task in recipe.tasks:
-        use = recipe[f"metric.{task}.use"]
-        entry = catalog.find("metric", use)
-        scores = memo.recall("task", entry, task, partial(_task_of, entry, task))
-        if scores != task:
+    """Metrics that refuse a small batch or name no images, and a task's own that give no score to select by."""
+    for name, table in recipe.get("metric", {}).items():
+        key, entry = f"metric.{name}", catalog.find("metric", table["use"])
+        task = memo.recall("task", entry, name, partial(_task_of, entry, name))
+        if name in settings.SELECT and task != name:
             yield MmtkError(
-                f'metric.{task}.use = "{use}" scores {scores}, not {task}.',
-                _where(recipe, f"metric.{task}.use"),
-                f'Set metric.{task}.use = "{task}".',
+                f'{key}.use = "{table["use"]}" scores {task}, not {name}.',
+                _where(recipe, f"{key}.use"),
+                f'Set {key}.use = "{name}".',
             )
+            continue
+        if task not in recipe.tasks:
             continue
         try:
-            given = memo.recall("scores", entry, recipe[f"metric.{task}"], partial(_scores, recipe, task))
+            given = memo.recall("scores", entry, [key, table], partial(_scores, table, key, task))
         except MmtkError as error:
-            yield _placed(error, recipe, f"metric.{task}")
+            yield _placed(error, recipe, key)
             continue
-        if settings.SELECT[task] not in given:
+        if name == task and settings.SELECT[task] not in given:
             yield MmtkError(
-                f'metric.{task}.use = "{use}" gives no {settings.SELECT[task]}, by which the best weights are '
+                f'{key}.use = "{table["use"]}" gives no {settings.SELECT[task]}, by which the best weights are '
                 "chosen.",
-                _where(recipe, f"metric.{task}.use"),
-                f'Keep metric.{task}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
+                _where(recipe, f"{key}.use"),
+                f'Keep {key}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
             )
 
 
-def _scores(recipe: Recipe, task: str) -> list[str]:
-    """The names of the scores of a task's own metric, on a small batch."""
+def _scores(table: dict[str, Any], key: str, task: str) -> list[str]:
+    """The names of a metric's scores, on a small batch of the first kind of label that it takes."""
+    refusals: list[MmtkError] = []
+    for channels, exclusive in _LABELS[task]:
+        names = tuple(map(str, range(channels)))
+        try:
+            return _tried(table, key, task, {"names": names, "exclusive": exclusive, "spacing": {}})
+        except MmtkError as error:
+            refusals.append(error)
+        except Exception as error:  # a metric of somebody else raises whatever it likes
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            message = f"metric/{table['use']} fails on a small batch of {task}: {type(error).__name__}: {error}"
+            refusals.append(MmtkError(f"{message} ({last.filename}:{last.lineno})."))
+    raise refusals[0]
+
+
+def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) -> list[str]:
+    """The names of the scores of two images; two instances are used as validation and test are."""
     import torch
 
     from mmtk import build
+    from mmtk.evaluate import case_columns
 
-    table = recipe[f"metric.{task}"]
-    classes, exclusive = (("0", "1"), True) if task == "classification" else (("0",), False)
-    target = torch.tensor([0, 1]) if task == "classification" else torch.ones(2, 1, 16, 16).long()
-    logits = torch.eye(2) if task == "classification" else torch.ones(2, 1, 16, 16)
-    try:
-        metric = build.component("metric", table, {"names": classes, "exclusive": exclusive, "spacing": {}})
-        metric.update(logits, target, ["a", "b"])
-        return sorted(metric.compute())
-    except MmtkError:
-        raise
-    except Exception as error:  # a metric of somebody else raises whatever it likes
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"metric/{table['use']} fails on a small batch of {task}: {type(error).__name__}: {error}"
-        raise MmtkError(f"{message} ({last.filename}:{last.lineno}).") from error
+    channels = len(offered["names"])
+    target = torch.tensor([0, 1]) if task == "classification" else torch.zeros(2, channels, 16, 16)
+    if task == "segmentation":
+        target[:, 0] = 1
+    logits = torch.eye(2) if task == "classification" else 2 * target - 1
+    metric, validation = (build.component("metric", table, offered) for _ in range(2))
+    for each in (validation, metric):
+        each.update(logits, target, ["a", "b"])
+    metric.calibrate(validation)
+    scores = metric.compute()
+    case_columns({key.removeprefix("metric."): metric})
+    return sorted(scores)
 
 
 def _training(recipe: Recipe) -> list[MmtkError]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
@@ -250,30 +250,57 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
 
 
 def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
-    """Problems that show only without what is wrong; none where tasks or a part of the network are not known."""
-    keys = [problem.message.partition(":")[0] for problem in problems]
-    trial = Layer(copy.deepcopy(layer.values), layer.places)
-    for key in keys:
-        table = key.removesuffix(".use")
-        if table in STRATEGIES:
-            layers.put(trial.values, table, {"use": "none"})
-        elif key in (*TABLES, "tasks") or table != key or " " in key:
+    """Problems that show only without what is wrong, and that do not follow from it."""
+    trial, unknown = Layer(copy.deepcopy(layer.values), layer.places), set[str]()
+    parts = sorted((path for path, _, _ in component_tables(layer.values)), key=len, reverse=True)
+    for key in (problem.message.partition(":")[0] for problem in problems):
+        part = next((path for path in parts if f"{key}.".startswith(f"{path}.")), None)
+        if part is None and (key in (*TABLES, "tasks") or " " in key):
             return []
-        else:
-            layers.drop(trial.values, key)
+        unknown.add(part or key)
+        layers.drop(trial.values, part or key)
     known = {problem.message for problem in problems}
     try:
-        _resolve(trial, source, first=False)
+        _resolve(trial, source, unknown)
     except Problems as more:
-        new = [problem for problem in more.problems if problem.message not in known]
-        return [problem for problem in new if not problem.message.startswith(tuple(f"{key}:" for key in keys))]
+        return [problem for problem in more.problems if problem.message not in known]
     return []
 
 
-def _resolve(layer: Layer, source: str, first: bool = True) -> Recipe:
+def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) -> Recipe:
+    """Check and fill in a recipe; ``unknown`` names what is left out of it, for a look at the rest."""
     for task in settings.OF_TASK:
         if layers.drops(cross := f"data.{task}.cross", layers.get(layer.values, cross)):
             layers.drop(layer.values, cross)
+    values, problems = _tables(layer)
+    if problems:
+        _place(problems, source)
+        problems += _hidden(layer, problems, source) if unknown is None else []
+        raise Problems(problems, heading(source, problems))
+    problems = [*_required(values, unknown or ()), *_idle_strategies(layer, values)]
+    for task, only in settings.OF_TASK.items():
+        if task not in values["tasks"]:
+            for path in only:
+                layers.drop(values, path)
+    values.pop("profile", None)
+    recipe = Recipe(values, {key: layer.places.get(key, "default") for key, _ in layers.leaves(values)})
+
+    from mmtk.fit import misfits
+
+    problems += misfits(recipe, unknown or ())
+    if problems:
+        _place(problems, source)
+        raise Problems(problems, heading(source, problems))
+    return recipe
+
+
+def _place(problems: list[MmtkError], source: str) -> None:
+    for problem in problems:
+        problem.where = problem.where or source
+
+
+def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
+    """The values of every table with its defaults, and what is wrong in one table alone."""
     problems = [*layer.problems, *_unknown_tables(layer)]
     values: Values = {}
     tables: dict[str, type[params.Table]] = {"": settings.Top, **settings.FIXED}
@@ -288,24 +315,7 @@ def _resolve(layer: Layer, source: str, first: bool = True) -> Recipe:
         checked, found = _component(layer, path, kind, table)
         problems += found
         layers.put(values, path, checked)
-    if not problems:
-        problems = [*_required(values), *_idle_strategies(layer, values)]
-    for problem in problems:
-        problem.where = problem.where or source
-    if problems:
-        problems += _hidden(layer, problems, source) if first else []
-        raise Problems(problems, heading(source, problems))
-    for task, only in settings.OF_TASK.items():
-        if task not in values["tasks"]:
-            for path in only:
-                layers.drop(values, path)
-    values.pop("profile", None)
-    recipe = Recipe(values, {key: layer.places.get(key, "default") for key, _ in layers.leaves(values)})
-
-    from mmtk.fit import check_fit
-
-    check_fit(recipe, source)
-    return recipe
+    return values, problems
 
 
 def _fixed(layer: Layer, path: str, model: type[params.Table]) -> tuple[Values, list[MmtkError]]:
@@ -365,7 +375,7 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
     return checked, [MmtkError(message, layer.place(key) or layer.place(path)) for message, key in wrong]
 
 
-def _required(values: Values) -> list[MmtkError]:
+def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
     needed = {"encoder": "every system"}
     for task in values["tasks"]:
         for path in settings.OF_TASK[task]:
@@ -380,7 +390,7 @@ def _required(values: Values) -> list[MmtkError]:
             else 'Begin the recipe with extends = "base.toml", or add the table.',
         )
         for path, who in needed.items()
-        if not layers.has(values, path)
+        if not layers.has(values, path) and path not in unknown
     ]
 
 

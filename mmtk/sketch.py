@@ -27,28 +27,52 @@ def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
         return build.network(plain, targets)
 
 
-def norm_of_one_value(recipe: Recipe, batch: int) -> bool:
-    """Whether a batch of so many images leaves a batch norm a single value per channel, which cannot train."""
-    for device in ("meta", "cpu"):  # a part of somebody else may ask for values, which meta has not
+def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
+    """What a batch's pass through the network ends with: "", "norm" (a batch norm gets one value), or the refusal.
+
+    Asked on ``meta``; on the processor where a part needs values, but that only of a single image, for its norms.
+    """
+    for device in ("meta", "cpu"):
         net = sketch_network(recipe, device).train()
-        refusals = {task: _refuses(recipe, net, task, batch, device) for task in recipe.tasks}
-        if True in refusals.values():
-            return True
-        if None not in refusals.values():
-            return False
-    return False
+        answers = [_pass(recipe, net, task, batch, device) for task in recipe.tasks]
+        refusals = [each for each in answers if each]
+        if device == "meta" and any(isinstance(each, MmtkError) for each in refusals):
+            continue  # values may be all that was missing
+        if refusals:
+            return refusals[0]
+        if None not in answers or batch > 1:
+            return ""
+    return ""
 
 
-def _refuses(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> bool | None:
-    """Whether a batch norm refuses a pass for a task; None where the pass fails of something else."""
+def _pass(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> str | MmtkError | None:
+    """What a pass for one task ends with; None where it fails of something else."""
     images = torch.zeros(batch, recipe["data.channels"], recipe["data.size"], recipe["data.size"], device=device)
     try:
-        net.classify(images) if task == "classification" else net.segment(images)
+        features = net.encoder(images)
+        if task == "classification":
+            assert net.head is not None
+            net.head(features)
+        else:
+            assert net.decoder is not None
+            net.decoder(_joined(net, features), tuple(images.shape[-2:]))
+    except MmtkError as error:
+        return error
     except ValueError as error:
-        return True if "more than 1 value per channel" in str(error) else None
+        return "norm" if "more than 1 value per channel" in str(error) else None
     except Exception:  # what a pass without data and weights cannot do is no fault of the recipe
         return None
-    return False
+    return ""
+
+
+def _joined(net: MultiTaskNet, features: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The features with as many channels as the bridge adds; its own pass needs values."""
+    if net.bridge is None:
+        return features
+    level = list(net.encoder.strides).index(net.bridge.stride)
+    skip = features[level]
+    more = skip.new_zeros(len(skip), net.bridge.channels, *skip.shape[-2:])
+    return [*features[:level], torch.cat([skip, more], dim=1), *features[level + 1 :]]
 
 
 def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:

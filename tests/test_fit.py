@@ -40,9 +40,23 @@ def test_the_size_is_a_multiple_of_the_coarsest_stride(sets, message, cure):
     assert cure in refusal("multimix", *sets)
 
 
-@pytest.mark.parametrize("size", [16, 64, 96, 256])
+@pytest.mark.parametrize("size", [32, 64, 96, 256])
 def test_sizes_that_fit(size):
     assert load_recipe("multimix", overrides={"data.size": size})["data.size"] == size
+
+
+@pytest.mark.parametrize("name", ["multimix", "enc", "unet"])
+def test_a_size_that_a_part_refuses_in_its_pass(name):
+    text = refusal(name, "data.size=16")
+    assert text.startswith("--set: encoder/unet of depth 5 takes images from 32 × 32 up, got 16 × 16.")
+    assert "Set data.size = 32 or more, or a smaller encoder.depth." in text
+    fine = {"data.size": 16, "encoder.depth": 4}
+    assert load_recipe(name, overrides=fine)["data.size"] == 16
+
+
+def test_a_decoder_that_cannot_be_made_has_the_key_that_names_it():
+    text = refusal("unet", "encoder.depth=3", "decoder.use=smp", "decoder.name=fpn")
+    assert text.startswith("--set: The SMP decoder 'fpn' needs four levels")
 
 
 @pytest.mark.parametrize("stride", [3, 32, 5])
@@ -146,7 +160,31 @@ def test_a_wrong_name_hides_no_problem_of_the_other_parts(wrong, message):
 
 
 def test_what_cannot_be_guessed_adds_no_problem():
-    assert refusal("multimix", "encoder.use=unett", "data.size=70").startswith("--set: encoder.use: No encoder")
+    for wrong in ("encoder.use=unett", "encoder.depth=9"):
+        assert refusal("multimix", wrong, "data.size=70").startswith(f"--set: {wrong.partition('=')[0]}: ")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "encoder", "decoder", "bridge", "ssl", "consistency", "loss.classification", "loss.segmentation",
+        "augment.strong", "metric.segmentation", "data.classification.source", "data.segmentation.cross",
+    ],
+)  # fmt: skip
+def test_a_part_with_a_wrong_name_hides_no_problem_of_another(part):
+    others = {
+        "loss.classification": ["loss.classification.use=dice", "loss/dice compares masks"],
+        "metric.classification": ["metric.classification.use=segmentation", "scores segmentation, not class"],
+        "train.balance": ["train.balance=weight", 'train.balance = "weight" needs'],
+        "bridge": ["bridge.stride=3", "bridge: joins at stride 3"],
+    }
+    unasked = {"encoder": {"bridge"}, "loss.classification": {"train.balance"}}.get(part, set()) | {part}
+    asked = {key: pair for key, pair in others.items() if key not in unasked}
+    text = refusal("multimix", f"{part}.use=nonsense", *(change for change, _ in asked.values()))
+    assert f"has {len(asked) + 1} problems:" in text
+    assert f"--set: {part}.use: No " in text
+    for _, words in asked.values():
+        assert words in text
 
 
 def test_what_an_encoder_refuses_has_the_line_that_names_it(tmp_path):
@@ -234,7 +272,7 @@ def test_a_batch_norm_with_one_value_cannot_train():
     assert "Take two images or more, or data.size = 64." in text
     for fine in (["train.batch=2"], ["train.batch=1", "data.size=64"]):
         assert load_recipe("enc", overrides=[*RESNET, *fine])["train.batch"] < 3
-    assert load_recipe("multimix", overrides=["train.batch=1", "data.size=16"])["data.size"] == 16
+    assert load_recipe("multimix", overrides=["train.batch=1", "data.size=32"])["data.size"] == 32
 
 
 @pytest.mark.parametrize(("task", "name"), [("enc", "weak"), ("unet", "segmentation")])
@@ -274,6 +312,22 @@ def test_the_metric_of_a_task_gives_the_score_that_selects(monkeypatch):
     assert load_recipe("enc", overrides={"metric.mine.use": "counted"})["metric.mine.use"] == "counted"
     text = refusal("enc", "metric.classification.use=counted", "metric.classification.broken=true")
     assert "metric/counted fails on a small batch of classification: IndexError: no such class (" in text
+    text = refusal("enc", "metric.mine.use=counted", "metric.mine.broken=true")
+    assert text.startswith("--set: metric/counted fails on a small batch of classification: IndexError")
+
+
+class Columns(Counted):
+    """A metric whose values per image belong to none."""
+
+    def cases(self):
+        return {"loss": [0.0, 1.0]}
+
+
+@pytest.mark.parametrize("name", ["classification", "mine"])
+def test_values_per_image_of_a_metric_have_their_ids(name, monkeypatch):
+    monkeypatch.setitem(catalog.BUILTINS["metric"], "columns", f"{__name__}:Columns")
+    text = refusal("enc", f"metric.{name}.use=columns")
+    assert text.startswith(f"--set: metric.{name}: cases() gives columns without 'id'")
 
 
 def test_weights_files_are_opened(tmp_path):

@@ -249,7 +249,7 @@ def test_a_second_check_needs_no_torch_and_says_the_same(tmp_path):
     assert (first, slow, quick) == (second, True, False)
     assert first[0] == 0
     # What is no component's affair may change; so may components that were asked before.
-    changed = command(tmp_path, "check", "multimix", "--set", "train.lr=0.5", "--set", "data.size=128")
+    changed = command(tmp_path, "check", "multimix", "--set", "train.lr=0.5", "--set", "train.steps=7")
     assert (changed[0], changed[3]) == (0, False)
     wrong = command(tmp_path, "check", "multimix", "--set", "data.size=100", "--set", "train.lr=0.5")
     assert (wrong[0], wrong[3]) == (2, False)

@@ -103,6 +103,6 @@ def test_inspect_of_a_profile_for_masks_alone(tmp_path, monkeypatch):
             values = bytes((number * 40 + n if folder == "films" else 255 * (n > 7)) % 256 for n in range(16))
             (tmp_path / folder / f"{number}.pgm").write_bytes(b"P5 4 4 255\n" + values)
     given = profile(tmp_path, MASKS + NONE)
-    done = CliRunner().invoke(app, ["data", "inspect", "--profile", given, "--data", ".", "--set", "data.size=16"])
+    done = CliRunner().invoke(app, ["data", "inspect", "--profile", given, "--data", ".", "--set", "data.size=32"])
     assert done.exit_code == 0, done.output
     assert "each image counts as a patient of its own" in done.output
