@@ -6,11 +6,11 @@ import filecmp
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import fork_server
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY
 
 SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
@@ -92,7 +92,7 @@ def mmtk(
     before: Callable[[], object] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """The command, run to its end; ``before`` is called in the process first."""
-    call = [sys.executable, "-m", "mmtk", *map(str, arguments)]
+    call = [fork_server.python(), "-m", "mmtk", *map(str, arguments)]
     environment = os.environ | (env or {})
     return subprocess.run(call, cwd=cwd, capture_output=True, text=True, env=environment, preexec_fn=before)
 
@@ -107,7 +107,7 @@ def begin(
 ) -> subprocess.Popen[str]:
     """The command in a process that does ``act``, a Python statement, at the n-th time of a moment."""
     code = CHILD.replace("ACT", act)
-    call = [sys.executable, "-c", code, HOOKS.get(moment, ""), str(number), *map(str, arguments)]
+    call = [fork_server.python(), "-c", code, HOOKS.get(moment, ""), str(number), *map(str, arguments)]
     return subprocess.Popen(
         call, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
     )

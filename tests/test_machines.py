@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pytest
 from fake_plugin import install
@@ -70,7 +70,7 @@ labels = "films.csv"
 def mmtk(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": f"{cwd / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     environment["COLUMNS"] = "200"  # so that no line is folded
-    command = [sys.executable, "-m", "mmtk", *map(str, words)]
+    command = [fork_server.python(), "-m", "mmtk", *map(str, words)]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
@@ -152,7 +152,7 @@ def test_a_study_that_is_terminated_takes_its_jobs_back(tmp_path: Path) -> None:
     queued(tmp_path, *phantom())
     (tmp_path / "there").write_text("")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
-    command = [sys.executable, "-m", "mmtk", "ablate", "s"]
+    command = [fork_server.python(), "-m", "mmtk", "ablate", "s"]
     study = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 100
     while not (tmp_path / "began").exists():

@@ -5,9 +5,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -147,7 +147,15 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
         "try: session.run(tiny(sys.argv[2], **eval(sys.argv[4])), sys.argv[3])\n"
         "except train.Interrupted as error: sys.exit(error.exit_code)\n"
     )
-    call = [sys.executable, "-c", code, str(Path(__file__).parent), name, str(tmp_path / "cut"), repr(changes)]
+    call = [
+        fork_server.python(),
+        "-c",
+        code,
+        str(Path(__file__).parent),
+        name,
+        str(tmp_path / "cut"),
+        repr(changes),
+    ]
     assert subprocess.run(call, check=False).returncode == 128 + signal.SIGTERM
     assert not RunDir(tmp_path / "cut").finished
     assert len(read_lines(tmp_path / "cut" / "metrics.jsonl")) == 4
@@ -176,10 +184,11 @@ def test_a_second_process_is_refused_by_name(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from mmtk.runs import RunDir\n"
         "with RunDir(Path(sys.argv[1])).locked(): pass"
     )
+    call = [fork_server.python(), "-c", code, str(folder.path)]
     with folder.locked():
-        done = subprocess.run([sys.executable, "-c", code, str(folder.path)], capture_output=True, text=True)
+        done = subprocess.run(call, capture_output=True, text=True)
     assert f"mmtk process {os.getpid()} is running in this folder" in done.stderr
-    assert subprocess.run([sys.executable, "-c", code, str(folder.path)], capture_output=True).returncode == 0
+    assert subprocess.run(call, capture_output=True).returncode == 0
 
 
 def test_changed_data_of_an_unfinished_run_is_refused(tmp_path: Path) -> None:
@@ -248,7 +257,7 @@ def test_predict_writes_pictures_and_names_a_bad_image(finished: Path, tmp_path:
     Image.fromarray(pixels).save(folder / "c.jpg")
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:60])
     out = tmp_path / "out"
-    call = [sys.executable, "-m", "mmtk", "predict", str(finished), str(folder), "--out", str(out)]
+    call = [fork_server.python(), "-m", "mmtk", "predict", str(finished), str(folder), "--out", str(out)]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 1
     assert "b.png" in done.stderr

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
@@ -49,7 +50,7 @@ def mmtk(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.Com
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.run(
-        [sys.executable, "-m", "mmtk", *arguments],
+        [fork_server.python(), "-m", "mmtk", *arguments],
         cwd=cwd, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"}, check=False,
         preexec_fn=restrict,
     )  # fmt: skip
@@ -353,7 +354,7 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         "2",
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL,
+        [fork_server.python(), "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as under a terminal
     )  # fmt: skip
     running: list[int] = []

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,7 +118,7 @@ def or_refused(*words: str) -> Iterator[None]:
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mmtk", *arguments]
+    command = [fork_server.python(), "-m", "mmtk", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
 
 

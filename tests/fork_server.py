@@ -1,0 +1,243 @@
+"""A Python that has torch imported already: :func:`python` is called as ``sys.executable`` is, and starts at once.
+
+A process of its own takes six seconds for imports, which was half the time of the tests. Here a server imports the
+libraries once for all workers, and every call is a fork of it, with the arguments, folder, environment, files,
+limits and signals of a process that was started afresh; mmtk itself is imported anew. Where the environment
+changes what an import does, the real Python is called instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import functools
+import gc
+import importlib
+import io
+import json
+import os
+import resource
+import runpy
+import selectors
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+# What a run, a report and MLflow import at their first use.
+LIBRARIES = (
+    "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "contourpy", "lightning_fabric.strategies.ddp",
+    "matplotlib.backends.backend_agg", "matplotlib.patheffects", "matplotlib.pyplot", "matplotlib.style",
+    "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking", "packaging.requirements", "pandas",
+    "pyarrow.parquet", "pydantic", "rich.progress", "rich.table", "safetensors.torch", "scipy.ndimage",
+    "scipy.stats", "tifffile", "tomli_w", "torch._dynamo", "torchmetrics.functional.classification", "typer",
+)  # fmt: skip
+# Read by the interpreter or while modules are imported; where one differs, the real Python is called.
+AT_IMPORT = ("PYTHONHASHSEED", "PYTHONWARNINGS", "HOME", "XDG_", "MPL", "LC_", "LANG", "LD_", "CUDA", "FORCE_")
+LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
+
+
+@functools.cache
+def python() -> str:
+    """The program to call in the place of ``sys.executable``; the server starts at the first need."""
+    if sys.platform != "linux":
+        return sys.executable
+    owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"mmtk-forks-{os.getuid()}-{owner}"
+    if len(str(folder)) > 90:  # a socket's path has at most 107 bytes
+        return sys.executable
+    folder.mkdir(mode=0o700, exist_ok=True)
+    client = folder / "python"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not client.exists():
+            _start(folder, client, owner)
+    return str(client)
+
+
+def _start(folder: Path, client: Path, owner: int) -> None:
+    """Start the server, wait until it listens, and write the client's script."""
+    address = folder / "socket"
+    with open(folder / "errors", "w", encoding="utf-8") as errors:
+        server = subprocess.Popen(
+            [sys.executable, __file__, str(folder), str(owner)], stdin=subprocess.DEVNULL, stdout=errors,
+            stderr=errors, cwd="/", start_new_session=True,
+        )  # fmt: skip
+    while not address.exists():
+        if server.poll() is not None:
+            raise RuntimeError((folder / "errors").read_text(encoding="utf-8"))
+        time.sleep(0.05)
+    about = {
+        "python": sys.executable, "address": str(address), "at_import": AT_IMPORT, "limits": LIMITS,
+        "environment": {key: value for key, value in os.environ.items() if key.startswith(AT_IMPORT)},
+    }  # fmt: skip
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    words = [sys.executable, "-SE", str(Path(__file__).with_name("fork_client.py")), str(folder / "about.json")]
+    script = folder / "script"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
+    script.chmod(0o700)
+    script.rename(client)
+
+
+# --- the server ------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """Forks for clients, until the process that tests are run by is gone."""
+
+    def __init__(self, folder: Path, owner: int) -> None:
+        self.folder = folder
+        self.selector = selectors.DefaultSelector()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(folder / "socket.new"))
+        self.socket.listen(64)
+        self.owner = os.pidfd_open(owner)
+        self.selector.register(self.socket, selectors.EVENT_READ)
+        self.selector.register(self.owner, selectors.EVENT_READ)
+        (folder / "socket.new").rename(folder / "socket")
+
+    def serve(self) -> dict[str, Any] | None:
+        """The call that a fork of this process is to answer; None in this process, at its end."""
+        while True:
+            for key, _ in self.selector.select():
+                if key.fd == self.owner:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                    return None
+                if key.fileobj is self.socket:
+                    call = self._fork()
+                    if call is not None:
+                        return call
+                elif key.data is not None:
+                    self._end(key.data)
+
+    def _fork(self) -> dict[str, Any] | None:
+        client, _ = self.socket.accept()
+        head, files, _, _ = socket.recv_fds(client, 4, 3)
+        text = b""
+        while len(text) < int.from_bytes(head, "little"):
+            text += client.recv(1 << 20)
+        process = os.fork()
+        if process == 0:
+            for number, file in enumerate(files):
+                os.dup2(file, number)
+            os.closerange(3, max(files[-1], client.fileno(), self.selector.fileno(), self.owner) + 64)
+            call: dict[str, Any] = json.loads(text)
+            return call
+        for file in files:
+            os.close(file)
+        client.sendall(process.to_bytes(4, "little"))
+        pair = (process, os.pidfd_open(process), client)
+        for each in pair[1:]:
+            self.selector.register(each, selectors.EVENT_READ, pair)
+        return None
+
+    def _end(self, pair: tuple[int, int, socket.socket]) -> None:
+        """Tell a client how its process ended; a client that is gone takes its process with it."""
+        process, ended, client = pair
+        if client.fileno() < 0:  # both came at once
+            return
+        done, status = os.waitpid(process, os.WNOHANG)
+        if not done:
+            os.kill(process, signal.SIGKILL)
+            _, status = os.waitpid(process, 0)
+        for each in (ended, client):
+            self.selector.unregister(each)
+        with contextlib.suppress(OSError):
+            client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "little", signed=True))
+        os.close(ended)
+        client.close()
+
+
+def become(call: dict[str, Any], python: str) -> None:
+    """Take the place, in a fork, of the process that was asked for."""
+    import torch
+
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        plain = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, plain if number in call["signals"] else signal.SIG_IGN)
+    for number, limit in call["limits"].items():
+        resource.setrlimit(int(number), limit)
+    os.sched_setaffinity(0, call["cores"])
+    os.umask(call["umask"])
+    os.chdir(call["folder"])
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ.clear()
+    os.environ.update(call["environment"])
+    tempfile.tempdir = None
+    ours = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.path[:] = ["", *ours, *(folder for folder in sys.path[1:] if folder not in before)]
+    importlib.invalidate_caches()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(call["cores"])))
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        raw = open(number, "wb" if number else "rb", 0 if unbuffered and number else -1, closefd=False)  # noqa: SIM115
+        lines = number == 2 or raw.isatty()
+        errors = "backslashreplace" if number == 2 else "strict"
+        stream = io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines, write_through=unbuffered)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    sys.executable = python
+
+
+def run(kind: str, what: str, *arguments: str) -> None:
+    """Run a module or a text, as ``python -m`` and ``python -c`` do."""
+    sys.argv = [kind, *arguments]
+    if kind == "-m":
+        sys.path[0] = os.getcwd()
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), main.__dict__)
+
+
+def ended(error: BaseException | None) -> int:
+    """The exit code of a process that ends so. Its objects are not taken apart: these are the server's too."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return code & 0xFF
+
+
+def main(folder: Path, owner: int) -> None:
+    """Import, then serve; in a fork, run what was asked for."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    if threading.active_count() > 1:
+        sys.exit(f"a library has begun a thread: {threading.enumerate()}")
+    gc.collect()
+    gc.freeze()
+    if (call := Server(folder, owner).serve()) is None:
+        return
+    error = None
+    try:
+        become(call, str(folder / "python"))
+        run(*call["arguments"])
+    except BaseException as caught:
+        error = caught
+    os._exit(ended(error))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
