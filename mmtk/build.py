@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
     """The folders and files that the recipe's sources name by their keys, as far as they are there."""
     tables = [recipe.get(f"data.{task}.{domain}") or {} for task in recipe.tasks for domain in ("source", "cross")]
     texts = [value for table in tables for key, value in table.items() if isinstance(value, str) and key != "use"]
-    paths = dict.fromkeys((root or Path("data")) / text for text in texts if text)
+    fixed = [re.split(r"(?:^|/)\*(?:/|$)", text)[0] for text in texts if text]  # of a pattern such as "*/images"
+    paths = dict.fromkeys((root or Path("data")) / text for text in fixed)
     return [path for path in paths if os.path.exists(path)]
 
 

@@ -118,8 +118,7 @@ def _classes(
         own = {label for label in labels if label}
         if film.label and not own and None in labels and LEFT_OUT not in match:
             strangers[film.label] += 1
-        inside = path if films.images == "." else path.removeprefix(f"{films.images}/")
-        rows.append((inside, own.pop() if len(own) == 1 else "", film.patient or path, film.spacing))
+        rows.append((films.inside(path), own.pop() if len(own) == 1 else "", film.patient or path, film.spacing))
     if strangers:
         some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
         first = next(iter(strangers))

@@ -10,7 +10,7 @@ from PIL import Image
 from mmtk.errors import MmtkError
 from mmtk.gray import gray_levels, stretch
 from mmtk.image_files import is_dicom
-from mmtk.masks import foreground, label_numbers
+from mmtk.masks import foreground, label_colours, label_numbers
 from mmtk.raster import (
     FORMATS,
     Raster,
@@ -100,6 +100,11 @@ def read_mask(path: Path) -> np.ndarray:
 def read_labels(path: Path) -> np.ndarray:
     """One label map as integers [H,W]: the numbers as stored; of a palette image the indexes, not the colours."""
     return label_numbers(_stored(path), path)
+
+
+def read_colours(path: Path) -> np.ndarray:
+    """One label map drawn in colours as integers [H,W]: 65536 red + 256 green + blue, each from 0 to 255."""
+    return label_colours(_stored(path), path)
 
 
 def _stored(path: Path) -> Raster:

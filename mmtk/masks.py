@@ -61,6 +61,17 @@ def label_numbers(raster: Raster, path: Path) -> np.ndarray:
     return np.asarray(labels)
 
 
+def label_colours(raster: Raster, path: Path) -> np.ndarray:
+    """Integers [H,W]: the colours of 8-bit pixels as 65536 red + 256 green + blue."""
+    if raster.lossy:
+        raise MmtkError(f"is no label map: {raster.lossy} changes the colours.", str(path), "Save it as PNG.")
+    values = raster.values.astype(np.uint8) * np.uint8(255) if raster.values.dtype == bool else raster.values
+    if values.dtype != np.uint8:
+        raise MmtkError(f"is no label map in colours: it holds {values.dtype}.", str(path), "Save it with 8 bits.")
+    return np.asarray(values[..., :3].astype(np.int64) @ (np.array([65536, 256, 1]) if values.shape[2] > 2
+                      else np.array([0x010101] + [0] * (values.shape[2] - 1))))  # fmt: skip
+
+
 def _visible(raster: Raster, path: Path) -> np.ndarray:
     """The channels [H,W,C] in which the mask is drawn: colours, palette indexes or alpha, as finite numbers."""
     values, alpha, indexes = raster.values, raster.alpha, raster.indexes

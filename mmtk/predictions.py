@@ -112,7 +112,7 @@ def _films_among(found: list[Path]) -> list[Path]:
 def masks_among(given: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
     """The masks of other images in the folders that are given: called or placed so, and looking so."""
     from mmtk.dataplan.listing import Listing
-    from mmtk.dataplan.masks import find_roles
+    from mmtk.dataplan.roles import find_roles
 
     paths = list(paths)
     masks: set[Path] = set()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from mmtk.dataplan.listing import Listing, stem
-from mmtk.dataplan.masks import Masks, common
+from mmtk.dataplan.masks import Masks
+from mmtk.dataplan.roles import common
 from mmtk.dataplan.words import organ
 
 

@@ -12,8 +12,9 @@ from mmtk.dataplan.annotations import find_annotations
 from mmtk.dataplan.columns import find_columns
 from mmtk.dataplan.labels import Film, Labels, find_labels, leave_several
 from mmtk.dataplan.listing import Listing
-from mmtk.dataplan.masks import Masks, common, find_masks, find_roles, one_group
+from mmtk.dataplan.masks import Masks, find_masks
 from mmtk.dataplan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
+from mmtk.dataplan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
 
 _CURES = {
@@ -47,6 +48,11 @@ class FilmSet:
         """Name of the set."""
         return self.folder or "all films"
 
+    def inside(self, path: str) -> str:
+        """The path of a film as a table has it: below the folder of images, or what is fixed of its pattern."""
+        fixed = self.images.partition("*")[0].rstrip("/")
+        return path if fixed in ("", ".") else path.removeprefix(f"{fixed}/")
+
 
 def find_sets(listing: Listing, said: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
     """The sets of films in a folder: one, or one for each sub-folder that is complete by itself (a hospital).
@@ -76,7 +82,7 @@ def _places(listing: Listing) -> list[str]:
     children = _children(listing)
     if any("/" not in path for path in listing.images) or any(words.role(child) for child in children):
         return []
-    if {words.plain(child) for child in children} <= words.CLASSES:
+    if {words.plain(child) for child in children} & words.CLASSES:
         return []
     top = [table for name, table in listing.tables.items() if "/" not in name]
     return [] if any(find_columns(table, listing.images, {}) for table in top) else children
@@ -98,9 +104,10 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
     labels = find_labels(listing, films, spare, said)
     if training:
         leave_several(labels)
-    images = said.get("images") or common(films)
     masks = find_masks(listing, films, roles.masks) if roles.masks else None
     masks = masks or find_annotations(listing, films)
+    patterned = masks is not None and "*" in str(masks.keys["masks"])
+    images = said.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
     found = FilmSet(folder, images or ".", labels.films, notes=[*choice, *labels.notes], reasons=[*labels.reasons])
     if masks is not None:
         found.notes += masks.notes

@@ -189,7 +189,7 @@ def _from_folders(found: Labels, asked: bool) -> None:
 
 
 def _shared(paths: Collection[str]) -> int:
-    from mmtk.dataplan.masks import common
+    from mmtk.dataplan.roles import common
 
     return len(PurePosixPath(common(paths)).parts)
 

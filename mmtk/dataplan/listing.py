@@ -34,11 +34,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Look:
-    """How an image looks: its gray values where they are few (else None), and if nearly all is black or white."""
+    """How an image looks: its values where they are few (else None), and if nearly all is black or white.
+
+    Values of a coloured one are 65536 red + 256 green + blue.
+    """
 
     values: tuple[int, ...] | None
     bands: int
     extreme: bool
+    lossy: bool = False
+    coloured: bool = False
 
     @property
     def mask(self) -> bool:
@@ -178,16 +183,24 @@ def _look(path: Path) -> Look | None:
         with Image.open(path) as image:
             bands = len(image.getbands())
             image.draft("L", (256, 256))
+            lossy = image.format in ("JPEG", "MPO")
+            steps = slice(None, None, max(1, image.height // 256)), slice(None, None, max(1, image.width // 256))
+            colours = np.asarray(image.convert("RGB"))[steps] if image.mode in ("RGB", "RGBA") else None
+            coloured = colours is not None and not lossy and bool((colours != colours[..., :1]).any())
             small = image.convert("L") if image.mode not in ("L", "P", "I;16", "I", "1") else image
-            pixels = np.asarray(small)[:: max(1, image.height // 256), :: max(1, image.width // 256)]
+            pixels = colours if coloured and colours is not None else np.asarray(small)[steps]
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+    if pixels.ndim == 3:
+        pixels = pixels.astype(np.int64) @ np.array([65536, 256, 1])
     values = np.unique(pixels)
     few = tuple(int(value) for value in values) if len(values) <= FEW and pixels.size > 4 * len(values) else None
+    if coloured:
+        return Look(few, bands, False, lossy, coloured=True)
     low, high = pixels.min(), pixels.max()
     margin = (float(high) - float(low)) / 16
     extreme = bool(((pixels <= low + margin) | (pixels >= high - margin)).mean() > 0.95) if high > low else True
-    return Look(few, bands, extreme)
+    return Look(few, bands, extreme, lossy)
 
 
 def parent(path: str) -> str:

@@ -15,8 +15,8 @@ from mmtk.dataplan.official import TASK
 TASKS = ("classification", "segmentation")
 HEAD = ("image", "label", "patient", "split", "spacing")
 ORDER = ("images", "labels", "columns", "both_tasks", "masks", "mask_suffix", "mask_prefix", "image_suffix",
-         "image_prefix", "classes", "exclusive", "swap")  # fmt: skip
-ONE_TASK = ("classes", "exclusive", "swap")
+         "image_prefix", "classes", "exclusive", "values", "swap", "unmatched_masks")  # fmt: skip
+ONE_TASK = ("classes", "exclusive", "values", "swap")
 
 Rows = list[tuple[str, str, str, str, str]]
 
@@ -100,13 +100,18 @@ def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) 
     held_out = {film.patient: film.split for path, film in each.films.items()
                 if film.patient and film.split in ("val", "test") and scored(path, film)}  # fmt: skip
     for path, film in sorted(each.films.items()):
-        inside = path if each.images == "." else path.removeprefix(f"{each.images}/")
         label = film.label if with_labels else ""
         split = film.split if len(parts) > 1 else ""
         if len(parts) > 1 and not (split and scored(path, film)):
             split = held_out.get(film.patient, "train")  # beside his films that are scored, it is left out
         rows.append(
-            (inside, spelled.get(words.same_class(label or ""), label or ""), film.patient, split, film.spacing)
+            (
+                each.inside(path),
+                spelled.get(words.same_class(label or ""), label or ""),
+                film.patient,
+                split,
+                film.spacing,
+            )
         )
     return rows if with_labels or any(row[2] or row[3] or row[4] for row in rows) else []
 

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from collection_inputs import COLLECTIONS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 
 from mmtk import build, load_recipe
@@ -20,7 +22,7 @@ from mmtk.dataplan.profile import plan_folder
 from mmtk.errors import MmtkError
 
 
-@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS, ids=lambda make: make.__name__)
 def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "mine.toml"
     right = make(root)
@@ -143,3 +145,50 @@ def test_films_that_no_source_would_read_are_refused_with_the_command_to_type(tm
     assert f"mmtk data plan '{tmp_path}/my films'" in str(caught.value)
     assert "mmtk run multimix --profile 'my films.toml' --data" in str(caught.value)
     refuse_unused(load_recipe("multimix", "chest-xray-small"), tmp_path, "multimix")
+
+
+@pytest.mark.parametrize("name", ["gray_label_maps", "even_label_maps", "coloured_label_maps", "nnunet_old"])
+def test_every_label_of_a_map_is_the_channel_of_its_name(name: str, tmp_path: Path) -> None:
+    next(make for make in COLLECTIONS if make.__name__ == name)(tmp_path / "d")
+    plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    plan.write(tmp_path / "p.toml")
+    source = build.source(load_recipe(plan.recipe, str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d")
+    right = np.zeros((3, 24, 20), np.uint8)
+    right[1, 4:9, 5:15] = right[2, 10:15, 5:15] = 1
+    right[0] = 1 - right[1:].max(0)
+    whole = [item for item in source.items("all") if item.target is not None and item.id != "3"]
+    assert all((source.mask(item) == right).all() for item in whole)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ('exclusive = true\nvalues = [0, 7, 255]\nclasses = ["a", "b", "c"]', "the label 127, but classes names 3: 0 a"),
+        ('exclusive = true\nvalues = [0, "#ff0000"]\nclasses = ["a", "b"]', "numbers and colours are mixed"),
+        ('exclusive = true\nvalues = [0, 1]\nclasses = ["a", "b", "c"]', "2 different ones for 3 classes"),
+        ('exclusive = true\nvalues = ["red", "blue"]\nclasses = ["a", "b"]', "'red' is no colour"),
+        ('values = [0, 1]\nclasses = ["a"]', "need exclusive = true"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_are_refused_by_name(keys: str, words: str, tmp_path: Path) -> None:
+    next(make for make in COLLECTIONS if make.__name__ == "gray_label_maps")(tmp_path)
+    text = 'extends = "chest-xray-small"\ntasks = ["segmentation"]\n[data.segmentation]\ncross = "none"\n'
+    text += f'[data.segmentation.source]\nuse = "folder"\nimages = "images"\nmasks = "masks"\n{keys}\n'
+    (tmp_path / "p.toml").write_text(text)
+
+    def first_mask() -> np.ndarray:
+        source = build.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path)
+        return source.mask(source.items("all")[0])
+
+    with pytest.raises(MmtkError) as caught:
+        first_mask()
+    assert words in str(caught.value)
+
+
+def test_masks_without_films_are_refused_unless_they_are_to_be_ignored(tmp_path: Path) -> None:
+    next(make for make in COLLECTIONS if make.__name__ == "masks_without_films")(tmp_path / "d")
+    plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    plan.text = plan.text.replace('unmatched_masks = "ignore"\n', "")
+    plan.write(tmp_path / "p.toml")
+    with pytest.raises(MmtkError, match=r"(?s)no image for 3 masks: 00.*unmatched_masks = .ignore. leaves"):
+        build.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from mmtk.api import Item, MmtkError, Source, Split, Target, Task
-from mmtk.components.source import layout
+from mmtk.components.source import layout, mask_names
 from mmtk.components.source.folder_images import named, patients_of, rows_of_folders, unlabelled_images
 from mmtk.components.source.folder_masks import Masks, find_masks
 from mmtk.components.source.folder_table import EMPTY, Column, Row, read_table
 from mmtk.components.source.mask_names import Affixes, beside_images
+from mmtk.components.source.places import Place, place_below
 from mmtk.components.source.splitting import (
     PARTS,
     SHARES,
@@ -29,7 +31,8 @@ FOLDERS = "folders"
 class Folder(Source):
     """Your own images: a folder, with classes in a CSV table or masks in a second folder.
 
-    images: folder of images (png, jpeg, tiff, dicom, …), relative to the data folder or absolute.
+    images: folder of images (png, jpeg, tiff, dicom, …), relative to the data folder or absolute; or a pattern
+        such as "*/images", where * stands for any folder, with "*/masks" for masks.
     labels: CSV table with the columns image, label and optionally patient, split (train, val, test), spacing
         (mm per pixel, or spacing_row and spacing_col); other columns are not used. Or "folders": the class is the
         folder directly below ``images``, or below train, val and test there; without val, an
@@ -40,6 +43,8 @@ class Folder(Source):
         folder of YOLO polygons (.txt). An image without a mask is unlabelled, for train only.
     classes: order of the classes or channels. Default: sorted.
     exclusive: masks are label maps with the numbers of ``classes``; 0 is the background, 255 is ignored.
+    values: what stands for each of ``classes`` in label maps where it is not 0, 1, 2, …: numbers such as
+        [0, 127, 255], or colours such as ["#000000", "#ff0000"].
     swap: pairs of channels that a horizontal flip exchanges, such as [["left lung", "right lung"]].
     columns: what the table's columns are called, such as {image = "Image Index", label = "Finding Labels"}; ""
         for none.
@@ -52,6 +57,7 @@ class Folder(Source):
     mask_prefix: what a mask's name has before that of its image.
     image_suffix: what an image's name has behind that of its mask, such as "_0000".
     image_prefix: what an image's name has before that of its mask.
+    unmatched_masks: "ignore" leaves out masks without an image; by default they are refused by name.
 
     Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order. A patient
     is what the table says, else the pattern, else the DICOM header; else every image is a patient of its own.
@@ -77,21 +83,24 @@ class Folder(Source):
         mask_prefix: str | None = None,
         image_suffix: str | None = None,
         image_prefix: str | None = None,
+        values: tuple[int | str, ...] | None = None,
+        unmatched_masks: Literal["refuse", "ignore"] | None = None,
     ) -> None:
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
-        self._folder, self._by_folders = _below(root, images), labels == FOLDERS
-        self._mask_place = _below(root, masks) if masks else None
+        self._values, self._unmatched = values or (), unmatched_masks or "refuse"
+        self._folder, self._by_folders = place_below(root, images), labels == FOLDERS
+        self._mask_place = place_below(root, masks) if masks else None
         endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
         self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", endings)
-        layout.list_images(self._folder)
+        self._folder.images()
         self._check_keys(labels, masks)
-        spare = _below(root, unlabelled) if unlabelled else None
+        spare = place_below(root, unlabelled) if unlabelled else None
         found = self._images(spare)
         extra = unlabelled_images(spare, found) if spare else {}
         files = found | extra
-        bases = dict.fromkeys(found, self._folder) | dict.fromkeys(extra, spare or self._folder)
-        table = _below(root, labels) if labels not in ("", FOLDERS) else None
+        bases = dict.fromkeys(found, self._folder.base) | dict.fromkeys(extra, (spare or self._folder).base)
+        table = place_below(root, labels).base if labels not in ("", FOLDERS) else None
         rows = self._rows(found, extra, table, labels, columns or {})
         names, targets = self._targets(found, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
@@ -140,15 +149,11 @@ class Folder(Source):
                 hint="Write the same images, labels and masks into the sources of both tasks.",
             )
 
-    def _images(self, spare: Path | None) -> dict[str, Path]:
+    def _images(self, spare: Place | None) -> dict[str, Path]:
         """Id → path of all images but masks and unlabelled ones that lie among them."""
         others = [place for place in (spare, self._mask_place) if place and place != self._folder]
-        inner = [place for place in others if place.is_relative_to(self._folder)]
-        paths = [
-            path
-            for path in layout.list_images(self._folder)
-            if not any(path.is_relative_to(place) for place in inner)
-        ]
+        inner = [place for place in others if place.lies_in(self._folder)]
+        paths = [path for path in self._folder.images() if not any(place.holds(path) for place in inner)]
         if self._mask_place == self._folder:
             paths = [path for path in paths if not self._affixes.is_mask(layout.stem(path))]
             self.notes += beside_images([layout.stem(path) for path in paths])
@@ -196,18 +201,13 @@ class Folder(Source):
         """The names of classes or channels, and the target of every labelled image."""
         self._masks: Masks | None = None
         if self._mask_place and (self._task == "segmentation" or self._both):
-            self._masks = find_masks(
-                self._mask_place,
-                self._folder,
-                found,
-                others=extra,
-                classes=self._classes if self._task == "segmentation" else (),
-                exclusive=self._exclusive,
-                affixes=self._affixes,
-                notes=self.notes,
+            finder = mask_names.Finder(
+                self._folder, found, extra, self._affixes, self._unmatched == "ignore", self.notes
             )
+            organs = self._classes if self._task == "segmentation" else ()
+            self._masks = find_masks(self._mask_place, finder, organs, self._exclusive, self._values)
         if self._task == "classification":
-            names = _class_names(rows, self._classes, table or self._folder)
+            names = _class_names(rows, self._classes, table or self._folder.base)
             return names, {name: names.index(row.label) for name, row in rows.items() if row.label}
         assert self._masks is not None
         hidden = set() if self._both else {name for name in found if rows[name].label == ""}
@@ -253,14 +253,6 @@ class Folder(Source):
         return class_and_mask_strata(known, masked, patients)
 
 
-def _below(root: Path, name: str) -> Path:
-    """A path of the recipe: below the data folder, absolute, or from the user's home (~)."""
-    try:
-        return Path(root) / Path(name).expanduser()
-    except RuntimeError as error:
-        raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
-
-
 def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], place: Path) -> tuple[str, ...]:
     """The class names in order, at least two; one that is named may be absent."""
     used = {row.label for row in rows.values() if row.label}
@@ -283,7 +275,7 @@ def _index(name: str, names: tuple[str, ...]) -> int:
     return names.index(name)
 
 
-def _check_classes(items: Iterable[Item], target: Target, folder: Path) -> None:
+def _check_classes(items: Iterable[Item], target: Target, folder: Place) -> None:
     """A class without any image may be scored, but not learned."""
     present = {item.target for item in items}
     absent = [name for number, name in enumerate(target.names) if number not in present]
@@ -292,7 +284,7 @@ def _check_classes(items: Iterable[Item], target: Target, folder: Path) -> None:
         raise MmtkError(f"no image of the class '{absent[0]}'. Found: {listing(used)}.", str(folder))
 
 
-def _check_split(parts: Mapping[Split, list[Item]], target: Target, folder: Path) -> None:
+def _check_split(parts: Mapping[Split, list[Item]], target: Target, folder: Place) -> None:
     """Every class, or at least one mask, in every part; a part without one could say nothing."""
     classes = target.task == "classification"
     for part in PARTS:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmtk.api import Split
 from mmtk.components.source.folder_table import EMPTY, Row
-from mmtk.components.source.layout import inside, list_images, stem
+from mmtk.components.source.layout import stem
+from mmtk.components.source.places import Place
 from mmtk.errors import MmtkError, listing
 from mmtk.images import read_patient
 
@@ -20,31 +21,31 @@ SPLIT_FOLDERS: dict[str, Split] = {
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 
 
-def named(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+def named(paths: Iterable[Path], folder: Place) -> dict[str, Path]:
     """Id → path: the stem, or the path within the folder without suffix where stems repeat."""
     paths = list(paths)
     stems = Counter(stem(path) for path in paths)
     names: dict[str, Path] = {}
     for path in paths:
-        name = stem(path) if stems[stem(path)] == 1 else inside(path, folder)
+        name = stem(path) if stems[stem(path)] == 1 else folder.inside(path)
         if (other := names.setdefault(name, path)) != path:
             raise MmtkError(f"two images are called {name}: {other.name} and {path.name}.", str(folder))
     return names
 
 
-def unlabelled_images(folder: Path, images: Mapping[str, Path]) -> dict[str, Path]:
+def unlabelled_images(folder: Place, images: Mapping[str, Path]) -> dict[str, Path]:
     """Id → path of the images of a folder for training alone; ids of other images get the folder's name before."""
     names: dict[str, Path] = {}
-    for name, path in named(list_images(folder), folder).items():
-        names[f"{folder.name}/{inside(path, folder)}" if name in images else name] = path
+    for name, path in named(folder.images(), folder).items():
+        names[f"{folder.name}/{folder.inside(path)}" if name in images else name] = path
     return names
 
 
 def rows_of_folders(
-    images: Mapping[str, Path], folder: Path, classes: Iterable[str], notes: list[str]
+    images: Mapping[str, Path], folder: Place, classes: Iterable[str], notes: list[str]
 ) -> dict[str, Row]:
     """Id → row from the folders that the images lie in: ``CLASS/…`` or ``train/CLASS/…``."""
-    places = {name: inside(path, folder).split("/")[:-1] for name, path in images.items()}
+    places = {name: folder.inside(path).split("/")[:-1] for name, path in images.items()}
     top = {place[0] for place in places.values() if place}
     split = {each for each in top if each.casefold() in SPLIT_FOLDERS}
     if split and split != top:

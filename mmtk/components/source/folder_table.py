@@ -13,6 +13,7 @@ from unicodedata import normalize
 
 from mmtk.components.source.csv_text import Line, Table, read_csv
 from mmtk.components.source.layout import inside, stem
+from mmtk.components.source.places import Place
 from mmtk.components.source.splitting import PARTS
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.image_files import SUFFIXES
@@ -43,7 +44,7 @@ class Row:
 
 def read_table(
     table: Path,
-    folder: Path,
+    folder: Place,
     images: Mapping[str, Path],
     *,
     columns: Mapping[Column, str],
@@ -223,21 +224,21 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
         )
 
 
-def _spellings(folder: Path, images: Mapping[str, Path]) -> dict[str, str]:
+def _spellings(folder: Place, images: Mapping[str, Path]) -> dict[str, str]:
     """Every unambiguous way to write an image, composed (NFC) → its id."""
     ways: dict[str, set[str]] = {}
     for name, path in images.items():
-        within = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-        for way in (name, path.name, stem(path), within, inside(path, folder)):
+        within = path.relative_to(folder.base).as_posix() if path.is_relative_to(folder.base) else path.name
+        for way in (name, path.name, stem(path), within, inside(path, folder.base), folder.inside(path)):
             ways.setdefault(normalize("NFC", way), set()).add(name)
     return {way: names.pop() for way, names in ways.items() if len(names) == 1}
 
 
-def _known(cell: str, known: Mapping[str, str], folder: Path | None) -> str | None:
+def _known(cell: str, known: Mapping[str, str], folder: Place | None) -> str | None:
     """The id of what a cell names: as it stands, with other slashes, below the folder's name, without suffix."""
     way = normalize("NFC", cell)
     plain = way.replace("\\", "/").removeprefix("./")
-    below = plain.removeprefix(f"{folder.name}/") if folder else plain
+    below = plain.removeprefix(f"{folder.base.name}/") if folder else plain
     for each in (way, plain, below):
         short, _, suffix = each.rpartition(".")
         name = known.get(each) or (known.get(short) if f".{suffix.lower()}" in SUFFIXES else None)

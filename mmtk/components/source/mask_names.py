@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unicodedata import normalize
 
-from mmtk.components.source.layout import inside, list_images, stem
+from mmtk.components.source.layout import stem
+from mmtk.components.source.places import Place
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.image_files import is_image_file
 
@@ -58,24 +59,36 @@ class Finder:
     """Finds the masks of the images of a folder, by place first, because a stem may repeat among the images."""
 
     def __init__(
-        self, folder: Path, images: Mapping[str, Path], others: Mapping[str, Path], affixes: Affixes
+        self,
+        folder: Place,
+        images: Mapping[str, Path],
+        others: Mapping[str, Path],
+        affixes: Affixes,
+        ignore_unmatched: bool,
+        notes: list[str],
     ) -> None:
-        self.images, self.affixes = images, affixes
+        self.folder, self.images, self.others, self.affixes = folder, images, others, affixes
+        self.ignore_unmatched, self.notes = ignore_unmatched, notes
         self._files = {*images.values(), *others.values()}
         self._others = {self._key(stem(path), affixes.of_image) for path in others.values()}
         stems = Counter(stem(path) for path in images.values())
-        self._keys = {name: self._key(inside(path, folder), affixes.of_image) for name, path in images.items()}
+        self._keys = {name: self._key(folder.inside(path), affixes.of_image) for name, path in images.items()}
         self._short = {
             name: self._key(stem(path), affixes.of_image)
             for name, path in images.items()
             if stems[stem(path)] == 1
         }
 
-    def masks(self, place: Path, wanted: Callable[[Path], bool] = is_image_file) -> dict[str, tuple[Path, ...]]:
+    def of_channel(self, suffix: str) -> Finder:
+        """The same for the masks with one of the endings."""
+        affixes = self.affixes.of_channel(suffix)
+        return Finder(self.folder, self.images, self.others, affixes, self.ignore_unmatched, self.notes)
+
+    def masks(self, place: Place, wanted: Callable[[Path], bool] = is_image_file) -> dict[str, tuple[Path, ...]]:
         """Id → its mask below ``place``; masks without an image and masks of one name are errors."""
         by_place, by_name = self._masks(place, wanted)
         if not by_place:
-            list_images(place, "masks", wanted)  # says what is missing
+            place.images("masks", wanted)  # says what is missing
             raise MmtkError(
                 "no masks in it beside the images.", str(place), self._cure([stem(p) for p in self._files])
             )
@@ -90,11 +103,10 @@ class Finder:
             files[name] = (path,)
         orphans = [path for path in by_place.values() if path not in image_of]
         orphans = [path for path in orphans if self._key(stem(path), self.affixes.of_mask) not in self._others]
-        if orphans:
-            raise self._orphans(orphans, place)
+        self.unmatched([place.inside(path) for path in orphans], place)
         return files
 
-    def sites(self, place: Path) -> list[str]:
+    def sites(self, place: Place) -> list[str]:
         """Sub-folders of ``place`` that divide the masks as the images are divided, rather than by channel."""
         by_place, _ = self._masks(place, is_image_file)
         keys = {*self._keys.values()}
@@ -102,14 +114,14 @@ class Finder:
             return []
         return sorted({key.split("/")[0] for key in by_place if "/" in key})
 
-    def _masks(self, place: Path, wanted: Callable[[Path], bool]) -> tuple[dict[str, Path], dict[str, Path]]:
+    def _masks(self, place: Place, wanted: Callable[[Path], bool]) -> tuple[dict[str, Path], dict[str, Path]]:
         """Masks by their path within ``place``, and by their name where it does not repeat."""
         by_place: dict[str, Path] = {}
         names: dict[str, list[Path]] = {}
-        for path in list_images(place, "masks", wanted):
+        for path in place.images("masks", wanted):
             if path in self._files:
                 continue
-            key = self._key(inside(path, place), self.affixes.of_mask)
+            key = self._key(place.inside(path), self.affixes.of_mask)
             if (other := by_place.setdefault(key, path)) != path:
                 raise MmtkError(f"two masks are called {key}: {other.name} and {path.name}.", str(place))
             names.setdefault(self._key(stem(path), self.affixes.of_mask), []).append(path)
@@ -120,20 +132,29 @@ class Finder:
         folder, slash, last = normalize("NFC", name).rpartition("/")
         return f"{folder}{slash}{strip(last)}"
 
-    def _orphans(self, paths: Sequence[Path], place: Path) -> MmtkError:
-        names = [inside(path, place) for path in paths]
-        close = nearest(stem(paths[0]), [stem(path) for path in self.images.values()])
-        return MmtkError(
-            f"no image for {len(paths)} masks: {listing(names, 5)}.{close}",
-            str(place),
-            self._cure([stem(path) for path in paths]),
-        )
+    def unmatched(self, masks: Sequence[str], place: Place, noun: str = "masks") -> None:
+        """Refuse masks without an image, by name, or note them where they are to be ignored."""
+        if masks and self.ignore_unmatched:
+            self.notes.append(f"{count(len(masks), 'mask')} without an image left out: {listing(masks, 5)}.")
+        elif masks:
+            names = [name.rpartition("/")[2] for name in masks]
+            close = nearest(names[0], [stem(path) for path in self.images.values()])
+            raise MmtkError(
+                f"no image for {len(masks)} {noun}: {listing(masks, 5)}.{close}",
+                str(place),
+                f'{self._cure(names)} unmatched_masks = "ignore" leaves them out.',
+            )
 
     def _cure(self, masks: Sequence[str]) -> str:
         rule = "A mask has the file name of its image, apart from the extension (.png)."
         if line := suggestion([stem(path) for path in self.images.values()], masks):
             return f"{rule} Here it would fit with this line in the source's table: {line}"
         return f"{rule} Other names: mask_suffix, mask_prefix, image_suffix or image_prefix."
+
+
+def count(number: int, noun: str) -> str:
+    """``1 mask``, ``2 masks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def beside_images(names: Sequence[str]) -> list[str]:

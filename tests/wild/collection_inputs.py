@@ -1,0 +1,111 @@
+"""Public collections as they unpack, and other layouts that people have, with what is right to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from layout_inputs import Right, film, mask, save
+
+
+def parts_above_images_and_masks(root: Path) -> Right:
+    """train, val and test, each with images and masks; names begin anew in each."""
+    for part, count in (("train", 10), ("val", 4), ("test", 5)):
+        for n in range(count):
+            film(root / f"{part}/images/{n}.png")
+            mask(root / f"{part}/masks/{n}.png")
+    return Right(masks=19, films=19, words=("parts: train 10, val 4, test 5",))
+
+
+def parts_above_films_with_masks_below(root: Path) -> Right:
+    """train and test, the films in them, and masks in a folder below."""
+    for part, count in (("Training", 16), ("Testing", 6)):
+        for n in range(count):
+            film(root / f"{part}/{part[0]}{n}.jpg")
+            mask(root / f"{part}/Lung Masks/{part[0]}{n}.png")
+    return Right(masks=22, films=22)
+
+
+def classes_above_images_and_masks(root: Path) -> Right:
+    """COVID-19 Radiography: CLASS/{images,masks}, a sheet of metadata and a readme beside."""
+    for name, count in (("COVID", 8), ("Lung_Opacity", 6), ("Normal", 10), ("Viral Pneumonia", 6)):
+        for n in range(1, count + 1):
+            film(root / f"COVID-19_Radiography_Dataset/{name}/images/{name}-{n}.png")
+            mask(root / f"COVID-19_Radiography_Dataset/{name}/masks/{name}-{n}.png")
+        (root / f"COVID-19_Radiography_Dataset/{name}.metadata.xlsx").write_bytes(b"PK\x03\x04")
+    (root / "COVID-19_Radiography_Dataset/README.md.txt").write_text("COVID-19 CHEST X-RAY DATABASE\n")
+    return Right(classes={"Normal": 10, "COVID": 8, "Lung_Opacity": 6, "Viral Pneumonia": 6}, masks=30, films=30)
+
+
+def parts_and_classes_above_two_kinds_of_masks(root: Path) -> Right:
+    """COVID-QU-Ex: Train/CLASS/{images,infection masks,lung masks}."""
+    for part, count in (("Train", 8), ("Val", 4), ("Test", 4)):
+        for name in ("COVID-19", "Non-COVID", "Normal"):
+            for n in range(count):
+                stem = f"{name.lower()}_{part}{n} ({n})"
+                film(root / f"{part}/{name}/images/{stem}.png")
+                mask(root / f"{part}/{name}/lung masks/{stem}.png")
+                mask(
+                    root / f"{part}/{name}/infection masks/{stem}.png", (0, 255) if "n" not in name[0] else (0, 0)
+                )
+    return Right(
+        classes={"COVID-19": 16, "Non-COVID": 16, "Normal": 16},
+        masks=48,
+        films=48,
+        words=("infection masks are left out", "parts: train 24, val 12, test 12"),
+    )
+
+
+def gray_label_maps(root: Path) -> Right:
+    """0 background, 127 one organ, 255 another; some films show only one."""
+    for n in range(10):
+        film(root / f"images/{n}.png")
+        mask(root / f"masks/{n}.png", (0, 255) if n == 3 else (0, 127, 255))
+    return Right(masks=10, films=10, organs=("background", "label 127", "label 255"), words=("127 label 127",))
+
+
+def even_label_maps(root: Path) -> Right:
+    """0, 2 and 4, as a tool exports them."""
+    for n in range(10):
+        film(root / f"images/{n}.png")
+        mask(root / f"masks/{n}.png", (0, 2, 4))
+    return Right(masks=10, films=10, organs=("background", "label 2", "label 4"))
+
+
+def coloured_label_maps(root: Path) -> Right:
+    """Red and green on black."""
+    for n in range(10):
+        film(root / f"images/{n}.png")
+        pixels = np.zeros((24, 20, 3), np.uint8)
+        pixels[4:9, 5:15], pixels[10:15, 5:15] = (255, 0, 0), (0, 255, 0)
+        save(root / f"masks/{n}.png", pixels)
+    return Right(masks=10, films=10, organs=("background", "red", "green"), words=("#ff0000 red",))
+
+
+def masks_without_films(root: Path) -> Right:
+    """Three films were taken out, their masks were not."""
+    for n in range(12):
+        mask(root / f"masks/{n:02}.png")
+        if n > 2:
+            film(root / f"images/{n:02}.png")
+    return Right(masks=9, films=9, words=("masks without a film, left out: 3 (masks/00.png",))
+
+
+def nnunet_old(root: Path) -> Right:
+    """nnU-Net v1: dataset.json maps numbers to names, labelsTs beside labelsTr."""
+    for part, count in (("Tr", 8), ("Ts", 4)):
+        for n in range(count):
+            film(root / f"images{part}/cxr_{part}{n:03}_0000.png")
+            mask(root / f"labels{part}/cxr_{part}{n:03}.png", (0, 1, 2))
+    about = {"labels": {"0": "background", "1": "left lung", "2": "right lung"}, "numTraining": 8}
+    (root / "dataset.json").write_text(json.dumps(about))
+    return Right(masks=8, films=8, organs=("background", "left lung", "right lung"))
+
+
+COLLECTIONS: tuple[Callable[[Path], Right], ...] = (
+    parts_above_images_and_masks, parts_above_films_with_masks_below, classes_above_images_and_masks,
+    parts_and_classes_above_two_kinds_of_masks, gray_label_maps, even_label_maps, coloured_label_maps,
+    masks_without_films, nnunet_old,
+)  # fmt: skip
