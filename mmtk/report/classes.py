@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mmtk.report import style
-from mmtk.report.study_roc import band, roc_points
+from mmtk.report.roc_curves import band, curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,40 +19,47 @@ POINT: dict[str, Any] = {"ls": "", "marker": "o", "mec": "black", "mew": 0.9, "z
 
 
 class Ranking(NamedTuple):
-    """Return which images are positive [N], the probability that they are [N], and the threshold of the run."""
+    """Class indices [N] and probabilities [N,C] of the images of a test set, and the threshold of the run."""
 
-    positive: np.ndarray
-    score: np.ndarray
+    target: np.ndarray
+    probabilities: np.ndarray
     threshold: float
 
 
-def operating_point(target: np.ndarray, score: np.ndarray, threshold: float) -> tuple[float, float]:
+def operating_point(positive: np.ndarray, score: np.ndarray, threshold: float) -> tuple[float, float]:
     """False and true positive rate where an image counts as positive from ``threshold`` on."""
-    predicted, positive = score >= threshold, target == 1
+    predicted = score >= threshold
     return float(predicted[~positive].mean()), float(predicted[positive].mean())
 
 
 def roc(sets: Mapping[str, Ranking], path: Path, title: str) -> Path | None:
-    """ROC curve of every test set with the band over its images and the operating point (Fig. 7)."""
-    usable = {n: (one, curve) for n, one in sets.items() if (curve := roc_points(one.positive, one.score))}
+    """ROC curve of every test set with the band over its images (Fig. 7).
+
+    Of two classes it is the last one's, with the operating point; of more the mean over those that occur, each
+    against the rest.
+    """
+    usable = {n: (one, line) for n, one in sets.items() if (line := curve(one.target, one.probabilities))}
     if not usable:
         return None
-    grid = np.linspace(0, 1, 201)
+    grid, note = np.linspace(0, 1, 201), "band: 95 % of bootstrap samples of the images"
     with style.chart(path, title, 6.2, 6.9) as fig:
         axes = fig.add_subplot()
-        for k, (name, (one, (false, true))) in enumerate(usable.items()):
+        for k, (name, (one, line)) in enumerate(usable.items()):
             colour, dash = style.CYCLE[k % len(style.CYCLE)], style.DASHES[k % len(style.DASHES)]
-            label = f"{style.short(name, 44)}: AUC {np.trapezoid(true, false):.3f} (n = {len(one.score):,})"
-            axes.plot(false, true, color=colour, ls=dash, label=label, clip_on=False, zorder=3)
-            if (ends := band(one.positive, one.score, grid)) is not None:
+            label = f"{style.short(name, 44)}: AUC {line.area:.3f} (n = {len(one.target):,})"
+            axes.plot(line.false, line.true, color=colour, ls=dash, label=label, clip_on=False, zorder=3)
+            if (ends := band(one.target, one.probabilities, grid)) is not None:
                 axes.fill_between(grid, *ends, color=colour, alpha=0.13, lw=0)
-            x, y = operating_point(one.positive, one.score, one.threshold)
-            words = f"threshold {one.threshold:.2f}: sensitivity {y:.3f}, specificity {1 - x:.3f}"
-            axes.plot(x, y, **POINT, color=colour, ms=8, label=words)
+            if one.probabilities.shape[1] == 2:
+                x, y = operating_point(one.target == 1, one.probabilities[:, 1], one.threshold)
+                words = f"threshold {one.threshold:.2f}: sensitivity {y:.3f}, specificity {1 - x:.3f}"
+                axes.plot(x, y, **POINT, color=colour, ms=8, label=words)
+            else:
+                note = "mean over the classes, each against the rest; band: 95 % of bootstrap samples"
         axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: AUC 0.5")
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
         axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
-        fig.legend(loc="outside lower center", title="band: 95 % of bootstrap samples of the images")
+        fig.legend(loc="outside lower center", title=note)
     return path
 
 

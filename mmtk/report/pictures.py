@@ -148,8 +148,7 @@ class _Painter:
         """Draw the confusion counts of a test set and keep what ROC and calibration show."""
         target, predicted, probabilities = _columns(metric.cases(), metric.names)
         self.confidences[domain] = probabilities.max(1), predicted == target
-        if len(metric.names) == 2:
-            self.rankings[domain] = classes.Ranking(target == 1, probabilities[:, 1], metric.threshold)
+        self.rankings[domain] = classes.Ranking(target, probabilities, metric.threshold)
         places = range(len(metric.names))
         table = np.array([[((target == a) & (predicted == b)).sum() for b in places] for a in places])
         title = f"{self.recipe.name}: {domain} test images"

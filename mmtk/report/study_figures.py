@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import LEAD, budget
-from mmtk.report.study_calibration import calibration
+from mmtk.report.study_classes import calibration, roc
 from mmtk.report.study_distributions import bland_altman, dice_distribution, intensities
 from mmtk.report.study_effects import effects as forest
 from mmtk.report.study_effects import waterfall
-from mmtk.report.study_roc import roc
 from mmtk.report.study_samples import boundaries, masks, saliency_classification, saliency_segmentation
 from mmtk.report.study_scores import budgets, scores
 from mmtk.report.study_systems import Figure

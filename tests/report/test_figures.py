@@ -62,7 +62,8 @@ def rows(epochs: int = 6, steps: int = 30) -> list[dict[str, float]]:
 def ranking(seed: int) -> classes.Ranking:
     rng = np.random.default_rng(seed)
     positive = np.arange(60) % 3 == 0
-    return classes.Ranking(positive, np.clip(rng.normal(0.35 + 0.2 * positive, 0.2), 0, 1), 0.4)
+    score = np.clip(rng.normal(0.35 + 0.2 * positive, 0.2), 0, 1)
+    return classes.Ranking(positive.astype(int), np.column_stack([1 - score, score]), 0.4)
 
 
 def confident(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -294,23 +295,44 @@ def test_roc_has_area_band_and_operating_point_and_leaves_one_class_out(tmp_path
     from sklearn.metrics import confusion_matrix, roc_auc_score
 
     one = ranking(1)
-    alone = classes.Ranking(np.ones(9, bool), np.linspace(0, 1, 9), 0.5)
+    alone = classes.Ranking(np.ones(9, int), np.linspace(0, 1, 18).reshape(9, 2), 0.5)
+    positive, score = one.target == 1, one.probabilities[:, 1]
     assert classes.roc({"in-domain": one, "one class": alone}, tmp_path / "roc.png", "ROC")
     (axes,) = figs[0].axes
-    (tn, fp), (fn, tp) = confusion_matrix(one.positive, one.score >= one.threshold)
+    (tn, fp), (fn, tp) = confusion_matrix(positive, score >= one.threshold)
     point = axes.lines[1]
     assert np.ravel(point.get_data()) == pytest.approx([fp / (fp + tn), tp / (tp + fn)])
     labels = axes.get_legend_handles_labels()[1]
-    area = roc_auc_score(one.positive, one.score)
+    area = roc_auc_score(positive, score)
     assert labels[0] == f"in-domain: AUC {area:.3f} (n = 60)"
     assert labels[1].startswith("threshold 0.40: sensitivity")
     assert labels[2:] == ["chance: AUC 0.5"]
-    band = classes.band(one.positive, one.score, np.linspace(0, 1, 11))
-    curve = np.interp(np.linspace(0, 1, 11), *classes.roc_points(one.positive, one.score))
+    band = classes.band(one.target, one.probabilities, np.linspace(0, 1, 11))
+    line = classes.curve(one.target, one.probabilities)
+    curve = np.interp(np.linspace(0, 1, 11), line.false, line.true)
     assert (band[0] <= curve + 0.15).all()
     assert (band[0] <= band[1]).all()
     assert len(axes.collections) == 1
     assert axes.get_aspect() == 1
+
+
+def test_roc_of_several_classes_is_their_mean_against_the_rest_without_an_operating_point(tmp_path, figs):
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(4)
+    target = np.arange(60) % 3
+    probabilities = rng.dirichlet(np.ones(3), 60) + 0.3 * np.eye(3)[target]
+    probabilities /= probabilities.sum(1, keepdims=True)
+    absent = np.column_stack([probabilities * 0.9, np.full(60, 0.1)])  # a fourth class that does not occur
+    assert classes.roc(
+        {name: classes.Ranking(target, p, 0.5) for name, p in (("three", probabilities), ("four", absent))},
+        tmp_path / "roc.png", "ROC",
+    )  # fmt: skip
+    (axes,) = figs[0].axes
+    area = roc_auc_score(target, probabilities, multi_class="ovr", average="macro")
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == [f"three: AUC {area:.3f} (n = 60)", f"four: AUC {area:.3f} (n = 60)", "chance: AUC 0.5"]
+    assert figs[0].legends[0].get_title().get_text().count("mean over the classes, each against the rest") == 1
 
 
 def test_the_reliability_diagram_has_the_calibration_error_of_torchmetrics():

@@ -23,9 +23,9 @@ from mmtk.columns import read_curves
 from mmtk.plan import Plan, PlannedCell
 from mmtk.report import (
     classes,
-    study_calibration,
+    roc_curves,
+    study_classes,
     study_distributions,
-    study_roc,
     study_samples,
     study_scores,
     study_tables,
@@ -337,35 +337,34 @@ def test_roc_curves_agree_with_scikit_learn_ties_included() -> None:
     for digits in (1, 8):
         target = random.integers(0, 2, 80)
         score = np.round(random.random(80) * 0.7 + 0.3 * target, digits)
-        points = study_roc.roc_points(target, score)
+        points = roc_curves.roc_points(target, score)
         known = metrics.roc_curve(target, score, drop_intermediate=False)
         assert points is not None
         np.testing.assert_allclose(points[0], known[0], atol=1e-12)
         np.testing.assert_allclose(points[1], known[1], atol=1e-12)
-    assert study_roc.roc_points(np.ones(5), random.random(5)) is None
+    assert roc_curves.roc_points(np.ones(5), random.random(5)) is None
 
 
 def test_the_mean_roc_is_the_mean_of_the_curves_at_each_false_positive_rate() -> None:
     random = np.random.default_rng(1)
-    runs = [np.column_stack([np.arange(60) % 2, random.random(60)]) for _ in range(3)]
-    found = study_roc.mean_roc(runs, points=101)
+    runs = [np.column_stack([np.arange(60) % 2, 1 - p, p]) for p in random.random((3, 60))]
+    found = roc_curves.mean_roc(runs, points=101)
     assert found is not None
     assert found.rates.shape == (3, 101)
     for run, rates, area in zip(runs, found.rates, found.areas, strict=True):
-        assert area == pytest.approx(metrics.roc_auc_score(run[:, 0], run[:, 1]))
-        false, true, _ = metrics.roc_curve(run[:, 0], run[:, 1], drop_intermediate=False)
+        assert area == pytest.approx(metrics.roc_auc_score(run[:, 0], run[:, 2]))
+        false, true, _ = metrics.roc_curve(run[:, 0], run[:, 2], drop_intermediate=False)
         # Thirty negatives: between two multiples of 1/30 the curve is flat.
         inside = np.abs(found.grid * 30 - np.round(found.grid * 30)) > 1e-6
         steps_of = np.array([true[false <= place + 1e-12].max() for place in found.grid])
         np.testing.assert_allclose(rates[inside], steps_of[inside])
-    assert study_roc.mean_roc([]) is None
+    assert roc_curves.mean_roc([]) is None
 
 
 def test_areas_of_a_real_study_are_those_of_its_results(study: Study) -> None:
     for cell in systems(study, study.budgets[0], "classification").values():
         for domain in DOMAINS:
-            columns = ["target", f"p-{study_roc.positive(cell)}"]
-            found = study_roc.mean_roc(study_roc.per_image(cell, domain, "classification", columns))
+            found = roc_curves.mean_roc(study_classes.answers(cell, domain))
             known = cell.values(domain, "classification", "auroc")
             assert found is not None
             np.testing.assert_allclose(found.areas, list(known.values()), atol=1e-6)
@@ -374,25 +373,26 @@ def test_areas_of_a_real_study_are_those_of_its_results(study: Study) -> None:
 def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_results(study: Study) -> None:
     for cell in systems(study, study.budgets[0], "classification").values():
         for domain in DOMAINS:
-            runs = study_calibration._runs(cell, domain)
-            errors = [classes.reliability(*run.T).error for run in runs]
+            runs = study_classes.answers(cell, domain)
+            errors = [classes.reliability(*study_classes.confidences(run)).error for run in runs]
             known = cell.values(domain, "classification", "calibration-error")
             np.testing.assert_allclose(errors, list(known.values()), atol=1e-6)
-            point = study_roc.operating_point(cell, domain)
+            point = study_classes.operating_point(cell, domain)
             assert point is not None
-            columns = ["target", f"p-{study_roc.positive(cell)}"]
-            tables = study_roc.per_image(cell, domain, "classification", columns)
             rates = [
-                classes.operating_point(run[:, 0], run[:, 1], one.scores[domain]["classification"]["threshold"])
-                for run, (_, one) in zip(tables, sorted(cell.runs.items()), strict=True)
+                classes.operating_point(
+                    run[:, 0] == 1, run[:, 2], one.scores[domain]["classification"]["threshold"]
+                )
+                for run, (_, one) in zip(runs, sorted(cell.runs.items()), strict=True)
             ]
             np.testing.assert_allclose(point, np.mean(rates, axis=0), atol=1e-6)
 
 
 def test_one_run_has_a_band_over_its_images() -> None:
     random = np.random.default_rng(2)
-    run = np.column_stack([np.arange(60) % 2, random.random(60)])
-    found = study_roc.mean_roc([run], points=11)
+    score = random.random(60)
+    run = np.column_stack([np.arange(60) % 2, 1 - score, score])
+    found = roc_curves.mean_roc([run], points=11)
     assert found is not None
     assert found.ends is not None
     assert (found.ends[0] <= found.ends[1]).all()
