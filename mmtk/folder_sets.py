@@ -104,14 +104,14 @@ def _classes(
     name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
 ) -> Source:
     """The films with a class of the run, by a table in the run's own names."""
-    known = {words.same_class(label): label for label in target.names}
     own_names = {plain(label): label for label in target.names}
     asked = {plain(label): own_names.get(plain(own), "") for label, own in match.items()}
     strangers: Counter[str] = Counter()
     rows = []
     for path, film in sorted(films.films.items()):
         labels = [
-            asked.get(plain(each), known.get(words.same_class(each))) for each in SEVERAL.split(film.label or "")
+            asked.get(plain(each), words.class_among(each, target.names) or None)
+            for each in SEVERAL.split(film.label or "")
         ]
         if film.label and plain(film.label) in asked:
             labels = [asked[plain(film.label)]]

@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from mmtk.dataplan import words
 from mmtk.dataplan.listing import Table, stem
+from mmtk.image_files import without_suffix
 
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
@@ -59,7 +61,7 @@ def _spellings(images: Collection[str]) -> dict[str, str]:
         parts = [pure.as_posix(), pure.with_suffix("").as_posix() if pure.suffix else "", pure.name, stem(path)]
         parts += ["/".join(pure.parts[k:]) for k in range(1, len(pure.parts))]
         for way in parts:
-            ways.setdefault(way, set()).add(path)
+            ways.setdefault(normalize("NFC", way), set()).add(path)
     return {way: next(iter(paths)) for way, paths in ways.items() if way and len(paths) == 1}
 
 
@@ -78,10 +80,11 @@ def _image_column(table: Table, images: Collection[str], asked: str) -> tuple[st
 
 def _named(cell: str, ways: Mapping[str, str]) -> str:
     """The image that a cell names: as it is, or by the end of a longer path."""
-    cell = cell.replace("\\", "/").removeprefix("./")
+    cell = normalize("NFC", cell.replace("\\", "/").removeprefix("./"))
     parts = cell.split("/")
+    short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
-    return next((ways[way] for way in tails if way in ways), "")
+    return next((ways[way] for way in (*tails, short) if way in ways), "")
 
 
 def _first(names: list[str], known: Collection[str]) -> str:

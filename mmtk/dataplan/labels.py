@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from mmtk.dataplan import words
 from mmtk.dataplan.columns import SEVERAL, Columns, find_columns
+from mmtk.dataplan.keyed import by_key
 from mmtk.dataplan.listing import Listing, Table, parent, stem
 from mmtk.errors import MmtkError, nearest
 from mmtk.errors import listing as named
@@ -42,6 +43,7 @@ class Labels:
     keys: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)  # films that have a row
 
     @property
     def counts(self) -> Counter[str]:
@@ -75,6 +77,10 @@ def _from_table(files: Listing, found: Labels, said: Mapping[str, str]) -> None:
             raise MmtkError(f"no table '{asked}'.{nearest(asked, tables)}", str(files.root), _known(tables))
         tables = {asked: tables[asked]}
     read = {name: columns for name, table in tables.items() if (columns := find_columns(table, found.films, said))}
+    keys: dict[str, str] = {}
+    for name, table in tables.items() if not read else ():
+        if (keyed := by_key(table, files, found.films)) and (columns := find_columns(keyed[0], found.films, said)):
+            tables, keys[name], read[name] = {**tables, name: keyed[0]}, keyed[1], columns
     if not read:
         if asked:
             raise MmtkError("no column names the images.", asked, f"Its columns: {named(tables[asked].columns)}.")
@@ -82,20 +88,45 @@ def _from_table(files: Listing, found: Labels, said: Mapping[str, str]) -> None:
         return
     name = max(read, key=lambda each: (bool(read[each].label), len(read[each].matches), -len(each)))
     columns, table = read[name], tables[name]
+    if name in keys:
+        found.reasons.append(f'the table names no images: "{keys[name]}" is in their names or headers')
     for key in ("image", "label", "patient", "split", "spacing"):
         if (column := said.get(key)) and column not in table.columns:
             cure = f"Its columns: {', '.join(table.columns)}."
             raise MmtkError(f"no column '{column}'.{nearest(column, table.columns)}", name, cure)
-    found.notes += [f"the table {other} is left out: {name} has the labels" for other in tables if other != name]
-    _read(table, columns, found)
+    for other in tables:
+        if other == name:
+            continue
+        if other in read and tables[other].columns == table.columns and not _shared_images(read[other], columns):
+            found.reasons.append(f"the rows of {other} are put to those of {name}")
+            _read(tables[other], read[other], found, _part(other))
+        else:
+            found.notes.append(f"the table {other} is left out: {name} has the labels")
+    _read(table, columns, found, _part(name))
+    if without := len(found.films) - len(found.listed):
+        found.reasons.append(f"{without} images have no row")
+    if name in keys and not columns.patient:
+        place = table.columns.index(keys[name])
+        for row in table.rows:
+            found.films[row[-1]].patient = row[place]
     _describe(name, columns, table, found)
+
+
+def _shared_images(one: Columns, other: Columns) -> bool:
+    return bool({*one.matches.values()} & {*other.matches.values()})
+
+
+def _part(name: str) -> str:
+    """The part that the name of a table speaks of, as ``valid.csv``; "" where it does not."""
+    parts = [words.PARTS[word] for word in words.plain(stem(name)).split() if word in words.PARTS]
+    return parts[0] if len(parts) == 1 else ""
 
 
 def _known(tables: Collection[str]) -> str:
     return f"Tables here: {named(tables)}." if tables else "There is no table here."
 
 
-def _read(table: Table, columns: Columns, found: Labels) -> None:
+def _read(table: Table, columns: Columns, found: Labels, part_of_table: str = "") -> None:
     place = {name: number for number, name in enumerate(table.columns)}
     twice = 0
     seen: set[str] = set()
@@ -109,6 +140,9 @@ def _read(table: Table, columns: Columns, found: Labels) -> None:
         if columns.label:
             label = row[place[columns.label]]
             film.label = "" if label.casefold() in words.EMPTY else label
+        elif columns.flags:
+            film.label = _flagged({name: row[place[name]].removesuffix(".0") for name in columns.flags})
+        film.split = part_of_table or film.split
         film.patient = row[place[columns.patient]] if columns.patient else ""
         film.spacing = row[place[columns.spacing]] if columns.spacing else ""
         if columns.split:
@@ -120,7 +154,10 @@ def _read(table: Table, columns: Columns, found: Labels) -> None:
                 and "the words of the parts differ" not in found.reasons
             ):
                 found.reasons.append("the words of the parts differ")
-    if columns.label:
+    if columns.flags and not columns.label:
+        why = "one column per finding: a film has the class of its only finding, with several it is unlabelled"
+        found.reasons += [why] if why not in found.reasons else []
+    if columns.label or columns.flags:
         for film in found.films.values():
             film.label = film.label or ""
     if any("/" in cell or "\\" in cell for cell in columns.matches):
@@ -130,8 +167,16 @@ def _read(table: Table, columns: Columns, found: Labels) -> None:
         found.reasons.append(f"{absent} rows name no image here")
     if twice:
         found.reasons.append(f"{twice} rows name an image again (the last one counts)")
-    if without := len(found.films) - len(seen):
-        found.reasons.append(f"{without} images have no row")
+    found.listed |= seen
+
+
+def _flagged(cells: Mapping[str, str]) -> str:
+    """The findings of a row with a column of 0 and 1 for each; "" where none is certain."""
+    positive = [name for name, cell in cells.items() if cell == "1"]
+    if positive:
+        return "|".join(positive)
+    stated = all(cell == "0" for cell in cells.values())
+    return "no finding" if stated and not any(words.same_class(name) == "normal" for name in cells) else ""
 
 
 def _describe(name: str, columns: Columns, table: Table, found: Labels) -> None:

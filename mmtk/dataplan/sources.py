@@ -86,7 +86,6 @@ def _table(each: FilmSet, with_labels: bool) -> dict[str, object]:
 
 def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) -> Rows:
     """The cells of mmtk's own table; empty where the user's own does."""
-    spelled = {words.same_class(name): name for name in names}
     parts = {film.split for film in each.films.values()} - {""}
     foreign = with_labels and not {*each.classes} <= {*names}
     of_folders = not with_labels and each.table.get("labels", "folders") == "folders" and len(parts) > 1
@@ -107,7 +106,7 @@ def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) 
         rows.append(
             (
                 each.inside(path),
-                spelled.get(words.same_class(label or ""), label or ""),
+                words.class_among(label, names) or label if label else "",
                 film.patient,
                 split,
                 film.spacing,

@@ -76,7 +76,14 @@ def same_class(name: str) -> str:
 
 def class_order(names: Iterable[str]) -> list[str]:
     """The classes as mmtk numbers them: films without a finding first, the others by name."""
-    return sorted(names, key=lambda name: (same_class(name) != "normal", name))
+    return sorted(names, key=lambda name: (same_class(name) != "normal", plain(name).startswith("non"), name))
+
+
+def class_among(name: str, names: Iterable[str]) -> str:
+    """The one of ``names`` that a class is: spelled so, or else of one meaning; "" where none is."""
+    names = list(names)
+    exact = [each for each in names if each == name] or [each for each in names if plain(each) == plain(name)]
+    return next(iter(exact or [each for each in class_order(names) if same_class(each) == same_class(name)]), "")
 
 
 def role(folder: str) -> str:

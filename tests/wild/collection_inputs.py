@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from layout_inputs import Right, film, mask, save
+from layout_inputs import Right, dicom, film, mask, save, table
 
 
 def parts_above_images_and_masks(root: Path) -> Right:
@@ -108,4 +108,79 @@ COLLECTIONS: tuple[Callable[[Path], Right], ...] = (
     parts_above_images_and_masks, parts_above_films_with_masks_below, classes_above_images_and_masks,
     parts_and_classes_above_two_kinds_of_masks, gray_label_maps, even_label_maps, coloured_label_maps,
     masks_without_films, nnunet_old,
+)  # fmt: skip
+
+
+def pacs_export_by_names(root: Path) -> Right:
+    """A table of accession numbers; the files have them in their names, two for each."""
+    rows: list[list[object]] = [["Accession No", "Study date", "Befund"]]
+    for n in range(12):
+        rows.append([f"A2021{n:04}", "2021-03-01", ("o.B.", "Infiltrat")[n % 2]])
+        for view in ("pa", "lat"):
+            film(root / f"export/A2021{n:04}_{view}.PNG")
+    table(root / "Befunde.CSV", rows, ";", "utf-8-sig")
+    return Right(classes={"o.B.": 12, "Infiltrat": 12}, films=24, patients=12, words=("names no images",))
+
+
+def pacs_export_by_headers(root: Path) -> Right:
+    """DICOM files whose names say nothing, and a table by patient."""
+    rows: list[list[object]] = [["PatientID", "Diagnose"]]
+    for n in range(9):
+        rows.append([f"MRN-{n:05}", ("normal", "pneumonia")[n % 2]])
+        for k in range(2):
+            dicom(root / f"DISC/{n * 2 + k:08X}", f"MRN-{n:05}")
+    table(root / "list.csv", rows)
+    return Right(classes={"normal": 10, "pneumonia": 8}, films=18, patients=9, words=("names or headers",))
+
+
+def mimic(root: Path) -> Right:
+    """Folders of patients and studies; a table by study, with a column per finding and blanks."""
+    rows: list[list[object]] = [["subject_id", "study_id", "No Finding", "Pneumonia", "Edema"]]
+    for n in range(12):
+        rows.append([10000000 + n // 2, 50000000 + n, *(("1.0", "", ""), ("", "1.0", "-1.0"))[n % 4 // 2]])
+        film(root / f"files/p10/p{10000000 + n // 2}/s{50000000 + n}/{n:08x}-{n:04x}.jpg")
+    table(root / "mimic-cxr-2.0.0-chexpert.csv", rows)
+    return Right(classes={"No Finding": 6, "Pneumonia": 6}, films=12, patients=6)
+
+
+def chexpert(root: Path) -> Right:
+    """train.csv and valid.csv beside train/ and valid/, paths that begin elsewhere, uncertain findings."""
+    head = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", "No Finding", "Cardiomegaly", "Edema"]
+    cells = (("1.0", "", ""), ("", "1.0", "0.0"), ("", "", "1.0"), ("", "1.0", "1.0"))
+    for part, count in (("train", 32), ("valid", 12)):
+        rows: list[list[object]] = [head]
+        for n in range(count):
+            name = f"{part}/patient{n + 1000 * (part == 'valid'):05}/study1/view1_frontal.jpg"
+            film(root / name)
+            rows.append([f"CheXpert-v1.0-small/{name}", "Male", 60, "Frontal", "AP", *cells[n % 4]])
+        table(root / f"{part}.csv", rows)
+    return Right(
+        classes={"No Finding": 11, "Cardiomegaly": 11, "Edema": 11},
+        films=44,
+        words=("one column per finding", "are put to those of", "taken for it"),
+    )
+
+
+def one_hot(root: Path) -> Right:
+    """A table with a 1 in one of several columns, names without suffix, spaces and umlauts."""
+    rows: list[list[object]] = [["Bild", "gesund", "bakteriell", "viral"]]
+    for n in range(18):
+        film(root / f"Röntgen Thorax/Aufnahme {n}.JPG")
+        rows.append([f"Aufnahme {n}", *(int(n % 3 == k) for k in range(3))])
+    table(root / "Klassen.csv", rows, ";")
+    return Right(classes={"gesund": 6, "bakteriell": 6, "viral": 6}, films=18)
+
+
+def other_suffix_and_composition(root: Path) -> Right:
+    """A table with .dcm for PNG files, and accents as another system composes them."""
+    rows: list[list[object]] = [["filename", "class"]]
+    for n in range(12):
+        film(root / f"fälle/Mu\u0308ller {n}.png")
+        rows.append([f"M\u00fcller {n}.dcm", ("healthy", "ill")[n % 2]])
+    table(root / "t.tsv", rows, "\t")
+    return Right(classes={"healthy": 6, "ill": 6}, films=12)
+
+
+COLLECTIONS += (
+    pacs_export_by_names, pacs_export_by_headers, mimic, chexpert, one_hot, other_suffix_and_composition,
 )  # fmt: skip

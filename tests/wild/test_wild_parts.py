@@ -110,3 +110,11 @@ def test_words_for_no_finding_are_one_class(word: str) -> None:
 def test_no_word_for_normal_is_one_for_a_finding() -> None:
     assert all(words.same_class(word) == "normal" for each in WORDS.values() for word in each)
     assert not words.NORMAL & {"abnormal", "pneumonia", "positive", "1", "sick", "tb", "positivo", "krank", ""}
+
+
+def test_two_words_for_no_finding_in_one_set_stay_two_classes() -> None:
+    names = words.class_order(["Normal", "Non-COVID", "COVID"])
+    assert names == ["Normal", "Non-COVID", "COVID"]
+    assert [words.class_among(name, names) for name in ("Non-COVID", "normal", "non_covid", "healthy", "TB")] == [
+        "Non-COVID", "Normal", "Non-COVID", "Normal", "",
+    ]  # fmt: skip
