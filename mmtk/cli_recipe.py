@@ -13,7 +13,8 @@ from mmtk.errors import Problems, heading
 
 
 def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
-    """Check a recipe and the fit of its parts, without reading data."""
+    """Check a recipe and the fit of its parts, and try a step on made-up images, without reading data."""
+    from mmtk.fit import check_step
     from mmtk.recipe import load_recipe
 
     loaded = load_recipe(recipe, profile, overrides(set_))
@@ -22,6 +23,7 @@ def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, co
 
         if wrong := list(wrong_weights(loaded)):
             raise Problems(wrong, heading(recipe, wrong))
+    check_step(loaded, recipe)
     typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
 
 

@@ -80,7 +80,7 @@ def prepare(
         parts += [leaks.Images.of(own.role, own.source, own.stored, split) for split in SPLITS]
         if recipe.get(f"data.{task}.cross"):
             other = open_source(recipe, task, "cross", root, progress)
-            splits.check_same_labels(own.role, own.stored, other.role, other.stored)
+            splits.check_same_labels(own.role, own.stored.target, other.role, other.stored.target)
             split = other.role.split
             rows = splits.scored_rows(other.role, other.source, other.stored, split, data.notes)
             data.notes += splits.missing_classes(other.role, other.stored, rows, split)

@@ -13,7 +13,12 @@ from typing import Any, cast
 
 from mmtk import activity, catalog, memo, settings
 from mmtk.errors import MmtkError, listing
-from mmtk.recipe import Recipe
+from mmtk.recipe import NOT_IN_DIGEST, Recipe
+
+# Keys of [train] on which a step depends; the others are plain numbers.
+STEP_KEYS = (
+    "batch", "ratio", "optimizer", "schedule", "warmup", "clip", "ema", "balance", "precision", "frozen_views",
+)  # fmt: skip
 
 
 def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
@@ -27,6 +32,31 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
     unknown = {*unknown, "bridge"} if problems else unknown
     problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
     return [*problems, *_losses(recipe), *_metrics(recipe), *_training(recipe)]
+
+
+def check_step(recipe: Recipe, source: str) -> None:
+    """Raise what a run's first step, its scores or its label budgets would end with; asked once of equal parts."""
+    activity.stage("trying a step on made-up images")
+    train = {key: recipe.get(f"train.{key}") for key in STEP_KEYS}
+    rest = {key: value for key, value in recipe.values.items() if key not in (*NOT_IN_DIGEST, "train", "init")}
+    entries = [vars(catalog.find(kind, table["use"])) for _, kind, table in recipe.components()]
+    try:
+        memo.recall(
+            "step", catalog.find("encoder", recipe["encoder.use"]), [train, rest, entries], partial(_try, recipe)
+        )
+    except MmtkError as error:
+        error.where = error.where or source
+        raise
+    finally:
+        memo.keep()
+
+
+def _try(recipe: Recipe) -> bool:
+    from mmtk import trial
+
+    trial.check_listing(recipe)
+    trial.try_step(recipe)
+    return True
 
 
 def _where(recipe: Recipe, key: str) -> str | None:

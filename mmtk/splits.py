@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split
+from mmtk.api import Item, Source, Split, Target
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe import Recipe
 from mmtk.store import IGNORED, SPLITS, Stored
@@ -95,18 +95,9 @@ def labelled_rows(stored: Stored, rows: Sequence[int]) -> list[int]:
 
 def scored_rows(role: Role, source: Source, stored: Stored, split: Split, notes: list[str]) -> list[int]:
     """The labelled rows of a part that is scored; refuse a part without any, note what cannot be scored."""
-    items = source.items(split)
-    if not items:
-        raise MmtkError(
-            f'has no images for {split}: no row with split = "{split}".' if split != "all" else "has no images.",
-            str(role),
-            _cure(role, split),
-        )
-    rows = [int(row) for row in stored.rows([item.id for item in items])]
+    rows = [int(row) for row in stored.rows([item.id for item in source.items(split)])]
     labelled = labelled_rows(stored, rows)
-    if not labelled:
-        what = "class" if role.task == "classification" else "mask"
-        raise MmtkError(f"no image of {split} has a {what} (of {len(rows)}).", str(role), _cure(role, split))
+    _check_part(role, split, np.isin(rows, labelled).tolist())
     if unlabelled := len(rows) - len(labelled):
         notes.append(f"{role}: {unlabelled} of {len(rows)} images of {split} have no label and are not scored.")
     return labelled
@@ -120,6 +111,26 @@ def _cure(role: Role, split: str) -> str:
         )
     use = {"val": "chooses the best weights", "test": "is what a run is scored on"}[split]
     return f"The {split} part {use}. Give it images with labels, or leave the split out to have it made for you."
+
+
+def check_parts(role: Role, source: Source) -> None:
+    """Refuse parts that are scored and have no images or no labels, by the listing alone."""
+    scored: tuple[Split, ...] = ("val", "test") if role.domain == "source" else (role.split,)
+    for split in scored:
+        _check_part(role, split, [item.target is not None for item in source.items(split)])
+
+
+def _check_part(role: Role, split: Split, labelled: Sequence[bool]) -> None:
+    """Refuse a part without images, or with no label among them."""
+    if not labelled:
+        raise MmtkError(
+            f'has no images for {split}: no row with split = "{split}".' if split != "all" else "has no images.",
+            str(role),
+            _cure(role, split),
+        )
+    if not any(labelled):
+        what = "class" if role.task == "classification" else "mask"
+        raise MmtkError(f"no image of {split} has a {what} (of {len(labelled)}).", str(role), _cure(role, split))
 
 
 def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) -> list[str]:
@@ -142,9 +153,8 @@ def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) 
     return [f"{role}: {what} {' or '.join(absent)} in {part}: {effect}."]
 
 
-def check_same_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> None:
+def check_same_labels(source: Role, target: Target, cross: Role, foreign: Target) -> None:
     """Refuse a cross-domain source with other classes or organs, with the line that mends it."""
-    target, foreign = stored.target, other.target
     if foreign.names == target.names and foreign.exclusive == target.exclusive:
         return
     if foreign.names != target.names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from graphlib import TopologicalSorter
@@ -69,12 +69,8 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
     rows = [int(r) for r in stored.rows([item.id for item in train_items])]
     known = [row for row, item in zip(rows, train_items, strict=True) if item.target is not None]
     budget = recipe[f"data.{task}.labels"]
-    if not known:
-        raise MmtkError(f"data.{task}.source: no training image has a label.")
-    check_budget(budget, task, len(known))
     labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
-    if labels is not None:
-        _check_classes(labels, stored.target.names, budget)
+    check_labels(recipe, task, known if labels is None else labels, stored.target.names)
     chosen = known if budget == "full" else choose_labelled(known, labels, budget, recipe.seed, "labels", task)
     taken = set(chosen)
     rest = [row for row in rows if row not in taken]
@@ -82,6 +78,16 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
         rest = rows
     held = {split: [int(r) for r in stored.rows([i.id for i in source.items(split)])] for split in ("val", "test")}
     return Part(chosen, rest, held["val"], held["test"])
+
+
+def check_labels(recipe: Recipe, task: str, labels: Sequence[Any], names: tuple[str, ...]) -> None:
+    """Refuse a training part whose known labels do not fill the budget, or are all of one class."""
+    if not labels:
+        raise MmtkError(f"data.{task}.source: no training image has a label.")
+    budget = recipe[f"data.{task}.labels"]
+    check_budget(budget, task, len(labels))
+    if task == "classification":
+        _check_classes([int(label) for label in labels], names, budget)
 
 
 def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str) -> None:
@@ -92,7 +98,8 @@ def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str)
             "classification needs two or more."
         )
     if isinstance(budget, int) and budget < len(present):
-        raise MmtkError(f"data.classification.labels: {budget} labels cannot cover {len(present)} classes.")
+        labelled = "1 label" if budget == 1 else f"{budget} labels"
+        raise MmtkError(f"data.classification.labels: {labelled} cannot cover {len(present)} classes.")
 
 
 def own_rows(stream: Stream, now: Now, size: int) -> Stream:

@@ -42,6 +42,10 @@ class Interrupted(MmtkError):
         self.exit_code = code
 
 
+class NotFinite(RunFailed):
+    """The loss of a step is NaN or infinite."""
+
+
 def epoch_steps(recipe: Recipe, data: Data) -> int:
     """⌈images / batch⌉, with the images of the classification training part unless the profile says more."""
     part = data.parts.get("classification") or data.parts["segmentation"]
@@ -290,7 +294,7 @@ class Training:
         ranks.first_speaks()
         bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
         ids = "; ".join(f"{task}: {', '.join(names)}" for task, names in self.streams.ids(index).items())
-        raise RunFailed(
+        raise NotFinite(
             f"the loss is not finite in step {index + 1}: {', '.join(bad) or 'the weighted total'}. "
             f"Labelled images of this step: {ids}.",
             str(self.folder.path),

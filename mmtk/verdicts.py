@@ -133,7 +133,7 @@ def on_overlap(overlap: Overlap) -> Verdict:
 
 def on_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> list[Verdict]:
     """A cross-domain source with other classes or organs."""
-    return _caught(cross, lambda: splits.check_same_labels(source, stored, cross, other))
+    return _caught(cross, lambda: splits.check_same_labels(source, stored.target, cross, other.target))
 
 
 def all_well(role: Role, source: Source) -> Verdict:

@@ -119,7 +119,7 @@ def test_label_subsets_and_orders_are_those_of_the_seed_not_of_the_system():
         ({"data.segmentation.labels": 99}, r"data\.segmentation\.labels: 99 labels asked for"),
         ({"data.classification.source.prevalence": 1.0}, r"one class only \(pneumonia\)"),
         ({"data.classification.source.prevalence": 0.0}, r"one class only \(normal\)"),
-        ({"data.classification.labels": 1}, "1 labels cannot cover 2 classes"),
+        ({"data.classification.labels": 1}, "1 label cannot cover 2 classes"),
     ],
 )  # fmt: skip
 def test_budgets_that_cannot_be(changes, text):
