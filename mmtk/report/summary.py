@@ -138,13 +138,15 @@ def chance(analysis: Analysis) -> Iterator[str]:
         ]
         below = [s for s in known if s.chance is not None and s.seeds.mean <= s.chance]
         if below:
-            level, verb = number(below[0].chance), "is" if len(below) == 1 else "are"
+            verb = "is no" if len(below) == 1 else "are no"
             systems = f"{len(below)} of the {len(known)} systems that classify {verb}"
+            if len(below) == len(known):
+                systems = f"none of the {len(known)} systems that classify is"
             if len(known) == 1:
-                systems = "the one system that classifies is"
+                systems = "the one system that classifies is no"
             yield (
-                f"{domain.capitalize()}, {systems} no more accurate than always guessing the majority class "
-                f"({level})."
+                f"{domain.capitalize()}, {systems} more accurate than always guessing the majority class "
+                f"({number(below[0].chance)})."
             )
 
 

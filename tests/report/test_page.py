@@ -107,6 +107,8 @@ def test_guessing_is_set_beside_accuracy():
     whole = analyse(study)
     one = replace(whole, scores=[score for score in whole.scores if score.cell is study.cells[0]])
     (said,) = chance(one)
+    two = replace(whole, scores=[score for score in whole.scores if score.cell in study.cells[:2]])
+    assert next(chance(two)).startswith("Cross-domain, none of the 2 systems that classify is more accurate than")
     assert said.startswith("Cross-domain, the one system that classifies is no more accurate than always guessing")
 
 
