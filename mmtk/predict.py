@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
@@ -60,15 +61,40 @@ def image_pixels(image: object) -> np.ndarray:
         return image
     if image.dtype == np.uint8 and image.size and _has_colour(image):
         return gray_pixels(fromarray(image))
-    raise _no_image(f"an array {list(image.shape)} of {image.dtype}")
+    raise _no_image(f"an array {list(image.shape)} of {image.dtype}{_scaling(image)}")
+
+
+def _scaling(array: np.ndarray) -> str:
+    """How an array of other numbers becomes gray values, where that can be told."""
+    if array.dtype == np.uint8 or not array.size or array.dtype.kind not in "bf":
+        return ""
+    inside = array.min() >= 0 and array.max() <= 1  # false for NaN
+    return "; from values in [0, 1]: numpy.rint(255 * image).astype('uint8')" if inside else ""
 
 
 def _has_colour(array: np.ndarray) -> bool:
     return array.ndim == 3 and array.shape[2] in (3, 4)
 
 
+def _is_one(images: object) -> bool:
+    """Whether this is one image and not several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 3 or _has_colour(images)
+    return isinstance(images, str | Path | Picture)
+
+
+def _several(images: object) -> list[Any]:
+    """The images one by one; one alone is a list of one."""
+    if _is_one(images):
+        return [images]
+    # Bytes, a dict and an open file can be iterated, but what comes is no image.
+    if isinstance(images, bytes | bytearray | Mapping | IOBase) or not isinstance(images, Iterable):
+        raise _no_image(images)
+    return list(images)
+
+
 def _no_image(given: object) -> MmtkError:
-    came = given if isinstance(given, str) else f"{type(given).__name__}: {given!r:.40}"
+    came = given if isinstance(given, str) else f"{type(given).__name__}: {' '.join(repr(given).split())[:40]}"
     return MmtkError(
         f"this is no image: {came}.",
         hint="Give a path, a PIL image, a uint8 array [H,W] or [H,W,3] of values from 0 to 255, or several.",
@@ -92,9 +118,9 @@ class Predictor:
         names = [f"{task}: {', '.join(target.names)}" for task, target in self.targets.items()]
         return f"Predictor({self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
 
-    def logits(self, images: Sequence[Image]) -> api.Prediction:
+    def logits(self, images: Image | Iterable[Image]) -> api.Prediction:
         """Images of any size, as of a call → the network's Prediction at run size."""
-        return self._logits([image_pixels(image) for image in images])
+        return self._logits([image_pixels(image) for image in _several(images)])
 
     def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
         pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
@@ -112,12 +138,9 @@ class Predictor:
         An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W] or [H,W,3], of any size; an
         array [H,W,3] is colour, of which the luminance counts. Raises MmtkError for anything else.
         """
-        one = images.ndim < 3 or _has_colour(images) if isinstance(images, np.ndarray) else False
-        if one or isinstance(images, str | Path | Picture):
+        if _is_one(images):
             return self._cases([image_pixels(images)])[0]
-        if not isinstance(images, Iterable):
-            raise _no_image(images)
-        return self._cases([image_pixels(image) for image in images])
+        return self._cases([image_pixels(image) for image in _several(images)])
 
     def _cases(self, images: Sequence[np.ndarray]) -> list[Case]:
         if not images:

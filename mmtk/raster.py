@@ -71,6 +71,8 @@ def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 def check_there(path: Path) -> None:
     """Refuse what is no file, and a file without content."""
+    if path.is_dir():
+        raise MmtkError("is a folder, not an image.", str(path))
     if not path.is_file():
         raise MmtkError("no such file.", str(path))
     if path.stat().st_size == 0:

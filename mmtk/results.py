@@ -74,7 +74,11 @@ def read_run(path: Path) -> Run:
     """A finished run; MmtkError for one that is unfinished, or whose files are not as it left them."""
     folder = RunDir(path)
     if not folder.recipe_file.is_file():
-        raise MmtkError("is no run directory: it has no recipe.toml.", str(path), "Name a study or finished runs.")
+        what = "is no run directory: it has no recipe.toml." if path.exists() else "no such folder."
+        raise MmtkError(what, str(path), "Name a study or finished runs.")
+    if folder.model.is_file():
+        cure = "Name the run that it was exported from."
+        raise MmtkError("is an exported model, not a run: it holds no results.", str(path), cure)
     if not folder.finished:
         cure = f"Finish it with: {folder.command('run')}"
         raise MmtkError("this run is not finished.", str(path), cure)
@@ -265,6 +269,8 @@ def check_comparable(runs: Iterable[Run]) -> None:
 
 def from_runs(paths: Sequence[Path]) -> Study:
     """A study of single runs: those that differ only in the seed are one cell, and the first is the reference."""
+    if not paths:
+        raise MmtkError("no run is given.", hint="Name a study or finished runs.")
     runs = [read_run(path) for path in paths]
     check_comparable(runs)
     cells: dict[str, Cell] = {}

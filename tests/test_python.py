@@ -7,6 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import tiny
 
@@ -132,3 +133,40 @@ def test_a_path_without_a_file_is_named(predictor, tmp_path):
     with pytest.raises(MmtkError) as error:
         predictor(tmp_path / "absent.png")
     assert "absent.png" in error.value.where
+
+
+def test_a_folder_is_not_called_a_missing_file(predictor, tmp_path):
+    with pytest.raises(MmtkError, match="is a folder, not an image"):
+        predictor([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "given", [b"\x89PNG", {"a": "film.png"}, torch.zeros(2, 8, 8)], ids=["bytes", "dict", "tensor"]
+)
+def test_what_can_be_iterated_and_is_no_image_is_named_on_one_line(predictor, given):
+    with pytest.raises(MmtkError, match=r"^this is no image: (bytes|dict|Tensor): .*\.\n  Give a path"):
+        predictor(given)
+
+
+def test_floats_in_the_unit_range_come_with_their_cure(predictor):
+    with pytest.raises(MmtkError, match=r"of float64; from values in \[0, 1\]: numpy\.rint\(255 \* image\)"):
+        predictor(np.full((8, 8), 0.5))
+    with pytest.raises(MmtkError, match=r"of float64\.\n"):
+        predictor(np.full((8, 8), 300.0))
+
+
+def test_one_image_has_logits_too(predictor, tmp_path):
+    Image.fromarray(np.full((40, 30), 90, np.uint8)).save(tmp_path / "a.png")
+    one, several = (predictor.logits(each) for each in (tmp_path / "a.png", [tmp_path / "a.png"]))
+    assert torch.equal(one.classification, several.classification)
+
+
+def test_what_is_no_run_is_called_what_it_is(tmp_path):
+    with pytest.raises(MmtkError, match="no such folder"):
+        mmtk.read_run(tmp_path / "typo")
+    (tmp_path / "recipe.toml").touch()
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(MmtkError, match="is an exported model, not a run"):
+        mmtk.read_run(tmp_path)
+    with pytest.raises(MmtkError, match="no run is given"):
+        mmtk.read_study([])
