@@ -12,9 +12,13 @@ with open(about, encoding="utf-8") as file:
     server = json.load(file)
 environment = dict(os.environ)
 same = {k: v for k, v in environment.items() if k.startswith(tuple(server["at_import"]))} == server["environment"]
+if arguments[:1] == ["-u"]:
+    environment["PYTHONUNBUFFERED"] = "1"
+    arguments = arguments[1:]
+known = arguments[:1] in (["-m"], ["-c"]) or (arguments and arguments[0].endswith(".py"))
 there = socket.socket(socket.AF_UNIX)
-if not same or arguments[:1] not in (["-m"], ["-c"]) or there.connect_ex(server["address"]):
-    os.execv(server["python"], [server["python"], *arguments])
+if not same or not known or there.connect_ex(server["address"]):
+    os.execve(server["python"], [server["python"], *arguments], environment)
 numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 signal.pthread_sigmask(signal.SIG_BLOCK, numbers)

@@ -189,15 +189,18 @@ def become(call: dict[str, Any], python: str) -> None:
     sys.executable = python
 
 
-def run(kind: str, what: str, *arguments: str) -> None:
-    """Run a module or a text, as ``python -m`` and ``python -c`` do."""
-    sys.argv = [kind, *arguments]
-    if kind == "-m":
-        sys.path[0] = os.getcwd()
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
+def run(first: str, *arguments: str) -> None:
+    """Run a module, a text or a file, as ``python -m``, ``python -c`` and ``python FILE`` do."""
+    if first == "-m":
+        sys.argv, sys.path[0] = list(arguments), os.getcwd()
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        sys.argv = [first, *arguments[1:]]
         sys.modules["__main__"] = main = types.ModuleType("__main__")
-        exec(compile(what, "<string>", "exec"), main.__dict__)
+        exec(compile(arguments[0], "<string>", "exec"), main.__dict__)
+    else:
+        sys.argv, sys.path[0] = [first, *arguments], str(Path(first).resolve().parent)
+        runpy.run_path(first, run_name="__main__")
 
 
 def ended(error: BaseException | None) -> int:

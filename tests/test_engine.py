@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 import torch
 
@@ -37,7 +37,7 @@ def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
     slurm = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "study"}
     code = f"from mmtk.engine import make_fabric; assert make_fabric('cpu', '{precision}').world_size == 1"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | slurm
+        [fork_server.python(), "-c", code], capture_output=True, text=True, check=True, env=os.environ | slurm
     )
     assert done.stdout == done.stderr == ""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import fork_server
 import pytest
 from rich.console import Console
 from test_activity import CONTROL, on_terminal
@@ -127,7 +127,7 @@ memo.end()
 
 
 def test_the_table_moves_below_what_is_printed_and_leaves_nothing_behind(planned: StudyDir) -> None:
-    pieces = on_terminal(sys.executable, "-c", ON_TERMINAL)
+    pieces = on_terminal(fork_server.python(), "-c", ON_TERMINAL)
     text = "".join(text for _, text in pieces)
     plain = CONTROL.sub("", text)
     assert "24 waiting" in plain
@@ -160,6 +160,6 @@ def seen(text: str) -> list[str]:
 
 
 def test_lines_alone_without_a_terminal(planned: StudyDir) -> None:
-    done = subprocess.run([sys.executable, "-c", ON_TERMINAL], capture_output=True, text=True, check=True)
+    done = subprocess.run([fork_server.python(), "-c", ON_TERMINAL], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["a finished run", "Warning: a warning"]
     assert done.stdout.splitlines() == ["on stdout", "result"]

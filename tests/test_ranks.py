@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 import torch
 from ranked import CASES, EXACT, SYSTEMS, steps, training
@@ -23,7 +23,7 @@ from mmtk.session import run
 from mmtk.streams import own_rows
 
 TESTS = Path(__file__).parent
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 # A component that, on rank 1 and in step 6, does what the file `fate` says, if there is one; SIGTERM comes to a
 # process that is alone as well.
@@ -59,7 +59,7 @@ class Fated(SSL):
 def compared(cases: list[str], tmp_path: Path, **environment: str) -> None:
     """Two ranks give the gradients and the terms of one process."""
     file = tmp_path / "two.safetensors"
-    call = [*TORCHRUN, str(TESTS / "ranked.py"), str(file), *cases]
+    call = [fork_server.python(), *TORCHRUN, str(TESTS / "ranked.py"), str(file), *cases]
     done = subprocess.run(call, capture_output=True, text=True, env=os.environ | environment)
     assert done.returncode == 0, done.stderr
     two, one = load_file(file), steps(cases, tmp_path / "one")
@@ -186,8 +186,8 @@ class Folder:
         self, *arguments: str, under: list[str] | None = None, fate: str = ""
     ) -> subprocess.CompletedProcess[str]:
         (self.path / "fate").write_text(fate) if fate else (self.path / "fate").unlink(missing_ok=True)
-        python = [*under, "-m"] if under else [sys.executable, "-m"]
-        call = [*python, "mmtk", "run", "recipe.toml", "--code", "code.py", "--out", "run", *arguments]
+        command = [*(under or []), "-m", "mmtk", "run", "recipe.toml", "--code", "code.py", "--out", "run"]
+        call = [fork_server.python(), *command, *arguments]
         done = subprocess.run(call, cwd=self.path, capture_output=True, text=True, timeout=400)
         if not under and fate != "bug":  # torchrun ends in a traceback of its own
             assert "Traceback" not in done.stderr, done.stderr

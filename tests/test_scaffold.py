@@ -11,6 +11,7 @@ import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import fork_server
 import pytest
 from fake_plugin import install, refresh
 
@@ -42,7 +43,8 @@ def packages(tmp_path_factory):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
     environment.pop("MMTK_PLUGINS", None)
     report = parent / "report.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *paths[1:]]
+    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    command = [fork_server.python(), "-m", "pytest", *options, *paths[1:]]
     done = subprocess.run(command, cwd=parent, env=environment, capture_output=True, text=True, check=False)
     refresh()
     assert report.is_file(), done.stdout + done.stderr

@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import fork_server
 import pytest
 from run_folder import RESULTS, begin, cut, finish, points, train
 
@@ -336,7 +337,7 @@ def test_a_run_that_was_left_running_is_put_right_by_track(store, folder):
 def test_a_deleted_experiment_is_told_with_cures_that_help(store, folder, monkeypatch):
     train(folder, 1, 5)
     Mirror(folder).sync()
-    command = [sys.executable, "-m", "mlflow", "experiments"]
+    command = [fork_server.python(), "-m", "mlflow", "experiments"]
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
     subprocess.run([*command, "delete", "--experiment-id", "1"], env=environment, check=True, capture_output=True)
     warnings = []
@@ -350,7 +351,7 @@ def test_a_deleted_experiment_is_told_with_cures_that_help(store, folder, monkey
     folder.tracking_file.unlink()
     cure = re.search(r"MLFLOW_TRACKING_URI=.*", told.value.hint)[0]
     assert "mlflow experiments restore --experiment-id 1" in cure
-    restore = cure.replace("mlflow experiments", f"{sys.executable} -m mlflow experiments")
+    restore = cure.replace("mlflow experiments", f"{fork_server.python()} -m mlflow experiments")
     subprocess.run(restore, shell=True, check=True, capture_output=True)
     assert "run" in Mirror(folder).sync()
 
