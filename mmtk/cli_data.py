@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmtk import cli_help
+from mmtk import activity, cli_help
 from mmtk.cli_code import CodeOpt
 from mmtk.cli_options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
 from mmtk.errors import MmtkError
@@ -35,6 +35,7 @@ def plan(
     """Look at a folder of films and write the profile that reads it, saying what was taken for what."""
     from mmtk.dataplan.profile import plan_folder
 
+    activity.stage(f"looking at the files in {folder}")
     target = out or Path(f"{folder.resolve().name}.toml")
     said = {"images": images, "masks": masks, "labels": labels, "label": label, "patient": patient, "split": split}
     planned = plan_folder(folder, target, {key: value.strip("/") for key, value in said.items() if value})
