@@ -25,6 +25,7 @@ from mmtk.session import data_root
 from mmtk.trained_on import trained_on
 
 Progress = Callable[[str, int, int], None]
+WRITTEN = ("evaluation.json", "results.json", "cases.parquet", "figures/")
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
 
 
@@ -63,6 +64,8 @@ def evaluate_run(
     over.
     """
     display, folder = Display(quiet), RunDir(run_dir)
+    if out is not None:
+        OutputFolder(out, "evaluate").check(WRITTEN)
     predictor = load(run_dir, device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
     digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
@@ -78,24 +81,32 @@ def evaluate_run(
             refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
         tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
     known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
-    most = {each.scored.role.use: each for each in sorted(known, key=lambda each: each.images)}  # one line a set
-    for sentence in (
-        *(known_films(each) for each in most.values()),
-        *([f"Not known: {unlooked}."] if unlooked else []),
-    ):
-        display.warn(sentence)
+    _warn(display, known, unlooked)
     place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(place, "evaluate", set_aside=out is None)
-    with output.staged(("evaluation.json", "results.json", "cases.parquet", "figures/")) as stage:
+    with output.staged(WRITTEN) as stage:
         scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
-        sets_scored = [_described(test) for test in tests]
-        known_sets = {"trained_on": [each.report() for each in known], "not_compared": unlooked}
-        write_json(stage / "evaluation.json", {"run": str(run_dir.absolute()), "sets": sets_scored, **known_sets})
+        facts = {
+            "run": str(run_dir.absolute()),
+            "sets": [_described(test) for test in tests],
+            "trained_on": [each.report() for each in known],
+            "not_compared": unlooked,
+        }
+        write_json(stage / "evaluation.json", facts)
         write_cases(stage / "cases.parquet", scores)
         write_json(stage / "results.json", scores.results)
         draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
     display.results(scores.results, recipe.name)
     return Result(place, scores.results)
+
+
+def _warn(display: Display, known: Sequence[leaks.Overlap], unlooked: str) -> None:
+    """Say which sets the run was trained on, a line for each, and what could not be compared."""
+    most = {each.scored.role.use: each for each in sorted(known, key=lambda each: each.images)}
+    for found in most.values():
+        display.warn(known_films(found))
+    if unlooked:
+        display.warn(f"Not known: {unlooked}.")
 
 
 def _recipe(

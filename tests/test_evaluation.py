@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from tiny import tiny
 
-from mmtk import load_recipe, session
+from mmtk import evaluation, load_recipe, session
 from mmtk.api import Item, Source, Target
 from mmtk.data import prepare
 from mmtk.errors import MmtkError
@@ -114,6 +114,12 @@ def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -
     assert (tmp_path / "results.json").read_text() == "kept"
     with pytest.raises(MmtkError, match="the run has no caption; it was trained for classification, segmentation"):
         evaluate_run(run, overrides={"tasks": ["caption"]}, device="cpu")
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_data_are_read(run: Path, monkeypatch) -> None:
+    monkeypatch.setattr(evaluation, "_open", lambda *_: pytest.fail("data were read"))
+    with pytest.raises(MmtkError, match="nothing can be written in this folder"):
+        evaluate_run(run, overrides={"tasks": ["segmentation"]}, out=Path("/proc/self"), device="cpu")
 
 
 class Labels(Source):
