@@ -52,6 +52,10 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
     tell_apart(sets)
     official = {} if said else {id(each): recognise(listing, each) for each in sets}
     chosen = {task: choose(sets, task, official) for task in TASKS}
+    for task, each in chosen.items():
+        if len(each) > 1 and (same := _same_films(folder, each[0], each[1])):
+            each[1].notes.append(f"{_count(same, 'film')} of {each[0].name} are in it, too: it is not scored")
+            chosen[task] = each[:1]
     tasks = tuple(task for task in TASKS if chosen[task])
     if not tasks:
         raise MmtkError(
@@ -76,6 +80,16 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
     ]
     plan.text, plan.lines = "\n".join([*head, *body]) + "\n", comments
     return plan
+
+
+def _same_films(folder: Path, one: FilmSet, other: FilmSet) -> int:
+    """How many files of two sets have the same name and the same bytes."""
+    first, second = (
+        {Path(path).name: folder / each.folder / path for path in each.films} for each in (one, other)
+    )
+    pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
+    alike = [each for each in pairs if each[0].stat().st_size == each[1].stat().st_size]
+    return sum(path.read_bytes() == copy.read_bytes() for path, copy in alike)
 
 
 def _task(

@@ -94,6 +94,8 @@ def role(folder: str) -> str:
         return "unlabelled"
     if joined in PARTS:
         return PARTS[joined]
+    if words[-1:] in (["data"], ["dataset"], ["set"]) and len(words) > 1:
+        return ""  # a whole collection, as "Lung Segmentation Data"
     if joined in MASKS or {*words} & (MASKS - {"label", "labels", "gt"}) or joined.endswith(("mask", "masks")):
         return "masks"
     if joined in IMAGES or ((names := {word for word in words if not word.isdigit()}) and names <= IMAGES):

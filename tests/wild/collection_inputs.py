@@ -184,3 +184,19 @@ def other_suffix_and_composition(root: Path) -> Right:
 COLLECTIONS += (
     pacs_export_by_names, pacs_export_by_headers, mimic, chexpert, one_hot, other_suffix_and_composition,
 )  # fmt: skip
+
+
+def one_collection_twice(root: Path) -> Right:
+    """COVID-QU-Ex whole: the films of the infection masks lie in the folder of the lung masks, too."""
+    for n in range(12):
+        film(root / f"Lung Segmentation Data/images/c_{n}.png")
+        mask(root / f"Lung Segmentation Data/masks/c_{n}.png")
+    for n in range(6):
+        for kind in ("images", "masks"):
+            path = root / f"Infection Segmentation Data/{kind}/c_{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((root / f"Lung Segmentation Data/{kind}/c_{n}.png").read_bytes())
+    return Right(masks=12, films=12, words=("6 films of Lung Segmentation Data are in it, too",))
+
+
+COLLECTIONS += (one_collection_twice,)
