@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtk import catalog, layers, settings
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 
 DESIGNS = ("factorial", "leave-one-out", "add-one-in", "one-at-a-time")
@@ -122,7 +123,7 @@ def _axis(word: str, names: list[str] | None, values: layers.Values) -> Axis:
     meant = meant or [place for place, (_, use) in known.items() if word == use and word != OFF]
     if len(meant) > 1:
         cure = f"Say which place: {listing(meant)}."
-        raise MmtkError(f"--components {word}: the recipe has it in {len(meant)} places.", hint=cure)
+        raise MmtkError(f"--components {word}: the recipe has it in {counted(len(meant), 'place')}.", hint=cure)
     if meant:
         return _component_axis(meant[0], *known[meant[0]], names)
     if word == "tasks":

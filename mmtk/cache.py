@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache as once
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, RunFailed
 
 _INDEX = "index.json"
@@ -77,7 +78,7 @@ def _build(folder: Path, build: Callable[[Path], None], needed: int) -> None:
     except OSError as error:
         reason = "is full" if error.errno in _FULL else "could not be written"
         raise RunFailed(
-            f"the cache folder {reason} ({error.strerror}); {needed:,} bytes are needed.",
+            f"the cache folder {reason} ({error.strerror}); it takes {counted(needed, 'byte')}.",
             where=str(folder.parent),
             hint="Free some space, or set MMTK_CACHE to a folder on a larger disk.",
         ) from error

@@ -34,6 +34,7 @@ from mmtk.cli_options import (
     print_json,
 )
 from mmtk.codefile import COPY
+from mmtk.counts import share
 from mmtk.errors import MmtkError, RunFailed, report
 from mmtk.spelling import command
 
@@ -197,7 +198,7 @@ def predict(
     typer.echo(f"\nResults   {out / TABLE}" + ("; pictures beside it" if done else ""))
     if bad := len(rows) - len(done):
         rest = "the others are done" if done else "so nothing was predicted"
-        count = "the image" if len(rows) == 1 else f"{bad} of {len(rows)} images"
+        count = share(bad, len(rows), "image")
         raise RunFailed(f"{count} could not be predicted; {rest}. The table says why.")
 
 
@@ -206,9 +207,9 @@ def _prediction(image: Path, cells: dict[str, str]) -> str:
     said = []
     if name := cells.get("class"):
         said.append(f"{name} {float(cells[f'p-{name}']):.2f}")
-    for column, share in cells.items():
+    for column, cell in cells.items():
         if organ := column.partition("area-share-")[2]:
-            size = f"{float(mm2):,.0f} mm²" if (mm2 := cells[f"area-mm2-{organ}"]) else f"{float(share):.1%}"
+            size = f"{float(mm2):,.0f} mm²" if (mm2 := cells[f"area-mm2-{organ}"]) else f"{float(cell):.1%}"
             said.append(f"{organ} {size}")
     return f"{image}  {', '.join(said)}"
 

@@ -13,6 +13,7 @@ import typer
 
 from mmtk.cli_code import CodeOpt
 from mmtk.cli_help import App, Commands
+from mmtk.counts import counted, share
 from mmtk.errors import RunFailed
 
 app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
@@ -93,9 +94,9 @@ def check(
                 typer.echo("".join(f"      {line}\n" for line in str(error).splitlines()), nl=False)
             failed, passed = failed + bool(error), passed + (not error)
     if failed:
-        rest = f" {unrun} checks need that mended first and were not run." if unrun else ""
-        raise RunFailed(f"{failed} of {failed + passed} checks failed.{rest}")
-    typer.echo(f"All {passed} checks passed.")
+        rest = f" {counted(unrun, 'check needs', 'checks need')} that mended first." if unrun else ""
+        raise RunFailed(f"{share(failed, failed + passed, 'check')} failed.{rest}")
+    typer.echo(f"All {counted(passed, 'check')} passed.")
 
 
 @app.command()

@@ -12,6 +12,7 @@ import typer
 
 from mmtk import activity
 from mmtk.cli_code import CodeOpt
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.spelling import command
 
@@ -158,7 +159,8 @@ def _finish(study: StudyDir, failed: list[PlannedRun], mirror: StudyMirror, data
         mirror.report(_report(found, study.report, set_aside=True))
     if failed:
         lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
-        raise RunFailed(f"{len(failed)} of the runs failed. By hand:\n{lines}", hint=study.command("ablate"))
+        count = share(len(failed), len(study.runs()), "run")
+        raise RunFailed(f"{count} failed. By hand:\n{lines}", hint=study.command("ablate"))
 
 
 def _plan(
@@ -209,7 +211,7 @@ def _show_plan(
 
     console = Console(highlight=False)
     done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
-    table, differing = plan_table(plan, done)
+    table, differing = plan_table(plan, done, console.width)
     console.print(table)
     console.print("labels: of classes and of masks;  *: the reference, to which the others are compared")
     lines = [f"Also differs: {'; '.join(differing)}"] if differing else []
@@ -223,8 +225,8 @@ def _show_plan(
         expected = forecast(study.runs(plan), launcher, data, device)
         workers, training = getattr(launcher, "workers", 1), duration(expected.training)
         told = f"; about {duration(expected.wall)} with {workers} at a time, of which training {training}"
-    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
-    line = f"{len(plan.cells)} cells × {seeds} = {len(plan.runs)} runs, {missing} to do{told}."
+    cells, seeds = counted(len(plan.cells), "cell"), counted(len(plan.seeds), "seed")
+    line = f"{cells} × {seeds} = {counted(len(plan.runs), 'run')}, {missing} to do{told}."
     console.print(line, soft_wrap=True)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
@@ -236,10 +238,15 @@ def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> N
     from mmtk.study_run import submit_study
 
     queued, before = submit_study(study, launcher, data=data, device=device)
-    said = f"{len(queued)} runs are queued: {queued[0]} … {queued[-1]}" if queued else "Nothing to queue"
-    said += f"; {len(before)} were queued before: {before[0]} … {before[-1]}" if before else ""
+    said = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
+    said += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
     typer.echo(f"{said}. Watch them: {study.command('status')}")
     typer.echo(f"When they are done, collect them: {study.command('ablate')}")
+
+
+def _ends(names: list[str]) -> str:
+    """The first and the last of several names."""
+    return " … ".join(dict.fromkeys((names[0], names[-1])))
 
 
 def _run(

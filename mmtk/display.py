@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtk import activity
+from mmtk.counts import counted
 from mmtk.scores import heading
 
 SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
@@ -102,7 +103,7 @@ class Display:
             if done == of:
                 self.close()
         elif done == of:
-            self.note(f"Read {of} images: {what}")
+            self.note(f"Read {counted(of, 'image')}: {what}")
 
     def step(self, row: Mapping[str, Any], done: int, total: int) -> None:
         """A training step: rate, time left and every term."""

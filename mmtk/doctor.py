@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from mmtk import cache, catalog, extras, pace
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.spelling import visible
 
@@ -79,7 +80,7 @@ def _version(name: str) -> str:
 def _load() -> Finding:
     cores, load = pace.cores(), os.getloadavg()[0]
     if load > cores:
-        text = f"load {load:.0f} on {cores} cores: steps will be slow. Run fewer programs at a time."
+        text = f"load {load:.0f} on {counted(cores, 'core')}: steps will be slow. Run fewer programs at a time."
         return Finding("!", "cores", text)
     return Finding("✓", "cores", f"{cores}, with a load of {load:.1f}")
 
@@ -177,6 +178,6 @@ def _data(data: Path | None) -> Iterator[Finding]:
             use = recipe[f"data.{task}.{domain}.use"]
             try:
                 count = len(build.source(recipe, task, domain, root).items("all"))
-                yield Finding("✓", use, f"{count} images in {visible(root)}")
+                yield Finding("✓", use, f"{counted(count, 'image')} in {visible(root)}")
             except MmtkError as error:
                 yield Finding("!", use, error.message.splitlines()[0])

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TextIO
 
+from mmtk.counts import counted
+
 
 class MmtkError(Exception):
     """A mistake the user can cure: what happened, where, and the cure; exit code 2."""
@@ -37,7 +39,7 @@ class Problems(MmtkError):
 
 def heading(source: str, problems: Sequence[MmtkError]) -> str:
     """How a list of problems of a recipe begins; what --set says is no fault of the file."""
-    count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+    count = "a problem" if len(problems) == 1 else counted(len(problems), "problem")
     by_option = all((problem.where or "").startswith("--set") for problem in problems)
     return f"What --set says of {source} has {count}:" if by_option else f"{source} has {count}:"
 

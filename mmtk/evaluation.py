@@ -10,6 +10,7 @@ from typing import Any
 
 from mmtk import api, build, leaks, store
 from mmtk.components.source.folder import Folder
+from mmtk.counts import share
 from mmtk.display import Display
 from mmtk.errors import MmtkError, listing
 from mmtk.evaluate import TestSet, evaluate, file_name, write_cases
@@ -209,7 +210,8 @@ def _open(
 def known_films(found: leaks.Overlap) -> str:
     """One sentence for films that are known from training."""
     name, task, count = found.scored.role.use, found.train.role.task, len(found.scored.rows)
-    shared = f"{name}: {found.images} of {count} films were trained on ({task}), so its scores are too good"
+    films = share(found.images, count, "film", "was", "were")
+    shared = f"{name}: {films} trained on ({task}), so its scores are too good"
     return f"{shared}: {'; '.join(found.lines(5))}"
 
 

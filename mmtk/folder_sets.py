@@ -13,6 +13,7 @@ import numpy as np
 from mmtk import build
 from mmtk.api import Item, Source, Split, Target
 from mmtk.components.source.folder import Folder
+from mmtk.counts import counted
 from mmtk.dataplan import words
 from mmtk.dataplan.columns import SEVERAL
 from mmtk.dataplan.findings import FilmSet, find_sets
@@ -78,7 +79,7 @@ def folder_sets(
                         raise
                     refusals.append(error)
         labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in found[before:])
-        notes.append(f"{name}: {len(films.films)} films; {labels or 'no labels for a task of the run'}")
+        notes.append(f"{name}: {counted(len(films.films), 'film')}; {labels or 'no labels for a task of the run'}")
         notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons))]
     if refusals and not found:
         raise refusals[0]
@@ -122,8 +123,7 @@ def _classes(
     if strangers:
         some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
         first = next(iter(strangers))
-        one = len(strangers) == 1
-        count = "1 label is no class" if one else f"{len(strangers)} labels are no classes"
+        count = counted(len(strangers), "label is no class", "labels are no classes")
         raise UnknownLabelsError(
             f"{count} of the run, which knows {listing(target.names)}: {some}"
             f"{', …' if len(strangers) > 5 else ''}.",

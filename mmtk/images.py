@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.gray import gray_levels, stretch
 from mmtk.image_files import is_dicom
@@ -151,7 +152,8 @@ def _check_jsrt(path: Path) -> None:
     size, wanted = path.stat().st_size, JSRT_SIDE * JSRT_SIDE * 2
     if size != wanted:
         raise MmtkError(
-            f"is not a JSRT film: it has {size:,} bytes, not {wanted:,} (2048 × 2048, 16 bits).", str(path)
+            f"is not a JSRT film: it has {counted(size, 'byte')}, not {wanted:,} (2048 × 2048, 16 bits).",
+            str(path),
         )
 
 

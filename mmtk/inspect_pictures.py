@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmtk import store
+from mmtk.counts import counted
 from mmtk.mask_fit import MaskCheck
 from mmtk.report import style
 from mmtk.store import Stored
@@ -51,7 +52,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
                     for channel, (_, colour) in _outlined(stored).items():
                         style.outline(axes, stored.targets[index, [channel]], {"colors": colour})
             left, bottom, _, tall = sheet.box(row, 0)
-            lines = [(name, "black"), *label, (f"{len(found):,} images", style.GREY)]
+            lines = [(name, "black"), *label, (counted(len(found), "image"), style.GREY)]
             for line, (words, colour) in enumerate(lines):
                 figure.text(
                     left - 0.1 / sheet.width,

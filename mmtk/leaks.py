@@ -16,6 +16,7 @@ import numpy as np
 from mmtk import likeness
 from mmtk.api import Source, Split
 from mmtk.cache import kept
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.results import SHARED_DATA
 from mmtk.splits import Role
@@ -164,9 +165,8 @@ class Overlap:
             )
             if found
         ]
-        known = "1 image" if self.images == 1 else f"{self.images} images"
         verb = "is" if self.images == 1 else "are"
-        return f"{known} of {self.scored} {verb} known to {self.train}: {', '.join(kinds)}"
+        return f"{counted(self.images, 'image')} of {self.scored} {verb} known to {self.train}: {', '.join(kinds)}"
 
 
 def overlap(train: Images, scored: Images) -> Overlap:

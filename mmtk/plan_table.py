@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmtk import layers
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mmtk.plan import Plan, PlannedCell
 
 MOST_AXES = 3  # more do not fit beside the names, which tell them
+LONGEST_WORD = 30  # signs of a name that are not broken for the sake of columns
 MOST_COLUMNS = 4  # of axes and components; what differs besides stands below the table
 
 
@@ -55,10 +57,11 @@ def _shown(value: Any) -> str:
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def plan_table(plan: Plan, done: Collection[tuple[str, int]]) -> tuple[Table, list[str]]:
+def plan_table(plan: Plan, done: Collection[tuple[str, int]], width: int = 80) -> tuple[Table, list[str]]:
     """The table of the systems, and a line for everything that differs and has no column in it.
 
-    ``done`` holds the finished runs as digest and seed.
+    ``done`` holds the finished runs as digest and seed. Of ``width`` signs, what the names need goes before
+    columns; names are wrapped at spaces and separators, never inside words that fit.
     """
     from rich.table import Table
 
@@ -66,20 +69,46 @@ def plan_table(plan: Plan, done: Collection[tuple[str, int]]) -> tuple[Table, li
     axes = list(plan.axes) if len(plan.axes) <= MOST_AXES else []
     known = {place for cell in plan.cells for place in places(cell.recipe.values)}
     parts = [key for key in differing if key in known and key not in plan.axes]
-    columns = axes + parts[: MOST_COLUMNS - len(axes)]
+    finished = [sum((cell.recipe.digest, seed) in done for seed in plan.seeds) for cell in plan.cells]
+    filled = {key: [cell.levels.get(key) or _value(cell, key, differing, place)
+                    for place, cell in enumerate(plan.cells)]
+              for key in axes + parts[: MOST_COLUMNS - len(axes)]}  # fmt: skip
+    last = {
+        "labels": [cell.budget for cell in plan.cells],
+        "done": [f"{count} of {len(plan.seeds)}" for count in finished],
+    }
+    names = [f"{cell.name} *" if cell.reference else cell.name for cell in plan.cells]
+    need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)
+    while (room := width - _width(filled | last)) < need and filled:
+        filled.popitem()
+    columns = list(filled)
     table = Table(title=plan.title, title_justify="left", title_style="bold")
-    for heading in ("system", *columns, "labels", "done"):
-        side: Literal["left", "right"] = "right" if heading in ("labels", "done") else "left"
-        table.add_column(heading, overflow="fold", no_wrap=side == "right" or heading in parts, justify=side)
-    for place, cell in enumerate(plan.cells):
-        values = [cell.levels.get(key) or _value(cell, key, differing, place) for key in columns]
-        finished = sum((cell.recipe.digest, seed) in done for seed in plan.seeds)
-        name = f"{cell.name} *" if cell.reference else cell.name
-        table.add_row(name, *values, cell.budget, f"{finished} of {len(plan.seeds)}")
+    for heading in ("system", *columns, *last):
+        side: Literal["left", "right"] = "right" if heading in last else "left"
+        table.add_column(heading, overflow="fold", no_wrap=heading != "system", justify=side)
+    for name, *values in zip(names, *filled.values(), *last.values(), strict=True):
+        table.add_row(wrapped(name, room), *values)
     # The labels tell the tasks.
     rest = [key for key in differing if key not in (*columns, *plan.axes, "tasks")]
     said = {key: [value for value in dict.fromkeys(differing[key]) if value != NO_LEVEL] for key in rest}
     return table, [f"{key} {' / '.join(values)}" for key, values in said.items()]
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Signs of a line that columns take, and the frame around them and one more column."""
+    return 4 + sum(3 + max(map(len, (heading, *cells))) for heading, cells in columns.items())
+
+
+def wrapped(name: str, width: int) -> str:
+    """A name on lines of ``width`` signs: broken at spaces, else behind separators, else as it is."""
+    lines = [""]
+    for part in re.findall(r"\S+\s*|\s+", name):
+        fits = len(part.rstrip()) <= width
+        for piece in [part] if fits else re.findall(r"[^/=_,.+-]*[/=_,.+-]+|[^/=_,.+-]+", part):
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _value(cell: PlannedCell, key: str, differing: dict[str, list[str]], place: int) -> str:

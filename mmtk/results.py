@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.columns import Cases, Series, read_cases, read_curves
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
 from mmtk.runs import RunDir, read_facts
@@ -222,8 +223,9 @@ class Study:
         return DataFrame(self.rows(), columns=list(LONG))
 
     def __repr__(self) -> str:
-        count = sum(len(cell.runs) for cell in self.cells)
-        return f"Study({self.title!r}: {len(self.cells)} cells, {count} runs, {len(self.gaps)} gaps)"
+        runs = sum(len(cell.runs) for cell in self.cells)
+        numbers = {"cell": len(self.cells), "run": runs, "gap": len(self.gaps)}
+        return f"Study({self.title!r}: {', '.join(counted(number, what) for what, number in numbers.items())})"
 
     def _repr_html_(self) -> str:
         from mmtk.result import html_table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmtk.api import Item, Source, Split, Target
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe import Recipe
 from mmtk.store import IGNORED, SPLITS, Stored
@@ -50,27 +51,29 @@ def check_items(role: Role, source: Source) -> None:
     if source.target.task == "classification":
         problems += _label_problems(everything, source.target.names)
     if problems:
-        raise Problems([MmtkError(text, str(role)) for text in problems], f"{role}: {len(problems)} problems")
+        raise Problems(
+            [MmtkError(text, str(role)) for text in problems], f"{role}: {counted(len(problems), 'problem')}"
+        )
 
 
 def _id_problems(parts: Mapping[Split, Sequence[Item]], everything: Sequence[Item]) -> list[str]:
     problems = []
     for what in ("id", "patient"):
         if empty := sum(not str(getattr(item, what) or "").strip() for item in everything):
-            problems.append(f"{empty} items have an empty {what}.")
+            problems.append(f"{counted(empty, 'item has', 'items have')} an empty {what}.")
     counts = Counter(item.id for item in everything)
     if twice := [repr(name) for name, count in counts.items() if count > 1]:
-        problems.append(f"{len(twice)} ids are given twice: {listing(twice, 5)}.")
+        problems.append(f"{counted(len(twice), 'id is', 'ids are')} given twice: {listing(twice, 5)}.")
     splits_of: dict[str, list[str]] = {}
     for split, items in parts.items():
         for name in (item.id for item in items):
             splits_of.setdefault(name, []).append(split)
     if crossing := [f"{name} ({', '.join(of)})" for name, of in splits_of.items() if len(of) > 1]:
-        problems.append(
-            f"{len(crossing)} ids stand in more than one split, or twice in one: {listing(crossing, 5)}."
-        )
+        count = counted(len(crossing), "id stands", "ids stand")
+        problems.append(f"{count} in more than one split, or twice in one: {listing(crossing, 5)}.")
     if unknown := splits_of.keys() - counts.keys():
-        problems.append(f"{len(unknown)} ids of the splits are not among items('all'): {listing(unknown, 5)}.")
+        count = counted(len(unknown), "id of the splits is", "ids of the splits are")
+        problems.append(f"{count} not among items('all'): {listing(unknown, 5)}.")
     return problems
 
 
@@ -83,7 +86,7 @@ def _label_problems(items: Sequence[Item], names: tuple[str, ...]) -> list[str]:
     if not bad:
         return []
     known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-    return [f"{len(bad)} labels are no class ({listing(bad, 5)}). Known: {known}."]
+    return [f"{counted(len(bad), 'label is', 'labels are')} no class ({listing(bad, 5)}). Known: {known}."]
 
 
 def labelled_rows(stored: Stored, rows: Sequence[int]) -> list[int]:
@@ -99,7 +102,8 @@ def scored_rows(role: Role, source: Source, stored: Stored, split: Split, notes:
     labelled = labelled_rows(stored, rows)
     _check_part(role, split, np.isin(rows, labelled).tolist())
     if unlabelled := len(rows) - len(labelled):
-        notes.append(f"{role}: {unlabelled} of {len(rows)} images of {split} have no label and are not scored.")
+        without = share(unlabelled, len(rows), f"{split} image")
+        notes.append(f"{role}: {without} without a label, not scored.")
     return labelled
 
 

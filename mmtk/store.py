@@ -17,6 +17,7 @@ import numpy as np
 
 from mmtk.api import Item, Source, Split, Target
 from mmtk.cache import kept
+from mmtk.counts import share
 from mmtk.errors import MmtkError, Problems
 
 FORMAT = 2  # 2: depth, sign and orientation of every file by its header
@@ -131,7 +132,7 @@ def _write(source: Source, items: list[Item], size: int, channels: int, progress
                 shapes.append(row.shape)
             progress(done, len(items))
     if bad:
-        raise Problems(bad, f"{len(bad)} of {len(items)} images could not be read:")
+        raise Problems(bad, f"{share(len(bad), len(items), 'image')} could not be read:")
     about = {
         "ids": [item.id for item in items],
         "patients": [item.patient for item in items],

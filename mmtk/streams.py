@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from mmtk import api, build
 from mmtk.api import Augment, Labelled, Now, Unlabelled, View
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.objective import Batch
 from mmtk.recipe import Recipe
@@ -58,7 +59,7 @@ def check_budget(budget: int | str, task: str, known: int) -> None:
     """Refuse a label budget above the ``known`` labels of the training part."""
     if isinstance(budget, int) and budget > known:
         raise MmtkError(
-            f"data.{task}.labels: {budget} labels asked for, but the training part has {known}.",
+            f"data.{task}.labels: {counted(budget, 'label')} asked for, but the training part has {known}.",
             hint=f'Ask for at most {known}, or for "full".',
         )
 
@@ -98,8 +99,8 @@ def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str)
             "classification needs two or more."
         )
     if isinstance(budget, int) and budget < len(present):
-        labelled = "1 label" if budget == 1 else f"{budget} labels"
-        raise MmtkError(f"data.classification.labels: {labelled} cannot cover {len(present)} classes.")
+        classes = counted(len(present), "class", "classes")
+        raise MmtkError(f"data.classification.labels: {counted(budget, 'label')} cannot cover {classes}.")
 
 
 def own_rows(stream: Stream, now: Now, size: int) -> Stream:

@@ -256,7 +256,7 @@ class StudyDir:
             else:
                 absent.setdefault((run.cell.title, found), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
-            gaps.append(f"{title}: seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} {state}")
+            gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
         study = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
         study.command = self.about.get("command", "")
         return study

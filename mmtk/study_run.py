@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmtk import codefile, results
 from mmtk.api import Done, Job, Launcher
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.runs import write_json
 from mmtk.spelling import command
@@ -36,7 +37,7 @@ def run_study(
     if there:
         jobs = ", ".join(study.queued[name] for name in there)
         raise MmtkError(
-            f"{len(there)} of its runs are in the queue already: {jobs}.",
+            f"{counted(len(there), 'run is', 'runs are')} in the queue already: {jobs}.",
             str(study.path),
             f"Wait for them ({study.command('status')}), or cancel them first.",
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmtk import activity, tracked, tracker
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.recipe import Recipe
 from mmtk.runs import LOCK, RunDir, holder, read_json, write_json
@@ -115,16 +116,16 @@ class Mirror:
             raise MmtkError("metrics.jsonl or timing.jsonl is empty or gone.", str(self.folder.path), cure)
         run = self._run(recipe, provenance)
         self._describe(run, recipe, provenance)
-        sent = [_count(self._send_rows(run, rows), "metric row")]
+        sent = {"metric row": self._send_rows(run, rows)}
         if finished:
             results = read_json(self.folder.results_file)
             last, at = rows[-1]
-            sent.append(_count(self._send_results(run, results, last["step"], at), "result"))
-        sent.append(_count(self._send_files(run), "file"))
-        if finished:
-            sent.append(self._send_model(run, provenance, results, last["step"], at))
+            sent["result"] = self._send_results(run, results, last["step"], at)
+        sent["file"] = self._send_files(run)
+        model = self._send_model(run, provenance, results, last["step"], at) if finished else ""
         self._set_status(run, "FINISHED" if finished else self._state(), rows[-1][1] if rows else None)
-        told = ", ".join(part for part in sent if part) or "nothing new"
+        parts = [counted(number, what) for what, number in sent.items() if number] + [model] * bool(model)
+        told = ", ".join(parts) or "nothing new"
         return f"{told} to {self.shown}, run {run.info.run_id}"
 
     def _state(self) -> str:
@@ -278,7 +279,3 @@ class Mirror:
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), MOST_ITEMS):
         yield items[start : start + MOST_ITEMS]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number > 1 else ''}" if number else ""

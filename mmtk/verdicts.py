@@ -8,6 +8,7 @@ from typing import Any
 
 from mmtk import splits
 from mmtk.api import Source, Split
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.leaks import CURE, Overlap
 from mmtk.mask_fit import MaskCheck
@@ -76,7 +77,7 @@ def on_unreadable(role: Role, texts: list[str]) -> list[Verdict]:
     if not texts:
         return []
     cure = "Mend or remove them; with masks, each has the size of its image."
-    text = f"{len(texts)} file{'s' * (len(texts) > 1)} cannot be read:\n" + "\n".join(texts)
+    text = f"{counted(len(texts), 'file')} cannot be read:\n" + "\n".join(texts)
     return [Verdict(role.name, False, text, cure, refused=True)]
 
 

@@ -83,7 +83,7 @@ def queued(folder: Path, *more: object, version: str = "1.0") -> list[Path]:
         cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 runs are queued: " in done.stdout
+    assert "2 runs queued: " in done.stdout
     assert "Watch them: mmtk status s" in done.stdout
     return sorted((folder / "runs").iterdir())
 
@@ -125,17 +125,17 @@ def test_what_is_queued_is_not_queued_twice_and_what_left_the_queue_has_failed(t
     assert "is in the queue no more; the node is on fire." in shown
     refused = mmtk("ablate", "s", cwd=tmp_path)
     assert refused.returncode == 2
-    assert f"1 of its runs are in the queue already: job-of-{one}." in refused.stderr
+    assert f"1 run is in the queue already: job-of-{one}." in refused.stderr
     again = mmtk("ablate", "s", "--detach", cwd=tmp_path)
     assert again.returncode == 0
-    assert f"1 runs are queued: job-of-{two} … job-of-{two}; 1 were queued before: job-of-{one}" in again.stdout
+    assert f"1 run queued: job-of-{two}; queued before: 1 run: job-of-{one}" in again.stdout
 
 
 def test_a_launcher_that_cannot_ask_forgets_no_job(tmp_path: Path) -> None:
     one, two = (run.name for run in queued(tmp_path, *phantom()))
     assert "takes no job" in mmtk("ablate", "s", "--launch", "refuse=true", cwd=tmp_path).stderr
     (tmp_path / "there").write_text(f"job-of-{one} job-of-{two}")
-    assert "2 of its runs are in the queue already" in mmtk("ablate", "s", cwd=tmp_path).stderr
+    assert "2 runs are in the queue already" in mmtk("ablate", "s", cwd=tmp_path).stderr
 
 
 def test_a_launcher_that_was_refused_is_not_what_the_study_goes_on_with(tmp_path: Path) -> None:

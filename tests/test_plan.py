@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import re
 import tomllib
+from io import StringIO
 from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from mmtk import ablation, layers
 from mmtk.errors import MmtkError
 from mmtk.layers import locate
 from mmtk.plan import parse_budgets, plan_components, plan_suite
-from mmtk.plan_table import differences, plan_table
+from mmtk.plan_table import differences, plan_table, wrapped
 from mmtk.recipe import Recipe, load_recipe
 
 
@@ -313,3 +315,41 @@ def test_a_precision_that_auto_stands_for_is_one_cell() -> None:
     assert len({cell.recipe.digest for cell in chosen.cells}) == 2
     with pytest.raises(MmtkError, match="a study needs two systems or more"):
         plan.with_precision(lambda wanted: "fp32")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(
+    ("axes", "name"),
+    [
+        ("ssl=none+mixmatch,ssl.weight=0.1+1", "MultiMix"),
+        ("ssl=none+confidence,ssl.threshold=0.5+0.95,train.lr=0.001+0.0001", "Mine"),
+        ("bridge,ssl,consistency,encoder.dropout=0.25+0.5", "With a-very/long_word.made=of,short/ones_at.once in"),
+    ],
+)  # fmt: skip
+def test_the_plan_on_a_terminal_breaks_no_word(axes, name, width, tmp_path) -> None:
+    file = own(tmp_path, f'extends = "multimix"\nname = "{name}"\n')
+    plan = plan_components(str(file), axes)
+    table, _ = plan_table(plan, (), width)
+    console = Console(width=width, file=StringIO())
+    console.print(table)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for cell in plan.cells:
+        for word in re.split(r"[\s/=_,.+-]+", cell.name):
+            assert word in text
+    for heading in (str(column.header) for column in table.columns):
+        assert heading in text
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "lines"),
+    [
+        ("UMTL + kl", 20, ["UMTL + kl"]),
+        ("UMTL + code/Ent (ssl.weight=0.1)", 16, ["UMTL + code/Ent", "(ssl.weight=0.1)"]),
+        ("MultiMix (studies/of_mine/a.toml)", 12, ["MultiMix", "(studies/of_", "mine/a.toml)"]),
+        ("aaaaaaaaaaaaaaaa", 8, ["aaaaaaaaaaaaaaaa"]),
+        ("a b", 1, ["a", "b"]),
+    ],
+)
+def test_names_are_wrapped_at_spaces_and_separators(name, width, lines) -> None:
+    assert wrapped(name, width) == "\n".join(lines)

@@ -120,7 +120,7 @@ def test_masks_that_are_ignored_everywhere_are_no_labels(monkeypatch):
 def test_unlabelled_images_of_a_scored_part_are_noted_and_left_out(monkeypatch, task, domain, part):
     data = read(monkeypatch, task, domain, unlabelled(part, 2))
     count = COUNTS[part]
-    assert f"2 of {count} images of {part} have no label and are not scored" in " ".join(data.notes)
+    assert f"2 of {count} {part} images without a label, not scored" in " ".join(data.notes)
     rows = data.cross[task] if domain == "cross" else getattr(data.parts[task], part)
     assert len(rows) == count - 2
 

@@ -233,7 +233,7 @@ def test_pairs_need_a_partner():
     ):
         with pytest.raises(MmtkError, match="same seeds and cases"):
             stats.paired_cases(a, b)
-    with pytest.raises(MmtkError, match="none of the 2 cases"):
+    with pytest.raises(MmtkError, match="none of 2 cases"):
         stats.paired_cases(np.array([np.nan, 0.1]), np.array([0.1, np.nan]))
 
 

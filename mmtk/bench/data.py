@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, cores, fresh, memory, spread
+from mmtk.counts import counted
 
 BATCH = 10
 FILES = 100
@@ -61,7 +62,10 @@ def _building(files: str, what: str, size: int, rounds: int) -> list[Row]:
 
 def _streamed(count: int, folder: Path) -> Row:
     measured = fresh(f"{HERE}:many", count=count, cache=str(folder))
-    row: Row = {"name": f"{count:,} images of 32 px, streamed once", "seconds": spread(measured["seconds"])}
+    row: Row = {
+        "name": f"{counted(count, 'image')} of 32 px, streamed once",
+        "seconds": spread(measured["seconds"]),
+    }
     row["images/s"] = count / row["seconds"]["median"]
     row |= {f"MB at the {when}": measured[when] for when in ("start", "middle", "end")}
     return row | {"MB of mapped files": measured["mapped"]}

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, fresh, spread
+from mmtk.counts import counted
 
 MASKS = 1000
 LOOPED = 100  # masks that the slow loop scores, in each round
@@ -22,7 +23,7 @@ def rows(options: Options) -> list[Row]:
         results = [fresh(f"{HERE}:{target}", size=options.size, count=count) for _ in range(options.rounds)]
         seconds = spread([result["seconds"] * MASKS / count for result in results])
         found.append(
-            {"name": f"{MASKS:,} masks, {name}", "seconds": seconds, "masks/s": MASKS / seconds["median"]}
+            {"name": f"{counted(MASKS, 'mask')}, {name}", "seconds": seconds, "masks/s": MASKS / seconds["median"]}
         )
         values = results[0]["values"]
         if target == "libraries":

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, command, cores, spread, wait
+from mmtk.counts import counted
 from mmtk.errors import RunFailed
 
 BATCH = 10
@@ -23,7 +24,7 @@ def rows(options: Options) -> list[Row]:
     while counts[-1] * 2 <= max(cores(), 4 if options.device == "cuda" else 1):
         counts.append(2 * counts[-1])
     plans = [(1, cores(), "one process, all cores")]
-    plans += [(n, 1, f"{n} process{'es' if n > 1 else ''}, one thread each") for n in counts]
+    plans += [(n, 1, f"{counted(n, 'process', 'processes')}, one thread each") for n in counts]
     found: list[Row] = []
     for number, threads, title in plans:
         samples = [_together(number, threads, size, precision, options.device) for _ in range(options.rounds)]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.counts import counted
 from mmtk.dataplan import words
 from mmtk.dataplan.annotations import find_annotations
 from mmtk.dataplan.columns import find_columns
@@ -114,10 +115,10 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
         found.masks = masks.pairs
     elif roles.masks:
         found.notes.append(
-            f"{len(roles.masks)} masks in {common(roles.masks) or '.'}: none has the name of a film"
+            f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: none has the name of a film"
         )
     found.notes += [
-        f"{count} files {suffix}: not read{_CURES.get(suffix, '')}"
+        f"{counted(count, 'file')} {suffix}: not read{_CURES.get(suffix, '')}"
         for suffix, count in sorted(listing.others.items())
     ]
     found.table = _place(found, labels.keys)
@@ -128,7 +129,7 @@ def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, tra
         if unlabelled:
             keys["unlabelled"] = _joined(folder, unlabelled)
     if spare:
-        found.notes.append(f"{len(spare)} films in {unlabelled}: unlabelled")
+        found.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
     return found
 
 
@@ -190,7 +191,9 @@ def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training:
         return
     patients = {labels.films[path].patient or path for path in masks.pairs if path in labels.films}
     if training and len(patients) < FEWEST:
-        found.notes.append(f"masks of {len(patients)} patients: it takes {FEWEST} to have one in each part")
+        found.notes.append(
+            f"masks of {counted(len(patients), 'patient')}: it takes {FEWEST} to have one in each part"
+        )
         return
     found.keys["segmentation"] = {"images": _joined(found.folder, found.images), **_place(found, masks.keys)}
     found.labelled["segmentation"] = len(masks.pairs)

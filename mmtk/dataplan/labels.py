@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.counts import counted, share
 from mmtk.dataplan import words
 from mmtk.dataplan.columns import SEVERAL, Columns, find_columns
 from mmtk.dataplan.keyed import by_key
@@ -164,7 +165,7 @@ def _read(table: Table, columns: Columns, found: Labels, part_of_table: str = ""
         found.reasons.append("the table has paths, which may begin in another folder")
     absent = sum(row[place[columns.image]] not in columns.matches for row in table.rows)
     if absent:
-        found.reasons.append(f"{absent} rows name no image here")
+        found.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
     if twice:
         found.reasons.append(f"{twice} rows name an image again (the last one counts)")
     found.listed |= seen
@@ -201,7 +202,7 @@ def leave_several(found: Labels) -> None:
     for film in films:
         film.label = ""
     if films:
-        found.reasons.append(f"{len(films)} images have several findings: they serve as unlabelled ones")
+        found.reasons.append(f"{counted(len(films), 'image')} with several findings: unlabelled")
 
 
 # --- folders and names -----------------------------------------------------------------------------------------
@@ -228,7 +229,7 @@ def _from_folders(found: Labels, asked: bool) -> None:
     found.keys["labels"] = "folders"
     found.notes.insert(0, f"the folders {named({*first.values()})} as classes")
     if loose:
-        found.reasons.append(f"{len(loose)} films lie in no folder of a class: they are unlabelled")
+        found.reasons.append(f"{counted(len(loose), 'film')} in no folder of a class: unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         found.notes.append(f"the folders {named({*splits.values()})} as parts")
 
@@ -274,10 +275,12 @@ def _patients(found: Labels, pattern: str) -> None:
             for path, film in found.films.items():
                 film.patient = names[path]
             found.keys["patient_pattern"] = attempt
-            found.notes.append(f"patients by the file names: {persons} of {len(names)} images ({attempt})")
+            found.notes.append(
+                f"patients by the file names: {persons} of {counted(len(names), 'image')} ({attempt})"
+            )
             return
     if pattern:
-        raise MmtkError(f"--patient {pattern}: fits {len(names)} of {len(found.films)} file names only.")
+        raise MmtkError(f"--patient {pattern}: fits {share(len(names), len(found.films), 'file name')} only.")
 
 
 def _persons(films: Collection[str], pattern: str) -> dict[str, str]:

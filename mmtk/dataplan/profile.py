@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.dataplan.findings import FilmSet, find_sets, parts_of, tell_apart
 from mmtk.dataplan.listing import Listing, list_folder, placed
 from mmtk.dataplan.official import official_uses, recognise
@@ -54,12 +55,12 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
     chosen = {task: choose(sets, task, official) for task in TASKS}
     for task, each in chosen.items():
         if len(each) > 1 and (same := _same_films(folder, each[0], each[1])):
-            each[1].notes.append(f"{_count(same, 'film')} of {each[0].name} are in it, too: it is not scored")
+            each[1].notes.append(f"{counted(same, 'film')} of {each[0].name} are in it, too: it is not scored")
             chosen[task] = each[:1]
     tasks = tuple(task for task in TASKS if chosen[task])
     if not tasks:
         raise MmtkError(
-            f"{len(listing.images)} images, but no label for either task was found.",
+            f"{counted(len(listing.images), 'image')}, but no label for either task was found.",
             str(folder),
             "\n  ".join(
                 [
@@ -123,13 +124,12 @@ def _task(
 def _comments(
     folder: Path, listing: Listing, sets: Sequence[FilmSet], chosen: Mapping[str, Sequence[FilmSet]]
 ) -> list[str]:
-    lines = [
-        f"Found in {folder.resolve().name}: {len(listing.images):,} image files, {_count(len(sets), 'place')}."
-    ]
+    files = counted(len(listing.images), "image file")
+    lines = [f"Found in {folder.resolve().name}: {files}, {counted(len(sets), 'place')}."]
     for each in sets:
         uses = [f"{task}: {('training', 'scoring')[k]}" for task in TASKS
                 for k, one in enumerate(chosen[task]) if one is each]  # fmt: skip
-        lines.append(f"{each.name} ({'; '.join(uses) or 'left out'}): {_count(len(each.films), 'film')}")
+        lines.append(f"{each.name} ({'; '.join(uses) or 'left out'}): {counted(len(each.films), 'film')}")
         if each.classes:
             lines.append(
                 "  classes: " + ", ".join(f"{name} {count:,}" for name, count in each.classes.most_common())
@@ -147,7 +147,3 @@ def _comments(
     for each in spare_sets:
         lines.append(f"Score a finished run on it: mmtk evaluate RUN {shlex.quote(str(folder / each.folder))}")
     return lines
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' if number != 1 else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.report import analysis, headlines
 from mmtk.report.paper_tables import data as data_table
 from mmtk.report.paper_tables import source
@@ -82,10 +83,10 @@ def _training(run: Run) -> Iterator[str]:
     recipe, done = run.folder.recipe, run.scores["selected"]
     train = recipe["train"]
     yield (
-        f"{done['steps']} steps of {train['batch']} images per stream at {recipe['data.size']} px, "
-        f"{train['optimizer']}, learning rate {train['lr']}, {train['precision']}, seed {run.seed}, "
-        f"{run.seconds:.0f} s on {run.provenance['hardware']}. The weights are those of step {done['step']}, the "
-        f"best on validation (score {number(done['score'])})."
+        f"{counted(done['steps'], 'step')} of {counted(train['batch'], 'image')} per stream at "
+        f"{recipe['data.size']} px, {train['optimizer']}, learning rate {train['lr']}, {train['precision']}, "
+        f"seed {run.seed}, {run.seconds:.0f} s on {run.provenance['hardware']}. "
+        f"The weights are those of step {done['step']}, the best on validation (score {number(done['score'])})."
     )
     yield ""
     columns = headings("Part", "Component", "From")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import ENOUGH
@@ -56,5 +57,5 @@ def sentence(analysis: Analysis) -> str:
         return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
     shown = sum(claim.shows for claim in made)
     if shown > MANY:
-        return f"Shown are {shown} of {len(made)} differences, in bold in the table{few}."
+        return f"Shown: {share(shown, len(made), 'difference')}, in bold in the table{few}."
     return f"Shown: {named}{few}."

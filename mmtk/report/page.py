@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtk import activity
+from mmtk.counts import counted
+from mmtk.display import duration
 from mmtk.errors import MmtkError
 from mmtk.forks import on_all_cores
 from mmtk.outputs import OutputFolder
@@ -78,8 +80,8 @@ def facts(study: Study) -> dict[str, str]:
             found.setdefault(name, []).append(text)
     listed = {name: "; ".join(sorted({text for text in texts if text})) for name, texts in found.items()}
     seconds = [run.seconds for run in runs]
-    hours = f"{sum(seconds) / 3600:.1f} hours" if sum(seconds) >= 3600 else f"{sum(seconds) / 60:.1f} minutes"
-    listed["Training"] = f"{len(runs)} runs, {hours} in all, {max(seconds):,.0f} s at most"
+    times = f"{duration(sum(seconds))} in all, {duration(max(seconds))} at most"
+    listed["Training"] = f"{counted(len(runs), 'run')}, {times}"
     listed["Command"] = study.command
     return {name: text for name, text in listed.items() if text}
 
@@ -258,7 +260,7 @@ def _table(table: Table) -> str:
     label = escape(table.title)
     box = f'<div class="box" role="region" aria-label="{label}" tabindex="0">\n{table.html()}</div>\n'
     if table.name in FOLDED or len(table.rows) > LONG:
-        return f"<details><summary>{label} ({len(table.rows):,} rows)</summary>\n{box}</details>\n"
+        return f"<details><summary>{label} ({counted(len(table.rows), 'row')})</summary>\n{box}</details>\n"
     return box
 
 

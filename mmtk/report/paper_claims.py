@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mmtk import stats
+from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, Labels, at, budget
 from mmtk.report.intervals import sensible
@@ -143,14 +144,12 @@ def sentence(analysis: Analysis) -> str:
     if len(tested) == 1:
         verb = "shows" if shown else "shows the opposite" if opposite else "does not show"
         return f"The one difference that the paper takes to be a gain {verb} {level}{_named(tested)}."
-    said = [
-        f"{len(shown)} of the {len(tested)} differences that the paper takes to be gains {_verb(shown)} "
-        f"{level}{_named(shown)}"
-    ]
+    gains = share(len(shown), len(tested), "difference", "that the paper takes to be gains")
+    said = [f"{gains[0].upper()}{gains[1:]} {_verb(shown)} {level}{_named(shown)}"]
     if opposite:
         said.append(f"{len(opposite)} {_verb(opposite)} the opposite{_named(opposite)}")
     positive = sum(one.test.difference > 0 for one in tested)
-    said.append(f"{positive} of the {len(tested)} are above zero in the mean")
+    said.append(f"{share(positive, len(tested), 'mean')} above zero")
     return "; ".join(said) + "."
 
 

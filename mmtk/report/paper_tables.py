@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Score
 from mmtk.report.headlines import ALPHA, TASKS, budget
 from mmtk.report.table import (
@@ -232,5 +233,5 @@ def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any],
             total += count
             kind = f"{type(module).__name__}({module.extra_repr()})"
             rows.append([Entry(layer), Entry(kind), Entry(" × ".join(map(str, shape[1:]))), count_entry(count)])
-    caption = f"The layers of {what}, in the order they run; {total:,} parameters."
+    caption = f"The layers of {what}, in the order they run; {counted(total, 'parameter')}."
     return Table(name, title, caption, headings("Layer", "Kind", "Output", "*Parameters"), rows)

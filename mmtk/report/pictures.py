@@ -12,6 +12,7 @@ import torch
 from mmtk import activity, api
 from mmtk.components.metric.classification import Classification
 from mmtk.components.metric.segmentation import Segmentation
+from mmtk.counts import share
 from mmtk.evaluate import Scores, TestSet, file_name, fill
 from mmtk.model import MultiTaskNet
 from mmtk.recipe import Recipe
@@ -124,7 +125,7 @@ class _Painter:
             said = self.net(self._images(test, rows))
         predicted, known = foreground(said.segmentation, test), reference(test, rows)
         ids = [test.stored.ids[row] for row in rows]
-        note = f"{len(rows)} of {len(dice)} images, worst to best Dice"
+        note = f"{share(len(rows), len(dice), 'image')}, worst to best Dice"
         title = f"{self.recipe.name}: {test.domain} test images"
         path = self._path("boundaries", test.domain)
         self.keep(figures.boundaries(images, known, predicted, ids, shown, path, title, note))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.report import style
 from mmtk.report.study_systems import (
     Budget,
@@ -77,8 +78,8 @@ def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figur
                 if row == 0:
                     axes.set_title(heads[column - 1] if system else "X-ray", fontsize=8, pad=4)
     caption = (
-        f"Reference (solid) and predicted (dashed) boundaries of {len(rows)} test images for every system, "
-        f"{seed_shown(drawn.values())}, with the Dice below each."
+        f"Reference (solid) and predicted (dashed) boundaries of {counted(len(rows), 'test image')} for every "
+        f"system, {seed_shown(drawn.values())}, with the Dice below each."
     )
     return Figure(path.stem, title, caption, path, "segmentation")
 

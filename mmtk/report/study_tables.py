@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import budget
@@ -33,7 +34,8 @@ def tests(analysis: Analysis) -> Table:
         [
             Entry(f"{one.reference.name} − {one.other.name}"), *_place(one.labels, one.domain, one.metric),
             value_entry(test.difference, sign=True), interval_entry(test.low, test.high), Entry(test.name),
-            Entry(f"{test.n:,} {test.unit}", {"": test.n}), p_entry(test.p), p_entry(test.adjusted),
+            Entry(counted(test.n, test.unit.removesuffix("s")), {"": test.n}),
+            p_entry(test.p), p_entry(test.adjusted),
             Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
             Entry(test.note),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.report import paper_claims
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, LEAD, budget
@@ -61,7 +62,7 @@ def claims(analysis: Analysis) -> list[Claim]:
             e.low,
             e.high,
             p,
-            f"{e.n} seeds",
+            counted(e.n, "seed"),
             f"{words(one.metric)} {one.domain}",
             budget(one.labels),
             True,
@@ -74,7 +75,7 @@ def claims(analysis: Analysis) -> list[Claim]:
     return found or [
         Claim(
             f"{one.reference.name} − {one.other.name}", where(one), test.difference, test.low, test.high,
-            test.adjusted, f"{test.n} runs", f"{words(one.metric)} {one.domain}", budget(one.labels),
+            test.adjusted, counted(test.n, "run"), f"{words(one.metric)} {one.domain}", budget(one.labels),
         )
         for one in analysis.comparisons
         if one.metric == LEAD[one.task]
@@ -90,8 +91,7 @@ def summary(analysis: Analysis) -> list[str]:
     seeds = "one seed" if max(runs) == 1 else seeds
     count = len(study.budgets)
     budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
-    systems = "1 system" if len(runs) == 1 else f"{len(runs)} systems"
-    found = [f"{systems} at {budgets} with {seeds} each: {sum(runs)} run{'s' * (sum(runs) > 1)}."]
+    found = [f"{counted(len(runs), 'system')} at {budgets} with {seeds} each: {counted(sum(runs), 'run')}."]
     if max(runs) < 2:
         found.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
     else:
@@ -139,9 +139,9 @@ def chance(analysis: Analysis) -> Iterator[str]:
         below = [s for s in known if s.chance is not None and s.seeds.mean <= s.chance]
         if below:
             verb = "is no" if len(below) == 1 else "are no"
-            systems = f"{len(below)} of the {len(known)} systems that classify {verb}"
+            systems = f"{len(below)} of {counted(len(known), 'system')} that classify {verb}"
             if len(below) == len(known):
-                systems = f"none of the {len(known)} systems that classify is"
+                systems = f"none of {counted(len(known), 'system')} that classify is"
             if len(known) == 1:
                 systems = "the one system that classifies is no"
             yield (

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError
 from mmtk.stats.intervals import bootstrap, constant, numbers, t_mean, t_probability, t_quantile
 
@@ -75,7 +76,7 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Test:
     x, y = numbers(a), numbers(b)
     if len(x) != len(y):
         raise MmtkError(
-            f"a paired test needs the same seeds of both; there are {len(x)} and {len(y)} scores.",
+            f"a paired test needs the same seeds of both; there are {len(x)} and {counted(len(y), 'score')}.",
             hint="Compare the seeds that both have.",
         )
     gaps, n = x - y, len(x)
@@ -113,8 +114,8 @@ def paired_cases(a: np.ndarray, b: np.ndarray) -> Test:
         )
     whole = np.isfinite(a).all(0) & np.isfinite(b).all(0)
     if not whole.any():
-        raise MmtkError(f"none of the {len(whole)} cases has a value everywhere.")
-    notes = [f"{(~whole).sum()} of {len(whole)} cases without a value left out"] * (not whole.all())
+        raise MmtkError(f"none of {counted(len(whole), 'case')} has a value everywhere.")
+    notes = [f"{share(int((~whole).sum()), len(whole), 'case')} without a value left out"] * (not whole.all())
     a, b = a[:, whole], b[:, whole]
     seeds, n = a.shape
     # Means of equal values differ by rounding, which would break ties.

@@ -9,6 +9,7 @@ from itertools import chain, combinations
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.stats.intervals import numbers, t_mean
 
@@ -98,7 +99,7 @@ def _table(cells: Cells, factors: Sequence[str], purpose: str) -> tuple[list[fro
         )
     if missing := [cell for cell in subsets if not cells.get(cell)]:
         raise MmtkError(
-            f"{purpose} of {', '.join(factors)} need all {len(subsets)} combinations; "
+            f"{purpose} of {', '.join(factors)} need all {counted(len(subsets), 'combination')}; "
             f"{len(missing)} without a run: {'; '.join(label[cell] for cell in missing)}.",
             hint="Run the missing cells, or leave out a factor. Single differences can still be tested.",
         )

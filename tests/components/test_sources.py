@@ -235,7 +235,7 @@ def test_jsrt_lacks_files(tmp_path):
     with pytest.raises(MmtkError, match=r"JPCLN002 has no mask of heart"):
         JSRT(tmp_path, organs="separate")
     (tmp_path / "JSRT/images/JPCLN003.png").unlink()
-    with pytest.raises(MmtkError, match=r"no image for 1 masks: JPCLN003"):
+    with pytest.raises(MmtkError, match=r"no image for 1 mask: JPCLN003"):
         JSRT(tmp_path)
     draw(tmp_path / "JSRT/more/JPCLN001.tif")
     with pytest.raises(MmtkError, match=r"two files are called JPCLN001: .*images.*more"):
@@ -341,7 +341,7 @@ def test_nihx_takes_the_first_normal_ones(tmp_path, monkeypatch):
 def test_nihx_errors(tmp_path):
     nihx(tmp_path, ROWS)
     (tmp_path / "NIHX/images/00000002_000.png").unlink()
-    with pytest.raises(MmtkError, match=r"labels.csv: 1 of 3 images that it names are not there: 00000002_000"):
+    with pytest.raises(MmtkError, match=r"labels.csv: 1 of 3 images that it names not found: 00000002_000"):
         NIHX(tmp_path)
     (tmp_path / "NIHX/labels.csv").write_text("Image Index,Patient ID\n")
     with pytest.raises(MmtkError, match=r"has no column Finding Labels"):
@@ -433,10 +433,10 @@ HEADER = "image,label\n"
         (HEADER + "a.png,ill\nb.png,ill\n", r"has one class only \('ill'\)"),
         (
             HEADER + "a.png,ill\nbb.png,well\n",
-            "1 rows name no image of .*films: bb.png. Did you mean 'b.png'?",
+            "1 row names no image of .*films: bb.png. Did you mean 'b.png'?",
         ),
-        (HEADER + "a.png,ill\na.png,well\nb,ill\n", "1 rows name an image for the second time: a.png"),
-        (HEADER + "a.png,ill\n", "1 images of .*films have no row: b"),
+        (HEADER + "a.png,ill\na.png,well\nb,ill\n", "1 row names an image for the second time: a.png"),
+        (HEADER + "a.png,ill\n", "no row for 1 image of .*films: b"),
         (HEADER + "a.png,ill,3\n", "labels.csv:2: 3 cells for 2 columns"),
         (
             "image,label,split\na,ill,tran\nb,well,val\n",
@@ -470,7 +470,7 @@ def test_folder_table_problems_come_together(tmp_path):
         classes(table(tmp_path, "image,label,split\na,ill,trian\na,ill,train\nx,ill,train\nb,,test\n"))
     text = str(caught.value)
     assert text.startswith("5 problems in")
-    for words in ("'trian'", "second time: a", "name no image", "b has no label", "have no row: c"):
+    for words in ("'trian'", "second time: a", "names no image", "b has no label", "no row for 1 image"):
         assert words in text
 
 
@@ -520,7 +520,7 @@ def test_folder_single_mask(tmp_path):
     (tmp_path / "masks/3.png").unlink()
     without = masks(tmp_path)
     assert [item.id for item in without.items("train") if item.target is None] == ["3"]
-    assert [note for note in without.notes if "1 of 10 images have no mask" in note]
+    assert [note for note in without.notes if "1 of 10 images has no mask" in note]
     table(
         tmp_path,
         "image,label,patient\n" + "\n".join(f"{n},{'' if n == 3 else 'yes'},p{n}" for n in range(10)),
@@ -528,7 +528,7 @@ def test_folder_single_mask(tmp_path):
     assert [i.id for i in masks(tmp_path, labels="labels.csv").items("train") if i.target is None] == ["3"]
     draw(tmp_path / "masks/3.png", LEFT)
     draw(tmp_path / "masks/33.png", LEFT)
-    with pytest.raises(MmtkError, match=r"masks: no image for 1 masks: 33"):
+    with pytest.raises(MmtkError, match=r"masks: no image for 1 mask: 33"):
         masks(tmp_path)
 
 
@@ -549,7 +549,7 @@ def test_folder_channels(tmp_path):
     with pytest.raises(MmtkError, match=r"swap: no channel 'lef'. Did you mean 'left'"):
         masks(tmp_path, swap=(("lef", "right"),))
     (tmp_path / "masks/left/day0/x1.gif").unlink()
-    with pytest.raises(MmtkError, match=r"left: no mask for 1 images: day0/x1"):
+    with pytest.raises(MmtkError, match=r"left: no mask for 1 image: day0/x1"):
         masks(tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_data_that_training_shares_with_a_scored_set_are_told_once():
     study = factorial()
     shared = [
         "allowed: 3 images of data.x are known to data.y",
-        "shared encoder: 1 images of data.z are known to data.y",
+        "shared encoder: 1 image of data.z is known to data.y",
     ]
     for cell in study.cells:
         for seed, run in cell.runs.items():
@@ -100,15 +100,14 @@ def test_guessing_is_set_beside_accuracy():
             one.scores["in-domain"]["classification"]["accuracy"] = 0.9
     text = words(study)
     assert (
-        "Cross-domain, 3 of the 4 systems that classify are no more accurate than always guessing the majority"
-        in text
+        "Cross-domain, 3 of 4 systems that classify are no more accurate than always guessing the majority" in text
     )
     assert "In-domain" not in text
     whole = analyse(study)
     one = replace(whole, scores=[score for score in whole.scores if score.cell is study.cells[0]])
     (said,) = chance(one)
     two = replace(whole, scores=[score for score in whole.scores if score.cell in study.cells[:2]])
-    assert next(chance(two)).startswith("Cross-domain, none of the 2 systems that classify is more accurate than")
+    assert next(chance(two)).startswith("Cross-domain, none of 2 systems that classify is more accurate than")
     assert said.startswith("Cross-domain, the one system that classifies is no more accurate than always guessing")
 
 
@@ -388,4 +387,4 @@ def test_several_budgets_are_rows_and_many_differences_are_counted():
     assert [(row[0].text, row[1].text) for row in table.rows] == [
         (what, labels) for labels in ("100-10", "100-50") for what in differences
     ]
-    assert sentence(analysis) == "Shown are 16 of 16 differences, in bold in the table."
+    assert sentence(analysis) == "Shown: all 16 differences, in bold in the table."

@@ -268,7 +268,7 @@ def paths_and_parts(root: Path) -> Right:
     rows.append(["dataset/images/99.png", "effusion", "testing"])
     table(root / "data/labels.csv", rows)
     return Right(
-        classes={"no finding": 8, "effusion": 8}, films=18, words=("1 rows name no image", "2 images have no row")
+        classes={"no finding": 8, "effusion": 8}, films=18, words=("1 row names no image", "2 images have no row")
     )
 
 

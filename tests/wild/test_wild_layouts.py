@@ -100,7 +100,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
     film(tmp_path / "bare/a.png")
-    with pytest.raises(MmtkError, match="1 images, but no label for either task was found") as caught:
+    with pytest.raises(MmtkError, match="1 image, but no label for either task was found") as caught:
         plan_folder(tmp_path / "bare", tmp_path / "p.toml")
     assert "--labels TABLE.csv --label COLUMN" in str(caught.value)
     (tmp_path / "empty").mkdir()

@@ -51,7 +51,7 @@ def test_an_ending_for_each_class(tmp_path, between, masks):
 
 def test_endings_that_fit_no_class_or_no_file_are_refused(tmp_path):
     write(tmp_path, "_")
-    with pytest.raises(MmtkError, match="names 2 endings for 1 classes"):
+    with pytest.raises(MmtkError, match="names 2 endings for 1 class"):
         source(tmp_path, classes=("heart",), mask_suffix=("_heart", "_lung"))
     with pytest.raises(MmtkError, match=r"6 files have none of the endings _heart, _left_lung: p0_lung\.png"):
         source(tmp_path, classes=("left lung", "heart"), mask_suffix=("_left_lung", "_heart"))

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 
 Operation = Literal[
@@ -66,7 +67,7 @@ def check(images: Tensor, masks: Tensor | None, swap: Swap = ()) -> None:
         )
     if any(not 0 <= channel < masks.shape[1] for pair in swap for channel in pair):
         raise MmtkError(
-            f"swap {list(swap)} names a channel that masks of {masks.shape[1]} channels do not have",
+            f"swap {list(swap)} names a channel that masks of {counted(masks.shape[1], 'channel')} do not have",
             hint="Channels count from 0; see the source's target.",
         )
 

@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, RunFailed, listing
 
 
@@ -16,8 +17,8 @@ def check_batch(logits: Tensor, target: Tensor, ids: Sequence[str], names: Seque
     expected = logits.shape[:1] if logits.ndim == 2 else logits.shape
     if logits.shape[1:2] != (len(names),) or target.shape != expected or len(ids) != len(logits):
         raise MmtkError(
-            f"Logits {tuple(logits.shape)}, target {tuple(target.shape)} and {len(ids)} ids "
-            f"do not fit {len(names)} names ({', '.join(names)})."
+            f"Logits {tuple(logits.shape)}, target {tuple(target.shape)} and {counted(len(ids), 'id')} "
+            f"do not fit {counted(len(names), 'name')} ({', '.join(names)})."
         )
     known = torch.isin(target, torch.tensor(list(labels), dtype=target.dtype))
     if unknown := _failing(known, ids):

@@ -15,6 +15,7 @@ from mmtk.api import Item
 from mmtk.components.source.mask_names import Finder
 from mmtk.components.source.places import Place
 from mmtk.components.source.polygons import Found, fill
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images import image_size
 
@@ -51,7 +52,7 @@ def read_coco(place: Place, find: Finder, classes: tuple[str, ...]) -> Found:
             absent.append(image.name)
         else:
             of[name] = image
-    find.unmatched(absent, place, "that it lists")
+    find.unmatched(absent, place, "listed name")
 
     def read(item: Item) -> np.ndarray:
         size, image = image_size(item.image), of[item.id]
@@ -132,7 +133,7 @@ def _run_lengths(counts: Any, size: Sequence[int], shape: tuple[int, ...]) -> np
         raise ValueError(f"it is {size[0]} × {size[1]}, but the image is {shape[0]} × {shape[1]} pixels")
     runs = _decompressed(counts) if isinstance(counts, str) else list(counts)
     if sum(runs) != shape[0] * shape[1] or min(runs, default=0) < 0:
-        raise ValueError(f"its run lengths cover {sum(runs)} pixels of {shape[0] * shape[1]}")
+        raise ValueError(f"its run lengths cover {counted(sum(runs), 'pixel')} of {shape[0] * shape[1]}")
     values = np.arange(len(runs)) % 2
     return np.repeat(values, runs).astype(np.uint8).reshape(shape[::-1]).T
 

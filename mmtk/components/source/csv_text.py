@@ -8,6 +8,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 
 SEPARATORS = ",;\t"
@@ -64,7 +65,9 @@ def read_csv(path: Path) -> Table:
         if not columns:
             columns = stripped
         elif len(stripped) > len(columns) and any(stripped[len(columns) :]):
-            raise MmtkError(f"{len(stripped)} cells for {len(columns)} columns.", f"{path}:{end}")
+            raise MmtkError(
+                f"{counted(len(stripped), 'cell')} for {counted(len(columns), 'column')}.", f"{path}:{end}"
+            )
         elif any(stripped):
             padding = ("",) * (len(columns) - len(stripped))
             lines.append(Line(start, end, (stripped + padding)[: len(columns)]))

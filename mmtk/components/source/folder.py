@@ -22,6 +22,7 @@ from mmtk.components.source.splitting import (
     class_and_mask_strata,
     split_by_patient,
 )
+from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
 from mmtk.images import read_spacing
 
@@ -214,12 +215,12 @@ class Folder(Source):
         files_of = {name: paths for name, paths in self._masks.files.items() if name not in hidden}
         if unused := len(self._masks.files) - len(files_of):
             self.notes.append(
-                f"{unused} masks are not used, because the labels of their images are empty in the table."
+                f"{counted(unused, 'mask is', 'masks are')} not used, because the table has no label for "
+                f"{'its image' if unused == 1 else 'their images'}."
             )
         if lacking := [name for name in found if name not in self._masks.files and name not in hidden]:
-            self.notes.append(
-                f"{len(lacking)} of {len(found)} images have no mask: they serve training unlabelled."
-            )
+            without = share(len(lacking), len(found), "image", "has", "have")
+            self.notes.append(f"{without} no mask: unlabelled, for training alone.")
         return self._masks.names, dict(files_of)
 
     def _split(self, items: list[Item], rows: Mapping[str, Row]) -> dict[Split, list[Item]]:
@@ -228,7 +229,7 @@ class Folder(Source):
             parts = {part: [each for each in items if rows[each.id].split == part] for part in PARTS}
             if self._by_folders and parts["train"] and not parts["val"]:  # folders cannot leave the split out
                 parts |= split_by_patient(parts["train"], VAL_OF_TRAIN) | {"test": parts["test"]}
-                self.notes.append(f"no folder val: {len(parts['val'])} of the images in train are taken for it.")
+                self.notes.append(f"no folder val: {counted(len(parts['val']), 'image')} of train taken for it.")
         else:
             strata = self._strata(items, rows) if self._both else None
             parts = split_by_patient(items, SHARES, strata)
@@ -237,8 +238,8 @@ class Folder(Source):
         left_out = len(items) - sum(map(len, parts.values()))
         if left_out:
             self.notes.append(
-                f"{left_out} images without a label for {self._task} are left out: they, or others of their "
-                "patients, belong to val or test."
+                f"{counted(left_out, 'image')} without a label for {self._task} left out: of val, of test, or of "
+                "their patients."
             )
         return parts
 

@@ -11,6 +11,7 @@ from mmtk.api import Split
 from mmtk.components.source.folder_table import EMPTY, Row
 from mmtk.components.source.layout import stem
 from mmtk.components.source.places import Place
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.images import read_patient
 
@@ -58,7 +59,7 @@ def rows_of_folders(
     loose = [name for name, place in places.items() if len(place) < (2 if split else 1)]
     if loose:
         raise MmtkError(
-            f"{len(loose)} images lie in no folder of a class: {listing(loose, 5)}.",
+            f"{counted(len(loose), 'image lies', 'images lie')} in no folder of a class: {listing(loose, 5)}.",
             str(folder),
             'labels = "folders" takes the folder directly below images for the class. '
             'Images without a class: unlabelled = "FOLDER".',
@@ -71,7 +72,7 @@ def rows_of_folders(
             label = ""
         rows[name] = Row(label, split=part)
     for label, count in sorted(blank.items()):
-        notes.append(f"the {count} images in folders called '{label}' count as unlabelled.")
+        notes.append(f"{counted(count, 'image')} in folders called '{label}' counted as unlabelled.")
     if split:
         notes.append(f"the parts are those of the folders {listing(split)}.")
     return rows
@@ -103,14 +104,14 @@ def patients_of(
         patients[name] = patient or name
     if unmatched:
         raise MmtkError(
-            f"patient_pattern: finds no patient in {len(unmatched)} of {len(images)} paths: "
+            f"patient_pattern: finds no patient in {share(len(unmatched), len(images), 'path')}: "
             f"{listing(unmatched, 5)}.",
             hint="It is searched in the path below the folder of images, with suffix.",
         )
     if unknown:
-        count = "" if len(unknown) == len(images) else f" {len(unknown)} of {len(images)}"
+        some = share(len(unknown), len(images), "image")
         notes.append(
-            f"the patients of{count or ' the'} images are not known: each image counts as a patient of its own. "
+            f"the patients of {some} are not known: each image counts as a patient of its own. "
             "Several images of a patient may come into different parts. A column patient or patient_pattern says "
             "whose they are."
         )
@@ -124,7 +125,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         raise MmtkError(f"patient_pattern: '{pattern}' is not a regular expression: {error}.") from error
     if expression.groups != 1:
         raise MmtkError(
-            f"patient_pattern: '{pattern}' has {expression.groups} groups, not one.",
+            f"patient_pattern: '{pattern}' has {counted(expression.groups, 'group')}, not one.",
             hint="The group is the patient, as in '^(p[0-9]+)_'; (?:…) groups without being one.",
         )
     return expression

@@ -14,6 +14,7 @@ from mmtk.components.source import layout, outlines
 from mmtk.components.source.mask_channels import NUMPY, read_stack
 from mmtk.components.source.mask_names import Finder
 from mmtk.components.source.places import Place
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.image_files import is_image_file
 from mmtk.images import read_colours, read_labels
@@ -65,7 +66,7 @@ def _by_ending(place: Place, find: Finder, classes: tuple[str, ...], exclusive: 
     classes = classes or endings  # where the other task reads the masks
     if exclusive or len(endings) != len(classes) or len({*endings}) < len(endings):
         raise MmtkError(
-            f"mask_suffix: names {len(endings)} endings for {len(classes)} classes"
+            f"mask_suffix: names {counted(len(endings), 'ending')} for {counted(len(classes), 'class', 'classes')}"
             f"{', and exclusive is for label maps' if exclusive else ''}.",
             str(place),
             'Each class has one ending, in the same order: classes = ["heart"], mask_suffix = ["_heart"].',
@@ -74,7 +75,7 @@ def _by_ending(place: Place, find: Finder, classes: tuple[str, ...], exclusive: 
     if strange := [path for path in place.images("masks", _is_mask_file)
                    if path not in films and find.affixes.ending(layout.stem(path)) is None]:  # fmt: skip
         raise MmtkError(
-            f"{len(strange)} files have none of the endings {listing(endings)}: "
+            f"{counted(len(strange), 'file has', 'files have')} none of the endings {listing(endings)}: "
             f"{listing((path.name for path in strange), 5)}.",
             str(place),
             "Add the ending to mask_suffix and its class to classes, or move the files away.",
@@ -122,9 +123,9 @@ def _joined(by_channel: Mapping[str, Mapping[str, tuple[Path, ...]]], place: Pla
     for channel, files in by_channel.items():
         if lacking := every - files.keys():
             raise MmtkError(
-                f"no mask for {len(lacking)} images: {listing(lacking, 5)}.",
+                f"no mask for {counted(len(lacking), 'image')}: {listing(lacking, 5)}.",
                 str(place / channel),
-                "They have a mask of another channel. An image has masks of all channels, or of none.",
+                "Another channel has masks of them. An image has masks of all channels, or of none.",
             )
     return {name: tuple(path for files in by_channel.values() for path in files[name]) for name in every}
 
@@ -156,7 +157,7 @@ def _codes(values: tuple[int | str, ...], names: Collection[str], place: Place) 
             if bad
             else "numbers and colours are mixed"
             if mixed
-            else f"{len({*values})} different ones for {len(names)} classes"
+            else f"{len({*values})} different ones for {counted(len(names), 'class', 'classes')}"
         )
         raise MmtkError(
             f"values: {reason}.",

@@ -15,6 +15,7 @@ from mmtk.components.source.csv_text import Line, Table, read_csv
 from mmtk.components.source.layout import inside, stem
 from mmtk.components.source.places import Place
 from mmtk.components.source.splitting import PARTS
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.image_files import SUFFIXES
 
@@ -95,13 +96,16 @@ def read_table(
         problems.append(MmtkError(f"rows without a split beside others with one: {listing(undecided, 5)}."))
     if absent:
         names = f"{listing(absent, 5)}.{nearest(absent[0], known)}"
-        problems.append(MmtkError(f"{len(absent)} rows name no image of {folder}: {names}"))
+        problems.append(
+            MmtkError(f"{counted(len(absent), 'row names', 'rows name')} no image of {folder}: {names}")
+        )
     if twice:
-        problems.append(MmtkError(f"{len(twice)} rows name an image for the second time: {listing(twice, 5)}."))
+        count = counted(len(twice), "row names", "rows name")
+        problems.append(MmtkError(f"{count} an image for the second time: {listing(twice, 5)}."))
     if unlisted := [name for name in images if name not in rows]:
         problems.append(
             MmtkError(
-                f"{len(unlisted)} images of {folder} have no row: {listing(unlisted, 5)}.",
+                f"no row for {counted(len(unlisted), 'image')} of {folder}: {listing(unlisted, 5)}.",
                 hint="Add them; with an empty label they serve as unlabelled images for training. "
                 'Or move them into a folder of their own: unlabelled = "FOLDER".',
             )
@@ -109,7 +113,7 @@ def read_table(
     if problems:
         raise Problems(
             [MmtkError(each.message, each.where or str(table), each.hint) for each in problems],
-            f"{len(problems)} problems in {table}:",
+            f"{counted(len(problems), 'problem')} in {table}:",
         )
     return rows
 
@@ -209,7 +213,8 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
                 cells[column] = ""
     for (column, cell), count in sorted(blank.items()):
         cure = f' A class of that name is named in classes: [..., "{cell}"].' if column == "label" else ""
-        notes.append(f"{table.name}: '{cell}' in the column of the {column} counts as empty ({count} rows).{cure}")
+        where = f"{table.name}: '{cell}' in the column of the {column}"
+        notes.append(f"{where} counts as empty ({counted(count, 'row')}).{cure}")
     patients = [cells.get("patient", "") for cells in lines]
     whole = [patient for patient in patients if re.fullmatch(r"\d+", patient)]
     floats = [patient for patient in patients if re.fullmatch(r"\d+\.0", patient)]
@@ -219,8 +224,8 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
         notes.append(f"{table.name}: patients such as {floats[0]} are the same as {floats[0][:-2]}.")
     if lost := [patient for patient in patients if re.fullmatch(r"\d[.,]\d+E\+\d+", patient)]:
         notes.append(
-            f"{table.name}: patients such as {lost[0]} have lost digits in a spreadsheet ({len(lost)} rows): "
-            "different patients may have become one."
+            f"{table.name}: patients such as {lost[0]} have lost digits in a spreadsheet "
+            f"({counted(len(lost), 'row')}): different patients may have become one."
         )
 
 

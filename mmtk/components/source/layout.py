@@ -13,6 +13,7 @@ import numpy as np
 
 from mmtk.api import Item, Split
 from mmtk.components.source.splitting import PARTS
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.image_files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images import image_size, read_mask
@@ -136,9 +137,13 @@ def match(images: Collection[str], masks: Collection[str], folder: Path) -> None
     lonely = [name for name in images if name not in masks]
     orphans = [name for name in masks if name not in images]
     if lonely:
-        raise MmtkError(f"no mask for {len(lonely)} images: {listing(lonely, 5)}.", str(folder), MATCHING)
+        raise MmtkError(
+            f"no mask for {counted(len(lonely), 'image')}: {listing(lonely, 5)}.", str(folder), MATCHING
+        )
     if orphans:
-        raise MmtkError(f"no image for {len(orphans)} masks: {listing(orphans, 5)}.", str(folder), MATCHING)
+        raise MmtkError(
+            f"no image for {counted(len(orphans), 'mask')}: {listing(orphans, 5)}.", str(folder), MATCHING
+        )
 
 
 def read_channel(path: Path, image: Path, *, enlarge: bool = False) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from mmtk.components.source.layout import check_size
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.image_files import is_dicom
 from mmtk.images import image_size
@@ -28,7 +29,7 @@ def read_stack(path: Path, image: Path, count: int) -> np.ndarray:
         values = values[:-1]  # alpha
     if len(values) < count or values[count:].any():
         raise MmtkError(
-            f"has {len(values)} channels with something in them, but classes names {count}.",
+            f"has {counted(len(values), 'channel')} with something in them, but classes names {count}.",
             str(path),
             "Channel i of the file is class i. A label map needs exclusive = true.",
         )

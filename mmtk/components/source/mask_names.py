@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from mmtk.components.source.layout import stem
 from mmtk.components.source.places import Place
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.image_files import is_image_file
 
@@ -132,15 +133,15 @@ class Finder:
         folder, slash, last = normalize("NFC", name).rpartition("/")
         return f"{folder}{slash}{strip(last)}"
 
-    def unmatched(self, masks: Sequence[str], place: Place, noun: str = "masks") -> None:
+    def unmatched(self, masks: Sequence[str], place: Place, noun: str = "mask") -> None:
         """Refuse masks without an image, by name, or note them where they are to be ignored."""
         if masks and self.ignore_unmatched:
-            self.notes.append(f"{count(len(masks), 'mask')} without an image left out: {listing(masks, 5)}.")
+            self.notes.append(f"{counted(len(masks), noun)} without an image left out: {listing(masks, 5)}.")
         elif masks:
             names = [name.rpartition("/")[2] for name in masks]
             close = nearest(names[0], [stem(path) for path in self.images.values()])
             raise MmtkError(
-                f"no image for {len(masks)} {noun}: {listing(masks, 5)}.{close}",
+                f"no image for {counted(len(masks), noun)}: {listing(masks, 5)}.{close}",
                 str(place),
                 f'{self._cure(names)} unmatched_masks = "ignore" leaves them out.',
             )
@@ -152,19 +153,15 @@ class Finder:
         return f"{rule} Other names: mask_suffix, mask_prefix, image_suffix or image_prefix."
 
 
-def count(number: int, noun: str) -> str:
-    """``1 mask``, ``2 masks``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def beside_images(names: Sequence[str]) -> list[str]:
     """A note on images that are called like another one with a word behind it: they may be masks."""
     known = {*names}
     like = [name for name in names if (found := WORD.search(name)) and name[: found.start()] in known]
     if not like:
         return []
+    some = counted(len(like), "image is", "images are")
     return [
-        f"{len(like)} images are called like another one with a word behind it: {listing(like, 5)}. "
+        f"{some} called like another one with a word behind it: {listing(like, 5)}. "
         "If they are masks, add their endings to mask_suffix and their names to classes."
     ]
 

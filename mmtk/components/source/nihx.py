@@ -8,6 +8,7 @@ from pathlib import Path
 from mmtk.api import Item, MmtkError, Source, Split, Target
 from mmtk.components.source import layout
 from mmtk.components.source.splitting import hash_order
+from mmtk.counts import share
 from mmtk.errors import listing
 
 TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
@@ -41,7 +42,7 @@ class NIHX(Source):
         missing = [name for name in wanted if name not in images]
         if missing:
             raise MmtkError(
-                f"{len(missing)} of {len(wanted)} images that it names are not there: {listing(missing, 5)}.",
+                f"{share(len(missing), len(wanted), 'image')} that it names not found: {listing(missing, 5)}.",
                 str(table),
             )
         items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in wanted]

@@ -13,6 +13,7 @@ from mmtk.components.source.layout import stem
 from mmtk.components.source.mask_names import Finder
 from mmtk.components.source.places import Place
 from mmtk.components.source.polygons import Found, fill
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.image_files import find_images, is_image_file
 from mmtk.images import image_size
@@ -67,7 +68,7 @@ def _yolo_names(place: Place, paths: Sequence[Path], classes: tuple[str, ...]) -
     if not names or max(used, default=0) >= len(names):
         raise MmtkError(
             f"classes: the polygons have the numbers {listing(map(str, used))}, "
-            f"and {len(names) or 'no'} names are given.",
+            f"and {counted(len(names), 'name is', 'names are')} given.",
             str(place),
             'Name them from 0 on: classes = ["heart", "lung"]',
         )

@@ -223,7 +223,7 @@ def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) 
         cwd=tmp_path, env=cluster,
     )  # fmt: skip
     assert begun.returncode == 0, begun.stdout + begun.stderr
-    assert "3 runs are queued" in begun.stdout
+    assert "3 runs queued" in begun.stdout
     assert "mmtk status s" in begun.stdout
     again = mmtk("ablate", "s", "--detach", cwd=tmp_path, env=cluster)
     assert "Nothing to queue; 3 were queued before" in again.stdout
