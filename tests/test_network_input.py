@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny import tiny
+from tiny import SOURCES, tiny
 
 import mmtk
 from mmtk import build, evaluate, session
@@ -75,7 +75,9 @@ def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path
     for row, said in zip(test.rows, mmtk.load(out, device="cpu")(films), strict=True):
         assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.stored.ids[row], "p-pneumonia"], abs=1e-5)
     again = evaluate_run(out, out=tmp_path / "again", device="cpu").scores
-    other = evaluate_run(out, "phantom", {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu")
+    other = evaluate_run(
+        out, "phantom", SOURCES | {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu"
+    )
     own = cases[(cases.task == "classification") & (cases.domain == "cross-domain")]
     assert again["cross-domain"]["classification"]["n"] == len(own) == 10
     assert (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import random
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from loops import times
+from tiny import SOURCES, TINY
 
 from mmtk import cli, layers, settings
 from mmtk.recipe import load_recipe
@@ -228,6 +230,11 @@ LINES = [
 ]  # fmt: skip
 
 
+# What does real work is to do it with little: 32 px, few images, a narrow network.
+SMALL = TINY | SOURCES | {f"data.classification.{domain}.train": 104 for domain in ("source", "cross")}
+SETS = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+
+
 def spoilt(line: list[str], dice: random.Random) -> list[str]:
     """One to three words of a command line left out, doubled, exchanged, or with characters put in."""
     line = list(line)
@@ -254,6 +261,7 @@ def broken_lines(seed: int, count: int, monkeypatch: pytest.MonkeyPatch, capsys:
     dice, codes, faults = random.Random(seed), Counter[int](), []
     for number in range(count):
         line = spoilt(LINES[number % len(LINES)], dice)
+        line += SETS if line[0] in ("ablate", "data") else []
         monkeypatch.setattr(sys, "argv", ["mmtk", *line])
         try:
             cli.main()

@@ -172,7 +172,8 @@ def test_a_study_takes_plugins_as_levels(tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(tmp_path)
     axes = "ssl=none+confidence+mixmatch+freematch,bridge=none+saliency+grad-cam"
-    monkeypatch.setattr("sys.argv", ["mmtk", "ablate", "--components", axes, "--dry-run"])
+    sets = [word for key, value in TINY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    monkeypatch.setattr("sys.argv", ["mmtk", "ablate", "--components", axes, "--dry-run", *sets])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code in (0, None)
