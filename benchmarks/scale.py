@@ -31,7 +31,7 @@ PARTS = ("plan", "run", "status", "continue", "report")
 
 def plan(folder: Path, cells: int, seeds: int) -> Any:
     """A study of ``cells`` thresholds and ``seeds`` seeds."""
-    from mmtk.plan import plan_components
+    from mmtk.study.plan import plan_components
 
     levels = "+".join(f"{0.5 + 0.4 * i / cells:.6f}" for i in range(cells))
     overrides = SMALL | {"ssl.threshold": 0.5}
@@ -42,8 +42,9 @@ def plan(folder: Path, cells: int, seeds: int) -> Any:
 
 def part(name: str, folder: Path, cells: int, seeds: int) -> None:
     """One part, in this process, as the command does it."""
-    from mmtk import cli, memo
-    from mmtk.study import StudyDir
+    from mmtk.cli import main as cli
+    from mmtk.registry import memo
+    from mmtk.study.folder import StudyDir
 
     if name in ("status", "report"):
         sys.argv = ["mmtk", name, "study"]
@@ -60,7 +61,7 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
         with study.held():
             study.write(made, {"command": "benchmarks/scale.py", "data": ""})
     else:
-        from mmtk.study_run import run_study
+        from mmtk.study.launch import run_study
 
         failed = run_study(study, sleeper(folder / "template"))
         assert not failed
@@ -70,7 +71,7 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
 def sleeper(template: Path) -> Any:
     """A launcher whose jobs write the template's results as their own."""
     from mmtk.api import Done, Job, Launcher
-    from mmtk.runs import RunDir, read_json, write_json
+    from mmtk.runs.folder import RunDir, read_json, write_json
 
     class Sleeper(Launcher):
         def run(self, jobs: Sequence[Job]) -> Iterator[Done]:

@@ -15,7 +15,11 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-from mmtk import api, catalog, cli, params, schema, settings, testing
+from mmtk import api, testing
+from mmtk.cli import main as cli
+from mmtk.recipe import describe, tables
+from mmtk.registry import catalog
+from mmtk.registry import signature as signatures
 from mmtk.testing import every
 from mmtk.testing.check import named
 
@@ -95,8 +99,8 @@ def recipes_page() -> list[str]:
         "",
     ]
     extends = ("`extends`", "`text` or `list of text`", "", "parent recipes: names or paths")
-    lines += table(("key", "type", "default", "meaning"), [extends, *_keys(settings.Top)])
-    for name, model in settings.FIXED.items():
+    lines += table(("key", "type", "default", "meaning"), [extends, *_keys(tables.Top)])
+    for name, model in tables.FIXED.items():
         lines += [f"## [{name}]", "", text(inspect.getdoc(model) or ""), ""]
         lines += table(("key", "type", "default", "meaning"), _keys(model))
     lines += [
@@ -105,12 +109,12 @@ def recipes_page() -> list[str]:
         "`use` names the component; its own keys stand beside it. `*` stands for any name.",
         "",
     ]
-    extra = {kind: ", ".join(code(key) for key, _, _ in keys) for kind, keys in settings.HOST_KEYS.items()}
+    extra = {kind: ", ".join(code(key) for key, _, _ in keys) for kind, keys in tables.HOST_KEYS.items()}
     lines += table(
         ("table", "components", "keys that mmtk adds"),
         [
             (code(f"[{place}]"), f"[{kind}](components.md#{kind})", extra.get(kind, ""))
-            for place, kind in settings.PLACES.items()
+            for place, kind in tables.PLACES.items()
         ],
     )
     return lines
@@ -125,7 +129,7 @@ def _keys(model: type[BaseModel], meanings: dict[str, str] | None = None) -> Ite
         if not field.is_required():
             default = "" if field.default is None else code(json.dumps(field.default, ensure_ascii=False))
         meaning = (meanings or {}).get(key) or field.description or ""
-        yield code(key), code(schema._type(types[key])), default, text(meaning)
+        yield code(key), code(describe._type(types[key])), default, text(meaning)
 
 
 # --- components -----------------------------------------------------------------------------------------------
@@ -150,13 +154,13 @@ def _contract(kind: str) -> str:
 
 
 def _component(entry: catalog.Entry) -> list[str]:
-    loaded, model = catalog.load(entry), settings.model_of(entry)
+    loaded, model = catalog.load(entry), tables.model_of(entry)
     keys = [key for key in model.model_fields if key != "use"]
     prose, meanings = _split(inspect.getdoc(loaded) or "", keys)
-    facts = [f"wired by the host: {', '.join(map(code, params.wired(loaded))) or 'nothing'}"]
-    facts += [f"tasks: {', '.join(tasks)}"] if (tasks := schema._tasks(entry, loaded)) else []
-    views = schema._views(entry, loaded)
-    facts += [f"views: {', '.join(f'{n} {schema._view(v)}' for n, v in views.items())}"] if views else []
+    facts = [f"wired by the host: {', '.join(map(code, signatures.wired(loaded))) or 'nothing'}"]
+    facts += [f"tasks: {', '.join(tasks)}"] if (tasks := describe._tasks(entry, loaded)) else []
+    views = describe._views(entry, loaded)
+    facts += [f"views: {', '.join(f'{n} {describe._view(v)}' for n, v in views.items())}"] if views else []
     lines = [f"### {entry.word}", ""]
     for paragraph in prose:
         lines += [text(paragraph), ""]

@@ -8,15 +8,16 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "build_model", "load", "load_recipe", "read_run", "read_study", "run"]
 
 if TYPE_CHECKING:
-    from mmtk.build import build_model
-    from mmtk.predict import load
-    from mmtk.recipe import load_recipe
-    from mmtk.result import read_run, read_study
-    from mmtk.session import run
+    from mmtk.model.build import build_model
+    from mmtk.model.predictor import load
+    from mmtk.recipe.recipe import load_recipe
+    from mmtk.runs.result import read_run, read_study
+    from mmtk.workflows.run import run
 
 _HOMES = {
-    "load_recipe": "recipe", "build_model": "build", "run": "session", "load": "predict",
-    "read_run": "result", "read_study": "result",
+    "load_recipe": "recipe.recipe", "build_model": "model.build", "run": "workflows.run",
+    "load": "model.predictor",
+    "read_run": "runs.result", "read_study": "runs.result",
 }  # fmt: skip
 
 

@@ -18,8 +18,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmtk import ranks, seeding
+from mmtk import seeding
 from mmtk.errors import MmtkError
+from mmtk.io import distributed
 
 __all__ = [
     "SSL", "Augment", "Bridge", "Classify", "Consistency", "Decoder", "Done", "Encoder", "Field", "Item",
@@ -89,7 +90,7 @@ class Now:
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Rows of all ranks concatenated, without gradient, so that cross-image statistics stay right."""
-        return tensor.detach() if self.world == 1 else ranks.gather(tensor)
+        return tensor.detach() if self.world == 1 else distributed.gather(tensor)
 
 
 @dataclass(frozen=True)
@@ -329,7 +330,7 @@ class Source(ABC):
 
     def image(self, item: Item) -> np.ndarray:
         """Pixels [H,W] or [H,W,C], uint8; deeper images mapped to 8 bits per image."""
-        from mmtk.images import read_image
+        from mmtk.images.loader import read_image
 
         return read_image(Path(item.image))
 

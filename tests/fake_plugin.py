@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmtk import catalog
+from mmtk.registry import catalog
 
 
 def install(

@@ -53,7 +53,11 @@ HOOKS = {
 CHILD = """
 import os, signal, sys, time
 from pathlib import Path
-from mmtk import checkpoint, cli, cli_study, runs, session, train
+from mmtk.cli import main as cli, study as cli_study
+from mmtk.model import checkpoint
+from mmtk.runs import folder as runs
+from mmtk.training import trainer as train
+from mmtk.workflows import run as session
 hook, N, count = sys.argv[1], int(sys.argv[2]), [0]
 def act(): ACT
 def calls(): count[0] += 1; return count[0]

@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import save_file
 from tiny import tiny
 
-from mmtk import ranks
-from mmtk.data import prepare
-from mmtk.display import Display
-from mmtk.runs import RunDir
-from mmtk.train import Training
+from mmtk.data.dataset import prepare
+from mmtk.io import distributed
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir
+from mmtk.training.trainer import Training
 
 SYSTEMS = ("unet", "unet-ssl", "enc", "enc-ssl", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix")
 EXACT: dict[str, Any] = {
@@ -85,7 +85,7 @@ def steps(cases: Sequence[str], folder: Path, count: int = 2) -> dict[str, torch
 
 if __name__ == "__main__":
     out, *asked = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as temporary, ranks.joined("cpu"):
+    with tempfile.TemporaryDirectory() as temporary, distributed.joined("cpu"):
         written = steps(asked, Path(temporary))
-        if ranks.place()[0] == 0:
+        if distributed.place()[0] == 0:
             save_file(written, out)

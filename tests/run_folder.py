@@ -1,4 +1,4 @@
-"""Run directories written by hand in the format of mmtk.session and mmtk.train, to test the mirror."""
+"""Run directories written by hand in the format of mmtk's own, to test the mirror."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ SCORES = ("val/classification/macro-f1", "val/segmentation/dice", "val/score")
 
 def begin(path: Path, **overrides):
     """A run directory before its first step."""
-    from mmtk import build, checkpoint, load_recipe
-    from mmtk.runs import RunDir, write_json
+    from mmtk import load_recipe
+    from mmtk.model import build, checkpoint
+    from mmtk.runs.folder import RunDir, write_json
 
     small = {"encoder.width": 4, "encoder.depth": 4, "data.size": 32, "train.precision": "fp32"}
     recipe = load_recipe("multimix", overrides=small | overrides)
@@ -84,7 +85,7 @@ def finish(folder) -> None:
     import pyarrow.parquet as pq
     from PIL import Image
 
-    from mmtk.runs import write_json
+    from mmtk.runs.folder import write_json
 
     scores = {"classification": {"accuracy": 0.75, "n": 4}, "segmentation": {"dice": 0.5, "hd95": None}}
     selected = {"step": EVERY, "score": 0.5, "steps": 10}

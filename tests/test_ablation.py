@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import pytest
 
-from mmtk import ablation, cell_names, layers
 from mmtk.errors import MmtkError
+from mmtk.recipe import toml
+from mmtk.study import axes as study_axes
+from mmtk.study import cell_names
 
 
-def values(name: str = "multimix") -> layers.Values:
+def values(name: str = "multimix") -> toml.Values:
     """A shipped recipe as it is written, unchecked."""
-    return layers.with_parents(layers.locate(name)).values
+    return toml.with_parents(toml.locate(name)).values
 
 
-def axes(text: str, name: str = "multimix") -> list[ablation.Axis]:
-    return ablation.parse_axes(text, values(name))
+def axes(text: str, name: str = "multimix") -> list[study_axes.Axis]:
+    return study_axes.parse_axes(text, values(name))
 
 
 def keys(kind: str, use: str) -> list[str]:
@@ -20,8 +22,8 @@ def keys(kind: str, use: str) -> list[str]:
     return known.get(use, ["weight"])
 
 
-def cells(text: str, design: str, own: layers.Values) -> list[ablation.Cell]:
-    return ablation.cells(ablation.parse_axes(text, own), design, own, keys)[0]
+def cells(text: str, design: str, own: toml.Values) -> list[study_axes.Cell]:
+    return study_axes.cells(study_axes.parse_axes(text, own), design, own, keys)[0]
 
 
 def names(text: str, design: str = "factorial", name: str = "multimix", called: str = "") -> list[str]:
@@ -34,9 +36,7 @@ def names(text: str, design: str = "factorial", name: str = "multimix", called: 
     return [
         cell_names.own_name(cell, called, levels)
         if called
-        else cell_names.paper_name(
-            cell, layers.merge(layers.Layer(own), layers.parse_set(cell.changes)).values, known
-        )
+        else cell_names.paper_name(cell, toml.merge(toml.Layer(own), toml.parse_set(cell.changes)).values, known)
         for cell in cells(text, design, own)
     ]
 
@@ -100,8 +100,8 @@ def test_a_component_stays_on_where_one_of_its_keys_is_the_axis(design: str) -> 
 
 def test_combinations_in_which_an_axis_means_nothing_are_one_cell() -> None:
     own = values() | {"others": "keep"}
-    found, remarks = ablation.cells(
-        ablation.parse_axes("ssl=none+confidence+mixmatch,ssl.weight=0.25+1", own), "factorial", own, keys
+    found, remarks = study_axes.cells(
+        study_axes.parse_axes("ssl=none+confidence+mixmatch,ssl.weight=0.25+1", own), "factorial", own, keys
     )
     assert [tuple(cell.levels.values()) for cell in found] == [
         ("none", "–"), ("confidence", "1"), ("mixmatch", "0.25"), ("mixmatch", "1"), ("confidence", "0.25"),
@@ -109,13 +109,13 @@ def test_combinations_in_which_an_axis_means_nothing_are_one_cell() -> None:
     assert found[0].changes == {"ssl.use": "none"}
     assert remarks == ["ssl none has no weight: one cell"]
     assert [cell.reference for cell in found] == [False] * 4 + [True]
-    typo, remarks = ablation.cells(ablation.parse_axes("ssl.treshold=1+2", own), "factorial", own, keys)
+    typo, remarks = study_axes.cells(study_axes.parse_axes("ssl.treshold=1+2", own), "factorial", own, keys)
     assert [cell.levels["ssl.treshold"] for cell in typo] == ["1", "2", ""]  # unknown to all: not meaningless
 
 
 def test_strategies_of_a_task_that_is_not_trained_are_off() -> None:
     own = values() | {"others": "keep"}
-    found, remarks = ablation.cells(ablation.parse_axes("tasks,ssl", own), "factorial", own, keys)
+    found, remarks = study_axes.cells(study_axes.parse_axes("tasks,ssl", own), "factorial", own, keys)
     assert [tuple(cell.levels.values()) for cell in found] == [
         ("both", "none"), ("classification", "none"), ("classification", "confidence"), ("segmentation", "–"),
         ("both", "confidence"),

@@ -58,7 +58,7 @@ def screen(pieces: list[tuple[float, str]]) -> list[str]:
 
 SLEEPER = """
 import sys, time
-from mmtk import activity
+from mmtk.io import status_line
 with activity.shown(sys.argv[1:]):
     activity.stage('reading data')
     time.sleep(1.2)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from fake_plugin import alone, install, refresh
 
-from mmtk import catalog
 from mmtk.errors import MmtkError
+from mmtk.registry import catalog
 
 GOOD = "class Entropy:\n    '''Add the entropy.'''\n"
 

@@ -14,10 +14,12 @@ import pytest
 from fake_plugin import install, refresh
 from tiny import SOURCES, TINY
 
-from mmtk import __version__, cli, layers
+from mmtk import __version__
+from mmtk.cli import main as cli
+from mmtk.recipe import toml
 
-SHIPPED = sorted(layers.recipe_folder().glob("*.toml"))
-PROFILES = sorted((layers.recipe_folder() / "profiles").glob("*.toml"))
+SHIPPED = sorted(toml.recipe_folder().glob("*.toml"))
+PROFILES = sorted((toml.recipe_folder() / "profiles").glob("*.toml"))
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def test_show_prints_every_value_with_its_place_as_toml(mmtk, here):
     assert re.search(r"^stride += 4 +# --set$", tables["bridge"], re.MULTILINE)
     assert re.search(r"^width += 16 +# default$", tables["encoder"], re.MULTILINE)
     assert max(len(line) for line in out.splitlines() if not line.startswith("# mmtk: stands")) <= 80
-    from mmtk.recipe import load_recipe
+    from mmtk.recipe.recipe import load_recipe
 
     shown = tomllib.loads(out)
     assert shown == load_recipe("r.toml", overrides={"bridge.stride": 4}).values
@@ -201,8 +203,8 @@ def test_show_changed_is_what_base_and_defaults_do_not_say(mmtk, here, profile):
 
 
 def test_show_breaks_what_is_long_and_keeps_empty_tables(here):
-    from mmtk.recipe import Recipe
-    from mmtk.recipe_text import as_text
+    from mmtk.recipe.recipe import Recipe
+    from mmtk.recipe.text import as_text
 
     folder = here.parent / "elsewhere" / "mine.toml"
     words = 'say "ä\\ " ' * 20 + "end"
@@ -345,7 +347,7 @@ def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refus
     assert set(schema["$defs"]) == {
         "encoder", "decoder", "bridge", "ssl", "consistency", "loss", "augment", "metric", "source",
     }  # fmt: skip
-    from mmtk.recipe import load_recipe
+    from mmtk.recipe.recipe import load_recipe
 
     # Plugins are hidden here, and release needs one.
     own = [path for path in SHIPPED if path.stem != "release"]
@@ -382,7 +384,7 @@ def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refus
 
 
 def test_a_broken_plugin_leaves_the_schema_whole(here, tmp_path, monkeypatch):
-    from mmtk.schema import recipe_schema
+    from mmtk.recipe.describe import recipe_schema
 
     site = tmp_path / "site"
     install(site, "mmtk-bad", {"ssl/bad": "badmod:Bad"}, modules={"badmod": "import nope_nope"})

@@ -10,7 +10,8 @@ import sys
 import pytest
 import typer
 
-from mmtk import cli, cli_help
+from mmtk.cli import help
+from mmtk.cli import main as cli
 
 ROOT = typer.main.get_command(cli.app)
 
@@ -27,10 +28,10 @@ def test_every_command_stands_below_one_heading_with_its_whole_first_sentence(ca
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = mmtk(capsys, monkeypatch, "--help")
     assert code == 0
-    named = [name for group in cli_help.GROUPS.values() for name in group]
+    named = [name for group in help.GROUPS.values() for name in group]
     assert sorted(named) == sorted(ROOT.commands)
     words = " ".join(out.split())
-    for heading in cli_help.GROUPS:
+    for heading in help.GROUPS:
         assert f"\n{heading}:\n" in out
     for name, command in ROOT.commands.items():
         assert f"{name} {' '.join(command.help.partition(chr(10) * 2)[0].split())}" in words
@@ -68,15 +69,15 @@ LEAVES = dict(leaves(ROOT))
 
 
 def test_examples_are_of_commands_and_every_command_with_arguments_has_one():
-    assert set(cli_help.EXAMPLES) <= set(LEAVES)
+    assert set(help.EXAMPLES) <= set(LEAVES)
     asking = {path for path, command in LEAVES.items() if any(p.required for p in command.params)}
-    assert asking <= set(cli_help.EXAMPLES)
+    assert asking <= set(help.EXAMPLES)
 
 
-@pytest.mark.parametrize("path", cli_help.EXAMPLES)
+@pytest.mark.parametrize("path", help.EXAMPLES)
 def test_an_example_is_a_line_of_its_command_and_is_printed(capsys, monkeypatch, path):
     _, out, _ = mmtk(capsys, monkeypatch, *path.split(), "--help")
-    for example in cli_help.EXAMPLES[path]:
+    for example in help.EXAMPLES[path]:
         assert f"\n  {example}\n" in f"{out}\n"
         words = shlex.split(example.partition(" > ")[0])
         assert words[1 : 1 + len(path.split())] == path.split()
@@ -89,6 +90,6 @@ def test_an_example_is_a_line_of_its_command_and_is_printed(capsys, monkeypatch,
 
 def test_a_shell_completes_commands():
     environment = os.environ | {"_MMTK_COMPLETE": "complete_bash", "COMP_WORDS": "mmtk re", "COMP_CWORD": "1"}
-    script = [sys.executable, "-c", "from mmtk.cli import main; main()"]
+    script = [sys.executable, "-c", "from mmtk.cli.main import main; main()"]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["report"], done.stderr

@@ -15,9 +15,9 @@ import torch
 from moments import mmtk, same, sets
 from tiny import tiny
 
-from mmtk.engine import deterministic_kernels
-from mmtk.runs import RunDir, read_lines
-from mmtk.session import run
+from mmtk.runs.folder import RunDir, read_lines
+from mmtk.training.fabric import deterministic_kernels
+from mmtk.workflows.run import run
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 TOLERANCE = 1e-3  # of docs/explanation/determinism.md

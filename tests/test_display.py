@@ -9,8 +9,8 @@ import re
 import pytest
 from rich.console import Console
 
-from mmtk.display import Display
-from mmtk.pace import Pace, share_cores
+from mmtk.runs.display import Display
+from mmtk.runs.pace import Pace, share_cores
 
 TERMS = {
     "loss": 3.952, "classification/cross-entropy": 0.808, "ssl/confidence": 0.0, "ssl/mask-rate": 0.0,
@@ -82,7 +82,7 @@ def test_a_log_has_a_line_for_every_tenth_of_the_way_with_the_time_left():
 def test_a_log_has_a_line_every_half_minute(monkeypatch):
     display, text = shown(False)
     moments = iter(range(0, 100_000, 10))
-    monkeypatch.setattr("mmtk.display.time.monotonic", lambda: next(moments) / 2)
+    monkeypatch.setattr("mmtk.runs.display.time.monotonic", lambda: next(moments) / 2)
     for done in range(1, 20):
         display.step(ROW, done, 10_000)
     assert 3 <= len(plain(text)) <= 10

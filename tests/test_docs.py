@@ -23,10 +23,14 @@ from fake_plugin import refresh
 from loops import some
 from PIL import Image
 
-from mmtk import api, catalog, cli, layers, load_recipe, settings, testing
-from mmtk.plan import plan_suite
-from mmtk.recipe import system_for
-from mmtk.schema import recipe_schema
+from mmtk import api, load_recipe, testing
+from mmtk.cli import main as cli
+from mmtk.recipe import tables as recipe_tables
+from mmtk.recipe import toml
+from mmtk.recipe.describe import recipe_schema
+from mmtk.recipe.recipe import system_for
+from mmtk.registry import catalog
+from mmtk.study.plan import plan_suite
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -123,7 +127,7 @@ def test_every_component_stands_below_its_kind_with_every_key(generated):
         found = sections(kinds[kind], "###")
         assert set(found) == {f"{kind}/{word}" for word in words}
         for word in words:
-            for key in set(settings.model_of(catalog.find(kind, f"mmtk/{word}")).model_fields) - {"use"}:
+            for key in set(recipe_tables.model_of(catalog.find(kind, f"mmtk/{word}")).model_fields) - {"use"}:
                 assert f"\n| `{key}` |" in found[f"{kind}/{word}"], f"{kind}/{word}: {key}"
             assert f"`{word}`" in generated["reference.md"]
 
@@ -149,7 +153,7 @@ def test_every_key_of_the_recipe_s_schema_is_in_the_reference(generated):
             assert f"\n| `{key}` |" in found[f"[{path}]" if path else "Above all tables"], f"{path}.{key}"
             seen += 1
     assert seen > 30
-    for place, kind in settings.PLACES.items():
+    for place, kind in recipe_tables.PLACES.items():
         assert f"| `[{place}]` | [{kind}]" in page
 
 
@@ -184,10 +188,10 @@ def test_every_contract_and_every_check_is_in_the_reference(generated):
 
 # --- recipes --------------------------------------------------------------------------------------------------
 
-TABLES = {path.split(".")[0] for path in (*settings.FIXED, *settings.PLACES)}
-TOP = {*settings.Top.model_fields, "extends", *TABLES}
+TABLES = {path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES)}
+TOP = {*recipe_tables.Top.model_fields, "extends", *TABLES}
 NAMES = {"name", "description", "profile"}
-PROFILES = {path.stem for path in (layers.recipe_folder() / "profiles").glob("*.toml")}
+PROFILES = {path.stem for path in (toml.recipe_folder() / "profiles").glob("*.toml")}
 TOML = [block for page in ALL for block in blocks(page) if block.language == "toml"]
 
 
@@ -208,7 +212,7 @@ def test_every_toml_block_is_what_it_seems(block, tmp_path, monkeypatch):
         made = load_recipe(system_for("multimix", str(place)), str(place)) if profile else load_recipe(str(place))
         values.pop("extends", None)
         # What a block sets has to arrive: a profile lies over a recipe and may take it away.
-        wanted = {key: None if layers.drops(key, value) else value for key, value in layers.leaves(values)}
+        wanted = {key: None if toml.drops(key, value) else value for key, value in toml.leaves(values)}
         lost = [key for key, value in wanted.items() if key not in NAMES and made.get(key) != value]
         assert lost == [], f"overruled by {made.profile}: see docs/how-to/own-data.md"
     else:

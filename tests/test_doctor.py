@@ -13,7 +13,10 @@ from types import SimpleNamespace
 import pytest
 from packaging.requirements import Requirement
 
-from mmtk import cli, doctor, extras, pace
+from mmtk.cli import main as cli
+from mmtk.io import extras
+from mmtk.runs import pace
+from mmtk.workflows import doctor
 
 
 def test_packages_are_judged_by_what_mmtk_needs(monkeypatch):

@@ -10,8 +10,8 @@ import fork_server
 import pytest
 import torch
 
-from mmtk.engine import choose_device, choose_precision, has_bf16, make_fabric
 from mmtk.errors import MmtkError
+from mmtk.training.fabric import choose_device, choose_precision, has_bf16, make_fabric
 
 
 def test_auto_is_what_the_hardware_has() -> None:
@@ -35,7 +35,9 @@ def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
     (tmp_path / "srun").write_text("#!/bin/sh\n")
     (tmp_path / "srun").chmod(0o755)
     slurm = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "study"}
-    code = f"from mmtk.engine import make_fabric; assert make_fabric('cpu', '{precision}').world_size == 1"
+    code = (
+        f"from mmtk.training.fabric import make_fabric; assert make_fabric('cpu', '{precision}').world_size == 1"
+    )
     done = subprocess.run(
         [fork_server.python(), "-c", code], capture_output=True, text=True, check=True, env=os.environ | slurm
     )

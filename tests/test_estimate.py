@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mmtk import estimate
-from mmtk.estimate import Machine, RunTime, Work
+from mmtk.study import estimate
+from mmtk.study.estimate import Machine, RunTime, Work
 
 WORK = Work(steps=100, batch=5, size=64, tasks=2, validation=120, validations=3, test=480)
 

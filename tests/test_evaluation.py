@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 from tiny import tiny
 
-from mmtk import evaluation, load_recipe, session
+from mmtk import load_recipe
 from mmtk.api import Item, Source, Target
-from mmtk.data import prepare
+from mmtk.data.dataset import prepare
+from mmtk.data.label_matching import check_names, matched, matches
 from mmtk.errors import MmtkError
-from mmtk.evaluation import evaluate_run
-from mmtk.matching import check_names, matched, matches
+from mmtk.workflows import evaluate
+from mmtk.workflows import run as run_workflow
+from mmtk.workflows.evaluate import evaluate_run
 
 GENERATOR = np.random.default_rng(0)
 
@@ -26,8 +28,8 @@ GENERATOR = np.random.default_rng(0)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both tasks with a bridge and strategies that need both; classes normal, pneumonia; organ lung."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
-        return session.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r").path
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
+        return run_workflow.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r").path
 
 
 def films(folder: Path, labels: dict[str, str], masks: bool = False) -> dict[str, str]:
@@ -117,7 +119,7 @@ def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -
 
 
 def test_a_folder_that_takes_no_file_is_refused_before_data_are_read(run: Path, monkeypatch) -> None:
-    monkeypatch.setattr(evaluation, "_open", lambda *_: pytest.fail("data were read"))
+    monkeypatch.setattr(evaluate, "_open", lambda *_: pytest.fail("data were read"))
     with pytest.raises(MmtkError, match="nothing can be written in this folder"):
         evaluate_run(run, overrides={"tasks": ["segmentation"]}, out=Path("/proc/self"), device="cpu")
 

@@ -21,18 +21,19 @@ from safetensors.torch import save_file
 from tiny import tiny
 
 import mmtk
-from mmtk import api, build
+from mmtk import api
+from mmtk.data.batches import normalise
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, trace
 from mmtk.export.onnx_file import BATCHES, check, convert, differences, read_metadata, samples, write_onnx
 from mmtk.export.origin import read_about
 from mmtk.export.shared import write_shared
-from mmtk.outputs import MANIFEST
-from mmtk.predict import Predictor
-from mmtk.predictions import predict_files
-from mmtk.runs import RunDir
-from mmtk.session import run
-from mmtk.streams import normalise
+from mmtk.io.outputs import MANIFEST
+from mmtk.model import build
+from mmtk.model.predictor import Predictor
+from mmtk.runs.folder import RunDir
+from mmtk.workflows.predict import predict_files
+from mmtk.workflows.run import run
 
 SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
 

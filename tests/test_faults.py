@@ -17,8 +17,8 @@ from loops import some
 from moments import begin, mmtk, same, sets
 from PIL import Image
 
-from mmtk.runs import LOCK, RunDir, holder, read_lines
-from mmtk.study import StudyDir
+from mmtk.runs.folder import LOCK, RunDir, holder, read_lines
+from mmtk.study.folder import StudyDir
 
 # One worker runs them all, so that the run they are compared with is made once.
 pytestmark = pytest.mark.xdist_group("faults")
@@ -301,7 +301,7 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
 
 def test_the_kernel_s_kill_is_explained(tmp_path: Path) -> None:
     from mmtk.api import Done
-    from mmtk.study_run import failure
+    from mmtk.study.launch import failure
 
     killed = Done(tmp_path, -signal.SIGKILL, tmp_path / "output.log")
     assert failure(killed) == "killed by signal 9 (the system's way when memory runs out)"

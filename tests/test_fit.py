@@ -8,12 +8,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mmtk import api, build, catalog, layers, params, sketch
+from mmtk import api
 from mmtk.errors import MmtkError, Problems
-from mmtk.plan import plan_components
-from mmtk.recipe import load_recipe
-from mmtk.rehearsal import check_weights
-from mmtk.session import run
+from mmtk.model import build, sketch
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import load_recipe
+from mmtk.registry import catalog, signature
+from mmtk.study.plan import plan_components
+from mmtk.workflows.rehearsal import check_weights
+from mmtk.workflows.run import run
 
 
 def refusal(name, *sets):
@@ -207,8 +210,8 @@ def test_a_module_without_an_init_of_its_own_has_no_keys():
     class Module(nn.Module):
         pass
 
-    assert set(params.schema(Module).model_fields) == {"use"}
-    assert params.wired(Module) == {}
+    assert set(signature.schema(Module).model_fields) == {"use"}
+    assert signature.wired(Module) == {}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,7 @@ def test_every_builtin_is_of_its_kind_and_has_a_schema(kind):
     for entry in catalog.entries(kind):
         component = catalog.load(entry)
         assert issubclass(component, getattr(api, "SSL" if kind == "ssl" else kind.capitalize()))
-        assert "use" in params.schema(component).model_fields
+        assert "use" in signature.schema(component).model_fields
 
 
 # --- what a run would refuse or crash on later ----------------------------------------------------------------
@@ -277,8 +280,8 @@ def test_a_batch_norm_with_one_value_cannot_train():
 
 @pytest.mark.parametrize(("task", "name"), [("enc", "weak"), ("unet", "segmentation")])
 def test_labelled_images_need_their_augmentation(task, name, tmp_path):
-    layer = layers.with_parents(layers.locate(task))
-    layers.drop(layer.values, f"augment.{name}")
+    layer = toml.with_parents(toml.locate(task))
+    toml.drop(layer.values, f"augment.{name}")
     recipe = tmp_path / "r.toml"
     recipe.write_text(tomli_w.dumps(layer.values))
     assert f"augment.{name}: missing, and the labelled images of" in refusal(recipe)

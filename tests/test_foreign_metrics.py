@@ -9,10 +9,10 @@ import pytest
 from tiny import tiny
 
 import mmtk
-from mmtk import catalog, codefile
 from mmtk.api import Metric
 from mmtk.errors import MmtkError
-from mmtk.evaluate import case_columns
+from mmtk.model.evaluate import case_columns
+from mmtk.registry import catalog, local_file
 from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 
@@ -85,7 +85,7 @@ def test_values_without_ids_are_refused_by_the_name_of_their_table() -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder, before = tmp_path_factory.mktemp("foreign"), catalog.code()
     (folder / "theirs.py").write_text(CODE)
-    codefile.use(folder / "theirs.py")
+    local_file.use(folder / "theirs.py")
     tables = {"metric__classification": {"use": "code/Hits"}, "metric__segmentation": {"use": "code/Pixels"}}
     yield mmtk.run(tiny("multimix", **tables), out=folder / "run").path
     catalog.offer(before)

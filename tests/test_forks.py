@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mmtk.errors import MmtkError
-from mmtk.forks import on_all_cores
+from mmtk.io.parallel import on_all_cores
 
 HERE = os.getpid()
 
@@ -91,14 +91,14 @@ INTERRUPTED = """
 import os, signal, sys, time
 from functools import partial
 from pathlib import Path
-from mmtk import forks
+from mmtk.io import parallel
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 os.sched_getaffinity = lambda pid: {{0, 1}}
 {early}
 def job(number):
     Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(60)
-forks.on_all_cores([partial(job, number) for number in range(2)])
+parallel.on_all_cores([partial(job, number) for number in range(2)])
 """
 EARLY = """
 fork = os.fork

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from mmtk.components.source.layout import by_stem, list_images
+from mmtk.components.source._layout import by_stem, list_images
 from mmtk.errors import MmtkError
-from mmtk.image_files import find_images, image_name, is_dicom, is_image_file
-from mmtk.predict import find_images as images_to_predict
+from mmtk.images.files import find_images, image_name, is_dicom, is_image_file
+from mmtk.model.predictor import find_images as images_to_predict
 
 MARK = b"\0" * 128 + b"DICM"
 DICOM = ("1.2.840.113619.2.55.3", "1.2.840.113619.2.55.4", "IM000001", "IM000002.IMA", "scan.v2", "film.img")

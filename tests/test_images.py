@@ -16,7 +16,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from mmtk.errors import MmtkError
-from mmtk.images import (
+from mmtk.images.loader import (
     image_size,
     read_image,
     read_labels,

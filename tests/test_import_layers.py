@@ -24,9 +24,12 @@ def imported(*arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["-m", "mmtk", "--help"], "mmtk.cli"),
-        (["-c", "import mmtk, mmtk.cli, mmtk.errors"], "mmtk.cli"),
-        (["-c", "import mmtk.catalog, mmtk.layers; mmtk.catalog.entries()"], "mmtk.layers"),
+        (["-m", "mmtk", "--help"], "mmtk.cli.main"),
+        (["-c", "import mmtk, mmtk.cli.main, mmtk.errors"], "mmtk.cli.main"),
+        (
+            ["-c", "import mmtk.registry.catalog, mmtk.recipe.toml; mmtk.registry.catalog.entries()"],
+            "mmtk.recipe.toml",
+        ),
     ],
 )
 def test_the_quick_layers_import_nothing_heavy(arguments, expected):
@@ -38,13 +41,17 @@ def test_the_quick_layers_import_nothing_heavy(arguments, expected):
 @pytest.mark.parametrize("command", [["--version"], ["list"], ["plugins"], ["run", "--help"]])
 def test_quick_commands_import_no_more_than_typer_does(command):
     modules = imported("-m", "mmtk", *command)
-    assert "mmtk.cli" in modules
+    assert "mmtk.cli.main" in modules
     # Recent versions of typer themselves convert arguments by pydantic.
     assert {module.partition(".")[0] for module in modules} & HEAVY <= {"pydantic", "pydantic_core"}
 
 
 def test_recipes_need_pydantic_and_no_torch():
-    modules = imported("-c", "import mmtk.recipe, mmtk.params, mmtk.settings, mmtk.schema, mmtk.fit, mmtk.plan")
+    modules = imported(
+        "-c",
+        "import mmtk.recipe.recipe, mmtk.registry.signature, mmtk.recipe.tables, mmtk.recipe.describe, "
+        "mmtk.recipe.compatibility, mmtk.study.plan",
+    )
     assert {module.partition(".")[0] for module in modules} & HEAVY == {"pydantic", "pydantic_core"}
 
 
@@ -55,6 +62,6 @@ def test_components_are_not_imported_before_a_recipe_names_them():
 
 
 def test_a_run_reaches_its_first_step_without_what_only_scores_or_draws():
-    modules = imported("-c", "from mmtk.engine import make_fabric; make_fabric('cpu', 'fp32')")
+    modules = imported("-c", "from mmtk.training.fabric import make_fabric; make_fabric('cpu', 'fp32')")
     assert "lightning_fabric" in modules
     assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()

@@ -14,9 +14,9 @@ from PIL import Image
 from rich.console import Console
 
 from mmtk.api import Item, Source, Split, Target
-from mmtk.inspect import inspect
-from mmtk.inspect_text import show
-from mmtk.splits import Role
+from mmtk.data.split_checks import Role
+from mmtk.inspection.sets import inspect
+from mmtk.inspection.text import show
 
 SIZE = 32
 A, B, C = (Role(*words) for words in (

@@ -9,11 +9,12 @@ import pytest
 from fake_plugin import alone, install
 from tiny import CLASSIFICATION, SOURCES, TINY
 
-from mmtk import cli, launching
+from mmtk.cli import main as cli
 from mmtk.components.launcher.process import Process
 from mmtk.errors import MmtkError
-from mmtk.runs import read_json, write_json
-from mmtk.study import StudyDir
+from mmtk.runs.folder import read_json, write_json
+from mmtk.study import launcher_settings
+from mmtk.study.folder import StudyDir
 
 CLUSTER = '''
 from typing import Annotated, Literal
@@ -45,16 +46,16 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(name: str | None, *texts: str, kept: dict[str, object] | None = None) -> dict[str, object]:
-    return launching.choose(kept or {}, name, launching.keys_of(texts, {}))
+    return launcher_settings.choose(kept or {}, name, launcher_settings.keys_of(texts, {}))
 
 
 @pytest.mark.usefixtures("cluster")
 def test_keys_arrive_with_the_type_that_the_launcher_declares() -> None:
     table = chosen("cluster", "partition=gpu", "time=02:30:00", "gpus=1", "address=ray://head:10001", "mail=end")
-    assert launching.make(table).keys == ("gpu", "ray://head:10001", "02:30:00", 1.0, "end")
+    assert launcher_settings.make(table).keys == ("gpu", "ray://head:10001", "02:30:00", 1.0, "end")
     assert json.loads(json.dumps(table)) == table
     days = chosen("cluster", "partition=gpu", "time=1-00:00:00", "gpus=0.25")
-    assert launching.make(days).keys == ("gpu", "auto", "1-00:00:00", 0.25, "none")
+    assert launcher_settings.make(days).keys == ("gpu", "auto", "1-00:00:00", 0.25, "none")
 
 
 @pytest.mark.usefixtures("cluster")
@@ -72,13 +73,15 @@ def test_every_mistake_is_named_at_once_with_the_nearest_key_and_the_cure() -> N
 
 
 def test_short_options_are_keys_of_the_launcher() -> None:
-    table = launching.choose({}, None, launching.keys_of(["per_gpu=2"], {"jobs": 4, "per_gpu": None}))
+    table = launcher_settings.choose(
+        {}, None, launcher_settings.keys_of(["per_gpu=2"], {"jobs": 4, "per_gpu": None})
+    )
     assert table == {"use": "process", "per_gpu": 2, "jobs": 4}
-    made = launching.make(table)
+    made = launcher_settings.make(table)
     assert isinstance(made, Process)
     assert (made.workers, made.per_gpu) == (4, 2)
     with pytest.raises(MmtkError, match=r"launcher\.jobs: unknown key\. Keys here: none"):
-        launching.choose({}, "inline", launching.keys_of([], {"jobs": 2}))
+        launcher_settings.choose({}, "inline", launcher_settings.keys_of([], {"jobs": 2}))
 
 
 @pytest.mark.parametrize(
@@ -91,12 +94,12 @@ def test_short_options_are_keys_of_the_launcher() -> None:
 )
 def test_what_cannot_be_meant_is_refused(texts: list[str], said: str) -> None:
     with pytest.raises(MmtkError, match=said):
-        launching.keys_of(texts, {"jobs": 1})
+        launcher_settings.keys_of(texts, {"jobs": 1})
 
 
 def test_an_unknown_launcher_is_named() -> None:
     with pytest.raises(MmtkError, match=r"No launcher component is called 'proces'\. Did you mean 'process'"):
-        launching.choose({}, "proces", {})
+        launcher_settings.choose({}, "proces", {})
 
 
 def test_what_is_kept_stays_unless_it_is_given_again() -> None:

@@ -7,9 +7,9 @@ import tomllib
 
 import pytest
 
-from mmtk import layers, settings
 from mmtk.errors import MmtkError
-from mmtk.layers import Layer
+from mmtk.recipe import tables, toml
+from mmtk.recipe.toml import Layer
 
 
 @pytest.fixture
@@ -81,29 +81,29 @@ def test_the_text_of_this_test_is_toml():
     ],
 )  # fmt: skip
 def test_every_key_has_its_line(key, line):
-    assert layers.key_lines(TEXT)[key] == line
+    assert toml.key_lines(TEXT)[key] == line
 
 
 def test_prose_and_comments_set_no_keys():
-    lines = layers.key_lines(TEXT)
+    lines = toml.key_lines(TEXT)
     assert not {"not.a.table", "not.a.table.threshold", "key", "ssl.threshold"} & set(lines)
 
 
 def test_windows_line_ends_and_a_byte_order_mark(here):
     path = here / "r.toml"
     path.write_bytes(b'\xef\xbb\xbfname = "x"\r\n\r\n[ssl]\r\nuse = "none"\r\n')
-    layer = layers.read(path)
+    layer = toml.read(path)
     assert layer.values == {"name": "x", "ssl": {"use": "none"}}
     assert layer.places["ssl.use"] == f"{path}:4"
 
 
 def test_a_key_of_an_inline_table_has_the_line_of_its_table(here):
-    layer = layers.read(write(here / "r.toml", '\n\nssl = { use = "none", deep = { x = 1 } }\n'))
+    layer = toml.read(write(here / "r.toml", '\n\nssl = { use = "none", deep = { x = 1 } }\n'))
     assert layer.places["ssl.use"] == layer.places["ssl.deep.x"] == f"{here}/r.toml:3"
 
 
 def test_a_table_that_only_dotted_keys_make_has_their_place(here):
-    layer = layers.read(write(here / "r.toml", "\ndata.size = 3\n"))
+    layer = toml.read(write(here / "r.toml", "\ndata.size = 3\n"))
     assert layer.place("data") == f"{here}/r.toml:2"
     assert layer.place("dat") is None
 
@@ -127,13 +127,13 @@ def test_a_table_that_only_dotted_keys_make_has_their_place(here):
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_line(here, content, words):
     (here / "r.toml").write_bytes(content)
-    text = refusal(layers.read, here / "r.toml")
+    text = refusal(toml.read, here / "r.toml")
     for word in words:
         assert word in text
 
 
 def test_a_missing_file_is_named(here):
-    assert "nowhere.toml: cannot be read: No such file" in refusal(layers.read, here / "nowhere.toml")
+    assert "nowhere.toml: cannot be read: No such file" in refusal(toml.read, here / "nowhere.toml")
 
 
 # --- finding --------------------------------------------------------------------------------------------------
@@ -141,25 +141,25 @@ def test_a_missing_file_is_named(here):
 
 @pytest.mark.parametrize("name", ["multimix", "multimix.toml", "recipes/multimix.toml", "recipes/multimix"])
 def test_shipped_recipes_are_found_from_anywhere(here, name):
-    assert layers.locate(name) == layers.recipe_folder() / "multimix.toml"
+    assert toml.locate(name) == toml.recipe_folder() / "multimix.toml"
 
 
 @pytest.mark.parametrize("name", ["phantom", "phantom.toml", "recipes/profiles/phantom.toml", "profiles/phantom"])
 def test_shipped_profiles_are_found_from_anywhere(here, name):
-    assert layers.locate(name, "profiles") == layers.recipe_folder() / "profiles" / "phantom.toml"
+    assert toml.locate(name, "profiles") == toml.recipe_folder() / "profiles" / "phantom.toml"
 
 
 def test_a_folder_of_the_same_name_does_not_hide_what_ships(here):
     (here / "multimix").mkdir()
     (here / "phantom").mkdir()
-    assert layers.locate("multimix").parent == layers.recipe_folder()
-    assert layers.locate("phantom", "profiles").stem == "phantom"
+    assert toml.locate("multimix").parent == toml.recipe_folder()
+    assert toml.locate("phantom", "profiles").stem == "phantom"
 
 
 def test_a_file_comes_before_what_ships(here):
     write(here / "multimix.toml", "")
-    assert layers.locate("multimix.toml").resolve() == here / "multimix.toml"
-    assert layers.locate("multimix").parent == layers.recipe_folder()
+    assert toml.locate("multimix.toml").resolve() == here / "multimix.toml"
+    assert toml.locate("multimix").parent == toml.recipe_folder()
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_file_comes_before_what_ships(here):
     ],
 )
 def test_what_is_no_recipe_is_said(here, name, words):
-    text = refusal(layers.locate, name)
+    text = refusal(toml.locate, name)
     for word in words:
         assert word in text
 
@@ -189,7 +189,7 @@ def test_parents_come_in_order_and_the_file_last(here):
     write(here / "one.toml", "a = 1\nb = 1\nc = 1\n")
     write(here / "two.toml", "\nb = 2\nc = 2\n")
     path = write(here / "sub" / "three.toml", 'extends = ["../one.toml", "../two.toml"]\nc = 3\n')
-    layer = layers.with_parents(path)
+    layer = toml.with_parents(path)
     assert layer.values == {"a": 1, "b": 2, "c": 3}
     assert [os.path.relpath(layer.places[key], here / "sub") for key in "abc"] == [
         "../one.toml:1", "../two.toml:2", "three.toml:2",
@@ -199,47 +199,47 @@ def test_parents_come_in_order_and_the_file_last(here):
 
 @pytest.mark.parametrize("parent", ["base.toml", "base", "multimix"])
 def test_a_recipe_anywhere_extends_what_ships(here, parent):
-    layer = layers.with_parents(write(here / "far" / "mine.toml", f'extends = "{parent}"\nname = "mine"\n'))
+    layer = toml.with_parents(write(here / "far" / "mine.toml", f'extends = "{parent}"\nname = "mine"\n'))
     assert layer.values["name"] == "mine"
     assert layer.values["encoder"]["use"] == "unet"
 
 
 def test_the_file_beside_comes_before_what_ships(here):
     write(here / "base.toml", "a = 1")
-    assert layers.with_parents(write(here / "mine.toml", 'extends = "base.toml"')).values == {"a": 1}
+    assert toml.with_parents(write(here / "mine.toml", 'extends = "base.toml"')).values == {"a": 1}
 
 
 def test_a_grandparent_is_relative_to_its_child(here):
     write(here / "top.toml", "a = 1")
     write(here / "x" / "mid.toml", 'extends = "../top.toml"')
-    assert layers.with_parents(write(here / "leaf.toml", 'extends = "x/mid.toml"')).values == {"a": 1}
+    assert toml.with_parents(write(here / "leaf.toml", 'extends = "x/mid.toml"')).values == {"a": 1}
 
 
 def test_a_circle_is_named(here):
     write(here / "a.toml", 'extends = "b.toml"')
     write(here / "b.toml", 'extends = "a.toml"')
-    assert "extends itself: a.toml → b.toml → a.toml" in refusal(layers.with_parents, here / "a.toml")
+    assert "extends itself: a.toml → b.toml → a.toml" in refusal(toml.with_parents, here / "a.toml")
     write(here / "c.toml", 'extends = ["c.toml"]')
-    assert "extends itself: c.toml → c.toml" in refusal(layers.with_parents, here / "c.toml")
+    assert "extends itself: c.toml → c.toml" in refusal(toml.with_parents, here / "c.toml")
 
 
 def test_a_diamond_is_no_circle(here):
     write(here / "top.toml", "a = 1")
     write(here / "l.toml", 'extends = "top.toml"')
     write(here / "r.toml", 'extends = "top.toml"')
-    assert layers.with_parents(write(here / "d.toml", 'extends = ["l.toml", "r.toml"]')).values == {"a": 1}
+    assert toml.with_parents(write(here / "d.toml", 'extends = ["l.toml", "r.toml"]')).values == {"a": 1}
 
 
 def test_a_missing_parent_is_named_with_line_and_nearest(here):
     path = write(here / "mine.toml", '# mine\nextends = "multimx.toml"')
-    text = refusal(layers.with_parents, path)
+    text = refusal(toml.with_parents, path)
     assert text.startswith(f"{path}:2: extends: No recipe 'multimx.toml'")
     assert "Did you mean 'multimix'?" in text
 
 
 @pytest.mark.parametrize("value", ["3", "true", "[1]", "{ a = 1 }", '[["base.toml"]]'])
 def test_extends_of_another_type(here, value):
-    text = refusal(layers.with_parents, write(here / "mine.toml", f"extends = {value}"))
+    text = refusal(toml.with_parents, write(here / "mine.toml", f"extends = {value}"))
     assert text == f"{here}/mine.toml:1: extends: should be a name, a path or a list of them."
 
 
@@ -247,13 +247,13 @@ def test_extends_of_another_type(here, value):
 
 
 def layer(text, source):
-    return Layer(tomllib.loads(text), {key: f"{source}:{line}" for key, line in layers.key_lines(text).items()})
+    return Layer(tomllib.loads(text), {key: f"{source}:{line}" for key, line in toml.key_lines(text).items()})
 
 
 def test_tables_merge_key_by_key_and_lists_replace():
     base = layer("a = 1\nlist = [1, 2]\n[t]\nx = 1\n[t.u]\ny = 1\n", "base")
     over = layer("list = [3]\n[t]\nz = 2\n[t.u]\ny = 5\n", "over")
-    merged = layers.merge(base, over)
+    merged = toml.merge(base, over)
     assert merged.values == {"a": 1, "list": [3], "t": {"x": 1, "z": 2, "u": {"y": 5}}}
     assert merged.places["a"] == "base:1"
     assert merged.places["list"] == "over:1"
@@ -264,14 +264,14 @@ def test_tables_merge_key_by_key_and_lists_replace():
 
 def test_merging_changes_neither_layer():
     base, over = layer("[t]\nx = 1\n[t.u]\ny = 1\n", "base"), layer("[t.u]\ny = 2\n", "over")
-    layers.merge(base, over).values["t"]["new"] = 1
+    toml.merge(base, over).values["t"]["new"] = 1
     assert base.values == {"t": {"x": 1, "u": {"y": 1}}}
     assert over.values == {"t": {"u": {"y": 2}}}
 
 
 def test_another_use_replaces_the_whole_table_and_forgets_its_lines():
     base = layer('[ssl]\nuse = "confidence"\nthreshold = 0.9\n', "base")
-    merged = layers.merge(base, layer('[ssl]\nuse = "mixmatch"\n', "over"))
+    merged = toml.merge(base, layer('[ssl]\nuse = "mixmatch"\n', "over"))
     assert merged.values == {"ssl": {"use": "mixmatch"}}
     assert "ssl.threshold" not in merged.places
 
@@ -279,7 +279,7 @@ def test_another_use_replaces_the_whole_table_and_forgets_its_lines():
 @pytest.mark.parametrize("over", ['[ssl]\nuse = "confidence"\nweight = 1.0\n', "[ssl]\nweight = 1.0\n"])
 def test_the_same_use_or_none_keeps_the_keys(over):
     base = layer('[ssl]\nuse = "confidence"\nthreshold = 0.9\n', "base")
-    merged = layers.merge(base, layer(over, "over"))
+    merged = toml.merge(base, layer(over, "over"))
     assert merged.values["ssl"] == {"use": "confidence", "threshold": 0.9, "weight": 1.0}
 
 
@@ -294,11 +294,11 @@ def test_the_same_use_or_none_keeps_the_keys(over):
 )
 def test_a_value_and_a_table_do_not_merge_and_the_table_stays(base, over, text):
     one, two = layer(base, "base"), layer(over, "over")
-    merged = layers.merge(one, two)
+    merged = toml.merge(one, two)
     assert str(merged.problems[0]).startswith(text)
     assert len(merged.problems) == 1
     assert isinstance(merged.values["ssl" if "ssl" in base else "data"], dict)
-    assert layers.merge(merged, Layer({})).problems == merged.problems
+    assert toml.merge(merged, Layer({})).problems == merged.problems
 
 
 # --- --set ----------------------------------------------------------------------------------------------------
@@ -325,42 +325,42 @@ def test_a_value_and_a_table_do_not_merge_and_the_table_stays(base, over, text):
     ],
 )
 def test_an_assignment_is_toml_or_plain_text(text, key, value):
-    assert layers.assignment(text) == (key, value)
+    assert toml.assignment(text) == (key, value)
 
 
 def test_an_assignment_without_equals_sign():
-    assert refusal(layers.assignment, "train.lr") == "--set train.lr: no '='. Write it like ssl.threshold=0.9."
+    assert refusal(toml.assignment, "train.lr") == "--set train.lr: no '='. Write it like ssl.threshold=0.9."
 
 
 def test_a_list_and_a_mapping_make_the_same_layer():
-    one = layers.parse_set(["ssl.use=none", "train.lr=0.5", "ssl.x=1"])
-    two = layers.parse_set({"ssl.use": "none", "train.lr": 0.5, "ssl.x": 1})
+    one = toml.parse_set(["ssl.use=none", "train.lr=0.5", "ssl.x=1"])
+    two = toml.parse_set({"ssl.use": "none", "train.lr": 0.5, "ssl.x": 1})
     assert one == two
     assert one.values == {"ssl": {"use": "none", "x": 1}, "train": {"lr": 0.5}}
     assert one.places["ssl.x"] == "--set"
 
 
 def test_a_table_given_as_one_value_has_places_too():
-    assert layers.parse_set(["ssl={use='none', x=1}"]).places == {
+    assert toml.parse_set(["ssl={use='none', x=1}"]).places == {
         "ssl": "--set", "ssl.use": "--set", "ssl.x": "--set",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["=3", "a..b=3", ".a=3", "a.=3", "a b=3", "a.'b'=3", "ünïcode=3"])
 def test_what_is_no_key(text):
-    assert ": not a key. Write it like ssl.threshold=0.9." in refusal(layers.parse_set, [text])
+    assert ": not a key. Write it like ssl.threshold=0.9." in refusal(toml.parse_set, [text])
 
 
 def test_odd_keys_inside_a_value_are_refused():
-    assert '"a.b" is not a key' in refusal(layers.parse_set, ['metric={"a.b"={use="x"}}'])
+    assert '"a.b" is not a key' in refusal(toml.parse_set, ['metric={"a.b"={use="x"}}'])
 
 
 def test_a_value_has_no_keys():
-    assert "'data' was set to a value before" in refusal(layers.parse_set, ["data=3", "data.size=4"])
+    assert "'data' was set to a value before" in refusal(toml.parse_set, ["data=3", "data.size=4"])
 
 
 def test_nothing_set_is_an_empty_layer():
-    assert layers.parse_set(()) == layers.parse_set({}) == Layer({})
+    assert toml.parse_set(()) == toml.parse_set({}) == Layer({})
 
 
 # --- dotted keys ----------------------------------------------------------------------------------------------
@@ -368,20 +368,20 @@ def test_nothing_set_is_an_empty_layer():
 
 def test_get_has_put_drop_and_leaves():
     values = {"a": {"b": {"c": 1}, "n": None}, "d": [1], "e": {}}
-    assert layers.get(values, "a.b.c") == 1
-    assert layers.get(values, "a.b.x", 7) == 7
-    assert layers.get(values, "d.x", 7) == 7
-    assert layers.has(values, "a.n")
-    assert not layers.has(values, "a.x")
-    assert list(layers.leaves(values)) == [("a.b.c", 1), ("a.n", None), ("d", [1])]
-    layers.put(values, "x.y.z", 2)
+    assert toml.get(values, "a.b.c") == 1
+    assert toml.get(values, "a.b.x", 7) == 7
+    assert toml.get(values, "d.x", 7) == 7
+    assert toml.has(values, "a.n")
+    assert not toml.has(values, "a.x")
+    assert list(toml.leaves(values)) == [("a.b.c", 1), ("a.n", None), ("d", [1])]
+    toml.put(values, "x.y.z", 2)
     assert values["x"] == {"y": {"z": 2}}
-    layers.drop(values, "x.y.z")
+    toml.drop(values, "x.y.z")
     assert "x" not in values
-    layers.drop(values, "a.b.c")
+    toml.drop(values, "a.b.c")
     assert values["a"] == {"n": None}
     for absent in ("nope", "a.nope.deep", "d.x"):
-        layers.drop(values, absent)
+        toml.drop(values, absent)
     assert set(values) == {"a", "d", "e"}
 
 
@@ -390,19 +390,19 @@ def test_get_has_put_drop_and_leaves():
 
 def test_the_keys_that_stay_are_those_that_the_host_adds_to_every_component_of_a_kind():
     """But for an encoder's weights file: no other encoder can read it."""
-    host = {kind: tuple(name for name, _, _ in keys) for kind, keys in settings.HOST_KEYS.items()}
+    host = {kind: tuple(name for name, _, _ in keys) for kind, keys in tables.HOST_KEYS.items()}
     assert host.pop("encoder") == ("weights",)
-    assert {place: host[kind] for place, kind in settings.PLACES.items() if kind in host} == layers.LASTING
+    assert {place: host[kind] for place, kind in tables.PLACES.items() if kind in host} == toml.LASTING
 
 
 def test_another_component_keeps_the_host_s_keys_with_their_place_and_none_of_its_own(here):
-    base = layers.read(write(here / "a.toml", '[loss.segmentation]\nuse = "a"\nweight = 5.0\nsmooth = 1\n'))
-    over = layers.read(write(here / "b.toml", '[loss.segmentation]\nuse = "b"\nedge = 2\n'))
-    merged = layers.merge(base, over)
+    base = toml.read(write(here / "a.toml", '[loss.segmentation]\nuse = "a"\nweight = 5.0\nsmooth = 1\n'))
+    over = toml.read(write(here / "b.toml", '[loss.segmentation]\nuse = "b"\nedge = 2\n'))
+    merged = toml.merge(base, over)
     assert merged.values["loss"]["segmentation"] == {"use": "b", "weight": 5.0, "edge": 2}
     assert merged.place("loss.segmentation.weight").endswith("a.toml:3")
     assert "loss.segmentation.smooth" not in merged.places
-    again = layers.merge(merged, layers.parse_set({"loss.segmentation.use": "c", "loss.segmentation.weight": 2}))
+    again = toml.merge(merged, toml.parse_set({"loss.segmentation.use": "c", "loss.segmentation.weight": 2}))
     assert again.values["loss"]["segmentation"] == {"use": "c", "weight": 2}
     assert again.place("loss.segmentation.weight") == "--set"
 
@@ -410,6 +410,6 @@ def test_another_component_keeps_the_host_s_keys_with_their_place_and_none_of_it
 def test_what_a_recipe_says_of_its_ablations_is_not_inherited(here):
     write(here / "a.toml", 'name = "A"\nothers = "off"\n')
     write(here / "b.toml", 'extends = "a.toml"\n')
-    merged = layers.with_parents(write(here / "c.toml", 'extends = "b.toml"\nothers = "keep"\n'))
-    assert layers.with_parents(here / "b.toml").values == {"name": "A"}
+    merged = toml.with_parents(write(here / "c.toml", 'extends = "b.toml"\nothers = "keep"\n'))
+    assert toml.with_parents(here / "b.toml").values == {"name": "A"}
     assert merged.values == {"name": "A", "others": "keep"}

@@ -15,11 +15,11 @@ from test_activity import CONTROL, on_terminal
 from tiny import tiny
 
 from mmtk import load_recipe
-from mmtk.plan import plan_components
-from mmtk.progress import Progress
-from mmtk.runs import RunDir, write_json
-from mmtk.status import StudyTable
-from mmtk.study import StudyDir
+from mmtk.runs.folder import RunDir, write_json
+from mmtk.runs.progress import Progress
+from mmtk.study.folder import StudyDir
+from mmtk.study.plan import plan_components
+from mmtk.study.status import StudyTable
 
 
 def write_steps(folder: RunDir, first: int, last: int, seconds: float = 2.0) -> None:
@@ -103,11 +103,12 @@ def test_a_live_table_of_many_runs_shows_those_that_run_failed_and_wait_next(pla
 ON_TERMINAL = """
 import sys, time
 from pathlib import Path
-from mmtk import activity, memo
+from mmtk.io import status_line
+from mmtk.registry import memo
 memo.begin()
-from mmtk.display import Display
-from mmtk.live_table import live_table
-from mmtk.study import StudyDir
+from mmtk.runs.display import Display
+from mmtk.study.live_table import live_table
+from mmtk.study.folder import StudyDir
 study, display = StudyDir(Path('s')), Display()
 with activity.shown([]):
     with live_table(study, 2, {}, display.console):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fake_plugin import install
 
-from mmtk import memo
+from mmtk.registry import memo
 
 # Asks one component one question, as a command does; prints the answer and how it came.
 ASK = """
@@ -179,7 +179,8 @@ def test_with_a_local_file_of_components_nothing_is_recalled(site):
     code = site.parent / "code"
     code.mkdir()  # what Python runs first gives the process its local file
     (code / "sitecustomize.py").write_text(
-        "from pathlib import Path\nfrom mmtk import catalog\ncatalog.offer(catalog.Code(Path('x.py'), b''))\n"
+        "from pathlib import Path\nfrom mmtk.registry import catalog\n"
+        "catalog.offer(catalog.Code(Path('x.py'), b''))\n"
     )
     path = os.pathsep.join([str(code), str(site), os.environ.get("PYTHONPATH", "")])
     assert asked(start(site, PYTHONPATH=path)) == [SEVEN, "asked"]

@@ -8,11 +8,12 @@ from safetensors.torch import save_file
 from tiny import tiny
 from torch import nn
 
-from mmtk import build, load_recipe
+from mmtk import load_recipe
 from mmtk.api import Prediction
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.errors import MmtkError
-from mmtk.model import ClassHead, frozen_mode, frozen_statistics
+from mmtk.model import build
+from mmtk.model.network import ClassHead, frozen_mode, frozen_statistics
 
 CLASSIFICATION = ["enc", "enc-ssl", "enc-mm"]
 SEGMENTATION = ["unet", "unet-ssl"]

@@ -11,12 +11,13 @@ import torch
 from tiny import SOURCES, tiny
 
 import mmtk
-from mmtk import build, evaluate, session
-from mmtk.data import prepare
-from mmtk.evaluation import evaluate_run
-from mmtk.predict import predict
-from mmtk.samples import write_samples
-from mmtk.streams import network_input, pixels
+from mmtk.data.batches import network_input, pixels
+from mmtk.data.dataset import prepare
+from mmtk.model import build, evaluate
+from mmtk.model.examples import write_samples
+from mmtk.model.predictor import predict
+from mmtk.workflows import run as run_workflow
+from mmtk.workflows.evaluate import evaluate_run
 
 RAW = {"data__classification__normalise": False}
 BOTH = pytest.mark.parametrize("changes", [{}, RAW], ids=["normalised", "raw"])
@@ -65,9 +66,9 @@ def test_a_prediction_gives_each_task_its_own_input(changes):
 
 @BOTH
 def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path, monkeypatch, changes):
-    monkeypatch.setattr(session, "draw_run", lambda *_: None)
+    monkeypatch.setattr(run_workflow, "draw_run", lambda *_: None)
     recipe = tiny("umtl", **changes)
-    out = session.run(recipe, tmp_path / "run").path
+    out = run_workflow.run(recipe, tmp_path / "run").path
     cases = pq.read_table(out / "cases.parquet").to_pandas()
     mine = cases[(cases.task == "classification") & (cases.domain == "in-domain")].set_index("id")
     (test,) = [t for t in prepare(recipe, None).tests() if (t.task, t.domain) == ("classification", "in-domain")]

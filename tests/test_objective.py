@@ -9,15 +9,16 @@ from tiny import tiny
 from torch import nn
 from torch.nn import functional as F
 
-from mmtk import build, catalog
 from mmtk.api import SSL, Consistency, Encoder, Labelled, Now, Target, Term, Unlabelled
-from mmtk.components.blocks import Dropout
+from mmtk.components._blocks import Dropout
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
-from mmtk.data import prepare
+from mmtk.data.batches import Streams
+from mmtk.data.dataset import prepare
 from mmtk.errors import RunFailed
-from mmtk.model import ClassHead, MultiTaskNet
-from mmtk.objective import Alarm, Batch, Objective, Step
-from mmtk.streams import Streams
+from mmtk.model import build
+from mmtk.model.network import ClassHead, MultiTaskNet
+from mmtk.registry import catalog
+from mmtk.training.objective import Alarm, Batch, Objective, Step
 
 TARGETS = {
     "classification": Target("classification", ("normal", "pneumonia")),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import mmtk
-from mmtk import cli
+from mmtk.cli import main as cli
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "v0.1.tar.xz"
 FINISHED = "runs/umtl-ssl-bdcd368619-s0"

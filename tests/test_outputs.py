@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmtk.errors import MmtkError
-from mmtk.outputs import EARLIER, MANIFEST, OutputFolder, make_folder, refuse_inside, results_of
+from mmtk.io.outputs import EARLIER, MANIFEST, OutputFolder, make_folder, refuse_inside, results_of
 
 
 def write(out: Path, texts: dict[str, str], command: str = "report", **options: bool) -> None:

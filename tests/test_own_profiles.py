@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mmtk import layers
-from mmtk.cli import app
+from mmtk.cli.main import app
 from mmtk.errors import MmtkError
-from mmtk.recipe import load_recipe, on_other_data, resolve, system_for
-from mmtk.schema import recipe_schema
+from mmtk.recipe import toml
+from mmtk.recipe.describe import recipe_schema
+from mmtk.recipe.recipe import load_recipe, on_other_data, resolve, system_for
 
 FOLDER = 'use = "folder"\nimages = "films"\nmasks = "masks"\nclasses = ["lung"]\n'
 MASKS = f'extends = "chest-xray-small"\ntasks = ["segmentation"]\n[data.segmentation.source]\n{FOLDER}'
@@ -89,7 +89,7 @@ def test_keys_of_the_folder_source_that_are_not_given_change_no_digest(tmp_path)
     text = MASKS + 'mask_suffix = "_mask"\ncolumns = {image = "Image Index", patient = ""}\n' + NONE
     more = load_recipe("unet", profile(tmp_path, text))
     assert more["data.segmentation.source.columns"] == {"image": "Image Index", "patient": ""}
-    assert resolve(layers.Layer(json.loads(json.dumps(more.values)))).digest == more.digest
+    assert resolve(toml.Layer(json.loads(json.dumps(more.values)))).digest == more.digest
     with pytest.raises(MmtkError, match=r"columns: should be 'image', 'label', 'patient'"):
         load_recipe("unet", profile(tmp_path, text.replace("patient", "person")))
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from mmtk import params
 from mmtk.errors import MmtkError
+from mmtk.registry import signature
 
 
 class Plain:
@@ -63,7 +63,9 @@ class Unspeakable:
 
 
 def check(component, values, where=None, tables=()):
-    return params.validate(params.schema(component), {"use": "x", **values}, "ssl", (where or {}).get, tables)
+    return signature.validate(
+        signature.schema(component), {"use": "x", **values}, "ssl", (where or {}).get, tables
+    )
 
 
 def problems(component, values, **rest):
@@ -73,15 +75,15 @@ def problems(component, values, **rest):
 
 
 def test_keyword_only_parameters_are_the_keys_and_positional_ones_are_wired():
-    assert set(params.schema(Plain).model_fields) == {
+    assert set(signature.schema(Plain).model_fields) == {
         "use", "threshold", "count", "on", "word", "mode", "labels", "limit", "names", "pair", "sizes", "pairs",
     }  # fmt: skip
-    assert params.wired(Plain) == {"supervised": True, "classes": False}
+    assert signature.wired(Plain) == {"supervised": True, "classes": False}
 
 
 def test_a_class_without_an_init_has_no_keys():
-    assert set(params.schema(Bare).model_fields) == {"use"}
-    assert params.wired(Bare) == {}
+    assert set(signature.schema(Bare).model_fields) == {"use"}
+    assert signature.wired(Bare) == {}
 
 
 def test_defaults_are_filled_in_and_none_is_left_out():
@@ -186,12 +188,12 @@ def test_a_key_without_default_is_missing():
 
 
 def test_keys_of_the_host_are_added():
-    weight: params.HostKey = ("weight", Annotated[float, Field(ge=0)], 1.0)
-    model = params.schema(Bare, (weight,))
-    assert params.validate(model, {"use": "x"}, "loss", {}.get) == ({"use": "x", "weight": 1.0}, [])
-    _, found = params.validate(model, {"use": "x", "weight": -1}, "loss", {}.get)
+    weight: signature.HostKey = ("weight", Annotated[float, Field(ge=0)], 1.0)
+    model = signature.schema(Bare, (weight,))
+    assert signature.validate(model, {"use": "x"}, "loss", {}.get) == ({"use": "x", "weight": 1.0}, [])
+    _, found = signature.validate(model, {"use": "x", "weight": -1}, "loss", {}.get)
     assert "greater than or equal to 0" in str(found[0])
-    assert set(params.schema(Bare).model_fields) == {"use"}
+    assert set(signature.schema(Bare).model_fields) == {"use"}
 
 
 @pytest.mark.parametrize(
@@ -206,14 +208,14 @@ def test_keys_of_the_host_are_added():
 )
 def test_signatures_that_are_no_schema_are_refused(component, words):
     with pytest.raises(MmtkError) as caught:
-        params.schema(component)
+        signature.schema(component)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_construct_wires_by_name_and_gives_the_declared_types():
     keys = {"threshold": 1, "names": ["a"], "pair": [3, 4], "pairs": [["a", 1]]}
-    made = params.construct(Plain, "ssl/plain", {"supervised": "S", "unused": 1}, keys)
+    made = signature.construct(Plain, "ssl/plain", {"supervised": "S", "unused": 1}, keys)
     assert made.given["supervised"] == "S"
     assert made.given["classes"] == 2
     assert made.given["names"] == ("a",)
@@ -221,12 +223,12 @@ def test_construct_wires_by_name_and_gives_the_declared_types():
     assert made.given["pairs"] == (("a", 1),)
     assert made.given["threshold"] == 1.0
     assert made.given["limit"] is None
-    assert params.construct(Plain, "ssl/plain", {"supervised": "S", "classes": 7}, {}).given["classes"] == 7
+    assert signature.construct(Plain, "ssl/plain", {"supervised": "S", "classes": 7}, {}).given["classes"] == 7
 
 
 def test_construct_names_what_is_offered():
     with pytest.raises(MmtkError) as caught:
-        params.construct(Plain, "ssl/plain", {"supervise": 1, "root": 2}, {})
+        signature.construct(Plain, "ssl/plain", {"supervise": 1, "root": 2}, {})
     text = str(caught.value)
     assert "ssl/plain asks for 'supervised', which is not offered to it." in text
     assert "Did you mean 'supervise'? Offered here: root, supervise." in text
@@ -244,7 +246,7 @@ class Fails:
 
 def test_what_a_component_raises_is_a_message_that_names_it():
     with pytest.raises(MmtkError) as caught:
-        params.construct(Fails, "ssl/fails", {}, {})
+        signature.construct(Fails, "ssl/fails", {}, {})
     assert "ssl/fails cannot be made with these keys: ValueError: these keys exclude each other\n" in str(
         caught.value
     )
@@ -254,7 +256,7 @@ def test_what_a_component_raises_is_a_message_that_names_it():
 @pytest.mark.parametrize(("error", "kind"), [("ours", MmtkError), ("file", FileNotFoundError)])
 def test_what_explains_itself_passes(error: str, kind: Any):
     with pytest.raises(kind, match=r"as it is|No such file"):
-        params.construct(Fails, "ssl/fails", {}, {"error": error})
+        signature.construct(Fails, "ssl/fails", {}, {"error": error})
 
 
 def test_text_that_is_not_unicode_is_refused():

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from tiny import tiny
 
-from mmtk import build
 from mmtk.api import Labelled, Now, Target, Unlabelled
-from mmtk.objective import Batch, Objective
+from mmtk.model import build
+from mmtk.training.objective import Batch, Objective
 
 ROOT = Path(__file__).parents[1]
 TARGETS = {

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from mmtk import ablation, layers
 from mmtk.errors import MmtkError
-from mmtk.layers import locate
-from mmtk.plan import parse_budgets, plan_components, plan_suite
-from mmtk.plan_table import differences, plan_table, wrapped
-from mmtk.recipe import Recipe, load_recipe
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.toml import locate
+from mmtk.study import axes as study_axes
+from mmtk.study.plan import parse_budgets, plan_components, plan_suite
+from mmtk.study.plan_table import differences, plan_table, wrapped
 
 
 def test_the_grid_of_the_paper_is_three_hundred_runs() -> None:
@@ -158,7 +159,7 @@ AXES = (
     "loss.segmentation.weight=1+5", "data.segmentation.labels=5+10", "consistency.weight=0.01+0.1",
 )  # fmt: skip
 SHIPPED = {
-    load_recipe(name).name: [load_recipe(name).get(f"{kind}.use") for kind in ablation.STRATEGIES]
+    load_recipe(name).name: [load_recipe(name).get(f"{kind}.use") for kind in study_axes.STRATEGIES]
     for name in tomllib.loads(locate("paper", "suites").read_text())["systems"]
 }  # fmt: skip
 
@@ -174,7 +175,7 @@ def plans(draw: st.DrawFn) -> tuple[str, str, str, str, list[int]]:
     text = draw(st.sampled_from(["", f'extends = "{parent}"\n{head}{"".join(tables)}']))
     axes = draw(st.lists(st.sampled_from(AXES), min_size=1, max_size=2, unique=True))
     budgets = draw(st.sampled_from([[], [50, 100]]))
-    return parent, text, ",".join(axes), draw(st.sampled_from(ablation.DESIGNS)), budgets
+    return parent, text, ",".join(axes), draw(st.sampled_from(study_axes.DESIGNS)), budgets
 
 
 @given(drawn=plans())
@@ -206,7 +207,7 @@ def _check_name(name: str, recipe: Recipe, own: bool) -> None:
     for kind in re.split(", | and ", off[1].strip()) if off else ():
         assert recipe.get(f"{kind}.use", "none") == "none"
     if name in SHIPPED and not own:
-        used = [recipe.get(f"{kind}.use") for kind in ablation.STRATEGIES]
+        used = [recipe.get(f"{kind}.use") for kind in study_axes.STRATEGIES]
         assert [use and use.removeprefix("mmtk/") for use in used] == SHIPPED[name]
 
 
@@ -225,7 +226,7 @@ def test_the_weight_of_a_loss_stays_when_another_takes_its_place(way: str, tmp_p
     smp = {"loss.segmentation.use": "smp", "loss.segmentation.name": "lovasz"}
     other = load_recipe(child, overrides={**smp, "loss.segmentation.weight": 2})
     assert other["loss.segmentation.weight"] == 2
-    assert layers.get(load_recipe("multimix", overrides={"ssl.use": "mixmatch"}).values, "ssl.weight") == 75
+    assert toml.get(load_recipe("multimix", overrides={"ssl.use": "mixmatch"}).values, "ssl.weight") == 75
 
 
 def test_a_size_that_does_not_fit_is_left_out() -> None:

@@ -17,10 +17,11 @@ import pytest
 from fake_plugin import alone, install, refresh
 from tiny import CLASSIFICATION, SOURCES, TINY
 
-from mmtk import catalog, cli, scaffold
+from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
-from mmtk.runs import RunDir, read_json
-from mmtk.summaries import summary
+from mmtk.registry import catalog, scaffold
+from mmtk.registry.summaries import summary
+from mmtk.runs.folder import RunDir, read_json
 
 ENTROPY = (scaffold.TEMPLATES / "ssl.py").read_text().replace("Example", "Entropy")
 SMALL = TINY | CLASSIFICATION | {key: value for key, value in SOURCES.items() if "classification" in key}
@@ -331,7 +332,7 @@ def test_a_recipe_alone_never_runs_code(mmtk, mine):
         2,
         "",
         "mmtk: r.toml:4: ssl.use: ssl/code/Entropy is a class in a local file, and no file was named.\n"
-        "  Name it: --code FILE.py (in Python: mmtk.codefile.use). A recipe alone never runs code.\n",
+        "  Name it: --code FILE.py (in Python: mmtk.registry.local_file.use). A recipe alone never runs code.\n",
     )
 
 
@@ -450,12 +451,12 @@ def test_a_study_hands_the_file_to_its_runs_and_knows_it_again(mmtk, mine, launc
 
 
 def test_a_file_of_another_text_takes_the_place_of_the_first(mine):
-    from mmtk import codefile
+    from mmtk.registry import local_file
 
-    first = codefile.use("mine.py")
-    assert codefile.use("mine.py") is first
+    first = local_file.use("mine.py")
+    assert local_file.use("mine.py") is first
     Path("other.py").write_text(ENTROPY.replace("Entropy", "Other"))
-    codefile.use("other.py")
+    local_file.use("other.py")
     assert catalog.find("ssl", "code/Other").version == catalog.code().sha256[:12]
     with pytest.raises(MmtkError, match="No ssl component is called 'code/Entropy'"):
         catalog.find("ssl", "code/Entropy")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tiny import tiny
 
-from mmtk import provenance
-from mmtk.tracked import tags
+from mmtk.runs import provenance
+from mmtk.tracking.payload import tags
 
 
 def commit(folder: Path) -> str:

@@ -12,9 +12,9 @@ from PIL import Image
 from tiny import tiny
 
 import mmtk
-from mmtk import build
 from mmtk.errors import MmtkError
-from mmtk.predict import Predictor, image_pixels
+from mmtk.model import build
+from mmtk.model.predictor import Predictor, image_pixels
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 56), dtype=np.uint8)
 COLOUR = np.stack([PIXELS, PIXELS, PIXELS], 2)

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from tiny import tiny
 from torch import nn
 
-from mmtk import ranks
 from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.data.batches import own_rows
 from mmtk.errors import MmtkError
-from mmtk.runs import RunDir, read_json, read_lines
-from mmtk.session import run
-from mmtk.streams import own_rows
+from mmtk.io import distributed
+from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.workflows.run import run
 
 TESTS = Path(__file__).parent
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -121,13 +121,13 @@ def test_every_row_of_a_batch_goes_to_one_rank_and_partners_stay_together() -> N
 
 def test_a_batch_that_does_not_divide_and_absent_gpus_are_refused() -> None:
     with pytest.raises(MmtkError, match=r"train.batch = 10 cannot be divided equally among 4 devices") as refused:
-        ranks.check(4, "cpu", 10)
+        distributed.check(4, "cpu", 10)
     assert refused.value.hint == "Use 1, 2, 5, 10 devices, or --set train.batch=12."
-    assert ranks.check(5, "cpu", 10) == 5
-    assert ranks.check(None, "cpu", 10) == 1
+    assert distributed.check(5, "cpu", 10) == 5
+    assert distributed.check(None, "cpu", 10) == 1
     there = torch.cuda.device_count()
     with pytest.raises(MmtkError, match=f"{there + 1} GPUs asked for, but torch sees {there}"):
-        ranks.check(there + 1, "cuda", 12 * (there + 1))
+        distributed.check(there + 1, "cuda", 12 * (there + 1))
 
 
 @pytest.fixture
@@ -140,12 +140,12 @@ def as_rank(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("as_rank")
 def test_devices_and_torchrun_have_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ranks.check(None, "cpu", 4) == ranks.check(2, "cpu", 4) == 2
+    assert distributed.check(None, "cpu", 4) == distributed.check(2, "cpu", 4) == 2
     with pytest.raises(MmtkError, match="--devices 4: torchrun started 2 processes"):
-        ranks.check(4, "cpu", 4)
+        distributed.check(4, "cpu", 4)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     with pytest.raises(MmtkError, match="one machine"):
-        ranks.check(None, "cpu", 4)
+        distributed.check(None, "cpu", 4)
 
 
 @pytest.mark.usefixtures("as_rank")
@@ -158,8 +158,8 @@ def test_batch_norm_is_shared_on_gpus_and_refused_on_cpus() -> None:
     x = torch.rand(1, 1, 64, 64)
     before, parameters = [each(x) for each in mixed], {name: id(p) for name, p in mixed.named_parameters()}
     with pytest.raises(MmtkError, match="batch norms, whose statistics torch cannot share"):
-        ranks.share_batch_norm(mixed, "cpu")
-    ranks.share_batch_norm(mixed, "cuda")
+        distributed.share_batch_norm(mixed, "cpu")
+    distributed.share_batch_norm(mixed, "cuda")
     assert {name: id(p) for name, p in mixed.named_parameters()} == parameters
     norms = [each for each in mixed.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
     assert norms

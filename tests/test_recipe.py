@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from fake_plugin import install, refresh
 
-from mmtk import layers
 from mmtk.errors import MmtkError
-from mmtk.recipe import load_recipe, on_other_data
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import load_recipe, on_other_data
 
-SHIPPED = sorted(path.stem for path in layers.recipe_folder().glob("*.toml"))
-PROFILES = sorted(path.stem for path in (layers.recipe_folder() / "profiles").glob("*.toml"))
+SHIPPED = sorted(path.stem for path in toml.recipe_folder().glob("*.toml"))
+PROFILES = sorted(path.stem for path in (toml.recipe_folder() / "profiles").glob("*.toml"))
 BOTH = ["classification", "segmentation"]
 
 # SPEC 7: file, name, tasks, bridge, ssl, consistency; None where the task is absent.

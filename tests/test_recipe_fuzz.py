@@ -11,18 +11,18 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmtk import layers
 from mmtk.errors import MmtkError
-from mmtk.recipe import Recipe, load_recipe
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import Recipe, load_recipe
 
 QUICK = settings(deadline=None, max_examples=100, database=None, suppress_health_check=list(HealthCheck))
 LONG = settings(deadline=None, max_examples=500, database=None, suppress_health_check=list(HealthCheck))
 
-TEXTS = [path.read_text(encoding="utf-8") for path in sorted(layers.recipe_folder().rglob("*.toml"))]
+TEXTS = [path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml"))]
 COMPLETE = load_recipe("multimix").toml()
 # What names a network or reads files is left alone, so that no large encoder is ever built.
 LEAVES = [
-    leaf for leaf in layers.leaves(load_recipe("multimix").values) if leaf[0][:7] not in ("encoder", "decoder")
+    leaf for leaf in toml.leaves(load_recipe("multimix").values) if leaf[0][:7] not in ("encoder", "decoder")
 ]
 KEYS = [key for key, _ in LEAVES]
 TABLES = sorted({key.rpartition(".")[0] for key in KEYS} - {""})
@@ -135,7 +135,7 @@ def changed_values(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 4))):
         key, value = draw(pairs)
         try:
-            layers.put(tree, key, _toml(value))
+            toml.put(tree, key, _toml(value))
         except (TypeError, AttributeError):  # a key below a value that was put before
             tree[key] = _toml(value)
     return tomli_w.dumps(tree)

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from tiny import tiny
 
-from mmtk import build, cache, catalog, provenance
 from mmtk.errors import MmtkError
-from mmtk.plan import Plan, PlannedCell
-from mmtk.runs import RunDir
-from mmtk.study import StudyDir
+from mmtk.io import cache
+from mmtk.model import build
+from mmtk.registry import catalog
+from mmtk.runs import provenance
+from mmtk.runs.folder import RunDir
+from mmtk.study.folder import StudyDir
+from mmtk.study.plan import Plan, PlannedCell
 
 
 @dataclass
@@ -158,7 +161,7 @@ def test_without_a_home_directory_images_are_kept_in_a_spare_folder(tmp_path: Pa
         "import os, pwd, warnings\n"
         "def nobody(*_): raise KeyError('no entry')\n"
         "pwd.getpwuid = pwd.getpwnam = nobody\n"
-        "from mmtk import cache\n"
+        "from mmtk.io import cache\n"
         "with warnings.catch_warnings(record=True) as told: print(cache.default_root())\n"
         "print(told[0].message)"
     )

@@ -15,8 +15,9 @@ import fork_server
 import pytest
 from fake_plugin import install, refresh
 
-from mmtk import catalog, cli, scaffold
+from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
+from mmtk.registry import catalog, scaffold
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
@@ -95,8 +96,8 @@ def test_every_kind_has_a_template_with_typed_documented_keys(kind):
     import importlib
     import inspect
 
-    from mmtk.build import CONTRACTS
-    from mmtk.params import schema
+    from mmtk.model.build import CONTRACTS
+    from mmtk.registry.signature import schema
 
     example = importlib.import_module(f"mmtk.templates.{kind}").Example
     assert issubclass(example, CONTRACTS[kind])

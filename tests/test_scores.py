@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmtk.columns import read_cases, read_curves
-from mmtk.scores import current, heading, lower_is_better, words
+from mmtk.runs.arrays import read_cases, read_curves
+from mmtk.runs.score_names import current, heading, lower_is_better, words
 
 
 def test_scores_of_the_first_release_have_the_names_of_today():

@@ -17,10 +17,10 @@ from tiny import tiny
 
 import mmtk
 from mmtk.errors import MmtkError, RunFailed
-from mmtk.evaluation import evaluate_run
-from mmtk.outputs import MANIFEST
-from mmtk.runs import RunDir, read_lines
-from mmtk.session import run
+from mmtk.io.outputs import MANIFEST
+from mmtk.runs.folder import RunDir, read_lines
+from mmtk.workflows.evaluate import evaluate_run
+from mmtk.workflows.run import run
 
 SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
 
@@ -137,7 +137,8 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
     run(tiny(name, **changes), tmp_path / "whole")
     code = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[1])\n"
-        "from tiny import tiny; from mmtk import session, train\n"
+        "from tiny import tiny; from mmtk.training import trainer as train\n"
+        "from mmtk.workflows import run as session\n"
         "kind = train.Training; plain = kind.train_step\n"
         "def step(self, index):\n"
         "    done = plain(self, index)\n"
@@ -181,7 +182,7 @@ def test_nan_stops_the_run_and_names_step_term_and_images(tmp_path: Path) -> Non
 def test_a_second_process_is_refused_by_name(tmp_path: Path) -> None:
     folder = RunDir(tmp_path / "r")
     code = (
-        "import sys; from pathlib import Path; from mmtk.runs import RunDir\n"
+        "import sys; from pathlib import Path; from mmtk.runs.folder import RunDir\n"
         "with RunDir(Path(sys.argv[1])).locked(): pass"
     )
     call = [fork_server.python(), "-c", code, str(folder.path)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmtk import spelling
-from mmtk.spelling import command, file_name, quoted, visible
+from mmtk.io import spelling
+from mmtk.io.spelling import command, file_name, quoted, visible
 
 NAMES = [
     b"a.png",

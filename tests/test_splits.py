@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tiny import tiny
 
-from mmtk import build
 from mmtk.api import Item, Source, Split, Target
-from mmtk.data import Data, prepare
+from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
+from mmtk.model import build
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
 Change = Callable[[Split, list[Item]], list[Item]]

@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from mmtk.api import Item, Source, Split, Target
+from mmtk.data.store import Stored, duplicates, open_store
 from mmtk.errors import MmtkError, Problems
-from mmtk.store import Stored, duplicates, open_store
 
 SIZE = 32
 COUNT = 24
@@ -336,7 +336,7 @@ class Builder:
 
 def builder(films: Films, cache: Path) -> Builder:
     context = multiprocessing.get_context("forkserver")  # fresh processes that import torch only once
-    context.set_forkserver_preload(["mmtk.store", "mmtk.images"])
+    context.set_forkserver_preload(["mmtk.data.store", "mmtk.images.loader"])
     ours, theirs = context.Pipe()
     process = context.Process(target=build, args=(films.root, cache, theirs), daemon=True)
     process.start()

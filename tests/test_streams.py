@@ -8,13 +8,13 @@ import pytest
 import torch
 from tiny import tiny
 
-from mmtk import build
 from mmtk.api import Now, View
 from mmtk.components.source.phantom import Phantom
-from mmtk.data import prepare
+from mmtk.data.batches import Order, Streams, choose_labelled, masks, normalise, permutation, pixels, split_part
+from mmtk.data.dataset import prepare
+from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
-from mmtk.store import open_store
-from mmtk.streams import Order, Streams, choose_labelled, masks, normalise, permutation, pixels, split_part
+from mmtk.model import build
 
 TASKS = ("classification", "segmentation")
 

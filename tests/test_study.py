@@ -22,18 +22,18 @@ import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
 
-from mmtk import launching, status
-from mmtk.data import prepare
-from mmtk.display import Display
+from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
-from mmtk.plan import Plan, PlannedCell, plan_components
 from mmtk.report.analysis import analyse
-from mmtk.runs import RunDir, read_json
-from mmtk.status import show
-from mmtk.study import StudyDir
-from mmtk.study_run import run_study
-from mmtk.tracking_study import StudyMirror
-from mmtk.train import Training
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir, read_json
+from mmtk.study import launcher_settings, status
+from mmtk.study.folder import StudyDir
+from mmtk.study.launch import run_study
+from mmtk.study.plan import Plan, PlannedCell, plan_components
+from mmtk.study.status import show
+from mmtk.tracking.study import StudyMirror
+from mmtk.training.trainer import Training
 
 # One worker runs them all, so that the study they look at is made once.
 pytestmark = pytest.mark.xdist_group("study")
@@ -210,11 +210,11 @@ def test_neither_statenor_the_reading_of_a_report_waits_for_torch(
     code = """
 import sys
 from pathlib import Path
-from mmtk import memo
+from mmtk.registry import memo
 memo.begin()
 from mmtk.report.analysis import analyse
-from mmtk.status import show
-from mmtk.study import StudyDir
+from mmtk.study.status import show
+from mmtk.study.folder import StudyDir
 show(StudyDir(Path("s")))
 analyse(StudyDir(Path("s")).collect())
 print("with" if "torch" in sys.modules else "without")
@@ -442,7 +442,7 @@ def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: p
     told: list[str] = []
     failed = run_study(
         study,
-        launching.make({"use": "inline"}),
+        launcher_settings.make({"use": "inline"}),
         told=lambda run, what, done, of: told.append(f"{what} {done}/{of}"),
     )
     assert (failed, told) == ([], ["done 1/2", "done 2/2"])

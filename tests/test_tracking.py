@@ -17,17 +17,17 @@ import fork_server
 import pytest
 from run_folder import RESULTS, begin, cut, finish, points, train
 
-from mmtk.cli import track
+from mmtk.cli.main import track
 from mmtk.errors import MmtkError
-from mmtk.metric_names import allowed_names
-from mmtk.runs import RunDir
-from mmtk.tracking import Mirror, tracking_uri
+from mmtk.runs.folder import RunDir
+from mmtk.tracking.metric_names import allowed_names
+from mmtk.tracking.run import Mirror, tracking_uri
 
 
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory) -> Path:
     """A database with MLflow's tables; making them takes seconds."""
-    from mmtk.tracker import calm, open_client
+    from mmtk.tracking.client import calm, open_client
 
     path = tmp_path_factory.mktemp("blank") / "mlflow.db"
     with calm():
@@ -226,13 +226,13 @@ def test_the_store_drops_points_that_it_has(store, folder):
     """What the mirror relies on when it dies before it remembers: equal points are one point."""
     from mlflow import MlflowClient
 
-    from mmtk import tracked
+    from mmtk.tracking import payload
 
     train(folder, 1, 10)
     client = MlflowClient(tracking_uri())
     run_id = client.create_run("0").info.run_id
     for _ in range(2):
-        for batch in tracked.batches(tracked.rows(folder)):
+        for batch in payload.batches(payload.rows(folder)):
             client.log_batch(run_id, batch)
         assert number(store, "metrics") == points(10, 2)
 
@@ -444,7 +444,7 @@ def test_after_a_failure_the_next_attempt_waits(store, folder, monkeypatch):
     database.rmdir()
     (store / "away.db").rename(database)
     assert mirror.sync() == ""  # too early
-    monkeypatch.setattr("mmtk.tracking.time.monotonic", lambda real=time.monotonic: real() + 3600)
+    monkeypatch.setattr("mmtk.tracking.run.time.monotonic", lambda real=time.monotonic: real() + 3600)
     assert mirror.sync().startswith("6 metric rows")
     assert len(warnings) == 1
     assert number(store, "metrics") == points(5, 1)
@@ -489,7 +489,7 @@ def test_a_folder_without_a_run_is_named(store, tmp_path):
 
 
 def test_two_mirrors_of_one_run_do_not_meet(store, folder):
-    from mmtk.tracker import held
+    from mmtk.tracking.client import held
 
     train(folder, 1, 5)
     with held(folder.recipe_file), pytest.raises(MmtkError, match=r"another process"):
@@ -505,7 +505,7 @@ def test_the_model_says_what_the_run_says(store, folder, monkeypatch):
     import mlflow
     import numpy as np
 
-    from mmtk.predict import load
+    from mmtk.model.predictor import load
 
     train(folder, 1, 5)
     finish(folder)
@@ -532,5 +532,5 @@ def test_the_model_says_what_the_run_says(store, folder, monkeypatch):
 
 
 def test_nothing_imports_mlflow_before_a_sync():
-    code = "import sys, mmtk.tracking; sys.exit('mlflow' in sys.modules)"
+    code = "import sys, mmtk.tracking.run; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

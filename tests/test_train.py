@@ -15,14 +15,14 @@ from tiny import tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmtk.api import Now
-from mmtk.build import read_weights
-from mmtk.components.blocks import Dropout
-from mmtk.data import prepare
-from mmtk.display import Display
+from mmtk.components._blocks import Dropout
+from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
-from mmtk.evaluate import compute, fill
-from mmtk.runs import RunDir, read_lines
-from mmtk.train import Interrupted, Training, rate
+from mmtk.model.build import read_weights
+from mmtk.model.evaluate import compute, fill
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir, read_lines
+from mmtk.training.trainer import Interrupted, Training, rate
 
 aten = torch.ops.aten
 

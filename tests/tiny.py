@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmtk import load_recipe
-from mmtk.recipe import Recipe
+from mmtk.recipe.recipe import Recipe
 
 TINY: dict[str, Any] = {
     "data.size": 32,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, cores, fresh, memory, spread
-from mmtk.counts import counted
+from mmtk.io.counts import counted
 
 BATCH = 10
 FILES = 100
@@ -108,9 +108,9 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     """Seconds of batches from a warm cache: labelled weak, unlabelled weak and strong views."""
     from mmtk import load_recipe
     from mmtk.api import Now, View
-    from mmtk.data import prepare
-    from mmtk.engine import keep_pages
-    from mmtk.streams import Streams
+    from mmtk.data.batches import Streams
+    from mmtk.data.dataset import prepare
+    from mmtk.training.fabric import keep_pages
 
     keep_pages()  # as every run on a CPU does
     recipe = load_recipe("enc-ssl", None, _changes(size))
@@ -196,7 +196,7 @@ def pillow(folder: str, size: int) -> dict[str, Any]:
 def build(folder: str, size: int, used: int, times: int = 3) -> list[float]:
     """Seconds of building the cache of a folder on ``used`` cores, after once that loads the libraries."""
     from mmtk.components.source.folder import Folder
-    from mmtk.store import open_store
+    from mmtk.data.store import open_store
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:used])
@@ -216,8 +216,8 @@ def many(count: int, cache: str) -> dict[str, Any]:
 
     from mmtk import load_recipe
     from mmtk.api import Item, Now, Source, Split, Target, View
-    from mmtk.store import open_store
-    from mmtk.streams import Part, Streams
+    from mmtk.data.batches import Part, Streams
+    from mmtk.data.store import open_store
 
     class Generated(Source):
         target = Target("classification", ("dark", "bright"))

@@ -19,7 +19,7 @@ SCHEMA = 1
 
 def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
     """Options with ``auto`` decided; every precision that the hardware has, fp32 first, for ``auto``."""
-    from mmtk.engine import PRECISIONS, choose_device, has_bf16
+    from mmtk.training.fabric import PRECISIONS, choose_device, has_bf16
 
     chosen = choose_device(device)
     if precision not in ("auto", *PRECISIONS):
@@ -63,7 +63,7 @@ def _check_output(path: Path) -> None:
 def bench(part: str | None, device: str, precision: str, size: int, rounds: int, out: Path | None) -> None:
     """Measure, print tables, and write JSON to ``out``."""
     from mmtk.bench.tables import show
-    from mmtk.runs import write_json
+    from mmtk.runs.folder import write_json
 
     if part is not None and part not in PARTS:
         raise MmtkError(f"{part}: unknown part.", hint=f"Known: {', '.join(PARTS)}.")

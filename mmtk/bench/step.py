@@ -69,10 +69,10 @@ def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
 def training(size: int, batch: int, precision: str, device: str, **changes: Any) -> Any:
     """MultiMix on synthetic films at ``size`` pixels, ready for ``train_step(index)``; nothing is kept."""
     from mmtk import load_recipe
-    from mmtk.data import prepare
-    from mmtk.display import Display
-    from mmtk.runs import RunDir
-    from mmtk.train import Training
+    from mmtk.data.dataset import prepare
+    from mmtk.runs.display import Display
+    from mmtk.runs.folder import RunDir
+    from mmtk.training.trainer import Training
 
     keys = {
         "data.size": size, "data.classification.labels": "full", "data.classification.source.train": 100,

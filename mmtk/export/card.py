@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmtk.counts import counted
+from mmtk.io.counts import counted
 from mmtk.report import analysis, headlines
-from mmtk.report.paper_tables import data as data_table
-from mmtk.report.paper_tables import source
-from mmtk.report.table import Entry, Table, headings, interval, number, value_entry
-from mmtk.results import CROSS_DOMAIN, IN_DOMAIN, Cell, Run, Study
-from mmtk.scores import heading, words
+from mmtk.report.tables.paper import data as data_table
+from mmtk.report.tables.paper import source
+from mmtk.report.tables.table import Entry, Table, headings, interval, number, value_entry
+from mmtk.runs.finished import CROSS_DOMAIN, IN_DOMAIN, Cell, Run, Study
+from mmtk.runs.score_names import heading, words
 
 
 def model_card(run: Run, others: Sequence[Run] = ()) -> str:

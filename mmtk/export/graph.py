@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from mmtk.errors import MmtkError
-from mmtk.predict import Predictor, predict
+from mmtk.model.predictor import Predictor, predict
 
 aten = torch.ops.aten
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from mmtk import activity
 from mmtk.components.source.phantom import Phantom
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, culprit, refusal, trace
 from mmtk.export.origin import origin, place, same_run
-from mmtk.extras import install_line
-from mmtk.images import resize_image
-from mmtk.outputs import OutputFolder
-from mmtk.predict import load
-from mmtk.spelling import quoted
+from mmtk.images.loader import resize_image
+from mmtk.io import status_line
+from mmtk.io.extras import install_line
+from mmtk.io.outputs import OutputFolder
+from mmtk.io.spelling import quoted
+from mmtk.model.predictor import load
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,9 +62,9 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
     output = OutputFolder(out.parent, "export", set_aside=chosen_here)
     output.check([out.name])
     model = Probabilities(load(path, "cpu"))
-    activity.stage("converting")
+    status_line.stage("converting")
     data = convert(model, facts).SerializeToString()
-    activity.stage("comparing with onnxruntime")
+    status_line.stage("comparing with onnxruntime")
     found = differences(model, data)
     check(found)
     with output.file(out.name) as temporary:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtk import checkpoint
 from mmtk.errors import MmtkError
-from mmtk.results import IN_DOMAIN, Run, read_run
-from mmtk.runs import RunDir
+from mmtk.model import checkpoint
+from mmtk.runs.finished import IN_DOMAIN, Run, read_run
+from mmtk.runs.folder import RunDir
 
 About = Mapping[str, Any]
 KEYS = ("name", "run", "digest", "seed", "mmtk", "size", "channels", "targets", "thresholds", "components", "data")

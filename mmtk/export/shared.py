@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtk import checkpoint
-from mmtk.codefile import COPY
 from mmtk.errors import MmtkError
 from mmtk.export.card import model_card
 from mmtk.export.origin import about, place, read_about, same_run
-from mmtk.outputs import MANIFEST, OutputFolder
-from mmtk.predict import load
-from mmtk.results import Run, read_run
-from mmtk.runs import MODEL, RunDir
+from mmtk.io.outputs import MANIFEST, OutputFolder
+from mmtk.model import checkpoint
+from mmtk.model.predictor import load
+from mmtk.registry.local_file import COPY
+from mmtk.runs.finished import Run, read_run
+from mmtk.runs.folder import MODEL, RunDir
 
 
 def write_shared(path: Path, out: Path | None = None) -> Path:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mmtk import activity, stats
-from mmtk.ablation import NO_LEVEL
+from mmtk import stats
+from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, without_effects
 from mmtk.report.headlines import HEADLINE, TASKS, Labels, at
 from mmtk.report.intervals import ENOUGH, sensible
-from mmtk.results import DOMAINS, Cell, Study
+from mmtk.runs.finished import DOMAINS, Cell, Study
 from mmtk.stats import Summary, Test
+from mmtk.study.axes import NO_LEVEL
 
 KINDS = ("student", "paired", "cases")
 # What results.json holds beside scores.
@@ -75,7 +76,7 @@ class Analysis:
 
 def analyse(study: Study) -> Analysis:
     """Scores, tests and effects; MmtkError where the runs were tested on other images or data."""
-    activity.stage("computing the statistics")
+    status_line.stage("computing the statistics")
     study.comparable()
     study.read()
     effects = factorial_effects(study)

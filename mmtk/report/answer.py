@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mmtk.counts import share
+from mmtk.io.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import ENOUGH
 from mmtk.report.summary import Claim, claims
-from mmtk.report.table import Column, Entry, Table, headings, number
+from mmtk.report.tables.table import Column, Entry, Table, headings, number
 
 MANY = 6  # differences that a sentence can name
 

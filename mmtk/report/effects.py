@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmtk import stats
-from mmtk.ablation import NO_LEVEL
 from mmtk.errors import MmtkError
 from mmtk.report.headlines import HEADLINE, TASKS, Labels, at, budget
 from mmtk.report.intervals import sensible
-from mmtk.results import DOMAINS, Cell, Study
+from mmtk.runs.finished import DOMAINS, Cell, Study
 from mmtk.stats import Effect, Test
+from mmtk.study.axes import NO_LEVEL
 
 Subset = frozenset[str]
 Values = Mapping[tuple[str, ...], Mapping[int, float]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmtk.results import Cell, Study
+from mmtk.runs.finished import Cell, Study
 
 Labels = Mapping[str, int | str]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TypeVar
 
-from mmtk.scores import is_share, unit
+from mmtk.runs.score_names import is_share, unit
 from mmtk.stats import Effect, Summary, Test
 
 ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing

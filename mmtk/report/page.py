@@ -10,22 +10,23 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmtk import activity
-from mmtk.counts import counted
-from mmtk.display import duration
 from mmtk.errors import MmtkError
-from mmtk.forks import on_all_cores
-from mmtk.outputs import OutputFolder
-from mmtk.report import paper_claims, paper_tables, study_tables
+from mmtk.io import status_line
+from mmtk.io.counts import counted
+from mmtk.io.outputs import OutputFolder
+from mmtk.io.parallel import on_all_cores
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentence
 from mmtk.report.summary import chance, summary
-from mmtk.report.table import Table, long_csv
-from mmtk.results import DOMAINS, SHARED_DATA, Study
-from mmtk.runs import read_json, write_text
+from mmtk.report.tables import claims, paper
+from mmtk.report.tables import study as study_tables
+from mmtk.report.tables.table import Table, long_csv
+from mmtk.runs.display import duration
+from mmtk.runs.finished import DOMAINS, SHARED_DATA, Study
+from mmtk.runs.folder import read_json, write_text
 
 if TYPE_CHECKING:
-    from mmtk.report.study_systems import Figure
+    from mmtk.report.figures.systems import Figure
 
 # Longer tables are folded away until they are asked for.
 LONG = 40
@@ -95,7 +96,7 @@ def write_report(analysis: Analysis, out: Path, *, set_aside: bool = False) -> P
     The same study gives the same bytes. Files of an earlier report are replaced or removed. Others are refused
     or, with ``set_aside``, moved out of the way.
     """
-    activity.stage("drawing the report")
+    status_line.stage("drawing the report")
     folder = OutputFolder(out, "report", set_aside=set_aside)
     if set_aside:
         folder.put_aside(_of_older_report(out))
@@ -115,7 +116,7 @@ def _of_older_report(out: Path) -> list[str]:
 
 def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     """Write everything into ``stage``, a folder that becomes ``out``."""
-    from mmtk.report.study_figures import by_section, drawings
+    from mmtk.report.figures.study import by_section, drawings
 
     study = analysis.study
     for folder in ("tables", "figures"):
@@ -127,8 +128,8 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     figures = by_section(drawn)
     made = [
         answer(analysis), study_tables.effects(analysis), study_tables.shapley(analysis),
-        paper_claims.table(analysis), study_tables.tests(analysis),
-        *(paper_tables.results(analysis, domain) for domain in DOMAINS), paper_tables.data(analysis), *layers,
+        claims.table(analysis), study_tables.tests(analysis),
+        *(paper.results(analysis, domain) for domain in DOMAINS), paper.data(analysis), *layers,
         study_tables.scores(analysis), study_tables.runs(analysis, out), study_tables.gaps(missing),
     ]  # fmt: skip
     kept = {table.name: table for table in made if table.rows}
@@ -144,7 +145,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
 def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
     """The tables of the architecture; where there are none, why."""
     try:
-        return paper_tables.architecture(analysis), []
+        return paper.architecture(analysis), []
     except MmtkError as error:
         return [], [f"No architecture tables: {error.where}: {error.message}"]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtk.counts import counted
-from mmtk.report import paper_claims
+from mmtk.io.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, LEAD, budget
-from mmtk.report.table import interval, number, probability
-from mmtk.results import DOMAINS
-from mmtk.scores import words
+from mmtk.report.tables import claims as paper_claims
+from mmtk.report.tables.table import interval, number, probability
+from mmtk.runs.finished import DOMAINS
+from mmtk.runs.score_names import words
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtk import catalog
 from mmtk.errors import MmtkError, listing
+from mmtk.registry import catalog
 from mmtk.testing import data, every, launching, parts, scoring, strategy
 from mmtk.testing.check import Check, ContractError, Subject, named, outcomes
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from mmtk import params
 from mmtk.errors import MmtkError
+from mmtk.registry import signature
 
 
 class ContractError(AssertionError):
@@ -48,13 +48,13 @@ class Subject:
     def make(self, **offered: Any) -> Any:
         """Make an instance with its keys, wired with what is offered; raise UnmadeError where that cannot be."""
         try:
-            checked, problems = params.validate(
-                params.schema(self.component), {"use": "it", **self.keys}, "", lambda key: None
+            checked, problems = signature.validate(
+                signature.schema(self.component), {"use": "it", **self.keys}, "", lambda key: None
             )
             if problems:
                 raise problems[0]
             checked.pop("use")
-            return params.construct(self.component, self.word, offered, checked)
+            return signature.construct(self.component, self.word, offered, checked)
         except MmtkError as error:
             raise UnmadeError(
                 f"{self.word} can be made with the keys {dict(self.keys)}",

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from mmtk import codefile, params
-from mmtk.build import CONTRACTS
 from mmtk.errors import MmtkError
+from mmtk.model.build import CONTRACTS
+from mmtk.registry import local_file, signature
 from mmtk.testing.check import Subject, UnmadeError, expect, in_child
 
 
@@ -33,14 +33,14 @@ def subclasses_the_contract(subject: Subject) -> None:
 def keys_are_typed(subject: Subject) -> None:
     """Every recipe key has a type that a recipe can hold, and there is no ``**kwargs``."""
     try:
-        params.schema(subject.component)
+        signature.schema(subject.component)
     except MmtkError as error:
         raise UnmadeError("typed keyword-only keys", error.message, error.hint or "annotate them.") from error
 
 
 def defaults_are_valid(subject: Subject) -> None:
     """The defaults pass the same validation as a recipe's values."""
-    model = params.schema(subject.component)
+    model = signature.schema(subject.component)
     given = {name for name, each in model.model_fields.items() if each.is_required()} - {"use"}
     values = {
         name: each.default
@@ -54,7 +54,7 @@ def defaults_are_valid(subject: Subject) -> None:
         f"none for {', '.join(sorted(missing))}",
         "give defaults, or pass keys={…} to suite.",
     )
-    _, problems = params.validate(model, {"use": "it", **values, **subject.keys}, "", lambda key: None)
+    _, problems = signature.validate(model, {"use": "it", **values, **subject.keys}, "", lambda key: None)
     expect(
         not problems,
         "defaults within their own ranges",
@@ -67,7 +67,7 @@ def docstring_names_every_key(subject: Subject) -> None:
     """A first line, and a line for every recipe key: ``key: what it is``."""
     text = inspect.getdoc(subject.component) if "__doc__" in vars(subject.component) else ""
     expect(bool(text and text.strip()), "a docstring", "none", "say in one line what it does.")
-    keys = [name for name in params.schema(subject.component).model_fields if name != "use"]
+    keys = [name for name in signature.schema(subject.component).model_fields if name != "use"]
     missing = [
         key for key in keys if not re.search(rf"^\s*([\w-]+, )*{key}(, [\w-]+)*:", text or "", re.MULTILINE)
     ]
@@ -93,8 +93,8 @@ def import_touches_neither_cuda_nor_network(subject: Subject) -> None:
         socket.socket.connect = refuse("it opens a network connection")  # type: ignore[method-assign]
         torch.cuda._lazy_init = refuse("it starts CUDA")
         module = sys.modules.pop(name)
-        if name.startswith(codefile.MODULE):  # a local file has no name to import it by
-            codefile.run(Path(str(module.__file__)), Path(str(module.__file__)).read_bytes())
+        if name.startswith(local_file.MODULE):  # a local file has no name to import it by
+            local_file.run(Path(str(module.__file__)), Path(str(module.__file__)).read_bytes())
         else:
             importlib.import_module(name)
         return ""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtk.components.encoder.unet import UNetEncoder
-from mmtk.model import ClassHead, FrozenClassify
+from mmtk.model.network import ClassHead, FrozenClassify
 from mmtk.testing.check import Subject, expect
 
 SIZES = ((64, 64), (96, 64))

@@ -14,8 +14,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from mmtk.api import Augment, MmtkError
+from mmtk.components.augment._operations import MATRICES, OPERATIONS, Operation, lift, operate
 from mmtk.components.augment.none import NoAugment
-from mmtk.components.augment.operations import MATRICES, OPERATIONS, Operation, lift, operate
 from mmtk.components.augment.strong import Strong
 from mmtk.components.augment.weak import Weak
 

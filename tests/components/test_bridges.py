@@ -13,7 +13,7 @@ from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.timm import TimmEncoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.components.loss.dice import Dice
-from mmtk.model import ClassHead, FrozenClassify, MultiTaskNet
+from mmtk.model.network import ClassHead, FrozenClassify, MultiTaskNet
 
 SIZE = 32
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mmtk.components.source.folder import Folder
 from mmtk.errors import MmtkError
-from mmtk.params import construct
+from mmtk.registry.signature import construct
 
 PARTS = ("train", "val", "test")
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmtk.components import norm_leaky as fused
-from mmtk.components.blocks import Block, channels_last
-from mmtk.components.norm_leaky import norm_leaky
+from mmtk.components import _norm_leaky as fused
+from mmtk.components._blocks import Block, channels_last
+from mmtk.components._norm_leaky import norm_leaky
 
 SLOPE = 0.2
 SHAPES = [(2, 3, 5, 4), (2, 3, 40, 33), (2, 16, 32, 32), (1, 1, 2, 2)]  # of one kernel or the other

@@ -14,10 +14,10 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from mmtk.components.metric._structure import ssim
+from mmtk.components.metric._surface import boundaries, surface_distances
 from mmtk.components.metric.classification import Classification
 from mmtk.components.metric.segmentation import Segmentation
-from mmtk.components.metric.structure import ssim
-from mmtk.components.metric.surface import boundaries, surface_distances
 from mmtk.errors import MmtkError
 
 SIZE = (12, 15)

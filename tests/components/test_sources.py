@@ -16,14 +16,14 @@ import pytest
 from PIL import Image
 
 from mmtk.api import Source
-from mmtk.components.source import splitting
+from mmtk.components.source import _splitting
 from mmtk.components.source.chex import CheX
 from mmtk.components.source.folder import Folder
 from mmtk.components.source.jsrt import JSRT
 from mmtk.components.source.mcu import MCU
 from mmtk.components.source.nihx import NIHX
 from mmtk.errors import MmtkError
-from mmtk.params import construct, schema, wired
+from mmtk.registry.signature import construct, schema, wired
 
 PARTS = ("train", "val", "test")
 REAL = Path(os.environ["MMTK_DATA"]) if os.environ.get("MMTK_DATA") else None
@@ -246,7 +246,7 @@ def test_hash_order_gives_the_sizes_of_the_paper():
     from mmtk.api import Item
 
     names = [f"JPCLN{n:03}" for n in range(1, 155)] + [f"JPCNN{n:03}" for n in range(1, 94)]
-    parts = splitting.split_by_size([Item(name, None, None, name) for name in names], (111, 13, 123))
+    parts = _splitting.split_by_size([Item(name, None, None, name) for name in names], (111, 13, 123))
     ordered = by_hash(names)
     assert [item.id for item in parts["train"]] == ordered[:111]
     assert [item.id for item in parts["val"]] == ordered[111:124]

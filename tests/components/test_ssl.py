@@ -8,11 +8,11 @@ import torch
 from scipy import stats
 
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch, interleave, sharpen
 from mmtk.components.ssl.none import NoSSL
+from mmtk.model.build import SupervisedLoss
 
 NOW = Now(seed=3, index=4, total=9)
 

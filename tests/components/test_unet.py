@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmtk.components.blocks import Block, Dropout
+from mmtk.components._blocks import Block, Dropout
 from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.errors import MmtkError
-from mmtk.model import ClassHead
+from mmtk.model.network import ClassHead
 
 CHANNELS = [16, 32, 64, 128, 256]
 BRIDGED = [16, 32, 64, 128 + 2, 256]

@@ -28,19 +28,24 @@ from fake_plugin import install, refresh
 from PIL import Image
 from tiny import tiny
 
-from mmtk import build, images, predict, predictions, results, session, store
-from mmtk.columns import read_cases
-from mmtk.components.source import layout
+from mmtk.components.source import _layout
 from mmtk.components.source.folder import Folder
+from mmtk.data import store
 from mmtk.errors import MmtkError
-from mmtk.plan import Plan, PlannedCell
-from mmtk.report import study_figures
+from mmtk.images import loader
+from mmtk.model import build, predictor
 from mmtk.report.analysis import analyse
+from mmtk.report.figures import study as study_figures
 from mmtk.report.page import write_report
-from mmtk.report.table import Entry, Table, headings
-from mmtk.runs import RunDir, write_json
-from mmtk.study import StudyDir
-from mmtk.study_run import job_argv
+from mmtk.report.tables.table import Entry, Table, headings
+from mmtk.runs import finished
+from mmtk.runs.arrays import read_cases
+from mmtk.runs.folder import RunDir, write_json
+from mmtk.study.folder import StudyDir
+from mmtk.study.launch import job_argv
+from mmtk.study.plan import Plan, PlannedCell
+from mmtk.workflows import predict as predict_workflow
+from mmtk.workflows import run as run_workflow
 
 GRAY = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'>"
@@ -73,8 +78,8 @@ def trained(tmp_path_factory) -> Path:
     """A finished run of both tasks; tests work on copies of it."""
     path = tmp_path_factory.mktemp("trained") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
-        session.run(tiny(train__steps=2), path)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
+        run_workflow.run(tiny(train__steps=2), path)
     return path
 
 
@@ -145,7 +150,7 @@ def test_the_payload_would_run(tmp_path, marker):
 def test_a_pickle_as_checkpoint(run, marker, name):
     for _ in pickles(run / "checkpoints" / f"{name}.safetensors", marker):
         (run / "done.json").unlink(missing_ok=True)
-        read = predict.load if name == "best" else partial(session.run, tiny(train__steps=2))
+        read = predictor.load if name == "best" else partial(run_workflow.run, tiny(train__steps=2))
         with pytest.raises(MmtkError, match=rf"{name}\.safetensors: cannot be read"):
             read(run)
         assert not marker.exists()
@@ -172,7 +177,7 @@ def test_a_damaged_checkpoint_is_an_error_that_names_it(run):
         path.write_bytes(data[: rng.integers(len(data))] if rng.random() < 0.3 else data)
         if path.read_bytes() != whole:
             with pytest.raises(MmtkError, match=r"best\.safetensors: "):
-                predict.load(run)
+                predictor.load(run)
 
 
 def test_a_pickle_as_samples(run, marker):
@@ -184,7 +189,7 @@ def test_a_pickle_as_samples(run, marker):
             (run / "samples.npz").write_bytes(pickle.dumps(Payload(marker)))
         seal(run)
         with pytest.raises(MmtkError, match=r"samples\.npz"):
-            _ = results.read_run(run).samples
+            _ = finished.read_run(run).samples
         assert not marker.exists()
 
 
@@ -245,7 +250,7 @@ def test_an_image_that_is_a_program_is_not_run(tmp_path, marker, monkeypatch):
     path.parent.mkdir()
     path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 24\n%%EndComments\nshowpage\n%%EOF\n")
     with pytest.raises(MmtkError, match=r"x\.png: is not an image"):
-        images.read_image(path)
+        loader.read_image(path)
     assert not marker.exists()
 
 
@@ -341,7 +346,7 @@ def test_names_of_classes_and_channels_stay_in_the_output_folder(run, tmp_path):
     image = save(tmp_path / "in" / "x.png")
     (tmp_path / "out" / "deep" / "x-mask-").mkdir(parents=True)
     before = everything(tmp_path)
-    predictions.predict_files(run, [image], tmp_path / "out" / "deep", "cpu")
+    predict_workflow.predict_files(run, [image], tmp_path / "out" / "deep", "cpu")
     new = {name for name in everything(tmp_path) if name not in before}
     assert new
     assert all(Path(name).is_relative_to(tmp_path / "out" / "deep") for name in new)
@@ -349,12 +354,12 @@ def test_names_of_classes_and_channels_stay_in_the_output_folder(run, tmp_path):
 
 def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
         changes = {
             "data__segmentation__source__organs": "separate",
             "data__segmentation__cross__organs": "separate",
         }
-        session.run(tiny("unet", train__steps=2, **changes), tmp_path / "run")
+        run_workflow.run(tiny("unet", train__steps=2, **changes), tmp_path / "run")
     told = json.loads((tmp_path / "run" / "provenance.json").read_text())
     names = told["targets"]["segmentation"]["names"]
     assert len(names) > 1
@@ -362,7 +367,7 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
     write_json(tmp_path / "run" / "provenance.json", told)
     out = tmp_path / "out" / "deep"
     (out / "x-mask-").mkdir(parents=True)
-    predictions.predict_files(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
+    predict_workflow.predict_files(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
     assert [path for path in tmp_path.rglob("*up*.png") if not path.is_relative_to(out)] == []
     assert len(list(out.glob("*.png"))) == len(names) + 1
 
@@ -370,7 +375,7 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
 def test_images_of_one_name_do_not_overwrite_each_other(run, tmp_path):
     folder = tmp_path / "in"
     given = [save(folder / name) for name in ("a.png", "a-2.png", "a.bmp", "b/a.png", "a-overlay.png")]
-    rows = predictions.predict_files(run, given, tmp_path / "out", "cpu")
+    rows = predict_workflow.predict_files(run, given, tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     assert len(list((tmp_path / "out").glob("*-mask.png"))) == len(given)
 
@@ -402,7 +407,7 @@ def test_a_link_to_a_folder_of_images_is_followed(tmp_path):
     save(tmp_path / "elsewhere" / "a.png")
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert [path.name for path in layout.list_images(tmp_path / "films")] == ["a.png"]
+    assert [path.name for path in _layout.list_images(tmp_path / "films")] == ["a.png"]
 
 
 def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
@@ -419,7 +424,7 @@ def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
         make()
         source = Folder(tmp_path, "classification", images="films", labels="films.csv")
         with pytest.raises(MmtkError, match=r"bad\.png"):
-            images.read_image(path)
+            loader.read_image(path)
         if path.is_symlink():
             with pytest.raises(MmtkError, match=r"bad\.png"):
                 store.open_store(source, 16, cache=tmp_path / "cache")
@@ -432,7 +437,7 @@ def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
 )  # fmt: skip
 def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name, monkeypatch):
     """A run that came from elsewhere is continued: a file of it is a link to one of ours."""
-    monkeypatch.setattr(session, "draw_run", lambda *_: None)
+    monkeypatch.setattr(run_workflow, "draw_run", lambda *_: None)
     mine = tmp_path / "mine.txt"
     (run / "done.json").unlink()
     mine.write_bytes((run / name).read_bytes() if name == "provenance.json" else b"mine\n")
@@ -440,7 +445,7 @@ def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name, monkeypatch
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(mine)
     with or_refused(Path(name).name, "link"):
-        session.run(tiny(train__steps=2), run)
+        run_workflow.run(tiny(train__steps=2), run)
     assert mine.read_bytes() == before
 
 
@@ -451,7 +456,7 @@ def test_a_link_to_a_folder_in_a_run_is_not_written_through(run, tmp_path, name)
     shutil.rmtree(run / name)
     (run / name).symlink_to(tmp_path / "mine", target_is_directory=True)
     with or_refused("link"):
-        session.run(tiny(train__steps=2), run)
+        run_workflow.run(tiny(train__steps=2), run)
     assert list((tmp_path / "mine").iterdir()) == []
 
 
@@ -462,7 +467,7 @@ def test_predictions_are_not_written_through_a_link(run, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(mine)
     with or_refused("link"):
-        predictions.predict_files(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
+        predict_workflow.predict_files(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
     assert mine.read_bytes() == b"mine"
 
 
@@ -480,7 +485,7 @@ def test_a_report_neither_removes_nor_writes_through_a_link(run, tmp_path, part,
     write_json(out / "files.json", [f"{part}/scores.csv", f"{part}/kept.png"])
     before = everything(mine)
     with or_refused("link"):
-        write_report(analyse(results.from_runs([run])), out)
+        write_report(analyse(finished.from_runs([run])), out)
     assert everything(mine) == before
 
 
@@ -518,7 +523,7 @@ def test_a_page_shows_names_as_text(run, tmp_path, monkeypatch):
         arrays[name] = np.array([f"{SCRIPT}{k}" for k in range(len(arrays[name]))])
     np.savez(run / "samples.npz", **arrays)
     seal(run)
-    study = results.from_runs([run])
+    study = finished.from_runs([run])
     study.title = study.cells[0].name = study.command = SCRIPT
     study.gaps.append(SCRIPT)
     page = write_report(analyse(study), tmp_path / "report")
@@ -559,7 +564,7 @@ def test_predictions_hold_no_formula(run, tmp_path, monkeypatch):
     write_json(run / "provenance.json", told)
     monkeypatch.chdir(tmp_path)
     given = [save(Path(f"{sign}1+1.png")) for sign in "=+-@\t\r"]
-    rows = predictions.predict_files(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
+    rows = predict_workflow.predict_files(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     text = (tmp_path / "out" / "predictions.csv").read_bytes().decode()
     assert len(list(csv.reader(io.StringIO(text, newline="")))) == len(given) + 1
@@ -581,8 +586,8 @@ def test_a_hostile_results_file_is_an_error_that_names_the_run(run, name):
             seal(run)
         try:
             with or_refused(str(run)):
-                one = results.read_run(run)
-                results.check_comparable([one])
+                one = finished.read_run(run)
+                finished.check_comparable([one])
                 _ = one.data, one.seconds, one.score("in-domain", "segmentation", "dice")
         except Exception as error:
             faults.append(f"{text[:10]}: {type(error).__name__}: {str(error)[:60]}")

@@ -29,7 +29,6 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 from tiny import tiny
 
-from mmtk import session
 from mmtk.api import Source
 from mmtk.components.source.chex import CheX
 from mmtk.components.source.folder import Folder
@@ -37,8 +36,9 @@ from mmtk.components.source.jsrt import JSRT
 from mmtk.components.source.mcu import MCU
 from mmtk.components.source.nihx import NIHX
 from mmtk.errors import MmtkError
-from mmtk.images import image_size, read_image, resize_image
-from mmtk.predictions import predict_files
+from mmtk.images.loader import image_size, read_image, resize_image
+from mmtk.workflows import run as run_workflow
+from mmtk.workflows.predict import predict_files
 
 SHAPE = (24, 20)  # rows, columns of every image that is in order
 SECONDS = 10  # for one image
@@ -394,8 +394,8 @@ def run(tmp_path_factory) -> Path:
     """A run of both tasks with saliency, trained for one step."""
     path = tmp_path_factory.mktemp("run") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
-        session.run(tiny(train__steps=2), path)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
+        run_workflow.run(tiny(train__steps=2), path)
     return path
 
 

@@ -18,12 +18,14 @@ import pytest
 from loops import times
 from tiny import SOURCES, TINY
 
-from mmtk import cli, layers, settings
-from mmtk.recipe import load_recipe
+from mmtk.cli import main as cli
+from mmtk.recipe import tables as recipe_tables
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import load_recipe
 
 COMPLETE = load_recipe("multimix").toml()
-TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(layers.recipe_folder().rglob("*.toml")))]
-KEYS = [key for key, _ in layers.leaves(load_recipe("multimix").values) if key[:7] != "origin."]
+TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml")))]
+KEYS = [key for key, _ in toml.leaves(load_recipe("multimix").values) if key[:7] != "origin."]
 
 SIGNS = [
     "=", "[", "]", "[[", '"', "'", '"""', ".", ",", "{", "}", "#", "-", "+", "_", "\n", "\r", "\t", "\\", "\0",
@@ -119,7 +121,7 @@ def written(path: Path | None, given: list[str]) -> dict[str, Any]:
     """Every key that the file and the options give, as a TOML parser reads them: the later one counts."""
     found: dict[str, Any] = {}
     if path is not None:
-        found |= dict(layers.leaves(tomllib.loads(path.read_bytes().decode("utf-8-sig"))))
+        found |= dict(toml.leaves(tomllib.loads(path.read_bytes().decode("utf-8-sig"))))
     for text in (text for flag, text in pairwise(given) if flag == "--set"):
         key, _, value = text.partition("=")
         try:
@@ -130,7 +132,7 @@ def written(path: Path | None, given: list[str]) -> dict[str, Any]:
         table, _, last = key.strip().rpartition(".")
         if last == "use" and found.get(key.strip()) != new:  # another component: the keys of the first are gone
             found = {k: v for k, v in found.items() if not k.startswith(f"{table}.")}
-        more = dict(layers.leaves({key.strip(): new})) if isinstance(new, dict) else {key.strip(): new}
+        more = dict(toml.leaves({key.strip(): new})) if isinstance(new, dict) else {key.strip(): new}
         found |= more
     return found
 
@@ -153,7 +155,9 @@ def strayed(path: Path | None, given: list[str]) -> list[str]:
     profile = given[given.index("--profile") + 1] if "--profile" in given else None
     sets = [text for flag, text in pairwise(given) if flag == "--set"]
     recipe = load_recipe(path or "multimix", profile, sets)
-    left_out = {table for task, tables in settings.OF_TASK.items() if task not in recipe.tasks for table in tables}
+    left_out = {
+        table for task, tables in recipe_tables.OF_TASK.items() if task not in recipe.tasks for table in tables
+    }
     found = []
     for key, value in written(path, given).items():
         skipped = key in ("extends", "profile") or key.startswith("origin.")

@@ -11,11 +11,11 @@ from oracle_inputs import FEW, TOLERANCE, Identity, logits, mask_batches, tensor
 from scipy.special import expit, logsumexp, rel_entr, softmax
 
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
 from mmtk.components.consistency.kl import KL, bernoulli_kl, categorical_kl
 from mmtk.components.consistency.none import NoConsistency
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.loss.dice import Dice
+from mmtk.model.build import SupervisedLoss
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
 NOW = Now(0, 0, 9)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mmtk import catalog, stats
+from mmtk import stats
+from mmtk.registry import catalog
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("loss", "ssl", "consistency", "bridge", "metric")

@@ -28,7 +28,6 @@ from oracle_inputs import (
 from scipy.special import expit, log_expit, log_softmax, softmax
 from tiny import tiny
 
-from mmtk import build, catalog
 from mmtk.api import Labelled, Now, Target, Unlabelled
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
 from mmtk.components.loss.cross_entropy import CrossEntropy
@@ -36,7 +35,9 @@ from mmtk.components.loss.dice import Dice
 from mmtk.components.loss.smp import SmpLoss
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch
-from mmtk.objective import Batch, Objective
+from mmtk.model import build
+from mmtk.registry import catalog
+from mmtk.training.objective import Batch, Objective
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
 NOW = Now(3, 4, 9)

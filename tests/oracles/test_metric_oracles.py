@@ -14,10 +14,10 @@ from scipy.ndimage import correlate1d
 from scipy.spatial.distance import cdist
 from scipy.special import expit, softmax
 
+from mmtk.components.metric._structure import ssim
+from mmtk.components.metric._surface import boundaries, surface_distances
 from mmtk.components.metric.classification import Classification, best_threshold
 from mmtk.components.metric.segmentation import Segmentation
-from mmtk.components.metric.structure import ssim
-from mmtk.components.metric.surface import boundaries, surface_distances
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
 

@@ -12,11 +12,11 @@ from oracle_inputs import FEW, TOLERANCE, Pixels, as_images, logits, tensors
 from scipy.special import logsumexp, softmax
 
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch, interleave, sharpen
 from mmtk.components.ssl.none import NoSSL
+from mmtk.model.build import SupervisedLoss
 
 COUNTS = st.integers(1, 4)
 

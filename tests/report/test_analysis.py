@@ -15,8 +15,8 @@ from scipy import stats as oracle
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse, case_values
 from mmtk.report.headlines import HEADLINE, at, budget
-from mmtk.results import DOMAINS, Cell, Run, Study
-from mmtk.runs import RunDir
+from mmtk.runs.finished import DOMAINS, Cell, Run, Study
+from mmtk.runs.folder import RunDir
 
 BOTH = {"classification": 100, "segmentation": 10}
 AXES = {"bridge": ["none", "saliency"], "ssl": ["none", "confidence"]}

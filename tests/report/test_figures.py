@@ -12,7 +12,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
-from mmtk.report import classes, curves, figures, style
+from mmtk.report.figures import classes, curves, style
+from mmtk.report.figures import run as run_figures
 
 SIDE = 48
 NAMES = ["normal", "pneumonia"]
@@ -84,20 +85,20 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
     dice, ids = np.linspace(0.8, 0.99, n), [f"case-{i}" for i in range(n)]
     maps = np.stack([images, 255 - images], 1).astype(float)
     if kind == "boundaries":
-        return figures.boundaries(images, truth, guess, ids, dice, path, "Boundaries")
+        return run_figures.boundaries(images, truth, guess, ids, dice, path, "Boundaries")
     if kind == "saliency":
-        return figures.saliency(images, maps, NAMES, ids, path, "Saliency")
+        return run_figures.saliency(images, maps, NAMES, ids, path, "Saliency")
     if kind == "overview":
         guessed = np.tile([0.2, 0.8], (n, 1))
-        return figures.overview(images, truth, guess, maps[:, 0], guessed, NAMES, dice, path, "Overview")
+        return run_figures.overview(images, truth, guess, maps[:, 0], guessed, NAMES, dice, path, "Overview")
     if kind == "roc":
         return classes.roc({f"set {i}": ranking(i) for i in range(n)}, path, "ROC")
     if kind == "calibration":
         return classes.calibration({f"set {i}": confident(i) for i in range(n)}, path, "Calibration")
     if kind == "dice_distribution":
-        return figures.dice_distribution({f"set {i}": 1 - dice / 5 for i in range(n)}, path, "Dice")
+        return run_figures.dice_distribution({f"set {i}": 1 - dice / 5 for i in range(n)}, path, "Dice")
     if kind == "confusion":
-        return figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
+        return run_figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
     metrics = jsonl(path.with_suffix(".jsonl"), rows(epochs=n))
     return curves.curves(metrics, path, "Training")
 
@@ -191,7 +192,7 @@ def test_boundaries_lie_where_the_masks_end(channels, tmp_path, figs, monkeypatc
     parts = [truth] if channels == 1 else [truth & (np.arange(SIDE) < 24), truth & (np.arange(SIDE) >= 24)]
     path = tmp_path / "b.png"
     images = np.full((1, SIDE, SIDE), 60, np.uint8)
-    figures.boundaries(images, np.stack(parts)[None], guess[None, None], ["a"], [0.5], path, "Discs")
+    run_figures.boundaries(images, np.stack(parts)[None], guess[None, None], ["a"], [0.5], path, "Discs")
 
     box = figs[0].axes[0].get_window_extent()
     pixels = np.asarray(Image.open(path).convert("RGB")) / 255
@@ -221,7 +222,7 @@ def test_boundaries_lie_where_the_masks_end(channels, tmp_path, figs, monkeypatc
 
 def test_a_mask_at_the_edge_is_closed(figs, tmp_path):
     full = np.ones((1, 1, SIDE, SIDE), bool)
-    figures.boundaries(xrays(1), full, full, ["a"], [1.0], tmp_path / "b.png", "Full")
+    run_figures.boundaries(xrays(1), full, full, ["a"], [1.0], tmp_path / "b.png", "Full")
     path = figs[0].axes[0].collections[0].get_paths()[0]
     assert np.allclose(path.vertices[0], path.vertices[-1])
     assert np.allclose(path.vertices.min(0), -0.5)
@@ -234,7 +235,7 @@ def test_boundaries_survive_empty_nan_and_ignored(tmp_path, figs):
     images = xrays(3).astype(float)
     images[0, :5] = np.nan
     dice = [np.nan, None, 0.5]
-    figures.boundaries(images, odd, odd, ["a", "$b$", "c" * 99], dice, tmp_path / "b.png", "$x$ " * 40)
+    run_figures.boundaries(images, odd, odd, ["a", "$b$", "c" * 99], dice, tmp_path / "b.png", "$x$ " * 40)
     texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
     assert texts.count("Dice –") == 2
     assert texts.count("nothing predicted") == 3
@@ -246,7 +247,7 @@ def test_saliency_scales_each_map_and_says_where_it_is_zero(tmp_path, figs):
     maps[0, 1] = np.random.default_rng(0).normal(size=(SIDE, SIDE)) * 1e-9
     maps[1, 0] = np.nan
     maps[1, 1, 3, 3] = 7  # the 99th percentile is 0
-    figures.saliency(xrays(2), maps, NAMES, ["a", "b"], tmp_path / "s.png", "Maps")
+    run_figures.saliency(xrays(2), maps, NAMES, ["a", "b"], tmp_path / "s.png", "Maps")
     tags = [text.get_text() for axes in figs[0].axes for text in axes.texts]
     assert tags.count("zero everywhere") == 2
     assert [axes.get_title() for axes in figs[0].axes[:3]] == ["X-ray", *NAMES]
@@ -280,13 +281,13 @@ def test_gray_keeps_the_unit_range_and_stretches_what_leaves_it():
 def test_overview_names_the_class_and_leaves_unknown_parts_out(tmp_path, figs):
     images, classes = xrays(4), np.array([[0.9, 0.1], [0.25, 0.75], [np.nan, np.nan], [0.5, 0.5]])
     dice = [0.91, np.nan, 0.93, 0.94]
-    figures.overview(images, masks(4), masks(4), images * 0, classes, NAMES, dice, tmp_path / "a.png", "A")
+    run_figures.overview(images, masks(4), masks(4), images * 0, classes, NAMES, dice, tmp_path / "a.png", "A")
     texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
     assert texts[:3] == ["normal", "predicted, p = 0.90", "Dice 0.910"]
     assert texts[3:6] == ["pneumonia", "predicted, p = 0.75", "Dice –"]
     assert texts[6:8] == ["no class", "predicted, p –"]
     assert len(figs[0].axes) == 12
-    figures.overview(images, None, None, None, classes, NAMES, None, tmp_path / "b.png", "B")
+    run_figures.overview(images, None, None, None, classes, NAMES, None, tmp_path / "b.png", "B")
     assert len(figs[1].axes) == 4
     assert not figs[1].legends
 
@@ -356,7 +357,7 @@ def test_titles_wrap_into_lines_of_about_one_length():
 
 def test_dice_distribution_states_median_n_and_missing(tmp_path, figs):
     values = {"JSRT": np.array([0.9, 0.95, 0.97, np.nan]), "MCU": np.array([np.nan]), "one": np.array([0.5])}
-    figures.dice_distribution(values, tmp_path / "d.png", "Dice")
+    run_figures.dice_distribution(values, tmp_path / "d.png", "Dice")
     (axes,) = figs[0].axes
     words = ["median 0.950\nn = 3 (1 missing)", "n = 0 (1 missing)", "median 0.500\nn = 1"]
     assert [text.get_text() for text in axes.texts] == words
@@ -370,7 +371,7 @@ def test_dice_distribution_states_median_n_and_missing(tmp_path, figs):
 
 def test_confusion_counts_and_row_shares(tmp_path, figs):
     counts = np.array([[150, 50, 0], [1, 3, 0], [0, 0, 0]])
-    figures.confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "Confusion")
+    run_figures.confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "Confusion")
     texts = [text.get_text() for text in figs[0].axes[0].texts]
     assert texts[:4] == ["150", "75.0%", "50", "25.0%"]
     assert texts[-2:] == ["0", "–"]

@@ -17,15 +17,15 @@ import pytest
 from test_analysis import factorial, made_cell, noisy
 from tiny import tiny
 
-from mmtk import session
-from mmtk.outputs import MANIFEST
-from mmtk.report import study_figures
+from mmtk.io.outputs import MANIFEST
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import answer, sentence
+from mmtk.report.figures import study as study_figures
 from mmtk.report.page import shared_data, write_report
 from mmtk.report.summary import chance, summary, summary_lines
-from mmtk.results import Cell, Study, from_runs
-from mmtk.runs import write_json
+from mmtk.runs.finished import Cell, Study, from_runs
+from mmtk.runs.folder import write_json
+from mmtk.workflows import run as run_workflow
 
 
 def words(study: Study) -> str:
@@ -150,10 +150,10 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     paths = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
         for name, seed in itertools.product(("enc", "enc-ssl"), (0, 1)):
             paths.append(folder / f"{name}-{seed}")
-            session.run(tiny(name, seed=seed, train__steps=2), paths[-1])
+            run_workflow.run(tiny(name, seed=seed, train__steps=2), paths[-1])
     found = from_runs(paths)
     cells = [
         Cell(cell.name, {"ssl": level}, cell.labels, cell.digest, level == "confidence", runs=cell.runs)

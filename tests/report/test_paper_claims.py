@@ -10,15 +10,15 @@ import pytest
 from scipy import stats as oracle
 from test_analysis import factorial, made_cell, noisy
 
-from mmtk.report import paper_claims
 from mmtk.report.analysis import analyse
 from mmtk.report.summary import summary
-from mmtk.results import Study
+from mmtk.report.tables import claims
+from mmtk.runs.finished import Study
 
 
 def rows(study: Study) -> dict[tuple[str, str, str], dict[str, str]]:
     """The table's rows by difference, domain and metric."""
-    found = csv.DictReader(io.StringIO(paper_claims.table(analyse(study)).csv()))
+    found = csv.DictReader(io.StringIO(claims.table(analyse(study)).csv()))
     return {(row["Difference of"], row["Test set"], row["Metric"]): row for row in found}
 
 
@@ -54,7 +54,7 @@ def test_the_published_difference_stands_beside_ours_only_on_the_papers_sets():
     assert float(found["UMTL-S − UMTL", "in-domain", "Dice"]["Paper"]) == pytest.approx(0.922 - 0.626)
     assert set(found) == {("UMTL-S − UMTL", "in-domain", "Dice")}
     assert rows(noisy(factorial())) == {}
-    assert paper_claims.sentence(analyse(noisy(factorial()))) == ""
+    assert claims.sentence(analyse(noisy(factorial()))) == ""
 
 
 def test_an_opposite_effect_is_called_so():
@@ -62,7 +62,7 @@ def test_an_opposite_effect_is_called_so():
     study = noisy(Study("study", cells, [0, 1, 2, 3]))
     found = rows(study)
     assert found["UMTL-S − UMTL", "in-domain", "Dice"]["Verdict"] == "shows the opposite"
-    said = paper_claims.sentence(analyse(study))
+    said = claims.sentence(analyse(study))
     start = "The one difference that the paper takes to be a gain shows the opposite here at p < 0.05 after Holm's"
     assert said.startswith(start)
     assert re.search(r"adjustment \(UMTL-S − UMTL −0\.(19|20)\d on Dice in-domain \(100-10\)\)", said)
@@ -70,8 +70,8 @@ def test_an_opposite_effect_is_called_so():
 
 def test_one_seed_has_no_verdict_and_no_sentence():
     analysis = analyse(factorial(range(1), source="jsrt"))
-    assert {one.verdict for one in paper_claims.claimed(analysis)} == {"one seed: no test"}
-    assert paper_claims.sentence(analysis) == ""
+    assert {one.verdict for one in claims.claimed(analysis)} == {"one seed: no test"}
+    assert claims.sentence(analysis) == ""
     assert "the paper" not in " ".join(summary(analysis))
 
 
@@ -83,7 +83,7 @@ def test_systems_with_one_task_count_once_whatever_the_budgets_of_the_other():
         cells.append(made_cell("UMTL", (), 0.0, labels=labels, source="chex"))
         cells[-1].digest = f"UMTL-{masks}"
     analysis = analyse(noisy(Study("study", cells, [0, 1, 2, 3])))
-    pairs = [(one.systems[0].digest, one.systems[1].digest, one.domain) for one in paper_claims.claimed(analysis)]
+    pairs = [(one.systems[0].digest, one.systems[1].digest, one.domain) for one in claims.claimed(analysis)]
     assert len(pairs) == len(set(pairs))
     assert pairs.count(("Enc-SSL", "Enc", "in-domain")) == 1
     assert {first for first, second, _ in pairs if second == "Enc"} == {"Enc-SSL", "UMTL-10", "UMTL-50"}

@@ -18,28 +18,31 @@ from scipy import stats as scipy_stats
 from sklearn import metrics
 from tiny import tiny
 
-from mmtk import load_recipe, session
-from mmtk.columns import read_curves
-from mmtk.plan import Plan, PlannedCell
-from mmtk.report import (
+from mmtk import load_recipe
+from mmtk.report.analysis import analyse
+from mmtk.report.figures import (
     classes,
+    distributions,
+    examples,
     roc_curves,
     study_classes,
-    study_distributions,
-    study_samples,
-    study_scores,
-    study_tables,
-    study_training,
+    training,
 )
-from mmtk.report.analysis import analyse
-from mmtk.report.paper_tables import results
-from mmtk.report.study_effects import amounts, effects, steps, waterfall
-from mmtk.report.study_figures import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
-from mmtk.report.study_systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
-from mmtk.results import DOMAINS, Cell, Run, Study, from_runs, tell_apart
-from mmtk.runs import RunDir, read_lines
+from mmtk.report.figures import (
+    scores as score_figures,
+)
+from mmtk.report.figures.effects import amounts, effects, steps, waterfall
+from mmtk.report.figures.study import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
+from mmtk.report.figures.systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
+from mmtk.report.tables import study as study_tables
+from mmtk.report.tables.paper import results
+from mmtk.runs.arrays import read_curves
+from mmtk.runs.finished import DOMAINS, Cell, Run, Study, from_runs, tell_apart
+from mmtk.runs.folder import RunDir, read_lines
 from mmtk.stats import Effect, summary
-from mmtk.study import StudyDir
+from mmtk.study.folder import StudyDir
+from mmtk.study.plan import Plan, PlannedCell
+from mmtk.workflows import run as run_workflow
 
 LONG = "UMTL-S + kl (ssl.threshold=0.7)"
 
@@ -54,11 +57,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     places = []
     with pytest.MonkeyPatch.context() as patch:
         # The runs' own pictures are tested elsewhere.
-        patch.setattr(session, "draw_run", lambda *_: None)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
         for name in ("unet", "enc", "umtl"):
             for seed in (0, 1):
                 places.append(out / f"{name}-{seed}")
-                session.run(tiny(name, seed=seed, train__steps=2), places[-1])
+                run_workflow.run(tiny(name, seed=seed, train__steps=2), places[-1])
     return from_runs(places)
 
 
@@ -144,7 +147,7 @@ def test_the_score_of_one_task_is_not_drawn_twice(study: Study, drawn: dict[str,
         assert figure is not None
         return re.findall(r"<!-- (validation .*?) -->", figure.path.with_suffix(".svg").read_text())
 
-    alone = study_training.validation(part(study, "U-Net"), tmp_path / "validation.png")
+    alone = training.validation(part(study, "U-Net"), tmp_path / "validation.png")
     assert titles(alone) == ["validation Dice (selects)"]
     both = ["validation score (selects)", "validation Dice", "validation macro-F1"]
     assert titles(drawn["validation"]) == both
@@ -152,7 +155,7 @@ def test_the_score_of_one_task_is_not_drawn_twice(study: Study, drawn: dict[str,
 
 def test_an_encoder_alone_has_nothing_to_show_of_masks(study: Study, tmp_path: Path) -> None:
     enc = part(study, "Enc", seeds=(1,))
-    for draw in (study_samples.saliency_segmentation, study_samples.masks, study_samples.boundaries):
+    for draw in (examples.saliency_segmentation, examples.masks, examples.boundaries):
         assert draw(enc, enc.budgets[0], tmp_path / "b.png") is None
 
 
@@ -164,7 +167,7 @@ def test_runs_without_samples_cases_and_data_leave_those_pictures_out(study: Stu
         (bare / name).unlink()
     cell.runs[0] = replace(cell.runs[0], folder=RunDir(bare))
     study = Study("bare", [cell], [0])
-    assert study_distributions.intensities(study, tmp_path / "a.png") is None
+    assert distributions.intensities(study, tmp_path / "a.png") is None
     for name in set(AT_BUDGET) - {"scores", "losses"}:
         assert AT_BUDGET[name](study, study.budgets[0], tmp_path / "b.png") is None
     assert not list(tmp_path.glob("*.png"))
@@ -298,11 +301,11 @@ def test_scores_against_budgets_average_per_seed_over_the_other_task() -> None:
         cell(20, 5, {0: 0.4}),
     ]
     study = Study("x", cells, [0, 1, 2])
-    assert study_scores.levels(study, "classification") == [10, 20, "full"]
-    found = study_scores.by_budget(study, "UMTL", study_scores.ACCURACY, "in-domain")
+    assert score_figures.levels(study, "classification") == [10, 20, "full"]
+    found = score_figures.by_budget(study, "UMTL", score_figures.ACCURACY, "in-domain")
     # 20 labels lack a budget of the other task, seed 2 lacks one run: neither is averaged over.
     assert found == {10: pytest.approx([0.6, 0.7]), "full": pytest.approx([0.8])}
-    assert study_scores.by_budget(study, "UMTL", study_scores.ACCURACY, "cross-domain") == {}
+    assert score_figures.by_budget(study, "UMTL", score_figures.ACCURACY, "cross-domain") == {}
 
 
 def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> No
         for name in ("Enc", LONG)
         for labels in (5, 9)
     ]
-    figure = study_scores.budgets(Study("x", cells, [0, 1]), tmp_path / "budgets.png")
+    figure = score_figures.budgets(Study("x", cells, [0, 1]), tmp_path / "budgets.png")
     assert whole(figure)
     assert figure is not None
     assert "majority class" in figure.caption
@@ -320,9 +323,9 @@ def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> No
 
 def test_baselines() -> None:
     cell = fake("Enc", {"classification": 5}, {0: 0.5})
-    assert study_scores.ACCURACY.baseline(cell, "in-domain") == 0.6
-    assert study_scores.AUROC.baseline(cell, "in-domain") == 0.5
-    assert study_scores.DICE.baseline(cell, "in-domain") is None
+    assert score_figures.ACCURACY.baseline(cell, "in-domain") == 0.6
+    assert score_figures.AUROC.baseline(cell, "in-domain") == 0.5
+    assert score_figures.DICE.baseline(cell, "in-domain") is None
 
 
 def test_the_interval_of_the_dots_is_students() -> None:
@@ -402,19 +405,19 @@ def test_one_run_has_a_band_over_its_images() -> None:
 def test_limits_of_agreement() -> None:
     known, predicted = np.array([100.0, 120, 90, 150]), np.array([110.0, 115, 95, 170])
     difference = np.array([10.0, -5, 5, 20])
-    found = study_distributions.agreement(known, predicted)
+    found = distributions.agreement(known, predicted)
     assert found is not None
     assert found.bias == pytest.approx(7.5)
     assert found.high - found.bias == pytest.approx(1.96 * np.std(difference, ddof=1))
     assert found.bias - found.low == pytest.approx(found.high - found.bias)
-    assert study_distributions.agreement(known[:1], predicted[:1]) is None
+    assert distributions.agreement(known[:1], predicted[:1]) is None
 
 
 def test_agreement_is_drawn_for_the_reference_at_every_budget(study: Study, tmp_path: Path) -> None:
     cell = part(study, "UMTL").cells[0]
     twice = [replace(cell, labels={"classification": 8, "segmentation": masks}) for masks in (4, 9)]
     two = Study("two budgets", twice, [0, 1])
-    figure = study_distributions.bland_altman(two, two.budgets[0], tmp_path / "agreement.png")
+    figure = distributions.bland_altman(two, two.budgets[0], tmp_path / "agreement.png")
     assert whole(figure)
     assert figure is not None
     assert figure.title.startswith("UMTL: ")
@@ -452,8 +455,8 @@ def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of
 
 def test_the_dice_below_an_image_is_that_of_its_case(study: Study) -> None:
     cell = part(study, "UMTL").cells[0]
-    kept = study_samples.samples(cell.runs[0], "cross-domain", "segmentation")
-    scores = study_samples.dice_of(cell, "cross-domain")
+    kept = examples.samples(cell.runs[0], "cross-domain", "segmentation")
+    scores = examples.dice_of(cell, "cross-domain")
     for i, known, predicted in zip(kept["ids"], kept["reference"], kept["predicted"], strict=True):
         overlap = 2 * (known & predicted).sum() / (known.sum() + predicted.sum())
         assert scores[str(i)] == pytest.approx(overlap, abs=1e-5)
@@ -461,7 +464,7 @@ def test_the_dice_below_an_image_is_that_of_its_case(study: Study) -> None:
 
 def test_overlap_colours_hits_misses_and_additions() -> None:
     known, predicted = np.array([[[1, 1, 0, 0]]], bool), np.array([[[1, 0, 1, 0]]], bool)
-    picture = study_samples.overlap(np.zeros((1, 4), np.uint8), known, predicted)
+    picture = examples.overlap(np.zeros((1, 4), np.uint8), known, predicted)
     assert picture.shape == (1, 4, 3)
     assert len({tuple(pixel) for pixel in picture[0].round(3).tolist()}) == 4
     assert not picture[0, 3].any()

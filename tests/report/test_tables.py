@@ -12,13 +12,14 @@ import pytest
 from test_analysis import factorial, made_cell, noisy
 from tiny import tiny
 
-from mmtk import session
 from mmtk.errors import MmtkError
-from mmtk.predict import load
-from mmtk.report import paper_tables, study_tables
+from mmtk.model.predictor import load
 from mmtk.report.analysis import analyse
-from mmtk.report.table import Column, Entry, Table, latex, number, probability
-from mmtk.results import Study, from_runs
+from mmtk.report.tables import paper
+from mmtk.report.tables import study as study_tables
+from mmtk.report.tables.table import Column, Entry, Table, latex, number, probability
+from mmtk.runs.finished import Study, from_runs
+from mmtk.workflows import run as run_workflow
 
 HARD = "a|b & 50 % of $x_1 <b>#{~^\\}"
 
@@ -90,7 +91,7 @@ def test_numbers_in_words():
 
 
 def test_a_wide_latex_table_fits_the_line_and_explains_what_it_abbreviates():
-    tex = paper_tables.results(analyse(factorial()), "in-domain").latex()
+    tex = paper.results(analyse(factorial()), "in-domain").latex()
     assert r"\resizebox{\linewidth}{!}{%" in tex
     assert r"\end{tabular}}" in tex
     assert "graphicx" in tex
@@ -106,7 +107,7 @@ def test_what_the_majority_class_reaches_is_never_bold():
     for cell in study.cells:
         for run in cell.runs.values():
             run.scores["in-domain"]["classification"]["accuracy"] = 2 / 3
-    table = paper_tables.results(analyse(study), "in-domain")
+    table = paper.results(analyse(study), "in-domain")
     place = [column.name for column in table.columns].index("accuracy")
     assert not any(row[place].best for row in table.rows)
 
@@ -115,7 +116,7 @@ def test_results_in_the_layout_of_the_paper():
     study = noisy(factorial())
     study.cells.append(made_cell("Enc", (), 0.0, labels={"classification": 100}))
     analysis = analyse(study)
-    table = paper_tables.results(analysis, "in-domain")
+    table = paper.results(analysis, "in-domain")
     headings = [
         "System", "Labels", "Seeds", "accuracy", "always the majority", "F1 of normal", "F1 of pneumonia", "Dice",
         "average Hausdorff distance (px)",
@@ -142,7 +143,7 @@ def test_results_in_the_layout_of_the_paper():
 def test_the_dagger_is_what_holm_leaves():
     analysis = analyse(noisy(factorial()))
     for domain in ("in-domain", "cross-domain"):
-        table = paper_tables.results(analysis, domain)
+        table = paper.results(analysis, domain)
         place = [column.name for column in table.columns].index("Dice")
         marked = {row[0].text for row in table.rows if row[place].mark}
         expected = {
@@ -152,7 +153,7 @@ def test_the_dagger_is_what_holm_leaves():
         }
         assert marked == expected == {"UMTL", "UMTL-SSL"}
     assert "†" in table.caption
-    assert "†" not in paper_tables.results(analyse(factorial(range(1))), "in-domain").caption
+    assert "†" not in paper.results(analyse(factorial(range(1))), "in-domain").caption
 
 
 def test_the_paper_stands_beside_its_own_data():
@@ -162,18 +163,18 @@ def test_the_paper_stands_beside_its_own_data():
         made_cell("Mine", (), 0.1, source="chex"),
     ]
     analysis = analyse(Study("study", cells, [0, 1, 2, 3]))
-    table = paper_tables.results(analysis, "in-domain")
+    table = paper.results(analysis, "in-domain")
     rows = {row["System"]: row for row in parsed(table)}
     # Table 2 of the paper at 100 labels and 10 masks; the made-up masks are not JSRT's.
     assert [rows[name]["accuracy published"] for name in ("UMTL", "MultiMix", "Mine")] == ["0.707", "0.8", ""]
     assert "Dice published" not in rows["UMTL"]
     assert "not measured here" in table.caption
     assert "[paper 0.800]" in table.markdown()
-    assert not any("published" in name for name in parsed(paper_tables.results(analysis, "cross-domain"))[0])
+    assert not any("published" in name for name in parsed(paper.results(analysis, "cross-domain"))[0])
 
 
 def test_every_published_row_is_read():
-    published = paper_tables.published()
+    published = paper.published()
     assert len(published) == 2 * 36
     assert published["MultiMix", "100", "10", "cross-domain"] == {
         "accuracy": 0.44, "f1-normal": 0.164, "f1-pneumonia": 0.51, "dice": 0.857, "average-hausdorff": 1.227,
@@ -213,15 +214,15 @@ pytestmark = pytest.mark.xdist_group("report")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
         for name in ("enc", "multimix"):
-            session.run(tiny(name, train__steps=2), folder / name)
+            run_workflow.run(tiny(name, train__steps=2), folder / name)
     return folder
 
 
 def test_architecture_of_the_live_model(trained):
     analysis = analyse(from_runs([trained / "enc", trained / "multimix"]))
-    encoder, decoder = paper_tables.architecture(analysis)
+    encoder, decoder = paper.architecture(analysis)
     assert (encoder.title, decoder.title) == ("Encoder and class head", "Decoder and bridge")
     net = load(trained / "multimix", "cpu").net
     counted = sum(int(row["Parameters"]) for table in (encoder, decoder) for row in parsed(table))
@@ -232,7 +233,7 @@ def test_architecture_of_the_live_model(trained):
     assert rows["decoder.last"]["Output"] == "1 × 32 × 32"
     assert rows["encoder.blocks.0.0"]["Kind"].startswith("Conv2d(1, 4, kernel_size=(3, 3)")
 
-    only = paper_tables.architecture(analyse(from_runs([trained / "enc"])))
+    only = paper.architecture(analyse(from_runs([trained / "enc"])))
     assert [table.name for table in only] == ["encoder"]
 
 
@@ -248,12 +249,12 @@ def test_architecture_needs_the_weights(trained, tmp_path):
     analysis = analyse(from_runs([folder]))
     (folder / "checkpoints" / "best.safetensors").unlink()
     with pytest.raises(MmtkError, match="no trained weights"):
-        paper_tables.architecture(analysis)
+        paper.architecture(analysis)
 
 
 def test_data_and_runs_of_a_study(trained):
     analysis = analyse(from_runs([trained / "enc", trained / "multimix"]))
-    rows = parsed(paper_tables.data(analysis))
+    rows = parsed(paper.data(analysis))
     assert {(row["Task"], row["Domain"], row["Part"]): row["Images"] for row in rows} == {
         ("classification", "in-domain", "labelled (8 labels)"): "8",
         ("classification", "in-domain", "unlabelled (8 labels)"): "16",

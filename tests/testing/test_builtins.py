@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtk import catalog
+from mmtk.registry import catalog
 from mmtk.testing import suite
 
 KEYS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from mmtk.api import SSL, Now, Term
 from mmtk.components.encoder.unet import UNetEncoder
-from mmtk.model import ClassHead, MultiTaskNet
-from mmtk.objective import _Classify
+from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.testing import suite
+from mmtk.training.objective import _Classify
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-ssl-strategy.md"
 (INNER_STEP,) = re.findall(r"^```python\n(# within terms.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from moments import begin, mmtk, same, sets
 
-from mmtk import tracked
-from mmtk.runs import RunDir, read_json, read_lines
+from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.tracking import payload
 
 pytestmark = pytest.mark.web
 RUN = ["run", "multimix", "--profile", "phantom", *sets(tracking__enabled=True)]
@@ -26,13 +26,13 @@ def arrived(folder: RunDir, uri: str) -> None:
         points = client.get_metric_history(run.info.run_id, key)
         wanted = [(row["step"], row[key]) for row in rows if key in row]
         assert sorted((point.step, point.value) for point in points) == wanted, key
-    scores = tracked.scores(read_json(folder.results_file))
-    wanted = {metric.key: metric.value for metric in tracked.metrics(scores, 0, 0)}
+    scores = payload.scores(read_json(folder.results_file))
+    wanted = {metric.key: metric.value for metric in payload.metrics(scores, 0, 0)}
     assert wanted == {key: run.data.metrics.get(key) for key in wanted}
-    assert {key: str(value) for key, value in run.data.params.items()} == tracked.params(folder.recipe)
+    assert {key: str(value) for key, value in run.data.params.items()} == payload.params(folder.recipe)
     there = {each.path for each in client.list_artifacts(run.info.run_id)}
     there |= {each.path for each in client.list_artifacts(run.info.run_id, "figures")} - {"figures"}
-    assert {str(file.relative_to(folder.path)) for file in tracked.files(folder)} <= there
+    assert {str(file.relative_to(folder.path)) for file in payload.files(folder)} <= there
     (model,) = run.outputs.model_outputs
     assert client.get_logged_model(model.model_id).status == "READY"
 

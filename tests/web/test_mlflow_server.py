@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from mmtk.errors import MmtkError
-from mmtk.runs import RunDir
-from mmtk.tracking import Mirror
+from mmtk.runs.folder import RunDir
+from mmtk.tracking.run import Mirror
 
 pytestmark = pytest.mark.web
 
@@ -74,7 +74,7 @@ def test_a_server_that_dies_and_comes_back_has_everything_once(server, runs, tmp
 def test_mlflow_models_predict_says_what_the_run_says(server, runs, tmp_path):
     import numpy as np
 
-    from mmtk.predict import load
+    from mmtk.model.predictor import load
 
     folder = runs.begin(tmp_path / "run")
     runs.train(folder, 1, 5)
@@ -101,7 +101,7 @@ def test_runs_may_make_one_store_at_once(runs, tmp_path):
     runs.train(first, 1, 5)
     folders = [first, RunDir(Path(shutil.copytree(first.path, tmp_path / "run1")))]
     code = (
-        "import sys, pathlib; from mmtk.runs import RunDir; from mmtk.tracking import Mirror;"
+        "import sys, pathlib; from mmtk.runs.folder import RunDir; from mmtk.tracking.run import Mirror;"
         "Mirror(RunDir(pathlib.Path(sys.argv[1]))).sync()"
     )
     environment = os.environ | {"MLFLOW_TRACKING_URI": "sqlite:///new/mlflow.db"}

@@ -24,9 +24,9 @@ PAGE = ROOT / "docs/how-to/team-mlflow.md"
 SEND = """
 import sys
 from pathlib import Path
-from mmtk.study import StudyDir
-from mmtk.study_run import run_study
-from mmtk.tracking_study import StudyMirror
+from mmtk.study.folder import StudyDir
+from mmtk.study.launch import run_study
+from mmtk.tracking.study import StudyMirror
 sys.path.insert(0, sys.argv[1])
 import scale
 study = StudyDir(Path(sys.argv[2]))
@@ -120,10 +120,10 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
 ) -> None:
     tried("studies that send to one MLflow server with PostgreSQL at once", "every run there, once")
     import mmtk
-    from mmtk.plan import plan_components
-    from mmtk.runs import read_lines
-    from mmtk.study import StudyDir
-    from mmtk.study_run import run_study
+    from mmtk.runs.folder import read_lines
+    from mmtk.study.folder import StudyDir
+    from mmtk.study.launch import run_study
+    from mmtk.study.plan import plan_components
 
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import scale

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from tiny import tiny
 
-from mmtk import session
-from mmtk.report import study_figures
 from mmtk.report.analysis import analyse
+from mmtk.report.figures import study as study_figures
 from mmtk.report.page import write_report
-from mmtk.results import from_runs
+from mmtk.runs.finished import from_runs
+from mmtk.workflows import run as run_workflow
 
 pytestmark = pytest.mark.web
 
@@ -74,10 +74,10 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     paths = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "draw_run", lambda *_: None)
+        patch.setattr(run_workflow, "draw_run", lambda *_: None)
         for name, seed in itertools.product(("umtl", "umtl-s"), (0, 1)):
             paths.append(folder / f"{name}-{seed}")
-            session.run(tiny(name, seed=seed, train__steps=2), paths[-1])
+            run_workflow.run(tiny(name, seed=seed, train__steps=2), paths[-1])
     study = from_runs(paths)
     study.cells[0].reference, study.cells[1].reference = False, True
     study.gaps.append("a gap with a-very-long-word-" + "x" * 80)

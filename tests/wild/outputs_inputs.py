@@ -11,8 +11,8 @@ from PIL import Image
 from tiny import tiny
 
 import mmtk
-from mmtk import build, checkpoint
-from mmtk.runs import RunDir, write_json, write_text
+from mmtk.model import build, checkpoint
+from mmtk.runs.folder import RunDir, write_json, write_text
 
 FILM = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 # Names of films, relative to their folder: each of a kind that once broke something, or breaks other programs.

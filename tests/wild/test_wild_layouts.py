@@ -14,12 +14,13 @@ import pytest
 from collection_inputs import COLLECTIONS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 
-from mmtk import build, load_recipe
-from mmtk.cli_data import refuse_unused
-from mmtk.components.source.folder_table import EMPTY
-from mmtk.dataplan import words
-from mmtk.dataplan.profile import plan_folder
+from mmtk import load_recipe
+from mmtk.cli.data import refuse_unused
+from mmtk.components.source._folder_table import EMPTY
+from mmtk.data.plan import words
+from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
+from mmtk.model import build
 
 
 @pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS, ids=lambda make: make.__name__)
@@ -133,7 +134,7 @@ def test_words_for_nothing_are_those_of_the_source() -> None:
 
 
 def test_planning_needs_no_torch() -> None:
-    code = "import sys, mmtk.dataplan.profile; sys.exit('torch' in sys.modules)"
+    code = "import sys, mmtk.data.plan.profile; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 
-from mmtk import leaks, load_recipe
+from mmtk import load_recipe
 from mmtk.api import Target
-from mmtk.data import Data, prepare
+from mmtk.data import leaks
+from mmtk.data.dataset import Data, prepare
+from mmtk.data.split_checks import Role
+from mmtk.data.store import Stored
 from mmtk.errors import MmtkError
-from mmtk.splits import Role
-from mmtk.store import Stored
 
 FOLDER = {
     "data.classification.source": {"use": "folder", "images": "a/films", "labels": "a/films.csv"},

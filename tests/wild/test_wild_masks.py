@@ -11,7 +11,7 @@ from masks_inputs import COUNT, write_masks
 from PIL import Image
 
 from mmtk import load_recipe
-from mmtk.inspect import inspect, sources_of
+from mmtk.inspection.sets import inspect, sources_of
 
 KINDS = ("empty", "full", "turned", "misaligned", "tagged")
 ALL = range(COUNT)

@@ -13,12 +13,12 @@ import pytest
 from outputs_inputs import FILM, NAMES, dicom, films, save, untrained_run
 from PIL import Image
 
-from mmtk import image_files, images
 from mmtk.components.source.folder import Folder
+from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
-from mmtk.outputs import MANIFEST
-from mmtk.predictions import TABLE, predict_files
-from mmtk.store import open_store
+from mmtk.images import files, loader
+from mmtk.io.outputs import MANIFEST
+from mmtk.workflows.predict import TABLE, predict_files
 
 Rows = list[dict[str, str]]
 
@@ -108,14 +108,14 @@ def test_a_table_is_written_when_the_command_is_stopped(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = [save(tmp_path / f"{number}.png") for number in range(4)]
-    plain = images.read_image
+    plain = loader.read_image
 
     def stopped(path: Path) -> np.ndarray:
         if path == given[2]:
             raise KeyboardInterrupt
         return plain(path)
 
-    monkeypatch.setattr("mmtk.predictions.read_image", stopped)
+    monkeypatch.setattr("mmtk.workflows.predict.read_image", stopped)
     with pytest.raises(KeyboardInterrupt):
         predict_files(run, given, tmp_path / "out", "cpu", batch=1)
     assert [row["error"][:13] for row in table(tmp_path / "out")] == ["", "", "not predicted", "not predicted"]
@@ -141,7 +141,7 @@ def test_an_output_in_the_films_is_refused_before_anything_is_read(
 ) -> None:
     save(tmp_path / "films" / "site" / "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "films")
-    monkeypatch.setattr("mmtk.predictions.read_image", lambda path: pytest.fail("was read"))
+    monkeypatch.setattr("mmtk.workflows.predict.read_image", lambda path: pytest.fail("was read"))
     before = contents(tmp_path)
     with pytest.raises(MmtkError, match="input"):
         predict_files(run, [tmp_path / "films"], tmp_path / out, "cpu")
@@ -206,7 +206,7 @@ def test_a_source_takes_names_that_are_no_utf8_and_shows_them(tmp_path: Path) ->
     assert len(source.digest().encode()) == 64
     stored = open_store(source, 16, cache=tmp_path / "cache")
     assert stored.ids == ids
-    assert image_files.image_name(Path("Röntgen.png")) == "Röntgen"
+    assert files.image_name(Path("Röntgen.png")) == "Röntgen"
 
 
 def test_results_go_into_a_folder_whose_name_is_no_utf8(run: Path, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from layout_inputs import film, mask, table
 
-from mmtk import build, load_recipe
-from mmtk.dataplan import words
-from mmtk.dataplan.labels import Film
-from mmtk.dataplan.normal_words import WORDS
-from mmtk.dataplan.parts import draw_parts, rare_classes, splits_by_itself
-from mmtk.dataplan.profile import plan_folder
+from mmtk import load_recipe
+from mmtk.data.plan import words
+from mmtk.data.plan.labels import Film
+from mmtk.data.plan.normal_words import WORDS
+from mmtk.data.plan.parts import draw_parts, rare_classes, splits_by_itself
+from mmtk.data.plan.profile import plan_folder
+from mmtk.model import build
 
 
 @pytest.mark.parametrize("seed", range(40))

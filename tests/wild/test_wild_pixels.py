@@ -37,10 +37,10 @@ from pydicom.uid import (
     JPEGLSLossless,
 )
 
-from mmtk.dicom import _read_facts
 from mmtk.errors import MmtkError
-from mmtk.image_files import is_image_file
-from mmtk.images import image_size, read_image, read_labels, read_mask, read_patient, read_spacing
+from mmtk.images.dicom import _read_facts
+from mmtk.images.files import is_image_file
+from mmtk.images.loader import image_size, read_image, read_labels, read_mask, read_patient, read_spacing
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -217,7 +217,7 @@ def test_a_file_without_transfer_syntax_gets_the_cure(tmp_path):
 
 
 def test_a_deflated_file_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmtk.dicom._MOST_INFLATED", 1 << 24)
+    monkeypatch.setattr("mmtk.images.dicom._MOST_INFLATED", 1 << 24)
     dicom(path := tmp_path / "x.dcm", RAMP, syntax=DeflatedExplicitVRLittleEndian)
     start = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
     squeeze = zlib.compressobj(wbits=-15)

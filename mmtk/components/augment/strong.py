@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmtk.api import Augment, Field
-from mmtk.components.augment.operations import (
+from mmtk.components.augment._operations import (
     MATRICES,
     OPERATIONS,
     Operation,

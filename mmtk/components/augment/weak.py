@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from mmtk.api import Augment, Field
-from mmtk.components.augment.operations import Swap, check, flip_and_crop
+from mmtk.components.augment._operations import Swap, check, flip_and_crop
 
 
 class Weak(Augment):

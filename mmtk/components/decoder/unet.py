@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtk.api import Decoder, Field
-from mmtk.components.blocks import Block
+from mmtk.components._blocks import Block
 
 
 class UNetDecoder(Decoder):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmtk.api import Encoder, Field, MmtkError
-from mmtk.components.blocks import Block
+from mmtk.components._blocks import Block
 
 
 class UNetEncoder(Encoder):

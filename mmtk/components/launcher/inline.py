@@ -13,7 +13,7 @@ class Inline(Launcher):
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
         """Run ``python -m mmtk …`` jobs as calls; an error of one is printed, and the next begins."""
-        from mmtk import cli
+        from mmtk.cli import main as cli
 
         for job in jobs:
             before = sys.argv

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmtk.api import Metric
-from mmtk.components.metric.inputs import check_batch
+from mmtk.components.metric._inputs import check_batch
 from mmtk.errors import MmtkError
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from mmtk.api import Field, Metric
-from mmtk.components.metric.inputs import check_batch
-from mmtk.components.metric.structure import ssim
-from mmtk.components.metric.surface import boundaries, surface_distances
+from mmtk.components.metric._inputs import check_batch
+from mmtk.components.metric._structure import ssim
+from mmtk.components.metric._surface import boundaries, surface_distances
 from mmtk.errors import MmtkError
 
 COUNTS = ("pixels-reference", "pixels-predicted", "empty-predictions")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from mmtk.api import Item, Source, Split, Target
-from mmtk.components.source import layout
-from mmtk.components.source.splitting import split_by_patient
+from mmtk.components.source import _layout
+from mmtk.components.source._splitting import split_by_patient
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
 # The number alone is not a person: person100_bacteria and person100_virus are two.
@@ -30,14 +30,14 @@ class CheX(Source):
     def __init__(self, root: Path, *, val: Literal["patient", "official"] = "patient") -> None:
         self.val = val
         names = ("chest_xray", "chest_xray/chest_xray", "CheX")
-        folder = layout.find_folder(Path(root), names, ("train/NORMAL", "test/NORMAL"))
+        folder = _layout.find_folder(Path(root), names, ("train/NORMAL", "test/NORMAL"))
         train, test = _part(folder / "train"), _part(folder / "test")
         # Mendeley's release has no val part, and needs none.
         held = _part(folder / "val") if val == "official" or (folder / "val").is_dir() else []
         if val == "patient":
             carved = split_by_patient(train, {"val": 0.1})
             train, held = carved["train"] + held, carved["val"]
-        self._parts = layout.Parts(folder, {"train": train, "val": held, "test": test})
+        self._parts = _layout.Parts(folder, {"train": train, "val": held, "test": test})
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems; a patient is a person's number and kind, or the number of a normal film."""
@@ -55,7 +55,7 @@ class CheX(Source):
 def _part(folder: Path) -> list[Item]:
     items = []
     for name, number in CLASSES.items():
-        for stem, path in layout.by_stem(layout.list_images(folder / name, f"{name} images")).items():
+        for stem, path in _layout.by_stem(_layout.list_images(folder / name, f"{name} images")).items():
             patient = PATIENT.match(stem)
             items.append(Item(stem, path, number, patient[0] if patient else stem))
     return items

@@ -9,22 +9,16 @@ from typing import Literal
 import numpy as np
 
 from mmtk.api import Item, MmtkError, Source, Split, Target, Task
-from mmtk.components.source import layout, mask_names
-from mmtk.components.source.folder_images import named, patients_of, rows_of_folders, unlabelled_images
-from mmtk.components.source.folder_masks import Masks, find_masks
-from mmtk.components.source.folder_table import EMPTY, Column, Row, read_table
-from mmtk.components.source.mask_names import Affixes, beside_images
-from mmtk.components.source.places import Place, place_below
-from mmtk.components.source.splitting import (
-    PARTS,
-    SHARES,
-    VAL_OF_TRAIN,
-    class_and_mask_strata,
-    split_by_patient,
-)
-from mmtk.counts import counted, share
+from mmtk.components.source import _layout, _mask_names
+from mmtk.components.source._folder_images import named, patients_of, rows_of_folders, unlabelled_images
+from mmtk.components.source._folder_masks import Masks, find_masks
+from mmtk.components.source._folder_table import EMPTY, Column, Row, read_table
+from mmtk.components.source._mask_names import Affixes, beside_images
+from mmtk.components.source._places import Place, place_below
+from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
 from mmtk.errors import listing, nearest
-from mmtk.images import read_spacing
+from mmtk.images.loader import read_spacing
+from mmtk.io.counts import counted, share
 
 FOLDERS = "folders"
 
@@ -112,7 +106,7 @@ class Folder(Source):
             for name, path in files.items()
         ]
         self.has_split = any(row.split for row in rows.values())
-        self._parts = layout.Parts(Path(root), self._split(items, rows), (table,) if table else ())
+        self._parts = _layout.Parts(Path(root), self._split(items, rows), (table,) if table else ())
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, or the paths without suffix where stems repeat."""
@@ -156,8 +150,8 @@ class Folder(Source):
         inner = [place for place in others if place.lies_in(self._folder)]
         paths = [path for path in self._folder.images() if not any(place.holds(path) for place in inner)]
         if self._mask_place == self._folder:
-            paths = [path for path in paths if not self._affixes.is_mask(layout.stem(path))]
-            self.notes += beside_images([layout.stem(path) for path in paths])
+            paths = [path for path in paths if not self._affixes.is_mask(_layout.stem(path))]
+            self.notes += beside_images([_layout.stem(path) for path in paths])
         if not paths:
             raise MmtkError("no images in it beside masks and unlabelled ones.", str(self._folder))
         return named(paths, self._folder)
@@ -202,7 +196,7 @@ class Folder(Source):
         """The names of classes or channels, and the target of every labelled image."""
         self._masks: Masks | None = None
         if self._mask_place and (self._task == "segmentation" or self._both):
-            finder = mask_names.Finder(
+            finder = _mask_names.Finder(
                 self._folder, found, extra, self._affixes, self._unmatched == "ignore", self.notes
             )
             organs = self._classes if self._task == "segmentation" else ()

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from mmtk.api import Item, MmtkError, Source, Split, Target
-from mmtk.components.source import layout
-from mmtk.components.source.splitting import split_by_size
+from mmtk.components.source import _layout
+from mmtk.components.source._splitting import split_by_size
 from mmtk.errors import listing
-from mmtk.images import image_size
+from mmtk.images.loader import image_size
 
 SIZES = (111, 13, 123)
 FILM_MM = 0.175 * 2048
@@ -42,15 +42,15 @@ class JSRT(Source):
         root = Path(root)
         folder = root if root.name == "JSRT" else root / "JSRT"
         if not folder.is_dir():
-            raise MmtkError(f"no data: {root} has no JSRT/ with films named JPCLN001, ….", hint=layout.CURE)
+            raise MmtkError(f"no data: {root} has no JSRT/ with films named JPCLN001, ….", hint=_layout.CURE)
         films = _films(folder)
-        images = layout.by_stem(films[""])
+        images = _layout.by_stem(films[""])
         masks = _masks(films, separate, folder)
-        layout.match(images, masks, folder)
+        _layout.match(images, masks, folder)
         items = [
             Item(stem, path, masks[stem], patient=stem, spacing=_spacing(path)) for stem, path in images.items()
         ]
-        self._parts = layout.Parts(folder, split_by_size(items, SIZES))
+        self._parts = _layout.Parts(folder, split_by_size(items, SIZES))
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the film names; every film is a patient; spacing is 0.175 mm × 2048 / size."""
@@ -58,7 +58,7 @@ class JSRT(Source):
 
     def mask(self, item: Item) -> np.ndarray:
         """[1,H,W] lungs or [3,H,W] left lung, right lung, heart; uint8 in {0, 1}."""
-        channels = np.stack([layout.read_channel(path, item.image, enlarge=True) for path in item.target])
+        channels = np.stack([_layout.read_channel(path, item.image, enlarge=True) for path in item.target])
         if self.organs == "lungs":
             channels = np.any(channels, axis=0, keepdims=True)
         return channels.astype(np.uint8)
@@ -75,19 +75,19 @@ class JSRT(Source):
 def _films(folder: Path) -> dict[str, list[Path]]:
     """Files with a film's name, by organ: "" is the film itself, "masks" the lungs joined."""
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in layout.list_images(folder, "JSRT films"):
+    for path in _layout.list_images(folder, "JSRT films"):
         if FILM.fullmatch(path.stem):
             kind = path.parent.name.lower().replace("_", " ")
             drawn = "clavicle" in kind or kind in (*ORGANS, "masks")
             found[kind if drawn else ""].append(path)
     if not found[""]:
-        raise MmtkError("no films named JPCLN001, JPCNN001, … in it.", str(folder), layout.CURE)
+        raise MmtkError("no films named JPCLN001, JPCNN001, … in it.", str(folder), _layout.CURE)
     return found
 
 
 def _masks(films: dict[str, list[Path]], separate: bool, folder: Path) -> dict[str, tuple[Path, ...]]:
     """Name → its mask files: one per organ, or both lungs, or the joined one where a lung is missing."""
-    organs = {organ: layout.by_stem(films[organ]) for organ in (*ORGANS, "masks")}
+    organs = {organ: _layout.by_stem(films[organ]) for organ in (*ORGANS, "masks")}
     wanted = ORGANS if separate else LUNGS
     masks: dict[str, tuple[Path, ...]] = {} if separate else {n: (p,) for n, p in organs["masks"].items()}
     for name in {name for organ in wanted for name in organs[organ]}:

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from mmtk.api import Item, Source, Split, Target
-from mmtk.components.source import layout
-from mmtk.components.source.splitting import split_by_size
-from mmtk.images import image_size
+from mmtk.components.source import _layout
+from mmtk.components.source._splitting import split_by_size
+from mmtk.images.loader import image_size
 
 SIZES = (93, 10, 35)
 FILM_MM = 0.0875
@@ -34,18 +34,18 @@ class MCU(Source):
             self.target = Target("segmentation", ("lung",), exclusive=False)
         else:
             self.target = Target("segmentation", ("left lung", "right lung"), exclusive=False, swap=((0, 1),))
-        folder = layout.find_folder(Path(root), ("MCU", "MontgomerySet", "MCU/MontgomerySet"), ("CXR_png",))
-        images = layout.by_stem(layout.list_images(folder / "CXR_png"))
+        folder = _layout.find_folder(Path(root), ("MCU", "MontgomerySet", "MCU/MontgomerySet"), ("CXR_png",))
+        images = _layout.by_stem(_layout.list_images(folder / "CXR_png"))
         sides = []
         for name in ("leftMask", "rightMask"):
             place = folder / "ManualMask" / name
-            sides.append(layout.by_stem(layout.list_images(place, "masks")))
-            layout.match(images, sides[-1], place)
+            sides.append(_layout.by_stem(_layout.list_images(place, "masks")))
+            _layout.match(images, sides[-1], place)
         items = [
             Item(name, path, tuple(side[name] for side in sides), patient=name, spacing=_spacing(path))
             for name, path in images.items()
         ]
-        self._parts = layout.Parts(folder, split_by_size(items, SIZES))
+        self._parts = _layout.Parts(folder, split_by_size(items, SIZES))
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems; every image is a patient; films of the original size have a spacing."""
@@ -53,7 +53,7 @@ class MCU(Source):
 
     def mask(self, item: Item) -> np.ndarray:
         """[1,H,W] lungs or [2,H,W] left lung, right lung; uint8 in {0, 1}."""
-        lungs = np.stack([layout.read_channel(path, item.image) for path in item.target])
+        lungs = np.stack([_layout.read_channel(path, item.image) for path in item.target])
         if self.organs == "lungs":
             lungs = np.any(lungs, axis=0, keepdims=True)
         elif _centre(lungs[0]) < _centre(lungs[1]):

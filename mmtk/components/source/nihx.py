@@ -6,10 +6,10 @@ import csv
 from pathlib import Path
 
 from mmtk.api import Item, MmtkError, Source, Split, Target
-from mmtk.components.source import layout
-from mmtk.components.source.splitting import hash_order
-from mmtk.counts import share
+from mmtk.components.source import _layout
+from mmtk.components.source._splitting import hash_order
 from mmtk.errors import listing
+from mmtk.io.counts import share
 
 TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
@@ -29,7 +29,7 @@ class NIHX(Source):
     target = Target("classification", ("normal", "pneumonia"))
 
     def __init__(self, root: Path) -> None:
-        folder = layout.find_folder(Path(root), ("NIHX",), TABLES)
+        folder = _layout.find_folder(Path(root), ("NIHX",), TABLES)
         table = next(folder / name for name in TABLES if (folder / name).is_file())
         labels, patients = _read(table)
         healthy = hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
@@ -37,7 +37,7 @@ class NIHX(Source):
             *healthy[:MOST_NORMAL],
             *(Path(name).stem for name, pneumonia in labels.items() if pneumonia),
         }
-        images = {path.name: path for path in layout.list_images(folder)}
+        images = {path.name: path for path in _layout.list_images(folder)}
         wanted = [name for name in labels if Path(name).stem in chosen]
         missing = [name for name in wanted if name not in images]
         if missing:
@@ -46,7 +46,7 @@ class NIHX(Source):
                 str(table),
             )
         items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in wanted]
-        self._parts = layout.Parts(folder, {"test": items}, (table,))
+        self._parts = _layout.Parts(folder, {"test": items}, (table,))
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, patients NIH's own; train and val are empty."""

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from mmtk.api import Field, Item, MmtkError, Source, Split, Target, Task
-from mmtk.components.source import phantom_anatomy as anatomy
-from mmtk.components.source.phantom_anatomy import Array, Chest, Generator, disc, field, grid
+from mmtk.components.source import _phantom_anatomy as anatomy
+from mmtk.components.source._phantom_anatomy import Array, Chest, Generator, disc, field, grid
 from mmtk.seeding import seed_of
 
 VERSION = 1  # of the drawing: raise it whenever a pixel or a mask changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mmtk.components.encoder.unet import UNetEncoder
-from mmtk.model import ClassHead, FrozenClassify
+from mmtk.model.network import ClassHead, FrozenClassify
 
 from mmtk_captum.attention import Attention
 from mmtk_captum.attribution import Attribution

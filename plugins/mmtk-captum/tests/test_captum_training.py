@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from captum_oracle import BRIDGES, CASES, METHODS
-from mmtk.data import prepare
-from mmtk.display import Display
-from mmtk.params import schema
-from mmtk.runs import RunDir
-from mmtk.train import Training
+from mmtk.data.dataset import prepare
+from mmtk.registry.signature import schema
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir
+from mmtk.training.trainer import Training
 
 HERE = Path(__file__).parents[1]
 RECIPES = {"grad-cam": "grad-cam", "attention": "attention", "integrated-gradients": "captum"}
@@ -168,7 +168,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, name):
 def test_a_study_takes_plugins_as_levels(tmp_path, monkeypatch, capsys):
     """The axes that the README names; nothing is trained here."""
     pytest.importorskip("mmtk_ssl_zoo")
-    from mmtk.cli import main
+    from mmtk.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     axes = "ssl=none+confidence+mixmatch+freematch,bridge=none+saliency+grad-cam"

@@ -11,17 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmtk import build, layers
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
-from mmtk.components.augment.operations import MATRICES, OPERATIONS, operate
+from mmtk.components.augment._operations import MATRICES, OPERATIONS, operate
 from mmtk.components.augment.weak import Weak
 from mmtk.components.loss.dice import Dice
-from mmtk.data import prepare
-from mmtk.plan import plan_components
-from mmtk.predictions import predict_files
-from mmtk.streams import Streams
+from mmtk.data.batches import Streams
+from mmtk.data.dataset import prepare
+from mmtk.model import build
+from mmtk.model.build import SupervisedLoss
+from mmtk.recipe import toml
+from mmtk.study.plan import plan_components
 from mmtk.testing import ContractError, suite
+from mmtk.workflows.predict import predict_files
 from PIL import Image
 from scipy.special import log_softmax
 
@@ -200,7 +201,7 @@ TINY = {
 
 
 def leaves(recipe):
-    return dict(layers.leaves(recipe.values))
+    return dict(toml.leaves(recipe.values))
 
 
 def differing(one, other):

@@ -7,10 +7,10 @@ from importlib import metadata
 
 import numpy as np
 import torch
-from mmtk import params
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
 from mmtk.components.loss.cross_entropy import CrossEntropy
+from mmtk.model.build import SupervisedLoss
+from mmtk.registry import signature
 from scipy.special import entr, log_expit, log_softmax
 from torch import nn
 
@@ -79,7 +79,7 @@ class Bench:
         component = STRATEGIES.get(self.word, self.word)
         loss = SupervisedLoss("cross-entropy", CrossEntropy(self.channels, self.exclusive, None), 1.0)
         offered = {"supervised": loss, "classes": self.channels, "exclusive": self.exclusive, "twin": twin}
-        wires = {name: offered[name] for name in params.wired(component)}
+        wires = {name: offered[name] for name in signature.wired(component)}
         self.strategy = component(**wires, **self.keys).double()
 
     def run(self, numbers: Step, index: int = 0):

@@ -8,10 +8,10 @@ import mmtk
 import numpy as np
 import pytest
 import torch
-from mmtk.data import prepare
-from mmtk.display import Display
-from mmtk.runs import RunDir
-from mmtk.train import Training
+from mmtk.data.dataset import prepare
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir
+from mmtk.training.trainer import Training
 from seg_oracle import ORACLES, STRATEGIES
 
 HERE = Path(__file__).parents[1]

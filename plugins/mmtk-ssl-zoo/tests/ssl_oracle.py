@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from mmtk import params
 from mmtk.api import Labelled, Now, Unlabelled
-from mmtk.build import SupervisedLoss
 from mmtk.components.loss.cross_entropy import CrossEntropy
+from mmtk.model.build import SupervisedLoss
+from mmtk.registry import signature
 from torch import nn
 
 from mmtk_ssl_zoo.entropy import Entropy
@@ -105,7 +105,7 @@ def make(word_or_class, classes: int, **keys):
         return FirstPixels(classes, TEACHER).requires_grad_(decay is None)
 
     offered = {"supervised": supervised(classes), "classes": classes, "unlabelled_size": SIZE, "twin": twin}
-    wires = {name: offered[name] for name in params.wired(component)}
+    wires = {name: offered[name] for name in signature.wired(component)}
     return component(**wires, **keys).double()
 
 

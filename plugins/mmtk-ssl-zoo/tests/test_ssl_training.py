@@ -9,11 +9,11 @@ import mmtk
 import numpy as np
 import pytest
 import torch
-from mmtk.build import TwinNet
-from mmtk.data import prepare
-from mmtk.display import Display
-from mmtk.runs import RunDir
-from mmtk.train import Training
+from mmtk.data.dataset import prepare
+from mmtk.model.build import TwinNet
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir
+from mmtk.training.trainer import Training
 from ssl_oracle import STRATEGIES
 
 HERE = Path(__file__).parents[1]

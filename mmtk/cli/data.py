@@ -1,0 +1,93 @@
+"""The commands ``mmtk data …``: look at data before training on them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmtk.cli import help
+from mmtk.cli.code import CodeOpt
+from mmtk.cli.options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
+from mmtk.errors import MmtkError
+from mmtk.io import status_line
+
+if TYPE_CHECKING:
+    from mmtk.recipe.recipe import Recipe
+
+app = help.App(
+    help="Look at data before training on it.", rich_markup_mode=None, no_args_is_help=True, cls=help.Commands
+)
+
+
+@app.command()
+def plan(
+    folder: Annotated[Path, typer.Argument(help="A folder of films, in any layout.")],
+    out: Annotated[Path | None, typer.Option(help="The profile to write (default FOLDER-NAME.toml here).")] = None,
+    images: Annotated[str, typer.Option(help="Where the films are, inside FOLDER.")] = "",
+    masks: Annotated[str, typer.Option(help="Where the masks are, inside FOLDER.")] = "",
+    labels: Annotated[str, typer.Option(help="The table of the classes, inside FOLDER; or: folders.")] = "",
+    label: Annotated[str, typer.Option(help="The column of the class.")] = "",
+    patient: Annotated[str, typer.Option(help="The column of the patient, or a pattern of the file names.")] = "",
+    split: Annotated[str, typer.Option(help="The column of the parts train, val, test.")] = "",
+) -> None:
+    """Look at a folder of films and write the profile that reads it, saying what was taken for what."""
+    from mmtk.data.plan.profile import plan_folder
+
+    status_line.stage(f"looking at the files in {folder}")
+    target = out or Path(f"{folder.resolve().name}.toml")
+    said = {"images": images, "masks": masks, "labels": labels, "label": label, "patient": patient, "split": split}
+    planned = plan_folder(folder, target, {key: value.strip("/") for key, value in said.items() if value})
+    written = planned.write(target)
+    typer.echo("\n".join(planned.lines))
+    typer.echo(f"\nProfile   {', '.join(map(str, written))}")
+    where = f"{planned.recipe} --profile {shlex.quote(str(target))} --data {shlex.quote(str(folder))}"
+    typer.echo(f"Next      mmtk data inspect {where}")
+    typer.echo(f"          mmtk run {where}")
+
+
+def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
+    """Refuse a folder of films that a recipe on synthetic X-rays alone would leave unread."""
+    tables = [recipe.get(f"data.{task}.{domain}") for task in recipe.tasks for domain in ("source", "cross")]
+    if data is None or any(table and table["use"] != "phantom" for table in tables):
+        return
+    out, folder = shlex.quote(f"{data.resolve().name}.toml"), shlex.quote(str(data))
+    raise MmtkError(
+        "--data was given, but the profile phantom is of synthetic X-rays and reads no files.",
+        str(data),
+        f"mmtk data plan {folder} writes a profile for these films; then mmtk run {name} --profile {out} --data "
+        f"{folder}. Without --data the synthetic ones are taken.",
+    )
+
+
+@app.command("inspect")
+def inspect_(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")
+    ] = "multimix",
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
+    set_: SetOpt = None,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
+    code: CodeOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
+    from rich.console import Console
+
+    from mmtk.inspection.sets import inspect, sources_of
+    from mmtk.inspection.text import show as show_report
+    from mmtk.io.outputs import refuse_inside
+    from mmtk.model import build
+    from mmtk.recipe.recipe import load_recipe, system_for
+
+    loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
+    root = build.data_root(data)
+    refuse_inside(out, build.data_paths(loaded, root))
+    found = inspect(sources_of(loaded, root), loaded["data.size"], out)
+    if json:
+        print_json(found)
+    else:
+        show_report(found, Console())

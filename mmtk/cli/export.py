@@ -1,0 +1,50 @@
+"""The command ``mmtk export``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmtk.cli.code import CodeOpt
+
+
+class Format(StrEnum):
+    """What a model leaves mmtk as."""
+
+    onnx = "onnx"
+    safetensors = "safetensors"
+
+
+def export(
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUNDIR", help="A finished run directory, or a folder that was exported.")
+    ],
+    format: Annotated[
+        Format, typer.Option(help="onnx: one file, checked by onnxruntime. safetensors: a folder to share.")
+    ] = Format.onnx,
+    out: Annotated[
+        Path | None, typer.Option(help="The file or folder to write (default RUNDIR/exports/NAME-DIGEST-sSEED).")
+    ] = None,
+    code: CodeOpt = None,
+) -> None:
+    """Write a finished run as one ONNX file, or as a folder of weights, recipe and model card."""
+    if format is Format.onnx:
+        from rich.console import Console
+
+        from mmtk.export.onnx_file import OPSET, write_onnx
+
+        with Console(stderr=True).status("Tracing the model, and comparing it with the live one …"):
+            written = write_onnx(run_dir, out)
+        typer.echo(f"Wrote     {written.path}  ({written.size / 1e6:.1f} MB, opset {OPSET})")
+        agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in written.differences.items())
+        typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
+        return
+    from mmtk.export.shared import write_shared
+    from mmtk.io.spelling import command
+
+    folder = write_shared(run_dir, out)
+    typer.echo(f"Wrote     {folder}/: model.safetensors, recipe.toml, README.md")
+    typer.echo(f"Next      {command('predict', folder)} IMAGE… --out DIR")

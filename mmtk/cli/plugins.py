@@ -1,0 +1,117 @@
+"""The commands of components: ``mmtk plugins``, ``plugins show``, ``plugins check`` and ``plugins new``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmtk.cli.code import CodeOpt
+from mmtk.cli.help import App, Commands
+from mmtk.errors import RunFailed
+from mmtk.io.counts import counted, share
+
+app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
+WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
+
+
+@app.callback(invoke_without_command=True)
+def plugins(
+    context: typer.Context,
+    load: Annotated[
+        bool, typer.Option("--load", help="Import every one of them, to find those that are broken.")
+    ] = False,
+) -> None:
+    """List the installed components: kind, name, where it is from, and what it does.
+
+    A state stands where recipes cannot use a component by its name; with --load, ok where it could be imported.
+    """
+    if context.invoked_subcommand:
+        return
+    from mmtk.registry import catalog
+    from mmtk.registry.summaries import summary
+
+    rows: list[tuple[str, ...]] = [("kind", "name", "from", "state", "what it does")]
+    for entry, state in catalog.states():
+        shown, does = "" if state == "ok" else str(state), summary(entry)
+        if load and state in ("ok", "clash"):
+            from mmtk.recipe.describe import fault
+
+            reason = fault(entry)
+            shown, does = ("broken", reason) if reason else (state, does)
+        rows.append((entry.kind, entry.name, f"{entry.dist} {entry.version}".strip(), shown, does))
+    if not any(row[3] for row in rows[1:]):
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    typer.echo("\n".join(_lines(rows)))
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table as lines; on a terminal its last column is broken at the edge."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for row in rows:
+        start = "".join(f"{cell:{width}}  " for cell, width in zip(row, widths, strict=False))
+        text = textwrap.wrap(row[-1], max(20, edge - len(start))) if edge else []
+        yield (start + (text[0] if text else row[-1])).rstrip()
+        yield from (" " * len(start) + line for line in text[1:])
+
+
+@app.command()
+def show(word: WordArg, code: CodeOpt = None) -> None:
+    """Print a component's documentation, recipe keys, tasks, views, wiring and source line."""
+    from mmtk.recipe.describe import describe
+
+    typer.echo(describe(word))
+
+
+@app.command()
+def check(
+    word: Annotated[str, typer.Argument(metavar="COMPONENT", help="KIND/NAME, code/CLASS or a distribution.")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A recipe key of it; may be repeated.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="The data folder, for a source.")] = None,
+    code: CodeOpt = None,
+) -> None:
+    """Run the contract kit on a component, or on all of a distribution; exit code 1 if a check fails."""
+    from mmtk.recipe.toml import assignment
+    from mmtk.testing import checks_of, outcomes
+
+    keys = dict(assignment(text) for text in set_ or [])
+    failed = passed = unrun = 0
+    for entry, checks in checks_of(word, keys, data):
+        typer.echo(f"{entry.word}  ({entry.dist} {entry.version})")
+        unrun += len(checks)
+        for each, error in outcomes(checks):
+            unrun -= 1
+            typer.echo(f"  {'✗' if error else '✓'} {each}")
+            if error:
+                typer.echo("".join(f"      {line}\n" for line in str(error).splitlines()), nl=False)
+            failed, passed = failed + bool(error), passed + (not error)
+    if failed:
+        rest = f" {counted(unrun, 'check needs', 'checks need')} that mended first." if unrun else ""
+        raise RunFailed(f"{share(failed, failed + passed, 'check')} failed.{rest}")
+    typer.echo(f"All {counted(passed, 'check')} passed.")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes will call it, such as my-method.")],
+    kind: Annotated[str, typer.Option(help="ssl, bridge, encoder, decoder, consistency, loss, augment, …")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where the package's folder is made.")] = Path(),
+) -> None:
+    """Write a package with one small, working component, its test, its recipe and a README."""
+    from mmtk.registry.scaffold import write_package
+
+    package = write_package(name, kind, folder)
+    typer.echo(f"Wrote {package.folder}: {package.kind}/{package.name}, version 0.1.0")
+    for path in package.files:
+        typer.echo(f"  {path}")
+    typer.echo("Next")
+    for command in package.commands:
+        typer.echo(f"  {command}")

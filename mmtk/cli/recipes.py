@@ -1,0 +1,100 @@
+"""The commands that look at recipes: ``mmtk check``, ``show``, ``diff``, ``schema`` and ``list``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from mmtk.cli.code import CodeOpt
+from mmtk.cli.options import JsonOpt, ProfileOpt, RecipeArg, SetOpt, overrides, print_json
+from mmtk.errors import Problems, heading
+
+
+def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
+    """Check a recipe and the fit of its parts, and try a step on made-up images, without reading data."""
+    from mmtk.recipe.compatibility import check_step
+    from mmtk.recipe.recipe import load_recipe
+
+    loaded = load_recipe(recipe, profile, overrides(set_))
+    if loaded.get("encoder.weights") or loaded.get("init"):
+        from mmtk.model.sketch import wrong_weights
+
+        if wrong := list(wrong_weights(loaded)):
+            raise Problems(wrong, heading(recipe, wrong))
+    check_step(loaded, recipe)
+    typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
+
+
+def show(
+    recipe: RecipeArg,
+    profile: ProfileOpt = None,
+    set_: SetOpt = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is neither a default nor the same in base.toml.")
+    ] = False,
+    code: CodeOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Print every value of a recipe with the place it comes from."""
+    from mmtk.recipe import text
+    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.toml import leaves
+
+    loaded = load_recipe(recipe, profile, overrides(set_))
+    values = text.changes(loaded) if changed else loaded.values
+    if json:
+        origins = loaded.origins
+        print_json({k: {"value": value, "origin": origins.get(k, "default")} for k, value in leaves(values)})
+    else:
+        typer.echo(text.as_text(loaded, values))
+
+
+def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
+    """Show the keys in which two recipes or run directories differ; a profile is for those that have none."""
+    from mmtk.recipe.recipe import is_complete, load_recipe
+    from mmtk.recipe.text import toml
+    from mmtk.recipe.toml import leaves
+
+    complete = {each: is_complete(each) for each in (first, second)}
+    profiles = {each: None if complete[each] and not all(complete.values()) else profile for each in complete}
+    one, two = (dict(leaves(load_recipe(each, profiles[each]).values)) for each in (first, second))
+    keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith("origin.")]
+    rows = [(key, *(toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for key, left, right in rows:
+        typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
+    if not keys:
+        typer.echo("No difference.")
+
+
+def schema() -> None:
+    """Print the JSON Schema of recipes, made from the installed components."""
+    from mmtk.recipe.describe import recipe_schema
+
+    print_json(recipe_schema())
+
+
+def list_() -> None:
+    """List the shipped recipes, profiles and suites of systems."""
+    from mmtk.recipe.toml import read, recipe_folder
+
+    for title, folder, use in (
+        ("Recipes", "", "mmtk run NAME"),
+        ("Profiles", "profiles", "mmtk run … --profile NAME"),
+        ("Suites", "suites", "mmtk ablate --suite NAME"),
+    ):
+        typer.echo(f"{title} ({use})")
+        for path in sorted((recipe_folder() / folder).glob("*.toml")):
+            values = read(path).values
+            typer.echo(f"  {path.stem:20} {values.get('name', ''):16} {values.get('description', '')}".rstrip())
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "check": check,
+    "show": show,
+    "diff": diff,
+    "schema": schema,
+    "list": list_,
+}

@@ -1,0 +1,131 @@
+"""The images of the folder source: which files they are, what they are called, whose they are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mmtk.api import Split
+from mmtk.components.source._folder_table import EMPTY, Row
+from mmtk.components.source._layout import stem
+from mmtk.components.source._places import Place
+from mmtk.errors import MmtkError, listing
+from mmtk.images.loader import read_patient
+from mmtk.io.counts import counted, share
+
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
+
+
+def named(paths: Iterable[Path], folder: Place) -> dict[str, Path]:
+    """Id → path: the stem, or the path within the folder without suffix where stems repeat."""
+    paths = list(paths)
+    stems = Counter(stem(path) for path in paths)
+    names: dict[str, Path] = {}
+    for path in paths:
+        name = stem(path) if stems[stem(path)] == 1 else folder.inside(path)
+        if (other := names.setdefault(name, path)) != path:
+            raise MmtkError(f"two images are called {name}: {other.name} and {path.name}.", str(folder))
+    return names
+
+
+def unlabelled_images(folder: Place, images: Mapping[str, Path]) -> dict[str, Path]:
+    """Id → path of the images of a folder for training alone; ids of other images get the folder's name before."""
+    names: dict[str, Path] = {}
+    for name, path in named(folder.images(), folder).items():
+        names[f"{folder.name}/{folder.inside(path)}" if name in images else name] = path
+    return names
+
+
+def rows_of_folders(
+    images: Mapping[str, Path], folder: Place, classes: Iterable[str], notes: list[str]
+) -> dict[str, Row]:
+    """Id → row from the folders that the images lie in: ``CLASS/…`` or ``train/CLASS/…``."""
+    places = {name: folder.inside(path).split("/")[:-1] for name, path in images.items()}
+    top = {place[0] for place in places.values() if place}
+    split = {each for each in top if each.casefold() in SPLIT_FOLDERS}
+    if split and split != top:
+        raise MmtkError(
+            f"folders of parts ({listing(split)}) beside folders of classes ({listing(top - split, 5)}).",
+            str(folder),
+            "Either all images lie in train, val and test, each with folders of classes, or none.",
+        )
+    rows: dict[str, Row] = {}
+    loose = [name for name, place in places.items() if len(place) < (2 if split else 1)]
+    if loose:
+        raise MmtkError(
+            f"{counted(len(loose), 'image lies', 'images lie')} in no folder of a class: {listing(loose, 5)}.",
+            str(folder),
+            'labels = "folders" takes the folder directly below images for the class. '
+            'Images without a class: unlabelled = "FOLDER".',
+        )
+    blank: Counter[str] = Counter()
+    for name, place in places.items():
+        label, part = (place[1], SPLIT_FOLDERS[place[0].casefold()]) if split else (place[0], "")
+        if label.casefold() in EMPTY | UNLABELLED_FOLDERS and label not in {*classes}:
+            blank[label] += 1
+            label = ""
+        rows[name] = Row(label, split=part)
+    for label, count in sorted(blank.items()):
+        notes.append(f"{counted(count, 'image')} in folders called '{label}' counted as unlabelled.")
+    if split:
+        notes.append(f"the parts are those of the folders {listing(split)}.")
+    return rows
+
+
+def patients_of(
+    images: Mapping[str, Path],
+    bases: Mapping[str, Path],
+    rows: Mapping[str, Row],
+    pattern: str | None,
+    notes: list[str],
+) -> dict[str, str]:
+    """Id → patient: from the table, the pattern of the path, the DICOM header; else each image is its own."""
+    expression = _expression(pattern) if pattern else None
+    patients: dict[str, str] = {}
+    unmatched: list[str] = []
+    unknown: list[str] = []
+    for name, path in images.items():
+        patient = rows[name].patient
+        if not patient and expression:
+            within = path.relative_to(bases[name]).as_posix()
+            match = expression.search(within)
+            patient = match[1] if match and match[1] else ""
+            if not patient:
+                unmatched.append(within)
+        patient = patient or read_patient(path)
+        if not patient:
+            unknown.append(name)
+        patients[name] = patient or name
+    if unmatched:
+        raise MmtkError(
+            f"patient_pattern: finds no patient in {share(len(unmatched), len(images), 'path')}: "
+            f"{listing(unmatched, 5)}.",
+            hint="It is searched in the path below the folder of images, with suffix.",
+        )
+    if unknown:
+        some = share(len(unknown), len(images), "image")
+        notes.append(
+            f"the patients of {some} are not known: each image counts as a patient of its own. "
+            "Several images of a patient may come into different parts. A column patient or patient_pattern says "
+            "whose they are."
+        )
+    return patients
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise MmtkError(f"patient_pattern: '{pattern}' is not a regular expression: {error}.") from error
+    if expression.groups != 1:
+        raise MmtkError(
+            f"patient_pattern: '{pattern}' has {counted(expression.groups, 'group')}, not one.",
+            hint="The group is the patient, as in '^(p[0-9]+)_'; (?:…) groups without being one.",
+        )
+    return expression

@@ -1,0 +1,106 @@
+"""Masks as outlines: annotations of COCO, and polygons of YOLO, a text per image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.api import Item
+from mmtk.components.source._coco import read_coco
+from mmtk.components.source._layout import stem
+from mmtk.components.source._mask_names import Finder
+from mmtk.components.source._places import Place
+from mmtk.components.source._polygons import Found, fill
+from mmtk.errors import MmtkError, listing
+from mmtk.images.files import find_images, is_image_file
+from mmtk.images.loader import image_size
+from mmtk.io.counts import counted
+
+Reader = Callable[[Place, Finder, tuple[str, ...]], Found]
+NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
+
+
+def reader_of(place: Place) -> Reader | None:
+    """Choose the reader of annotations: COCO for a .json file, YOLO for a folder with .txt files alone."""
+    if place.name.lower().endswith(".json"):
+        return read_coco
+    folders = [path for path in place.entries() if path.is_dir()]
+    if any(
+        find_images(path, lambda file: file.suffix.lower() == ".npy" or is_image_file(file)) for path in folders
+    ):
+        return None
+    return read_yolo if any(find_images(path, _is_text) for path in folders) else None
+
+
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() == ".txt" and path.name not in NAME_FILES
+
+
+def read_yolo(place: Place, find: Finder, classes: tuple[str, ...]) -> Found:
+    """One text per image, one polygon per line: class, then x and y as shares of width and height.
+
+    The names of the classes are ``classes``, or the lines of ``classes.txt``. An empty text is an empty mask.
+    """
+    paths = place.images("polygons", _is_text)
+    by_place = {place.inside(path): path for path in paths}
+    by_name = {stem(path): path for path in paths}
+    files: dict[str, tuple[Path, ...]] = {}
+    for name, path in find.images.items():
+        if text := by_place.get(find.folder.inside(path)) or (by_name.get(name) if stem(path) == name else None):
+            files[name] = (text,)
+    spare = {*paths} - {text for (text,) in files.values()}
+    find.unmatched([place.inside(path) for path in sorted(spare)], place)
+    names = _yolo_names(place, paths, classes)
+    return names, files, lambda item: _read_polygons(item, names)
+
+
+def _yolo_names(place: Place, paths: Sequence[Path], classes: tuple[str, ...]) -> tuple[str, ...]:
+    listed = [
+        each / file for each in (place.base, place.base.parent) for file in NAME_FILES if (each / file).is_file()
+    ]
+    written = tuple(line.strip() for line in listed[0].read_text().splitlines() if line.strip()) if listed else ()
+    names = classes or written
+    used = {number for path in paths for number, _ in _lines(path)}
+    if not names and used <= {0}:
+        return ("mask",)
+    if not names or max(used, default=0) >= len(names):
+        raise MmtkError(
+            f"classes: the polygons have the numbers {listing(map(str, used))}, "
+            f"and {counted(len(names), 'name is', 'names are')} given.",
+            str(place),
+            'Name them from 0 on: classes = ["heart", "lung"]',
+        )
+    return names
+
+
+def _lines(path: Path) -> list[tuple[int, np.ndarray]]:
+    """Class and polygon [N,2] of every line."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MmtkError(f"cannot be read: {error}.", str(path)) from error
+    polygons = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            kind, *numbers = line.split()
+            points = np.array([float(each) for each in numbers])
+            if len(points) == 4:
+                raise ValueError("it is a box, no polygon")
+            if len(points) < 6 or len(points) % 2 or not np.isfinite(points).all() or int(kind) < 0:
+                raise ValueError("it should be a class and at least three points x y")
+        except ValueError as error:
+            raise MmtkError(f"is no polygon of YOLO: {error}.", f"{path}:{number}") from error
+        polygons.append((int(kind), points.reshape(-1, 2)))
+    return polygons
+
+
+def _read_polygons(item: Item, names: Sequence[str]) -> np.ndarray:
+    height, width = image_size(item.image)
+    mask = np.zeros((len(names), height, width), np.uint8)
+    for number, points in _lines(item.target[0]):
+        mask[number] |= fill(points * (width, height), (height, width))
+    return mask

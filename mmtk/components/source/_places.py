@@ -1,0 +1,90 @@
+"""Places of images and masks: a folder, or the folders that a pattern such as ``*/images`` names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmtk.components.source._layout import inside, list_images
+from mmtk.errors import MmtkError
+from mmtk.images.files import is_image_file
+
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Files below ``base``, whose path begins with the parts of ``pattern``; the part ``*`` stands for any folder.
+
+    What ``*`` stands for is a part of the name of a file, the other parts of the pattern are not: below
+    ``*/images``, the file ``COVID/images/1.png`` is ``COVID/1``, as is ``COVID/masks/1.png`` below ``*/masks``.
+    """
+
+    base: Path
+    pattern: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path or pattern."""
+        return self.pattern[-1] if self.pattern else self.base.name
+
+    def __str__(self) -> str:
+        return str(self.base.joinpath(*self.pattern))
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(self.base, (*self.pattern, name)) if self.pattern else Place(self.base / name)
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file lies here."""
+        if not path.is_relative_to(self.base):
+            return False
+        parts = path.relative_to(self.base).parts
+        fits = (part in (ANY, own) for part, own in zip(self.pattern, parts, strict=False))
+        return len(parts) > len(self.pattern) and all(fits)
+
+    def lies_in(self, other: Place) -> bool:
+        """Whether this is another place than ``other``, and below it."""
+        return (
+            self != other
+            and self.base.is_relative_to(other.base)
+            and (bool(self.pattern) or self.base != other.base)
+        )
+
+    def inside(self, path: Path) -> str:
+        """The path of a file from here, without suffix."""
+        if not self.holds(path):
+            return inside(path, self.base)
+        parts = path.relative_to(self.base).parts
+        chosen = [own for part, own in zip(self.pattern, parts, strict=False) if part == ANY]
+        return inside(self.base.joinpath(*chosen, *parts[len(self.pattern) :]), self.base)
+
+    def entries(self) -> list[Path]:
+        """Files or folders that the whole pattern names."""
+        found = [self.base]
+        for part in self.pattern:
+            below = (sorted(path.iterdir()) if part == ANY else [path / part] for path in found if path.is_dir())
+            found = [path for paths in below for path in paths if path.name[0] != "." and path.exists()]
+        return found
+
+    def images(self, expected: str = "images", wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
+        """All image files (or others that are wanted) here, in order; none is an error."""
+        if not self.pattern:
+            return list_images(self.base, expected, wanted)
+        folders = [path for path in self.entries() if path.is_dir()]
+        if not folders:
+            raise MmtkError(f"no folder of this pattern: it should hold {expected}.", str(self))
+        found = [path for path in list_images(self.base, expected, wanted) if self.holds(path)]
+        if not found:
+            raise MmtkError(f"no {expected} in the folders of this pattern.", str(self))
+        return found
+
+
+def place_below(root: Path, name: str) -> Place:
+    """A path or pattern of the recipe: below the data folder, absolute, or from the user's home (~)."""
+    try:
+        path = Path(root) / Path(name).expanduser()
+    except RuntimeError as error:
+        raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
+    at = path.parts.index(ANY) if ANY in path.parts else len(path.parts)
+    return Place(Path(*path.parts[:at]), path.parts[at:])

@@ -1,0 +1,148 @@
+"""Folders of films as they are, as sets to score a run on: whatever labels are there, in the run's own names."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.components.source.folder import Folder
+from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, matched, plain
+from mmtk.data.plan import words
+from mmtk.data.plan.columns import SEVERAL
+from mmtk.data.plan.findings import FilmSet, find_sets
+from mmtk.data.plan.listing import list_folder, placed
+from mmtk.errors import MmtkError, listing
+from mmtk.io.counts import counted
+from mmtk.model import build
+from mmtk.model.evaluate import file_name
+
+
+class Labelled(Source):
+    """The labelled images of another source, all in one part: nothing else is read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.target = source, source.target
+
+    def items(self, split: Split) -> list[Item]:
+        """All labelled items, whatever the part."""
+        return [item for item in self.source.items("all") if item.target is not None]
+
+    def image(self, item: Item) -> np.ndarray:
+        """The source's image."""
+        return self.source.image(item)
+
+    def mask(self, item: Item) -> np.ndarray:
+        """The source's mask."""
+        return self.source.mask(item)
+
+    def digest(self) -> str:
+        """The source's digest, for its labelled images."""
+        return f"{self.source.digest()} labelled"
+
+
+Found = tuple[str, str, Source]
+
+
+def folder_sets(
+    folder: Path,
+    said: Mapping[str, str],
+    targets: Mapping[str, Target],
+    match: Mapping[str, str],
+    spare: Path,
+) -> tuple[list[Found], list[str]]:
+    """(name, task, source) of every set in a folder that has labels for a task of the run, and what was taken.
+
+    ``said``: ``masks`` and ``labels`` as paths, and columns by use. ``spare`` is a folder for tables that live
+    as long as the sources do. Labels that the run does not know are refused where the user named them or where
+    nothing else can be scored; else the other task is scored, and a note says what was left out.
+    """
+    root, said = placed(folder, said)
+    found: list[Found] = []
+    notes: list[str] = []
+    refusals: list[UnknownLabelsError] = []
+    for films in find_sets(list_folder(root, (folder, *_paths(said, root))), said, training=False):
+        name = "/".join(part for part in (folder.resolve().name, films.folder) if part)
+        before = len(found)
+        for task in targets:
+            if task in films.keys:
+                make = _classes if task == "classification" else _organs
+                try:
+                    found.append((name, task, Labelled(make(name, root, films, targets[task], match, spare))))
+                except UnknownLabelsError as error:
+                    if task in NAMED and any(said.get(key) for key in NAMED[task]):
+                        raise
+                    refusals.append(error)
+        labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in found[before:])
+        notes.append(f"{name}: {counted(len(films.films), 'film')}; {labels or 'no labels for a task of the run'}")
+        notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons))]
+    if refusals and not found:
+        raise refusals[0]
+    notes += [f"Not scored: {refusal}" for refusal in refusals]
+    if not found:
+        raise MmtkError(
+            f"no labels for {listing(targets)} were found, so there is nothing to score.",
+            str(folder),
+            "\n  ".join(["Say where they are: --labels TABLE.csv --label COLUMN, or --masks FOLDER.", *notes]),
+        )
+    return found, notes
+
+
+NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
+WHAT = {"classification": "a class", "segmentation": "a mask"}
+
+
+def _paths(said: Mapping[str, str], root: Path) -> list[Path]:
+    return [root / said[key] for key in ("masks", "labels") if said.get(key) and said[key] != "folders"]
+
+
+def _classes(
+    name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
+) -> Source:
+    """The films with a class of the run, by a table in the run's own names."""
+    own_names = {plain(label): label for label in target.names}
+    asked = {plain(label): own_names.get(plain(own), "") for label, own in match.items()}
+    strangers: Counter[str] = Counter()
+    rows = []
+    for path, film in sorted(films.films.items()):
+        labels = [
+            asked.get(plain(each), words.class_among(each, target.names) or None)
+            for each in SEVERAL.split(film.label or "")
+        ]
+        if film.label and plain(film.label) in asked:
+            labels = [asked[plain(film.label)]]
+        own = {label for label in labels if label}
+        if film.label and not own and None in labels and LEFT_OUT not in match:
+            strangers[film.label] += 1
+        rows.append((films.inside(path), own.pop() if len(own) == 1 else "", film.patient or path, film.spacing))
+    if strangers:
+        some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
+        first = next(iter(strangers))
+        count = counted(len(strangers), "label is no class", "labels are no classes")
+        raise UnknownLabelsError(
+            f"{count} of the run, which knows {listing(target.names)}: {some}"
+            f"{', …' if len(strangers) > 5 else ''}.",
+            name,
+            f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
+            f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
+        )
+    table = spare / f"{file_name(name)}.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "patient", "spacing"])
+        writer.writerows(rows)
+    images = (Path(films.folder) / films.images).as_posix()
+    return Folder(root, "classification", images=images, labels=str(table), classes=target.names)
+
+
+def _organs(
+    name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
+) -> Source:
+    table = {"use": "folder", **films.keys["segmentation"]}
+    source = cast(Source, build.component("source", table, {"root": root, "task": "segmentation"}))
+    return matched(source, target, match, name)

@@ -1,0 +1,91 @@
+"""Outlines in files instead of pictures: COCO in one JSON file, YOLO in a text file per film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from mmtk.data.plan.listing import Listing, stem
+from mmtk.data.plan.masks import Masks
+from mmtk.data.plan.roles import common
+from mmtk.data.plan.words import organ
+
+
+def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """The outlines of the films as keys of the source ``folder``; None where there are none."""
+    return _coco(listing, films) or _yolo(listing, films) or _arrays(listing, films)
+
+
+def _arrays(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """Masks as arrays of numpy, [H,W], with the names of their films."""
+    by_stem = {stem(path): path for path in films}
+    pairs = {by_stem[stem(path)]: (path,) for path in listing.arrays if stem(path) in by_stem}
+    if not pairs or any(_dimensions(listing, path) != 2 for (path,) in [*pairs.values()][:8]):
+        return None
+    folder = common(path for (path,) in pairs.values())
+    return Masks(
+        {"masks": folder or ".", "classes": [organ(folder) or "lung"]}, pairs, ("masks as arrays (.npy)",)
+    )
+
+
+def _dimensions(listing: Listing, path: str) -> int:
+    import numpy as np
+
+    try:
+        return int(np.load(listing.root / path, mmap_mode="r", allow_pickle=False).ndim)
+    except (OSError, ValueError):
+        return 0
+
+
+def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
+    by_name = {PurePosixPath(path).name: path for path in films}
+    best: Masks | None = None
+    for path in listing.jsons:
+        about = listing.json(path)
+        if not isinstance(about, dict) or not isinstance(about.get("annotations"), list):
+            continue
+        names = {image["id"]: PurePosixPath(str(image["file_name"])).name for image in about.get("images", ())}
+        if not any(each.get("segmentation") for each in about["annotations"]):
+            continue
+        pairs = {by_name[name]: (path,) for name in names.values() if name in by_name}
+        organs = [str(each["name"]) for each in about.get("categories", ())]
+        if pairs and (best is None or len(pairs) > len(best.pairs)):
+            best = Masks({"masks": path, "classes": organs}, pairs, (f"{path}: outlines as COCO writes them",))
+    return best
+
+
+def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
+    by_stem = {stem(path): path for path in films}
+    pairs: dict[str, tuple[str, ...]] = {}
+    numbers: set[int] = set()
+    for path in listing.texts:
+        film = by_stem.get(stem(path))
+        if film is None:
+            continue
+        lines = _lines(listing, path)
+        if lines is None:
+            continue
+        if outlines := [line for line in lines if len(line) >= 7]:
+            pairs[film] = (path,)
+            numbers |= {int(line[0]) for line in outlines}
+    if not pairs:
+        return None
+    names = _names(listing) or [f"label {number}" for number in range(max(numbers) + 1)]
+    folder = common(path for paths in pairs.values() for path in paths)
+    return Masks({"masks": folder or ".", "classes": names}, pairs, ("outlines as YOLO writes them",))
+
+
+def _lines(listing: Listing, path: str) -> list[list[float]] | None:
+    try:
+        text = (listing.root / path).read_text(encoding="utf-8")
+        return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError):
+        return None
+
+
+def _names(listing: Listing) -> list[str]:
+    for path in listing.texts:
+        if PurePosixPath(path).name in ("classes.txt", "obj.names", "labels.txt"):
+            lines = (listing.root / path).read_text(encoding="utf-8", errors="replace").splitlines()
+            return [line.strip() for line in lines if line.strip()]
+    return []

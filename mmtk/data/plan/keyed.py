@@ -1,0 +1,72 @@
+"""Tables that name patients or studies instead of images, as a PACS exports them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from mmtk.data.plan.listing import Listing, Table
+
+FILE = "(file)"  # the column of images that is added
+TAGS = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID")
+
+
+def by_key(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, str] | None:
+    """The table with a row per image and the column ``(file)``, and its column that names patients or studies.
+
+    A cell is looked for in the names of files and folders, then in DICOM headers. None where it names too few.
+    """
+    for images_of in (_of_names(films), _of_headers(listing, films)):
+        best, best_images = "", dict[str, set[str]]()
+        for column in dict.fromkeys(table.columns):
+            cells = {cell for cell in table.cells(column) if len(cell) > 2}
+            images = {cell: images_of[cell] for cell in cells if cell in images_of}
+            covered = set().union(*images.values())
+            clear = sum(map(len, images.values())) == len(covered)  # no image has two rows
+            if clear and len(covered) > len(set().union(*best_images.values())):
+                best, best_images = column, images
+        if len(set().union(*best_images.values())) >= 0.3 * len(films):
+            place = table.columns.index(best)
+            rows = [(*row, path) for row in table.rows for path in sorted(best_images.get(row[place], ()))]
+            return Table((*table.columns, FILE), tuple(rows)), best
+    return None
+
+
+def _of_names(films: Collection[str]) -> dict[str, set[str]]:
+    images: dict[str, set[str]] = defaultdict(set)
+    for path in films:
+        for word in {*_words(path)}:
+            images[word].add(path)
+    return images
+
+
+def _words(path: str) -> Iterator[str]:
+    """Every name in a path, with and without suffix, its words, and their numbers without letters before."""
+    for part in path.split("/"):
+        pieces = [part, part.rpartition(".")[0], *re.split(r"[-_ .()]+", part)]
+        yield from pieces
+        yield from (found[1] for piece in pieces if (found := re.fullmatch(r"[A-Za-z]+(\d{3,})", piece)))
+
+
+def _of_headers(listing: Listing, films: Collection[str]) -> dict[str, set[str]]:
+    images: dict[str, set[str]] = defaultdict(set)
+    for path in films:
+        for text in _header(listing.root / path):
+            images[text].add(path)
+    return images
+
+
+def _header(path: Path) -> list[str]:
+    from mmtk.images.files import is_dicom
+
+    if not is_dicom(path):
+        return []
+    try:
+        from pydicom import dcmread
+
+        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*TAGS])
+        return [text for tag in TAGS if (text := str(header.get(tag) or "").strip())]
+    except Exception:  # broken files, or no pydicom: whoever reads the film says so
+        return []

@@ -1,0 +1,214 @@
+"""Listing of a folder: images, tables, other files, and how single images look. No torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mmtk.errors import MmtkError
+from mmtk.images.files import image_name, is_image_file
+
+TABLES = (".csv", ".tsv", ".tab")
+FEW = 32  # different gray values of a mask at most
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text: column names as they are in the file, and rows of cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def cells(self, column: str) -> list[str]:
+        """All cells of a column."""
+        place = self.columns.index(column)
+        return [row[place] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an image looks: its values where they are few (else None), and if nearly all is black or white.
+
+    Values of a coloured one are 65536 red + 256 green + blue.
+    """
+
+    values: tuple[int, ...] | None
+    bands: int
+    extreme: bool
+    lossy: bool = False
+    coloured: bool = False
+
+    @property
+    def mask(self) -> bool:
+        """Whether it looks like a mask."""
+        return self.values is not None or self.extreme
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder, as relative paths with ``/``; ``others`` counts suffixes that are not read."""
+
+    root: Path
+    images: tuple[str, ...] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    jsons: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
+    others: Mapping[str, int] = field(default_factory=dict)
+
+    def below(self, folder: str) -> Listing:
+        """The part below a sub-folder, as if it were the root."""
+        head = f"{folder}/"
+
+        def inside(paths: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
+
+        tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
+        texts, jsons, arrays = (inside(paths) for paths in (self.texts, self.jsons, self.arrays))
+        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays)
+
+    def look(self, image: str) -> Look | None:
+        """How one image looks; None where it cannot be read."""
+        return _look(self.root / image)
+
+    def json(self, path: str) -> Any:
+        """The content of a JSON file; None where it is none."""
+        try:
+            return json.loads((self.root / path).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError):
+            return None
+
+
+def placed(folder: Path, said: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """The folder that holds ``folder`` and the paths that the user names, and these as paths inside it.
+
+    A path is taken inside ``folder`` first, then from the current folder.
+    """
+    paths: dict[str, Path] = {}
+    for key in ("images", "masks", "labels"):
+        if (given := said.get(key)) and given != "folders":
+            paths[key] = folder / given if (folder / given).exists() else Path(given)
+            if not paths[key].exists():
+                raise MmtkError("no such file or folder.", given, f"Give a path inside {folder}, or from here.")
+    if not paths:
+        return folder, dict(said)
+    whole = {key: Path(os.path.abspath(path)) for key, path in {"": folder, **paths}.items()}
+    root = Path(os.path.commonpath(list(whole.values())))
+    root = folder if root == whole[""] else root
+    inside = {key: os.path.relpath(path, os.path.abspath(root)) for key, path in whole.items()}
+    images = {} if inside[""] == "." or "images" in paths else {"images": inside[""]}
+    return root, {**said, **images, **{key: Path(inside[key]).as_posix() for key in paths}}
+
+
+def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
+    """Everything below a folder, or below some paths in it; hidden files are skipped, links are followed."""
+    images: dict[str, None] = {}
+    tables: dict[str, Table] = {}
+    texts: list[str] = []
+    jsons: list[str] = []
+    arrays: list[str] = []
+    others: Counter[str] = Counter()
+    for path in dict.fromkeys(path for place in only or (root,) for path in _files(place)):
+        name, suffix = os.path.relpath(path, root), path.suffix.lower()
+        if suffix in TABLES:
+            if (table := read_table(path)) is not None:
+                tables[name] = table
+        elif suffix == ".txt":
+            texts.append(name)
+        elif suffix == ".json":
+            jsons.append(name)
+        elif suffix == ".npy":
+            arrays.append(name)
+        elif is_image_file(path):
+            images[name] = None
+        else:
+            others[suffix or "(no suffix)"] += 1
+    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), tuple(arrays), dict(others))
+
+
+def _files(place: Path) -> Iterator[Path]:
+    if not place.exists():
+        raise MmtkError("no such folder.", str(place))
+    if place.is_file():
+        yield place
+        return
+    seen: set[str] = set()  # links may lead in circles
+    for folder, folders, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def read_table(path: Path) -> Table | None:
+    """A CSV table in any usual encoding and separator; None where there is no row."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    text = ""
+    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
+        try:
+            text = raw.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    first = text.partition("\n")[0]
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t|", key=first.count))
+    try:
+        lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
+    except csv.Error:
+        return None
+    if len(lines) < 2:
+        return None
+    columns = lines[0]
+    width = len(columns)
+    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]))
+
+
+@lru_cache(maxsize=4096)
+def _look(path: Path) -> Look | None:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            bands = len(image.getbands())
+            image.draft("L", (256, 256))
+            lossy = image.format in ("JPEG", "MPO")
+            steps = slice(None, None, max(1, image.height // 256)), slice(None, None, max(1, image.width // 256))
+            colours = np.asarray(image.convert("RGB"))[steps] if image.mode in ("RGB", "RGBA") else None
+            coloured = colours is not None and not lossy and bool((colours != colours[..., :1]).any())
+            small = image.convert("L") if image.mode not in ("L", "P", "I;16", "I", "1") else image
+            pixels = colours if coloured and colours is not None else np.asarray(small)[steps]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if pixels.ndim == 3:
+        pixels = pixels.astype(np.int64) @ np.array([65536, 256, 1])
+    values = np.unique(pixels)
+    few = tuple(int(value) for value in values) if len(values) <= FEW and pixels.size > 4 * len(values) else None
+    if coloured:
+        return Look(few, bands, False, lossy, coloured=True)
+    low, high = pixels.min(), pixels.max()
+    margin = (float(high) - float(low)) / 16
+    extreme = bool(((pixels <= low + margin) | (pixels >= high - margin)).mean() > 0.95) if high > low else True
+    return Look(few, bands, extreme, lossy)
+
+
+def parent(path: str) -> str:
+    """The folder of a relative path, "" at the top."""
+    return "" if (folder := PurePosixPath(path).parent.as_posix()) == "." else folder
+
+
+def stem(path: str) -> str:
+    """The name without folder and suffix."""
+    pure = PurePosixPath(path)
+    return pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure)

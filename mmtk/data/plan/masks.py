@@ -1,0 +1,86 @@
+"""Masks of the films as keys of the source ``folder``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mmtk.data.plan import words
+from mmtk.data.plan.label_maps import label_map
+from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.data.plan.pairing import pair
+from mmtk.data.plan.roles import common, pattern_of
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks in a folder, matched to films by name; ``keys`` are those of the source ``folder``."""
+
+    keys: Mapping[str, object]
+    pairs: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...] = field(default=())
+
+
+def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
+    """The masks of the films as keys of the source ``folder``; None where none fits."""
+    if organs := _by_ending(films, masks):
+        return organs
+    paired = pair(films, masks)
+    pairs, notes = paired.of, []
+    if not pairs:
+        return None
+    used = [path for paths in pairs.values() for path in paths]
+    folder = pattern_of(used, "masks") or common(used)
+    keys: dict[str, object] = {"masks": folder or "."}
+    several = sum(len(paths) > 1 for paths in pairs.values()) > len(pairs) / 2
+    depth = len([part for part in folder.split("/") if part])
+    children = sorted({parts[depth] for path in used if len(parts := path.split("/")) > depth + 1})
+    if several and len(children) > 1:
+        keys["classes"] = children
+        if swap := _sides(children):
+            keys["swap"] = swap
+        pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
+    elif labels := label_map(listing, used):
+        keys |= labels.keys
+        notes.append(labels.note)
+    else:
+        keys["classes"] = [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
+    for name, affix in (("mask", paired.mask), ("image", paired.image)):
+        if affix:
+            keys[f"{name}_{paired.side}"] = affix
+    if spare := len({*masks} - {*used}):
+        some = ", ".join(sorted({*masks} - {*used})[:3])
+        keys["unmatched_masks"] = "ignore"
+        notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
+    return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
+    """Masks of several organs in one folder, one ending each, as ``p1_heart.png`` and ``p1_left_lung.png``."""
+    by_stem = {stem(path): path for path in films}
+    pairs: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in masks:
+        name = stem(path)
+        if cut := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in by_stem), 0):
+            pairs[by_stem[name[:cut]]][name[cut:]] = path
+    counts = Counter(ending for each in pairs.values() for ending in each)
+    endings = sorted(counts)
+    spoken = all(re.fullmatch(r"[-_. ]+[A-Za-z][\w -]*", ending) for ending in endings)
+    if len(endings) < 2 or not spoken or len(by_stem) < len(films) or len({parent(path) for path in masks}) > 1:
+        return None
+    if min(counts.values()) < len(pairs) or sum(counts.values()) < len(masks):
+        return None  # an image has masks of all organs, or of none
+    names = [re.sub(r"[-_. ]+", " ", ending).strip() for ending in endings]
+    keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
+    if swap := _sides(names):
+        keys["swap"] = swap
+    return Masks(keys, {film: tuple(each[end] for end in endings) for film, each in pairs.items()})
+
+
+def _sides(names: Sequence[str]) -> list[list[str]]:
+    """The pairs of channels that a flip exchanges."""
+    plain = {name.casefold(): name for name in names}
+    others = {name: name.casefold().replace("left", "right") for name in names if "left" in name.casefold()}
+    return [[name, plain[other]] for name, other in others.items() if other in plain]

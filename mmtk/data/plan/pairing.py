@@ -1,0 +1,77 @@
+"""Masks and films that belong together, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mmtk.data.plan.listing import stem
+
+END = re.compile(r"[-_. ]+[A-Za-z0-9]+$|[A-Za-z]+$")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Film → its masks, and what their names have around the part that they share."""
+
+    of: Mapping[str, list[str]]
+    mask: str = ""
+    image: str = ""
+    side: str = "suffix"
+
+
+def pair(films: Sequence[str], masks: Sequence[str]) -> Pairs:
+    """Masks and films by the endings, or else the beginnings, of names that bring most of them together."""
+    best = Pairs({})
+    for side in ("suffix", "prefix"):
+        film_stems, mask_stems = ({_turned(stem(path), side) for path in paths} for paths in (films, masks))
+        for image_tail in _tails(film_stems, mask_stems):
+            for mask_tail in _tails(mask_stems, film_stems):
+                found = _pairs(films, masks, mask_tail, image_tail, side)
+                if len(found) > len(best.of):
+                    best = Pairs(found, _turned(mask_tail, side), _turned(image_tail, side), side)
+        if len(best.of) >= min(len(films), len(mask_stems)) / 2:
+            break
+    return best
+
+
+def _turned(name: str, side: str) -> str:
+    return name if side == "suffix" else name[::-1]
+
+
+def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
+    """Endings that names may have: none, those that most share, and what is left over one of the others."""
+    counts: Counter[str] = Counter()
+    rests: Counter[str] = Counter()
+    for name in names:
+        cut, end = name, ""
+        for _ in range(2):
+            if found := END.search(cut):
+                end, cut = found[0] + end, cut[: found.start()]
+                counts[end] += 1
+        if (k := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in others), 0)) > 0:
+            rests[name[k:]] += 1
+    shared = [tail for tail, count in counts.most_common(3) if count > len(names) / 3]
+    return list(dict.fromkeys(["", *(tail for tail, _ in rests.most_common(2)), *shared]))
+
+
+def _pairs(
+    films: Sequence[str], masks: Sequence[str], mask_tail: str, image_tail: str, side: str
+) -> dict[str, list[str]]:
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    for path in films:
+        if (name := _turned(stem(path), side)).endswith(image_tail):
+            by_stem[name.removesuffix(image_tail)].append(path)
+    pairs: dict[str, list[str]] = defaultdict(list)
+    for path in masks:
+        if (name := _turned(stem(path), side)).endswith(mask_tail):
+            near = by_stem.get(name.removesuffix(mask_tail), [])
+            if len(near) > 1:
+                own = {*PurePosixPath(path).parent.parts}
+                near = sorted(near, key=lambda film: -len(own & {*PurePosixPath(film).parent.parts}))
+            if near:
+                pairs[near[0]].append(path)
+    return pairs

@@ -1,0 +1,109 @@
+"""The words that folders, files and columns are called by, in the plain spelling of ``plain``."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from mmtk.data.plan.normal_words import WORDS
+
+MASKS = {
+    "mask", "masks", "seg", "segs", "segmentation", "segmentations", "gt", "groundtruth", "labelstr",
+    "labelsts", "labelsva", "annotation", "annotations", "contour", "contours", "manualmask", "leftmask",
+    "rightmask", "roi", "label", "labels", "lungmask", "lungmasks", "maske", "masken", "segmentationmasks",
+}  # fmt: skip
+IMAGES = {
+    "image", "images", "img", "imgs", "film", "films", "cxr", "cxrs", "xray", "xrays", "png", "jpg", "jpeg",
+    "dicom", "dcm", "imagestr", "imagests", "scan", "scans", "radiograph", "radiographs", "picture",
+    "pictures", "frontal", "original", "originals", "raw", "input", "inputs", "data", "bilder",
+}  # fmt: skip
+PARTS = {
+    "train": "train", "training": "train", "trn": "train", "val": "val", "valid": "val", "validation":
+    "val", "dev": "val", "test": "test", "testing": "test", "tst": "test",
+}  # fmt: skip
+UNLABELLED = {
+    "unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted",
+}  # fmt: skip
+ORGANS = {
+    "lung": "lung", "lungs": "lung", "heart": "heart", "clavicle": "clavicle", "clavicles": "clavicle",
+    "rib": "rib", "ribs": "rib", "lesion": "lesion", "lesions": "lesion", "infection": "infection",
+    "nodule": "nodule", "nodules": "nodule", "pneumothorax": "pneumothorax", "opacity": "opacity",
+    "trachea": "trachea", "spine": "spine",
+}  # fmt: skip
+CLASSES = {
+    "normal", "abnormal", "pneumonia", "covid", "covid19", "tb", "tuberculosis", "healthy", "sick", "ill",
+    "well", "positive", "negative", "pos", "neg", "viral", "bacterial", "virus", "bacteria", "effusion",
+    "opacity", "lung opacity", "viral pneumonia", "bacterial pneumonia", "no finding", "finding", "disease",
+    "cancer", "benign", "malignant", "cardiomegaly", "nodule", "no tb", "non covid", "control", "case",
+    "controls", "cases",
+}  # fmt: skip
+LABEL_COLUMNS = {
+    "label": 5, "labels": 5, "class": 5, "classes": 5, "finding": 4, "findings": 4, "finding labels": 5,
+    "finding label": 5, "diagnosis": 5, "diagnose": 4, "target": 4, "category": 4, "disease": 4,
+    "pathology": 4, "dx": 4, "outcome": 3, "result": 3, "status": 3, "ground truth": 4, "condition": 3,
+    "type": 2, "state": 1, "befund": 4, "y": 3, "impression": 2, "class name": 5, "annotation": 2,
+    "reading": 2,
+}  # fmt: skip
+OTHER_COLUMNS = {
+    "sex", "gender", "age", "view", "position", "projection", "height", "width", "size", "date", "side",
+    "laterality", "hospital", "site", "institution", "scanner", "manufacturer", "modality", "fold",
+    "orientation", "time", "study", "series", "physician", "radiologist", "rows", "columns", "bits",
+    "subtlety", "age group", "year", "device",
+}  # fmt: skip
+PATIENT_COLUMNS = {
+    "patient", "patient id", "patientid", "patient no", "patient number", "subject", "subject id",
+    "subjectid", "person", "person id", "mrn", "pid", "case", "case id", "patient name", "pat id", "patid",
+    "patienten nr",
+}  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """Lower case, single spaces for punctuation and between words: ``FindingLabels_2`` → ``finding labels 2``."""
+    spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
+    return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
+
+
+NORMAL = {plain(word) for words in WORDS.values() for word in words}
+CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no"}
+EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  # as the source `folder` has them
+
+
+def same_class(name: str) -> str:
+    """A spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
+    return "normal" if plain(name) in NORMAL else plain(name)
+
+
+def class_order(names: Iterable[str]) -> list[str]:
+    """The classes as mmtk numbers them: films without a finding first, the others by name."""
+    return sorted(names, key=lambda name: (same_class(name) != "normal", plain(name).startswith("non"), name))
+
+
+def class_among(name: str, names: Iterable[str]) -> str:
+    """The one of ``names`` that a class is: spelled so, or else of one meaning; "" where none is."""
+    names = list(names)
+    exact = [each for each in names if each == name] or [each for each in names if plain(each) == plain(name)]
+    return next(iter(exact or [each for each in class_order(names) if same_class(each) == same_class(name)]), "")
+
+
+def role(folder: str) -> str:
+    """``masks``, ``images``, ``unlabelled``, a part or "" by the name of one folder."""
+    words = plain(folder).split()
+    joined = "".join(words)
+    if joined in UNLABELLED:
+        return "unlabelled"
+    if joined in PARTS:
+        return PARTS[joined]
+    if words[-1:] in (["data"], ["dataset"], ["set"]) and len(words) > 1:
+        return ""  # a whole collection, as "Lung Segmentation Data"
+    if joined in MASKS or {*words} & (MASKS - {"label", "labels", "gt"}) or joined.endswith(("mask", "masks")):
+        return "masks"
+    if joined in IMAGES or ((names := {word for word in words if not word.isdigit()}) and names <= IMAGES):
+        return "images"
+    return ""
+
+
+def organ(text: str) -> str:
+    """The organ that a file or folder name speaks of, or ""."""
+    found = [ORGANS[word] for word in plain(text).split() if word in ORGANS]
+    return found[0] if found else ""

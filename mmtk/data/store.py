@@ -1,0 +1,226 @@
+"""Images decoded and resized once into a memory-mapped cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.api import Item, Source, Split, Target
+from mmtk.errors import MmtkError, Problems
+from mmtk.io.cache import kept
+from mmtk.io.counts import share
+
+FORMAT = 2  # 2: depth, sign and orientation of every file by its header
+UNKNOWN = -1
+IGNORED = 255
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+_IMAGES, _MASKS, _ITEMS = "images.bin", "masks.bin", "items.json"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Stored:
+    """All images of a source at run size, memory-mapped and read-only.
+
+    ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
+    with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
+    the files' own height and width; ``digest`` the source's.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    ids: list[str]
+    patients: list[str]
+    spacing: dict[str, tuple[float, float]]
+    shapes: np.ndarray
+    target: Target
+    digest: str
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def rows(self, ids: Iterable[str]) -> np.ndarray:
+        """The rows of the arrays where ``ids`` stand, in their order."""
+        try:
+            return np.array([self._row[name] for name in ids], dtype=np.int64)
+        except KeyError as error:
+            raise MmtkError(f"No stored image has the id {error}.") from None
+
+
+class UnreadableError(MmtkError):
+    """An image or mask that could not be read; ``id`` is its item's."""
+
+    def __init__(self, item: Item, part: object, error: Exception) -> None:
+        message, where, hint = f"could not be read: {error or type(error).__name__}", None, None
+        if isinstance(error, MmtkError):
+            message, where, hint = error.message, error.where, error.hint
+        file = part if isinstance(part, str | Path) else item.image
+        super().__init__(message, where or (str(file) if isinstance(file, str | Path) else item.id), hint)
+        self.id = item.id
+
+
+@dataclass(frozen=True)
+class _Row:
+    pixels: dict[str, bytes]
+    label: int
+    shape: tuple[int, int]
+
+
+def open_store(
+    source: Source,
+    size: int,
+    channels: int = 1,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Stored:
+    """All items of ``source`` at ``size`` pixels, built on first use; ``progress`` gets (done, all).
+
+    They are kept in ``cache``: by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``. Raises Problems that name
+    every bad file, and RunFailed where the disk is full.
+    """
+    items, target, digest, origin = source.items("all"), source.target, source.digest(), type(source).__name__
+    if not items:
+        raise MmtkError(f"{origin} has no images.", hint="Look at the folder of the data set.")
+    if len({item.id for item in items}) < len(items):
+        raise MmtkError(f"{origin} gives two items the same id.")
+    masks = len(target.names) if target.task == "segmentation" else 0
+    key = hashlib.sha256(repr((FORMAT, digest, target, size, channels)).encode()).hexdigest()
+    folder = kept(
+        f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
+        partial(_write, source, items, size, channels, progress or (lambda done, total: None)),
+        len(items) * (channels + masks) * size * size,
+        cache,
+    )
+    about = json.loads((folder / _ITEMS).read_bytes())
+    count = len(about["ids"])
+    images = np.memmap(folder / _IMAGES, np.uint8, "r", shape=(count, channels, size, size))
+    targets: np.ndarray = np.array(about["labels"], dtype=np.int64)
+    if masks:
+        targets = np.memmap(folder / _MASKS, np.uint8, "r", shape=(count, masks, size, size))
+    spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
+    shapes = np.array(about["shapes"], dtype=np.int64)
+    return Stored(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest)
+
+
+def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:
+    names = [_IMAGES, _MASKS] if source.target.task == "segmentation" else [_IMAGES]
+    labels: list[int] = []
+    shapes: list[tuple[int, int]] = []
+    bad: list[UnreadableError] = []
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / name).open("wb")) for name in names}
+        for done, row in enumerate(_ordered(partial(_read, source, size, channels), items), start=1):
+            if isinstance(row, UnreadableError):
+                bad.append(row)
+            elif not bad:
+                for name, file in files.items():
+                    file.write(row.pixels[name])
+                labels.append(row.label)
+                shapes.append(row.shape)
+            progress(done, len(items))
+    if bad:
+        raise Problems(bad, f"{share(len(bad), len(items), 'image')} could not be read:")
+    about = {
+        "ids": [item.id for item in items],
+        "patients": [item.patient for item in items],
+        "labels": labels,
+        "shapes": shapes,
+        "spacing": {
+            item.id: [step * length / size for step, length in zip(item.spacing, shape, strict=True)]
+            for item, shape in zip(items, shapes, strict=True)
+            if item.spacing
+        },
+    }
+    (folder / _ITEMS).write_text(json.dumps(about))
+
+
+def _ordered(
+    read: Callable[[Item], _Row | UnreadableError], items: list[Item]
+) -> Iterator[_Row | UnreadableError]:
+    """Read on all cores, a few items ahead of the writer, so that memory does not grow with the set."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    waiting: deque[Future[_Row | UnreadableError]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > 2 * cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read(source: Source, size: int, channels: int, item: Item) -> _Row | UnreadableError:
+    part = item.image
+    try:
+        image = source.image(item)
+        pixels = {_IMAGES: _planes(image, size, channels).tobytes()}
+        part, label, classes = item.target, UNKNOWN, len(source.target.names)
+        if source.target.task == "segmentation":
+            pixels[_MASKS] = _masks(source, item, size).tobytes()
+        elif part is not None:
+            label = int(part)
+            if not 0 <= label < classes:
+                raise MmtkError(f"class {label} of '{item.id}' is not in 0…{classes - 1}.")
+        return _Row(pixels, label, (image.shape[0], image.shape[1]))
+    except Exception as error:  # decoders raise nearly everything on a damaged file
+        return UnreadableError(item, part, error)
+
+
+def _planes(image: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """[H,W] or [H,W,C] → [channels,size,size]: gray is repeated, colour becomes gray for one channel."""
+    from PIL import Image
+
+    from mmtk.images.loader import resize_image
+
+    if image.dtype != np.uint8:
+        raise MmtkError(f"the image is {image.dtype}, not uint8.")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim == 3 and image.shape[2] == 3 and channels == 1:
+        image = np.asarray(Image.fromarray(image).convert("L"))
+    if image.ndim == 2:
+        return np.repeat(resize_image(image, size)[None], channels, axis=0)
+    if image.ndim != 3 or image.shape[2] != channels:
+        raise MmtkError(f"an image of shape {image.shape} does not give {channels} channels.")
+    return np.stack([resize_image(np.ascontiguousarray(plane), size) for plane in np.moveaxis(image, 2, 0)])
+
+
+def _masks(source: Source, item: Item, size: int) -> np.ndarray:
+    """[K,size,size]; an item without a mask is ignored everywhere."""
+    from mmtk.images.loader import resize_mask
+
+    channels = len(source.target.names)
+    if item.target is None:
+        return np.full((channels, size, size), IGNORED, np.uint8)
+    mask = source.mask(item)
+    if mask.dtype != np.uint8 or mask.ndim != 3 or len(mask) != channels:
+        raise MmtkError(f"the mask is {mask.dtype} {mask.shape}, not uint8 with {channels} channels.")
+    counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)
+    if other := np.flatnonzero(counts[2:IGNORED]).tolist():
+        raise MmtkError(f"the mask has the value {other[0] + 2}: 0 and 1 are allowed, and 255 for ignored pixels.")
+    return resize_mask(mask, size)
+
+
+def duplicates(stored: Stored) -> list[tuple[str, ...]]:
+    """The groups of ids whose stored images are the same byte for byte."""
+    # A grid of pixels tells most images apart; those that agree in it are read whole.
+    alike: dict[bytes, list[int]] = defaultdict(list)
+    for index, image in enumerate(stored.images):
+        alike[image[..., ::32, ::32].tobytes()].append(index)
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    for index in sorted(i for indices in alike.values() if len(indices) > 1 for i in indices):
+        groups[hashlib.blake2b(stored.images[index]).digest()].append(stored.ids[index])
+    return [tuple(group) for group in groups.values() if len(group) > 1]

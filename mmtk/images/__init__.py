@@ -1,0 +1,1 @@
+"""Image files of every format as gray levels, masks and label maps."""

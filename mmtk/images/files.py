@@ -1,0 +1,99 @@
+"""Image files in folders: which files are images, what they are called, and every one of them below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import NoReturn
+
+from mmtk.errors import MmtkError
+from mmtk.io.spelling import visible
+
+SUFFIXES = frozenset(
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".webp",
+        ".pgm",
+        ".ppm",
+        ".dcm",
+        ".dicom",
+        ".img",
+    }
+)
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+# A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.
+_ORDINARY = SUFFIXES - _DICOM_SUFFIXES - {".img"}
+
+# The first element of a file without preamble, explicit or implicit, in both byte orders.
+_BARE = re.compile(rb"(?:[\2\10]\0.\0|\0[\2\10]\0.)(?:UL|UI|CS|DA|OB|SH|LO|TM|[\1-\100]\0\0\0)", re.DOTALL)
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether the file is an image by its suffix, or DICOM by its mark. A folder is none, nor a disc's index."""
+    if path.suffix.lower() in SUFFIXES:
+        return not path.is_dir()
+    return path.name.upper() != "DICOMDIR" and is_dicom(path)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the suffix says DICOM or, in a file whose suffix is not an image's, the mark at byte 128 does.
+
+    Without a suffix, a first element of the groups 2 or 8 says so as well.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _DICOM_SUFFIXES:
+        return True
+    if suffix in _ORDINARY or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        return head[128:] == b"DICM" or (not suffix and _BARE.match(head) is not None)
+    except OSError:
+        return not suffix  # it may be one: whoever reads it says that it cannot be read
+
+
+def without_suffix(path: PurePath) -> PurePath:
+    """The path without its suffix; the last part of a DICOM identifier such as ``1.2.840.113`` is none."""
+    last = path.suffix.lower()
+    return path.with_suffix("") if last in SUFFIXES or last == ".ima" else path
+
+
+def image_name(path: PurePath) -> str:
+    """The name of an image: that of its file without the suffix, as text that every table takes."""
+    return visible(without_suffix(path).name)
+
+
+def find_images(folder: Path, wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
+    """All image files below a folder, in order; hidden ones and ``__MACOSX`` are skipped, links are followed.
+
+    ``wanted`` says which files count instead.
+    A folder that links lead to more than once is read once. Raises MmtkError for a folder that cannot be read.
+    """
+    return sorted(_walk(folder, wanted))
+
+
+def _walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    seen: set[str] = set()  # links may lead in circles
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
+        for name in names:
+            path = Path(place, name)
+            if not name.startswith(".") and wanted(path):
+                yield path
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise MmtkError(f"the folder cannot be read: {error.strerror}.", str(error.filename)) from error

@@ -1,0 +1,62 @@
+"""Stored samples as gray levels from 0 to 255."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from mmtk.images.raster import LUMINANCE, Raster
+
+
+def gray_levels(raster: Raster) -> np.ndarray:
+    """The picture as uint8 [H,W]: 8-bit values as they are, deeper ones stretched; transparent is black."""
+    eight = raster.values.dtype == np.uint8 or raster.values.dtype == bool
+    gray = _from_eight_bits(raster) if eight else stretch(_luminance(raster))
+    return 255 - gray if raster.white_is_zero else gray
+
+
+def _from_eight_bits(raster: Raster) -> np.ndarray:
+    """Pillow's luminance, which rounds to whole numbers."""
+    values = raster.values[..., : raster.colours]
+    if values.dtype == bool:
+        values = values * np.uint8(255)
+    if raster.alpha is None:
+        gray = values[..., 0] if raster.colours == 1 else np.asarray(_image(values).convert("L"))
+        return np.array(gray)
+    colours = np.broadcast_to(values, (*values.shape[:2], 3))
+    layer = np.dstack([colours, raster.alpha])
+    # What is composed on black already is taken apart first, so that both kinds are rounded alike.
+    form = "RGBa" if raster.premultiplied else "RGBA"
+    picture = Image.frombuffer("RGBA", layer.shape[1::-1], layer.tobytes(), "raw", form, 0, 1)
+    black = Image.new("RGBA", picture.size, "black")
+    black.alpha_composite(picture)
+    return np.array(black.convert("RGB").convert("L"))
+
+
+def _image(values: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(values))
+
+
+def _luminance(raster: Raster) -> np.ndarray:
+    """Deep samples as gray values [H,W]."""
+    values = raster.values[..., : raster.colours]
+    gray = values[..., 0] if raster.colours == 1 else values @ np.array(LUMINANCE)
+    if raster.alpha is None or raster.premultiplied:
+        return gray
+    top = 1.0 if raster.alpha.dtype.kind == "f" else float(np.iinfo(raster.alpha.dtype).max)
+    return gray * (raster.alpha / top)
+
+
+def stretch(values: np.ndarray) -> np.ndarray:
+    """Any numbers → uint8, from the smallest finite value to the largest; a constant becomes 0."""
+    exact = values.astype(np.float64)
+    finite = exact[np.isfinite(exact)]
+    if finite.size == 0 or finite.min() == finite.max():
+        return np.zeros(values.shape, np.uint8)
+    return between(exact, finite.min(), finite.max())
+
+
+def between(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Numbers → uint8 with ``low`` at 0 and ``high`` at 255; NaN and −∞ count as ``low``, +∞ as ``high``."""
+    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

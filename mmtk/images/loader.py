@@ -1,0 +1,162 @@
+"""Images as gray levels, masks and label maps, and bringing them to the run size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmtk.errors import MmtkError
+from mmtk.images.files import is_dicom
+from mmtk.images.gray_levels import gray_levels, stretch
+from mmtk.images.masks import foreground, label_colours, label_numbers
+from mmtk.images.raster import (
+    FORMATS,
+    Raster,
+    check_there,
+    orientation,
+    picture_raster,
+    raster_size,
+    read_raster,
+    turned,
+)
+from mmtk.io.counts import counted
+
+JSRT_SIDE = 2048
+
+
+def read_image(path: Path) -> np.ndarray:
+    """One image as gray uint8 [H,W], upright; the first frame or page of several.
+
+    8-bit files keep their values (colour becomes luminance, transparent pixels black, white-is-zero is inverted).
+    Deeper files are stretched from their own minimum to their maximum, where NaN and −∞ count as the minimum and
+    +∞ as the maximum. DICOM goes through its window, MONOCHROME1 is inverted. A JSRT film (``.IMG``: 2048 × 2048,
+    big-endian, 12 bits used) is inverted. Errors name the file.
+    """
+    if is_dicom(path):
+        from mmtk.images.dicom import read_film
+
+        return read_film(path)
+    if path.suffix.lower() == ".img":
+        return stretch(4095.0 - np.minimum(_read_jsrt(path), 4095))
+    return gray_levels(read_raster(path))
+
+
+def gray_pixels(image: Image.Image) -> np.ndarray:
+    """An opened image as gray uint8 [H,W], upright, by the rules of ``read_image``."""
+    untouched = getattr(image, "tile", None) and image.tell() == 0
+    if untouched and image.format in FORMATS and (file := Path(getattr(image, "filename", ""))).is_file():
+        return gray_levels(read_raster(file))  # Pillow keeps 8 bits of deep colour and tears turned TIFF files
+    raster = picture_raster(image)  # decoding turns some formats, and removes what says so
+    return gray_levels(turned(raster, orientation(image)))
+
+
+def read_spacing(path: Path) -> tuple[float, float] | None:
+    """Pixel spacing (row, column) in mm from a DICOM header; None without one.
+
+    Other formats say nothing: the resolution of a PNG, JPEG or TIFF is the printer's, not the detector's.
+    """
+    if not is_dicom(path):
+        return None
+    from mmtk.images.dicom import film_spacing
+
+    return film_spacing(path)
+
+
+def read_patient(path: Path) -> str:
+    """The patient of a DICOM file: PatientID, with IssuerOfPatientID where there is one; "" where nothing is said.
+
+    The form is that of HL7: ``ID^^^ISSUER``. Other formats say nothing of the patient.
+    """
+    if not is_dicom(path):
+        return ""
+    from mmtk.images.dicom import film_patient
+
+    return film_patient(path)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of what :func:`read_image` gives, from the header alone."""
+    if is_dicom(path):
+        from mmtk.images.dicom import film_size
+
+        return film_size(path)
+    if path.suffix.lower() == ".img":
+        _check_jsrt(path)
+        return JSRT_SIDE, JSRT_SIDE
+    return raster_size(path)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """One mask as bool [H,W], from the values as they are stored: 0/1, 0/255, soft edges, one colour or alpha.
+
+    Foreground is the brighter of two values; of more, where any channel is above half of its own maximum. Alpha is
+    the mask where the colours are constant, and says nothing where it is constant itself. Refused by name: a
+    lossless file with three to eight values, which is a label map, and a lossy one that stays below 32 of 255.
+    """
+    return foreground(_stored(path), path)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """One label map as integers [H,W]: the numbers as stored; of a palette image the indexes, not the colours."""
+    return label_numbers(_stored(path), path)
+
+
+def read_colours(path: Path) -> np.ndarray:
+    """One label map drawn in colours as integers [H,W]: 65536 red + 256 green + blue, each from 0 to 255."""
+    return label_colours(_stored(path), path)
+
+
+def _stored(path: Path) -> Raster:
+    if is_dicom(path):
+        from mmtk.images.dicom import read_stored
+
+        return read_stored(path)
+    return read_raster(path)
+
+
+def resize_image(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H,W] → [size,size], both axes stretched; bilinear, antialiased when it gets smaller."""
+    if image.shape == (size, size):
+        return image
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [K,H,W] in {0, 1, 255} → [K,size,size]: foreground where at least half of the area is.
+
+    A mask with exactly one channel per pixel keeps that (the largest share wins). Ignored pixels (255) are
+    resized by nearest and have no say in the shares of their neighbours.
+    """
+    if mask.shape[1:] == (size, size):
+        return mask
+    known = mask != 255
+    weight = _resize_soft(known, size)
+    share = _resize_soft(mask == 1, size) / np.maximum(weight, 1e-6)
+    if len(mask) > 1 and known.any() and (np.where(known, mask, 0).sum(0)[known.all(0)] == 1).all():
+        resized = (np.arange(len(mask))[:, None, None] == share.argmax(0)).astype(np.uint8)
+    else:
+        resized = (share >= 0.5 - 1e-6).astype(np.uint8)  # a tie is foreground, whatever the rounding
+    nearest = [Image.fromarray(channel).resize((size, size), Image.Resampling.NEAREST) for channel in ~known]
+    return np.where(np.stack([np.asarray(channel) for channel in nearest]), np.uint8(255), resized)
+
+
+def _resize_soft(channels: np.ndarray, size: int) -> np.ndarray:
+    pictures = [Image.fromarray(channel.astype(np.float32)) for channel in channels]
+    return np.stack([np.asarray(p.resize((size, size), Image.Resampling.BILINEAR)) for p in pictures])
+
+
+def _check_jsrt(path: Path) -> None:
+    check_there(path)
+    size, wanted = path.stat().st_size, JSRT_SIDE * JSRT_SIDE * 2
+    if size != wanted:
+        raise MmtkError(
+            f"is not a JSRT film: it has {counted(size, 'byte')}, not {wanted:,} (2048 × 2048, 16 bits).",
+            str(path),
+        )
+
+
+def _read_jsrt(path: Path) -> np.ndarray:
+    _check_jsrt(path)
+    return np.fromfile(path, dtype=">u2").reshape(JSRT_SIDE, JSRT_SIDE)

@@ -1,0 +1,155 @@
+"""Verdicts of ``mmtk data inspect`` on a set: a sentence, whether all is well, and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mmtk.api import Source, Split
+from mmtk.data import split_checks
+from mmtk.data.leaks import CURE, Overlap
+from mmtk.data.mask_checks import MaskCheck
+from mmtk.data.split_checks import Role
+from mmtk.data.store import SPLITS, Stored
+from mmtk.errors import MmtkError, Problems, listing
+from mmtk.io.counts import counted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``text`` says what is the matter with the set ``name``, ``cure`` what helps; ``refused``: training stops."""
+
+    name: str
+    ok: bool
+    text: str
+    cure: str = ""
+    refused: bool = False
+
+    @classmethod
+    def of(cls, role: Role, error: MmtkError) -> Verdict:
+        """An error that training would end with."""
+        if isinstance(error, Problems):
+            text = "\n".join(problem.message for problem in error.problems)
+        else:
+            text = error.message if error.where in (None, str(role)) else f"{error.where}: {error.message}"
+        return cls(role.name, False, text, error.hint or "", refused=True)
+
+
+def on_items(role: Role, source: Source) -> list[Verdict]:
+    """Find what is wrong with ids, patients and labels."""
+    return _caught(role, lambda: split_checks.check_items(role, source))
+
+
+def on_parts(role: Role, source: Source, stored: Stored) -> list[Verdict]:
+    """Parts without images, labels or a class."""
+    found: list[Verdict] = []
+    scored: tuple[Split, ...] = ("val", "test") if role.domain == "source" else (role.split,)
+    for split in scored:
+        try:
+            notes = _scored(role, source, stored, split)
+        except MmtkError as error:
+            found.append(Verdict.of(role, error))
+            continue
+        found += [
+            _note(role, note, "Training goes on. Label them, or give the part other images.") for note in notes
+        ]
+    if role.domain == "source":
+        train = [int(row) for row in stored.rows([item.id for item in source.items("train")])]
+        labelled = split_checks.labelled_rows(stored, train)
+        if not labelled:
+            text = f"no training image has a label (of {len(train)})."
+            found.append(Verdict(role.name, False, text, "Training needs some labelled images.", refused=True))
+        else:
+            notes = split_checks.missing_classes(role, stored, labelled, "train")
+            found += [_note(role, note, "Give training images of it, or leave the class out.") for note in notes]
+    return found
+
+
+def _scored(role: Role, source: Source, stored: Stored, split: Split) -> list[str]:
+    notes: list[str] = []
+    rows = split_checks.scored_rows(role, source, stored, split, notes)
+    return notes + split_checks.missing_classes(role, stored, rows, split)
+
+
+def on_unreadable(role: Role, texts: list[str]) -> list[Verdict]:
+    """Files that cannot be read, by name."""
+    if not texts:
+        return []
+    cure = "Mend or remove them; with masks, each has the size of its image."
+    text = f"{counted(len(texts), 'file')} cannot be read:\n" + "\n".join(texts)
+    return [Verdict(role.name, False, text, cure, refused=True)]
+
+
+def on_masks(role: Role, check: MaskCheck, count: int) -> list[Verdict]:
+    """Masks that are empty, full, turned or elsewhere, and tags that turn an image without its mask."""
+    kinds: list[tuple[list[str], str, str]] = [
+        (
+            check.empty,
+            "masks are empty",
+            "Draw them, or leave them out: an empty mask says that there is no organ.",
+        ),
+        (check.full, "masks cover the whole image", "Look whether they are inverted."),
+        (
+            [] if check.turn else check.turned,
+            "masks lie turned on their images",
+            "Turn them back: the edges of these masks fit their images better after a turn.",
+        ),
+        (
+            check.misaligned,
+            "masks do not follow the edges of their images as the others do",
+            "Look at them: they may be shifted, drawn roughly, or belong to another image.",
+        ),
+        (
+            check.tagged,
+            "images and their masks have different orientation tags",
+            "mmtk turns what has a tag. Save images and masks upright, without a tag.",
+        ),
+    ]
+    found = [
+        Verdict(role.name, False, f"{len(ids)} of {count} {what}: {listing(ids, 5)}.", cure)
+        for ids, what, cure in kinds
+        if ids
+    ]
+    if check.turn:
+        text = f"all masks seem to be turned: they fit their images when turned {check.turn}."
+        found.append(
+            Verdict(role.name, False, text, "Turn the masks, or take the orientation tags of the images away.")
+        )
+    return found
+
+
+def on_overlap(overlap: Overlap) -> Verdict:
+    """What training shares with what is scored."""
+    name = f"{overlap.train.role.name} and {overlap.scored.role.name}"
+    if overlap.roles[0] == overlap.roles[1]:
+        name = overlap.train.role.name
+    if overlap.across:
+        cure = (
+            "Training goes on with a warning: the tasks share an encoder. A column split in both tables avoids it."
+        )
+        return Verdict(name, False, "\n".join(overlap.lines()), cure)
+    return Verdict(name, False, "\n".join(overlap.lines()), CURE, refused=True)
+
+
+def on_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> list[Verdict]:
+    """A cross-domain source with other classes or organs."""
+    return _caught(cross, lambda: split_checks.check_same_labels(source, stored.target, cross, other.target))
+
+
+def all_well(role: Role, source: Source) -> Verdict:
+    """State that nothing is the matter with a set."""
+    counts = " / ".join(f"{len(source.items(split)):,}" for split in SPLITS)
+    return Verdict(role.name, True, f"nothing to mend ({counts} images for train / val / test).")
+
+
+def _note(role: Role, text: str, cure: str) -> Verdict:
+    return Verdict(role.name, False, text.removeprefix(f"{role}: "), cure)
+
+
+def _caught(role: Role, check: Callable[[], Any]) -> list[Verdict]:
+    try:
+        check()
+    except MmtkError as error:
+        return [Verdict.of(role, error)]
+    return []

@@ -1,0 +1,1 @@
+"""Files, processes and the terminal; knows nothing of recipes or runs."""

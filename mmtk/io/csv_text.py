@@ -1,0 +1,101 @@
+"""CSV tables as spreadsheets write them: encoding, separator and line of every row."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmtk.errors import MmtkError
+from mmtk.io.counts import counted
+
+SEPARATORS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: its stripped cells, as many as there are columns, and its first and last line in the file."""
+
+    number: int
+    end: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it stands in the file, without its empty rows."""
+
+    path: Path
+    encoding: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def place(self) -> str:
+        """The file, for messages."""
+        return str(self.path)
+
+
+def read_csv(path: Path) -> Table:
+    """The columns and rows of a table; commas, semicolons or tabs separate, or what a line ``sep=`` says."""
+    text, encoding = _text(path)
+    rows = io.StringIO(text, newline=None).readlines()
+    skipped = 0
+    first = rows[0].rstrip("\n") if rows else ""
+    separator = max(SEPARATORS, key=first.count)
+    if first.lower().startswith("sep=") and len(first) == 5:
+        separator, skipped = first[4], 1
+    reader = csv.reader(rows[skipped:], delimiter=separator)
+    columns: tuple[str, ...] = ()
+    lines: list[Line] = []
+    while True:
+        start = skipped + reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return Table(path, encoding, columns, tuple(lines))
+        except csv.Error as error:
+            raise _open_quote(path, start, str(error)) from error
+        end = skipped + reader.line_num
+        if end > start and "".join(rows[start - 1 : end]).count('"') % 2:
+            raise _open_quote(path, start, "it is never closed")
+        stripped = tuple(map(str.strip, cells))
+        if not columns:
+            columns = stripped
+        elif len(stripped) > len(columns) and any(stripped[len(columns) :]):
+            raise MmtkError(
+                f"{counted(len(stripped), 'cell')} for {counted(len(columns), 'column')}.", f"{path}:{end}"
+            )
+        elif any(stripped):
+            padding = ("",) * (len(columns) - len(stripped))
+            lines.append(Line(start, end, (stripped + padding)[: len(columns)]))
+
+
+def _open_quote(path: Path, number: int, reason: str) -> MmtkError:
+    return MmtkError(
+        f"a quotation mark opens in this row and takes in the rows below it: {reason}.",
+        f"{path}:{number}",
+        "Remove or double the quotation mark.",
+    )
+
+
+def _text(path: Path) -> tuple[str, str]:
+    """The text and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
+    cure = "Save it as CSV, encoded in UTF-8."
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise MmtkError("is a workbook, not a CSV table.", str(path), cure)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text, encoding
+    raise MmtkError("is not text that can be read: neither UTF-8 nor UTF-16 nor Windows-1252.", str(path), cure)

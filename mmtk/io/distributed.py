@@ -1,0 +1,253 @@
+"""The processes that divide one run among devices: who we are, what all agree on, and starting them.
+
+A rank is started by ``torchrun``, or by ``mmtk run --devices N`` through the same machinery (torch's elastic
+agent). Alone, every function here is a no-op. Rank 0 speaks and writes; the others compute.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmtk.errors import MmtkError, Reported, RunFailed
+from mmtk.io import spelling
+
+T = TypeVar("T")
+COMMAND = "MMTK_COMMAND"  # the command of the mmtk that started this rank and speaks for it
+LOST = 70  # exit code of a rank that lost another one
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by torch's elastic agent
+GRACE = "120"  # seconds in which ranks that were told to stop may finish a step and write the checkpoint
+
+
+def place() -> tuple[int, int]:
+    """(rank, number of ranks) of this process, (0, 1) where nobody divides the run."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def command() -> list[str]:
+    """The command of this run, as its user gave it."""
+    given: list[str] = json.loads(os.environ[COMMAND]) if COMMAND in os.environ else sys.argv
+    return given
+
+
+def silent() -> bool:
+    """Whether another process says how this run ended."""
+    return place()[0] > 0 or COMMAND in os.environ
+
+
+def leave() -> None:
+    """End a rank's process at once when its work is done; nothing where there is one process.
+
+    On its ordinary way out a process that was in a group is aborted now and then, by a thread of torch's that
+    still runs.
+    """
+    if place()[1] > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def check(devices: int | None, device: str, batch: int) -> int:
+    """The number of devices of a run; MmtkError where they are not there or cannot share a batch."""
+    world = place()[1]
+    if world > 1 and world != int(os.environ["LOCAL_WORLD_SIZE"]):
+        raise MmtkError("a run is divided among the devices of one machine.", hint="Use torchrun --nnodes 1.")
+    if world > 1 and devices not in (None, world):
+        raise MmtkError(f"--devices {devices}: torchrun started {world} processes.", hint="Leave --devices out.")
+    devices = world if world > 1 else devices or 1
+    if device == "cuda" and devices > (there := torch.cuda.device_count()):
+        raise MmtkError(f"{devices} GPUs asked for, but torch sees {there}.", hint=f"Use --devices {there}.")
+    if batch % devices:
+        fitting = [str(n) for n in range(1, batch + 1) if batch % n == 0]
+        raise MmtkError(
+            f"train.batch = {batch} cannot be divided equally among {devices} devices.",
+            hint=f"Use {', '.join(fitting)} devices, or --set train.batch={-(-batch // devices) * devices}.",
+        )
+    return devices
+
+
+# --- among the ranks -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def joined(device: str) -> Iterator[None]:
+    """Meet the other ranks, and part at the end; where one is lost, this one ends as well."""
+    rank, world = place()
+    if world == 1:
+        yield
+        return
+    from mmtk.components.launcher.process import die_with_parent
+
+    if sys.platform == "linux":
+        die_with_parent()
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # Gloo beside NCCL: what ranks say to each other on the CPU fails at once where one of them is gone. No
+    # answer for long is no failure: rank 0 may be scoring a large test set.
+    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    try:
+        distributed.init_process_group(backend, timeout=timedelta(days=7))
+        yield
+        barrier()
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        if COMMAND in os.environ or rank > 1:
+            sys.exit(LOST)
+        raise RunFailed(
+            f"rank {rank}: another process of this run has ended; the last checkpoint is kept.",
+            hint="Run the same command again to continue, with any number of devices.",
+        ) from error
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether a collective failed because another rank is gone."""
+    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return isinstance(error, distributed.DistNetworkError) or any(words in str(error) for words in said)
+
+
+def barrier() -> None:
+    """Wait for every rank."""
+    share(None)
+
+
+def share(value: T) -> list[T]:
+    """The values of all ranks, by rank; of small picklable things."""
+    world = place()[1]
+    if world == 1:
+        return [value]
+    values: list[T | None] = [None] * world
+    distributed.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """Rank 0 runs the block before the others do: it builds or mends what they then find."""
+    rank = place()[0]
+    if rank:
+        barrier()
+    yield
+    if not rank:
+        barrier()
+
+
+def first_speaks() -> None:
+    """Called before an error that every rank is about to raise: only rank 0 returns from here."""
+    if place()[0]:
+        sys.exit(0)
+
+
+def gather(rows: Tensor) -> Tensor:
+    """The rows of all ranks, by rank, without gradient; as many of each."""
+    return torch.cat(_parts(rows))
+
+
+def whole_batch(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and targets of all ranks: a loss that all compute of them alike has the gradient of one process.
+
+    Each rank's gradient goes through its own rows alone, and the engine takes the mean over ranks: hence the
+    factor.
+    """
+    rank, world = place()
+    if world == 1:
+        return logits, target
+    own = logits.view_as(logits)
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * world)
+    parts = _parts(logits)
+    parts[rank] = own
+    return torch.cat(parts), gather(target)
+
+
+def _parts(rows: Tensor) -> list[Tensor]:
+    plain = rows.detach().contiguous()
+    sent = plain.to(torch.uint8) if plain.dtype == torch.bool else plain  # which gloo does not know
+    parts = [torch.empty_like(sent) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, sent)
+    return [part.to(rows.dtype) for part in parts]
+
+
+def share_batch_norm(module: nn.Module, device: str) -> None:
+    """Make batch norms use the statistics of all ranks' images; torch can do so on GPUs alone."""
+    if place()[1] == 1 or not check_batch_norm(module, device):
+        return
+    from timm.layers.norm_act import convert_sync_batchnorm  # torch's own loses the activation of timm's norms
+
+    convert_sync_batchnorm(module)
+
+
+def check_batch_norm(module: nn.Module, device: str) -> int:
+    """The number of batch norms; MmtkError where several processes on such a device could not share them."""
+    norms = sum(isinstance(each, _BatchNorm) for each in module.modules())
+    if norms and device == "cpu":
+        raise MmtkError(
+            f"this network has {norms} batch norms, whose statistics torch cannot share among processes on a CPU.",
+            hint="Use one device, GPUs, or parts without batch norm (encoder/unet).",
+        )
+    return norms
+
+
+# --- starting them -------------------------------------------------------------------------------------------
+
+
+def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
+    """Run ``argv`` as ``devices`` ranks and wait; RunFailed where one was killed, Reported where one said why.
+
+    A signal to this process stops all ranks after the step that they are in.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // devices)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", GRACE)
+    # Else DDP warns of looking for unused parameters where in the first step there are none.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    os.environ[COMMAND] = json.dumps(sys.argv)
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=devices, max_restarts=0, run_id=str(os.getpid()),
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost",
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )  # fmt: skip
+    handlers = {number: signal.getsignal(number) for number in HANDLED}
+    try:
+        elastic_launch(config, argv[0])(*argv[1:])
+    except SignalException as stop:
+        raise Reported(128 + stop.sigval) from stop
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        said = [code for code in codes.values() if code > 0 and code != LOST]
+        if said:
+            raise Reported(said[0]) from error
+        # Ranks that lost another one, or that the agent ended thereupon, are no cause.
+        rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
+        how = f"was killed by {signal.Signals(-codes[rank]).name}" if codes[rank] < 0 else "has ended"
+        raise RunFailed(
+            f"process {rank} of {devices} {how}; the others were ended and the last checkpoint is kept.",
+            str(folder),
+            "SIGKILL mostly means that the memory was full. Continue, with any number of --devices: "
+            f"{spelling.command('run', folder)}",
+        ) from error
+    finally:
+        del os.environ[COMMAND]
+        for number, handler in handlers.items():  # which the agent has replaced
+            signal.signal(number, handler)

@@ -1,0 +1,256 @@
+"""Folders that commands write their results into: a file that a command did not write there is never replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from mmtk.errors import MmtkError, listing
+from mmtk.io.spelling import visible
+
+MANIFEST = ".mmtk-files.jsonl"
+EARLIER = "earlier"
+OUTSIDE = "Choose an --out outside of it."
+FREE = "Move it away, or choose another --out."
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: str | Path) -> str | None:
+    """The hash of a file's content; None where there is no such file."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.sha256(file.readall()).hexdigest()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for output with those above it; an MmtkError with the cure where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise MmtkError("is a file, not a folder.", str(path), "Choose another --out.") from error
+    except OSError as error:
+        raise MmtkError(
+            f"this folder cannot be made ({error.strerror}).", str(path), "Choose another --out."
+        ) from error
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder for output that cannot be made or written in, without leaving it there."""
+    missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    make_folder(path)
+    try:
+        # Permissions do not tell: a file system may be read-only for those who may write everywhere.
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        message = f"nothing can be written in this folder ({error.strerror})."
+        raise MmtkError(message, str(path), "Choose another --out.") from error
+    finally:
+        with suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+
+
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Keep other commands from writing into a folder for output; MmtkError where one is at work in it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            cure = "Wait for it, or choose another --out."
+            raise MmtkError("another mmtk command is writing into this folder.", str(path), cure) from error
+        except OSError:  # a network drive that locks no folders
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Refuse files or folders of a folder for output that are links: what is written would land elsewhere."""
+    for name in names:
+        parts = PurePosixPath(name).parts
+        for depth in range(1, len(parts) + 1):
+            if (path := folder.joinpath(*parts[:depth])).is_symlink():
+                cure = "Remove it, or choose another --out."
+                raise MmtkError("is a symbolic link in a folder for output.", str(path), cure)
+
+
+def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is an input, or lies in a folder of inputs: it would be taken for data next time."""
+    here = out.resolve()
+    for given in inputs:
+        if not os.path.exists(given):
+            continue
+        if here.exists() and here.samefile(given):
+            raise MmtkError("is an input, so nothing is written there.", str(out), OUTSIDE)
+        if given.is_dir() and any(folder.exists() and folder.samefile(given) for folder in here.parents):
+            raise MmtkError(f"lies in the folder of inputs {given}.", str(out), OUTSIDE)
+
+
+class OutputFolder:
+    """A folder for the results of one command, with a list of what it wrote there and the hash of every file.
+
+    What is not in that list, or was changed since, is the user's: it is refused by name before any work is done
+    or, with ``set_aside``, for folders whose place mmtk chose itself, moved to the folder ``earlier`` in it.
+    Nothing is written through a link.
+    """
+
+    def __init__(self, path: Path, command: str, *, set_aside: bool = False) -> None:
+        self.path, self.command, self.set_aside = path, command, set_aside
+        self._hashes = _read(path).get(command, {})
+
+    def wrote(self, name: str) -> bool:
+        """Whether the file ``name`` is as this command left it there."""
+        return name in self._hashes and sha256(self.path / name) in self._hashes[name]
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse, all together, the names that belong to others. A name that ends with / is a folder."""
+        names = list(names)
+        check_folder(self.path)
+        refuse_links(self.path, [*names, MANIFEST])
+        if self.set_aside:
+            return
+        if foreign := [name for name in names if self._is_foreign(name)]:
+            message = f"not written by mmtk {self.command}, or changed since: {listing(map(visible, foreign), 5)}."
+            raise MmtkError(message, str(self.path), "Move them away, or choose another --out.")
+
+    @contextmanager
+    def alone(self, names: Iterable[str] = ()) -> Iterator[None]:
+        """Make the folder, check ``names``, and keep other commands out of it while the block runs."""
+        check_folder(self.path)
+        make_folder(self.path)
+        with alone_in(self.path):
+            self._hashes = _read(self.path).get(self.command, {})
+            self.check(names)
+            yield
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """A temporary path whose content becomes the file ``name``, noted as this command's."""
+        path = self.path / name
+        make_folder(self.path)
+        with atomic(path) as temporary:
+            yield temporary
+            self._make_room(name)
+            self._note(name, sha256(temporary))
+
+    @contextmanager
+    def staged(self, names: Iterable[str] = ()) -> Iterator[Path]:
+        """A new folder whose files, when the block ends well, take the place of what the command wrote before.
+
+        ``names``: those that are known before; they are checked before any work is done.
+        """
+        with self.alone(names):
+            stage = Path(tempfile.mkdtemp(prefix=".mmtk-new-", dir=self.path))
+            try:
+                yield stage
+                self._take(stage)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+
+    def _take(self, stage: Path) -> None:
+        """Let the files of ``stage`` take the place of what the command wrote before."""
+        made = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
+        self.check(made)
+        for name in made:
+            self._make_room(name)
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            self._note(name, sha256(stage / name))
+            os.replace(stage / name, self.path / name)
+        for name in [name for name in self._hashes if name not in made and self.wrote(name)]:
+            (self.path / name).unlink()
+            del self._hashes[name]
+
+    def put_aside(self, names: Iterable[str]) -> None:
+        """Move files out of the way, into the folder ``earlier``."""
+        for name in names:
+            if os.path.lexists(path := self.path / name):
+                refuse_links(self.path, [EARLIER, name])
+                aside = _free(self.path / EARLIER / name)
+                aside.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(aside)
+
+    def _is_foreign(self, name: str) -> bool:
+        """Whether something that this command did not write has the name; a folder of that name is shared."""
+        path = self.path / name
+        if name.endswith("/"):
+            return os.path.lexists(path) and not path.is_dir()
+        return os.path.lexists(path) and not self.wrote(name)
+
+    def _make_room(self, name: str) -> None:
+        """Let nothing of the user's be in the way of ``name``, whatever happened since the check."""
+        refuse_links(self.path, [name])
+        above = [f"{folder}/" for folder in PurePosixPath(name).parents if folder.name]
+        for foreign in filter(self._is_foreign, [*reversed(above), name]):
+            if not self.set_aside:
+                message = f"was not written by mmtk {self.command}, so it is not replaced."
+                raise MmtkError(message, str(self.path / foreign), FREE)
+            self.put_aside([foreign.rstrip("/")])
+
+    def _note(self, name: str, digest: str | None) -> None:
+        """Add a file to the list, before it takes its place: a kill in between leaves both hashes known."""
+        self._hashes.setdefault(name, set()).add(digest or "")
+        row = json.dumps({"command": self.command, "name": name, "sha256": digest})
+        with open(self.path / MANIFEST, "a", encoding="ascii") as file:
+            file.write(f"{row}\n")
+
+
+def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
+    """Return the files that a command wrote, by the list in their folder, and that are as it left them."""
+    folders: dict[Path, OutputFolder] = {}
+    found = set()
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = OutputFolder(path.parent, command)
+        if folders[path.parent].wrote(path.name):
+            found.add(path)
+    return found
+
+
+def _free(path: Path) -> Path:
+    """``path``, with a number where something lies there."""
+    number, free = 2, path
+    while os.path.lexists(free):
+        free, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+    return free
+
+
+def _read(folder: Path) -> dict[str, dict[str, set[str]]]:
+    """Command → file name → hashes; a line that is damaged or points elsewhere lists nothing."""
+    found: dict[str, dict[str, set[str]]] = defaultdict(dict)
+    try:
+        lines = (folder / MANIFEST).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            command, name, digest = (str(row[key]) for key in ("command", "name", "sha256"))
+            if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts:
+                found[command].setdefault(name, set()).add(digest)
+    return found

@@ -1,0 +1,1 @@
+"""The network: built, loaded, scored, and used to predict."""

@@ -1,0 +1,168 @@
+"""Scores on validation and test sets, in-domain and cross-domain, with values per image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.modules.dropout import _DropoutNd
+
+from mmtk import api
+from mmtk.components._blocks import Dropout
+from mmtk.data.batches import masks, network_input, pixels
+from mmtk.data.store import Stored
+from mmtk.errors import MmtkError, RunFailed
+from mmtk.io import status_line
+from mmtk.io.outputs import atomic
+from mmtk.model import build
+from mmtk.model.network import MultiTaskNet
+from mmtk.recipe.recipe import Recipe
+from mmtk.seeding import seeded
+
+IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
+
+
+@dataclass
+class TestSet:
+    """The images that one task is scored on in one domain."""
+
+    task: str
+    domain: str
+    stored: Stored
+    rows: list[int]
+
+    @property
+    def known_rows(self) -> list[int]:
+        """The rows that can be scored: without images of no class."""
+        if self.task == "segmentation":
+            return self.rows
+        return [row for row in self.rows if self.stored.targets[row] >= 0]
+
+
+def file_name(domain: str) -> str:
+    """A set's name as file names have it."""
+    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"
+
+
+@dataclass
+class Scores:
+    """``results[domain][task][metric]``, the metrics themselves, and values per image."""
+
+    results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
+
+
+def batches(
+    net: MultiTaskNet, recipe: Recipe, task: str, stored: Stored, rows: list[int], device: torch.device | str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
+    """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
+    forward, size = net.classify if task == "classification" else net.segment, recipe["evaluate.batch"]
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        images = network_input(pixels(stored, chosen), recipe, task)
+        logits = forward(images.to(device, next(net.parameters()).dtype)).float().cpu()
+        known = stored.targets[chosen]
+        target = torch.from_numpy(known) if task == "classification" else masks(stored, chosen)
+        yield logits, target, [stored.ids[row] for row in chosen]
+
+
+def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
+    """The task's metrics over a test set; the network's mode is restored."""
+    stored, rows = test.stored, test.known_rows
+    metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
+    draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
+    with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
+        for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
+            if not bool(torch.isfinite(logits).all()):
+                raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
+            for metric in metrics.values():
+                metric.update(logits, target, ids)
+    return metrics
+
+
+@contextmanager
+def judging(net: MultiTaskNet, dropout: bool) -> Iterator[None]:
+    """Evaluation mode inside the block, with the encoder's dropout on if asked for; the mode is restored."""
+    training = net.training
+    net.eval()
+    for module in net.encoder.modules() if dropout else ():
+        if isinstance(module, Dropout | _DropoutNd):
+            module.train()
+    try:
+        yield
+    finally:
+        net.train(training)
+
+
+def compute(task: str, metrics: Mapping[str, api.Metric]) -> dict[str, float]:
+    """All scores of a task; those of further metric tables carry the table's name in front."""
+    scores: dict[str, float] = {}
+    for name, metric in metrics.items():
+        prefix = "" if name == task else f"{name}/"
+        scores |= {f"{prefix}{key}": value for key, value in metric.compute().items()}
+    return scores
+
+
+def evaluate(
+    net: MultiTaskNet,
+    recipe: Recipe,
+    tests: list[TestSet],
+    validation: Mapping[str, Mapping[str, api.Metric]],
+    device: torch.device | str = "cpu",
+) -> Scores:
+    """Score every test set; thresholds come from the metrics that have seen validation."""
+    status_line.stage("scoring")
+    scores = Scores()
+    for test in tests:
+        metrics = fill(net, recipe, test, device)
+        for name, metric in metrics.items():
+            if name in validation.get(test.task, {}):
+                metric.calibrate(validation[test.task][name])
+        found = compute(test.task, metrics)
+        found.setdefault("n", len(test.known_rows))  # another author's metric may not say it
+        scores.results.setdefault(test.domain, {})[test.task] = found
+        scores.metrics[test.domain, test.task] = metrics
+    return scores
+
+
+def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
+    """The values per image of all metrics of a task, brought together by id; None where a metric has none.
+
+    A column that another metric has already carries the name of the later table in front, as in scores.
+    """
+    found = {name: cases for name, metric in metrics.items() if (cases := metric.cases())}
+    for name, cases in found.items():
+        if "id" not in cases:
+            raise MmtkError(
+                f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
+                hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
+            )
+    ids = sorted({each for cases in found.values() for each in cases["id"]})
+    columns: dict[str, list[Any]] = {"id": ids}
+    for name, cases in found.items():
+        place = {each: row for row, each in enumerate(cases["id"])}
+        for key, values in cases.items():
+            if key != "id":
+                free = f"{name}/{key}" if key in columns else key
+                columns[free] = [values[place[each]] if each in place else None for each in ids]
+    return columns
+
+
+def write_cases(path: Path, scores: Scores) -> None:
+    """Values per image as one Parquet table: domain, task, id, and a column per value."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for (domain, task), metrics in scores.metrics.items():
+        columns = case_columns(metrics)
+        if rows := len(columns["id"]):
+            tables.append(pa.table({"domain": [domain] * rows, "task": [task] * rows, **columns}))
+    if tables:
+        with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
+            pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)

@@ -1,0 +1,135 @@
+"""A few test images of a run with what the model says of them: the same images for every system of a study."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmtk.components.bridge.saliency import input_gradient
+from mmtk.data.batches import masks, network_input, pixels
+from mmtk.data.dataset import Data
+from mmtk.data.store import Stored
+from mmtk.io.outputs import atomic
+from mmtk.model.evaluate import TestSet
+from mmtk.model.network import FrozenClassify, MultiTaskNet
+from mmtk.recipe.recipe import Recipe
+
+Arrays = dict[str, np.ndarray]
+BINS = 64
+
+
+def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
+    """|∂ s_k/∂x| of every class k for normalised images: [N,classes,H,W] (eq. 3)."""
+    assert net.head is not None
+    classify = FrozenClassify(net.encoder, net.head)
+    classes = net.head.linear.out_features
+    maps = [
+        input_gradient(images, classify, torch.full((len(images),), k, device=images.device))
+        for k in range(classes)
+    ]
+    return torch.cat(maps, dim=1).cpu().numpy()
+
+
+def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
+    """Predicted masks [N,K,H,W] of boolean; of exclusive channels the background is left out."""
+    if test.stored.target.exclusive:
+        chosen = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
+        return chosen[:, 1:].bool().cpu().numpy()
+    return (logits.float().sigmoid() >= 0.5).cpu().numpy()
+
+
+def reference(test: TestSet, rows: list[int]) -> np.ndarray:
+    """Reference masks [N,K,H,W] of boolean, without the background of exclusive channels."""
+    known = masks(test.stored, rows).numpy() == 1
+    return known[:, 1:] if test.stored.target.exclusive else known
+
+
+def fixed_rows(test: TestSet, count: int) -> list[int]:
+    """``count`` rows that depend on the ids alone; of classification images the classes take turns."""
+
+    def place(row: int) -> str:
+        return hashlib.sha256(f"mmtk-sample/{test.stored.ids[row]}".encode()).hexdigest()
+
+    ordered = sorted(test.rows, key=place)
+    if test.task == "segmentation":
+        return ordered[:count]
+    labels = range(len(test.stored.target.names))
+    groups = [[row for row in ordered if test.stored.targets[row] == label] for label in labels]
+    return [group[i] for i in range(count) for group in groups if i < len(group)][:count]
+
+
+def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, device: torch.device | str) -> None:
+    """Write ``samples.npz``: arrays under ``DOMAIN/TASK/WHAT``, from ``evaluate.cases`` images of each test set.
+
+    ids; image [N,H,W] uint8; probabilities [N,C] and maps [N,C,H,W] float16, each map over its largest value,
+    where there are classes; target [N] or masks ``reference`` and ``predicted`` [N,K,H,W] of boolean.
+    """
+    arrays: Arrays = {}
+    for test in data.tests():
+        rows = fixed_rows(test, recipe["evaluate.cases"])
+        if rows:
+            kept = _sample(net.eval(), recipe, test, rows, device)
+            arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in kept.items()}
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _sample(
+    net: MultiTaskNet, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
+) -> Arrays:
+    images = network_input(pixels(test.stored, rows), recipe, test.task).to(device)
+    with torch.no_grad():
+        said = net(images)
+    kept: Arrays = {
+        "ids": np.array([test.stored.ids[row] for row in rows]),
+        "image": np.asarray(test.stored.images[rows])[:, 0],
+    }
+    if said.classification is not None:
+        maps = class_maps(net, images)
+        largest = maps.max((2, 3), keepdims=True)
+        kept["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
+        kept["probabilities"] = said.classification.float().softmax(1).cpu().numpy()
+    if test.task == "classification":
+        kept["target"] = np.asarray(test.stored.targets[rows])
+    else:
+        kept["reference"], kept["predicted"] = reference(test, rows), foreground(said.segmentation, test)
+    return kept
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """What tables and figures say of the data: by ``task/domain`` the counts of each part and the intensities.
+
+    ``parts`` maps a part to its images, ``classes`` a part to the images of each class; ``intensities`` counts
+    the pixels of all images in 64 bins from black to white.
+    """
+    from mmtk.model.evaluate import CROSS_DOMAIN, IN_DOMAIN
+
+    found: dict[str, Any] = {}
+    for task, part in data.parts.items():
+        found[f"{task}/{IN_DOMAIN}"] = _described(data.stores[task], vars(part))
+    for task, rows in data.cross.items():
+        found[f"{task}/{CROSS_DOMAIN}"] = _described(data.cross_stores[task], {"test": rows})
+    return found
+
+
+def _described(stored: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
+    pixels_of = np.zeros(256, np.int64)
+    for start in range(0, len(stored.ids), 256):
+        pixels_of += np.bincount(np.asarray(stored.images[start : start + 256]).ravel(), minlength=256)
+    found: dict[str, Any] = {
+        "parts": {name: len(rows) for name, rows in parts.items()},
+        "images": len(stored.ids),
+        "names": list(stored.target.names),
+        "intensities": pixels_of.reshape(BINS, -1).sum(1).tolist(),
+    }
+    if stored.target.task == "classification":
+        labels = {name: np.asarray(stored.targets)[rows] for name, rows in parts.items()}
+        found["classes"] = {
+            part: {name: int((own == k).sum()) for k, name in enumerate(stored.target.names)}
+            for part, own in labels.items()
+        }
+    return found

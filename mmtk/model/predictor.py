@@ -1,0 +1,219 @@
+"""A finished run as a predictor: classes, masks and saliency for images of any size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import IOBase
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import torch
+from PIL.Image import Image as Picture
+from PIL.Image import fromarray
+from torch.nn import functional as F
+
+from mmtk import api
+from mmtk.api import Target
+from mmtk.data.batches import network_input
+from mmtk.errors import MmtkError
+from mmtk.images import files
+from mmtk.images.loader import gray_pixels, read_image, resize_image
+from mmtk.io import status_line
+from mmtk.model import build
+from mmtk.model.network import MultiTaskNet
+from mmtk.recipe.recipe import Recipe
+from mmtk.runs.folder import RunDir
+from mmtk.training.fabric import choose_device
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a run says about one image: class probabilities, mask [K,H,W] and saliency [H,W] at its own size.
+
+    A task that the run was not trained for is None, as is the saliency of a system without a bridge.
+    """
+
+    classes: dict[str, float] | None
+    mask: np.ndarray | None
+    saliency: np.ndarray | None
+
+
+def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
+    """Images [B,C,H,W] in [0, 1] at run size → what the network says of them, each task by its own input."""
+    said: api.Prediction = net(network_input(images, recipe, "segmentation"))
+    if said.classification is not None and not recipe["data.classification.normalise"]:
+        said.classification = net.classify(network_input(images, recipe, "classification"))
+    return said
+
+
+Image: TypeAlias = str | Path | Picture | np.ndarray
+
+
+def image_pixels(image: object) -> np.ndarray:
+    """The path of an image, a PIL image or a uint8 array [H,W] or [H,W,3] → gray uint8 [H,W]."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Picture):
+        return gray_pixels(image)
+    if not isinstance(image, np.ndarray):
+        raise _no_image(image)
+    if image.dtype == np.uint8 and image.size and image.ndim == 2:
+        return image
+    if image.dtype == np.uint8 and image.size and _has_colour(image):
+        return gray_pixels(fromarray(image))
+    raise _no_image(f"an array {list(image.shape)} of {image.dtype}{_scaling(image)}")
+
+
+def _scaling(array: np.ndarray) -> str:
+    """How an array of other numbers becomes gray values, where that can be told."""
+    if array.dtype == np.uint8 or not array.size or array.dtype.kind not in "bf":
+        return ""
+    inside = array.min() >= 0 and array.max() <= 1  # false for NaN
+    return "; from values in [0, 1]: numpy.rint(255 * image).astype('uint8')" if inside else ""
+
+
+def _has_colour(array: np.ndarray) -> bool:
+    return array.ndim == 3 and array.shape[2] in (3, 4)
+
+
+def _is_one(images: object) -> bool:
+    """Whether this is one image and not several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 3 or _has_colour(images)
+    return isinstance(images, str | Path | Picture)
+
+
+def _several(images: object) -> list[Any]:
+    """The images one by one; one alone is a list of one."""
+    if _is_one(images):
+        return [images]
+    # Bytes, a dict and an open file can be iterated, but what comes is no image.
+    if isinstance(images, bytes | bytearray | Mapping | IOBase) or not isinstance(images, Iterable):
+        raise _no_image(images)
+    return list(images)
+
+
+def _no_image(given: object) -> MmtkError:
+    came = given if isinstance(given, str) else f"{type(given).__name__}: {' '.join(repr(given).split())[:40]}"
+    return MmtkError(
+        f"this is no image: {came}.",
+        hint="Give a path, a PIL image, a uint8 array [H,W] or [H,W,3] of values from 0 to 255, or several.",
+    )
+
+
+class Predictor:
+    """A trained network with its recipe, ready for images."""
+
+    def __init__(self, recipe: Recipe, net: MultiTaskNet, targets: dict[str, Target], device: str = "cpu") -> None:
+        self.recipe, self.net, self.targets = recipe, net.to(device).eval(), targets
+        self.device = torch.device(device)
+
+    @property
+    def size(self) -> int:
+        """The side in pixels at which the network works."""
+        side: int = self.recipe["data.size"]
+        return side
+
+    def __repr__(self) -> str:
+        names = [f"{task}: {', '.join(target.names)}" for task, target in self.targets.items()]
+        return f"Predictor({self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
+
+    def logits(self, images: Image | Iterable[Image]) -> api.Prediction:
+        """Images of any size, as of a call → the network's Prediction at run size."""
+        return self._logits([image_pixels(image) for image in _several(images)])
+
+    def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
+        pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
+        batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe["data.channels"], -1, -1)
+        with torch.no_grad():
+            return predict(self.net, self.recipe, batch.to(self.device))
+
+    @overload
+    def __call__(self, images: Image) -> Case: ...  # type: ignore[overload-overlap]  # a str is iterable
+    @overload
+    def __call__(self, images: Iterable[Image]) -> list[Case]: ...
+    def __call__(self, images: Image | Iterable[Image]) -> Case | list[Case]:
+        """One image → its Case; several → one Case each.
+
+        An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W] or [H,W,3], of any size; an
+        array [H,W,3] is colour, of which the luminance counts. Raises MmtkError for anything else.
+        """
+        if _is_one(images):
+            return self._cases([image_pixels(images)])[0]
+        return self._cases([image_pixels(image) for image in _several(images)])
+
+    def _cases(self, images: Sequence[np.ndarray]) -> list[Case]:
+        if not images:
+            return []
+        said = self._logits(images)
+        return [self._case(said, index, image.shape) for index, image in enumerate(images)]
+
+    def _case(self, said: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:
+        height, width = shape[:2]
+        classes = mask = saliency = None
+        if said.classification is not None:
+            probabilities = said.classification[index].float().softmax(0).tolist()
+            classes = dict(zip(self.targets["classification"].names, probabilities, strict=True))
+        if said.segmentation is not None:
+            logits = said.segmentation[index : index + 1].float()
+            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0]
+            mask = self._mask(logits)
+        if said.saliency is not None:
+            shown = F.interpolate(said.saliency[index : index + 1], (height, width), mode="bilinear")
+            saliency = shown[0, 0].cpu().numpy()
+        return Case(classes, mask, saliency)
+
+    def _mask(self, logits: torch.Tensor) -> np.ndarray:
+        if self.targets["segmentation"].exclusive:
+            chosen = F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0)
+            return chosen.bool().cpu().numpy()
+        return (logits.sigmoid() >= 0.5).cpu().numpy()
+
+
+def load(run_dir: str | Path, device: str = "auto") -> Predictor:
+    """The predictor of a run directory that has been validated once, or of a folder that ``mmtk export`` wrote."""
+    status_line.stage("loading the weights")
+    folder = RunDir(Path(run_dir))
+    recipe = folder.recipe
+    targets = {}
+    for task, given in _targets(folder).items():
+        swap = tuple((pair[0], pair[1]) for pair in given["swap"])
+        targets[task] = Target(given["task"], tuple(given["names"]), given["exclusive"], swap)
+    # The weights replace whatever the recipe starts from.
+    plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
+    if "pretrained" not in recipe["encoder"]:
+        del plain.values["encoder"]["pretrained"]
+    net = build.network(plain, targets)
+    build.load_weights(net, folder.path)
+    return Predictor(recipe, net, targets, choose_device(device))
+
+
+def _targets(folder: RunDir) -> dict[str, Any]:
+    """Classes and organs by task, as the run or the exported weights say them."""
+    if folder.model.is_file():
+        from mmtk.export.origin import read_about
+
+        exported: dict[str, Any] = read_about(folder.path)["targets"]
+        return exported
+    told: dict[str, Any] = folder.provenance["targets"]
+    if not folder.best.is_file():
+        raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: {folder.command('run')}")
+    return told
+
+
+def find_images(given: Iterable[Path]) -> list[Path]:
+    """Files as they are, folders as the images below them, in order."""
+    found: list[Path] = []
+    for path in given:
+        if os.path.isdir(path):  # a name that is too long for any file is none
+            if not (inside := files.find_images(path)):
+                raise MmtkError(
+                    "no image in this folder.", str(path), f"Known: {', '.join(sorted(files.SUFFIXES))}."
+                )
+            found += inside
+        else:
+            found.append(path)
+    return found

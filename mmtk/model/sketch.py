@@ -1,0 +1,98 @@
+"""Checks of a recipe that need a pass through the network or a look into a weights file, before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from mmtk import api
+from mmtk.errors import MmtkError
+from mmtk.model import build
+from mmtk.model.network import MultiTaskNet
+from mmtk.recipe.recipe import Recipe
+
+# As many classes as any source has at least; a pass does not ask for more.
+CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
+
+
+def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
+    """The network with no weights read or fetched; on ``meta`` without memory for them."""
+    without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
+    plain = recipe.with_values({"encoder": without, "init": None})
+    targets: dict[str, api.Target] = {
+        task: api.Target(task, names, task == "classification") for task, names in CLASSES.items()
+    }
+    with torch.device(device):
+        return build.network(plain, targets)
+
+
+def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
+    """What a batch's pass through the network ends with: "", "norm" (a batch norm gets one value), or the refusal.
+
+    Asked on ``meta``; on the processor where a part needs values, but that only of a single image, for its norms.
+    """
+    for device in ("meta", "cpu"):
+        net = sketch_network(recipe, device).train()
+        answers = [_pass(recipe, net, task, batch, device) for task in recipe.tasks]
+        refusals = [each for each in answers if each]
+        if device == "meta" and any(isinstance(each, MmtkError) for each in refusals):
+            continue  # values may be all that was missing
+        if refusals:
+            return refusals[0]
+        if None not in answers or batch > 1:
+            return ""
+    return ""
+
+
+def _pass(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> str | MmtkError | None:
+    """What a pass for one task ends with; None where it fails of something else."""
+    images = torch.zeros(batch, recipe["data.channels"], recipe["data.size"], recipe["data.size"], device=device)
+    try:
+        features = net.encoder(images)
+        if task == "classification":
+            assert net.head is not None
+            net.head(features)
+        else:
+            assert net.decoder is not None
+            net.decoder(_joined(net, features), tuple(images.shape[-2:]))
+    except MmtkError as error:
+        return error
+    except ValueError as error:
+        return "norm" if "more than 1 value per channel" in str(error) else None
+    except Exception:  # what a pass without data and weights cannot do is no fault of the recipe
+        return None
+    return ""
+
+
+def _joined(net: MultiTaskNet, features: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The features with as many channels as the bridge adds; its own pass needs values."""
+    if net.bridge is None:
+        return features
+    level = list(net.encoder.strides).index(net.bridge.stride)
+    skip = features[level]
+    more = skip.new_zeros(len(skip), net.bridge.channels, *skip.shape[-2:])
+    return [*features[:level], torch.cat([skip, more], dim=1), *features[level + 1 :]]
+
+
+def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:
+    """Weights files that cannot be read or are of another network, with the keys that ask for them."""
+    if encoder := recipe.get("encoder.weights"):
+        yield from _wrong(recipe, "encoder.weights", Path(encoder))
+    if whole := recipe.get("init"):
+        yield from _wrong(recipe, "init", Path(whole))
+
+
+def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
+    try:
+        weights = build.read_weights(path)
+        net = sketch_network(recipe)
+        if key == "encoder.weights":
+            build.check_weights(net.encoder, build.encoder_part(weights), path)
+        else:
+            build.check_weights(net, weights, path, shapes=False)  # how many classes there are, the data say
+    except MmtkError as error:
+        place = recipe.origins.get(key)
+        where = f"{place}: {key}" if place not in (None, "default") else key
+        yield MmtkError(f"{error.where}: {error.message}", where, error.hint)

@@ -1,0 +1,187 @@
+"""The recipe tables that are not components: data, training budget, evaluation, tracking."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from mmtk.registry import catalog, signature
+from mmtk.registry.signature import Table
+
+Positive = Annotated[int, Field(ge=1)]
+Labels = Annotated[int, Field(ge=1)] | Literal["full"]
+TaskName = Literal["classification", "segmentation"]
+
+
+def _each_once(tasks: list[TaskName]) -> list[TaskName]:
+    """Sorted, because the order of the tasks means nothing: it must not change the digest."""
+    if len(set(tasks)) < len(tasks):
+        raise ValueError("Tasks should be named once each")
+    return sorted(tasks)
+
+
+class Top(Table):
+    """The keys that stand above all tables."""
+
+    name: str = "unnamed"
+    description: str = ""
+    profile: str = ""
+    tasks: Annotated[
+        list[TaskName], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+    ]
+    seed: Annotated[int, Field(ge=0)] = 0
+    init: Annotated[str | None, Field(description="a run directory to start the weights from")] = None
+    others: Annotated[Literal["off", "keep"], Field(description="components that an ablation does not name")] = (
+        "keep"
+    )
+
+
+class Origin(Table):
+    """Where a resolved recipe came from; its presence says that the recipe is complete without a profile."""
+
+    recipe: str
+    profile: str = ""
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python takes for 0 and 1
+        raise ValueError("Channels should be 1 or 3")
+    return value
+
+
+class Data(Table):
+    """What every image is brought to."""
+
+    size: Annotated[int, Field(ge=16, le=4096, description="pixels, square")] = 64
+    channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] = 1
+    leaks: Annotated[
+        Literal["refuse", "allow"], Field(description="patients or copies of training images that are scored")
+    ] = "refuse"
+
+
+class TaskData(Table):
+    """The label budget of one task; its sources stand in the tables ``source`` and ``cross``."""
+
+    labels: Labels = "full"
+    include_labelled: Annotated[
+        bool, Field(description="labelled images serve in the unlabelled stream as well")
+    ] = False
+    cross_split: Annotated[Literal["test", "all"], Field(description="part of the cross-domain source")] = "test"
+
+
+class ClassificationData(TaskData):
+    """The label budget of the classes, and whether their images are normalised as all others are."""
+
+    normalise: Annotated[
+        bool, Field(description="map [0, 1] to [−1, 1], in training and prediction; false: as released")
+    ] = True
+
+
+class Train(Table):
+    """The training budget: the profile's, the same for every system."""
+
+    steps: Annotated[Positive | None, Field(description="wins over epochs and stretches the schedule")] = None
+    epochs: Positive = 24
+    epoch_images: Annotated[
+        Positive | None, Field(description="images in an epoch; default: the classification training part")
+    ] = None
+    validate_every: Annotated[Positive | None, Field(description="steps; default: an epoch")] = None
+    batch: Annotated[Positive, Field(description="images per stream")] = 10
+    ratio: Annotated[Positive, Field(description="unlabelled images per labelled one")] = 1
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    decay: Annotated[float, Field(gt=0, le=1, description="factor of the step schedule")] = 0.1
+    decay_every: Annotated[Positive, Field(description="epochs of the step schedule")] = 8
+    warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps with a rising rate")] = 0.0
+    clip: Annotated[float | None, Field(gt=0, description="largest gradient norm")] = None
+    ema: Annotated[
+        float | None, Field(gt=0, lt=1, description="decay of averaged weights to evaluate, at most 1 − 1/step")
+    ] = None
+    balance: Annotated[
+        Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
+    ] = "none"
+    precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    frozen_views: Annotated[
+        bool, Field(description="a labelled image keeps its augmentation for an epoch, as released")
+    ] = False
+    alarm: Annotated[bool, Field(description="warn of loss terms that are dead")] = True
+
+
+class Evaluate(Table):
+    """How the test sets are scored."""
+
+    batch: Positive = 16
+    cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6
+    dropout: Annotated[bool, Field(description="the encoder's dropout stays on in scoring, as released")] = False
+
+
+class Tracking(Table):
+    """The MLflow mirror of a run."""
+
+    enabled: bool = True
+    experiment: Annotated[str, Field(min_length=1)] = "mmtk"
+
+
+FIXED: dict[str, type[Table]] = {
+    "origin": Origin,
+    "data": Data,
+    "data.classification": ClassificationData,
+    "data.segmentation": TaskData,
+    "train": Train,
+    "evaluate": Evaluate,
+    "tracking": Tracking,
+}
+
+WEIGHT: signature.HostKey = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
+WEIGHTS: signature.HostKey = (
+    "weights",
+    Annotated[str | None, Field(description="a .safetensors file or a run directory")],
+    None,
+)
+
+# The score of each task by which validation selects the best weights.
+SELECT = {"classification": "macro-f1", "segmentation": "dice"}
+
+# Where components stand in a recipe: dotted table → kind; "*" stands for any name.
+PLACES: dict[str, str] = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "bridge": "bridge",
+    "ssl": "ssl",
+    "consistency": "consistency",
+    "loss.classification": "loss",
+    "loss.segmentation": "loss",
+    "augment.*": "augment",
+    "metric.*": "metric",
+    "data.classification.source": "source",
+    "data.classification.cross": "source",
+    "data.segmentation.source": "source",
+    "data.segmentation.cross": "source",
+}
+
+# Keys that the host adds to the tables of a kind.
+HOST_KEYS: dict[str, tuple[signature.HostKey, ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
+
+
+def model_of(entry: catalog.Entry) -> type[BaseModel]:
+    """The pydantic model of a component's recipe table; loads the component."""
+    return signature.schema(catalog.load(entry), HOST_KEYS.get(entry.kind, ()))
+
+
+def tasks_of(key: str) -> set[str]:
+    """The tasks that a table, or a key in it, has a meaning for: it needs all of them."""
+    needed = {task for task, paths in OF_TASK.items() if any(f"{key}.".startswith(f"{path}.") for path in paths)}
+    return needed | ({"classification"} if f"{key}.".startswith("bridge.") else set())  # a bridge reads classes
+
+
+# The tables that only one task needs; a recipe without that task drops them.
+OF_TASK: dict[str, tuple[str, ...]] = {
+    "classification": ("ssl", "loss.classification", "metric.classification", "data.classification"),
+    "segmentation": (
+        "decoder", "bridge", "consistency", "loss.segmentation", "metric.segmentation", "data.segmentation",
+        "augment.segmentation",
+    ),
+}  # fmt: skip

@@ -1,0 +1,324 @@
+"""Reading TOML in layers: parents, recipe, profile, ``--set``; every value remembers where it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmtk.errors import MmtkError, listing, nearest
+from mmtk.io.spelling import visible
+
+Values = dict[str, Any]
+
+# Keys of the host, not of a component: they stay when another component takes the place of a table's own.
+LASTING = {"loss.classification": ("weight",), "loss.segmentation": ("weight",)}
+# What a recipe says of itself alone: one that extends it has to say it again.
+NOT_INHERITED = ("others",)
+
+
+@dataclass
+class Layer:
+    """Nested values, for every dotted key a place such as ``multimix.toml:7``, and what did not merge."""
+
+    values: Values
+    places: dict[str, str] = field(default_factory=dict)
+    problems: list[MmtkError] = field(default_factory=list)
+
+    def place(self, key: str) -> str | None:
+        """Where a key is set; for a table without a line of its own, where the first of its keys is."""
+        return self.places.get(key) or next((p for k, p in self.places.items() if k.startswith(f"{key}.")), None)
+
+
+def recipe_folder() -> Path:
+    """The folder of the recipes that ship with mmtk (in the wheel, or beside the package in a checkout)."""
+    package = Path(__file__).parents[1]
+    shipped = package / "recipes"
+    return shipped if shipped.is_dir() else package.parent / "recipes"
+
+
+def locate(name: str, folder: str = "") -> Path:
+    """The file that a user means by a path or by the name of a shipped recipe (or profile, or suite)."""
+    what = {"": "recipe", "profiles": "profile", "suites": "suite"}[folder]
+    # os.path answers for any name, where Path.is_file raises for one that is too long.
+    if os.path.isfile(name):
+        return Path(name)
+    if short := re.fullmatch(r"(?:recipes/)?(?:profiles/|suites/)?([\w.-]+?)(?:\.toml)?", name):
+        shipped = recipe_folder() / folder / f"{short[1]}.toml"
+        if os.path.isfile(shipped):
+            return shipped
+    if os.path.isdir(name):
+        hint = "A run directory would have a recipe.toml." if what == "recipe" else None
+        raise MmtkError(f"{name} is a folder, not a {what}.", hint=hint)
+    known = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
+    raise MmtkError(
+        f"No {what} '{name}': no such file, and none of that name ships with mmtk."
+        f"{nearest(Path(name).stem, known)}",
+        hint=f"Shipped: {listing(known)}.",
+    )
+
+
+def read(path: Path) -> Layer:
+    """One TOML file; errors name file and line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise MmtkError(f"cannot be read: {getattr(error, 'strerror', None) or error}", str(path)) from error
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MmtkError(f"is not valid TOML: {error}", str(path)) from error
+    layer = Layer(values, {key: f"{path}:{line}" for key, line in key_lines(text).items()})
+    _check_shape(layer, str(path))
+    for key, _ in leaves(values):
+        table = key  # a key of an inline table has no line of its own, but its table has
+        while table and table not in layer.places:
+            table = table.rpartition(".")[0]
+        layer.places.setdefault(key, layer.places.get(table, str(path)))
+    return layer
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_DEEPEST = 16
+
+
+def _check_shape(layer: Layer, source: str) -> None:
+    """Refuse keys that a dotted name cannot say, and nesting deeper than any recipe's."""
+    left: list[tuple[str, Any, int]] = [("", layer.values, 0)]
+    while left:
+        path, value, depth = left.pop()
+        place = layer.place(path) or source
+        if depth > _DEEPEST:
+            raise MmtkError(f"{path.split('.')[0]}: is nested too deeply.", place)
+        if isinstance(value, list):
+            left += [(path, each, depth + 1) for each in value]
+        elif isinstance(value, dict):
+            for key, each in value.items():
+                dotted = f"{path}.{key}" if path else str(key)
+                if not _NAME.fullmatch(str(key)):
+                    message = f"{json.dumps(str(key))} is not a key: keys have letters, digits, '_' and '-'."
+                    raise MmtkError(message, layer.place(dotted) or place)
+                left.append((dotted, each, depth + 1))
+
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_PATH = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
+_HEADER = re.compile(rf"^\s*\[\[?\s*({_PATH})\s*\]\]?\s*(?:#.*)?$")
+_ASSIGNMENT = re.compile(rf"^\s*({_PATH})\s*=")
+# Multi-line strings; what else may hold quotes is matched too, so that it opens none.
+_TEXT = re.compile(
+    r"""("{3}(?:[^\\]|\\.)*?"{3,5}|'{3}.*?'{3,5})|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|#[^\n]*""", re.DOTALL
+)
+
+
+def key_lines(text: str) -> dict[str, int]:
+    """The line on which each dotted key of a TOML text is set (keys of inline tables: not listed)."""
+    lines: dict[str, int] = {}
+    table: list[str] = []
+    # Prose in a multi-line string may look like TOML.
+    text = _TEXT.sub(lambda found: '""' + "\n" * found[0].count("\n") if found[1] else found[0], text)
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _HEADER.match(line):
+            table = _split(header[1])
+            lines.setdefault(".".join(table), number)
+        elif assignment := _ASSIGNMENT.match(line):
+            lines.setdefault(".".join(table + _split(assignment[1])), number)
+    return lines
+
+
+def _split(path: str) -> list[str]:
+    return [part.strip("\"'") for part in re.findall(_KEY, path)]
+
+
+def with_parents(path: Path, seen: tuple[Path, ...] = (), folder: str = "") -> Layer:
+    """A file merged over the files it ``extends``: names or paths.
+
+    Each is looked for beside the file, then among what ships: profiles where ``folder`` is "profiles" or the file
+    lies in a folder of that name, else recipes.
+    """
+    resolved = path.resolve()
+    if resolved in seen:
+        chain = " → ".join(p.name for p in [*seen, resolved])
+        raise MmtkError(f"extends itself: {chain}", str(path), "Remove one 'extends' of this circle.")
+    layer = read(path)
+    parents = layer.values.pop("extends", [])
+    if isinstance(parents, str):
+        parents = [parents]
+    if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
+        raise MmtkError("extends: should be a name, a path or a list of them.", layer.places.get("extends"))
+    merged = Layer({})
+    for parent in parents:
+        beside = (path.parent / parent, path.parent / f"{parent}.toml")
+        others = (each for each in beside if os.path.isfile(each) and each.resolve() != resolved)
+        try:
+            found = next(others, None) or locate(parent, folder or _folder_of(path))
+        except MmtkError as error:
+            raise MmtkError(f"extends: {error.message}", layer.places.get("extends"), error.hint) from error
+        merged = merge(merged, with_parents(found, (*seen, resolved), folder))
+    layer.places.pop("extends", None)
+    for key in NOT_INHERITED:
+        merged.values.pop(key, None)
+        merged.places.pop(key, None)
+    return merge(merged, layer)
+
+
+def _folder_of(path: Path) -> str:
+    return "profiles" if path.parent.name == "profiles" else ""
+
+
+def merge(base: Layer, over: Layer) -> Layer:
+    """``over`` laid on ``base``: tables key by key; of a table with another ``use`` only LASTING keys stay."""
+    places = dict(base.places)
+    values = _merge(base.values, over.values, "", places)
+    places.update({key: place for key, place in over.places.items() if has(values, key)})
+    return Layer(values, places, [*base.problems, *over.problems, *_clashes(base, over), *_clashes(over, base)])
+
+
+def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iterator[MmtkError]:
+    """Values of a recipe that its profile would silently replace or drop, but for those that --set gives."""
+    merged = merge(recipe, profile).values
+    for key, value in leaves(recipe.values):
+        other = get(merged, key)
+        if other == value or isinstance(other, dict) or has(settled, key):
+            continue
+        ours, theirs = json.dumps(value, default=str), json.dumps(other, default=str)
+        what = f"{theirs} in" if other is not None else "left out by"
+        yield MmtkError(
+            f"{key}: {ours} here, but {what} the profile {name}, which is laid over recipes.",
+            recipe.place(key),
+            f"The profile has data for {', '.join(other)} alone: take a system of that task (mmtk list)."
+            if key == "tasks" and isinstance(other, list)
+            else f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
+        )
+
+
+def drops(key: str, value: Any) -> bool:
+    """Whether a value says that there is no such table: ``cross = "none"`` is no cross-domain set."""
+    return value == "none" and re.fullmatch(r"data\.\w+\.cross", key) is not None
+
+
+def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
+    """Values of ``one`` where ``other`` has a table: one of the two is a mistake."""
+    for key, value in leaves(one.values):
+        table = get(other.values, key)
+        if isinstance(table, dict) and not drops(key, value):
+            hint = f"Write {key}.use = {json.dumps(value)}." if "use" in table and isinstance(value, str) else None
+            yield MmtkError(f"{key}: a value here, but a table in {other.place(key)}.", one.place(key), hint)
+
+
+def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Values:
+    merged = dict(base)
+    for key, value in over.items():
+        dotted = f"{path}.{key}" if path else key
+        old = base.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if "use" in value and value["use"] != old.get("use"):
+                lasting = {name: old[name] for name in LASTING.get(dotted, ()) if name in old}
+                _forget(places, dotted, lasting)
+                merged[key] = lasting | value
+            else:
+                merged[key] = _merge(old, value, dotted, places)
+        elif not isinstance(old, dict) or drops(dotted, value):  # another value for a table: _clashes reports it
+            _forget(places, dotted)
+            merged[key] = value
+    return merged
+
+
+def _forget(places: dict[str, str], dotted: str, lasting: Iterable[str] = ()) -> None:
+    for key in [k for k in places if k == dotted or k.startswith(f"{dotted}.")]:
+        if key not in [f"{dotted}.{name}" for name in lasting]:
+            del places[key]
+
+
+def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
+    """All ``--set key=value`` (or a mapping of dotted keys to values) together as one layer."""
+    layer = Layer({})
+    if isinstance(assignments, Mapping):
+        pairs: list[tuple[str, Any]] = list(assignments.items())
+    else:
+        pairs = [assignment(text) for text in assignments]
+    for key, value in pairs:
+        parts = str(key).split(".")
+        if not all(map(_NAME.fullmatch, parts)):
+            raise MmtkError(f"--set {key}: not a key. Write it like ssl.threshold=0.9.")
+        table = layer.values
+        for part in parts[:-1]:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise MmtkError(f"--set {key}: '{part}' was set to a value before, so it has no keys.")
+        if (shown := visible(str(value))) != str(value):
+            cure = "TOML takes UTF-8 only: give the file or folder another name."
+            raise MmtkError(f"{key}: {shown} has bytes that are no UTF-8.", "--set", cure)
+        table[parts[-1]] = value
+        layer.places[key] = "--set"
+    _check_shape(layer, "--set")
+    layer.places |= {key: "--set" for key, _ in leaves(layer.values)}
+    return layer
+
+
+def assignment(text: str, option: str = "--set", example: str = "ssl.threshold=0.9") -> tuple[str, Any]:
+    """``key=value`` → key and value; what is not TOML is a plain string."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise MmtkError(f"{option} {text}: no '='. Write it like {example}.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    return key.strip(), parsed["value"] if list(parsed) == ["value"] else value.strip()
+
+
+def leaves(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key that holds no table, with its value."""
+    for key, value in values.items():
+        dotted = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from leaves(value, dotted)
+        else:
+            yield dotted, value
+
+
+def get(values: Values, dotted: str, default: Any = None) -> Any:
+    """The value under a dotted key."""
+    found: Any = values
+    for part in dotted.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return default
+        found = found[part]
+    return found
+
+
+def has(values: Values, dotted: str) -> bool:
+    """Whether a dotted key is there."""
+    missing = object()
+    return get(values, dotted, missing) is not missing
+
+
+def put(values: Values, dotted: str, value: Any) -> None:
+    """Set a dotted key, making the tables on its way."""
+    *tables, last = dotted.split(".")
+    for part in tables:
+        values = values.setdefault(part, {})
+    values[last] = value
+
+
+def changed(values: Values, dotted: str, value: Any) -> Values:
+    """A copy with a dotted key set; the tables beside its way are shared with the original."""
+    first, _, rest = dotted.partition(".")
+    return {**values, first: changed(values.get(first, {}), rest, value) if rest else value}
+
+
+def drop(values: Values, dotted: str) -> None:
+    """Remove a dotted key if it is there, and tables that this leaves empty."""
+    first, _, rest = dotted.partition(".")
+    if not rest:
+        values.pop(first, None)
+    elif isinstance(values.get(first), dict):
+        drop(values[first], rest)
+        if not values[first]:
+            del values[first]

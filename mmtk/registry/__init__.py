@@ -1,0 +1,1 @@
+"""Components: which exist, what their signatures say, and new packages of them."""

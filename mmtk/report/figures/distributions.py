@@ -1,0 +1,245 @@
+"""Distributions of a study: intensities of the data sets, Dice per image, agreement on the size of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mmtk.report.figures import style
+from mmtk.report.figures.systems import (
+    Budget,
+    Figure,
+    Look,
+    class_names,
+    first_run,
+    folded,
+    images,
+    labelled,
+    looks,
+    per_image,
+    reference,
+    seeds,
+    signed,
+    systems,
+)
+from mmtk.runs.finished import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, Cell, Run, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Span = tuple[float, float]
+
+TASKS = ("classification", "segmentation")
+SETS: dict[str, dict[str, Any]] = {
+    IN_DOMAIN: {"color": style.BLUE, "ls": "-"},
+    CROSS_DOMAIN: {"color": style.VERMILION, "ls": "--"},
+}
+
+
+def intensities(study: Study, path: Path) -> Figure | None:
+    """Distribution of the pixel values of every data set, a panel for each task (Fig. 2b)."""
+    runs = [run for cell in study.cells for run in cell.runs.values() if run.folder.data_file.is_file()]
+    found: dict[str, dict[str, Run]] = {}
+    for task in TASKS:
+        for domain in DOMAINS:
+            own = next((run for run in runs if f"{task}/{domain}" in run.data), None)
+            if own:
+                found.setdefault(task, {})[domain] = own
+    if not found:
+        return None
+    title = "Intensities of the data sets"
+    with style.chart(path, title, 0.6 + 4.1 * len(found), 3.5, vector=True) as fig:
+        panels = fig.subplots(1, len(found), squeeze=False, sharey=True)[0]
+        for axes, (task, sets) in zip(panels, found.items(), strict=True):
+            for domain, run in sets.items():
+                told = run.data[f"{task}/{domain}"]
+                counts = np.asarray(told["intensities"], float)
+                edges = np.linspace(0, 256, len(counts) + 1)
+                name = f"{domain}: {_source(run, task, domain)} (n = {told['images']:,})"
+                axes.stairs(100 * counts / counts.sum(), edges, label=name, lw=1.5, **SETS[domain])
+            axes.set(
+                title=task, xlabel="pixel value (0 black, 255 white)", xlim=(-3, 259), xticks=range(0, 257, 64)
+            )
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        panels[0].set_ylabel("share of the pixels (%)")
+    caption = "Share of the pixels of all images of each data set in 64 equal intervals of their value."
+    return Figure(path.stem, title, caption, path, "data")
+
+
+def _source(run: Run, task: str, domain: str) -> str:
+    """The recipe word of a data set, as ``chex``."""
+    place = f"data.{task}.{'source' if domain == IN_DOMAIN else 'cross'}=source/"
+    return next(
+        (part.removeprefix(place) for part in run.provenance["components"] if part.startswith(place)), "own"
+    )
+
+
+def dice_distribution(study: Study, budget: Budget, path: Path) -> Figure | None:
+    """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3)."""
+    cells = systems(study, budget, "segmentation")
+    found = {
+        domain: values
+        for domain in DOMAINS
+        if (
+            values := {
+                s: runs for s, c in cells.items() if (runs := per_image(c, domain, "segmentation", ["dice"]))
+            }
+        )
+    }
+    if not found:
+        return None
+    shown = [system for system in cells if any(system in values for values in found.values())]
+    title = f"Dice of every test image ({labelled(budget)})"
+    with style.chart(path, title, 1.6 + 4.0 * len(found), 1.3 + 0.5 * len(shown), vector=True) as fig:
+        panels = fig.subplots(1, len(found), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, (domain, values) in zip(panels, found.items(), strict=True):
+            for row, system in enumerate(shown):
+                if system in values:
+                    _box(axes, row, np.concatenate(values[system])[:, 0], looks(study)[system])
+            axes.set_yticks(range(len(shown)), [folded(cells[system].name) for system in shown])
+            axes.tick_params(axis="y", length=0, labelsize=9)
+            axes.set(xlabel=f"Dice, {domain}", ylim=(len(shown) - 0.45, -0.55))
+            axes.grid(axis="y", visible=False)
+            axes.margins(x=0.03)
+    counts = {
+        domain: max(len(run) for runs in values.values() for run in runs) for domain, values in found.items()
+    }
+    caption = (
+        f"Dice of {images(counts)} with {seeds(cells.values())}: points are images, the box holds "
+        "the middle half, the line and the number are the median."
+    )
+    return Figure(path.stem, title, caption, path, "segmentation")
+
+
+def _box(axes: Axes, row: int, values: np.ndarray, look: Look) -> None:
+    values = np.sort(values)
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    # Multiples of the golden ratio spread neighbours apart, the same way every time.
+    aside = row + (np.arange(1, len(values) + 1) * 0.618034 % 1 - 0.5) * 0.6
+    axes.barh(
+        row, high - low, left=low, height=0.7, color=look.colour + "30", edgecolor=look.colour, lw=1.2, zorder=2
+    )
+    axes.scatter(values, aside, s=7, color=look.colour, alpha=0.6, lw=0, zorder=3, rasterized=len(values) > 500)
+    axes.vlines(middle, row - 0.35, row + 0.35, color="black", lw=2, zorder=4)
+    axes.text(1.01, row, f"{middle:.3f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+
+
+# --- agreement ------------------------------------------------------------------------------------------------
+
+
+class Agreement(NamedTuple):
+    """Mean difference and the limits between which 95 % of the differences lie."""
+
+    bias: float
+    low: float
+    high: float
+
+
+def agreement(known: np.ndarray, predicted: np.ndarray) -> Agreement | None:
+    """Bias and limits bias ± 1.96 sd of predicted − known (Bland and Altman 1986); None with one pair."""
+    if len(known) < 2:
+        return None
+    difference = predicted - known
+    bias, spread = float(difference.mean()), float(difference.std(ddof=1))
+    return Agreement(bias, bias - 1.96 * spread, bias + 1.96 * spread)
+
+
+def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
+    """Predicted minus reference pixel counts against their mean, of all seeds (Fig. 5).
+
+    The reference system at every label budget; with one budget every system at it.
+    """
+    cells = systems(study, budget, "segmentation")
+    heads = study.systems
+    title = f"Agreement on the size of the masks ({labelled(budget)})"
+    own = reference(study, budget, "segmentation")
+    if own is not None and len(study.budgets) > 1:
+        cells = {labelled(b): c for b in study.budgets if (c := study.cell(own.system, b)) and c.runs}
+        heads = dict(zip(cells, cells, strict=True))
+        title = f"{own.name}: agreement on the size of the masks, by label budget"
+    columns = ["pixels-reference", "pixels-predicted"]
+    found = {
+        (column, domain): runs
+        for column, cell in cells.items()
+        for domain in DOMAINS
+        if (runs := per_image(cell, domain, "segmentation", columns))
+    }
+    if not found:
+        return None
+    drawn = [column for column in cells if any(column == other for other, _ in found)]
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    pairs = {place: np.concatenate(runs) for place, runs in found.items()}
+    # Up to five systems side by side, then another block of rows.
+    across = -(-len(drawn) // -(-len(drawn) // 5))
+    blocks = -(-len(drawn) // across)
+    wide = max(5.6, 0.8 + 2.25 * across)
+    with style.chart(path, title, wide, 0.9 + 2.25 * blocks * len(domains), vector=True) as fig:
+        panels = fig.subplots(blocks * len(domains), across, squeeze=False)
+        limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
+        shown: set[tuple[int, int]] = set()
+        for (key, domain), own_pairs in pairs.items():
+            block, column = divmod(drawn.index(key), across)
+            place = block * len(domains) + domains.index(domain), column
+            shown.add(place)
+            axes = panels[place]
+            words = _differences(axes, own_pairs, SETS[domain]["color"])
+            axes.set(xlim=limits[0], ylim=limits[1])
+            axes.set_title(f"{folded(heads[key], 20)}\n{words}" if domain == domains[0] else words, fontsize=7.5)
+            if column == 0:
+                axes.set_ylabel(domain)
+        for row, line in enumerate(panels):
+            for column, axes in enumerate(line):
+                axes.set_visible((row, column) in shown)
+                # Numbers where nothing stands below or at the left.
+                axes.tick_params(labelbottom=(row + 1, column) not in shown, labelleft=column == 0)
+        structures = ", ".join(class_names(first_run(next(iter(cells.values()))), "segmentation"))
+        fig.supxlabel(f"mean of both pixel counts ({structures})", fontsize=9)
+        fig.supylabel("predicted − reference pixels", fontsize=9)
+    return Figure(path.stem, title, _agreed(found, cells), path, "segmentation")
+
+
+def _common(pairs: Iterable[np.ndarray]) -> tuple[Span, Span]:
+    """Limits of means and differences that fit all panels, their lines included, with a margin."""
+    listed = list(pairs)
+    means = np.concatenate([one.mean(1) for one in listed])
+    lines = [limits for one in listed if (limits := agreement(one[:, 0], one[:, 1]))]
+    differences = np.concatenate([np.zeros(1), *(one[:, 1] - one[:, 0] for one in listed), *lines])
+    return _span(means), _span(differences)
+
+
+def _span(values: np.ndarray) -> Span:
+    """From the lowest to the highest value, with a margin at both ends."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.08 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _agreed(found: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cell]) -> str:
+    counts: dict[str, int] = {}
+    for (_, domain), runs in found.items():
+        counts[domain] = max(counts.get(domain, 0), *map(len, runs))
+    counts = {domain: counts[domain] for domain in DOMAINS if domain in counts}
+    return (
+        f"Bland-Altman plot of the pixels in each mask of {images(counts)} with {seeds(cells.values())}, every "
+        "seed a point: solid line the bias, dashed lines (in brackets) the 95 % limits of agreement."
+    )
+
+
+def _differences(axes: Axes, pairs: np.ndarray, colour: str) -> str:
+    """Points, bias and limits; returns them in words."""
+    known, predicted = pairs[:, 0], pairs[:, 1]
+    raster = len(pairs) > 500
+    axes.scatter((known + predicted) / 2, predicted - known, s=9, color=colour, alpha=0.5, lw=0, rasterized=raster)
+    axes.axhline(0, color="#9CA3AF", lw=0.8)
+    words = "one image"
+    if limits := agreement(known, predicted):
+        axes.axhline(limits.bias, color="black", lw=1.3)
+        for limit in (limits.low, limits.high):
+            axes.axhline(limit, color="black", lw=1, ls="--")
+        words = f"bias {signed(limits.bias, 0)} ({signed(limits.low, 0)} to {signed(limits.high, 0)})"
+    axes.locator_params(nbins=5)
+    axes.tick_params(labelsize=7)
+    return words

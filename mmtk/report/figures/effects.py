@@ -1,0 +1,130 @@
+"""What components do to a score: a forest plot of effects, and the way from the baseline to the full system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk.report.figures import style
+from mmtk.report.figures.systems import Figure, folded, seed_counts, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from mmtk.stats import Effect
+
+GAIN, LOSS = style.BLUE, style.VERMILION
+
+
+def label(effect: Effect) -> str:
+    """The factors of an effect, joined where they act together."""
+    return " × ".join(effect.factors)
+
+
+def places(effects: Sequence[Effect]) -> int:
+    """How many digits effects are written with: a fourth one where all are small."""
+    small = all(abs(number) < 0.01 for e in effects for number in (e.value, e.low, e.high) if number is not None)
+    return 4 if small else 3
+
+
+def amounts(effects: Sequence[Effect]) -> list[str]:
+    """Effects with their sign, and their interval where they have one."""
+    digits = places(effects)
+    return [
+        signed(e.value, digits)
+        + ("" if e.low is None or e.high is None else f" [{signed(e.low, digits)}, {signed(e.high, digits)}]")
+        for e in effects
+    ]
+
+
+def counted(effects: Sequence[Effect]) -> str:
+    """How many seeds the effects rest on, and what their whiskers are."""
+    words = seed_counts(effect.n for effect in effects)
+    return (
+        f"{words}, whiskers: 95 % interval" if any(e.low is not None for e in effects) else f"{words}, no interval"
+    )
+
+
+def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Figure | None:
+    """Forest plot: the value of every effect with its 95 % interval against zero, in the order given.
+
+    ``unit`` is what the effects are measured in, as "accuracy". None where there is no effect.
+    """
+    if not effects:
+        return None
+    with style.chart(path, title, 7.4, 1.15 + 0.36 * len(effects), vector=True) as fig:
+        axes = fig.add_subplot()
+        axes.axvline(0, color="black", lw=1)
+        for row, effect in enumerate(effects):
+            colour = GAIN if effect.value >= 0 else LOSS
+            sure = effect.low is not None and effect.high is not None and effect.low * effect.high > 0
+            _whisker(axes, effect, row, 0.0, colour)
+            face = colour if sure else "white"
+            axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)
+        _finish(axes, [label(effect) for effect in effects], amounts(effects))
+        axes.set_xlabel(f"change of {unit} (filled: the interval leaves out zero)")
+    caption = f"Effects of the components and of their interactions on {unit}; {counted(effects)}."
+    return Figure(path.stem, title, caption, path, "effects")
+
+
+def steps(start: float, shares: Sequence[Effect]) -> np.ndarray:
+    """Where the bars of a waterfall begin and end: [shares + 1], from ``start`` to start + Σ shares."""
+    return start + np.concatenate([[0.0], np.cumsum([share.value for share in shares])])
+
+
+def waterfall(start: float, shares: Sequence[Effect], path: Path, title: str, metric: str) -> Figure | None:
+    """Shapley shares as bars that lead from the score of the baseline, ``start``, to that of the full system.
+
+    The bars sum to the gain. A share below zero has another colour, hatching and a minus sign; whiskers are
+    the 95 % interval of the share, at the bar's end. None where there is no share.
+    """
+    if not shares:
+        return None
+    ends, last = steps(start, shares), len(shares) + 1
+    with style.chart(path, title, 7.4, 1.15 + 0.42 * (last + 1), vector=True) as fig:
+        axes = fig.add_subplot()
+        for row, share in enumerate(shares, 1):
+            colour, hatch = (GAIN, "") if share.value >= 0 else (LOSS, "////")
+            axes.barh(
+                row,
+                share.value,
+                left=ends[row - 1],
+                height=0.6,
+                color=colour + "66",
+                edgecolor=colour,
+                hatch=hatch,
+            )
+            _whisker(axes, share, row, ends[row - 1], "black")
+        for row, level in enumerate(ends):
+            axes.vlines(level, row, row + 1, color=style.GREY, lw=0.9, ls=(0, (2, 2)), zorder=1)
+        axes.plot([ends[0], ends[-1]], [0, last], "D", color="black", ms=7, ls="", zorder=4)
+        digits = places(shares)
+        first, final = (f"{end:.{digits}f}" for end in (ends[0], ends[-1]))
+        words = [first, *amounts(shares), f"{final} ({signed(ends[-1] - ends[0], digits)})"]
+        _finish(axes, ["baseline", *map(label, shares), "full system"], words)
+        axes.set_xlabel(metric)
+    caption = f"Shapley share of every component in the gain of {metric}, from {first} to {final}; "
+    return Figure(path.stem, title, f"{caption}{counted(shares)}.", path, "effects")
+
+
+def _whisker(axes: Axes, effect: Effect, row: float, start: float, colour: str) -> None:
+    if effect.low is not None and effect.high is not None:
+        ends = [start + effect.low, start + effect.high]
+        axes.plot(ends, [row, row], color=colour, lw=1.4, marker="|", ms=7, mew=1.4, zorder=3)
+
+
+def _finish(axes: Axes, names: Sequence[str], words: Sequence[str]) -> None:
+    """Names at the left, numbers at the right, the first row on top."""
+    axes.set_yticks(range(len(names)), [folded(name, 30) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    for row, text in enumerate(words):
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.tick_params(axis="y", length=0, labelsize=9)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.use_sticky_edges = False
+    axes.margins(x=0.08)
+    axes.autoscale_view(scaley=False)

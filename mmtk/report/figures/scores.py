@@ -1,0 +1,222 @@
+"""Scores of a study: every seed of every system, and scores against the label budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmtk.report.figures import style
+from mmtk.report.figures.systems import (
+    Budget,
+    Figure,
+    Look,
+    first_run,
+    folded,
+    handles,
+    images,
+    labelled,
+    legend,
+    looks,
+    seeds,
+    systems,
+)
+from mmtk.report.intervals import ENOUGH, sensible
+from mmtk.runs.finished import DOMAINS, Cell, Study
+from mmtk.stats import summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score in [0, 1] of one task, and what it is without any skill."""
+
+    task: str
+    key: str
+    words: str
+    chance: str = ""
+
+    def baseline(self, cell: Cell, domain: str) -> float | None:
+        """The score of the majority class (accuracy) or of chance (AUROC) on a cell's test images."""
+        if self.key == "auroc":
+            return 0.5
+        return first_run(cell).score(domain, self.task, self.chance) if self.chance else None
+
+
+ACCURACY = Metric("classification", "accuracy", "accuracy", "majority-accuracy")
+AUROC = Metric("classification", "auroc", "AUROC", "chance")
+DICE = Metric("segmentation", "dice", "Dice")
+METRICS = (ACCURACY, AUROC, DICE)
+CHANCE = "dashed: always the majority class for accuracy, chance for AUROC"
+
+
+def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
+    """Dot plot of all systems at a budget: every seed, their mean, Student's 95 % interval over seeds."""
+    found = {
+        (metric, domain): values
+        for metric in METRICS
+        for domain in DOMAINS
+        if (values := _values(systems(study, budget, metric.task), metric, domain))
+    }
+    if not found:
+        return None
+    metrics = [metric for metric in METRICS if any(metric is other for other, _ in found)]
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    cells = systems(study, budget)
+    rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
+    tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
+    title = f"Scores of every system ({labelled(budget)})"
+    with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.6 + sum(tall), vector=True) as fig:
+        panels = fig.subplots(
+            len(metrics), len(domains), squeeze=False, sharex="row", sharey="row", height_ratios=tall
+        )  # fmt: skip
+        for (metric, domain), values in found.items():
+            axes = panels[metrics.index(metric), domains.index(domain)]
+            _dots(axes, rows[metric], values, looks(study))
+            level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
+            if level is not None:
+                axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
+            axes.set(xlabel=f"{metric.words}, {domain}")
+        for row in panels:
+            row[0].set_ylim(row[0].get_ylim()[::-1])
+    caption = (
+        f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
+        f"{', bars the 95 % interval (Student)' if any(len(c.runs) >= ENOUGH for c in cells.values()) else ''}"
+        f"; {_tested(cells, metrics)}{'; ' + CHANCE if ACCURACY in metrics or AUROC in metrics else ''}."
+    )
+    return Figure(path.stem, title, caption, path, "scores")
+
+
+def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str, list[float]]:
+    values = {system: list(c.values(domain, metric.task, metric.key).values()) for system, c in cells.items()}
+    return {system: found for system, found in values.items() if found}
+
+
+def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
+    """How many test images each task has, in words."""
+    found = []
+    for task in sorted({metric.task for metric in metrics}):
+        counts: dict[str, int] = {}
+        for domain in DOMAINS:
+            known = [n for c in cells.values() if (n := first_run(c).score(domain, task, "n")) is not None]
+            counts |= {domain: int(known[0])} if known else {}
+        if counts:
+            found.append(f"{task}: {images(counts)}")
+    return ", ".join(found)
+
+
+def _dots(
+    axes: Axes, names: Mapping[str, str], values: Mapping[str, list[float]], shown: Mapping[str, Look]
+) -> None:
+    """Seeds, mean and interval of every system in ``names``, by system."""
+    for row, system in enumerate(names):
+        if system not in values:
+            continue
+        look, points = shown[system], np.array(values[system])
+        mean = sensible(summary(points.tolist()), "accuracy")
+        if mean.low is not None and mean.high is not None:
+            axes.plot([mean.low, mean.high], [row, row], color=look.colour, lw=2.2, zorder=2)
+        axes.plot(
+            points, np.full(len(points), row), "o", ms=3.6, mfc="white", mec=look.colour, mew=0.9, zorder=3,
+            rasterized=len(points) > 100,
+        )  # fmt: skip
+        axes.plot(mean.mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
+        words = style.number(mean.mean) + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
+        axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
+    axes.set_yticks(range(len(names)), [folded(name) for name in names.values()])
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.margins(x=0.06)
+
+
+# --- against the label budget ---------------------------------------------------------------------------------
+
+
+def levels(study: Study, task: str) -> list[int | str]:
+    """The label budgets of a task, the smallest first and ``full`` last."""
+    known = {cell.labels[task] for cell in study.cells if task in cell.labels}
+    return sorted(known, key=lambda label: float("inf") if label == "full" else float(label))
+
+
+def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
+    """A system's scores by label budget of the task: one per seed, the mean over the other task's budgets.
+
+    Only seeds with all budgets of the other task count, and only budgets with as many of them as any other.
+    """
+    cells = [cell for cell in study.cells if cell.system == system and metric.task in cell.labels]
+    found: dict[int | str, list[dict[int, float]]] = {}
+    for cell in cells:
+        found.setdefault(cell.labels[metric.task], []).append(cell.values(domain, metric.task, metric.key))
+    most = max((len(parts) for parts in found.values()), default=0)
+    curve = {}
+    for label in levels(study, metric.task):
+        parts = found.get(label, [])
+        shared = sorted(set.intersection(*map(set, parts))) if len(parts) == most and parts else []
+        if shared:
+            curve[label] = [float(np.mean([part[seed] for part in parts])) for seed in shared]
+    return curve
+
+
+def budgets(study: Study, path: Path) -> Figure | None:
+    """Accuracy and Dice against the label budget with one standard deviation over seeds (Fig. 6).
+
+    None where no task has two budgets.
+    """
+    found = {
+        (metric, domain): curves
+        for metric in (ACCURACY, DICE)
+        if len(levels(study, metric.task)) > 1
+        for domain in DOMAINS
+        if (curves := {s: c for s in study.systems if (c := by_budget(study, s, metric, domain))})
+    }
+    if not found:
+        return None
+    metrics = [metric for metric in (ACCURACY, DICE) if any(metric is other for other, _ in found)]
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    title, wide = "Scores against the label budget", 0.6 + 4.3 * len(domains)
+    with style.chart(path, title, wide, 1.5 + 2.9 * len(metrics), vector=True) as fig:
+        panels = fig.subplots(len(metrics), len(domains), squeeze=False)
+        shown = looks(study)
+        for (metric, domain), curves in found.items():
+            axes = panels[metrics.index(metric), domains.index(domain)]
+            places = levels(study, metric.task)
+            _curves(axes, places, curves, shown)
+            # Every budget of a task is tested on the same images.
+            level = next(
+                (b for c in study.cells if c.runs and (b := metric.baseline(c, domain)) is not None), None
+            )
+            if level is not None:
+                axes.axhline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
+            axes.set_xticks(range(len(places)), ["all" if label == "full" else str(label) for label in places])
+            axes.set(xlabel="masks" if metric is DICE else "class labels", ylabel=f"{metric.words}, {domain}")
+            axes.set_xlim(-0.5, len(places) - 0.5)
+        legend(fig, handles(study, {s for curves in found.values() for s in curves}, marked=True), wide)
+    cells = {str(place): cell for place, cell in enumerate(study.cells) if cell.runs}
+    caption = (
+        f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "
+        f"standard deviation over {seeds(cells.values())}; {_tested(cells, metrics)}"
+        f"{'; dashed: always the majority class' if ACCURACY in metrics else ''}."
+    )
+    return Figure(path.stem, title, caption, path, "scores")
+
+
+def _curves(
+    axes: Axes,
+    places: list[int | str],
+    curves: Mapping[str, Mapping[int | str, list[float]]],
+    shown: Mapping[str, Look],
+) -> None:
+    """Mean and standard deviation at every budget, the systems a little aside of each other."""
+    for k, (system, curve) in enumerate(curves.items()):
+        look, aside = shown[system], (k - (len(curves) - 1) / 2) * 0.5 / len(curves)
+        x = [places.index(label) + aside for label in curve]
+        y = [float(np.mean(values)) for values in curve.values()]
+        spread = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in curve.values()]
+        axes.errorbar(x, y, spread, fmt="none", ecolor=look.colour, elinewidth=0.9, alpha=0.7, zorder=2)
+        mark: dict[str, Any] = {"marker": look.marker, "ms": look.size, "mec": "white", "mew": 0.7}
+        axes.plot(x, y, **look.line, **mark, lw=1.5, zorder=3)

@@ -1,0 +1,71 @@
+"""All pictures of a study, each as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from mmtk.report.effects import Effects
+from mmtk.report.figures.distributions import bland_altman, dice_distribution, intensities
+from mmtk.report.figures.effects import effects as forest
+from mmtk.report.figures.effects import waterfall
+from mmtk.report.figures.examples import boundaries, masks, saliency_classification, saliency_segmentation
+from mmtk.report.figures.scores import budgets, scores
+from mmtk.report.figures.study_classes import calibration, roc
+from mmtk.report.figures.systems import Figure
+from mmtk.report.figures.training import losses, validation
+from mmtk.report.headlines import LEAD, budget
+from mmtk.runs.finished import Study
+from mmtk.runs.score_names import words
+
+OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
+AT_BUDGET = {
+    "scores": scores,
+    "roc": roc,
+    "calibration": calibration,
+    "dice-distribution": dice_distribution,
+    "bland-altman": bland_altman,
+    "boundaries": boundaries,
+    "masks": masks,
+    "saliency-classification": saliency_classification,
+    "saliency-segmentation": saliency_segmentation,
+    "losses": losses,
+}
+SECTIONS = ("effects", "scores", "classification", "segmentation", "saliency", "training", "data")
+
+
+Drawing = Callable[[], Figure | None]
+
+
+def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[Drawing]:
+    """Every picture that a study may have, to be drawn into the folder ``out``; None for one without data.
+
+    Pictures of one label budget show the smallest.
+    """
+    jobs = [job for one in effects for job in _of_effects(one, out)]
+    if study.budgets:
+        smallest = study.budgets[0]
+        jobs += [partial(draw, study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
+        jobs += [partial(draw, study, smallest, out / f"{name}.png") for name, draw in AT_BUDGET.items()]
+    return jobs
+
+
+def by_section(drawn: Iterable[Figure | None]) -> list[Figure]:
+    """The pictures that there are, section by section."""
+    there = [figure for figure in drawn if figure is not None]
+    return sorted(there, key=lambda figure: SECTIONS.index(figure.section))
+
+
+def _of_effects(one: Effects, out: Path) -> list[Drawing]:
+    """A forest plot and a waterfall of a leading metric."""
+    if one.metric != LEAD[one.task] or not one.effects:
+        return []
+    name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
+    title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
+    path = out / f"effects-{name}.png"
+    jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
+    if one.start is not None:
+        path = out / f"shapley-{name}.png"
+        jobs.append(partial(waterfall, one.start, one.shares, path, f"Shapley shares of {title}", metric))
+    return jobs

@@ -1,0 +1,202 @@
+"""The systems of a study at one label budget, their values per image, and the look of each in every picture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmtk.report.figures import style
+from mmtk.runs.finished import DOMAINS, Cell, Run, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+Budget = Mapping[str, int | str]
+
+WORDS = {"classification": "class labels", "segmentation": "masks"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a study: a PNG at ``path``, an SVG of the same stem beside it, one sentence as caption."""
+
+    name: str
+    title: str
+    caption: str
+    path: Path
+    section: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a system is drawn; marker and dash tell it apart where colour does not."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+    @property
+    def size(self) -> float:
+        """The size of the marker: a star needs more to look as large."""
+        return 13 if self.marker == "*" else 8
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keywords of a line."""
+        return {"color": self.colour, "ls": self.dash}
+
+
+LOOKS = {
+    "U-Net": Look(style.GREY, "-", "v"),
+    "U-Net-SSL": Look("#111827", "--", "^"),
+    "Enc": Look(style.SKY, "-", "s"),
+    "Enc-SSL": Look(style.GREEN, "--", "D"),
+    "Enc-MM": Look("#882255", "-.", "X"),
+    "UMTL": Look(style.ORANGE, "-", "o"),
+    "UMTL-S": Look(style.PURPLE, "--", "P"),
+    "UMTL-SSL": Look(style.BLUE, "-.", "<"),
+    "UMTL-SSL-S": Look("#7F7F00", (0, (6, 1, 1, 1, 1, 1)), ">"),
+    "MultiMix": Look(style.VERMILION, "-", "*"),
+}
+
+
+def looks(study: Study) -> dict[str, Look]:
+    """The look of every system by its digest: the paper's ten have their own, others take those that are free.
+
+    When all are taken, colours come again with the next dash and marker.
+    """
+    names = study.systems
+    free = [look for name, look in LOOKS.items() if name not in names.values()] or list(LOOKS.values())
+    again = len(free) == len(LOOKS) and bool(LOOKS.keys() & names.values())  # nothing is free from the start
+    others = [system for system, name in names.items() if name not in LOOKS]
+    taken = {
+        system: _shifted(free[place % len(free)], place // len(free) + again)
+        for place, system in enumerate(others)
+    }
+    return {system: LOOKS.get(name) or taken[system] for system, name in names.items()}
+
+
+def _shifted(look: Look, turn: int) -> Look:
+    """The same colour with the dash and marker that are ``turn`` places on."""
+    dashes, markers = style.DASHES, [each.marker for each in LOOKS.values()]
+    dash = dashes[(dashes.index(look.dash) + turn) % len(dashes)]
+    return Look(look.colour, dash, markers[(markers.index(look.marker) + turn) % len(markers)])
+
+
+def systems(study: Study, budget: Budget, task: str | None = None) -> dict[str, Cell]:
+    """The cells with runs at a budget, by system and in the study's order; with ``task`` where it is given."""
+    cells = {system: study.cell(system, budget) for system in study.systems}
+    return {system: c for system, c in cells.items() if c and c.runs and (task is None or task in c.tasks)}
+
+
+def reference(study: Study, budget: Budget, task: str) -> Cell | None:
+    """The study's reference at a budget; where none has the task, the last of the systems with the most tasks."""
+    cells = list(systems(study, budget, task).values())
+    return max(reversed(cells), key=lambda cell: (cell.reference, len(cell.tasks)), default=None)
+
+
+def first_run(cell: Cell) -> Run:
+    """The run of the lowest seed."""
+    return cell.runs[min(cell.runs)]
+
+
+def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> list[np.ndarray]:
+    """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out."""
+    table = cell.cases.get((domain, task), {})
+    if not set(columns) <= table.keys():
+        return []
+    whole = [values[np.isfinite(values).all(1)] for values in np.stack([table[name] for name in columns], 2)]
+    return [values for values in whole if len(values)]
+
+
+def samples(run: Run, domain: str, task: str) -> dict[str, np.ndarray]:
+    """The arrays of the sample images of a test set by WHAT (mmtk.model.examples); none where nothing was kept."""
+    kept = run.samples if run.folder.samples_file.is_file() else {}
+    start = f"{domain}/{task}/"
+    return {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
+
+
+def class_names(run: Run, task: str = "classification") -> list[str]:
+    """The names of a task's classes or structures."""
+    return list(run.provenance["targets"][task]["names"])
+
+
+# --- words ----------------------------------------------------------------------------------------------------
+
+
+def seeds(cells: Iterable[Cell]) -> str:
+    """How many seeds the cells have, in words."""
+    return seed_counts(len(cell.runs) for cell in cells)
+
+
+def seed_counts(counts: Iterable[int]) -> str:
+    """Numbers of seeds in words: one seed, 5 seeds, 3 to 5 seeds."""
+    found = sorted(set(counts))
+    if found == [1]:
+        return "one seed"
+    return f"{found[0]} seeds" if len(found) == 1 else f"{found[0]} to {found[-1]} seeds"
+
+
+def seed_shown(cells: Iterable[Cell]) -> str:
+    """Which seed the pictures of single runs come from, in words."""
+    lowest = {min(cell.runs) for cell in cells}
+    return f"seed {lowest.pop()}" if len(lowest) == 1 else "the lowest seed of each system"
+
+
+def images(counts: Mapping[str, int]) -> str:
+    """How many images each domain has, in words."""
+    return " and ".join(f"n = {counts[domain]:,} {domain}" for domain in DOMAINS if domain in counts) + " images"
+
+
+def labelled(budget: Budget) -> str:
+    """A label budget in words: 100 class labels and 10 masks."""
+    return " and ".join(f"{'all' if n == 'full' else n} {WORDS.get(task, task)}" for task, n in budget.items())
+
+
+def signed(value: float, places: int = 3) -> str:
+    """A difference with its sign."""
+    return f"{value:+,.{places}f}".replace("-", "−")
+
+
+def folded(name: str, width: int = 24) -> str:
+    """A long name on several lines, broken after blanks, dots and equals signs, none of it cut."""
+    lines = [""]
+    for part in re.split(r"(?<=[ .=/])", name):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines)
+
+
+# --- shared parts of a picture --------------------------------------------------------------------------------
+
+
+def legend(fig: Canvas, handles: Sequence[Any], width: float) -> None:
+    """One legend under all panels, in as many columns as fit ``width`` inches."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = max(1, min(len(handles), int(width / (0.65 + 0.068 * longest))))
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
+
+
+def handles(study: Study, shown: Iterable[str], *, marked: bool = False) -> list[Any]:
+    """Legend entries of the ``shown`` systems: their line, with their marker where the panels show it."""
+    from matplotlib.lines import Line2D
+
+    found, wanted = looks(study), set(shown)
+    return [
+        Line2D(
+            [],
+            [],
+            **found[system].line,
+            marker=found[system].marker if marked else None,
+            ms=0.75 * found[system].size,
+            label=name,
+        )
+        for system, name in study.systems.items()
+        if system in wanted
+    ]

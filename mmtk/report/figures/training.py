@@ -1,0 +1,120 @@
+"""Learning curves of a study: validation scores and loss terms over steps, mean and spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk.report.figures import style
+from mmtk.report.figures.systems import Budget, Figure, Look, handles, labelled, legend, looks, seeds, systems
+from mmtk.runs.arrays import Series
+from mmtk.runs.finished import Cell, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SCORES = {
+    "val/score": "validation score (selects)",
+    "val/segmentation/dice": "validation Dice",
+    "val/classification/macro-f1": "validation macro-F1",
+}
+
+
+def loss_terms(study: Study, budget: Budget) -> list[str]:
+    """The keys of all loss terms at a budget, the total first."""
+    keys = {key for cell in systems(study, budget).values() for key in cell.curves}
+    terms = sorted(key for key in keys if key.startswith("train/") and key.count("/") == 2)
+    return ["train/loss"] * ("train/loss" in keys) + terms
+
+
+def validation(study: Study, path: Path) -> Figure | None:
+    """Validation scores over steps of every cell: a row of panels for every label budget."""
+    found = {
+        (row, key): drawn
+        for row, budget in enumerate(study.budgets)
+        for key in SCORES
+        if (drawn := _lines(systems(study, budget), key))
+    }
+    if not found:
+        return None
+    keys = [key for key in SCORES if any(key == other for _, other in found)]
+    alone = len(keys) == 2  # the score of one task is its metric
+    titles = {key: SCORES[key] + " (selects)" * alone for key in keys}
+    keys = keys[1:] if alone else keys
+    rows = sorted({row for row, _ in found})
+    title = "Validation scores while training"
+    with style.chart(path, title, 9.6, 1.2 + 2.5 * len(rows), vector=True) as fig:
+        panels = fig.subplots(len(rows), len(keys), squeeze=False, sharex=True)
+        shown = looks(study)
+        for (row, key), lines in found.items():
+            if key not in keys:
+                continue
+            axes = panels[rows.index(row), keys.index(key)]
+            _draw(axes, lines, shown, smooth=False)
+        for axes, key in zip(panels[0], keys, strict=True):
+            axes.set_title(titles[key])
+        for axes, row in zip(panels[:, 0], rows, strict=True):
+            axes.set_ylabel(labelled(study.budgets[row]).replace(" and ", "\n"))
+        _finish(panels)
+        legend(fig, handles(study, {system for lines in found.values() for system in lines}), 9.6)
+    cells = [cell for cell in study.cells if cell.runs]
+    caption = f"Scores on the validation images over training steps: mean over {seeds(cells)}{_band(cells)}."
+    return Figure(path.stem, title, caption, path, "training")
+
+
+def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
+    """Every loss term over steps, one panel each, all systems of one budget in it."""
+    cells = systems(study, budget)
+    found = {key: lines for key in loss_terms(study, budget) if (lines := _lines(cells, key))}
+    if not found:
+        return None
+    columns = min(3, len(found))
+    title = f"Loss terms while training ({labelled(budget)})"
+    with style.chart(path, title, 9.6, 1.2 + 2.4 * -(-len(found) // columns), vector=True) as fig:
+        panels = fig.subplots(-(-len(found) // columns), columns, squeeze=False)
+        shown = looks(study)
+        for axes, (key, lines) in zip(panels.flat, found.items(), strict=False):
+            _draw(axes, lines, shown, smooth=True)
+            axes.set_title(key.removeprefix("train/").replace("/", ": ") if key != "train/loss" else "total")
+            dead = [cells[system].name for system, (_, values) in lines.items() if not values.any()]
+            if dead:
+                words = f"always 0: {', '.join(dead)}"
+                axes.text(
+                    0.03, 0.04, words, transform=axes.transAxes, fontsize=7.5, color=style.VERMILION, wrap=True
+                )
+        for axes in panels.flat[len(found) :]:
+            axes.set_visible(False)
+        _finish(panels)
+        legend(fig, handles(study, cells), 9.6)
+    spread = f"{seeds(cells.values())}{_band(cells.values())}"
+    caption = f"Loss terms, and what the strategies count, over training steps, smoothed: mean over {spread}."
+    return Figure(path.stem, title, caption, path, "training")
+
+
+def _lines(cells: Mapping[str, Cell], key: str) -> dict[str, Series]:
+    return {system: cell.curves[key] for system, cell in cells.items() if key in cell.curves}
+
+
+def _draw(axes: Axes, lines: Mapping[str, Series], shown: Mapping[str, Look], *, smooth: bool) -> None:
+    """Mean over seeds in the band from the lowest to the highest seed; a single step is a point."""
+    for system, (steps, values) in lines.items():
+        drawn = np.array([style.smooth(row) for row in values]) if smooth else values
+        mean, look = drawn.mean(0), shown[system]
+        axes.plot(steps, mean, **look.line, lw=1.6, marker=look.marker if len(steps) == 1 else None)
+        if len(drawn) > 1:
+            axes.fill_between(steps, drawn.min(0), drawn.max(0), color=look.colour, alpha=0.11, lw=0)
+
+
+def _band(cells: Collection[Cell]) -> str:
+    return ", band: from the lowest to the highest seed" if any(len(cell.runs) > 1 for cell in cells) else ""
+
+
+def _finish(panels: np.ndarray) -> None:
+    for axes in panels.flat:
+        axes.locator_params(axis="x", integer=True, nbins=6, min_n_ticks=1)
+    for column in panels.T:
+        if shown := [axes for axes in column if axes.get_visible()]:
+            shown[-1].set_xlabel("step")

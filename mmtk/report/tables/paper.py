@@ -1,0 +1,228 @@
+"""The paper's five tables: the data, the results in both domains, and the architecture."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmtk.io.counts import counted
+from mmtk.report.analysis import Analysis, Score
+from mmtk.report.headlines import ALPHA, TASKS, budget
+from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
+from mmtk.runs.finished import CROSS_DOMAIN, IN_DOMAIN, Run
+from mmtk.runs.score_names import heading, lower_is_better, unit, words
+
+# The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
+PAPER_SETS = {
+    "classification/in-domain": "chex",
+    "classification/cross-domain": "nihx",
+    "segmentation/in-domain": "jsrt",
+    "segmentation/cross-domain": "mcu",
+}
+PAPER_METRICS = {
+    "accuracy": "accuracy", "f1-normal": "f1_normal", "f1-pneumonia": "f1_pneumonia",
+    "dice": "dice", "average-hausdorff": "hausdorff", "ssim": "ssim",
+}  # fmt: skip
+SEGMENTATION = {
+    "dice": ("DS", "Dice score of the masks"),
+    "jaccard": ("JS", "Jaccard score of the masks"),
+    "ssim": ("SSIM", "structural similarity of the masks"),
+    "average-hausdorff": ("AHD", "average Hausdorff distance in pixels, lower is better"),
+    "average-hausdorff-mm": ("AHD mm", "average Hausdorff distance in millimetres, lower is better"),
+    "precision": ("P", "precision of the pixels"),
+    "recall": ("R", "recall of the pixels"),
+}
+
+# --- tables 1 to 5 of the paper ---------------------------------------------------------------------------------
+
+
+def source(run: Run, task: str, domain: str) -> str:
+    """The word of the data source that a run was tested on."""
+    place = f"data.{task}.{'cross' if domain == CROSS_DOMAIN else 'source'}="
+    return next((c.rpartition("/")[2] for c in run.provenance["components"] if c.startswith(place)), "")
+
+
+def data(analysis: Analysis) -> Table:
+    """Table 1: images per set, part and class, of one seed."""
+    rows: dict[tuple[str, ...], list[Entry]] = {}
+    for cell in (cell for cell in analysis.study.cells if cell.runs):
+        run = cell.runs[min(cell.runs)]
+        for name, found in run.data.items():
+            task, domain = name.split("/")
+            for part, count in found["parts"].items():
+                label = f"{part} ({cell.labels[task]} labels)" if part in ("labelled", "unlabelled") else part
+                classes = found.get("classes", {}).get(part, {})
+                counted = ", ".join(f"{number:,} {name}" for name, number in classes.items()) or "–"
+                first = [Entry(text) for text in (source(run, task, domain), task, domain, label)]
+                rows.setdefault((name, label), [*first, count_entry(count), Entry(counted)])
+    caption = "Images of every set by part and class. Labelled images are drawn anew with every seed."
+    columns = headings("Set", "Task", "Domain", "Part", "*Images", "Classes")
+    return Table("data", "Data", caption, columns, list(rows.values()))
+
+
+@cache
+def published() -> dict[tuple[str, str, str, str], dict[str, float]]:
+    """The paper's scores by system, class labels, masks and domain.
+
+    Means of five runs at 256×256 pixels without a spread, from the README of the code that the authors released
+    (github.com/ayaanzhaque/MultiMix, commit af552e4); facts, copied into ``published.csv`` beside this module.
+    """
+    with open(Path(__file__).with_name("published.csv"), encoding="utf-8", newline="") as file:
+        return {
+            (row["system"], row["classification_labels"], row["segmentation_labels"], row["domain"]): {
+                name: float(row[column]) for name, column in PAPER_METRICS.items() if row[column]
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def published_score(score: Score) -> float | None:
+    """What the paper published for a score; None for nothing, or where it was tested on another set."""
+    run = next(iter(score.cell.runs.values()))
+    if source(run, score.task, score.domain) != PAPER_SETS[f"{score.task}/{score.domain}"]:
+        return None
+    classes, masks = (str(score.cell.labels.get(task, "")) for task in TASKS)
+    return published().get((score.cell.name, classes, masks, score.domain), {}).get(score.metric)
+
+
+def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
+    """Task, metric and heading of the paper's columns, as far as a cell has them."""
+    known = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
+    if ("classification", "accuracy") in known:
+        yield "classification", "accuracy", Column("accuracy", "", True, "Acc")
+        yield (
+            "classification",
+            "majority",
+            Column(words("majority-accuracy"), "accuracy of always guessing the majority class", True, "Maj"),
+        )
+        names = [metric[3:] for task, metric in known if metric.startswith("f1-")]
+        short = len({name[:1] for name in names}) == len(names)
+        for name in names:
+            letter = f"F1-{name[:1].upper() if short else name}"
+            yield "classification", f"f1-{name}", Column(words(f"f1-{name}"), "", True, letter)
+    for metric, (letters, meaning) in SEGMENTATION.items():
+        if ("segmentation", metric) in known:
+            yield "segmentation", metric, Column(heading(metric), meaning, True, letters)
+
+
+def results(analysis: Analysis, domain: str) -> Table:
+    """Table 2 or 3: every system at every budget in one domain, as the paper lays it out."""
+    study = analysis.study
+    wanted = list(_score_columns(analysis))
+    adjusted: dict[tuple[int, str], list[float]] = {}
+    for one in (one for one in analysis.comparisons if one.domain == domain):
+        p = one.tests["student"].adjusted
+        adjusted.setdefault((id(one.other), one.metric), []).append(1.0 if p is None else p)
+    rows = []
+    for cell in (cell for cell in study.cells if cell.runs):
+        row = [Entry(cell.name), Entry(budget(cell.labels)), count_entry(len(cell.runs))]
+        for task, metric, _ in wanted:
+            score = analysis.score(cell, domain, task, "accuracy" if metric == "majority" else metric)
+            if score is None:
+                row.append(Entry("–", {"": None}))
+            elif metric == "majority":
+                row.append(value_entry(score.chance))
+            else:
+                mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
+                row.append(_score_entry(analysis, score, mark))
+        rows.append(row)
+    place, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
+    sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
+    said = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
+    caption = (
+        f"Mean ± sd over seeds on {said or 'no image'}, laid out as Table {place} of the paper. Labels: "
+        "classes-masks. Bold: best at its labels, and above chance."
+    )
+    if any("published" in entry.numbers for row in rows for entry in row):
+        caption += " In brackets what the paper published: five runs, other code, 256 pixels; not measured here."
+    if any(one.tests["student"].p is not None for one in analysis.comparisons):
+        caption += (
+            f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): Student's t "
+            f"over seeds, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
+            "are accuracy, Dice and average Hausdorff distance (px)."
+        )
+    columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in wanted)]
+    return Table(f"results-{where}", f"{where.capitalize()} results", caption, columns, rows)
+
+
+def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
+    digits = 2 if unit(score.metric) else 3
+    seeds, paper = score.seeds, published_score(score)
+    rivals = [
+        s.seeds.mean for s in analysis.scores
+        if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
+        and s.cell.labels[s.task] == score.cell.labels[s.task]
+    ]  # fmt: skip
+    best = (min if lower_is_better(score.metric) else max)(rivals)
+    text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
+    numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}
+    best_here = len(rivals) > 1 and seeds.mean == best and (score.chance is None or best > score.chance)
+    note = ""
+    if paper is not None:
+        numbers["published"], note = paper, f"paper {number(paper, digits)}"
+    return Entry(text, numbers, best=best_here, mark=mark, note=note)
+
+
+def architecture(analysis: Analysis) -> list[Table]:
+    """Tables 4 and 5: the layers of the live model in the order they run; MmtkError without its checkpoint."""
+    cells = sorted((c for c in analysis.study.cells if c.runs), key=lambda c: (len(c.labels), c.reference))
+    if not cells:
+        return []
+    import torch
+
+    # A fork may hang in the threads that torch had where it came from; with one, torch starts none.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ran, size = _ran(cells[-1].runs[min(cells[-1].runs)].path)
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        _layers(title, name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
+        for name, title, parts in (
+            ("encoder", "Encoder and class head", ("encoder", "head")),
+            ("decoder", "Decoder and bridge", ("bridge", "decoder")),
+        )
+        if any(layer.split(".")[0] in parts for layer in ran)
+    ]
+
+
+def _ran(path: Path) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], int]:
+    """The modules of a run's network that have no parts, each with the shape of its output; the images' size."""
+    import torch
+
+    from mmtk.model.predictor import load
+
+    predictor = load(path, "cpu")
+    net, size = predictor.net, predictor.size
+    ran: dict[str, tuple[Any, tuple[int, ...]]] = {}
+
+    def watch(name: str) -> Callable[..., None]:
+        def note(module: Any, given: Any, made: Any) -> None:
+            # A bridge runs the encoder a second time: the first pass is the one to show.
+            ran.setdefault(name, (module, tuple((made[0] if isinstance(made, tuple) else made).shape)))
+
+        return note
+
+    hooks = [m.register_forward_hook(watch(n)) for n, m in net.named_modules() if n and not [*m.children()]]
+    with torch.no_grad():
+        net(torch.zeros(1, predictor.recipe["data.channels"], size, size))
+    for hook in hooks:
+        hook.remove()
+    return ran, size
+
+
+def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any], what: str) -> Table:
+    rows = []
+    total = 0
+    for layer, (module, shape) in ran.items():
+        if layer.split(".")[0] in parts:
+            count = sum(p.numel() for p in module.parameters())
+            total += count
+            kind = f"{type(module).__name__}({module.extra_repr()})"
+            rows.append([Entry(layer), Entry(kind), Entry(" × ".join(map(str, shape[1:]))), count_entry(count)])
+    caption = f"The layers of {what}, in the order they run; {counted(total, 'parameter')}."
+    return Table(name, title, caption, headings("Layer", "Kind", "Output", "*Parameters"), rows)

@@ -1,0 +1,219 @@
+"""A table, how it is written as Markdown, CSV, LaTeX and HTML, and how numbers are put into words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from mmtk.runs.finished import LONG
+
+DAGGER = "†"
+WIDE = 6  # columns that a line of text has room for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: its text, the raw numbers behind it by what they are, and its marks.
+
+    The number called "" is the main one; the first one sorts. ``note`` stands apart from the text.
+    """
+
+    text: str
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    best: bool = False
+    mark: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, what it means in words, whether numbers stand below it, and how LaTeX abbreviates it."""
+
+    name: str
+    meaning: str = ""
+    numeric: bool = False
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its name (of the files), title and caption."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Entry]]
+
+    def markdown(self) -> str:
+        """A pipe table; the best in bold."""
+        lines = [[c.name for c in self.columns], ["--:" if c.numeric else ":--" for c in self.columns]]
+        for row in self.rows:
+            texts = [_plain(e).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for e in row]
+            lines.append([f"**{t}**" if e.best else t for t, e in zip(texts, row, strict=True)])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def csv(self) -> str:
+        """Raw numbers in full precision, each kind of number of a column in a column of its own."""
+        places = [(k, part) for k in range(len(self.columns)) for part in self._parts(k)]
+        file = io.StringIO()
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([safe(" ".join(filter(None, (self.columns[k].name, part)))) for k, part in places])
+        for row in self.rows:
+            rows.writerow([_raw(row[k], part) for k, part in places])
+        return file.getvalue()
+
+    def _parts(self, column: int) -> list[str]:
+        """The kinds of numbers in a column; just its text where there are none."""
+        return list(dict.fromkeys(part for row in self.rows for part in row[column].numbers)) or [""]
+
+    def latex(self) -> str:
+        """A booktabs table, which LaTeX numbers itself; the best in bold, marks raised.
+
+        Abbreviated headings are explained in the caption; a wide table is shrunk to the width of the line.
+        """
+        meanings = [f"{c.short}: {c.meaning or c.name}" for c in self.columns if c.short]
+        caption = f"{self.title}. {self.caption}" + (f" {'; '.join(meanings)}." if meanings else "")
+        wide = len(self.columns) > WIDE
+        lines = [
+            rf"% needs \usepackage{{booktabs{',graphicx' * wide}}}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{latex(caption)}}}",
+            rf"\label{{tab:{self.name}}}",
+            *[r"\resizebox{\linewidth}{!}{%"] * wide,
+            rf"\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in self.columns)}}}",
+            r"\toprule",
+            " & ".join(latex(c.short or c.name) for c in self.columns) + r" \\",
+            r"\midrule",
+        ]
+        for row in self.rows:
+            texts = [rf"\textbf{{{latex(_plain(e))}}}" if e.best else latex(_plain(e)) for e in row]
+            lines.append(" & ".join(texts) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}"]) + "\n"
+
+    def html(self, stacked: bool = False) -> str:
+        """A table whose headings are buttons that sort it; the first column heads the rows.
+
+        ``stacked`` sets its cells below each other on a narrow screen, each with its heading.
+        """
+        heads = [
+            f'<th scope="col"{_numeric(c)}><button type="button"{_title(c)}>{escape(c.name)}</button></th>'
+            for c in self.columns
+        ]
+        rows = [
+            "".join(_html_cell(k, e, self.columns[k], stacked) for k, e in enumerate(row)) for row in self.rows
+        ]
+        body = "".join(f"<tr>{row}</tr>\n" for row in rows)
+        caption = f"<caption><span><b>{escape(self.title)}.</b> {escape(self.caption)}</span></caption>"
+        kind = ' class="stacked"' if stacked else ""
+        return (
+            f'<table id="{escape(self.name)}"{kind}>{caption}\n'
+            f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
+        )
+
+
+def long_csv(scores: Iterable[Sequence[Any]]) -> str:
+    """Every score of every run on a line of its own, in full precision, under ``LONG``."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(LONG)
+    rows.writerows([safe(cell) if isinstance(cell, str) else cell for cell in row] for row in scores)
+    return file.getvalue()
+
+
+def _plain(entry: Entry) -> str:
+    return entry.text + entry.mark + (f" [{entry.note}]" if entry.note else "")
+
+
+def _raw(entry: Entry, part: str) -> str:
+    if not part and part not in entry.numbers:
+        return safe(entry.text)
+    value = entry.numbers.get(part)
+    return "" if value is None else repr(value)
+
+
+def safe(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    cell = cell.replace("\r", " ")  # unquoted, it would begin a row
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t")) else cell
+
+
+def _numeric(column: Column) -> str:
+    return ' class="number"' if column.numeric else ""
+
+
+def _title(column: Column) -> str:
+    return f' title="{escape(column.meaning)}"' if column.meaning else ""
+
+
+def _html_cell(place: int, entry: Entry, column: Column, headed: bool) -> str:
+    text = escape(entry.text)
+    text = f"<b>{text}</b>" if entry.best else text
+    text += f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""
+    text += f'<span class="note">{escape(entry.note)}</span>' if entry.note else ""
+    sorts = next(iter(entry.numbers.values()), None)
+    value = f' data-value="{sorts!r}"' if sorts is not None else ""
+    tag = 'th scope="row"' if place == 0 else "td"
+    head = f' data-head="{escape(column.name)}"' if headed else ""
+    return f"<{tag}{_numeric(column)}{value}{head}>{text}</{tag[:2]}>"
+
+
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "−": "$-$", "–": "{--}", "×": r"$\times$", "→": r"$\rightarrow$", "<": "$<$", ">": "$>$",
+    DAGGER: r"$^{\dagger}$", "…": r"\dots{}", "φ": r"$\varphi$",
+} | {sign: "\\" + sign for sign in "&%$#_{}"})  # fmt: skip
+
+
+def latex(text: str) -> str:
+    """Text in which every character that LaTeX takes for a command is escaped."""
+    return text.translate(_LATEX)
+
+
+def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
+    """A number for print with a true minus; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    rounded = round(value, digits) + 0.0  # no −0.000
+    return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Both ends, or a dash."""
+    return "–" if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+
+
+def probability(p: float | None) -> str:
+    """A p value, not below 0.001 in print."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def value_entry(value: float | None, digits: int = 3, sign: bool = False) -> Entry:
+    """A number as an entry."""
+    return Entry(number(value, digits, sign), {"": value})
+
+
+def count_entry(value: int) -> Entry:
+    """A count as an entry, with commas."""
+    return Entry(f"{value:,}", {"": value})
+
+
+def p_entry(p: float | None) -> Entry:
+    """A p value as an entry."""
+    return Entry(probability(p), {"": p})
+
+
+def interval_entry(low: float | None, high: float | None) -> Entry:
+    """An interval as an entry."""
+    return Entry(interval(low, high), {"low": low, "high": high})
+
+
+def headings(*names: str) -> list[Column]:
+    """Columns; a name that starts with * is of numbers."""
+    return [Column(name.lstrip("*"), "", name.startswith("*")) for name in names]

@@ -1,0 +1,1 @@
+"""Run directories: what a run leaves on disk, and reading it back."""

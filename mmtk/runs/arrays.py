@@ -1,0 +1,82 @@
+"""What runs measured, as columns over runs: values per test image, and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.errors import MmtkError
+from mmtk.runs.folder import read_lines
+from mmtk.runs.score_names import current, current_name
+
+Series = tuple[np.ndarray, np.ndarray]
+Cases = dict[tuple[str, str], dict[str, np.ndarray]]
+
+
+def read_cases(files: Sequence[Path]) -> Cases:
+    """Values per test image of runs with the same test images, by (domain, task).
+
+    ``id`` is [images], ascending; every column of numbers is [files, images], NaN where a run has it not. A column
+    without a value belongs to another task and is left out. MmtkError where a file has other images.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for file in files:
+        # One small file: starting threads, or looking for partitions of a data set, takes longer than reading.
+        with pq.ParquetFile(pa.BufferReader(file.read_bytes())) as opened:
+            table = opened.read(use_threads=False)
+            tables.append(table.rename_columns([current_name(name) for name in table.column_names]))
+    keys = ["domain", "task", "id"]
+    if any(not table.select(keys).equals(tables[0].select(keys)) for table in tables):
+        tables = [table.sort_by([(key, "ascending") for key in keys]) for table in tables]
+    images = tables[0].select(keys)
+    for file, table in zip(files, tables, strict=True):
+        if not table.select(keys).equals(images):
+            raise MmtkError(f"has other test images than {files[0]}.", str(file))
+    whole = pa.concat_tables(tables, promote_options="permissive")
+    numbers = {
+        name: whole[name].to_numpy().astype(float).reshape(len(files), -1)
+        for name, kind in zip(whole.schema.names, whole.schema.types, strict=True)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    }
+    domains, tasks, ids = (images[name].to_numpy() for name in ("domain", "task", "id"))
+    order = np.argsort(ids, kind="stable")
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
+        own = order[(domains[order] == domain) & (tasks[order] == task)]
+        parts = {name: values[:, own] for name, values in numbers.items()}
+        there = {name: values for name, values in parts.items() if not np.isnan(values).all()}
+        found[domain, task] = {"id": ids[own], **there}
+    return found
+
+
+def read_curves(files: Sequence[Path]) -> dict[str, Series]:
+    """Every key of the ``metrics.jsonl`` of runs: the steps [T] that all share, and the values [runs, T] at them.
+
+    Values that are not finite count as missing, and a run without a value as one that does not have the key. A
+    resumed run may repeat a step: its last row counts.
+    """
+    rows, runs = [], []
+    for run, file in enumerate(files):
+        found = [current(row) for row in read_lines(file)]
+        rows += found
+        runs += [run] * len(found)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    if "step" not in keys:
+        return {}
+    table = np.array([[row.get(key, np.nan) for key in keys] for row in rows], float)
+    steps, places = np.unique(table[:, keys.index("step")], return_inverse=True)
+    curves = {}
+    for key, column in zip(keys, table.T, strict=True):
+        known = np.isfinite(column)
+        values = np.full((len(files), len(steps)), np.nan)
+        values[np.array(runs)[known], places[known]] = column[known]
+        values = values[~np.isnan(values).all(1)]
+        shared = ~np.isnan(values).any(0)
+        if len(values) and shared.any():
+            curves[key] = steps[shared], values[:, shared]
+    return curves

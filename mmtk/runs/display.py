@@ -1,0 +1,196 @@
+"""What a run says on the terminal: one live display, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from mmtk.io import status_line
+from mmtk.io.counts import counted
+from mmtk.runs.score_names import heading
+
+SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
+COLUMNS = {
+    "classification": ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc"),
+    "segmentation": (
+        "dice", "jaccard", "ssim", "average-hausdorff", "average-hausdorff-mm", "hd95", "hd95-mm",
+    ),
+}  # fmt: skip
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Steps per second, or seconds per step below one."""
+        if not task.speed:
+            return Text("")
+        slow = task.speed < 1
+        return Text(f"{1 / task.speed:.2f} s/step" if slow else f"{task.speed:.1f} steps/s", style="cyan")
+
+
+class _Bar(Progress):
+    """One task's bar in a line of its own, and below it a text as long as it needs to be."""
+
+    def __init__(self, console: Console) -> None:
+        self.text = ""
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=max(4, min(24, console.width - 60))),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the text where there is one."""
+        yield self.make_tasks_table(self.tasks)
+        if self.text:
+            yield Text(self.text, style="dim")
+
+
+class Display:
+    """Progress, terms, validation scores, the final table; ``quiet`` says only warnings and errors."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False)
+        self.live = self.console.is_terminal and not quiet
+        self._bar: _Bar | None = None
+        self._task = TaskID(0)
+        self._line: tuple[int, float] | None = None  # the step and the time of the last plain line
+        self._begun = (0, 0.0)  # the first step that was shown, and when
+        self._explained = False
+
+    def note(self, text: str) -> None:
+        """One line of information."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """A warning, never silenced."""
+        line = Text("Warning: ", style="yellow") + Text(text)
+        # The display's console, where it prints at all, moves a live display out of the way.
+        console = Console(stderr=True, highlight=False) if self.console.quiet else self.console
+        console.print(line, soft_wrap=True)
+
+    def stage(self, name: str) -> None:
+        """Name what is done now, on the bar where there is one, else on the status line."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=name.capitalize())
+        elif self.live:
+            status_line.stage(name)
+
+    def reading(self, what: str, done: int, of: int) -> None:
+        """Images being decoded into the store."""
+        if self.live:
+            self._show(f"Reading {what}", done, of)
+            if done == of:
+                self.close()
+        elif done == of:
+            self.note(f"Read {counted(of, 'image')}: {what}")
+
+    def step(self, row: Mapping[str, Any], done: int, total: int) -> None:
+        """A training step: rate, time left and every term."""
+        terms = {k.removeprefix("train/"): v for k, v in row.items() if k.startswith("train/") and k != "train/lr"}
+        text = "  ".join(f"{_short(name)} {value:.3f}" for name, value in terms.items())
+        if self.live:
+            self._show("Training", done, total, text)
+        elif self._due(done, total):
+            left = self._left(done, total)
+            self.note(f"step {done}/{total}  {text}{f'  about {duration(left)} left' if left else ''}")
+
+    def validation(self, row: Mapping[str, Any], best: bool, selected: Sequence[str] = ()) -> None:
+        """Validation scores, as many as fit a line; ``selected``: the metrics whose mean is the score."""
+        if selected and not self._explained:
+            self._explained = True
+            mean = selected[0] if len(selected) == 1 else f"the mean of {' and '.join(selected)}"
+            self.note(f"score: {mean} on the validation images;  *: the best so far, whose weights are used")
+        line = f"validation {row['step']:>6}  score {row['val/score']:.3f}{' *' if best else '  '}"
+        by_name = {name.split("/")[-1]: value for name, value in row.items()}
+        for name in dict.fromkeys((*selected, *SHOWN)):
+            if name in by_name and len(more := f"{line}  {name} {by_name[name]:.3f}") <= self._width:
+                line = more
+        self.note(line)
+
+    def close(self) -> None:
+        """Take the live display down."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    @property
+    def _width(self) -> int:
+        return self.console.width if self.live else 200  # a log file has no edge
+
+    def _due(self, done: int, total: int) -> bool:
+        """Whether a plain line is due: first and last step, every tenth of the way, and every half minute."""
+        now = time.monotonic()
+        if self._line is None:
+            self._begun = (done, now)
+        elif done < total and 10 * done // total == 10 * self._line[0] // total and now - self._line[1] < 30:
+            return False
+        self._line = (done, now)
+        return True
+
+    def _left(self, done: int, total: int) -> float:
+        """Seconds that the steps to come will take, from those that were shown; 0 where nothing is known."""
+        first, begun = self._begun
+        return (time.monotonic() - begun) / (done - first) * (total - done) if first < done < total else 0
+
+    def _show(self, what: str, done: int, of: int, text: str = "") -> None:
+        if self._bar is None:
+            self._bar = _Bar(self.console)
+            self._task = self._bar.add_task(what, total=of, completed=done - 1)
+            self._bar.start()
+        self._bar.text = text
+        self._bar.update(self._task, description=what, completed=done, total=of)
+
+    def results(self, results: Mapping[str, Any], title: str) -> None:
+        """The final table: one row per task and domain, with the chance level beside accuracy."""
+        self.close()
+        for task, columns in COLUMNS.items():
+            rows = {d: r[task] for d, r in results.items() if isinstance(r, dict) and task in r}
+            if not rows:
+                continue
+            table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
+            table.add_column("test set", no_wrap=True)
+            known = [c for c in columns if any(c in scores for scores in rows.values())]
+            # Eighty columns have no room for both units: millimetres where every set has them, else pixels.
+            in_mm = {
+                c.removesuffix("-mm") for c in known if c.endswith("-mm") and all(c in r for r in rows.values())
+            }
+            present = [c for c in known if c not in in_mm and (not c.endswith("-mm") or c[:-3] in in_mm)]
+            for name in [*present, "n"]:
+                table.add_column(heading(name) if name != "n" else name, justify="right")
+            for domain, scores in rows.items():
+                cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in present]
+                table.add_row(domain, *cells, f"{scores.get('n', 0):.0f}")
+            self.console.print(table)
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _short(name: str) -> str:
+    return name.split("/")[-1]

@@ -1,0 +1,330 @@
+"""The run directory: what a run leaves behind, written so that a fault never leaves half a file."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, cast
+
+from mmtk.errors import MmtkError
+from mmtk.io.outputs import OutputFolder, atomic, make_folder, refuse_links, sha256
+from mmtk.io.spelling import command, visible
+from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.registry import local_file
+
+LOCK = "run.lock"
+AS_JSON = "backslashreplace"  # bytes of names that are no UTF-8 become \\udcf6, which JSON reads back
+FOLDERS = ("checkpoints", "figures")
+MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically; bytes of names that are no UTF-8 as ``\\xf6``."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(visible(text).encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN and infinity are refused."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode(errors=AS_JSON))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a damaged file is an error that names it."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return json.loads(file.readall().decode())
+    except FileNotFoundError as error:
+        raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
+    except (ValueError, RecursionError) as error:
+        raise MmtkError(f"is damaged: {error}", str(path)) from error
+
+
+def read_facts(path: Path, **kinds: Any) -> dict[str, Any]:
+    """Read a JSON object that has these keys with values of these types."""
+    value = read_json(path)
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in kinds.items()):
+        keys = f" with {', '.join(kinds)}" if kinds else ""
+        raise MmtkError(f"is not what a run writes: it should hold an object{keys}.", str(path))
+    return value
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; none if it does not exist."""
+    if not path.is_file():
+        return []
+    return cast(list[dict[str, Any]], json.loads(f"[{','.join(path.read_text(encoding='utf-8').splitlines())}]"))
+
+
+def lines_end(path: Path, count: int) -> int:
+    """Where the first ``count`` lines of a file end, in bytes; 0 where there is no file."""
+    if not path.is_file():
+        return 0
+    with open(path, "rb") as file:
+        return sum(len(line) for line in itertools.islice(file, count))
+
+
+def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
+    """Write a copy of the local file that components of the recipes come from, if there is one."""
+    if (code := local_file.used_by(recipes)) is not None:
+        with atomic(copy) as temporary:
+            temporary.write_bytes(code.text)
+
+
+class Log:
+    """A .jsonl file that rows are appended to, and that can be cut back to a checkpoint."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self._file: IO[bytes] = open(path, "ab")  # noqa: SIM115 - lives as long as the run
+        self._file.truncate(keep)
+        self._file.seek(0, os.SEEK_END)
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written so far."""
+        return read_lines(Path(self._file.name))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row."""
+        self._file.write(json.dumps(row, ensure_ascii=False).encode(errors=AS_JSON) + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; on a full disk the error that is under way has said so, and every row was flushed."""
+        with suppress(OSError):
+            self._file.close()
+
+
+class _File:
+    """A file of a run directory by its name; made when asked for, since a study opens thousands of directories."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunDir, kind: type[RunDir]) -> Path:
+        return folder.path / self.name
+
+
+class RunDir:
+    """A run directory and its files."""
+
+    recipe_file = _File("recipe.toml")
+    provenance_file = _File("provenance.json")
+    splits_file = _File("splits.json")
+    metrics_file = _File("metrics.jsonl")
+    timing_file = _File("timing.jsonl")
+    cases_file = _File("cases.parquet")
+    results_file = _File("results.json")
+    done_file = _File("done.json")
+    tracking_file = _File("tracking.json")
+    expected_file = _File("expected.json")
+    failure_file = _File("failure.json")
+    data_file = _File("data.json")
+    samples_file = _File("samples.npz")
+    code_file = _File(local_file.COPY)
+    last = _File("checkpoints/last.safetensors")
+    previous = _File("checkpoints/previous.safetensors")
+    best = _File("checkpoints/best.safetensors")
+    figures = _File("figures")
+    model = _File(MODEL)
+    _sealed = tuple(
+        file.name
+        for file in (
+            recipe_file, provenance_file, splits_file, metrics_file, cases_file, results_file, data_file,
+            samples_file, code_file,
+        )
+    )  # fmt: skip
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended and its results are whole."""
+        return self.done_file.is_file()
+
+    @property
+    def sealed(self) -> tuple[Path, ...]:
+        """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
+        return tuple(self.path / name for name in self._sealed)
+
+    def finish(self, facts: Mapping[str, Any]) -> None:
+        """Mark the run as done, with the hash of every file that its results rest on."""
+        files = {path.name: digest for path in self.sealed if (digest := sha256(path))}
+        self.previous.unlink(missing_ok=True)
+        write_json(self.done_file, {**facts, "files": files})
+
+    def altered(self, done: Mapping[str, Any] | None = None) -> list[str]:
+        """The files of a finished run that are missing or not as the run left them; ``done``: its done.json."""
+        files = (done or read_facts(self.done_file, files=dict))["files"]
+        place = str(self.path)
+        return [name for name in self._sealed if name in files and sha256(f"{place}/{name}") != files[name]]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe; refused with another local file of components than the run was made with."""
+        if not self.recipe_file.is_file():
+            raise MmtkError("is not a run directory: it has no recipe.toml.", str(self.path))
+        recipe = load_recipe(self.recipe_file)
+        recorded = self.provenance.get("code", {}) if self.provenance_file.is_file() else {}
+        local_file.check(local_file.used_by([recipe]), self.code_file, recorded.get("sha256"))
+        return recipe
+
+    def command(self, verb: str) -> str:
+        """A command for this run as it can be pasted, with the local file of components where there is one."""
+        code = ["--code", str(self.code_file)] if self.code_file.is_file() else []
+        return command(verb, self.path, *code)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, hardware, data digests, command."""
+        return cast(dict[str, Any], read_json(self.provenance_file))
+
+    @property
+    def is_run(self) -> bool:
+        """Whether mmtk ran here, or a study planned to: a recipe alone is not enough, packages have one too."""
+        marks = (self.path / LOCK, self.provenance_file)
+        return self.recipe_file.is_file() and any(path.is_file() for path in marks)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to continue from, or the run is finished."""
+        return any(path.is_file() for path in (self.last, self.previous, self.best, self.done_file))
+
+    @property
+    def age(self) -> float:
+        """Seconds since the process that runs in the folder began; 0 where none has."""
+        with suppress(OSError):
+            return max(0.0, time.time() - (self.path / LOCK).stat().st_mtime)
+        return 0.0
+
+    def make(self) -> None:
+        """Make the folder; refuse one that holds something else than a run."""
+        make_folder(self.path)
+        if self.model.is_file():
+            cure = f"To train its recipe again: {command('run', self.recipe_file)} --out RUNDIR"
+            raise MmtkError("is an exported model, not a run directory.", str(self.path), cure)
+        if not self.is_run and any(not self._is_left_over(item) for item in self.path.iterdir()):
+            message = "this folder is not empty and holds no run."
+            raise MmtkError(message, str(self.path), "Choose another --out.")
+
+    def _is_left_over(self, item: Path) -> bool:
+        """Whether an entry of the folder is what a start leaves that did not come to its recipe."""
+        if item.name in FOLDERS:
+            return item.is_dir() and not any(item.iterdir())
+        return item.name in (LOCK, self.failure_file.name)
+
+    def claim(self, recipe: Recipe) -> None:
+        """Write the recipe into a new folder, or check that the one that lies there is the same, seed included.
+
+        A folder where nothing was trained yet is taken over: its recipe and code move to the folder ``earlier``.
+        """
+        (self.path / "checkpoints").mkdir(exist_ok=True)
+        self.figures.mkdir(exist_ok=True)
+        if self.recipe_file.is_file() and not self.begun:
+            self._take_over(recipe)
+        if self.recipe_file.is_file():
+            other = self.recipe
+            if (other.digest, other.seed) != (recipe.digest, recipe.seed):
+                raise MmtkError(
+                    f"this folder belongs to another recipe: {other.run_name}, not {recipe.run_name}.",
+                    str(self.path),
+                    f"Choose another --out; `{command('diff', self.path)} RECIPE` shows the difference.",
+                )
+        else:
+            write_text(self.recipe_file, recipe.toml())
+        keep_code([recipe], self.code_file)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
+        self.make()
+        refuse_links(self.path, self._written())
+        with locked(self.path, LOCK, "Wait for it, or choose another --out."):
+            self._remove_halves()
+            yield
+
+    def _take_over(self, recipe: Recipe) -> None:
+        folder, code = OutputFolder(self.path, "run"), local_file.used_by([recipe])
+        try:
+            other = load_recipe(self.recipe_file)
+            same = (other.digest, other.seed) == (recipe.digest, recipe.seed)
+        except MmtkError:  # of a component that is not there, or not any more
+            same = False
+        if not same:
+            folder.put_aside([self.recipe_file.name])
+        if self.code_file.is_file() and (code is None or self.code_file.read_bytes() != code.text):
+            folder.put_aside([self.code_file.name])
+
+    def _written(self) -> Iterator[str]:
+        """What a run writes, and what lies in its folders already, relative to the run directory."""
+        yield LOCK
+        for file in vars(RunDir).values():
+            if isinstance(file, _File):
+                yield file.name
+        for folder in FOLDERS:
+            if os.path.isdir(self.path / folder):
+                yield from (f"{folder}/{name}" for name in os.listdir(self.path / folder))
+
+    def _remove_halves(self) -> None:
+        """Remove what a killed process was writing: ``.NAME.PID.tmp``, and nothing that only looks like it."""
+        names = {*self._written()}
+        for half in (half for folder in ("", *FOLDERS) for half in (self.path / folder).glob(".*.tmp")):
+            whole = re.fullmatch(r"\.(.+)\.\d+\.tmp", half.name)
+            if whole and half.with_name(whole[1]).relative_to(self.path).as_posix() in names:
+                half.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, name: str, cure: str) -> Iterator[None]:
+    """Hold the lock file ``name`` in a folder; MmtkError names the process that holds it already."""
+    with open(folder / name, "a+", encoding="utf-8") as file:
+        try:
+            _flock(file)
+        except BlockingIOError as error:
+            file.seek(0)
+            who = file.read().strip() or "another process"
+            raise MmtkError(f"{who} is running in this folder.", str(folder), cure) from error
+        file.truncate(0)
+        file.write(f"mmtk process {os.getpid()}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _flock(file: IO[str]) -> None:
+    """Take the lock; a second try passes over one who only looked, as ``holder`` does."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.2)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(folder: Path, name: str) -> str:
+    """Who holds the lock file ``name`` in a folder; empty where nobody does."""
+    try:
+        file = open(folder / name, encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError:
+        return ""
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "another process"
+    return ""

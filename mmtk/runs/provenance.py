@@ -1,0 +1,159 @@
+"""What a run rests on: versions, hardware, data digests, command; and what must agree with what is known of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmtk.data.dataset import Data
+from mmtk.errors import MmtkError
+from mmtk.io import distributed
+from mmtk.model import build
+from mmtk.recipe.recipe import Recipe
+from mmtk.registry import catalog, local_file
+from mmtk.runs.folder import RunDir, read_facts, write_json
+
+
+def component_versions(recipe: Recipe) -> dict[str, str]:
+    """``place=kind/name`` → distribution and version."""
+    return {v.word: f"{v.dist} {v.version}" for v in build.versions(recipe)}
+
+
+def write_provenance(
+    folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, deterministic: bool
+) -> None:
+    """Note what a run rests on; MmtkError where the data of one that goes on are not what they were.
+
+    Of a run that goes on, the place of its data is noted anew: they may have moved.
+    """
+    place = str(root.absolute()) if root else ""
+    if folder.begun and folder.provenance_file.is_file():
+        before = folder.provenance
+        if before["data"] != held.digests:
+            changed = ", ".join(n for n, digest in held.digests.items() if before["data"].get(n) != digest)
+            raise MmtkError(
+                f"the data of this unfinished run has changed: {changed}.",
+                str(folder.path),
+                "Restore the data, or choose another --out to start anew.",
+            )
+        if before.get("data_root") != place:
+            write_json(folder.provenance_file, {**before, "data_root": place})
+        return
+    code = local_file.used_by([recipe])
+    names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
+    write_json(
+        folder.provenance_file,
+        {
+            "mmtk": catalog.version(),
+            "recipe": recipe.run_name,
+            "digest": recipe.digest,
+            "seed": recipe.seed,
+            "profile": recipe.profile,
+            "components": component_versions(recipe),
+            "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
+            "data": held.digests,
+            "data_root": place,
+            "targets": {task: asdict(target) for task, target in held.targets.items()},
+            "python": platform.python_version(),
+            "libraries": {name: _version(name) for name in names},
+            "device": device,
+            "deterministic": deterministic,
+            "devices": distributed.place()[1],
+            "hardware": hardware(device),
+            "threads": torch.get_num_threads(),
+            "git": _git(Path(__file__).parents[2]),
+            "git_here": _git(_checkout(Path.cwd()), "--untracked-files=no"),
+            "command": distributed.command(),
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        },
+    )
+
+
+def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[[str], None]) -> None:
+    """Where a run goes on with other versions than before: warn, and add version and step to provenance.json."""
+    known = folder.provenance
+    last = [known, *known.get("continued", [])][-1]
+    before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}
+    components = component_versions(recipe)
+    now = {"mmtk": catalog.version(), "torch": _version("torch"), **components}
+    changed = [f"{name}: {before.get(name) or 'unknown'} then, {now[name]} now" for name in now
+               if before.get(name) != now[name]]  # fmt: skip
+    if not changed:
+        return
+    line = {
+        "step": step, "mmtk": now["mmtk"], "libraries": {"torch": now["torch"]}, "components": components,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+    write_json(folder.provenance_file, {**known, "continued": [*known.get("continued", []), line]})
+    warn(f"this run goes on after step {step} with other versions than before ({'; '.join(changed)}).")
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def hardware(device: str) -> str:
+    """The processor or GPU by name."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        model = ""
+    return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _checkout(folder: Path) -> Path:
+    """The folder, or that above it, which is a git repository; the folder itself where none is."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+
+
+def _git(folder: Path, *options: str) -> dict[str, Any]:
+    """Commit and dirty flag (``options`` of git status) of a checkout; empty for any other folder."""
+    if not (folder / ".git").exists():
+        return {}
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain", *options))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+# --- what must agree ---------------------------------------------------------------------------------------------
+
+
+def check_versions(folder: RunDir, recipe: Recipe) -> None:
+    """Refuse to train with other versions than the study was started with: another machine may have them."""
+    if not folder.expected_file.is_file():
+        return
+    wanted = read_facts(folder.expected_file)
+    here = expected_versions(recipe)
+    if changed := [f"{key}: {wanted.get(key)} there, {here.get(key)} here" for key in sorted({*wanted, *here})
+                   if wanted.get(key) != here.get(key)]:  # fmt: skip
+        raise MmtkError(
+            f"the study that this run belongs to was started with other versions ({'; '.join(changed)}).",
+            str(folder.path),
+            f"Install the same versions on {platform.node()}, or continue the study with those of here.",
+        )
+
+
+def expected_versions(recipe: Recipe) -> dict[str, str]:
+    """mmtk and every component of the recipe with its version: what all machines of a study must agree on."""
+    return {"mmtk": catalog.version(), **component_versions(recipe)}

@@ -1,0 +1,1 @@
+"""Many runs: axes, cells, plan, launch and status."""

@@ -1,0 +1,277 @@
+"""A study on disk: its plan and the states of its runs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from mmtk.errors import MmtkError
+from mmtk.io import status_line
+from mmtk.io.outputs import make_folder
+from mmtk.io.parallel import on_all_cores
+from mmtk.io.spelling import command
+from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.registry import catalog, local_file
+from mmtk.runs import finished
+from mmtk.runs.folder import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
+from mmtk.study.plan import Plan, PlannedCell
+
+RUNS = Path("runs")  # where all studies of a working folder keep their runs
+AT_ONCE = 200  # runs that a core reads before it takes the next
+KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
+State = Literal["done", "running", "failed", "waiting"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: its cell, its seed and its folder."""
+
+    cell: PlannedCell
+    seed: int
+    folder: RunDir
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's own recipe."""
+        return self.cell.recipe.with_values({"seed": self.seed})
+
+    @property
+    def title(self) -> str:
+        """As tables and messages name it."""
+        return f"{self.cell.title} seed {self.seed}"
+
+
+def _by_key(root: Path) -> dict[str, str]:
+    """Digest and seed → name of the folder, for the runs in a folder."""
+    there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    return {"-".join(name.split("-")[-2:]): name for name in reversed(there)}
+
+
+class StudyDir:
+    """A study directory: ``study.json``, ``recipes/``, ``failures.json``, ``queue.json``, later ``report/``.
+
+    The runs lie in one folder beside it, named by digest and seed, so that studies share the cells they have
+    in common.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path / "study.json"
+        self.failures_file = path / "failures.json"
+        self.queue_file = path / "queue.json"
+        self.code_file = path / local_file.COPY
+        self.report = path / "report"
+
+    def command(self, verb: str) -> str:
+        """A command for this study as it can be pasted, with the local file of components where there is one."""
+        code = ["--code", str(self.code_file)] if self.code_file.is_file() else []
+        return command(verb, self.path, *code)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from running the same study."""
+        make_folder(self.path)
+        with locked(self.path, "study.lock", "Wait for it, or choose another --out."):
+            yield
+
+    def write(self, plan: Plan, facts: dict[str, Any]) -> None:
+        """Write the plan, or check that the study that lies there is the same; ``facts`` are kept with it."""
+        if self.file.is_file():
+            if read_json(self.file)["digest"] != plan.digest:
+                cure = f"Choose another --out, or continue the one that lies there: {self.command('ablate')}"
+                raise MmtkError("this folder holds another study.", str(self.path), cure)
+            self._check_code(plan.cells)
+            return
+        foreign = [item for item in self.path.iterdir() if item.name != "study.lock"]
+        if foreign:
+            raise MmtkError(
+                "this folder is not empty and holds no study.", str(self.path), "Choose another --out."
+            )
+        (self.path / "recipes").mkdir(exist_ok=True)
+        cells = []
+        for cell in plan.cells:
+            name = f"recipes/{cell.recipe.digest}.toml"
+            write_text(self.path / name, cell.recipe.toml())
+            kept = {key: getattr(cell, key) for key in KEPT}
+            cells.append({**kept, "recipe": name, "digest": cell.recipe.digest})
+        keep_code((cell.recipe for cell in plan.cells), self.code_file)
+        about = {
+            "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
+            "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped, "remarks": plan.remarks,
+            "runs": os.path.relpath(RUNS, self.path), "mmtk": catalog.version(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
+        }  # fmt: skip
+        write_json(self.file, about)
+
+    @property
+    def launcher(self) -> dict[str, Any]:
+        """The launcher that ran the study last, with its keys; empty before."""
+        table = self.about.get("launcher", {}) if self.file.is_file() else {}
+        if not isinstance(table, dict) or not isinstance(table.get("use", ""), str):
+            raise MmtkError("launcher: should be a table with use and keys.", str(self.file))
+        return table
+
+    def keep_launcher(self, table: Mapping[str, Any]) -> None:
+        """Let the study go on with this launcher."""
+        if self.launcher != table:
+            write_json(self.file, {**self.about, "launcher": table})
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What study.json says."""
+        if not self.file.is_file():
+            cure = "Start one with: mmtk ablate --components saliency,ssl"
+            raise MmtkError("is not a study directory: it has no study.json.", str(self.path), cure)
+        return dict(read_json(self.file))
+
+    def plan(self) -> Plan:
+        """The plan, read back."""
+        about = self.about
+        cells = [
+            PlannedCell(
+                each["name"],
+                each["levels"],
+                load_recipe(self.path / each["recipe"]),
+                each["reference"],
+                each["beside"],
+            )
+            for each in about["cells"]
+        ]
+        for cell, each in zip(cells, about["cells"], strict=True):
+            if cell.recipe.digest != each["digest"]:
+                message = f"this recipe was changed: its digest is {cell.recipe.digest}, not {each['digest']}."
+                raise MmtkError(message, str(self.path / each["recipe"]), "Plan a study of its own for it.")
+        self._check_code(cells)
+        dropped = [(name, reason) for name, reason in about["dropped"]]
+        remarks = list(about.get("remarks", []))  # younger than the first studies
+        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks)
+
+    def _check_code(self, cells: Iterable[PlannedCell]) -> None:
+        """Refuse another local file of components than the one that the study was planned with."""
+        local_file.check(local_file.used_by(cell.recipe for cell in cells), self.code_file, None)
+
+    def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
+        """Every run of the plan, with the folder where it lies or will lie."""
+        planned = [(cell, seed, f"{cell.recipe.digest}-s{seed}") for cell, seed in (plan or self.plan()).runs]
+        root = self._root({key for _, _, key in planned})
+        there = _by_key(root)
+        found = []
+        for cell, seed, key in planned:
+            # The folder of this digest and seed, whatever else it is called, else one of its own name.
+            own = f"{cell.recipe.slug}-{key}"
+            name = own if (root / own).exists() else there.get(key, own)
+            found.append(PlannedRun(cell, seed, RunDir(root / name)))
+        return found
+
+    def _root(self, keys: set[str]) -> Path:
+        """Folder of the runs: as study.json says, else, of a study that was copied, in it or beside it."""
+        noted = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
+        study = self.path.absolute()
+        near = [place.resolve() for place in (Path.cwd(), study.parent.parent)]
+        places = [noted, *(folder / RUNS for folder in (self.path, study.parent, study.parent.parent, Path.cwd()))]
+        allowed = [path for path in places if any(path.resolve().is_relative_to(place) for place in near)]
+        if known := next((path for path in allowed if keys & _by_key(path).keys()), None):
+            return known
+        if noted in allowed:
+            return noted
+        raise MmtkError(
+            f"its runs would lie in {noted}, below neither this folder nor the study's.",
+            str(self.file),
+            f"If they were copied too, put them into {self.path / RUNS}, or write where they lie as 'runs' into "
+            "study.json, seen from its folder.",
+        )
+
+    @property
+    def _noted(self) -> dict[str, str]:
+        return dict(read_json(self.failures_file)) if self.failures_file.is_file() else {}
+
+    def failures(self, runs: Iterable[PlannedRun]) -> dict[str, str]:
+        """Why runs failed, by the name of their folders: as they said themselves, or as the study saw it."""
+        found = self._noted
+        for run in runs:
+            if run.folder.failure_file.is_file():
+                found[run.folder.path.name] = read_facts(run.folder.failure_file, reason=str)["reason"]
+        return found
+
+    def note_failure(self, run: PlannedRun, reason: str | None) -> None:
+        """Remember why a run failed, or forget that it did."""
+        known, name = self._noted, run.folder.path.name
+        if known.get(name) == reason:
+            return
+        known.pop(name, None)
+        if reason is not None:
+            known[name] = reason
+        write_json(self.failures_file, known)
+
+    @property
+    def queued(self) -> dict[str, str]:
+        """The jobs that were handed to a launcher's queue, by the name of the run's folder."""
+        return dict(read_json(self.queue_file)) if self.queue_file.is_file() else {}
+
+    def note_queued(self, jobs: dict[str, str]) -> None:
+        """Remember jobs that were handed to a queue, besides those before; forget all where there are none."""
+        if jobs:
+            write_json(self.queue_file, self.queued | jobs)
+        else:
+            self.queue_file.unlink(missing_ok=True)
+
+    def state(self, run: PlannedRun, failures: dict[str, str]) -> State:
+        """Where a run stands, from its own files."""
+        if run.folder.finished:
+            return "done"
+        if holder(run.folder.path, LOCK):
+            return "running"
+        return "failed" if run.folder.path.name in failures else "waiting"
+
+    def collect(self) -> finished.Study:
+        """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
+        status_line.stage("reading the runs")
+        plan = self.plan()
+        runs = self.runs(plan)
+        failures = self.failures(runs)
+        cells = {
+            cell.recipe.digest: finished.Cell(
+                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside,
+                system=cell.recipe.system_digest,
+            )
+            for cell in plan.cells
+        }  # fmt: skip
+        finished.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
+        gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
+        absent: dict[tuple[str, State], list[str]] = {}
+        parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
+        read = on_all_cores([partial(self._read, part, failures) for part in parts])
+        for run, found in zip(runs, itertools.chain(*read), strict=True):
+            if isinstance(found, finished.Run):
+                cells[run.cell.recipe.digest].runs[run.seed] = found
+            elif isinstance(found, MmtkError):
+                gaps.append(f"{run.title}: {found.message} ({run.folder.path.name})")
+            elif found == "failed":
+                gaps.append(f"{run.title} failed: {failures[run.folder.path.name]}")
+            else:
+                absent.setdefault((run.cell.title, found), []).append(str(run.seed))
+        for (title, state), seeds in absent.items():
+            gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
+        study = finished.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
+        study.command = self.about.get("command", "")
+        return study
+
+    def _read(
+        self, runs: Iterable[PlannedRun], failures: dict[str, str]
+    ) -> list[finished.Run | MmtkError | State]:
+        """Every run that is done, or what is wrong with its files, or where it stands."""
+        found: list[finished.Run | MmtkError | State] = []
+        for run in runs:
+            state = self.state(run, failures)
+            try:
+                found.append(finished.read_run(run.folder.path) if state == "done" else state)
+            except MmtkError as error:
+                found.append(error)
+        return found

@@ -1,0 +1,205 @@
+"""Running what a study misses: a job for every run, handed to a launcher, and what became of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mmtk.api import Done, Job, Launcher
+from mmtk.errors import MmtkError
+from mmtk.io.counts import counted
+from mmtk.io.spelling import command
+from mmtk.registry import local_file
+from mmtk.runs import finished
+from mmtk.runs.folder import write_json
+from mmtk.study.folder import PlannedRun, StudyDir
+
+
+def run_study(
+    study: StudyDir,
+    launcher: Launcher,
+    *,
+    data: Path | None = None,
+    device: str = "auto",
+    told: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, done, of: None,
+    ended: Callable[[PlannedRun], None] = lambda run: None,
+) -> list[PlannedRun]:
+    """Run what is missing or failed; returns the runs that failed.
+
+    ``told`` hears of every run that ended: the run, what became of it, how many are done of how many.
+    ``ended`` is called with every run that finished, for the MLflow mirror.
+    """
+    runs = study.runs()
+    versions = Versions()
+    failed: list[PlannedRun] = []
+    missing = [run for run in runs if not run.folder.finished]
+    there = standing(study, launcher, missing)
+    if there:
+        jobs = ", ".join(study.queued[name] for name in there)
+        raise MmtkError(
+            f"{counted(len(there), 'run is', 'runs are')} in the queue already: {jobs}.",
+            str(study.path),
+            f"Wait for them ({study.command('status')}), or cancel them first.",
+        )
+    if there is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
+        study.note_queued({})
+    for run in missing:  # what failed is tried again
+        study.note_failure(run, None)
+    same = SameData()
+    done = 0
+    for run in runs:
+        if not run.folder.finished:
+            continue
+        versions.check_reusable(run)
+        if differs := same.differ(run):
+            failed.append(run)
+            told(run, differs, done, len(runs))
+        else:
+            done += 1
+            ended(run)
+    by_folder = {run.folder.path: run for run in missing}
+    for outcome in launcher.run(_jobs(missing, data, device)):
+        run = by_folder[outcome.dir]
+        if outcome.code == 0 and run.folder.finished and (differs := same.differ(run)):
+            study.note_failure(run, differs)
+            failed.append(run)
+            told(run, differs, done, len(runs))
+        elif outcome.code == 0 and run.folder.finished:
+            done += 1
+            study.note_failure(run, None)
+            ended(run)
+            told(run, "done", done, len(runs))
+        else:
+            reason = failure(outcome)
+            study.note_failure(run, reason)
+            failed.append(run)
+            told(run, reason, done, len(runs))
+    return failed
+
+
+def submit_study(
+    study: StudyDir, launcher: Launcher, *, data: Path | None = None, device: str = "auto"
+) -> tuple[list[str], list[str]]:
+    """Hand what is missing to the launcher's queue; nobody waits for it.
+
+    Returns the names of the new jobs, and of those that were in the queue already.
+    """
+    runs = study.runs()
+    failures = study.failures(runs)
+    before = standing(study, launcher, runs) or {}
+    missing = [
+        run for run in runs
+        if study.state(run, failures) in ("failed", "waiting") and run.folder.path.name not in before
+    ]  # fmt: skip
+    names = launcher.submit(_jobs(missing, data, device))
+    if names:
+        study.note_queued({run.folder.path.name: name for run, name in zip(missing, names, strict=True)})
+    for run in missing:
+        study.note_failure(run, None)
+    return names, [study.queued[name] for name in before]
+
+
+def standing(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]) -> dict[str, str] | None:
+    """The unfinished runs that are in the launcher's queue, by folder name, and what is known of each.
+
+    None where the launcher cannot say.
+    """
+    queued = study.queued
+    names = [run.folder.path.name for run in runs if not run.folder.finished]
+    jobs = {name: queued[name] for name in names if name in queued}
+    said = launcher.queue(list(jobs.values()))
+    return None if said is None else {name: said[job] for name, job in jobs.items() if job in said}
+
+
+def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
+    """A job for every run, its folder claimed: recipe and expected versions lie in it."""
+    versions = Versions()
+    jobs = []
+    for run in missing:
+        with run.folder.locked():
+            run.folder.claim(run.recipe)
+            run.folder.failure_file.unlink(missing_ok=True)
+            write_json(run.folder.expected_file, versions.expected(run))
+        jobs.append(Job(run.folder.path, job_argv(run, data, device)))
+    return jobs
+
+
+class SameData:
+    """Notices runs of a study whose machines saw other data under the same source."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def differ(self, run: PlannedRun) -> str:
+        """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
+        for name, digest in run.folder.provenance["data"].items():
+            task, domain = name.split("/")
+            source = run.recipe[f"data.{task}.{'source' if domain == finished.IN_DOMAIN else 'cross'}"]
+            first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
+            if digest != known:
+                return (
+                    f"its {name} data differ from those of {first}: digest {digest[:12]}, not {known[:12]}. "
+                    f"Remove {run.folder.path}, and it is run again."
+                )
+        return ""
+
+
+def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]:
+    """The command of one run: the study's process is the only one that writes to MLflow."""
+    options = ["--set", "tracking.enabled=false", "--device", device]
+    options += ["--data", str(data.absolute())] if data is not None else []
+    return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options, *_code(run))
+
+
+def _code(run: PlannedRun) -> list[str]:
+    """The option that a run needs whose components come from a local file."""
+    local = any(table["use"].startswith(local_file.PREFIX) for _, _, table in run.recipe.components())
+    return ["--code", str(run.folder.code_file)] if local and run.folder.code_file.is_file() else []
+
+
+def by_hand(run: PlannedRun, data: Path | None) -> str:
+    """The line that repeats a run without the study."""
+    options = ["--data", str(data)] if data else []
+    return command("run", run.folder.path, *options, *_code(run))
+
+
+def failure(outcome: Done) -> str:
+    """What a failed job said last: its message, else its exit code."""
+    lines = []
+    if outcome.log.is_file():
+        lines = outcome.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [i for i, line in enumerate(lines) if line.startswith("mmtk: ")]
+    if said:
+        return lines[said[-1]].removeprefix("mmtk: ")
+    signal = f"killed by signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
+    signal += " (the system's way when memory runs out)" if outcome.code == -9 else ""
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"{signal}{f'; it said last: {last.strip()}' if last else ''}"
+
+
+class Versions:
+    """Versions of mmtk and of the components of runs, asked once for all seeds of a cell."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, str]] = {}
+
+    def expected(self, run: PlannedRun) -> dict[str, str]:
+        """What every machine that trains the run must have (mmtk.runs.provenance.expected_versions)."""
+        from mmtk.runs.provenance import expected_versions
+
+        if run.cell.recipe.digest not in self._known:
+            self._known[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
+        return self._known[run.cell.recipe.digest]
+
+    def check_reusable(self, run: PlannedRun) -> None:
+        """Refuse a finished run made by other component versions: it is not what this study would run."""
+        before, now = run.folder.provenance["components"], self.expected(run)
+        changed = [
+            f"{key} ({before.get(key)} then, {value} now)"
+            for key, value in now.items()
+            if key != "mmtk" and before.get(key) != value
+        ]
+        if changed:
+            cure = f"Move {run.folder.path} away, and it will be run again."
+            raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)

@@ -1,0 +1,283 @@
+"""What a study runs: systems × label budgets × seeds, each distinct run once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmtk.errors import MmtkError, Problems, listing, nearest
+from mmtk.recipe import tables, toml
+from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe, read, recipe_path, resolve
+from mmtk.recipe.toml import Layer
+from mmtk.registry import catalog, memo
+from mmtk.study import axes as study_axes
+from mmtk.study import cell_names
+
+Budgets = Mapping[str, Sequence[int | str]]
+TASKS = ("classification", "segmentation")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One system at one label budget: its resolved recipe serves every seed."""
+
+    name: str
+    levels: Mapping[str, str]
+    recipe: Recipe
+    reference: bool = False
+    beside: bool = False  # the reference of a design that has no such cell
+
+    @property
+    def labels(self) -> dict[str, int | str]:
+        """The label budget of every task that it trains."""
+        return {task: self.recipe[f"data.{task}.labels"] for task in self.recipe.tasks}
+
+    @property
+    def budget(self) -> str:
+        """The labels of classes and masks as the paper writes them, ``100-10``; – for a task that it has not."""
+        return "-".join(str(self.labels.get(task, "–")) for task in TASKS)
+
+    @property
+    def title(self) -> str:
+        """Name and budget, as ``MultiMix 100-10``."""
+        return f"{self.name} {self.budget}"
+
+
+@dataclass
+class Plan:
+    """The cells of a study and its seeds.
+
+    ``dropped`` says which cells cannot be, and why; ``remarks`` which cells stand for several combinations.
+    """
+
+    title: str
+    cells: list[PlannedCell]
+    seeds: list[int]
+    axes: dict[str, list[str]] = field(default_factory=dict)
+    design: str = ""
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def with_precision(self, choose: Callable[[str], str]) -> Plan:
+        """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
+        cells: dict[str, PlannedCell] = {}
+        for cell in self.cells:
+            chosen = {"train.precision": choose(cell.recipe["train.precision"])}
+            cell = replace(cell, recipe=cell.recipe.with_values(chosen))
+            twin = cells.setdefault(cell.recipe.digest, cell)
+            if cell.reference and twin is not cell:  # auto is one of the levels that are compared
+                cells[cell.recipe.digest] = replace(twin, name=cell.name, recipe=cell.recipe, reference=True)
+        return _complete(replace(self, cells=list(cells.values())))
+
+    @property
+    def runs(self) -> list[tuple[PlannedCell, int]]:
+        """Every run: all cells of a seed, then those of the next."""
+        return [(cell, seed) for seed in self.seeds for cell in self.cells]
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits over the cells and seeds: the same plan continues the same study."""
+        facts = [[[cell.name, cell.recipe.digest] for cell in self.cells], self.seeds, self.axes, self.design]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+
+
+def plan_components(
+    recipe: str,
+    components: str,
+    design: str = "factorial",
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    budgets: Budgets | None = None,
+    seeds: Sequence[int] = (0,),
+) -> Plan:
+    """The plan of ``mmtk ablate RECIPE --components …``; raises MmtkError where fewer than two cells can be."""
+    path = recipe_path(recipe)
+    base = read(path, profile, overrides)
+    own = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
+    axes = study_axes.parse_axes(components, own.values)
+    found, remarks = study_axes.cells(axes, design, own.values, _keys)
+    known = cell_names.known_systems()
+    name, ships = own.name, False
+    if name in known.values():
+        ships = _is_shipped(own, path, profile, overrides)
+        name = name if ships else f"{name} ({_file_name(path)})"  # inherited from a recipe that it is not
+    plan = Plan(_title(name, [axis.key for axis in axes]), [], list(seeds), design=design, remarks=remarks)
+    plan.axes = {axis.key: _off_first(axis) for axis in axes}
+    levels = {axis.key: axis.own for axis in axes}
+    for cell in found:
+        for budget in _budgets(budgets or {}):
+            layer = toml.merge(base, toml.parse_set({**cell.changes, **budget}))
+            paper = cell_names.paper_name(cell, layer.values, known) if ships else ""
+            title = paper or cell_names.own_name(cell, name, levels)
+            _add(plan, title, cell.levels, layer, cell.reference, cell.beside)
+    return _complete(plan)
+
+
+def _keys(kind: str, use: str) -> list[str]:
+    """The recipe keys of a component; none where it cannot be loaded, which resolving its cell will say."""
+    try:
+        entry = catalog.find(kind, use)
+        return list(memo.recall("names of keys", entry, None, lambda: sorted(tables.model_of(entry).model_fields)))
+    except MmtkError:
+        return []
+
+
+def _is_shipped(
+    own: Recipe, path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]
+) -> bool:
+    """Whether a recipe's method is that of the shipped one of its name, whatever its data and training budget."""
+    for shipped in sorted(toml.recipe_folder().glob("*.toml")):
+        if toml.read(shipped).values.get("name") != own.name:
+            continue
+        if shipped.resolve() == path.resolve():
+            return True
+        with suppress(MmtkError):  # changes that the other parts of this recipe call for
+            if _method(resolve(read(shipped, profile, overrides), str(shipped))) == _method(own):
+                return True
+    return False
+
+
+def _method(recipe: Recipe) -> toml.Values:
+    """Return what a recipe says besides its names, its data and its budget."""
+    other = (*NOT_IN_DIGEST, "data", "train", "evaluate")
+    return {key: value for key, value in recipe.values.items() if key not in other}
+
+
+def _file_name(path: Path) -> str:
+    """Name a recipe file: by its folder where that is a run's."""
+    return path.parent.name if path.name == "recipe.toml" else path.stem
+
+
+def _off_first(axis: study_axes.Axis) -> list[str]:
+    """The labels of an axis, the one without the component in front."""
+    labels = [level.label for level in axis.levels]
+    return sorted(labels, key=lambda label: label != axis.off.label)
+
+
+def plan_suite(
+    name: str,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | Iterable[str] = (),
+    budgets: Budgets | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Plan:
+    """The plan of ``--suite NAME|FILE``: a TOML list of ``systems``, with ``labels`` and ``seeds`` if it likes."""
+    path = toml.locate(name, "suites")
+    values = toml.read(path).values
+    known = {"title", "description", "systems", "reference", "labels", "seeds"}
+    for key in values:
+        if key not in known:
+            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {listing(known)}."
+            raise MmtkError(message, str(path))
+    systems = values.get("systems")
+    if not isinstance(systems, list) or not systems or not all(isinstance(system, str) for system in systems):
+        raise MmtkError("systems: should be a list of recipes, by name or path.", str(path))
+    if seeds is None:
+        seeds = range(_integer(values.get("seeds", 1), "seeds", str(path)))
+    title = str(values.get("title", path.stem))
+    plan = Plan(title, [], list(seeds))
+    reference = values.get("reference", systems[-1])
+    if reference not in systems:
+        raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
+    given = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
+    files = {
+        system: recipe_path(near if (near := path.parent / system).is_file() else system) for system in systems
+    }
+    found = {system: read(file, profile, overrides) for system, file in files.items()}
+    names = _names({system: str(layer.values.get("name", system)) for system, layer in found.items()}, files)
+    for system, layer in found.items():
+        for budget in _budgets(given):
+            changed = toml.merge(layer, toml.parse_set(budget))
+            _add(plan, names[system], {}, changed, system == reference)
+    return _complete(plan)
+
+
+def _names(given: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
+    """The names of the systems of a suite; those that share one are told apart by their files."""
+    names = dict(given)
+    for word in (lambda system: _file_name(files[system]), str):
+        shared = [system for system, name in names.items() if list(names.values()).count(name) > 1]
+        names |= {system: f"{given[system]} ({word(system)})" for system in shared}
+    return names
+
+
+def _integer(value: Any, key: str, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise MmtkError(f"{key}: should be a whole number from 1 on, got {json.dumps(value, default=str)}.", where)
+    return value
+
+
+def parse_budgets(texts: Iterable[str]) -> Budgets:
+    """``["classification=100,1000,full", "segmentation=10"]`` → budgets by task."""
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        task, equals, numbers = text.partition("=")
+        if not equals:
+            raise MmtkError(f"--labels {text}: no '='. Write it like --labels classification=100,1000,full.")
+        found[task.strip()] = [toml.assignment(f"n={number}")[1] for number in numbers.split(",")]
+    return check_budgets(found, "--labels")
+
+
+def check_budgets(budgets: Any, where: str) -> Budgets:
+    """Budgets by task, each a whole number from 1 on or ``full``; raises MmtkError for anything else."""
+    if not isinstance(budgets, dict):
+        raise MmtkError("should be a table of tasks.", where)
+    for task, labels in budgets.items():
+        if task not in TASKS:
+            raise MmtkError(f"{task}: no such task.{nearest(task, TASKS)} Tasks: {listing(TASKS)}.", where)
+        for label in labels if isinstance(labels, list) and labels else [labels]:
+            if label != "full" and (not isinstance(label, int) or isinstance(label, bool) or label < 1):
+                got = json.dumps(label, default=str)
+                raise MmtkError(f"{task}: should hold numbers of labels or full, got {got}.", where)
+    return {task: list(dict.fromkeys(labels)) for task, labels in budgets.items()}
+
+
+def _budgets(budgets: Budgets) -> list[dict[str, int | str]]:
+    """Every combination of the budgets of the tasks, as changes of a recipe."""
+    made: list[dict[str, int | str]] = [{}]
+    for task, labels in budgets.items():
+        made = [{**before, f"data.{task}.labels": label} for before in made for label in labels]
+    return made
+
+
+def _add(
+    plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, reference: bool, beside: bool = False
+) -> None:
+    """Resolve a cell into the plan: once, if another one is the same, and not if its parts cannot fit."""
+    try:
+        recipe = resolve(layer, name)
+    except MmtkError as error:
+        if reference:
+            raise
+        reasons = error.problems if isinstance(error, Problems) else [error]
+        plan.dropped.append((name, " ".join(problem.message for problem in reasons)))
+        return
+    recipe = recipe.with_values({"name": name, "seed": 0})
+    twin = next((cell for cell in plan.cells if cell.recipe.digest == recipe.digest), None)
+    if twin is None:
+        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference, beside))
+    elif reference and not twin.reference:
+        plan.cells[plan.cells.index(twin)] = PlannedCell(name, dict(levels), recipe, True)
+
+
+def _complete(plan: Plan) -> Plan:
+    plan.dropped = list(dict.fromkeys(plan.dropped))
+    titles = [cell.title for cell in plan.cells]
+    if twice := sorted({title for title in titles if titles.count(title) > 1}):
+        cure = "This is a mistake of mmtk's own, not of yours: please report it with this command and the recipe."
+        raise MmtkError(f"two systems of this plan would both be called {listing(twice)}.", hint=cure)
+    if len(plan.cells) < 2:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in plan.dropped)
+        raise MmtkError(f"a study needs two systems or more, and only {len(plan.cells)} can be made.{reasons}")
+    return plan
+
+
+def _title(name: str, axes: Sequence[str]) -> str:
+    return f"{name}: {' × '.join(axes)}"

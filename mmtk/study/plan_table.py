@@ -1,0 +1,116 @@
+"""A study's plan on the terminal: its systems, everything that differs between them, and what is left to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmtk.recipe import toml
+from mmtk.recipe.recipe import NOT_IN_DIGEST
+from mmtk.study.axes import NO_LEVEL, OFF, STRATEGIES, places
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mmtk.study.plan import Plan, PlannedCell
+
+MOST_AXES = 3  # more do not fit beside the names, which tell them
+LONGEST_WORD = 30  # signs of a name that are not broken for the sake of columns
+MOST_COLUMNS = 4  # of axes and components; what differs besides stands below the table
+
+
+def differences(plan: Plan) -> dict[str, list[str]]:
+    """Find what differs between systems besides their label budgets: component table or key → its value in each.
+
+    A key of a component is compared among the systems that have it; that a component brings keys that another one
+    has not is no difference of its own.
+    """
+    tables = [{k: v for k, v in c.recipe.values.items() if k not in NOT_IN_DIGEST} for c in plan.cells]
+    used = [places(table) for table in tables]
+    found = {}
+    for place in dict.fromkeys(place for row in used for place in row):
+        uses = [row[place][1] if place in row else OFF if place in STRATEGIES else NO_LEVEL for row in used]
+        if len(set(uses) - {NO_LEVEL}) > 1:
+            found[place] = uses
+    keys = dict.fromkeys(key for table in tables for key, _ in toml.leaves(table))
+    for key in keys:
+        if not key.endswith((".use", ".labels")) and _differs(key, tables):
+            found[key] = [_shown(toml.get(table, key)) for table in tables]
+    return found
+
+
+def _differs(key: str, tables: Collection[toml.Values]) -> bool:
+    """Whether systems that have a key say other values, or some with the same component (or table) have it not."""
+    place = key.rpartition(".")[0]
+    by_part: dict[str, set[str]] = {}
+    for table in tables:
+        if isinstance(own := toml.get(table, place) if place else table, dict):
+            by_part.setdefault(str(own.get("use")), set()).add(_shown(toml.get(table, key)))
+    values = set.union(*by_part.values()) - {NO_LEVEL}
+    return len(values) > 1 or any(len(part) > 1 for part in by_part.values())
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return NO_LEVEL
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def plan_table(plan: Plan, done: Collection[tuple[str, int]], width: int = 80) -> tuple[Table, list[str]]:
+    """The table of the systems, and a line for everything that differs and has no column in it.
+
+    ``done`` holds the finished runs as digest and seed. Of ``width`` signs, what the names need goes before
+    columns; names are wrapped at spaces and separators, never inside words that fit.
+    """
+    from rich.table import Table
+
+    differing = differences(plan)
+    axes = list(plan.axes) if len(plan.axes) <= MOST_AXES else []
+    known = {place for cell in plan.cells for place in places(cell.recipe.values)}
+    parts = [key for key in differing if key in known and key not in plan.axes]
+    finished = [sum((cell.recipe.digest, seed) in done for seed in plan.seeds) for cell in plan.cells]
+    filled = {key: [cell.levels.get(key) or _value(cell, key, differing, place)
+                    for place, cell in enumerate(plan.cells)]
+              for key in axes + parts[: MOST_COLUMNS - len(axes)]}  # fmt: skip
+    last = {
+        "labels": [cell.budget for cell in plan.cells],
+        "done": [f"{count} of {len(plan.seeds)}" for count in finished],
+    }
+    names = [f"{cell.name} *" if cell.reference else cell.name for cell in plan.cells]
+    need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)
+    while (room := width - _width(filled | last)) < need and filled:
+        filled.popitem()
+    columns = list(filled)
+    table = Table(title=plan.title, title_justify="left", title_style="bold")
+    for heading in ("system", *columns, *last):
+        side: Literal["left", "right"] = "right" if heading in last else "left"
+        table.add_column(heading, overflow="fold", no_wrap=heading != "system", justify=side)
+    for name, *values in zip(names, *filled.values(), *last.values(), strict=True):
+        table.add_row(wrapped(name, room), *values)
+    # The labels tell the tasks.
+    rest = [key for key in differing if key not in (*columns, *plan.axes, "tasks")]
+    said = {key: [value for value in dict.fromkeys(differing[key]) if value != NO_LEVEL] for key in rest}
+    return table, [f"{key} {' / '.join(values)}" for key, values in said.items()]
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Signs of a line that columns take, and the frame around them and one more column."""
+    return 4 + sum(3 + max(map(len, (heading, *cells))) for heading, cells in columns.items())
+
+
+def wrapped(name: str, width: int) -> str:
+    """A name on lines of ``width`` signs: broken at spaces, else behind separators, else as it is."""
+    lines = [""]
+    for part in re.findall(r"\S+\s*|\s+", name):
+        fits = len(part.rstrip()) <= width
+        for piece in [part] if fits else re.findall(r"[^/=_,.+-]*[/=_,.+-]+|[^/=_,.+-]+", part):
+            if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _value(cell: PlannedCell, key: str, differing: dict[str, list[str]], place: int) -> str:
+    """A key's value in a cell that is no level of its axis."""
+    return differing[key][place] if key in differing else _shown(cell.recipe.get(key))

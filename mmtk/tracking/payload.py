@@ -1,0 +1,245 @@
+"""What MLflow is told of a run directory: parameters, tags, data sets, metrics, files and the model."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import hashlib
+import io
+import json
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmtk.errors import MmtkError
+from mmtk.recipe.recipe import Recipe
+from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.runs.score_names import current_name
+from mmtk.tracking.metric_names import allowed_name, allowed_names
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Metric
+    from mlflow.models import Model, ModelSignature
+
+Row = tuple[dict[str, Any], int]  # a row of metrics.jsonl and its time in ms
+
+LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST, MOST_METRICS = 6000, 8000, 36, 1000  # MLflow's limits
+TRAIN, VAL = "train/loss", "val/score"  # every row of metrics.jsonl has one of them
+CROSS_DOMAIN = "cross-domain"
+HEADLINE = ("accuracy", "balanced-accuracy", "macro-f1", "auroc", "dice", "hd95")  # in a run's description
+COUNTS = "counts.csv"
+
+
+def run_key(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
+    """What tells this run from all others, wherever its folder lies."""
+    parts = [recipe.digest, recipe.seed, folder.path.absolute().name, provenance["started"]]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def params(recipe: Recipe) -> dict[str, str]:
+    """The resolved recipe under dotted keys; values longer than MLflow's limit are cut."""
+    flat = flatten(recipe.values, ".").items()
+    return {allowed_name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
+
+
+def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, str]:
+    """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version."""
+    found = {
+        "mmtk.digest": recipe.digest,
+        "mmtk.profile": recipe.profile,
+        "mmtk.seed": recipe.seed,
+        "mmtk.system": recipe.name,
+        "mmtk.tasks": ", ".join(recipe.tasks),
+        "mmtk.device": provenance["device"],
+        "mmtk.hardware": provenance["hardware"],
+        "mmtk.version.mmtk": provenance["mmtk"],
+        "mmtk.version.python": provenance["python"],
+    }
+    found |= {"mmtk.version.torch": provenance["libraries"].get("torch", "")}
+    for word, origin in provenance["components"].items():
+        place, _, component = word.partition("=")
+        if origin.partition(" ")[0] != "mmtk":  # a plugin's
+            found[f"mmtk.component.{place}"] = f"{component}, {origin}"
+    found |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
+    found["mlflow.source.name"] = shlex.join(provenance["command"])
+    found["mlflow.note.content"] = note(recipe, provenance, results)
+    own = provenance["git"]
+    if own:
+        found["mlflow.source.git.commit"], found["mmtk.git.dirty"] = own["commit"], own["dirty"]
+    # The user's repository is what they look for; that of mmtk has a tag of its own then.
+    if here := provenance.get("git_here"):
+        found["mlflow.source.git.commit"], found["mmtk.source.git.dirty"] = here["commit"], here["dirty"]
+        if own:
+            found["mmtk.git.commit"] = own["commit"]
+    return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
+
+
+def user() -> str:
+    """Who runs it; empty where neither the environment nor the system knows."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
+
+
+def note(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The description of a run on MLflow's page, in Markdown."""
+    lines = [
+        recipe.get("description") or f"{recipe.name}, a recipe for {' and '.join(recipe.tasks)}.",
+        f"Profile {recipe.profile or 'of its own'}, digest `{recipe.digest}`, seed {recipe.seed}.",
+        f"`{shlex.join(provenance['command'])}`",
+    ]
+    if results:
+        rows = [
+            "| " + " | ".join([*key.split("/", 2), f"{value:.3f}"]) + " |"
+            for key, value in flatten(results, "/").items()
+            if key.split("/", 2)[-1] in HEADLINE and isinstance(value, int | float)
+        ]
+        lines.append("\n".join(["| test set | task | metric | score |", "|---|---|---|---|", *rows]))
+    return "\n\n".join(lines)
+
+
+def scores(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of results.json that are worth a chart, under joined keys: no counts and thresholds."""
+    return {key: value for key, value in flatten(results, "/").items() if not _is_count(key)}
+
+
+def counts(results: Mapping[str, Any]) -> str:
+    """The other numbers as a table in CSV: set, task, name, value."""
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(["set", "task", "name", "value"])
+    table.writerows([*key.split("/", 2), value] for key, value in flatten(results, "/").items() if _is_count(key))
+    return lines.getvalue()
+
+
+def _is_count(key: str) -> bool:
+    name = key.split("/", 2)[-1]
+    return key.count("/") >= 2 and (name in ("n", "threshold") or name.startswith(("n-", "count-", "threshold-")))
+
+
+def data_sets(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> list[DatasetInput]:
+    """The data sets as MLflow inputs, with the numbers of images of every part; no image is read."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    splits = read_json(folder.splits_file)
+    found = []
+    for name, digest in provenance["data"].items():
+        task, _, domain = name.partition("/")
+        cross = domain == CROSS_DOMAIN
+        table = recipe[f"data.{task}.{'cross' if cross else 'source'}"]
+        own = {part: len(ids) for part, ids in splits[task].items() if (part == CROSS_DOMAIN) == cross}
+        where = json.dumps({**table, "root": provenance["data_root"]})
+        given = Dataset(name, digest[:LONGEST_DIGEST], table["use"], where, profile=json.dumps(own))
+        found.append(DatasetInput(given, [InputTag("mlflow.data.context", "testing" if cross else "training")]))
+    return found
+
+
+def rows(folder: RunDir) -> list[Row]:
+    """The rows of metrics.jsonl with their time in timing.jsonl: the same whenever they are sent."""
+    try:
+        metrics, timing = read_lines(folder.metrics_file), read_lines(folder.timing_file)
+    except ValueError as error:
+        place, cure = str(folder.path), f"Continue the run, which repairs it: {folder.command('run')}"
+        raise MmtkError(f"metrics.jsonl or timing.jsonl is damaged: {error}.", place, cure) from error
+    # A row without its time is still being written.
+    return [(row, round(1000 * at["time"])) for row, at in zip(metrics, timing, strict=False)]
+
+
+def mark(row: Mapping[str, Any]) -> str:
+    """The metric that shows whether MLflow has a row."""
+    return VAL if VAL in row else TRAIN
+
+
+def batches(rows: Iterable[Row]) -> Iterator[list[Metric]]:
+    """Metrics of whole rows, as many as one call takes: what breaks off leaves no half of a row."""
+    batch: list[Metric] = []
+    for row, at in rows:
+        # The epoch stands with the validation alone: one point each.
+        left_out = {"step"} if VAL in row else {"step", "epoch"}
+        points = metrics({k: v for k, v in row.items() if k not in left_out}, row["step"], at)
+        if len(batch) + len(points) > MOST_METRICS:
+            yield batch
+            batch = []
+        batch += points
+    if batch:
+        yield batch
+
+
+def metrics(values: Mapping[str, Any], step: int, at: int, model_id: str | None = None) -> list[Metric]:
+    """The numbers among ``values`` as MLflow metrics of one step and one time (ms), linked to a model if named."""
+    from mlflow.entities import Metric
+
+    numbers = {
+        current_name(key): float(value)
+        for key, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    names = allowed_names(numbers)
+    return [Metric(names[key], value, at, step, model_id=model_id) for key, value in numbers.items()]
+
+
+def files(folder: RunDir) -> list[Path]:
+    """The files that become artifacts, figures last."""
+    texts = (folder.recipe_file, folder.provenance_file, folder.splits_file, folder.results_file)
+    present = [path for path in (*texts, folder.cases_file) if path.is_file()]
+    return [*present, *sorted(folder.figures.glob("*.png"))]
+
+
+def flatten(tables: Mapping[str, Any], joint: str) -> dict[str, Any]:
+    """Nested tables as one, their keys joined."""
+    return dict(_leaves(tables, "", joint))
+
+
+def _leaves(tables: Mapping[str, Any], prefix: str, joint: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}{joint}", joint)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def save_model(folder: RunDir, provenance: Mapping[str, Any], place: Path, head: Model) -> None:
+    """Write the best weights to the folder ``place`` as a pyfunc: mmtk/tracking/model.py and what it reads."""
+    from mlflow.pyfunc import save_model
+
+    # A plugin's components load only where the plugin is installed.
+    origins = {*provenance["components"].values(), f"mmtk {provenance['mmtk']}"}
+    with tempfile.TemporaryDirectory() as temporary:
+        part = RunDir(Path(temporary, "run"))
+        part.best.parent.mkdir(parents=True)
+        for own, copy in (
+            (folder.recipe_file, part.recipe_file),
+            (folder.provenance_file, part.provenance_file),
+            (folder.best, part.best),
+        ):
+            shutil.copyfile(own, copy)
+        save_model(
+            str(place),
+            python_model=str(Path(__file__).with_name("model.py")),
+            artifacts={"run": str(part.path)},
+            signature=_signature(provenance),
+            pip_requirements=sorted("==".join(origin.split()) for origin in origins),
+            mlflow_model=head,
+        )
+
+
+def _signature(provenance: Mapping[str, Any]) -> ModelSignature:
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    targets = provenance["targets"]
+    outputs: list[ColSpec | TensorSpec] = []
+    if "classification" in targets:
+        outputs += [ColSpec(DataType.string, "class")]
+        outputs += [ColSpec(DataType.double, f"p-{name}") for name in targets["classification"]["names"]]
+    if "segmentation" in targets:
+        rows = Array(Array(DataType.long))
+        outputs += [ColSpec(rows, f"mask-{name}") for name in targets["segmentation"]["names"]]
+    images = TensorSpec(np.dtype(np.float32), (-1, -1, -1))
+    return ModelSignature(Schema([images]), Schema(outputs))

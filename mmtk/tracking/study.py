@@ -1,0 +1,147 @@
+"""The MLflow mirror of a study: one parent run, and a child for every run; the study's process alone writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmtk.errors import MmtkError
+from mmtk.recipe import tables
+from mmtk.recipe.toml import leaves
+from mmtk.report.analysis import Analysis
+from mmtk.report.headlines import LEAD
+from mmtk.report.summary import claims, summary_lines
+from mmtk.runs.finished import DOMAINS
+from mmtk.study.folder import PlannedRun, StudyDir
+from mmtk.tracking import client as mlflow_client
+from mmtk.tracking import payload
+from mmtk.tracking.metric_names import allowed_name
+from mmtk.tracking.run import Mirror, experiment_name, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def _member(about: dict[str, Any]) -> str:
+    """The tag of all runs of a study."""
+    return f"mmtk.study.{about['digest']}"
+
+
+class StudyMirror:
+    """Sends a study and its finished runs to MLflow; a failure is told once by ``warn`` and stops nothing."""
+
+    def __init__(self, study: StudyDir, warn: Callable[[str], None]) -> None:
+        self.study, self.warn, self.uri = study, warn, tracking_uri()
+        self.page = ""  # how to see the study on MLflow's page, once it has been sent
+        self._parent = ""
+        self._down = False
+
+    def run(self, run: PlannedRun) -> None:
+        """Send a finished run as a child of the study."""
+        if run.recipe["tracking.enabled"]:
+            self._try(lambda: self._send(run))
+
+    def study_itself(self, stopped: bool = False) -> None:
+        """Send the study's own files, its plan and its failures; ``stopped``: before all had run."""
+        if self._parent:
+            self._try(lambda: self._send_files(stopped))
+
+    def report(self, analysis: Analysis) -> None:
+        """Send what the study found: the summary as the description of its run, effects as metrics."""
+        if self._parent:
+            self._try(lambda: self._send_effects(analysis))
+
+    def _try(self, send: Callable[[], Any]) -> None:
+        if self._down:
+            return
+        try:
+            with mlflow_client.calm():
+                send()
+        # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a study.
+        except Exception as error:
+            self._down = True
+            what = error.message if isinstance(error, MmtkError) else mlflow_client.reason(error)
+            place = mlflow_client.masked(self.uri)
+            self.warn(f"MLflow at {place}: {what} The study goes on; continuing it later sends what is missing.")
+
+    def _send(self, run: PlannedRun) -> None:
+        if not self._parent:
+            self._parent = self._make_parent(experiment_name(run.recipe))
+        about = self.study.about
+        tags = {"mlflow.parentRunId": self._parent, "mmtk.study": about["title"], "mmtk.cell": run.cell.title}
+        tags[_member(about)] = about["title"]
+        tags |= {allowed_name(f"mmtk.axis.{key}"): label or "own" for key, label in run.cell.levels.items()}
+        tags |= {f"mmtk.labels.{task}": str(label) for task, label in run.cell.labels.items()}
+        # Two studies that share a run may come to it at the same time.
+        Mirror(run.folder, tags=tags, wait=True).sync()
+
+    def _make_parent(self, experiment: str) -> str:
+        about = self.study.about
+        client = mlflow_client.open_client(self.uri)
+        place = mlflow_client.experiment(client, self.uri, experiment)
+        self._share_view(client, place)
+        name = f"{about['digest']} {self.study.path.absolute().name} {about['created']}"
+        key = hashlib.sha256(name.encode()).hexdigest()[:32]
+        found = client.search_runs([place], f"tags.`mmtk.key` = '{key}'", max_results=1)
+        if found:
+            client.update_run(found[0].info.run_id, "RUNNING")
+            return str(found[0].info.run_id)
+        tags = {
+            "mmtk.key": key,
+            "mmtk.study": about["title"],
+            "mmtk.kind": "study",
+            "mmtk.digest": about["digest"],
+            "mlflow.user": payload.user(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": about["command"] or "mmtk ablate",
+        }
+        run = client.create_run(place, round(1000 * time.time()), tags, about["title"])
+        facts = {"design": about["design"], "seeds": about["seeds"], "command": about["command"]}
+        facts |= {f"axis.{key}": "+".join(levels) for key, levels in about["axes"].items()}
+        for name, value in facts.items():
+            client.log_param(run.info.run_id, allowed_name(name), str(value)[: payload.LONGEST_PARAM])
+        return str(run.info.run_id)
+
+    def _share_view(self, client: MlflowClient, place: str) -> None:
+        """Give MLflow's page a shared view: the study's runs by components, budgets and leading metrics."""
+        plan, about = self.study.plan(), self.study.about
+        values = [dict(leaves(cell.recipe.values)) for cell in plan.cells]
+        parts = [f"{key}.use" if key in tables.PLACES else key for key in plan.axes]
+        parts += [key for key in values[0] if key.endswith(".use") and len({str(v.get(key)) for v in values}) > 1]
+        tasks = [task for task in LEAD if any(task in cell.recipe.tasks for cell in plan.cells)]
+        scores = [f"metrics.`{domain}/{task}/{LEAD[task]}`" for domain in DOMAINS for task in tasks]
+        state = {
+            "searchFilter": f"tags.`{_member(about)}` != ''", "orderByKey": scores[0], "orderByAsc": False,
+            "selectedColumns": [
+                *(f"params.`{part}`" for part in dict.fromkeys(parts)),
+                *(f"tags.`mmtk.labels.{task}`" for task in tasks), "params.`seed`", *scores,
+            ],
+        }  # fmt: skip
+        key = f"mmtk-{about['digest']}"
+        client.set_experiment_tag(place, f"mlflow.sharedViewState.{key}", json.dumps(state))
+        server = self.uri.startswith("http")
+        address = f"{self.uri.rstrip('/') if server else 'http://127.0.0.1:5000'}/#/experiments/{place}/runs"
+        how = "" if server else f"mlflow ui --backend-store-uri {self.uri}, then "
+        self.page = mlflow_client.masked(f"{how}{address}?viewStateShareKey={key}")
+
+    def _send_effects(self, analysis: Analysis) -> None:
+        client = mlflow_client.open_client(self.uri)
+        text = "\n".join(summary_lines(analysis))
+        client.set_tag(self._parent, "mlflow.note.content", f"```\n{text}\n```"[: payload.LONGEST_TAG])
+        known = client.get_run(self._parent).data.metrics
+        effects = {f"effect/{claim.what}/{claim.where}": claim.value for claim in claims(analysis)}
+        found = payload.metrics(effects, 0, round(1000 * time.time()))
+        if new := [metric for metric in found if known.get(metric.key) != metric.value]:
+            client.log_batch(self._parent, new, synchronous=True)
+
+    def _send_files(self, stopped: bool) -> None:
+        client = mlflow_client.open_client(self.uri)
+        wanted: list[Path] = [self.study.file, self.study.failures_file]
+        for path in filter(Path.is_file, wanted):
+            client.log_artifact(self._parent, str(path))
+        complete = all(run.folder.finished for run in self.study.runs())
+        client.set_terminated(self._parent, "FINISHED" if complete else "KILLED" if stopped else "FAILED")

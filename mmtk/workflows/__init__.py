@@ -1,0 +1,1 @@
+"""What each command does; also the Python API."""

@@ -1,0 +1,229 @@
+"""A finished run scored on other data: test sets of a profile, or folders as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mmtk import api
+from mmtk.components.source.folder import Folder
+from mmtk.data import leaks, store
+from mmtk.data.folder_sets import folder_sets
+from mmtk.data.label_matching import check_names, matched
+from mmtk.data.training_overlap import trained_on
+from mmtk.errors import MmtkError, listing
+from mmtk.io.counts import share
+from mmtk.io.outputs import OutputFolder, refuse_inside
+from mmtk.model import build
+from mmtk.model.evaluate import TestSet, evaluate, file_name, write_cases
+from mmtk.model.predictor import Predictor, load
+from mmtk.recipe.recipe import Recipe, on_other_data
+from mmtk.report.run import draw_run
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir, write_json
+from mmtk.runs.result import Result
+from mmtk.workflows.run import data_root
+
+Progress = Callable[[str, int, int], None]
+WRITTEN = ("evaluation.json", "results.json", "cases.parquet", "figures/")
+AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """The images of one source that one task is scored on: all of ``split``."""
+
+    name: str
+    task: str
+    source: api.Source
+    split: api.Split
+
+
+def evaluate_run(
+    run_dir: Path,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    *,
+    folders: Sequence[Path] = (),
+    said: Mapping[str, str] | None = None,
+    data: Path | None = None,
+    match: Mapping[str, str] | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Result:
+    """Score a run's best weights on folders of films, or on the sets of another profile or source.
+
+    Of ``folders`` all films are scored that have a label for a task of the run; ``said`` says where ``masks`` and
+    ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's sources, so
+    are those without a split of their own; of others the test part. ``overrides`` may hold ``tasks``, to score one
+    of two; ``match`` says which label is which of the run's (see ``matching``).
+
+    Images are brought to the run's own size. A set is named by its source, and in-domain where it is the data of
+    the training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
+    over.
+    """
+    display, folder = Display(quiet), RunDir(run_dir)
+    if out is not None:
+        OutputFolder(out, "evaluate").check(WRITTEN)
+    predictor = load(run_dir, device)
+    recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
+    digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
+    match = match or {}
+    check_names(match, predictor.targets.values())
+    with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
+        if folders:
+            _refuse_mixture(profile, overrides)
+            sets = _in_folders(folders, said or {}, predictor, tasks, match, Path(spare), display)
+        else:
+            sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
+        if out is not None:
+            refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
+        tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
+    known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
+    _warn(display, known, unlooked)
+    place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    output = OutputFolder(place, "evaluate", set_aside=out is None)
+    with output.staged(WRITTEN) as stage:
+        scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        facts = {
+            "run": str(run_dir.absolute()),
+            "sets": [_described(test) for test in tests],
+            "trained_on": [each.report() for each in known],
+            "not_compared": unlooked,
+        }
+        write_json(stage / "evaluation.json", facts)
+        write_cases(stage / "cases.parquet", scores)
+        write_json(stage / "results.json", scores.results)
+        draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
+    display.results(scores.results, recipe.name)
+    return Result(place, scores.results)
+
+
+def _warn(display: Display, known: Sequence[leaks.Overlap], unlooked: str) -> None:
+    """Say which sets the run was trained on, a line for each, and what could not be compared."""
+    most = {each.scored.role.use: each for each in sorted(known, key=lambda each: each.images)}
+    for found in most.values():
+        display.warn(known_films(found))
+    if unlooked:
+        display.warn(f"Not known: {unlooked}.")
+
+
+def _recipe(
+    folder: RunDir, predictor: Predictor, profile: str | None, changes: dict[str, Any]
+) -> tuple[Recipe, list[str]]:
+    """The run's recipe with other data, and the tasks to score: all that the profile has data for."""
+    trained = predictor.recipe.tasks
+    asked = changes.pop("tasks", None)
+    if absent := sorted({*(asked or ())} - {*trained}):
+        raise MmtkError(f"tasks: the run has no {listing(absent)}; it was trained for {listing(trained)}.")
+    as_trained = {key: value for key in AS_TRAINED if (value := predictor.recipe.get(key)) is not None}
+    recipe, given = on_other_data(folder.recipe_file, profile, {**as_trained, **changes})
+    tasks = [task for task in trained if task in (asked or given)]
+    if not tasks:
+        raise MmtkError(f"has no data for {listing(trained)}.", profile, "Give a source for a task of the run.")
+    return recipe, tasks
+
+
+def _in_recipe(
+    recipe: Recipe, tasks: Sequence[str], root: Path | None, digests: Mapping[str, str]
+) -> list[LabelledSet]:
+    """The sets of a recipe, source before cross; those of the run's own training keep their names."""
+    sets: list[LabelledSet] = []
+    for task in tasks:
+        for domain, own in (("source", "in-domain"), ("cross", "cross-domain")):
+            if not (table := recipe.get(f"data.{task}.{domain}")):
+                continue
+            source = build.source(recipe, task, domain, root)
+            split: api.Split = "test" if domain == "source" else recipe[f"data.{task}.cross_split"]
+            name = source_name(table)
+            if source.digest() == digests.get(f"{task}/{own}"):
+                name = own
+            elif isinstance(source, Folder) and not source.has_split:
+                split = "all"
+            sets.append(LabelledSet(_unique(name, [s.name for s in sets if s.task == task]), task, source, split))
+    return sets
+
+
+def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) -> None:
+    if profile or any(key.startswith("data.") for key in overrides or {}):
+        raise MmtkError("a profile or --set data.… says which data to score, and so do folders: give one of them.")
+
+
+def _in_folders(
+    folders: Sequence[Path],
+    said: Mapping[str, str],
+    predictor: Predictor,
+    tasks: Sequence[str],
+    match: Mapping[str, str],
+    spare: Path,
+    display: Display,
+) -> list[LabelledSet]:
+    """The sets in folders of films, for every task that has labels there."""
+    sets: list[LabelledSet] = []
+    targets = {task: predictor.targets[task] for task in tasks}
+    for number, folder in enumerate(folders):
+        place = spare / str(number)
+        place.mkdir()
+        found, notes = folder_sets(folder, said, targets, match, place)
+        for note in notes:
+            display.note(note)
+        for name, task, source in found:
+            taken = [each.name for each in sets if each.task == task]
+            sets.append(LabelledSet(_unique(name, taken), task, source, "all"))
+    return sets
+
+
+def source_name(table: Mapping[str, Any]) -> str:
+    """Name a source: its component, with the domain or the folder of images where it has one."""
+    if images := table.get("images"):
+        return Path(images).as_posix().strip("/")
+    return " ".join(str(each) for each in (table["use"], table.get("domain")) if each)
+
+
+def _unique(name: str, taken: Sequence[str]) -> str:
+    files = {file_name(each) for each in taken}
+    number, free = 2, name
+    while file_name(free) in files:
+        free, number = f"{name} {number}", number + 1
+    return free
+
+
+def _open(
+    each: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
+) -> TestSet:
+    source = matched(each.source, predictor.targets[each.task], match, each.name)
+    stored = store.open_store(
+        source,
+        recipe["data.size"],
+        recipe["data.channels"],
+        progress=lambda done, of: progress(f"{each.name} ({each.task})", done, of),
+    )
+    rows = stored.rows([item.id for item in source.items(each.split) if item.target is not None])
+    if not len(rows):
+        part = "" if each.split == "all" else f" in its {each.split} part"
+        raise MmtkError(f"no image with a label for {each.task}{part}: there is nothing to score.", each.name)
+    return TestSet(each.task, each.name, stored, [int(row) for row in rows])
+
+
+def known_films(found: leaks.Overlap) -> str:
+    """One sentence for films that are known from training."""
+    name, task, count = found.scored.role.use, found.train.role.task, len(found.scored.rows)
+    films = share(found.images, count, "film", "was", "were")
+    shared = f"{name}: {films} trained on ({task}), so its scores are too good"
+    return f"{shared}: {'; '.join(found.lines(5))}"
+
+
+def _described(test: TestSet) -> dict[str, Any]:
+    return {
+        "name": test.domain, "task": test.task, "digest": test.stored.digest, "images": len(test.stored.ids),
+        "scored": len(test.rows),
+    }  # fmt: skip
+
+
+def _title(tests: Sequence[TestSet]) -> str:
+    names = dict.fromkeys(file_name(test.domain) for test in tests)
+    return "own" if {*names} <= {"in-domain", "cross-domain"} else "-".join(names)[:80].rstrip("-.")

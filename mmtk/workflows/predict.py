@@ -1,0 +1,244 @@
+"""Results of ``mmtk predict``: masks, overlays and saliency maps, and a table with a row per image."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import itertools
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.errors import MmtkError, listing, report
+from mmtk.images.files import image_name
+from mmtk.images.loader import read_image, read_spacing
+from mmtk.io.outputs import OutputFolder, refuse_inside, results_of
+from mmtk.io.spelling import file_name, quoted, visible
+from mmtk.model.predictor import Case, Predictor, find_images, load
+from mmtk.report.tables.table import safe
+from mmtk.runs.folder import RunDir
+
+TABLE = "predictions.csv"
+COMMAND = "predict"
+LONGEST = 230  # bytes of a file name, of the 255 that file systems take: the temporary name is longer
+LONGEST_ORGAN = 60
+FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no later image would fare better
+WAITING = "not predicted: the command was stopped before"
+
+
+@dataclass
+class Row:
+    """One image: what the table says of it by column, the names of its pictures among them, or why nothing."""
+
+    image: Path
+    cells: dict[str, str] = field(default_factory=dict)
+    error: str = WAITING
+
+
+@dataclass(frozen=True)
+class _Film:
+    """An image that was read: gray uint8 [H,W], mm per pixel (row, column) where known, stem of its pictures."""
+
+    row: Row
+    stem: str
+    pixels: np.ndarray
+    spacing: tuple[float, float] | None
+
+
+def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Row]:
+    """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
+
+    Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
+    Results of earlier predictions, and masks in the folders, are left out. What fails for one image is its row's
+    error.
+    """
+    from rich.progress import track
+
+    _refuse_runs(out, given)
+    refuse_inside(out, given)
+    predictor = load(run_dir, device)
+    paths = _films_among(find_images(given))
+    if masks := masks_among(given, paths):
+        paths = [path for path in paths if path not in masks]
+        folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
+        print(f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
+              "An image that is given by its own name is always predicted.")  # fmt: skip
+    ends = endings(predictor)
+    stems = picture_stems(paths, list(ends.values()))
+    folder = OutputFolder(out, COMMAND)
+    rows = [Row(path) for path in paths]
+    starts = range(0, len(rows), batch)
+    with folder.alone([TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())]):
+        try:
+            for start in track(starts, "Predicting", transient=True):
+                films = list(_read(zip(rows[start : start + batch], stems[start:], strict=False)))
+                for film, case in zip(films, predictor([film.pixels for film in films]), strict=True):
+                    with _error_noted(film.row):
+                        film.row.cells |= numbers(case, predictor, film.spacing)
+                        _draw(folder, film, case, ends, predictor)
+                        film.row.error = ""
+        finally:
+            if any(row.error != WAITING for row in rows):
+                _write_table(folder, rows, ends)
+    return rows
+
+
+def _refuse_runs(out: Path, given: Iterable[Path]) -> None:
+    """Refuse a run directory for output, among whose files predictions would lie, and one for images."""
+    if RunDir(out).is_run:
+        hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
+        raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
+    for path in given:
+        if os.path.isdir(path) and RunDir(path).is_run:  # is_dir of Path raises for a name that is too long
+            message = "is a run directory: its pictures are drawings, not images to predict."
+            raise MmtkError(message, str(path), "Give the images, or the folder that they lie in.")
+
+
+def _films_among(found: list[Path]) -> list[Path]:
+    """The images without the results of earlier predictions."""
+    earlier = results_of(COMMAND, found)
+    films = [path for path in found if path not in earlier]
+    if found and not films:
+        raise MmtkError("only results of earlier predictions were given.", str(found[0]), "Give the images.")
+    return films
+
+
+def masks_among(given: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
+    """The masks of other images in the folders that are given: called or placed so, and looking so."""
+    from mmtk.data.plan.listing import Listing
+    from mmtk.data.plan.roles import find_roles
+
+    paths = list(paths)
+    masks: set[Path] = set()
+    for folder in (path for path in given if os.path.isdir(path)):
+        inside = {os.path.relpath(path, folder): path for path in paths if path.is_relative_to(folder)}
+        files = Listing(folder, tuple(inside))
+        masks |= {inside[name] for name in find_roles(files).masks if (look := files.look(name)) and look.mask}
+    return masks - {path for path in given if path in masks}
+
+
+@contextmanager
+def _error_noted(row: Row) -> Iterator[None]:
+    """Keep what fails for one image in its row, and print it; the others go on, unless the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        row.error = error.strerror or str(error)
+        if error.errno in FATAL:
+            raise
+        report(MmtkError(row.error, str(error.filename or row.image)))
+    except Exception as error:  # decoders of broken files raise nearly everything
+        known = (
+            error
+            if isinstance(error, MmtkError)
+            else MmtkError(f"{type(error).__name__}: {error}", str(row.image))
+        )
+        row.error = known.message
+        report(known)
+
+
+def _read(waiting: Iterable[tuple[Row, str]]) -> Iterator[_Film]:
+    for row, stem in waiting:
+        with _error_noted(row):
+            film = _Film(row, stem, read_image(row.image), read_spacing(row.image))
+        if row.error == WAITING:
+            yield film
+
+
+def numbers(case: Case, predictor: Predictor, spacing: tuple[float, float] | None) -> dict[str, str]:
+    """The likeliest class, a probability for each, and the area of every organ in pixels, as share and in mm²."""
+    cells = {}
+    if case.classes is not None:
+        probabilities = case.classes
+        cells["class"] = max(probabilities, key=lambda name: probabilities[name])
+        cells |= {f"p-{name}": f"{value:.6f}" for name, value in probabilities.items()}
+    if case.mask is not None:
+        for organ, mask in zip(predictor.targets["segmentation"].names, case.mask, strict=True):
+            pixels = int(mask.sum())
+            cells[f"area-px-{organ}"] = str(pixels)
+            cells[f"area-share-{organ}"] = f"{pixels / mask.size:.6f}"
+            cells[f"area-mm2-{organ}"] = f"{pixels * spacing[0] * spacing[1]:.2f}" if spacing else ""
+    return cells
+
+
+# --- pictures ----------------------------------------------------------------------------------------------------
+
+
+def endings(predictor: Predictor) -> dict[str, str]:
+    """Column of the table → how the files of that picture end; organs whose names look alike are numbered."""
+    ends = {}
+    if "segmentation" in predictor.targets:
+        organs = predictor.targets["segmentation"].names
+        plain = [file_name(re.sub(r"[^\w.]+", "-", organ), LONGEST_ORGAN) for organ in organs]
+        names = numbered(plain, lambda name: [name])
+        for organ, name in zip(organs, names, strict=True):
+            ends[f"mask-{organ}"] = "-mask.png" if len(organs) == 1 else f"-mask-{name}.png"
+        ends["overlay"] = "-overlay.png"
+    return ends | {"saliency": "-saliency.png"}
+
+
+def picture_stems(paths: Sequence[Path], ends: Sequence[str]) -> list[str]:
+    """A stem for the pictures of every image, such that no two files get one name on any file system."""
+    longest = LONGEST - max((len(end.encode()) for end in ends), default=0) - len("-9999")
+    return numbered(
+        [file_name(image_name(path), longest) for path in paths], lambda stem: [f"{stem}{end}" for end in ends]
+    )
+
+
+def numbered(names: Sequence[str], files: Callable[[str], Iterable[str]]) -> list[str]:
+    """The names, with numbers where the ``files`` of two would be one, whatever their case and composition."""
+    given = {_folded(name) for name in names}
+    taken: set[str] = set()
+    chosen = []
+    for name in names:
+        for number in itertools.count(1):
+            free = name if number == 1 else f"{name}-{number}"
+            own = {_folded(file) for file in files(free)}
+            if not own & taken and (number == 1 or _folded(free) not in given):
+                break
+        taken |= own
+        chosen.append(free)
+    return chosen
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _draw(folder: OutputFolder, film: _Film, case: Case, ends: Mapping[str, str], predictor: Predictor) -> None:
+    from PIL import Image
+
+    from mmtk.report.figures.overlay import contour_overlay
+    from mmtk.report.figures.style import heat
+
+    pictures: dict[str, np.ndarray] = {}
+    if case.mask is not None:
+        organs = predictor.targets["segmentation"].names
+        pictures = {f"mask-{organ}": np.uint8(255) * mask for organ, mask in zip(organs, case.mask, strict=True)}
+        pictures["overlay"] = contour_overlay(film.pixels, case.mask)
+    if case.saliency is not None:
+        pictures["saliency"] = (heat(film.pixels, case.saliency) * 255).astype(np.uint8)
+    for column, pixels in pictures.items():
+        name = f"{film.stem}{ends[column]}"
+        with folder.file(name) as temporary:
+            Image.fromarray(pixels).save(temporary, format="png")
+        film.row.cells[column] = name
+
+
+def _write_table(folder: OutputFolder, rows: Sequence[Row], ends: Iterable[str]) -> None:
+    """One row per image in the order of the inputs; what is not known of an image is empty."""
+    said = dict.fromkeys(column for row in rows for column in row.cells)
+    last = [column for column in ends if column in said]
+    columns = ["image", *(column for column in said if column not in last), *last, "error"]
+    with folder.file(TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, columns, restval="")
+        table.writerow({column: safe(column) for column in columns})
+        for row in rows:
+            texts = {"image": visible(row.image), **row.cells, "error": visible(row.error)}
+            table.writerow({column: safe(text) for column, text in texts.items()})

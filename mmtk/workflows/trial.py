@@ -1,0 +1,167 @@
+"""A first step of a recipe on made-up images: what a run would refuse, found before any data are read."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmtk import api
+from mmtk.data import batches
+from mmtk.data.batches import Part
+from mmtk.data.dataset import Data
+from mmtk.data.split_checks import Role, check_items, check_parts, check_same_labels
+from mmtk.data.store import Stored
+from mmtk.errors import MmtkError
+from mmtk.model import build
+from mmtk.model.evaluate import evaluate, fill, write_cases
+from mmtk.recipe.recipe import Recipe
+from mmtk.registry import catalog, signature
+from mmtk.runs.display import Display
+from mmtk.runs.folder import RunDir
+from mmtk.training.fabric import choose_precision
+from mmtk.training.trainer import NotFinite, Training
+
+IMAGES, SMALL = 4, 64  # images of each task; pixels a side at which a step is tried first
+_KINDS: dict[str, tuple[api.Target, ...]] = {
+    "classification": (api.Target("classification", ("0", "1")), api.Target("classification", ("0", "1", "2"))),
+    "segmentation": (
+        api.Target("segmentation", ("0",), exclusive=False),
+        api.Target("segmentation", ("0", "1"), exclusive=True),
+    ),
+}
+
+
+def try_step(recipe: Recipe) -> None:
+    """Train two steps and score, on a few made-up images; raise the MmtkError of whatever is refused.
+
+    A source that makes its images in code says what it labels; for others one kind of label has to work.
+    Weights files are not read, and pretrained weights not fetched.
+    """
+    kinds = [_kinds(recipe, task) for task in recipe.tasks]
+    refusals: list[MmtkError] = []
+    for targets in product(*kinds):
+        chosen = dict(zip(recipe.tasks, targets, strict=True))
+        # A smaller image shows the same in less time; where it is refused, the full size decides.
+        for size in sorted({_small(recipe), recipe["data.size"]}):
+            try:
+                with _explained():
+                    _step(_plain(recipe, size), chosen)
+                return
+            except MmtkError as error:
+                refusal = error
+        refusals.append(refusal)
+    raise refusals[0]
+
+
+def check_listing(recipe: Recipe) -> None:
+    """Raise what a run would say of budgets, classes and parts, for sources that make their images in code."""
+    for task in recipe.tasks:
+        domains = [domain for domain in ("source", "cross") if recipe.get(f"data.{task}.{domain}")]
+        known = [domain for domain in domains if _made_in_code(recipe, task, domain)]
+        roles = [Role.of(recipe, task, domain) for domain in known]
+        sources = [build.source(recipe, task, domain) for domain in known]
+        for role, source in zip(roles, sources, strict=True):
+            check_items(role, source)
+            check_parts(role, source)
+            if role.domain == "source":
+                labels = [item.target for item in source.items("train") if item.target is not None]
+                batches.check_labels(recipe, task, labels, source.target.names)
+        if len(known) > 1:
+            check_same_labels(roles[0], sources[0].target, roles[1], sources[1].target)
+
+
+def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:
+    """Whether a source asks for no folder of data."""
+    entry = catalog.find("source", recipe[f"data.{task}.{domain}.use"])
+    return "root" not in signature.wired(catalog.load(entry))
+
+
+def _kinds(recipe: Recipe, task: str) -> tuple[api.Target, ...]:
+    if _made_in_code(recipe, task, "source"):
+        return (build.source(recipe, task).target,)
+    return _KINDS[task]
+
+
+def _small(recipe: Recipe) -> int:
+    """A size of at least SMALL pixels and two of the coarsest stride, but no larger than the recipe's."""
+    coarsest = max(build.sketch_encoder(recipe).strides)
+    return min(int(recipe["data.size"]), coarsest * max(2, -(-SMALL // coarsest)))
+
+
+def _plain(recipe: Recipe, size: int) -> Recipe:
+    """The recipe at ``size`` with few images in a batch (as odd as its own), and nothing read or sent."""
+    encoder = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
+    batch = recipe["train.batch"]
+    few = {"train.batch": min(batch, 2 + batch % 2), "evaluate.batch": min(2, recipe["evaluate.batch"])}
+    precision = choose_precision(recipe["train.precision"], "cpu")
+    nothing = {"init": None, "encoder": encoder, "tracking.enabled": False, "train.precision": precision}
+    return recipe.with_values({"data.size": size, **few, **nothing})
+
+
+def _step(recipe: Recipe, targets: dict[str, api.Target]) -> None:
+    """The first and the last step of a training, and the scores, in a folder that is gone afterwards."""
+    data = _data(recipe, targets)
+    with (
+        tempfile.TemporaryDirectory(prefix="mmtk-trial-", ignore_cleanup_errors=True) as folder,
+        closing(Training(recipe, data, RunDir(Path(folder)), "cpu", Display(quiet=True))) as training,
+    ):
+        training.objective.train()
+        for index in sorted({0, training.total - 1}):
+            try:
+                training.train_step(index)
+            except NotFinite:  # of noise that proves nothing
+                return
+        net = training.judged.float()
+        validation = {test.task: fill(net, recipe, test, "cpu") for test in data.validation()}
+        write_cases(Path(folder) / "cases.parquet", evaluate(net, recipe, data.tests(), validation))
+
+
+def _data(recipe: Recipe, targets: dict[str, api.Target]) -> Data:
+    """Noise with labels for every task: half of it to train on, and all to score."""
+    data = Data()
+    for task, target in targets.items():
+        data.stores[task] = _stored(target, recipe["data.size"], recipe["data.channels"])
+        rows = list(range(IMAGES))
+        data.parts[task] = Part(rows[: max(2, len(target.names))], rows, rows, rows)
+    return data
+
+
+def _stored(target: api.Target, size: int, channels: int) -> Stored:
+    draw = np.random.default_rng(0)
+    ids = [f"{target.task}-{number}" for number in range(IMAGES)]
+    images = draw.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)
+    classes = len(target.names)
+    labels: Any = np.arange(IMAGES) % classes
+    if target.task == "segmentation":
+        labels = draw.integers(0, 2, (IMAGES, classes, size, size), dtype=np.uint8)
+        if target.exclusive:
+            labels = np.moveaxis(
+                np.eye(classes, dtype=np.uint8)[draw.integers(0, classes, (IMAGES, size, size))], 3, 1
+            )
+    return Stored(images, labels, ids, ids, {}, np.full((IMAGES, 2), size), target, "made up")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Put what a component raises in words, with its file and line; the state of torch's draws is kept."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    except MmtkError:
+        raise
+    except Exception as error:  # a component of somebody else raises whatever it likes
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        first = str(error).partition("\n")[0]
+        raise MmtkError(
+            f"a training step on made-up images fails: {type(error).__name__}: {first} "
+            f"({last.filename}:{last.lineno}).",
+            hint="mmtk --debug shows where.",
+        ) from error
