@@ -9,7 +9,7 @@ from plain import Plain, step
 
 from mmtk.bench.measure import peak_memory, timed
 from mmtk.bench.step import STEPS, count
-from mmtk.training.fabric import keep_pages
+from mmtk.model.device import keep_pages
 
 
 def measure(size: int, batch: int, device: str, pages: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from mmtk import api, testing
 from mmtk.cli import main as cli
 from mmtk.recipe import describe, tables
-from mmtk.registry import catalog
+from mmtk.registry import catalog, signature
 from mmtk.registry import signature as signatures
 from mmtk.testing import every
 from mmtk.testing.check import named
@@ -109,7 +109,7 @@ def recipes_page() -> list[str]:
         "`use` names the component; its own keys stand beside it. `*` stands for any name.",
         "",
     ]
-    extra = {kind: ", ".join(code(key) for key, _, _ in keys) for kind, keys in tables.HOST_KEYS.items()}
+    extra = {kind: ", ".join(code(key) for key, _, _ in keys) for kind, keys in signature.HOST_KEYS.items()}
     lines += table(
         ("table", "components", "keys that mmtk adds"),
         [

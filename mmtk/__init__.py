@@ -10,14 +10,15 @@ __all__ = ["__version__", "build_model", "load", "load_recipe", "read_run", "rea
 if TYPE_CHECKING:
     from mmtk.model.build import build_model
     from mmtk.model.predictor import load
-    from mmtk.recipe.recipe import load_recipe
-    from mmtk.runs.result import read_run, read_study
+    from mmtk.recipe.load import load_recipe
+    from mmtk.runs.result import read_run
+    from mmtk.study.folder import read_study
     from mmtk.workflows.run import run
 
 _HOMES = {
-    "load_recipe": "recipe.recipe", "build_model": "model.build", "run": "workflows.run",
+    "load_recipe": "recipe.load", "build_model": "model.build", "run": "workflows.run",
     "load": "model.predictor",
-    "read_run": "runs.result", "read_study": "runs.result",
+    "read_run": "runs.result", "read_study": "study.folder",
 }  # fmt: skip
 
 

@@ -15,7 +15,9 @@ SCORES = ("val/classification/macro-f1", "val/segmentation/dice", "val/score")
 def begin(path: Path, **overrides):
     """A run directory before its first step."""
     from mmtk import load_recipe
+    from mmtk.data import sources
     from mmtk.model import build, checkpoint
+    from mmtk.runs import provenance
     from mmtk.runs.folder import RunDir, write_json
 
     small = {"encoder.width": 4, "encoder.depth": 4, "data.size": 32, "train.precision": "fp32"}
@@ -23,7 +25,7 @@ def begin(path: Path, **overrides):
     folder = RunDir(path)
     with folder.locked():
         folder.claim(recipe)
-    targets = build.targets(recipe)
+    targets = sources.targets(recipe)
     domains = [f"{task}/{domain}" for task in recipe.tasks for domain in ("in-domain", "cross-domain")]
     provenance = {
         "mmtk": "0.1.0",
@@ -31,7 +33,9 @@ def begin(path: Path, **overrides):
         "digest": recipe.digest,
         "seed": recipe.seed,
         "profile": recipe.profile,
-        "components": {version.word: f"{version.dist} {version.version}" for version in build.versions(recipe)},
+        "components": {
+            version.word: f"{version.dist} {version.version}" for version in provenance.versions(recipe)
+        },
         "data": {name: f"{number:064x}" for number, name in enumerate(domains)},
         "data_root": "",
         "targets": {task: asdict(target) for task, target in targets.items()},

@@ -176,7 +176,7 @@ def test_show_prints_every_value_with_its_place_as_toml(mmtk, here):
     assert re.search(r"^stride += 4 +# --set$", tables["bridge"], re.MULTILINE)
     assert re.search(r"^width += 16 +# default$", tables["encoder"], re.MULTILINE)
     assert max(len(line) for line in out.splitlines() if not line.startswith("# mmtk: stands")) <= 80
-    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.load import load_recipe
 
     shown = tomllib.loads(out)
     assert shown == load_recipe("r.toml", overrides={"bridge.stride": 4}).values
@@ -347,7 +347,7 @@ def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refus
     assert set(schema["$defs"]) == {
         "encoder", "decoder", "bridge", "ssl", "consistency", "loss", "augment", "metric", "source",
     }  # fmt: skip
-    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.load import load_recipe
 
     # Plugins are hidden here, and release needs one.
     own = [path for path in SHIPPED if path.stem != "release"]

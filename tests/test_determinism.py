@@ -15,8 +15,8 @@ import torch
 from moments import mmtk, same, sets
 from tiny import tiny
 
+from mmtk.model.device import deterministic_kernels
 from mmtk.runs.folder import RunDir, read_lines
-from mmtk.training.fabric import deterministic_kernels
 from mmtk.workflows.run import run
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

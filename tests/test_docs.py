@@ -28,7 +28,7 @@ from mmtk.cli import main as cli
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml
 from mmtk.recipe.describe import recipe_schema
-from mmtk.recipe.recipe import system_for
+from mmtk.recipe.load import system_for
 from mmtk.registry import catalog
 from mmtk.study.plan import plan_suite
 

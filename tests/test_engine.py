@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mmtk.errors import MmtkError
-from mmtk.training.fabric import choose_device, choose_precision, has_bf16, make_fabric
+from mmtk.model.device import choose_device, choose_precision, has_bf16
+from mmtk.training.fabric import make_fabric
 
 
 def test_auto_is_what_the_hardware_has() -> None:

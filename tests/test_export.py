@@ -22,14 +22,15 @@ from tiny import tiny
 
 import mmtk
 from mmtk import api
+from mmtk.data import sources
 from mmtk.data.batches import normalise
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, trace
 from mmtk.export.onnx_file import BATCHES, check, convert, differences, read_metadata, samples, write_onnx
-from mmtk.export.origin import read_about
 from mmtk.export.shared import write_shared
 from mmtk.io.outputs import MANIFEST
 from mmtk.model import build
+from mmtk.model.exported import read_about
 from mmtk.model.predictor import Predictor
 from mmtk.runs.folder import RunDir
 from mmtk.workflows.predict import predict_files
@@ -158,7 +159,7 @@ class Choosy(api.Bridge):
 def predictor_with(bridge: api.Bridge) -> Predictor:
     """An untrained network with this bridge in the place of the recipe's, which joins two channels."""
     recipe = tiny("umtl-s", encoder__depth=4)
-    targets = build.targets(recipe)
+    targets = sources.targets(recipe)
     net = build.network(recipe, targets)
     net.bridge = bridge
     return Predictor(recipe, net, targets)
@@ -197,7 +198,7 @@ def test_a_shared_folder_predicts_what_the_run_does(finished: Path, shared: Path
 
 def test_training_may_begin_with_a_shared_folder(shared: Path) -> None:
     recipe = mmtk.load_recipe(shared).with_values({"init": str(shared)})
-    ours = build.network(recipe, build.targets(recipe)).state_dict()
+    ours = build.network(recipe, sources.targets(recipe)).state_dict()
     theirs = mmtk.load(shared, "cpu").net.state_dict()
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
@@ -380,7 +381,7 @@ def test_other_parts_are_exported(name: str) -> None:
     recipe = mmtk.load_recipe(
         "multimix", "phantom", {k.replace("__", "."): v for k, v in OTHERS[name].items()} | {"data.size": 64}
     )
-    targets = build.targets(recipe)
+    targets = sources.targets(recipe)
     predictor = Predictor(recipe, build.network(recipe, targets), targets)
     model = Probabilities(predictor)
     data = converted(predictor, model)

@@ -11,8 +11,8 @@ from torch import nn
 from mmtk import api
 from mmtk.errors import MmtkError, Problems
 from mmtk.model import build, sketch
-from mmtk.recipe import toml
-from mmtk.recipe.recipe import load_recipe
+from mmtk.recipe import parts, toml
+from mmtk.recipe.load import load_recipe
 from mmtk.registry import catalog, signature
 from mmtk.study.plan import plan_components
 from mmtk.workflows.rehearsal import check_weights
@@ -202,7 +202,7 @@ def test_a_check_reads_no_data_and_draws_no_weights(tmp_path, monkeypatch):
     monkeypatch.delenv("MMTK_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("multimix", "chest-xray")
-    assert all(parameter.is_meta for parameter in build.sketch_encoder(recipe).parameters())
+    assert all(parameter.is_meta for parameter in parts.sketch_encoder(recipe).parameters())
     assert not list(tmp_path.iterdir())
 
 

@@ -11,6 +11,7 @@ import torch
 from tiny import SOURCES, tiny
 
 import mmtk
+from mmtk.data import sources
 from mmtk.data.batches import network_input, pixels
 from mmtk.data.dataset import prepare
 from mmtk.model import build, evaluate
@@ -54,7 +55,7 @@ def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, change
 @BOTH
 def test_a_prediction_gives_each_task_its_own_input(changes):
     recipe = tiny("multimix", **changes)
-    net = build.network(recipe, build.targets(recipe)).eval()
+    net = build.network(recipe, sources.targets(recipe)).eval()
     images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         said = predict(net, recipe, images)

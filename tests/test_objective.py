@@ -12,13 +12,15 @@ from torch.nn import functional as F
 from mmtk.api import SSL, Consistency, Encoder, Labelled, Now, Target, Term, Unlabelled
 from mmtk.components._blocks import Dropout
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
-from mmtk.data.batches import Streams
+from mmtk.data.batches import Batch, Streams
 from mmtk.data.dataset import prepare
 from mmtk.errors import RunFailed
 from mmtk.model import build
 from mmtk.model.network import ClassHead, MultiTaskNet
-from mmtk.registry import catalog
-from mmtk.training.objective import Alarm, Batch, Objective, Step
+from mmtk.registry import catalog, factory
+from mmtk.training import strategies
+from mmtk.training.dead_terms import Alarm
+from mmtk.training.objective import Objective, Step
 
 TARGETS = {
     "classification": Target("classification", ("normal", "pneumonia")),
@@ -39,11 +41,11 @@ def make(name, **changes):
     data = prepare(recipe, None)
     net = build.network(recipe, data.targets)
     made = {
-        task: build.strategy(recipe, kind, net, data.targets) if task in recipe.tasks else None
+        task: strategies.strategy(recipe, kind, net, data.targets) if task in recipe.tasks else None
         for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
     }
     objective = Objective(net, made["classification"], made["segmentation"]).train()
-    views = {task: build.views(strategy) for task, strategy in made.items() if strategy is not None}
+    views = {task: factory.views(strategy) for task, strategy in made.items() if strategy is not None}
     needs = {task: bool(views[task]) or getattr(made[task], "unlabelled_stream", False) for task in views}
     return objective, Streams(recipe, data.stores, data.parts, views, needs)
 
@@ -277,7 +279,7 @@ class Watch(SSL):
 
 def test_only_the_first_interleaved_forward_updates_batch_norm():
     net, batch = normed_net(), class_batch({"weak": 2})
-    strategy = Watch(build.strategy(tiny("enc-mm"), "ssl", net, TARGETS))
+    strategy = Watch(strategies.strategy(tiny("enc-mm"), "ssl", net, TARGETS))
     Objective(net, strategy, None)(batch)
     assert len(strategy.seen) == 3
     mean, count = remembered(net)
@@ -289,7 +291,7 @@ def test_only_the_first_interleaved_forward_updates_batch_norm():
 
 def test_passes_without_gradient_do_not_update_batch_norm():
     net, batch = normed_net(), class_batch({"weak": 1, "strong": 1})
-    Objective(net, build.strategy(tiny("enc-ssl"), "ssl", net, TARGETS), None)(batch)
+    Objective(net, strategies.strategy(tiny("enc-ssl"), "ssl", net, TARGETS), None)(batch)
     known, others = batch.classification
     expected = torch.zeros(4)
     with torch.no_grad():
@@ -433,8 +435,8 @@ class Twins(SSL):
 def with_twins(decay=0.9, task="classification", **changes):
     recipe = tiny("multimix", **changes)
     net = build.network(recipe, TARGETS)
-    teacher = build.TwinNet(net, copy.deepcopy(net), task, decay)
-    other = build.TwinNet(net, build.network(recipe, TARGETS, "twin-1"), task, None)
+    teacher = strategies.TwinNet(net, copy.deepcopy(net), task, decay)
+    other = strategies.TwinNet(net, build.network(recipe, TARGETS, "twin-1"), task, None)
     return net, teacher.train(), other.train()
 
 
@@ -475,8 +477,8 @@ def test_the_average_has_no_gradient_and_belongs_to_itself():
 
 def test_statistics_are_copied_and_move_in_no_pass_of_the_teacher():
     net = normed_net()
-    teacher = build.TwinNet(net, copy.deepcopy(net), "classification", 0.9).train()
-    trained = build.TwinNet(net, copy.deepcopy(net), "classification", None).train()
+    teacher = strategies.TwinNet(net, copy.deepcopy(net), "classification", 0.9).train()
+    trained = strategies.TwinNet(net, copy.deepcopy(net), "classification", None).train()
     x = torch.randn(4, 1, 8, 8)
     teacher(x)
     with torch.no_grad():
@@ -516,7 +518,9 @@ def test_the_bridge_of_a_twin_reads_the_main_class_branch():
 def test_a_strategy_with_twins_trains_and_averages(monkeypatch):
     monkeypatch.setitem(catalog.BUILTINS["ssl"], "twins", f"{__name__}:Twins")
     objective, streams = make("enc")
-    strategy = build.strategy(tiny("enc").with_values({"ssl": {"use": "twins"}}), "ssl", objective.net, TARGETS)
+    strategy = strategies.strategy(
+        tiny("enc").with_values({"ssl": {"use": "twins"}}), "ssl", objective.net, TARGETS
+    )
     objective.ssl = strategy.train()
     other, teacher = strategy.other, strategy.teacher
     optimizer = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 1e-2)

@@ -12,7 +12,7 @@ from mmtk.cli.main import app
 from mmtk.errors import MmtkError
 from mmtk.recipe import toml
 from mmtk.recipe.describe import recipe_schema
-from mmtk.recipe.recipe import load_recipe, on_other_data, resolve, system_for
+from mmtk.recipe.load import load_recipe, on_other_data, resolve, system_for
 
 FOLDER = 'use = "folder"\nimages = "films"\nmasks = "masks"\nclasses = ["lung"]\n'
 MASKS = f'extends = "chest-xray-small"\ntasks = ["segmentation"]\n[data.segmentation.source]\n{FOLDER}'

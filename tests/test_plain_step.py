@@ -10,8 +10,10 @@ import torch
 from tiny import tiny
 
 from mmtk.api import Labelled, Now, Target, Unlabelled
+from mmtk.data.batches import Batch
 from mmtk.model import build
-from mmtk.training.objective import Batch, Objective
+from mmtk.training import strategies as training_strategies
+from mmtk.training.objective import Objective
 
 ROOT = Path(__file__).parents[1]
 TARGETS = {
@@ -46,7 +48,9 @@ def both(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str
     off: dict[str, Any] = {"encoder__dropout": 0.0, "decoder__dropout": 0.0, "encoder__width": 16}
     recipe = tiny("multimix", **off, decoder__width=16, ssl__threshold=0.5)
     net = build.network(recipe, TARGETS).to(dtype)
-    strategies: list[Any] = [build.strategy(recipe, kind, net, TARGETS) for kind in ("ssl", "consistency")]
+    strategies: list[Any] = [
+        training_strategies.strategy(recipe, kind, net, TARGETS) for kind in ("ssl", "consistency")
+    ]
     objective = Objective(net, *strategies).train()
     module = _plain()
     plain = module.Plain(dropout=0.0).to(dtype)

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import toml
-from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.load import load_recipe
+from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.toml import locate
 from mmtk.study import axes as study_axes
 from mmtk.study.plan import parse_budgets, plan_components, plan_suite

@@ -12,6 +12,7 @@ from PIL import Image
 from tiny import tiny
 
 import mmtk
+from mmtk.data import sources
 from mmtk.errors import MmtkError
 from mmtk.model import build
 from mmtk.model.predictor import Predictor, image_pixels
@@ -23,7 +24,7 @@ COLOUR = np.stack([PIXELS, PIXELS, PIXELS], 2)
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     recipe = tiny("multimix")
-    targets = build.targets(recipe)
+    targets = sources.targets(recipe)
     return Predictor(recipe, build.network(recipe, targets), targets)
 
 

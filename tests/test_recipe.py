@@ -12,7 +12,7 @@ from fake_plugin import install, refresh
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import toml
-from mmtk.recipe.recipe import load_recipe, on_other_data
+from mmtk.recipe.load import load_recipe, on_other_data
 
 SHIPPED = sorted(path.stem for path in toml.recipe_folder().glob("*.toml"))
 PROFILES = sorted(path.stem for path in (toml.recipe_folder() / "profiles").glob("*.toml"))

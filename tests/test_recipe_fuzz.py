@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import toml
-from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.load import load_recipe
+from mmtk.recipe.recipe import Recipe
 
 QUICK = settings(deadline=None, max_examples=100, database=None, suppress_health_check=list(HealthCheck))
 LONG = settings(deadline=None, max_examples=500, database=None, suppress_health_check=list(HealthCheck))

@@ -96,7 +96,7 @@ def test_every_kind_has_a_template_with_typed_documented_keys(kind):
     import importlib
     import inspect
 
-    from mmtk.model.build import CONTRACTS
+    from mmtk.registry.factory import CONTRACTS
     from mmtk.registry.signature import schema
 
     example = importlib.import_module(f"mmtk.templates.{kind}").Example

@@ -14,7 +14,7 @@ from mmtk.data.batches import Order, Streams, choose_labelled, masks, normalise,
 from mmtk.data.dataset import prepare
 from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
-from mmtk.model import build
+from mmtk.recipe import parts
 
 TASKS = ("classification", "segmentation")
 
@@ -355,5 +355,5 @@ def test_ignored_pixels_are_minus_1_and_normalisation_is_affine():
 
 
 def test_strategies_ask_for_their_own_streams():
-    asked = {name: build.sketch_views(tiny(name), "ssl") for name in ("enc", "enc-ssl", "enc-mm")}
+    asked = {name: parts.sketch_views(tiny(name), "ssl") for name in ("enc", "enc-ssl", "enc-mm")}
     assert asked == {"enc": {}, "enc-ssl": {"weak": View(1), "strong": View(1)}, "enc-mm": {"weak": View(2)}}

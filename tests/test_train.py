@@ -18,8 +18,8 @@ from mmtk.api import Now
 from mmtk.components._blocks import Dropout
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
-from mmtk.model.build import read_weights
 from mmtk.model.evaluate import compute, fill
+from mmtk.model.weight_files import read_weights
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir, read_lines
 from mmtk.training.trainer import Interrupted, Training, rate

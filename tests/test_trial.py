@@ -16,13 +16,12 @@ from mmtk import api
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
 from mmtk.model.evaluate import evaluate, fill, write_cases
-from mmtk.recipe import compatibility
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.training.trainer import Training
-from mmtk.workflows import trial
+from mmtk.workflows import check, trial
 
 # Values that look legal, by key. Whether they are depends on the recipe and on the other keys.
 VALUES: dict[str, list[Any]] = {
@@ -77,7 +76,7 @@ def agree(seed: int, folder: Path) -> None:
     except MmtkError:
         return  # refused while it is read, as by every command
     refusals = []
-    for ask in (lambda: compatibility.check_step(recipe, "r.toml"), lambda: first_steps(recipe, folder)):
+    for ask in (lambda: check.check_step(recipe, "r.toml"), lambda: first_steps(recipe, folder)):
         try:
             ask()
         except MmtkError as error:
@@ -116,7 +115,7 @@ def test_check_and_run_agree_on_many(seed, tmp_path):
 )  # fmt: skip
 def test_what_the_first_step_would_refuse(name, change, words):
     with pytest.raises(MmtkError, match=words):
-        compatibility.check_step(tiny(name, **change), "r.toml")
+        check.check_step(tiny(name, **change), "r.toml")
 
 
 class Picky(api.Consistency):
@@ -148,16 +147,16 @@ class Narrow(api.Decoder):
 def test_what_another_author_s_parts_raise_has_file_and_line(monkeypatch):
     monkeypatch.setitem(catalog.BUILTINS["consistency"], "picky", f"{__name__}:Picky")
     with pytest.raises(MmtkError, match=r"step on made-up images fails: KeyError: 'pairs' \(.*\.py:\d+"):
-        compatibility.check_step(tiny("unet", consistency__use="picky", train__batch=3), "r.toml")
-    compatibility.check_step(tiny("unet", consistency__use="picky", train__batch=6), "r.toml")
+        check.check_step(tiny("unet", consistency__use="picky", train__batch=3), "r.toml")
+    check.check_step(tiny("unet", consistency__use="picky", train__batch=6), "r.toml")
     with pytest.raises(MmtkError, match="KeyError: 'pairs'"):
-        compatibility.check_step(tiny("unet", consistency__use="picky", consistency__late=True), "r.toml")
+        check.check_step(tiny("unet", consistency__use="picky", consistency__late=True), "r.toml")
 
 
 def test_the_masks_of_a_source_in_code_are_those_of_the_trial(monkeypatch):
     monkeypatch.setitem(catalog.BUILTINS["decoder"], "narrow", f"{__name__}:Narrow")
     recipe = tiny("unet").with_values({"decoder": {"use": "narrow"}})
-    compatibility.check_step(recipe, "r.toml")
+    check.check_step(recipe, "r.toml")
     organs = {"data.segmentation.source.organs": "separate", "data.segmentation.cross.organs": "separate"}
     with pytest.raises(MmtkError, match="do not fit 3 names"):
         trial.try_step(recipe.with_values(organs))
@@ -167,6 +166,6 @@ def test_a_trial_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     state = torch.random.get_rng_state()
-    compatibility.check_step(tiny("multimix"), "r.toml")
+    check.check_step(tiny("multimix"), "r.toml")
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not list(tmp_path.iterdir())

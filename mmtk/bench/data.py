@@ -110,7 +110,7 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     from mmtk.api import Now, View
     from mmtk.data.batches import Streams
     from mmtk.data.dataset import prepare
-    from mmtk.training.fabric import keep_pages
+    from mmtk.model.device import keep_pages
 
     keep_pages()  # as every run on a CPU does
     recipe = load_recipe("enc-ssl", None, _changes(size))

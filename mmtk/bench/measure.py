@@ -103,8 +103,8 @@ def memory(kind: str) -> float:
 def machine(device: str) -> dict[str, Any]:
     """Processor, memory, versions and load: what numbers can be compared by."""
     from mmtk import __version__
+    from mmtk.model.device import has_bf16
     from mmtk.runs.provenance import hardware
-    from mmtk.training.fabric import has_bf16
 
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {

@@ -19,7 +19,7 @@ SCHEMA = 1
 
 def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
     """Options with ``auto`` decided; every precision that the hardware has, fp32 first, for ``auto``."""
-    from mmtk.training.fabric import PRECISIONS, choose_device, has_bf16
+    from mmtk.model.device import PRECISIONS, choose_device, has_bf16
 
     chosen = choose_device(device)
     if precision not in ("auto", *PRECISIONS):

@@ -77,15 +77,15 @@ def inspect_(
     """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
     from rich.console import Console
 
+    from mmtk.data import sources
     from mmtk.inspection.sets import inspect, sources_of
     from mmtk.inspection.text import show as show_report
     from mmtk.io.outputs import refuse_inside
-    from mmtk.model import build
-    from mmtk.recipe.recipe import load_recipe, system_for
+    from mmtk.recipe.load import load_recipe, system_for
 
     loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
-    root = build.data_root(data)
-    refuse_inside(out, build.data_paths(loaded, root))
+    root = sources.data_root(data)
+    refuse_inside(out, sources.data_paths(loaded, root))
     found = inspect(sources_of(loaded, root), loaded["data.size"], out)
     if json:
         print_json(found)

@@ -91,7 +91,7 @@ def run(
     json: JsonOpt = False,
 ) -> None:
     """Train, evaluate and draw a recipe; continue an interrupted run directory."""
-    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.load import load_recipe
     from mmtk.runs.folder import RunDir
 
     changes = overrides(set_, seed=seed, name=name, train__precision=precision)

@@ -14,8 +14,8 @@ from mmtk.errors import Problems, heading
 
 def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
     """Check a recipe and the fit of its parts, and try a step on made-up images, without reading data."""
-    from mmtk.recipe.compatibility import check_step
-    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.load import load_recipe
+    from mmtk.workflows.check import check_step
 
     loaded = load_recipe(recipe, profile, overrides(set_))
     if loaded.get("encoder.weights") or loaded.get("init"):
@@ -39,7 +39,7 @@ def show(
 ) -> None:
     """Print every value of a recipe with the place it comes from."""
     from mmtk.recipe import text
-    from mmtk.recipe.recipe import load_recipe
+    from mmtk.recipe.load import load_recipe
     from mmtk.recipe.toml import leaves
 
     loaded = load_recipe(recipe, profile, overrides(set_))
@@ -53,7 +53,7 @@ def show(
 
 def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
     """Show the keys in which two recipes or run directories differ; a profile is for those that have none."""
-    from mmtk.recipe.recipe import is_complete, load_recipe
+    from mmtk.recipe.load import is_complete, load_recipe
     from mmtk.recipe.text import toml
     from mmtk.recipe.toml import leaves
 

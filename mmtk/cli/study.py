@@ -174,9 +174,9 @@ def _plan(
     sets: list[str] | None,
     device: str,
 ) -> Plan:
+    from mmtk.model.device import choose_device, choose_precision
     from mmtk.recipe.toml import assignment
     from mmtk.study.plan import parse_budgets, plan_components, plan_suite
-    from mmtk.training.fabric import choose_device, choose_precision
 
     if (components is None) == (suite is None):
         raise MmtkError(
@@ -328,8 +328,8 @@ def report(
     code: CodeOpt = None,
 ) -> None:
     """Build tables, statistics, pictures and the page again, from the files alone."""
-    from mmtk.runs.finished import from_runs
     from mmtk.study.folder import StudyDir
+    from mmtk.study.results import from_runs
 
     if len(paths) == 1 and (paths[0] / "study.json").is_file():
         study = StudyDir(paths[0])
@@ -343,8 +343,8 @@ def _report(study: Any, out: Path, set_aside: bool = False) -> Analysis:
     from rich.console import Console
 
     from mmtk.report.analysis import analyse
+    from mmtk.report.answer import summary_lines
     from mmtk.report.page import write_report
-    from mmtk.report.summary import summary_lines
 
     if not any(cell.runs for cell in study.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")

@@ -18,10 +18,9 @@ from mmtk.api import Augment, Labelled, Now, Unlabelled, View
 from mmtk.data.store import Stored
 from mmtk.errors import MmtkError
 from mmtk.io.counts import counted
-from mmtk.model import build
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry.factory import component
 from mmtk.seeding import generator
-from mmtk.training.objective import Batch
 
 Stream = TypeVar("Stream", bound=Labelled | Unlabelled | None)
 
@@ -198,7 +197,7 @@ class Streams:
         self._epoch = epoch  # in steps
         self._recipe, self._stores, self._parts = recipe, stores, parts
         self._views, self._needs = views, needs_unlabelled
-        self._augment = {task: build.augmentations(recipe, stores[task].target) for task in stores}
+        self._augment = {task: augmentations(recipe, stores[task].target) for task in stores}
         self._orders: dict[tuple[str, str], Order] = {}
         self._places: dict[tuple[str, str], dict[int, int]] = {}
         for task, part in parts.items():
@@ -292,3 +291,26 @@ class Streams:
         # A view that starts from another comes after it.
         on = {name: [view.on] if view.on else [] for name, view in views.items()}
         return list(TopologicalSorter(on).static_order())
+
+
+def augmentations(recipe: Recipe, target: api.Target) -> dict[str, api.Augment]:
+    """Every augmentation of the recipe, for the images of one task."""
+    return {
+        name: component("augment", table, {"swap": target.swap})
+        for name, table in recipe.get("augment", {}).items()
+    }
+
+
+class Batch:
+    """The streams of one step; a task that the recipe lacks has none.
+
+    No dataclass on purpose: engines that wrap the objective copy dataclasses, and this must pass untouched.
+    """
+
+    def __init__(
+        self,
+        now: Now,
+        classification: tuple[Labelled, Unlabelled | None] | None = None,
+        segmentation: tuple[Labelled, Unlabelled | None] | None = None,
+    ) -> None:
+        self.now, self.classification, self.segmentation = now, classification, segmentation

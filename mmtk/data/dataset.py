@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mmtk import api
-from mmtk.data import leaks, split_checks, store
+from mmtk.data import leaks, sources, split_checks, store
 from mmtk.data.batches import Part, split_part
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, Stored
 from mmtk.io import status_line
-from mmtk.model import build
-from mmtk.model.evaluate import CROSS_DOMAIN, IN_DOMAIN, TestSet
 from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 
 @dataclass
@@ -111,7 +111,7 @@ def open_source(
 ) -> Opened:
     """The source ``domain`` (source or cross) of a task with its store, after a look at its ids and labels."""
     role = Role.of(recipe, task, domain)
-    source = build.source(recipe, task, domain, root)
+    source = sources.source(recipe, task, domain, root)
     split_checks.check_items(role, source)
     tell = None if progress is None else lambda done, of: progress(role.name, done, of)
     return Opened(
@@ -130,3 +130,25 @@ def _split(recipe: Recipe, own: Opened, notes: list[str]) -> Part:
 
 
 SCORED: tuple[api.Split, ...] = ("val", "test")
+
+
+@dataclass
+class TestSet:
+    """The images that one task is scored on in one domain."""
+
+    task: str
+    domain: str
+    stored: Stored
+    rows: list[int]
+
+    @property
+    def known_rows(self) -> list[int]:
+        """The rows that can be scored: without images of no class."""
+        if self.task == "segmentation":
+            return self.rows
+        return [row for row in self.rows if self.stored.targets[row] >= 0]
+
+
+def file_name(domain: str) -> str:
+    """A set's name as file names have it."""
+    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmtk.api import Item, Source, Split, Target
 from mmtk.components.source.folder import Folder
+from mmtk.data.dataset import file_name
 from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, matched, plain
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
@@ -19,8 +20,7 @@ from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, placed
 from mmtk.errors import MmtkError, listing
 from mmtk.io.counts import counted
-from mmtk.model import build
-from mmtk.model.evaluate import file_name
+from mmtk.registry import factory
 
 
 class Labelled(Source):
@@ -144,5 +144,5 @@ def _organs(
     name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
 ) -> Source:
     table = {"use": "folder", **films.keys["segmentation"]}
-    source = cast(Source, build.component("source", table, {"root": root, "task": "segmentation"}))
+    source = cast(Source, factory.component("source", table, {"root": root, "task": "segmentation"}))
     return matched(source, target, match, name)

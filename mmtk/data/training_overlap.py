@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmtk.data import leaks
-from mmtk.data.dataset import open_source
+from mmtk.data.dataset import TestSet, open_source
 from mmtk.data.split_checks import Role
 from mmtk.errors import MmtkError
-from mmtk.model.evaluate import CROSS_DOMAIN, IN_DOMAIN, TestSet
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 Progress = Callable[[str, int, int], None]
 

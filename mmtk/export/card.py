@@ -10,8 +10,10 @@ from mmtk.report import analysis, headlines
 from mmtk.report.tables.paper import data as data_table
 from mmtk.report.tables.paper import source
 from mmtk.report.tables.table import Entry, Table, headings, interval, number, value_entry
-from mmtk.runs.finished import CROSS_DOMAIN, IN_DOMAIN, Cell, Run, Study
+from mmtk.runs.finished import Run
 from mmtk.runs.score_names import heading, words
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 
 def model_card(run: Run, others: Sequence[Run] = ()) -> str:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.errors import MmtkError
-from mmtk.model import checkpoint
-from mmtk.runs.finished import IN_DOMAIN, Run, read_run
+from mmtk.model.exported import read_about
+from mmtk.runs.finished import Run, read_run
 from mmtk.runs.folder import RunDir
+from mmtk.tasks import IN_DOMAIN
 
 About = Mapping[str, Any]
-KEYS = ("name", "run", "digest", "seed", "mmtk", "size", "channels", "targets", "thresholds", "components", "data")
 
 
 def about(run: Run) -> dict[str, Any]:
@@ -39,16 +39,6 @@ def about(run: Run) -> dict[str, Any]:
         "components": run.provenance["components"],
         "data": run.provenance["data"],
     }
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """The facts that lie in the weights of an exported folder."""
-    file = RunDir(folder).model
-    _, note = checkpoint.read(file, "It is damaged: copy it again, or export the run again.")
-    if missing := [key for key in KEYS if key not in note]:
-        cure = "Make the folder with: mmtk export RUNDIR --format safetensors"
-        raise MmtkError(f"was not written by mmtk export: it does not say {', '.join(missing)}.", str(file), cure)
-    return note
 
 
 def origin(path: Path) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from mmtk.errors import MmtkError
 from mmtk.export.card import model_card
-from mmtk.export.origin import about, place, read_about, same_run
+from mmtk.export.origin import about, place, same_run
 from mmtk.io.outputs import MANIFEST, OutputFolder
 from mmtk.model import checkpoint
+from mmtk.model.exported import read_about
 from mmtk.model.predictor import load
 from mmtk.registry.local_file import COPY
 from mmtk.runs.finished import Run, read_run

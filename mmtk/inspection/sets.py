@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmtk.api import Item, Source, Split
-from mmtk.data import leaks, store
+from mmtk.data import leaks, sources, store
 from mmtk.data.mask_checks import MaskCheck, check_masks
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, Stored
@@ -23,7 +23,6 @@ from mmtk.inspection.pictures import LEVELS, draw_intensities, draw_samples
 from mmtk.inspection.verdicts import Verdict
 from mmtk.io import status_line
 from mmtk.io.outputs import OutputFolder
-from mmtk.model import build
 from mmtk.recipe.recipe import Recipe
 
 PICTURES = ("intensity.png", "samples.png")
@@ -53,7 +52,7 @@ def sources_of(recipe: Recipe, root: Path | None) -> dict[Role, Source | MmtkErr
             if recipe.get(f"data.{task}.{domain}"):
                 role = Role.of(recipe, task, domain)
                 try:
-                    found[role] = build.source(recipe, task, domain, root)
+                    found[role] = sources.source(recipe, task, domain, root)
                 except MmtkError as error:
                     found[role] = error
     errors = [each for each in found.values() if isinstance(each, MmtkError)]

@@ -90,7 +90,7 @@ def joined(device: str) -> Iterator[None]:
     if world == 1:
         yield
         return
-    from mmtk.components.launcher.process import die_with_parent
+    from mmtk.io.parallel import die_with_parent
 
     if sys.platform == "linux":
         die_with_parent()

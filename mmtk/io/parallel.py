@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -118,3 +119,9 @@ def _work(jobs: Sequence[Callable[[], object]], left: int, answer: Connection) -
         answer.send(_taken(jobs, left))
     except Exception as error:
         answer.send(error)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to send SIGTERM to this child when its parent is gone, however it went (prctl(2))."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

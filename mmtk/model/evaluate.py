@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,38 +14,15 @@ from torch.nn.modules.dropout import _DropoutNd
 from mmtk import api
 from mmtk.components._blocks import Dropout
 from mmtk.data.batches import masks, network_input, pixels
+from mmtk.data.dataset import TestSet
 from mmtk.data.store import Stored
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
 from mmtk.io.outputs import atomic
-from mmtk.model import build
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry.factory import component
 from mmtk.seeding import seeded
-
-IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
-
-
-@dataclass
-class TestSet:
-    """The images that one task is scored on in one domain."""
-
-    task: str
-    domain: str
-    stored: Stored
-    rows: list[int]
-
-    @property
-    def known_rows(self) -> list[int]:
-        """The rows that can be scored: without images of no class."""
-        if self.task == "segmentation":
-            return self.rows
-        return [row for row in self.rows if self.stored.targets[row] >= 0]
-
-
-def file_name(domain: str) -> str:
-    """A set's name as file names have it."""
-    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"
 
 
 @dataclass
@@ -74,7 +50,7 @@ def batches(
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored."""
     stored, rows = test.stored, test.known_rows
-    metrics = build.metrics(recipe, test.task, stored.target, stored.spacing)
+    metrics = make_metrics(recipe, test.task, stored.target, stored.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
@@ -166,3 +142,12 @@ def write_cases(path: Path, scores: Scores) -> None:
     if tables:
         with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
             pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)
+
+
+def make_metrics(
+    recipe: Recipe, task: str, target: api.Target, spacing: Mapping[str, tuple[float, float]]
+) -> dict[str, api.Metric]:
+    """The metrics of one task, empty."""
+    offered = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}
+    made = {name: component("metric", table, offered) for name, table in recipe.get("metric", {}).items()}
+    return {name: metric for name, metric in made.items() if metric.task == task}

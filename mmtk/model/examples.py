@@ -11,10 +11,9 @@ import torch
 
 from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data.batches import masks, network_input, pixels
-from mmtk.data.dataset import Data
+from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import Stored
 from mmtk.io.outputs import atomic
-from mmtk.model.evaluate import TestSet
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 
@@ -106,7 +105,7 @@ def describe(data: Data) -> dict[str, Any]:
     ``parts`` maps a part to its images, ``classes`` a part to the images of each class; ``intensities`` counts
     the pixels of all images in 64 bins from black to white.
     """
-    from mmtk.model.evaluate import CROSS_DOMAIN, IN_DOMAIN
+    from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
     found: dict[str, Any] = {}
     for task, part in data.parts.items():

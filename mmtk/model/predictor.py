@@ -22,11 +22,11 @@ from mmtk.errors import MmtkError
 from mmtk.images import files
 from mmtk.images.loader import gray_pixels, read_image, resize_image
 from mmtk.io import status_line
-from mmtk.model import build
+from mmtk.model import build, weight_files
+from mmtk.model.device import choose_device
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir
-from mmtk.training.fabric import choose_device
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,14 @@ def load(run_dir: str | Path, device: str = "auto") -> Predictor:
     if "pretrained" not in recipe["encoder"]:
         del plain.values["encoder"]["pretrained"]
     net = build.network(plain, targets)
-    build.load_weights(net, folder.path)
+    weight_files.load_weights(net, folder.path)
     return Predictor(recipe, net, targets, choose_device(device))
 
 
 def _targets(folder: RunDir) -> dict[str, Any]:
     """Classes and organs by task, as the run or the exported weights say them."""
     if folder.model.is_file():
-        from mmtk.export.origin import read_about
+        from mmtk.model.exported import read_about
 
         exported: dict[str, Any] = read_about(folder.path)["targets"]
         return exported

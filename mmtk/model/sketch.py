@@ -9,7 +9,7 @@ import torch
 
 from mmtk import api
 from mmtk.errors import MmtkError
-from mmtk.model import build
+from mmtk.model import build, weight_files
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 
@@ -86,12 +86,14 @@ def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:
 
 def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
     try:
-        weights = build.read_weights(path)
+        weights = weight_files.read_weights(path)
         net = sketch_network(recipe)
         if key == "encoder.weights":
-            build.check_weights(net.encoder, build.encoder_part(weights), path)
+            weight_files.check_weights(net.encoder, weight_files.encoder_part(weights), path)
         else:
-            build.check_weights(net, weights, path, shapes=False)  # how many classes there are, the data say
+            weight_files.check_weights(
+                net, weights, path, shapes=False
+            )  # how many classes there are, the data say
     except MmtkError as error:
         place = recipe.origins.get(key)
         where = f"{place}: {key}" if place not in (None, "default") else key

@@ -14,13 +14,8 @@ from typing import Any, cast
 from mmtk.errors import MmtkError, listing
 from mmtk.io import status_line
 from mmtk.recipe import tables as recipe_tables
-from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
+from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
-
-# Keys of [train] on which a step depends; the others are plain numbers.
-STEP_KEYS = (
-    "batch", "ratio", "optimizer", "schedule", "warmup", "clip", "ema", "balance", "precision", "frozen_views",
-)  # fmt: skip
 
 
 def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
@@ -34,31 +29,6 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
     unknown = {*unknown, "bridge"} if problems else unknown
     problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
     return [*problems, *_losses(recipe), *_metrics(recipe), *_training(recipe)]
-
-
-def check_step(recipe: Recipe, source: str) -> None:
-    """Raise what a run's first step, its scores or its label budgets would end with; asked once of equal parts."""
-    status_line.stage("trying a step on made-up images")
-    train = {key: recipe.get(f"train.{key}") for key in STEP_KEYS}
-    rest = {key: value for key, value in recipe.values.items() if key not in (*NOT_IN_DIGEST, "train", "init")}
-    entries = [vars(catalog.find(kind, table["use"])) for _, kind, table in recipe.components()]
-    try:
-        memo.recall(
-            "step", catalog.find("encoder", recipe["encoder.use"]), [train, rest, entries], partial(_try, recipe)
-        )
-    except MmtkError as error:
-        error.where = error.where or source
-        raise
-    finally:
-        memo.keep()
-
-
-def _try(recipe: Recipe) -> bool:
-    from mmtk.workflows import trial
-
-    trial.check_listing(recipe)
-    trial.try_step(recipe)
-    return True
 
 
 def _where(recipe: Recipe, key: str) -> str | None:
@@ -83,9 +53,9 @@ def _strides(recipe: Recipe) -> list[int]:
     """The strides of the encoder's features."""
 
     def ask() -> list[int]:
-        from mmtk.model import build
+        from mmtk.recipe import parts
 
-        return list(build.sketch_encoder(recipe).strides)
+        return list(parts.sketch_encoder(recipe).strides)
 
     return cast(list[int], _recall("strides", recipe, "encoder", "encoder", ask))
 
@@ -94,9 +64,9 @@ def _joins(recipe: Recipe) -> int | None:
     """The stride at which the bridge joins; None where it joins nothing."""
 
     def ask() -> int | None:
-        from mmtk.model import build
+        from mmtk.recipe import parts
 
-        bridge = build.sketch_bridge(recipe)
+        bridge = parts.sketch_bridge(recipe)
         return None if bridge is None else bridge.stride
 
     return cast(int | None, _recall("joins", recipe, "bridge", "bridge", ask) if recipe.get("bridge") else None)
@@ -106,9 +76,9 @@ def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
     """The views of a strategy, each with the view that it starts from."""
 
     def ask() -> dict[str, str | None]:
-        from mmtk.model import build
+        from mmtk.recipe import parts
 
-        return {name: view.on for name, view in build.sketch_views(recipe, kind).items()}
+        return {name: view.on for name, view in parts.sketch_views(recipe, kind).items()}
 
     return cast(dict[str, str | None], _recall("views", recipe, kind, kind, ask))
 
@@ -268,7 +238,7 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
     """
     import torch
 
-    from mmtk.model import build
+    from mmtk.registry import factory
 
     word, component = f"loss/{table['use']}", catalog.load(catalog.find("loss", table["use"]))
     if task not in getattr(component, "tasks", _LABELS):
@@ -282,7 +252,7 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
         target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
         offered = {"classes": channels, "exclusive": exclusive, "class_weights": None}
         try:
-            loss = build.component("loss", table, offered)
+            loss = factory.component("loss", table, offered)
             loss(torch.zeros(2, channels, *pixels), target.long())
         except MmtkError as error:
             refusals.append(error)
@@ -328,8 +298,8 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
             continue
         if name == task and recipe_tables.SELECT[task] not in given:
             yield MmtkError(
-                f'{key}.use = "{table["use"]}" gives no {recipe_tables.SELECT[task]}, by which the best weights are '
-                "chosen.",
+                f'{key}.use = "{table["use"]}" gives no {recipe_tables.SELECT[task]}, '
+                "by which the best weights are chosen.",
                 _where(recipe, f"{key}.use"),
                 f'Keep {key}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
             )
@@ -355,15 +325,15 @@ def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) 
     """The names of the scores of two images; two instances are used as validation and test are."""
     import torch
 
-    from mmtk.model import build
     from mmtk.model.evaluate import case_columns
+    from mmtk.registry import factory
 
     channels = len(offered["names"])
     target = torch.tensor([0, 1]) if task == "classification" else torch.zeros(2, channels, 16, 16)
     if task == "segmentation":
         target[:, 0] = 1
     logits = torch.eye(2) if task == "classification" else 2 * target - 1
-    metric, validation = (build.component("metric", table, offered) for _ in range(2))
+    metric, validation = (factory.component("metric", table, offered) for _ in range(2))
     for each in (validation, metric):
         each.update(logits, target, ["a", "b"])
     metric.calibrate(validation)

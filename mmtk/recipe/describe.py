@@ -123,7 +123,7 @@ def _takes(entry: catalog.Entry, task: str) -> bool:
     """Whether a loss takes a small batch of the task's logits and labels."""
     import torch
 
-    from mmtk.model import build
+    from mmtk.registry import factory
 
     if task not in getattr(catalog.load(entry), "tasks", (task,)):
         return False
@@ -133,7 +133,7 @@ def _takes(entry: catalog.Entry, task: str) -> bool:
     for exclusive in (True, False):
         offered = {"classes": 2, "exclusive": exclusive, "class_weights": None}
         try:
-            build.component("loss", {"use": _full(entry)}, offered)(torch.zeros(shape), target)
+            factory.component("loss", {"use": _full(entry)}, offered)(torch.zeros(shape), target)
             return True
         except Exception:  # a refusal, or whatever the loss says to a target it cannot read
             continue
@@ -149,12 +149,12 @@ def _views(entry: catalog.Entry, component: type[Any]) -> dict[str, Any]:
     """The views of an instance with default keys; of the class, where one key has no default."""
     if entry.kind not in ("ssl", "consistency"):
         return {}
-    from mmtk.model import build
+    from mmtk.recipe import parts
     from mmtk.recipe.recipe import Recipe
 
     recipe = Recipe({entry.kind: {"use": _full(entry)}, "data": {"channels": 1}}, {})
     try:
-        return dict(build.sketch_views(recipe, entry.kind))
+        return dict(parts.sketch_views(recipe, entry.kind))
     except (MmtkError, ValueError):
         views = getattr(component, "views", {})
         return dict(views) if isinstance(views, dict) else {}
@@ -169,7 +169,7 @@ def _view(view: Any) -> str:
 
 def fault(entry: catalog.Entry) -> str:
     """Why no recipe could use the component, in one line; empty if it loads and its keys can be read."""
-    from mmtk.model.build import CONTRACTS
+    from mmtk.registry.factory import CONTRACTS
 
     contract = CONTRACTS[entry.kind]
     try:

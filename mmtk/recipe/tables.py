@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from mmtk.registry import catalog, signature
-from mmtk.registry.signature import Table
+from mmtk.registry.signature import HOST_KEYS, Table
 
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["full"]
@@ -135,12 +135,6 @@ FIXED: dict[str, type[Table]] = {
     "tracking": Tracking,
 }
 
-WEIGHT: signature.HostKey = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
-WEIGHTS: signature.HostKey = (
-    "weights",
-    Annotated[str | None, Field(description="a .safetensors file or a run directory")],
-    None,
-)
 
 # The score of each task by which validation selects the best weights.
 SELECT = {"classification": "macro-f1", "segmentation": "dice"}
@@ -161,9 +155,6 @@ PLACES: dict[str, str] = {
     "data.segmentation.source": "source",
     "data.segmentation.cross": "source",
 }
-
-# Keys that the host adds to the tables of a kind.
-HOST_KEYS: dict[str, tuple[signature.HostKey, ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
 
 
 def model_of(entry: catalog.Entry) -> type[BaseModel]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import toml as toml_layers
-from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.load import load_recipe
+from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.toml import Values
 
 WIDTH = 80

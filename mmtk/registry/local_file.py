@@ -78,7 +78,7 @@ def _line(error: BaseException, file: str) -> int | None:
 
 
 def _entries(module: ModuleType) -> Iterable[Entry]:
-    from mmtk.model.build import CONTRACTS
+    from mmtk.registry.factory import CONTRACTS
 
     version = module.__name__.rpartition("_")[2]
     for name, value in vars(module).items():

@@ -8,11 +8,12 @@ import re
 import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mmtk.errors import MmtkError, is_out_of_memory, nearest
+from mmtk.registry import signature
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False)
 
@@ -190,3 +191,17 @@ def construct(component: type[Any], word: str, offered: Mapping[str, Any], keys:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
+
+
+WEIGHT: signature.HostKey = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
+
+
+WEIGHTS: signature.HostKey = (
+    "weights",
+    Annotated[str | None, Field(description="a .safetensors file or a run directory")],
+    None,
+)
+
+
+# Keys that the host adds to the tables of a kind.
+HOST_KEYS: dict[str, tuple[signature.HostKey, ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}

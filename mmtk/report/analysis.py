@@ -12,11 +12,12 @@ import numpy as np
 from mmtk import stats
 from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, without_effects
-from mmtk.report.headlines import HEADLINE, TASKS, Labels, at
+from mmtk.report.headlines import HEADLINE, Labels, at
 from mmtk.report.intervals import ENOUGH, sensible
-from mmtk.runs.finished import DOMAINS, Cell, Study
 from mmtk.stats import Summary, Test
 from mmtk.study.axes import NO_LEVEL
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS, TASKS
 
 KINDS = ("student", "paired", "cases")
 # What results.json holds beside scores.

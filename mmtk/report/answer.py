@@ -6,8 +6,8 @@ from mmtk.io.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import ENOUGH
-from mmtk.report.summary import Claim, claims
-from mmtk.report.tables.table import Column, Entry, Table, headings, number
+from mmtk.report.summary import Claim, chance, claims, summary
+from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number, probability
 
 MANY = 6  # differences that a sentence can name
 
@@ -59,3 +59,20 @@ def sentence(analysis: Analysis) -> str:
     if shown > MANY:
         return f"Shown: {share(shown, len(made), 'difference')}, in bold in the table{few}."
     return f"Shown: {named}{few}."
+
+
+def summary_lines(analysis: Analysis) -> list[str]:
+    """The summary, and the difference of every single component on the leading metrics, for a terminal."""
+    from mmtk.report.answer import sentence
+
+    lines = [summary(analysis)[0], sentence(analysis), *chance(analysis)]
+    if single := [claim for claim in claims(analysis) if not claim.interaction]:
+        rows = [("", "", "effect", "95 % interval", "p (Holm)")]
+        for one in single:
+            amount, p = number(one.value, sign=True), probability(one.adjusted)
+            rows.append((one.what, one.where, amount, interval(one.low, one.high), p))
+        first, second, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for name, where, *numbers in rows:
+            right = "  ".join(text.rjust(width) for text, width in zip(numbers, rest, strict=True))
+            lines.append(f"{name:<{first}}  {where:<{second}}  {right}")
+    return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]

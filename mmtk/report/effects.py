@@ -10,11 +10,12 @@ import numpy as np
 
 from mmtk import stats
 from mmtk.errors import MmtkError
-from mmtk.report.headlines import HEADLINE, TASKS, Labels, at, budget
+from mmtk.report.headlines import HEADLINE, Labels, at, budget
 from mmtk.report.intervals import sensible
-from mmtk.runs.finished import DOMAINS, Cell, Study
 from mmtk.stats import Effect, Test
 from mmtk.study.axes import NO_LEVEL
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS, TASKS
 
 Subset = frozenset[str]
 Values = Mapping[tuple[str, ...], Mapping[int, float]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mmtk.runs.finished import Cell, Study
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import TASKS
 
 Labels = Mapping[str, int | str]
 
-TASKS = ("classification", "segmentation")
 # Accuracy and Dice lead in the paper; of accuracy, the balanced one has a chance level that no set can shift.
 HEADLINE = {
     "classification": ("accuracy", "balanced-accuracy", "macro-f1", "auroc"),

@@ -22,8 +22,10 @@ from mmtk.report.tables import claims, paper
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv
 from mmtk.runs.display import duration
-from mmtk.runs.finished import DOMAINS, SHARED_DATA, Study
+from mmtk.runs.finished import SHARED_DATA
 from mmtk.runs.folder import read_json, write_text
+from mmtk.study.results import Study
+from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
     from mmtk.report.figures.systems import Figure

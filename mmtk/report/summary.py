@@ -11,8 +11,8 @@ from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, LEAD, budget
 from mmtk.report.tables import claims as paper_claims
 from mmtk.report.tables.table import interval, number, probability
-from mmtk.runs.finished import DOMAINS
 from mmtk.runs.score_names import words
+from mmtk.tasks import DOMAINS
 
 
 @dataclass(frozen=True)
@@ -148,20 +148,3 @@ def chance(analysis: Analysis) -> Iterator[str]:
                 f"{domain.capitalize()}, {systems} more accurate than always guessing the majority class "
                 f"({number(below[0].chance)})."
             )
-
-
-def summary_lines(analysis: Analysis) -> list[str]:
-    """The summary, and the difference of every single component on the leading metrics, for a terminal."""
-    from mmtk.report.answer import sentence
-
-    lines = [summary(analysis)[0], sentence(analysis), *chance(analysis)]
-    if single := [claim for claim in claims(analysis) if not claim.interaction]:
-        rows = [("", "", "effect", "95 % interval", "p (Holm)")]
-        for one in single:
-            amount, p = number(one.value, sign=True), probability(one.adjusted)
-            rows.append((one.what, one.where, amount, interval(one.low, one.high), p))
-        first, second, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
-        for name, where, *numbers in rows:
-            right = "  ".join(text.rjust(width) for text, width in zip(numbers, rest, strict=True))
-            lines.append(f"{name:<{first}}  {where:<{second}}  {right}")
-    return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]

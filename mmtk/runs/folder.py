@@ -16,7 +16,8 @@ from typing import IO, Any, cast
 from mmtk.errors import MmtkError
 from mmtk.io.outputs import OutputFolder, atomic, make_folder, refuse_links, sha256
 from mmtk.io.spelling import command, visible
-from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.load import load_recipe
+from mmtk.recipe.recipe import Recipe
 from mmtk.registry import local_file
 
 LOCK = "run.lock"

@@ -7,29 +7,40 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
-from mmtk.data.dataset import Data
+from mmtk.api import Target
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
-from mmtk.model import build
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs.folder import RunDir, read_facts, write_json
 
 
+class DataFacts(Protocol):
+    """Data of a run by task and domain, as far as its provenance needs them."""
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """What each task labels."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """A hash of the content of every source, by ``task/domain``."""
+
+
 def component_versions(recipe: Recipe) -> dict[str, str]:
     """``place=kind/name`` → distribution and version."""
-    return {v.word: f"{v.dist} {v.version}" for v in build.versions(recipe)}
+    return {v.word: f"{v.dist} {v.version}" for v in versions(recipe)}
 
 
 def write_provenance(
-    folder: RunDir, recipe: Recipe, held: Data, root: Path | None, device: str, deterministic: bool
+    folder: RunDir, recipe: Recipe, data: DataFacts, root: Path | None, device: str, deterministic: bool
 ) -> None:
     """Note what a run rests on; MmtkError where the data of one that goes on are not what they were.
 
@@ -38,8 +49,8 @@ def write_provenance(
     place = str(root.absolute()) if root else ""
     if folder.begun and folder.provenance_file.is_file():
         before = folder.provenance
-        if before["data"] != held.digests:
-            changed = ", ".join(n for n, digest in held.digests.items() if before["data"].get(n) != digest)
+        if before["data"] != data.digests:
+            changed = ", ".join(n for n, digest in data.digests.items() if before["data"].get(n) != digest)
             raise MmtkError(
                 f"the data of this unfinished run has changed: {changed}.",
                 str(folder.path),
@@ -60,9 +71,9 @@ def write_provenance(
             "profile": recipe.profile,
             "components": component_versions(recipe),
             "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
-            "data": held.digests,
+            "data": data.digests,
             "data_root": place,
-            "targets": {task: asdict(target) for task, target in held.targets.items()},
+            "targets": {task: asdict(target) for task, target in data.targets.items()},
             "python": platform.python_version(),
             "libraries": {name: _version(name) for name in names},
             "device": device,
@@ -157,3 +168,21 @@ def check_versions(folder: RunDir, recipe: Recipe) -> None:
 def expected_versions(recipe: Recipe) -> dict[str, str]:
     """mmtk and every component of the recipe with its version: what all machines of a study must agree on."""
     return {"mmtk": catalog.version(), **component_versions(recipe)}
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a run was made of: a component's word and the distribution that brought it."""
+
+    word: str
+    dist: str
+    version: str
+
+
+def versions(recipe: Recipe) -> list[Version]:
+    """The distributions behind every component of the recipe, for provenance."""
+    found = []
+    for path, kind, table in recipe.components():
+        entry = catalog.find(kind, table["use"])
+        found.append(Version(f"{path}={entry.word}", entry.dist, entry.version))
+    return found

@@ -92,12 +92,3 @@ def read_run(path: str | Path) -> Result:
     """The result of a finished run, read from its folder; MmtkError where it is unfinished or was changed."""
     run = finished.read_run(Path(path))
     return Result(run.path, run.scores)
-
-
-def read_study(path: str | Path | Sequence[str | Path]) -> finished.Study:
-    """What is there of a study, read from its folder, or of several runs; its ``gaps`` say what is not."""
-    if not isinstance(path, str | Path):
-        return finished.from_runs([Path(each) for each in path])
-    from mmtk.study.folder import StudyDir
-
-    return StudyDir(Path(path)).collect()

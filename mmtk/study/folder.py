@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from mmtk.recipe.recipe import Recipe
+from mmtk.runs.folder import RunDir
+
+if TYPE_CHECKING:
+    pass
+
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
 from mmtk.io.outputs import make_folder
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
-from mmtk.recipe.recipe import Recipe, load_recipe
+from mmtk.recipe.load import load_recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
-from mmtk.runs.folder import LOCK, RunDir, holder, keep_code, locked, read_facts, read_json, write_json, write_text
+from mmtk.runs.folder import LOCK, holder, keep_code, locked, read_facts, read_json, write_json, write_text
+from mmtk.study import results
 from mmtk.study.plan import Plan, PlannedCell
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
@@ -230,20 +240,20 @@ class StudyDir:
             return "running"
         return "failed" if run.folder.path.name in failures else "waiting"
 
-    def collect(self) -> finished.Study:
+    def collect(self) -> results.Study:
         """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
         status_line.stage("reading the runs")
         plan = self.plan()
         runs = self.runs(plan)
         failures = self.failures(runs)
         cells = {
-            cell.recipe.digest: finished.Cell(
+            cell.recipe.digest: results.Cell(
                 cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside,
                 system=cell.recipe.system_digest,
             )
             for cell in plan.cells
         }  # fmt: skip
-        finished.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
+        results.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
         parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
@@ -259,7 +269,7 @@ class StudyDir:
                 absent.setdefault((run.cell.title, found), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
             gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
-        study = finished.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
+        study = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
         study.command = self.about.get("command", "")
         return study
 
@@ -275,3 +285,12 @@ class StudyDir:
             except MmtkError as error:
                 found.append(error)
         return found
+
+
+def read_study(path: str | Path | Sequence[str | Path]) -> results.Study:
+    """What is there of a study, read from its folder, or of several runs; its ``gaps`` say what is not."""
+    if not isinstance(path, str | Path):
+        return results.from_runs([Path(each) for each in path])
+    from mmtk.study.folder import StudyDir
+
+    return StudyDir(Path(path)).collect()

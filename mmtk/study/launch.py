@@ -11,9 +11,9 @@ from mmtk.errors import MmtkError
 from mmtk.io.counts import counted
 from mmtk.io.spelling import command
 from mmtk.registry import local_file
-from mmtk.runs import finished
 from mmtk.runs.folder import write_json
 from mmtk.study.folder import PlannedRun, StudyDir
+from mmtk.tasks import IN_DOMAIN
 
 
 def run_study(
@@ -135,7 +135,7 @@ class SameData:
         """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
         for name, digest in run.folder.provenance["data"].items():
             task, domain = name.split("/")
-            source = run.recipe[f"data.{task}.{'source' if domain == finished.IN_DOMAIN else 'cross'}"]
+            source = run.recipe[f"data.{task}.{'source' if domain == IN_DOMAIN else 'cross'}"]
             first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
             if digest != known:
                 return (

@@ -7,9 +7,8 @@ from typing import Any, cast
 
 from mmtk.api import Launcher
 from mmtk.errors import MmtkError, Problems
-from mmtk.model import build
 from mmtk.recipe import tables, toml
-from mmtk.registry import catalog, signature
+from mmtk.registry import catalog, factory, signature
 
 DEFAULT = "process"
 Table = dict[str, Any]  # ``use`` and the keys that were given, as a recipe's table
@@ -42,7 +41,7 @@ def choose(kept: Mapping[str, Any], name: str | None, given: Mapping[str, Any]) 
 
 def make(table: Mapping[str, Any]) -> Launcher:
     """The live launcher of a table."""
-    return cast(Launcher, build.component("launcher", table, {}))
+    return cast(Launcher, factory.component("launcher", table, {}))
 
 
 def _checked(table: Table) -> Table:

@@ -12,14 +12,15 @@ from typing import Any
 
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.recipe import tables, toml
-from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe, read, recipe_path, resolve
+from mmtk.recipe.load import read, recipe_path, resolve
+from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
 from mmtk.recipe.toml import Layer
 from mmtk.registry import catalog, memo
 from mmtk.study import axes as study_axes
 from mmtk.study import cell_names
+from mmtk.tasks import TASKS
 
 Budgets = Mapping[str, Sequence[int | str]]
-TASKS = ("classification", "segmentation")
 
 
 @dataclass(frozen=True)

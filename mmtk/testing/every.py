@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from mmtk.errors import MmtkError
-from mmtk.model.build import CONTRACTS
 from mmtk.registry import local_file, signature
+from mmtk.registry.factory import CONTRACTS
 from mmtk.testing.check import Subject, UnmadeError, expect, in_child
 
 

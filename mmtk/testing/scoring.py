@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtk.errors import MmtkError
+from mmtk.tasks import TASKS
 from mmtk.testing.check import ContractError, Subject, expect
 
 SIZE, COUNT = 16, 12
-TASKS = ("classification", "segmentation")
 EVERY = list(range(COUNT))
 
 

@@ -14,12 +14,13 @@ from mmtk.api import Labelled, Now, Term, Terms, Unlabelled
 from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.components.loss.cross_entropy import CrossEntropy
-from mmtk.model.build import SupervisedLoss, TwinNet, views
 from mmtk.model.network import ClassHead, MultiTaskNet
+from mmtk.registry.factory import views
 from mmtk.seeding import seeded
 from mmtk.testing.check import Subject, expect
 from mmtk.testing.parts import before_norms
 from mmtk.training.objective import _Classify, _Segment
+from mmtk.training.strategies import SupervisedLoss, TwinNet
 
 SIZE, LABELLED, UNLABELLED, TOTAL = 16, 4, 6, 40
 CERTAIN, EXTREME = 30.0, 1e4

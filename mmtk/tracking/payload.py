@@ -18,6 +18,7 @@ from mmtk.errors import MmtkError
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir, read_json, read_lines
 from mmtk.runs.score_names import current_name
+from mmtk.tasks import CROSS_DOMAIN
 from mmtk.tracking.metric_names import allowed_name, allowed_names
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Row = tuple[dict[str, Any], int]  # a row of metrics.jsonl and its time in ms
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST, MOST_METRICS = 6000, 8000, 36, 1000  # MLflow's limits
 TRAIN, VAL = "train/loss", "val/score"  # every row of metrics.jsonl has one of them
-CROSS_DOMAIN = "cross-domain"
 HEADLINE = ("accuracy", "balanced-accuracy", "macro-f1", "auroc", "dice", "hd95")  # in a run's description
 COUNTS = "counts.csv"
 

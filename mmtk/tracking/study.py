@@ -13,10 +13,11 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import tables
 from mmtk.recipe.toml import leaves
 from mmtk.report.analysis import Analysis
+from mmtk.report.answer import summary_lines
 from mmtk.report.headlines import LEAD
-from mmtk.report.summary import claims, summary_lines
-from mmtk.runs.finished import DOMAINS
+from mmtk.report.summary import claims
 from mmtk.study.folder import PlannedRun, StudyDir
+from mmtk.tasks import DOMAINS
 from mmtk.tracking import client as mlflow_client
 from mmtk.tracking import payload
 from mmtk.tracking.metric_names import allowed_name

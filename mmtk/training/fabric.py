@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import platform
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from mmtk.errors import MmtkError, RunFailed, is_out_of_memory
 from mmtk.io import distributed
+from mmtk.model.device import PRECISIONS, keep_pages
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
-
-
-def choose_device(wanted: str = "auto") -> str:
-    """``cpu`` or ``cuda`` for auto, cpu, cuda or gpu; an error if it is asked for and not there."""
-    available = torch.cuda.is_available()
-    if wanted == "auto":
-        return "cuda" if available else "cpu"
-    if wanted in ("cuda", "gpu"):
-        if not available:
-            raise MmtkError(f"--device {wanted}: torch {torch.__version__} sees no GPU.", hint="Use --device cpu.")
-        return "cuda"
-    if wanted == "cpu":
-        return "cpu"
-    raise MmtkError(f"--device {wanted}: unknown device.", hint="Known: auto, cpu, cuda.")
-
-
-def has_bf16(device: str) -> bool:
-    """Whether the hardware multiplies bfloat16 itself (AVX-512 BF16, AMX, or a GPU of Ampere or later)."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def choose_precision(wanted: str, device: str) -> str:
-    """``fp32`` or ``bf16`` for ``auto``: bf16 where the hardware has it."""
-    if wanted != "auto":
-        return wanted
-    return "bf16" if has_bf16(device) else "fp32"
-
-
-def keep_pages() -> bool:
-    """Tell glibc to keep freed memory instead of faulting its pages in again for every large tensor.
-
-    Without it a step on a CPU takes about twice as long. Does nothing (False) where libc is not glibc.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL("libc.so.6")
-    no_mmap, no_trim, top_pad = (-4, 0), (-1, 2**31 - 1), (-2, 2**28)
-    return sum(libc.mallopt(*option) for option in (no_mmap, no_trim, top_pad)) == 3
 
 
 @contextmanager
@@ -140,44 +89,3 @@ class Shown(nn.Module):
         """(loss, step) of a batch; the step passes through every engine untouched."""
         step = self.objective(batch)
         return step.loss, step
-
-
-@contextmanager
-def deterministic_kernels(wanted: bool = True) -> Iterator[None]:
-    """Let torch use only kernels whose sums have one order; those of the CPU have anyway. Undone at the end."""
-    if not wanted:
-        yield
-        return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
-    cudnn = torch.backends.cudnn
-    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    cudnn.deterministic, cudnn.benchmark = True, False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        _, cudnn.deterministic, cudnn.benchmark = before
-
-
-@contextmanager
-def explained(where: Path) -> Iterator[None]:
-    """Put torch's errors of memory and of kernels without a deterministic form in words; others pass."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if is_out_of_memory(error):
-            asked = re.search(r"allocate (\d[\d.]* \w+)", text)
-            raise RunFailed(
-                f"out of memory{f': {asked[1]} more were asked for' if asked else ''}.",
-                str(where),
-                "Lower train.batch, data.size or the width of the network, or run fewer at a time.",
-            ) from error
-        if torch.are_deterministic_algorithms_enabled() and "eterministic" in text:
-            raise MmtkError(
-                f"--deterministic: {re.split(', but |[.]', text)[0]}.",
-                str(where),
-                "Choose another component, or leave --deterministic out.",
-            ) from error
-        raise

@@ -26,11 +26,14 @@ from mmtk.model.evaluate import compute, fill
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe import tables
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry import factory
 from mmtk.runs.display import Display
 from mmtk.runs.folder import Log, RunDir, lines_end
 from mmtk.runs.pace import Pace
+from mmtk.training import strategies
+from mmtk.training.dead_terms import Alarm
 from mmtk.training.fabric import Shown, make_fabric
-from mmtk.training.objective import Alarm, Objective, Step
+from mmtk.training.objective import Objective, Step
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 SELECT = tables.SELECT
@@ -133,7 +136,7 @@ class Training:
             return None
         weights = self._class_weights() if task == "classification" else None
         unlabelled = len(self.data.parts[task].unlabelled)
-        return build.strategy(self.recipe, kind, self.net, self.data.targets, unlabelled, weights)
+        return strategies.strategy(self.recipe, kind, self.net, self.data.targets, unlabelled, weights)
 
     def _class_weights(self) -> Tensor | None:
         if self.recipe["train.balance"] != "weight":
@@ -148,7 +151,7 @@ class Training:
             "classification": self.objective.ssl,
             "segmentation": self.objective.consistency,
         }
-        views = {task: build.views(strategies[task]) for task in self.recipe.tasks}
+        views = {task: factory.views(strategies[task]) for task in self.recipe.tasks}
         needs = {
             task: bool(views[task]) or bool(getattr(strategies[task], "unlabelled_stream", False))
             for task in self.recipe.tasks
@@ -277,7 +280,7 @@ class Training:
 
     def _after_step(self) -> None:
         for module in self.objective.modules():
-            if isinstance(module, build.TwinNet):
+            if isinstance(module, strategies.TwinNet):
                 module.update(self.done)
         if self.ema is not None:
             self.ema.update_parameters(self.net)

@@ -91,8 +91,8 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
 
+        from mmtk.model.device import choose_device, choose_precision, keep_pages
         from mmtk.runs.provenance import hardware
-        from mmtk.training.fabric import choose_device, choose_precision, keep_pages
     except Exception as error:  # whatever a broken installation raises
         yield Finding("✗", "device", f"torch cannot be imported: {error}. Install torch again.")
         return
@@ -161,10 +161,10 @@ def _reach(host: str, port: int) -> None:
 def _data(data: Path | None) -> Iterator[Finding]:
     """The paper's data sets in the data folder."""
     try:
-        from mmtk.model import build
-        from mmtk.recipe.recipe import load_recipe
+        from mmtk.data import sources
+        from mmtk.recipe.load import load_recipe
 
-        root = build.data_root(data)
+        root = sources.data_root(data)
         if root is None:
             yield Finding("✓", "data", "no folder given (--data or MMTK_DATA); the synthetic X-rays need none")
             return
@@ -179,7 +179,7 @@ def _data(data: Path | None) -> Iterator[Finding]:
         for domain in ("source", "cross"):
             use = recipe[f"data.{task}.{domain}.use"]
             try:
-                count = len(build.source(recipe, task, domain, root).items("all"))
+                count = len(sources.source(recipe, task, domain, root).items("all"))
                 yield Finding("✓", use, f"{counted(count, 'image')} in {visible(root)}")
             except MmtkError as error:
                 yield Finding("!", use, error.message.splitlines()[0])

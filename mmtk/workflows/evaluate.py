@@ -10,17 +10,18 @@ from typing import Any
 
 from mmtk import api
 from mmtk.components.source.folder import Folder
-from mmtk.data import leaks, store
+from mmtk.data import leaks, sources, store
+from mmtk.data.dataset import TestSet, file_name
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, matched
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
 from mmtk.io.counts import share
 from mmtk.io.outputs import OutputFolder, refuse_inside
-from mmtk.model import build
-from mmtk.model.evaluate import TestSet, evaluate, file_name, write_cases
+from mmtk.model.evaluate import evaluate, write_cases
 from mmtk.model.predictor import Predictor, load
-from mmtk.recipe.recipe import Recipe, on_other_data
+from mmtk.recipe.load import on_other_data
+from mmtk.recipe.recipe import Recipe
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir, write_json
@@ -81,7 +82,7 @@ def evaluate_run(
         else:
             sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
-            refuse_inside(out, [*folders, *build.data_paths(recipe, data_root(data, folder))])
+            refuse_inside(out, [*folders, *sources.data_paths(recipe, data_root(data, folder))])
         tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
     known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
     _warn(display, known, unlooked)
@@ -137,7 +138,7 @@ def _in_recipe(
         for domain, own in (("source", "in-domain"), ("cross", "cross-domain")):
             if not (table := recipe.get(f"data.{task}.{domain}")):
                 continue
-            source = build.source(recipe, task, domain, root)
+            source = sources.source(recipe, task, domain, root)
             split: api.Split = "test" if domain == "source" else recipe[f"data.{task}.cross_split"]
             name = source_name(table)
             if source.digest() == digests.get(f"{task}/{own}"):

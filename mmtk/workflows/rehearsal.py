@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from mmtk.api import Launcher
+from mmtk.data import sources
 from mmtk.data.batches import check_budget
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError, Problems, RunFailed, heading
 from mmtk.io import status_line
-from mmtk.model import build
+from mmtk.model.device import choose_device, choose_precision, explained
 from mmtk.model.sketch import wrong_weights
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.display import Display
@@ -31,7 +32,6 @@ from mmtk.study import estimate
 from mmtk.study.estimate import Work
 from mmtk.study.folder import PlannedRun
 from mmtk.study.plan import Plan
-from mmtk.training.fabric import choose_device, choose_precision, explained
 from mmtk.training.trainer import Training
 
 STEPS, ENOUGH = 5, 2.0  # steps that are timed at most, and seconds after which fewer are enough
@@ -45,7 +45,7 @@ def check_budgets(plan: Plan, data: Path | None) -> None:
         for task, budget in cell.labels.items():
             name = f"{task} {cell.recipe[f'data.{task}.source']}"
             if name not in known:
-                items = build.source(cell.recipe, task, root=build.data_root(data)).items("train")
+                items = sources.source(cell.recipe, task, root=sources.data_root(data)).items("train")
                 known[name] = sum(item.target is not None for item in items)
             check_budget(budget, task, known[name])
 
@@ -108,7 +108,7 @@ def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, t
                 status_line.stage(f"timing a few steps of {run.cell.name}")
                 precision = choose_precision(run.cell.recipe["train.precision"], device)
                 recipe = run.cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
-                images = prepare(recipe, build.data_root(data))
+                images = prepare(recipe, sources.data_root(data))
                 with tempfile.TemporaryDirectory() as temporary:
                     found[system] = _timed(recipe, images, RunDir(Path(temporary)), device)
     finally:

@@ -9,11 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mmtk.data import sources
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.io import distributed, status_line
 from mmtk.io.outputs import refuse_inside
-from mmtk.model import build
+from mmtk.model import weight_files
+from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.model.evaluate import evaluate, fill, write_cases
 from mmtk.model.examples import describe, write_samples
 from mmtk.model.sketch import sketch_network
@@ -25,7 +27,6 @@ from mmtk.runs.folder import RunDir, read_json, write_json
 from mmtk.runs.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current
-from mmtk.training.fabric import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.training.trainer import Interrupted, Training
 
 
@@ -53,7 +54,7 @@ def run(
     devices = distributed.check(devices, device, recipe["train.batch"])
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
     if not folder.recipe_file.is_file():
-        refuse_inside(folder.path, build.data_paths(recipe, build.data_root(data)))
+        refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
     rank, world = distributed.place()
     if devices > world:
         if not folder.finished:
@@ -179,7 +180,7 @@ def _failure_noted(folder: RunDir) -> Iterator[None]:
 
 def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
     """The data folder: as asked for, else where this run found it before."""
-    root = build.data_root(data)
+    root = sources.data_root(data)
     if root is None and folder.provenance_file.is_file():
         known = folder.provenance.get("data_root")
         return Path(known) if known else None
@@ -220,7 +221,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Score the best weights on every test set, write results and pictures, and mark the run as done."""
     net, device = training.judged.float(), training.fabric.device
-    build.load_weights(net, folder.best)
+    weight_files.load_weights(net, folder.best)
     display.close()
     display.stage("scoring")
     validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}

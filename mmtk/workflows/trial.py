@@ -14,19 +14,19 @@ import numpy as np
 import torch
 
 from mmtk import api
-from mmtk.data import batches
+from mmtk.data import batches, sources
 from mmtk.data.batches import Part
 from mmtk.data.dataset import Data
 from mmtk.data.split_checks import Role, check_items, check_parts, check_same_labels
 from mmtk.data.store import Stored
 from mmtk.errors import MmtkError
-from mmtk.model import build
+from mmtk.model.device import choose_precision
 from mmtk.model.evaluate import evaluate, fill, write_cases
+from mmtk.recipe import parts
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, signature
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.fabric import choose_precision
 from mmtk.training.trainer import NotFinite, Training
 
 IMAGES, SMALL = 4, 64  # images of each task; pixels a side at which a step is tried first
@@ -67,7 +67,7 @@ def check_listing(recipe: Recipe) -> None:
         domains = [domain for domain in ("source", "cross") if recipe.get(f"data.{task}.{domain}")]
         known = [domain for domain in domains if _made_in_code(recipe, task, domain)]
         roles = [Role.of(recipe, task, domain) for domain in known]
-        sources = [build.source(recipe, task, domain) for domain in known]
+        sources = [sources.source(recipe, task, domain) for domain in known]
         for role, source in zip(roles, sources, strict=True):
             check_items(role, source)
             check_parts(role, source)
@@ -86,13 +86,13 @@ def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:
 
 def _kinds(recipe: Recipe, task: str) -> tuple[api.Target, ...]:
     if _made_in_code(recipe, task, "source"):
-        return (build.source(recipe, task).target,)
+        return (sources.source(recipe, task).target,)
     return _KINDS[task]
 
 
 def _small(recipe: Recipe) -> int:
     """A size of at least SMALL pixels and two of the coarsest stride, but no larger than the recipe's."""
-    coarsest = max(build.sketch_encoder(recipe).strides)
+    coarsest = max(parts.sketch_encoder(recipe).strides)
     return min(int(recipe["data.size"]), coarsest * max(2, -(-SMALL // coarsest)))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from mmtk import build_model, load_recipe
-from mmtk.training.fabric import keep_pages
+from mmtk.model.device import keep_pages
 from torch.nn import functional as F
 
 METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "smoothgrad", "grad-cam")

@@ -10,7 +10,7 @@ from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.components.consistency.kl import KL, bernoulli_kl, categorical_kl
 from mmtk.components.consistency.none import NoConsistency
 from mmtk.components.loss.dice import Dice
-from mmtk.model.build import SupervisedLoss
+from mmtk.training.strategies import SupervisedLoss
 
 NOW = Now(seed=3, index=4, total=9)
 

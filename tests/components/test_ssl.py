@@ -12,7 +12,7 @@ from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch, interleave, sharpen
 from mmtk.components.ssl.none import NoSSL
-from mmtk.model.build import SupervisedLoss
+from mmtk.training.strategies import SupervisedLoss
 
 NOW = Now(seed=3, index=4, total=9)
 

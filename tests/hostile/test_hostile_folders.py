@@ -30,7 +30,7 @@ from tiny import tiny
 
 from mmtk.components.source import _layout
 from mmtk.components.source.folder import Folder
-from mmtk.data import store
+from mmtk.data import sources, store
 from mmtk.errors import MmtkError
 from mmtk.images import loader
 from mmtk.model import build, predictor
@@ -41,6 +41,7 @@ from mmtk.report.tables.table import Entry, Table, headings
 from mmtk.runs import finished
 from mmtk.runs.arrays import read_cases
 from mmtk.runs.folder import RunDir, write_json
+from mmtk.study import results
 from mmtk.study.folder import StudyDir
 from mmtk.study.launch import job_argv
 from mmtk.study.plan import Plan, PlannedCell
@@ -163,7 +164,7 @@ def test_a_pickle_as_weights(tmp_path, marker, key, suffix):
     recipe = tiny().with_values({key: str(path)})
     for _ in pickles(path, marker):
         with pytest.raises(MmtkError, match=rf"weights\.{suffix}: cannot be read"):
-            build.network(recipe, build.targets(recipe))
+            build.network(recipe, sources.targets(recipe))
         assert not marker.exists()
 
 
@@ -212,7 +213,7 @@ def test_a_pickle_as_stored_images(tmp_path, marker, sealed):
     import zlib
 
     recipe = tiny("enc")
-    source = build.source(recipe, "classification")
+    source = sources.source(recipe, "classification")
     before = store.open_store(source, 16, cache=tmp_path / "cache")
     (folder,) = [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
     payload = pickle.dumps(Payload(marker))
@@ -485,7 +486,7 @@ def test_a_report_neither_removes_nor_writes_through_a_link(run, tmp_path, part,
     write_json(out / "files.json", [f"{part}/scores.csv", f"{part}/kept.png"])
     before = everything(mine)
     with or_refused("link"):
-        write_report(analyse(finished.from_runs([run])), out)
+        write_report(analyse(results.from_runs([run])), out)
     assert everything(mine) == before
 
 
@@ -523,7 +524,7 @@ def test_a_page_shows_names_as_text(run, tmp_path, monkeypatch):
         arrays[name] = np.array([f"{SCRIPT}{k}" for k in range(len(arrays[name]))])
     np.savez(run / "samples.npz", **arrays)
     seal(run)
-    study = finished.from_runs([run])
+    study = results.from_runs([run])
     study.title = study.cells[0].name = study.command = SCRIPT
     study.gaps.append(SCRIPT)
     page = write_report(analyse(study), tmp_path / "report")

@@ -21,7 +21,7 @@ from tiny import SOURCES, TINY
 from mmtk.cli import main as cli
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml
-from mmtk.recipe.recipe import load_recipe
+from mmtk.recipe.load import load_recipe
 
 COMPLETE = load_recipe("multimix").toml()
 TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml")))]

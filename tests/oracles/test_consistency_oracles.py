@@ -15,7 +15,7 @@ from mmtk.components.consistency.kl import KL, bernoulli_kl, categorical_kl
 from mmtk.components.consistency.none import NoConsistency
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.loss.dice import Dice
-from mmtk.model.build import SupervisedLoss
+from mmtk.training.strategies import SupervisedLoss
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
 NOW = Now(0, 0, 9)

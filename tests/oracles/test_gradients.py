@@ -35,9 +35,11 @@ from mmtk.components.loss.dice import Dice
 from mmtk.components.loss.smp import SmpLoss
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch
+from mmtk.data.batches import Batch
 from mmtk.model import build
-from mmtk.registry import catalog
-from mmtk.training.objective import Batch, Objective
+from mmtk.registry import catalog, factory
+from mmtk.training import strategies as training_strategies
+from mmtk.training.objective import Objective
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
 NOW = Now(3, 4, 9)
@@ -285,7 +287,7 @@ def stream(task, target, strategy, seed):
         y = (images(seed + 2).repeat(1, classes, 1, 1) > 0).double()
     made = {
         view: tuple(images(seed + 10 + 5 * i + k) for k in range(declared.count))
-        for i, (view, declared) in enumerate(build.views(strategy).items())
+        for i, (view, declared) in enumerate(factory.views(strategy).items())
     }
     hidden = torch.arange(4) % classes if task == "classification" else None
     streams = Labelled(known, y, torch.arange(4)), Unlabelled(other, torch.arange(4), made, hidden)
@@ -298,7 +300,7 @@ def one_step(name, targets):
     strategies, batches, seen = {}, {}, {}
     for seed, (task, kind) in enumerate({"classification": "ssl", "segmentation": "consistency"}.items()):
         if task in recipe.tasks:
-            strategies[task] = build.strategy(recipe, kind, net, targets)
+            strategies[task] = training_strategies.strategy(recipe, kind, net, targets)
             batches[task], seen[task] = stream(task, targets[task], strategies[task], 100 * seed)
     objective = Objective(net, strategies.get("classification"), strategies.get("segmentation")).train()
     return net, objective(Batch(Now(0, 1, 9), **batches)).terms, seen
@@ -383,8 +385,8 @@ def test_a_teacher_teaches_and_a_twin_learns_its_own_branch(task, targets):
     """By the distance to an averaged copy the network alone moves; a trained twin moves by its own outputs."""
     recipe, net = network("multimix", targets)
     other = next(part for kind, part in BRANCH.items() if kind != task)
-    teacher = build.TwinNet(net, copy.deepcopy(net), task, 0.9).train()
-    twin = build.TwinNet(net, build.network(recipe, targets, "twin-1").double(), task, None).train()
+    teacher = training_strategies.TwinNet(net, copy.deepcopy(net), task, 0.9).train()
+    twin = training_strategies.TwinNet(net, build.network(recipe, targets, "twin-1").double(), task, None).train()
     x, y = images(1), images(2)  # of two images: the copy says the same of the same one
     predict = net.classify if task == "classification" else net.segment
 

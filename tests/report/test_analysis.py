@@ -15,8 +15,10 @@ from scipy import stats as oracle
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse, case_values
 from mmtk.report.headlines import HEADLINE, at, budget
-from mmtk.runs.finished import DOMAINS, Cell, Run, Study
+from mmtk.runs.finished import Run
 from mmtk.runs.folder import RunDir
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS
 
 BOTH = {"classification": 100, "segmentation": 10}
 AXES = {"bridge": ["none", "saliency"], "ssl": ["none", "confidence"]}

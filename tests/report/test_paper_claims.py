@@ -13,7 +13,7 @@ from test_analysis import factorial, made_cell, noisy
 from mmtk.report.analysis import analyse
 from mmtk.report.summary import summary
 from mmtk.report.tables import claims
-from mmtk.runs.finished import Study
+from mmtk.study.results import Study
 
 
 def rows(study: Study) -> dict[tuple[str, str, str], dict[str, str]]:

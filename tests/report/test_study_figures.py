@@ -37,11 +37,13 @@ from mmtk.report.figures.systems import LOOKS, Figure, folded, labelled, looks, 
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.paper import results
 from mmtk.runs.arrays import read_curves
-from mmtk.runs.finished import DOMAINS, Cell, Run, Study, from_runs, tell_apart
+from mmtk.runs.finished import Run
 from mmtk.runs.folder import RunDir, read_lines
 from mmtk.stats import Effect, summary
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study.results import Cell, Study, from_runs, tell_apart
+from mmtk.tasks import DOMAINS
 from mmtk.workflows import run as run_workflow
 
 LONG = "UMTL-S + kl (ssl.threshold=0.7)"

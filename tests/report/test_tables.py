@@ -18,7 +18,7 @@ from mmtk.report.analysis import analyse
 from mmtk.report.tables import paper
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Column, Entry, Table, latex, number, probability
-from mmtk.runs.finished import Study, from_runs
+from mmtk.study.results import Study, from_runs
 from mmtk.workflows import run as run_workflow
 
 HARD = "a|b & 50 % of $x_1 <b>#{~^\\}"

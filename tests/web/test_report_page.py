@@ -15,7 +15,7 @@ from tiny import tiny
 from mmtk.report.analysis import analyse
 from mmtk.report.figures import study as study_figures
 from mmtk.report.page import write_report
-from mmtk.runs.finished import from_runs
+from mmtk.study.results import from_runs
 from mmtk.workflows import run as run_workflow
 
 pytestmark = pytest.mark.web

@@ -11,7 +11,8 @@ from PIL import Image
 from tiny import tiny
 
 import mmtk
-from mmtk.model import build, checkpoint
+from mmtk.data import sources
+from mmtk.model import checkpoint
 from mmtk.runs.folder import RunDir, write_json, write_text
 
 FILM = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
@@ -43,7 +44,7 @@ def untrained_run(path: Path, organs: tuple[str, ...] = ("lung",)) -> Path:
     recipe, folder = tiny(**separate), RunDir(path)
     net, targets = (
         mmtk.build_model(recipe),
-        {task: asdict(target) for task, target in build.targets(recipe).items()},
+        {task: asdict(target) for task, target in sources.targets(recipe).items()},
     )
     targets["segmentation"]["names"] = (*organs, *targets["segmentation"]["names"][len(organs) :])
     folder.best.parent.mkdir(parents=True)

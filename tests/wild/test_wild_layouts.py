@@ -17,10 +17,10 @@ from layout_inputs import LAYOUTS, Right, film, mask, table
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
 from mmtk.components.source._folder_table import EMPTY
+from mmtk.data import sources
 from mmtk.data.plan import words
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
-from mmtk.model import build
 
 
 @pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS, ids=lambda make: make.__name__)
@@ -35,7 +35,7 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
     expected = ["classification"] * bool(right.classes) + ["segmentation"] * bool(right.masks)
     assert recipe.tasks == expected
     for task in recipe.tasks:
-        source = build.source(recipe, task, root=root)
+        source = sources.source(recipe, task, root=root)
         items = [item for part in ("train", "val", "test") for item in source.items(part)]
         labelled = [item for item in items if item.target is not None]
         if task == "classification":
@@ -50,7 +50,7 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
             assert source.mask(labelled[0]).any()
         assert {item.target is None for part in ("val", "test") for item in source.items(part)} == {False}
         if recipe.get(f"data.{task}.cross"):
-            other = build.source(recipe, task, "cross", root)
+            other = sources.source(recipe, task, "cross", root)
             assert other.target.names == source.target.names
             assert sum(item.target is not None for item in other.items("all")) == right.cross[task]
             assert not {i.patient for i in other.items("all")} & {i.patient for i in source.items("all")}
@@ -65,7 +65,7 @@ def test_no_film_is_lost_where_some_have_no_label(tmp_path: Path) -> None:
         plan = plan_folder(root, out)
         plan.write(out)
         recipe = load_recipe(plan.recipe, str(out))
-        assert len(build.source(recipe, recipe.tasks[0], root=root).items("all")) == right.films
+        assert len(sources.source(recipe, recipe.tasks[0], root=root).items("all")) == right.films
 
 
 def test_films_that_serve_both_tasks_share_one_split(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_films_that_serve_both_tasks_share_one_split(tmp_path: Path) -> None:
             for item in source.items(part)
             if item.target is not None
         }
-        for source in (build.source(recipe, task, root=tmp_path / "data") for task in recipe.tasks)
+        for source in (sources.source(recipe, task, root=tmp_path / "data") for task in recipe.tasks)
     ]
     shared = part_of[0].keys() & part_of[1].keys()
     assert len(shared) == 30
@@ -153,7 +153,9 @@ def test_every_label_of_a_map_is_the_channel_of_its_name(name: str, tmp_path: Pa
     next(make for make in COLLECTIONS if make.__name__ == name)(tmp_path / "d")
     plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
     plan.write(tmp_path / "p.toml")
-    source = build.source(load_recipe(plan.recipe, str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d")
+    source = sources.source(
+        load_recipe(plan.recipe, str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d"
+    )
     right = np.zeros((3, 24, 20), np.uint8)
     right[1, 4:9, 5:15] = right[2, 10:15, 5:15] = 1
     right[0] = 1 - right[1:].max(0)
@@ -178,7 +180,7 @@ def test_values_that_do_not_fit_are_refused_by_name(keys: str, words: str, tmp_p
     (tmp_path / "p.toml").write_text(text)
 
     def first_mask() -> np.ndarray:
-        source = build.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path)
+        source = sources.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path)
         return source.mask(source.items("all")[0])
 
     with pytest.raises(MmtkError) as caught:
@@ -192,4 +194,4 @@ def test_masks_without_films_are_refused_unless_they_are_to_be_ignored(tmp_path:
     plan.text = plan.text.replace('unmatched_masks = "ignore"\n', "")
     plan.write(tmp_path / "p.toml")
     with pytest.raises(MmtkError, match=r"(?s)no image for 3 masks: 00.*unmatched_masks = .ignore. leaves"):
-        build.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d")
+        sources.source(load_recipe("unet", str(tmp_path / "p.toml")), "segmentation", root=tmp_path / "d")

@@ -10,12 +10,12 @@ import pytest
 from layout_inputs import film, mask, table
 
 from mmtk import load_recipe
+from mmtk.data import sources
 from mmtk.data.plan import words
 from mmtk.data.plan.labels import Film
 from mmtk.data.plan.normal_words import WORDS
 from mmtk.data.plan.parts import draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.profile import plan_folder
-from mmtk.model import build
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -60,7 +60,7 @@ def test_ties_within_patients_give_a_profile_that_runs(tmp_path: Path, seed: int
     recipe = load_recipe(plan.recipe, str(tmp_path / "p.toml"))
     part_of: dict[str, str] = {}
     for task in recipe.tasks:
-        source = build.source(recipe, task, root=tmp_path / "d")
+        source = sources.source(recipe, task, root=tmp_path / "d")
         assert len([i for i in source.items("all") if i.target is not None]) == (12 if task[0] == "s" else 24)
         for part in ("train", "val", "test"):
             items = [item for item in source.items(part) if item.target is not None]
@@ -86,7 +86,7 @@ def test_parts_that_are_missing_are_taken_from_train(tmp_path: Path, given: str,
     plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
     plan.write(tmp_path / "p.toml")
     recipe = load_recipe(plan.recipe, str(tmp_path / "p.toml"))
-    source = build.source(recipe, "classification", root=tmp_path / "d")
+    source = sources.source(recipe, "classification", root=tmp_path / "d")
     assert len(source.items("all")) == 24 * len(given.split("+"))
     for part in ("train", "val", "test"):
         items = source.items(part)

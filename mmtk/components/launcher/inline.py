@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -13,13 +14,11 @@ class Inline(Launcher):
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
         """Run ``python -m mmtk …`` jobs as calls; an error of one is printed, and the next begins."""
-        from mmtk.cli import main as cli
-
         for job in jobs:
             before = sys.argv
             sys.argv = ["mmtk", *job.argv[3:]]
             try:
-                cli.main()
+                runpy.run_module("mmtk", run_name="__main__", alter_sys=True)
                 code = 0
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1

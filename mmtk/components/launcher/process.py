@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Annotated
 
 from mmtk.api import Done, Field, Job, Launcher
+from mmtk.io.parallel import die_with_parent
 
 GRACE = 120.0  # seconds in which a child that was told to stop may finish its step and write its checkpoint
 MOST = 8  # workers unless told otherwise: each holds a few GB
@@ -73,12 +72,6 @@ class Process(Launcher):
             start_new_session=True, preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )  # fmt: skip
         return _Child(job, process, slot, output)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to send SIGTERM to this child when its parent is gone, however it went (prctl(2))."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _gpus() -> list[str]:

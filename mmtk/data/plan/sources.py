@@ -11,8 +11,8 @@ from mmtk.data.plan import words
 from mmtk.data.plan.findings import FilmSet
 from mmtk.data.plan.labels import Film
 from mmtk.data.plan.official import TASK
+from mmtk.tasks import TASKS
 
-TASKS = ("classification", "segmentation")
 HEAD = ("image", "label", "patient", "split", "spacing")
 ORDER = ("images", "labels", "columns", "both_tasks", "masks", "mask_suffix", "mask_prefix", "image_suffix",
          "image_prefix", "classes", "exclusive", "values", "swap", "unmatched_masks")  # fmt: skip

@@ -25,14 +25,15 @@ from mmtk.report.figures.systems import (
     signed,
     systems,
 )
-from mmtk.runs.finished import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, Cell, Run, Study
+from mmtk.runs.finished import Run
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Span = tuple[float, float]
 
-TASKS = ("classification", "segmentation")
 SETS: dict[str, dict[str, Any]] = {
     IN_DOMAIN: {"color": style.BLUE, "ls": "-"},
     CROSS_DOMAIN: {"color": style.VERMILION, "ls": "--"},

@@ -21,7 +21,8 @@ from mmtk.report.figures.systems import (
     seed_shown,
     systems,
 )
-from mmtk.runs.finished import DOMAINS, Cell, Study
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -25,8 +25,9 @@ from mmtk.report.figures.systems import (
     systems,
 )
 from mmtk.report.intervals import ENOUGH, sensible
-from mmtk.runs.finished import DOMAINS, Cell, Study
 from mmtk.stats import summary
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

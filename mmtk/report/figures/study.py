@@ -16,8 +16,8 @@ from mmtk.report.figures.study_classes import calibration, roc
 from mmtk.report.figures.systems import Figure
 from mmtk.report.figures.training import losses, validation
 from mmtk.report.headlines import LEAD, budget
-from mmtk.runs.finished import Study
 from mmtk.runs.score_names import words
+from mmtk.study.results import Study
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {

@@ -24,7 +24,8 @@ from mmtk.report.figures.systems import (
     seeds,
     systems,
 )
-from mmtk.runs.finished import DOMAINS, Cell, Study
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

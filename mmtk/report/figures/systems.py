@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.report.figures import style
-from mmtk.runs.finished import DOMAINS, Cell, Run, Study
+from mmtk.runs.finished import Run
+from mmtk.study.results import Cell, Study
+from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -11,7 +11,7 @@ import numpy as np
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import Budget, Figure, Look, handles, labelled, legend, looks, seeds, systems
 from mmtk.runs.arrays import Series
-from mmtk.runs.finished import Cell, Study
+from mmtk.study.results import Cell, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

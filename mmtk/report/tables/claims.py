@@ -21,9 +21,10 @@ from mmtk.report.tables.table import (
     p_entry,
     value_entry,
 )
-from mmtk.runs.finished import DOMAINS, Cell
 from mmtk.runs.score_names import words
 from mmtk.stats import Test
+from mmtk.study.results import Cell
+from mmtk.tasks import DOMAINS
 
 METRIC = {"classification": "accuracy", "segmentation": "dice"}  # what the paper states its claims in
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from mmtk.io.counts import counted
 from mmtk.report.analysis import Analysis, Score
-from mmtk.report.headlines import ALPHA, TASKS, budget
+from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
-from mmtk.runs.finished import CROSS_DOMAIN, IN_DOMAIN, Run
+from mmtk.runs.finished import Run
 from mmtk.runs.score_names import heading, lower_is_better, unit, words
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
 PAPER_SETS = {

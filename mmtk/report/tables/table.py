@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from mmtk.runs.finished import LONG
+from mmtk.study.results import LONG
 
 DAGGER = "†"
 WIDE = 6  # columns that a line of text has room for

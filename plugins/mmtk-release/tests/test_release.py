@@ -18,10 +18,12 @@ from mmtk.components.loss.dice import Dice
 from mmtk.data.batches import Streams
 from mmtk.data.dataset import prepare
 from mmtk.model import build
-from mmtk.model.build import SupervisedLoss
 from mmtk.recipe import toml
+from mmtk.registry import factory
 from mmtk.study.plan import plan_components
 from mmtk.testing import ContractError, suite
+from mmtk.training import strategies as training_strategies
+from mmtk.training.strategies import SupervisedLoss
 from mmtk.workflows.predict import predict_files
 from PIL import Image
 from scipy.special import log_softmax
@@ -236,10 +238,10 @@ def batches(recipe, data):
     """Every tensor that the network sees in the first two steps, by name."""
     net = build.network(recipe, data.targets)
     strategies = {
-        task: build.strategy(recipe, kind, net, data.targets)
+        task: training_strategies.strategy(recipe, kind, net, data.targets)
         for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
     }
-    views = {task: build.views(strategy) for task, strategy in strategies.items()}
+    views = {task: factory.views(strategy) for task, strategy in strategies.items()}
     streams = Streams(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
     found = {}
     for step in (0, 1):

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
-from mmtk.model.build import SupervisedLoss
 from mmtk.registry import signature
+from mmtk.training.strategies import SupervisedLoss
 from scipy.special import entr, log_expit, log_softmax
 from torch import nn
 

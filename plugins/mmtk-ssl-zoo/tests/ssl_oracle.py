@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from mmtk.api import Labelled, Now, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
-from mmtk.model.build import SupervisedLoss
 from mmtk.registry import signature
+from mmtk.training.strategies import SupervisedLoss
 from torch import nn
 
 from mmtk_ssl_zoo.entropy import Entropy

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from mmtk.data.dataset import prepare
-from mmtk.model.build import TwinNet
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
+from mmtk.training.strategies import TwinNet
 from mmtk.training.trainer import Training
 from ssl_oracle import STRATEGIES
 

@@ -1,0 +1,53 @@
+"""Data sources of a recipe."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from mmtk import api
+from mmtk.errors import MmtkError
+from mmtk.recipe.recipe import Recipe
+from mmtk.registry.factory import component
+
+
+def data_root(data: str | Path | None = None) -> Path | None:
+    """The folder of the data sets: ``--data``, else ``MMTK_DATA``, else none."""
+    chosen = data or os.environ.get("MMTK_DATA")
+    try:
+        return Path(chosen).expanduser() if chosen else None
+    except RuntimeError as error:
+        raise MmtkError("there is no such home directory.", str(chosen), "Give the whole path.") from error
+
+
+def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:
+    """A data source of the recipe; ``domain`` is ``source`` (in-domain) or ``cross``."""
+    table = recipe[f"data.{task}.{domain}"]
+    try:
+        made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
+    except MmtkError as error:
+        if root is None and not Path("data").is_dir() and "--data" in (error.hint or "") and not error.where:
+            message = "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here."
+            raise MmtkError(message, hint=error.hint) from error
+        raise
+    if made.target.task != task:
+        raise MmtkError(
+            f'data.{task}.{domain}: "{table["use"]}" is a source for {made.target.task}, not for {task}.',
+            hint=f"Put it into data.{made.target.task}.{domain}, or choose another source.",
+        )
+    return made
+
+
+def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
+    """The folders and files that the recipe's sources name by their keys, as far as they are there."""
+    tables = [recipe.get(f"data.{task}.{domain}") or {} for task in recipe.tasks for domain in ("source", "cross")]
+    texts = [value for table in tables for key, value in table.items() if isinstance(value, str) and key != "use"]
+    fixed = [re.split(r"(?:^|/)\*(?:/|$)", text)[0] for text in texts if text]  # of a pattern such as "*/images"
+    paths = dict.fromkeys((root or Path("data")) / text for text in fixed)
+    return [path for path in paths if os.path.exists(path)]
+
+
+def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.Target]:
+    """What each task labels, by task."""
+    return {task: source(recipe, task, root=root).target for task in recipe.tasks}

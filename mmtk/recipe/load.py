@@ -1,0 +1,277 @@
+"""Loading of recipes: layers merged, every table checked with all problems at once, defaults filled in."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmtk.errors import MmtkError, Problems, heading, nearest
+from mmtk.io.spelling import quoted, visible
+from mmtk.recipe import tables as recipe_tables
+from mmtk.recipe import toml as toml_layers
+from mmtk.recipe.recipe import Recipe, _place, _tables, component_tables
+from mmtk.recipe.toml import Layer, Values
+from mmtk.registry import catalog, memo, signature
+
+# What a system can do without: tables that ``none`` stands for.
+STRATEGIES = ("bridge", "ssl", "consistency")
+
+
+TABLES = frozenset(path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES))
+
+
+# The plain system of each task.
+SYSTEMS = {"classification": "enc", "segmentation": "unet"}
+
+
+def load_recipe(
+    path_or_name: str | Path, profile: str | None = None, overrides: Mapping[str, Any] | Iterable[str] = ()
+) -> Recipe:
+    """Read a recipe file, a shipped recipe by name, or a run directory; check it and fill in every default.
+
+    ``profile`` replaces the recipe's own; ``overrides`` maps dotted keys to values (or lists ``key=value``).
+    Raises MmtkError (several at once as Problems) with file, line and cure.
+    """
+    path = recipe_path(path_or_name)
+    return resolve(read(path, profile, overrides), str(path))
+
+
+def recipe_path(path_or_name: str | Path) -> Path:
+    """The recipe file meant by a path, a shipped name or a run directory."""
+    inside = Path(path_or_name) / "recipe.toml"
+    return inside if os.path.isfile(inside) else toml_layers.locate(str(path_or_name))
+
+
+def is_complete(path_or_name: str | Path) -> bool:
+    """Whether a recipe has its data and budget already, as that of a run directory has."""
+    return isinstance(toml_layers.with_parents(recipe_path(path_or_name)).values.get("origin"), dict)
+
+
+def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
+    """All layers merged: parents, recipe, profile, overrides; not checked yet."""
+    layer, changes = toml_layers.with_parents(path), toml_layers.parse_set(overrides)
+    asked = profile if profile is not None else changes.values.get("profile")
+    origin = layer.values.get("origin")
+    if asked and isinstance(origin, dict):
+        raise _mixed(origin, asked, str(path))
+    if origin is not None and not asked:
+        return toml_layers.merge(layer, changes)
+    chosen = asked if asked is not None else layer.values.get("profile", "")
+    place = (layer if asked is None else changes).place("profile")
+    if not isinstance(chosen, str):
+        raise MmtkError(f"profile: should be a name, got {json.dumps(chosen, default=str)}.", place)
+    if chosen:
+        # An option is a path from here, a recipe's own profile one from the recipe.
+        given = _profile(chosen, path.parent, path.parent if asked is None else Path(), place)
+        layer.problems.extend(toml_layers.overruled(layer, given, chosen, changes.values))
+        layer = toml_layers.merge(layer, given)
+    merged = toml_layers.merge(layer, changes)
+    merged.values["origin"] = {"recipe": visible(path.stem), "profile": visible(chosen)}
+    return merged
+
+
+def _profile(chosen: str, recipes: Path, start: Path, place: str | None) -> Layer:
+    """The profile of a name beside the recipes, of a path from ``start``, or the one that ships."""
+    beside = (recipes / "profiles" / f"{chosen}.toml", start / chosen)
+    try:
+        found = next(filter(os.path.isfile, beside), None) or toml_layers.locate(chosen, "profiles")
+    except MmtkError as error:
+        error.where = place
+        raise
+    given = toml_layers.with_parents(found, folder="profiles")
+    for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
+        given.values.pop(own, None)
+        given.places.pop(own, None)
+    return given
+
+
+def system_for(recipe: str, profile: str | None) -> str:
+    """The recipe itself, or the plain system of the one task that a profile is for: to look at its data alone."""
+    if profile is None or recipe != "multimix":
+        return recipe
+    tasks = _profile(profile, toml_layers.recipe_folder(), Path(), None).values.get("tasks")
+    return SYSTEMS.get(str(tasks[0]), recipe) if isinstance(tasks, list) and len(tasks) == 1 else recipe
+
+
+def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
+    """What a complete recipe has and another profile has not, as its ``train.steps``, would stay in force."""
+    own, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
+    return MmtkError(
+        f"is complete, with the data and the training budget of {own}: a second profile would mix the two.",
+        where,
+        f"Start from the recipe that it was made of (mmtk … {quoted(recipe)} --profile {quoted(str(profile))}), "
+        "or change single values by --set.",
+    )
+
+
+def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """A complete recipe for scoring on other data, and the tasks that the data are of.
+
+    The sources of a profile stand in place of the recipe's; where it has none for a task, that task stays as it
+    was, because the network needs all that it was trained with.
+    """
+    layer, given_for = toml_layers.with_parents(path), list(recipe_tables.OF_TASK)
+    if profile is not None:
+        given = _profile(profile, path.parent, Path(), None)
+        asked = given.values.pop("tasks", given_for)
+        given_for = [task for task in asked if toml_layers.has(given.values, f"data.{task}.source")]
+        for task in recipe_tables.OF_TASK:
+            toml_layers.drop((layer if task in given_for else given).values, f"data.{task}")
+        toml_layers.drop(given.values, "train")  # the network stays as it was trained
+        layer = toml_layers.merge(layer, given)
+        toml_layers.put(layer.values, "origin.profile", visible(profile))
+    return resolve(toml_layers.merge(layer, toml_layers.parse_set(overrides)), str(path)), given_for
+
+
+def resolve(layer: Layer, source: str = "recipe") -> Recipe:
+    """Check every table, fill in defaults, drop what the tasks do not need, then check the fit of the parts."""
+    try:
+        return _resolve(layer, source)
+    finally:
+        memo.keep()
+
+
+def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
+    """Problems that show only without what is wrong, and that do not follow from it."""
+    trial, unknown = Layer(copy.deepcopy(layer.values), layer.places), set[str]()
+    parts = sorted((path for path, _, _ in component_tables(layer.values)), key=len, reverse=True)
+    for key in (problem.message.partition(":")[0] for problem in problems):
+        part = next((path for path in parts if f"{key}.".startswith(f"{path}.")), None)
+        if part is None and (key in (*TABLES, "tasks") or " " in key):
+            return []
+        unknown.add(part or key)
+        toml_layers.drop(trial.values, part or key)
+    known = {problem.message for problem in problems}
+    try:
+        _resolve(trial, source, unknown)
+    except Problems as more:
+        return [problem for problem in more.problems if problem.message not in known]
+    return []
+
+
+def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) -> Recipe:
+    """Check and fill in a recipe; ``unknown`` names what is left out of it, for a look at the rest."""
+    for task in recipe_tables.OF_TASK:
+        if toml_layers.drops(cross := f"data.{task}.cross", toml_layers.get(layer.values, cross)):
+            toml_layers.drop(layer.values, cross)
+    values, problems = _tables(layer)
+    if problems:
+        _place(problems, source)
+        problems += _hidden(layer, problems, source) if unknown is None else []
+        raise Problems(problems, heading(source, problems))
+    problems = [*_required(values, unknown or ()), *_idle_strategies(layer, values)]
+    for task, only in recipe_tables.OF_TASK.items():
+        if task not in values["tasks"]:
+            for path in only:
+                toml_layers.drop(values, path)
+    values.pop("profile", None)
+    recipe = Recipe(values, {key: layer.places.get(key, "default") for key, _ in toml_layers.leaves(values)})
+
+    from mmtk.recipe.compatibility import misfits
+
+    problems += misfits(recipe, unknown or ())
+    if problems:
+        _place(problems, source)
+        raise Problems(problems, heading(source, problems))
+    return recipe
+
+
+def _fixed(layer: Layer, path: str, model: type[signature.Table]) -> tuple[Values, list[MmtkError]]:
+    table = toml_layers.get(layer.values, path, {}) if path else layer.values
+    if not isinstance(table, dict):
+        got = json.dumps(table, default=str)
+        return {}, [MmtkError(f"{path}: should be a table, [{path}], got {got}.", layer.place(path))]
+    prefix = f"{path}." if path else ""
+    nested = {
+        p[len(prefix) :].split(".")[0]
+        for p in [*recipe_tables.FIXED, *recipe_tables.PLACES]
+        if p.startswith(prefix)
+    }
+    own = {key: value for key, value in table.items() if key not in nested}
+    if path == "":
+        own = {key: value for key, value in own.items() if key in model.model_fields}
+    return signature.validate(model, own, path, layer.place, nested)
+
+
+def _unknown_tables(layer: Layer) -> list[MmtkError]:
+    """Keys above the tables, and names in a group of tables, that mean nothing."""
+    problems = []
+    groups = {path.rpartition(".")[0] for path in recipe_tables.PLACES} - set(recipe_tables.FIXED) - {""}
+    tables = {path.split(".")[0] for path in [*recipe_tables.FIXED, *recipe_tables.PLACES]}
+    known = {*recipe_tables.Top.model_fields, *tables}
+    for key in layer.values:
+        if key not in known:
+            keys = ", ".join(sorted(known - {"origin"}))
+            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {keys}."
+            problems.append(MmtkError(message, layer.place(key)))
+    for group in sorted(groups & set(layer.values)):
+        table = layer.values[group]
+        names = {path.split(".")[1] for path in recipe_tables.PLACES if path.startswith(f"{group}.")}
+        if not isinstance(table, dict):
+            message = f"{group}: should hold tables, as [{group}.NAME]."
+            problems.append(MmtkError(message, layer.place(group)))
+            continue
+        for name in table:
+            if "*" not in names and name not in names:
+                known_names = ", ".join(sorted(names))
+                message = f"{group}.{name}: unknown table.{nearest(name, names)} Known: {known_names}."
+                problems.append(MmtkError(message, layer.place(f"{group}.{name}")))
+    return problems
+
+
+def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, list[MmtkError]]:
+    if not isinstance(table, dict) or not isinstance(table.get("use"), str):
+        names = ", ".join(sorted({entry.name for entry in catalog.entries(kind)}))
+        message = f'{path}: needs use = "NAME" of a component of kind {kind}. Known: {names}.'
+        return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.place(path))]
+    try:
+        entry = catalog.find(kind, table["use"])
+
+        def ask() -> tuple[Values, list[tuple[str, str | None]]]:
+            checked, problems = signature.validate(recipe_tables.model_of(entry), table, path, lambda key: key)
+            return checked, [(problem.message, problem.where) for problem in problems]
+
+        checked, wrong = memo.recall("keys", entry, {"path": path, "table": table}, ask)
+    except MmtkError as error:
+        return {}, [MmtkError(f"{path}.use: {error.message}", layer.place(f"{path}.use"), error.hint)]
+    return checked, [MmtkError(message, layer.place(key) or layer.place(path)) for message, key in wrong]
+
+
+def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
+    needed = {"encoder": "every system"}
+    for task in values["tasks"]:
+        for path in recipe_tables.OF_TASK[task]:
+            if not path.startswith(("data.", "augment.")):
+                needed[path] = task
+        needed[f"data.{task}.source"] = task
+    return [
+        MmtkError(
+            f"{path}: missing, and {who} needs it.",
+            hint="Give a profile that has data, for example --profile phantom."
+            if path.startswith("data.")
+            else 'Begin the recipe with extends = "base.toml", or add the table.',
+        )
+        for path, who in needed.items()
+        if not toml_layers.has(values, path) and path not in unknown
+    ]
+
+
+def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
+    """A strategy of a task that the recipe does not train is a mistake, not something to drop silently."""
+    kinds = {"ssl": "classification", "consistency": "segmentation", "bridge": "segmentation"}
+    problems = []
+    for kind, task in kinds.items():
+        use = toml_layers.get(values, f"{kind}.use", "none")
+        if use.rpartition("/")[2] != "none" and task not in values["tasks"]:
+            problems.append(
+                MmtkError(
+                    f'{kind}.use = "{use}" needs the task {task}, but tasks = {json.dumps(values["tasks"])}.',
+                    layer.place(f"{kind}.use"),
+                    f'Add "{task}" to tasks, or set {kind}.use = "none".',
+                )
+            )
+    return problems

@@ -1,0 +1,199 @@
+"""Results of a study: finished runs grouped into cells, all that reports see."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmtk.errors import MmtkError
+from mmtk.io.counts import counted
+from mmtk.io.parallel import on_all_cores
+from mmtk.runs.arrays import Cases, Series, read_cases, read_curves
+from mmtk.runs.finished import Run, check_comparable, read_run
+from mmtk.tasks import DOMAINS
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+LONG = ("system", "digest", "budget", "seed", "domain", "task", "metric", "value")
+
+
+@dataclass
+class Cell:
+    """One system at one label budget, and its runs by seed.
+
+    ``levels`` holds the label of every axis of the study, ``labels`` the budget of every task that it has.
+    ``beside`` marks a reference that is no cell of the design: it has more parts than the axes name. ``system``
+    is the digest without label budgets, one for a system at all of them (default: the name).
+    """
+
+    name: str
+    levels: dict[str, str]
+    labels: dict[str, int | str]
+    digest: str
+    reference: bool = False
+    beside: bool = False
+    runs: dict[int, Run] = field(default_factory=dict)
+    system: str = ""
+
+    def __post_init__(self) -> None:
+        self.system = self.system or self.name
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that it trains."""
+        return sorted(self.labels)
+
+    def values(self, domain: str, task: str, metric: str) -> dict[int, float]:
+        """A score by seed, of the runs that have it."""
+        return self.scores.get((domain, task, metric), {})
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, str, str], dict[int, float]]:
+        """Every number of ``results.json`` by (domain, task, metric) and by seed, of the runs that have it."""
+        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        for (seed, run), domain in itertools.product(sorted(self.runs.items()), DOMAINS):
+            for task, numbers in run.scores.get(domain, {}).items():
+                for metric, value in numbers.items():
+                    if value is not None:
+                        found.setdefault((domain, task, metric), {})[seed] = float(value)
+        return found
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Values per test image as of ``read_cases``, seeds ascending; NaN for a run that has no such file."""
+        files = [run.folder.cases_file for _, run in sorted(self.runs.items())]
+        there = np.array([file.is_file() for file in files], bool)
+        if not there.any():
+            return {}
+        tables = read_cases([file for file, known in zip(files, there, strict=True) if known])
+        for part, name in ((part, name) for part, table in tables.items() for name in table if name != "id"):
+            rows = np.full((len(files), tables[part][name].shape[1]), np.nan)
+            rows[there] = tables[part][name]
+            tables[part][name] = rows
+        return tables
+
+    @cached_property
+    def curves(self) -> dict[str, Series]:
+        """What the runs logged, as of ``read_curves``, seeds ascending."""
+        return read_curves([run.folder.metrics_file for _, run in sorted(self.runs.items())])
+
+    def tables(self) -> dict[str, Any]:
+        """What reports need of its runs, read from their files: scores, cases and curves."""
+        return {"scores": self.scores, "cases": self.cases, "curves": self.curves}
+
+
+@dataclass(repr=False)
+class Study:
+    """The cells of a study with what is there of them.
+
+    ``axes`` maps the key of every axis to its levels, the one without the component first; it is empty for a
+    list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
+    """
+
+    title: str
+    cells: list[Cell]
+    seeds: list[int]
+    axes: dict[str, list[str]] = field(default_factory=dict)
+    design: str = ""
+    gaps: list[str] = field(default_factory=list)
+    command: str = ""
+
+    @property
+    def systems(self) -> dict[str, str]:
+        """The name of every system by its digest without label budgets, in order."""
+        return {cell.system: cell.name for cell in self.cells}
+
+    def cell(self, system: str, labels: Mapping[str, int | str]) -> Cell | None:
+        """The cell of a system at a budget; a task that the system has not does not count."""
+        own = (cell for cell in self.cells if cell.system == system)
+        return next((c for c in own if all(labels.get(t, label) == label for t, label in c.labels.items())), None)
+
+    @property
+    def budgets(self) -> list[dict[str, int | str]]:
+        """The budgets of the systems with both tasks (of all, where there is none), in order."""
+        both = [cell.labels for cell in self.cells if len(cell.labels) == 2] or [c.labels for c in self.cells]
+        return [dict(pairs) for pairs in sorted({tuple(sorted(b.items())) for b in both}, key=_by_size)]
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Every score of every run under ``LONG``: one row per system, seed, test set and metric."""
+        for cell in self.cells:
+            budget = "-".join(str(cell.labels.get(task, "–")) for task in ("classification", "segmentation"))
+            for (domain, task, metric), values in cell.scores.items():
+                for seed, value in values.items():
+                    yield cell.name, cell.digest, budget, seed, domain, task, metric, value
+
+    def frame(self) -> DataFrame:
+        """Every score of every run as a tidy table, under the columns ``LONG``."""
+        from pandas import DataFrame
+
+        return DataFrame(self.rows(), columns=list(LONG))
+
+    def __repr__(self) -> str:
+        runs = sum(len(cell.runs) for cell in self.cells)
+        numbers = {"cell": len(self.cells), "run": runs, "gap": len(self.gaps)}
+        return f"Study({self.title!r}: {', '.join(counted(number, what) for what, number in numbers.items())})"
+
+    def _repr_html_(self) -> str:
+        from mmtk.runs.result import html_table
+
+        rows = [
+            (c.name, c.digest, *(c.labels.get(t, "–") for t in ("classification", "segmentation")), len(c.runs))
+            for c in self.cells
+        ]
+        return html_table(self.title, ("system", "digest", "class labels", "masks", "runs"), rows)
+
+    def read(self) -> None:
+        """Read what reports need of every run, on all cores; what was read already is not read again."""
+        cells = [cell for cell in self.cells if not vars(cell).keys() >= {"scores", "cases", "curves"}]
+        for cell, tables in zip(cells, on_all_cores([cell.tables for cell in cells]), strict=True):
+            vars(cell).update(tables)
+
+    def comparable(self) -> None:
+        """Refuse runs that were tested on other data: their numbers must not stand in one table."""
+        check_comparable([run for cell in self.cells for run in cell.runs.values()])
+
+
+def _by_size(budget: tuple[tuple[str, int | str], ...]) -> list[tuple[str, float]]:
+    return [(task, float("inf") if label == "full" else float(label)) for task, label in budget]
+
+
+def from_runs(paths: Sequence[Path]) -> Study:
+    """A study of single runs: those that differ only in the seed are one cell, and the first is the reference."""
+    if not paths:
+        raise MmtkError("no run is given.", hint="Name a study or finished runs.")
+    runs = [read_run(path) for path in paths]
+    check_comparable(runs)
+    cells: dict[str, Cell] = {}
+    for run in runs:
+        recipe = run.folder.recipe
+        labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
+        fresh = Cell(recipe.name, {}, labels, run.digest, reference=not cells, system=recipe.system_digest)
+        cell = cells.setdefault(run.digest, fresh)
+        if run.seed in cell.runs:
+            both = f"{cell.runs[run.seed].path} and {run.path}"
+            raise MmtkError(f"{both} are the same run: digest {run.digest}, seed {run.seed}.", hint="Name one.")
+        cell.runs[run.seed] = run
+    tell_apart(cells.values())
+    seeds = sorted({run.seed for run in runs})
+    gaps = [f"{c.name}: no run with seed {seed}" for c in cells.values() for seed in seeds if seed not in c.runs]
+    return Study(", ".join(path.name for path in paths), list(cells.values()), seeds, gaps=gaps)
+
+
+def tell_apart(cells: Iterable[Cell]) -> None:
+    """Add the first digits of their digests to the names that two systems share: all of their cells get them."""
+    listed = list(cells)
+    systems: dict[str, set[str]] = {}
+    for cell in listed:
+        systems.setdefault(cell.name, set()).add(cell.system)
+    for cell in listed:
+        if len(others := systems[cell.name] - {cell.system}) > 0:
+            digits = next(n for n in range(4, 65) if all(cell.system[:n] != other[:n] for other in others))
+            cell.name = f"{cell.name} {cell.system[:digits]}"

@@ -1,0 +1,62 @@
+"""Monitor of loss terms that are dead: exactly zero, or without gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmtk.api import Term
+from mmtk.io import distributed
+from mmtk.training.objective import Step
+
+
+class Alarm:
+    """Notices weighted terms that stay exactly zero or give no gradient at the logits (steps 1, 10, 50)."""
+
+    looks = (0, 9, 49)
+
+    def __init__(self) -> None:
+        self._dead: dict[str, str] = {}
+        self._alive: set[str] = set()
+        self._looked: list[int] = []
+
+    def look(self, index: int, step: Step) -> None:
+        """Judge the terms of one step, before its backward pass; a term found alive once stays so."""
+        if index not in self.looks:
+            return
+        self._looked.append(index + 1)
+        found = {n: self._reason(term, step.logits) for n, term in step.terms.items() if n not in self._alive}
+        everywhere = distributed.share(found)
+        for name in found:
+            reasons = [each[name] for each in everywhere if name in each]
+            # Alive on one rank is alive; else explained on one ("" is the smallest) is explained.
+            reason = None if None in reasons else min(each for each in reasons if each is not None)
+            if reason is None:
+                self._alive.add(name)
+                self._dead.pop(name, None)
+            elif reason:
+                self._dead[name] = reason
+
+    @staticmethod
+    def _reason(term: Term, logits: list[Tensor]) -> str | None:
+        """None: alive; empty: explained (weight or ramp 0, empty confident set); else what is wrong."""
+        if term.weight == 0 or float(term.support) == 0:
+            return ""
+        if not term.value.requires_grad:
+            return "gives no gradient to anything"
+        zero = "is exactly 0 and " if float(term.value.detach()) == 0 else ""
+        found = torch.autograd.grad(term.value, logits, retain_graph=True, allow_unused=True) if logits else ()
+        gradients = [gradient for gradient in found if gradient is not None]
+        # A term that goes around these logits (a twin's, or features) shows its death by its value alone.
+        alive = any(bool(gradient.any()) for gradient in gradients) if gradients else not zero
+        return None if alive else f"{zero}gives no gradient at the logits"
+
+    def verdict(self, index: int, last: int) -> list[str]:
+        """Once, after the last look of a run with ``last`` steps: a sentence for every dead term."""
+        if index != min(self.looks[-1], last - 1):
+            return []
+        looked = ", ".join(map(str, self._looked))
+        return [
+            f"The loss term {name} {reason} (looked at in step {looked}). It has a weight but trains nothing."
+            for name, reason in sorted(self._dead.items())
+        ]

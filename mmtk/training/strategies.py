@@ -1,0 +1,100 @@
+"""Strategies of a task, wired with its loss and second networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from mmtk import api
+from mmtk.io import distributed
+from mmtk.model.build import network
+from mmtk.model.network import MultiTaskNet, at_least_float32, frozen_statistics
+from mmtk.recipe.recipe import Recipe
+from mmtk.registry.factory import component
+from mmtk.seeding import seeded
+
+
+class SupervisedLoss:
+    """A task's supervised loss as a term, named by its recipe word.
+
+    It is that of the whole batch on every rank, so a loss need not be a mean over images.
+    """
+
+    def __init__(self, name: str, loss: api.Loss, weight: float) -> None:
+        self.name, self.loss, self.weight = name, loss, weight
+
+    def __call__(self, predict: Any, labelled: api.Labelled, logits: Tensor | None = None) -> api.Terms:
+        """Logits (predicted here unless given) against the labels → one weighted term."""
+        logits = predict(labelled.image) if logits is None else logits
+        return {self.name: api.Term(self.loss(*distributed.whole_batch(logits, labelled.target)), self.weight)}
+
+
+class TwinNet(nn.Module):
+    """A second network of one task: trained by the optimiser, or an EMA copy that the host updates."""
+
+    def __init__(self, main: MultiTaskNet, other: MultiTaskNet, task: str, decay: float | None) -> None:
+        super().__init__()
+        self.task, self.decay = task, decay
+        other.bridge_classify = main.bridge_classify
+        self.net = other
+        # A tuple hides the main network from state_dict: it is not the twin's.
+        self._main = (main,)
+        if decay is not None:
+            other.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B,C,H,W] → the task's logits; an EMA copy gives no gradient."""
+        predict = self.net.classify if self.task == "classification" else self.net.segment
+        if torch.is_grad_enabled() and self.decay is None:
+            return at_least_float32(predict(images))
+        with torch.no_grad(), frozen_statistics(self.net):
+            return at_least_float32(predict(images))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """EMA of weights, copy of statistics, with α = min(1 − 1/(step + 1), decay)."""
+        if self.decay is None:
+            return
+        alpha = min(1 - 1 / (step + 1), self.decay)
+        main = dict(self._main[0].named_parameters())
+        for name, parameter in self.net.named_parameters():
+            parameter.lerp_(main[name], 1 - alpha)
+        for own, theirs in zip(self.net.buffers(), self._main[0].buffers(), strict=True):
+            own.copy_(theirs)
+
+
+def strategy(
+    recipe: Recipe,
+    kind: str,
+    net: MultiTaskNet,
+    targets: Mapping[str, api.Target],
+    unlabelled_size: int = 0,
+    class_weights: Tensor | None = None,
+) -> nn.Module:
+    """The SSL or consistency component, wired with its task's supervised loss."""
+    task = "classification" if kind == "ssl" else "segmentation"
+    table = recipe[f"loss.{task}"]
+    target = targets[task]
+    wires = {"classes": len(target.names), "exclusive": target.exclusive}
+    loss = component("loss", table, {**wires, "class_weights": class_weights})
+    made = 0
+
+    def twin(decay: float | None = None) -> nn.Module:
+        nonlocal made
+        made += 1
+        other = network(recipe, targets, f"twin-{made}") if decay is None else copy.deepcopy(net)
+        return TwinNet(net, other, task, decay)
+
+    offered = {
+        **wires,
+        "supervised": SupervisedLoss(table["use"], loss, table["weight"]),
+        "twin": twin,
+        "unlabelled_size": unlabelled_size,
+        "in_channels": recipe["data.channels"],
+    }
+    with seeded(recipe.seed, "init", kind):
+        return cast(nn.Module, component(kind, recipe[kind], offered))

@@ -1,0 +1,40 @@
+"""Check of a recipe beyond its parts: a step on made-up images, asked once of equal recipes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mmtk.errors import MmtkError
+from mmtk.io import status_line
+from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
+from mmtk.registry import catalog, memo
+
+# Keys of [train] on which a step depends; the others are plain numbers.
+STEP_KEYS = (
+    "batch", "ratio", "optimizer", "schedule", "warmup", "clip", "ema", "balance", "precision", "frozen_views",
+)  # fmt: skip
+
+
+def check_step(recipe: Recipe, source: str) -> None:
+    """Raise what a run's first step, its scores or its label budgets would end with; asked once of equal parts."""
+    status_line.stage("trying a step on made-up images")
+    train = {key: recipe.get(f"train.{key}") for key in STEP_KEYS}
+    rest = {key: value for key, value in recipe.values.items() if key not in (*NOT_IN_DIGEST, "train", "init")}
+    entries = [vars(catalog.find(kind, table["use"])) for _, kind, table in recipe.components()]
+    try:
+        memo.recall(
+            "step", catalog.find("encoder", recipe["encoder.use"]), [train, rest, entries], partial(_try, recipe)
+        )
+    except MmtkError as error:
+        error.where = error.where or source
+        raise
+    finally:
+        memo.keep()
+
+
+def _try(recipe: Recipe) -> bool:
+    from mmtk.workflows import trial
+
+    trial.check_listing(recipe)
+    trial.try_step(recipe)
+    return True
