@@ -70,11 +70,11 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
 
 def sleeper(template: Path) -> Any:
     """A launcher whose jobs write the template's results as their own."""
-    from mmtk.api import Done, Job, Launcher
+    from mmtk.api import Job, JobResult, Launcher
     from mmtk.runs.folder import RunDir, read_json, write_json
 
     class Sleeper(Launcher):
-        def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+        def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
             for job in jobs:
                 own = RunDir(job.dir)
                 digest, seed = own.path.name.rsplit("-s", 1)
@@ -87,7 +87,7 @@ def sleeper(template: Path) -> Any:
                 facts = {"digest": digest[-10:], "seed": int(seed), "components": versions}
                 write_json(own.provenance_file, read_json(own.provenance_file) | facts)
                 own.finish({"steps": 4, "training_seconds": 1.0, "seconds": 1.0})
-                yield Done(job.dir, 0, job.dir / "output.log")
+                yield JobResult(job.dir, 0, job.dir / "output.log")
 
     return Sleeper()
 

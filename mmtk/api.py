@@ -23,9 +23,35 @@ from mmtk.errors import MmtkError
 from mmtk.io import distributed
 
 __all__ = [
-    "SSL", "Augment", "Bridge", "Classify", "Consistency", "Decoder", "Done", "Encoder", "Field", "Item",
-    "Job", "Labelled", "Launcher", "Loss", "Metric", "MmtkError", "Now", "Prediction", "Segment", "Source",
-    "Split", "Supervised", "Target", "Task", "Term", "Terms", "Twin", "Unlabelled", "View",
+    "SSL",
+    "Augment",
+    "Bridge",
+    "Classify",
+    "Consistency",
+    "Decoder",
+    "Encoder",
+    "Field",
+    "Item",
+    "Job",
+    "JobResult",
+    "LabelSpec",
+    "Labelled",
+    "Launcher",
+    "Loss",
+    "Metric",
+    "MmtkError",
+    "Prediction",
+    "Segment",
+    "Source",
+    "Split",
+    "StepContext",
+    "Supervised",
+    "Task",
+    "Term",
+    "Terms",
+    "Twin",
+    "Unlabelled",
+    "View",
 ]  # fmt: skip
 
 Task = Literal["classification", "segmentation"]
@@ -36,20 +62,20 @@ Split = Literal["train", "val", "test", "all"]
 class Term:
     """One summand of the objective: total = Σ weight · value; weight 0 means logged only.
 
-    ``support`` is the share of the batch that took part (0…1): 0 explains a term that is exactly zero, and what
+    ``active`` is the share of the batch that took part (0…1): 0 explains a term that is exactly zero, and what
     is logged only is left out of that step.
     """
 
     value: Tensor
     weight: float = 1.0
-    support: Tensor | float = 1.0
+    active: Tensor | float = 1.0
 
 
 Terms = dict[str, Term]
 
 
 @dataclass(frozen=True)
-class Now:
+class StepContext:
     """The step a strategy is called in; all randomness of a strategy comes from ``generator``.
 
     A run on several devices has ``world`` ranks, each with its own rows of the batch. The host takes the mean of
@@ -240,7 +266,9 @@ class SSL(nn.Module, ABC):
     views: Mapping[str, int | View] = {}
 
     @abstractmethod
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The terms of one step, by name; ``unlabelled`` is None for a strategy that declares no views."""
 
 
@@ -254,7 +282,9 @@ class Consistency(nn.Module, ABC):
     unlabelled_stream: ClassVar[bool] = True
 
     @abstractmethod
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The terms of one step, by name."""
 
 
@@ -292,7 +322,7 @@ class Augment(ABC):
 
 
 @dataclass(frozen=True)
-class Target:
+class LabelSpec:
     """What a source labels: names of classes or mask channels.
 
     ``exclusive`` masks have one class per pixel (softmax, channel 0 is the background), others are
@@ -322,7 +352,7 @@ class Item:
 class Source(ABC):
     """(root, *, …): a data set; ids and splits are the same on every machine."""
 
-    target: Target
+    labels: LabelSpec
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
@@ -370,7 +400,7 @@ class Metric(ABC):
     def calibrate(self, validation: Metric) -> None:  # noqa: B027 - optional hook
         """Take what may be chosen on validation (a threshold) from an instance that has seen it."""
 
-    def cases(self) -> dict[str, list[Any]]:
+    def per_image(self) -> dict[str, list[Any]]:
         """Values per image as columns, with ``id`` first; empty where a score has none."""
         return {}
 
@@ -386,7 +416,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
+class JobResult:
     """A finished job: its exit code and where its output went."""
 
     dir: Path
@@ -398,7 +428,7 @@ class Launcher(ABC):
     """(*, …): runs jobs somewhere."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Run all jobs, yielding each as it ends; one that fails stops nobody."""
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:

@@ -63,9 +63,9 @@ def test_the_same_batch_comes_again_without_data():
 
 
 def step_now(made, index):
-    from mmtk.api import Now
+    from mmtk.api import StepContext
 
-    return Now(made.recipe.seed, index, made.total)
+    return StepContext(made.recipe.seed, index, made.total)
 
 
 def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from tiny import tiny
 
 from mmtk import load_recipe
-from mmtk.api import Item, Source, Target
+from mmtk.api import Item, LabelSpec, Source
 from mmtk.data.dataset import prepare
 from mmtk.data.label_matching import check_names, matched, matches
 from mmtk.errors import MmtkError
@@ -127,8 +127,8 @@ def test_a_folder_that_takes_no_file_is_refused_before_data_are_read(run: Path, 
 class Labels(Source):
     """Items with labels of one's own, masks from numbers."""
 
-    def __init__(self, target: Target, targets: list[Any]) -> None:
-        self.target, self.targets = target, targets
+    def __init__(self, target: LabelSpec, targets: list[Any]) -> None:
+        self.labels, self.targets = target, targets
 
     def items(self, split: str) -> list[Item]:
         return [Item(f"i{n}", Path("x.png"), target, f"i{n}") for n, target in enumerate(self.targets)]
@@ -140,16 +140,16 @@ class Labels(Source):
         return "labels"
 
 
-CLASSES = Target("classification", ("normal", "pneumonia"))
-LUNG = Target("segmentation", ("lung",), exclusive=False)
-MAP = Target("segmentation", ("background", "lung", "heart"), exclusive=True)
+CLASSES = LabelSpec("classification", ("normal", "pneumonia"))
+LUNG = LabelSpec("segmentation", ("lung",), exclusive=False)
+MAP = LabelSpec("segmentation", ("background", "lung", "heart"), exclusive=True)
 
 
 def classes(*names: str) -> Source:
-    return Labels(Target("classification", names), [*range(len(names)), None])
+    return Labels(LabelSpec("classification", names), [*range(len(names)), None])
 
 
-def organs(target: Target, *channels: list[int]) -> Source:
+def organs(target: LabelSpec, *channels: list[int]) -> Source:
     return Labels(target, [channels])
 
 
@@ -176,24 +176,24 @@ def test_a_class_that_the_run_does_not_know_is_named_with_the_cure() -> None:
         check_names({"TB": "flu"}, [CLASSES, LUNG])
 
 
-PAIR = Target("segmentation", ("left lung", "right lung"), exclusive=False)
+PAIR = LabelSpec("segmentation", ("left lung", "right lung"), exclusive=False)
 
 
 @pytest.mark.parametrize(
     ("source", "target", "match", "expected"),
     [
-        (organs(Target("segmentation", ("mask",), False), [0, 1]), LUNG, {}, [[0, 1]]),
-        (organs(Target("segmentation", ("Lungs",), False), [0, 1]), LUNG, {}, [[0, 1]]),
+        (organs(LabelSpec("segmentation", ("mask",), False), [0, 1]), LUNG, {}, [[0, 1]]),
+        (organs(LabelSpec("segmentation", ("Lungs",), False), [0, 1]), LUNG, {}, [[0, 1]]),
         (organs(PAIR, [1, 0, 0, 255], [0, 1, 0, 1]), LUNG, {}, [[1, 1, 0, 1]]),
         (organs(PAIR, [0, 255], [0, 0]), LUNG, {}, [[0, 255]]),
-        (organs(Target("segmentation", ("leftMask", "rightMask"), False), [1, 0], [0, 0]), LUNG, {}, [[1, 0]]),
+        (organs(LabelSpec("segmentation", ("leftMask", "rightMask"), False), [1, 0], [0, 0]), LUNG, {}, [[1, 0]]),
         (organs(MAP, [1, 0, 0], [0, 1, 0], [0, 0, 1]), LUNG, {"heart": ""}, [[0, 1, 0]]),
-        (organs(Target("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]), MAP, {},
+        (organs(LabelSpec("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]), MAP, {},
          [[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
     ],
 )  # fmt: skip
 def test_organs_are_matched_by_name(
-    source: Source, target: Target, match: dict[str, str], expected: list[list[int]]
+    source: Source, target: LabelSpec, match: dict[str, str], expected: list[list[int]]
 ) -> None:
     found = matched(source, target, match, "set")
     assert found.mask(found.items("all")[0])[:, 0].tolist() == expected
@@ -201,10 +201,10 @@ def test_organs_are_matched_by_name(
 
 def test_masks_that_do_not_fit_are_named_with_the_cure() -> None:
     with pytest.raises(MmtkError) as caught:
-        matched(organs(Target("segmentation", ("mask",), False), [1]), PAIR, {"mask": "left lung"}, "set")
+        matched(organs(LabelSpec("segmentation", ("mask",), False), [1]), PAIR, {"mask": "left lung"}, "set")
     assert "has no mask of right lung, which the run marks: here are mask." in str(caught.value)
     with pytest.raises(MmtkError, match="the labels heart are no organs of the run, which knows lung"):
-        matched(organs(Target("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
+        matched(organs(LabelSpec("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
 
 
 # --- folders -----------------------------------------------------------------------------------------------------

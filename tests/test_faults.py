@@ -300,8 +300,8 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
 
 
 def test_the_kernel_s_kill_is_explained(tmp_path: Path) -> None:
-    from mmtk.api import Done
+    from mmtk.api import JobResult
     from mmtk.study.launch import failure
 
-    killed = Done(tmp_path, -signal.SIGKILL, tmp_path / "output.log")
+    killed = JobResult(tmp_path, -signal.SIGKILL, tmp_path / "output.log")
     assert failure(killed) == "killed by signal 9 (the system's way when memory runs out)"

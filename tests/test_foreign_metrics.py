@@ -43,7 +43,7 @@ class Pixels(Metric):
         self.shares |= other.shares
     def compute(self):
         return {"dice": sum(self.shares.values()) / len(self.shares)}
-    def cases(self):
+    def per_image(self):
         return {"id": list(self.shares), "pixels": list(self.shares.values())}
 '''
 
@@ -63,7 +63,7 @@ class Given(Metric):
     def compute(self) -> dict[str, float]:
         return {}
 
-    def cases(self) -> dict[str, list[object]]:
+    def per_image(self) -> dict[str, list[object]]:
         return self.columns
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.data.split_checks import Role
 from mmtk.inspection.sets import inspect
 from mmtk.inspection.text import show
@@ -27,8 +27,8 @@ A, B, C = (Role(*words) for words in (
 class Squares(Source):
     """Noise with a bright square, which is the mask; class 1 is brighter. Files have the run size."""
 
-    def __init__(self, root: Path, target: Target) -> None:
-        self.root, self.target = root, target
+    def __init__(self, root: Path, target: LabelSpec) -> None:
+        self.root, self.labels = root, target
         self.patients: dict[str, str] = {}
 
     def items(self, split: Split) -> list[Item]:
@@ -47,15 +47,15 @@ class Squares(Source):
     def mask(self, item: Item) -> np.ndarray:
         lung = (self.image(item) > 200).astype(np.uint8)
         lung[0] = 255
-        return lung[None] if len(self.target.names) == 1 else np.stack([1 - (lung == 1), lung]).astype(np.uint8)
+        return lung[None] if len(self.labels.names) == 1 else np.stack([1 - (lung == 1), lung]).astype(np.uint8)
 
     def digest(self) -> str:
         return "-".join(f"{file.stat().st_mtime_ns}" for file in sorted(self.root.glob("*.png")))
 
 
-CLASSES = Target("classification", ("normal", "ill"))
-LUNG = Target("segmentation", ("lung",), exclusive=False)
-LAYERS = Target("segmentation", ("background", "lung"))
+CLASSES = LabelSpec("classification", ("normal", "ill"))
+LUNG = LabelSpec("segmentation", ("lung",), exclusive=False)
+LAYERS = LabelSpec("segmentation", ("background", "lung"))
 
 
 def write(root: Path, count: int, size: tuple[int, int] = (SIZE, SIZE)) -> Path:

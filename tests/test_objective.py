@@ -9,7 +9,7 @@ from tiny import tiny
 from torch import nn
 from torch.nn import functional as F
 
-from mmtk.api import SSL, Consistency, Encoder, Labelled, Now, Target, Term, Unlabelled
+from mmtk.api import SSL, Consistency, Encoder, Labelled, LabelSpec, StepContext, Term, Unlabelled
 from mmtk.components._blocks import Dropout
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
 from mmtk.data.batches import Batch, Streams
@@ -23,8 +23,8 @@ from mmtk.training.dead_terms import Alarm
 from mmtk.training.objective import Objective, Step
 
 TARGETS = {
-    "classification": Target("classification", ("normal", "pneumonia")),
-    "segmentation": Target("segmentation", ("lung",), exclusive=False),
+    "classification": LabelSpec("classification", ("normal", "pneumonia")),
+    "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),
 }
 
 
@@ -55,7 +55,7 @@ def first_step(name, index=0):
     """The terms of a system's step with fresh weights."""
     everything = {"ssl.threshold": 0.0} if "classification/confidence" in TERMS[name] else {}
     objective, streams = make(name, **everything)
-    step = objective(streams.batch(Now(0, index, 4)))
+    step = objective(streams.batch(StepContext(0, index, 4)))
     return step, {key: float(term.value.detach()) for key, term in step.terms.items()}
 
 
@@ -95,7 +95,7 @@ def test_terms_and_total_of_every_system(name):
 def test_every_parameter_of_multimix_learns():
     objective, streams = make("multimix", ssl__threshold=0.0)
     objective.double()
-    objective(as_double(streams.batch(Now(0, 0, 4)))).loss.backward()
+    objective(as_double(streams.batch(StepContext(0, 0, 4)))).loss.backward()
     for key, p in objective.named_parameters():
         assert p.grad is not None, key
         assert p.grad.isfinite().all(), key
@@ -120,7 +120,7 @@ def as_double(batch):
 def test_the_gradient_of_the_total_is_the_weighted_sum_of_those_of_the_terms():
     objective, streams = make("multimix", ssl__threshold=0.0, encoder__dropout=0.0, decoder__dropout=0.0)
     objective.double()
-    step = objective(as_double(streams.batch(Now(0, 0, 4))))
+    step = objective(as_double(streams.batch(StepContext(0, 0, 4))))
     assert step.loss.dtype == torch.float64
     parameters = list(objective.parameters())
     total = torch.autograd.grad(step.loss, parameters, retain_graph=True)
@@ -136,7 +136,7 @@ def test_the_gradient_of_the_total_is_the_weighted_sum_of_those_of_the_terms():
 def test_nothing_to_train_is_an_error():
     objective, streams = make("umtl", **{"loss.classification.weight": 0.0, "loss.segmentation.weight": 0.0})
     with pytest.raises(RunFailed, match="no term of the objective has a weight above 0"):
-        objective(streams.batch(Now(0, 0, 4)))
+        objective(streams.batch(StepContext(0, 0, 4)))
 
 
 # --- paired draws --------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ BLOCKS = {"classification": 5, "segmentation": 9}
 def dropped(name, index=0):
     """Which values each dropout of encoder and decoder drops in the labelled forward of either task."""
     objective, streams = make(name)
-    batch, seen = streams.batch(Now(0, index, 4)), {}
+    batch, seen = streams.batch(StepContext(0, index, 4)), {}
     for task in ("classification", "segmentation"):
         zeros = []
 
@@ -194,14 +194,14 @@ def test_a_step_is_a_function_of_its_index_and_leaves_the_global_generator():
     objective, streams = make("multimix")
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    losses = [float(objective(streams.batch(Now(0, i, 4))).loss.detach()) for i in (2, 0, 2)]
+    losses = [float(objective(streams.batch(StepContext(0, i, 4))).loss.detach()) for i in (2, 0, 2)]
     assert losses[0] == losses[2] != losses[1]
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_two_mixmatch_steps_of_the_same_index_are_equal():
     objective, streams = make("enc-mm")
-    batch = streams.batch(Now(0, 1, 4))
+    batch = streams.batch(StepContext(0, 1, 4))
     terms = [objective(batch).terms for _ in range(2)]
     for key, term in terms[0].items():
         assert torch.equal(term.value, terms[1][key].value)
@@ -215,7 +215,7 @@ def test_bf16_gives_fp32_terms_and_a_gradient_to_every_weight(name):
     """Also where a forward without gradient comes first and could leave casts without history behind."""
     objective, streams = make(name)
     with torch.autocast("cpu", torch.bfloat16):
-        step = objective(streams.batch(Now(0, 3, 4)))
+        step = objective(streams.batch(StepContext(0, 3, 4)))
     assert all(term.value.dtype == torch.float32 for term in step.terms.values())
     step.loss.backward()
     weights = [p for key, p in objective.named_parameters() if key.endswith("weight")]
@@ -250,7 +250,7 @@ def class_batch(views, count=4):
 
     made = {name: tuple(images() for _ in range(number)) for name, number in views.items()}
     known = Labelled(images(), torch.arange(count) % 2, torch.arange(count))
-    return Batch(Now(0, 3, 9), (known, Unlabelled(images(), torch.arange(count), made)))
+    return Batch(StepContext(0, 3, 9), (known, Unlabelled(images(), torch.arange(count), made)))
 
 
 def remembered(net):
@@ -324,7 +324,7 @@ def test_the_released_kl_is_named_once_with_the_reason(kl, dead):
     alarm, said = Alarm(), []
     for index in range(12):
         if index in Alarm.looks:
-            step = objective(streams.batch(Now(0, index, 12)))
+            step = objective(streams.batch(StepContext(0, index, 12)))
         alarm.look(index, step)
         said += alarm.verdict(index, 12)
     expected = (
@@ -363,9 +363,9 @@ def living_term(logits):
     [
         lambda logits: Term(0 * logits.sum(), weight=0),
         lambda logits: Term(logits.detach().sum(), weight=0),
-        lambda logits: Term(0 * logits.sum(), weight=75 * Now(0, 0, 9).progress),
-        lambda logits: Term(0 * logits.sum(), support=0.0),
-        lambda logits: Term(0 * logits.sum(), support=torch.tensor(0.0)),
+        lambda logits: Term(0 * logits.sum(), weight=75 * StepContext(0, 0, 9).progress),
+        lambda logits: Term(0 * logits.sum(), active=0.0),
+        lambda logits: Term(0 * logits.sum(), active=torch.tensor(0.0)),
     ],
     ids=["weight", "logged", "ramp", "confident-set", "confident-set-tensor"],
 )
@@ -527,7 +527,7 @@ def test_a_strategy_with_twins_trains_and_averages(monkeypatch):
     alarm = Alarm()
     for index in range(2):
         before = [p.clone() for p in teacher.parameters()]
-        step = objective(streams.batch(Now(0, index, 2)))
+        step = objective(streams.batch(StepContext(0, index, 2)))
         alarm.look(index, step)
         optimizer.zero_grad()
         step.loss.backward()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tiny import tiny
 
-from mmtk.api import Labelled, Now, Target, Unlabelled
+from mmtk.api import Labelled, LabelSpec, StepContext, Unlabelled
 from mmtk.data.batches import Batch
 from mmtk.model import build
 from mmtk.training import strategies as training_strategies
@@ -17,8 +17,8 @@ from mmtk.training.objective import Objective
 
 ROOT = Path(__file__).parents[1]
 TARGETS = {
-    "classification": Target("classification", ("normal", "pneumonia")),
-    "segmentation": Target("segmentation", ("lung",), exclusive=False),
+    "classification": LabelSpec("classification", ("normal", "pneumonia")),
+    "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),
 }
 NAMES = {
     "encoder.blocks": "encoder",
@@ -65,7 +65,7 @@ def both(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, list[tuple[str
         Unlabelled(weak, index, {"weak": (weak,), "strong": (strong,)}),
     )
     segmentation = Labelled(segmented, masks, index), Unlabelled(unknown, index)
-    ours = objective(Batch(Now(0, 1, 9), classification, segmentation)).loss
+    ours = objective(Batch(StepContext(0, 1, 9), classification, segmentation)).loss
     ours.backward()
     theirs = module.loss(plain, streams, labels, masks, threshold=0.5)
     theirs.backward()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tiny import tiny
 from torch import nn
 
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.data.batches import own_rows
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
@@ -90,15 +90,15 @@ def test_mixmatch_on_two_ranks_is_the_mean_of_two_halves(tmp_path: Path) -> None
     made.close()
     halves = []
     for rank in (0, 1):
-        batch = made.streams.batch(Now(made.recipe.seed, 0, made.total, rank, 2))
+        batch = made.streams.batch(StepContext(made.recipe.seed, 0, made.total, rank, 2))
         assert batch.classification is not None
         labelled, unlabelled = batch.classification
         assert unlabelled is not None
         assert len(labelled.image) == len(unlabelled["weak"][0]) == 2
         halves.append(made.objective(batch).loss)
     assert halves[0] != halves[1]
-    draws = [Now(0, 0, 1, rank, 2).generator("mixmatch").initial_seed() for rank in (0, 1)]
-    assert draws[0] == Now(0, 0, 1).generator("mixmatch").initial_seed() != draws[1]
+    draws = [StepContext(0, 0, 1, rank, 2).generator("mixmatch").initial_seed() for rank in (0, 1)]
+    assert draws[0] == StepContext(0, 0, 1).generator("mixmatch").initial_seed() != draws[1]
 
 
 def test_every_row_of_a_batch_goes_to_one_rank_and_partners_stay_together() -> None:
@@ -108,7 +108,7 @@ def test_every_row_of_a_batch_goes_to_one_rank_and_partners_stay_together() -> N
     other = Unlabelled(image, image, {"weak": (image, image + 100)}, None)
     seen = []
     for rank in range(3):
-        now = Now(0, 0, 1, rank, 3)
+        now = StepContext(0, 0, 1, rank, 3)
         one, two = own_rows(known, now, size), own_rows(other, now, size)
         assert torch.equal(one.target, one.image * 10)
         assert torch.equal(two.image[:2], one.image)  # the first unlabelled images are the labelled ones' partners
@@ -116,7 +116,7 @@ def test_every_row_of_a_batch_goes_to_one_rank_and_partners_stay_together() -> N
         assert two.truth is None
         seen += two.image.tolist()
     assert sorted(seen) == list(range(size * ratio))
-    assert own_rows(None, Now(0, 0, 1, 1, 3), size) is None
+    assert own_rows(None, StepContext(0, 0, 1, 1, 3), size) is None
 
 
 def test_a_batch_that_does_not_divide_and_absent_gpus_are_refused() -> None:

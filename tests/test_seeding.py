@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmtk.api import Now
+from mmtk.api import StepContext
 from mmtk.seeding import generator, seed_of, seeded
 
 
@@ -60,10 +60,15 @@ def test_a_step_draws_by_seed_purpose_and_index():
     def draw(now, purpose):
         return torch.rand(3, generator=now.generator(purpose)).tolist()
 
-    first = draw(Now(1, 5, 10), "mix")
-    assert draw(Now(1, 5, 99, rank=0, world=2), "mix") == first
-    ranks = [draw(Now(1, 5, 10, rank, 3), "mix") for rank in (1, 2)]  # each draws for its own rows
-    others = [draw(Now(2, 5, 10), "mix"), draw(Now(1, 6, 10), "mix"), draw(Now(1, 5, 10), "cut"), *ranks]
+    first = draw(StepContext(1, 5, 10), "mix")
+    assert draw(StepContext(1, 5, 99, rank=0, world=2), "mix") == first
+    ranks = [draw(StepContext(1, 5, 10, rank, 3), "mix") for rank in (1, 2)]  # each draws for its own rows
+    others = [
+        draw(StepContext(2, 5, 10), "mix"),
+        draw(StepContext(1, 6, 10), "mix"),
+        draw(StepContext(1, 5, 10), "cut"),
+        *ranks,
+    ]
     assert ranks[0] != ranks[1]
     assert first not in others
 
@@ -72,12 +77,12 @@ def test_a_step_draws_by_seed_purpose_and_index():
     ("index", "total", "progress"), [(0, 11, 0), (5, 11, 0.5), (10, 11, 1), (0, 1, 0), (20, 11, 1)]
 )
 def test_progress_runs_from_0_to_1(index, total, progress):
-    assert Now(0, index, total).progress == progress
+    assert StepContext(0, index, total).progress == progress
 
 
 def test_gather_in_one_process_gives_no_gradient():
     x = torch.ones(2, requires_grad=True)
-    assert not Now(0, 0, 1).gather(x).requires_grad
+    assert not StepContext(0, 0, 1).gather(x).requires_grad
 
 
 @pytest.mark.parametrize(
@@ -85,6 +90,6 @@ def test_gather_in_one_process_gives_no_gradient():
     [(0.4, 0, 0), (0.4, 2, 0.5), (0.4, 4, 1), (0.4, 10, 1), (1.0, 5, 0.5), (0, 0, 1)],
 )
 def test_ramps_rise_over_their_share_of_the_training(length, index, x):
-    now = Now(0, index, 11)
+    now = StepContext(0, index, 11)
     assert now.ramp(length) == pytest.approx(x)
     assert now.ramp(length, "sigmoid") == pytest.approx(math.exp(-5 * (1 - x) ** 2))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny import tiny
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.model import build
@@ -25,7 +25,7 @@ class Noise(Source):
 
     def __init__(self, task: str, seed: int, change: Change = lambda split, items: items) -> None:
         names = ("normal", "ill") if task == "classification" else ("lung",)
-        self.target = Target(task, names, exclusive=task == "classification")  # type: ignore[arg-type]
+        self.labels = LabelSpec(task, names, exclusive=task == "classification")  # type: ignore[arg-type]
         self.seed, self.change = seed, change
 
     def items(self, split: Split) -> list[Item]:
@@ -178,7 +178,7 @@ def test_other_organs_are_refused_with_the_line_that_mends_it(
 ) -> None:
     def source(recipe: Any, task: str, domain: str = "source", root: Path | None = None) -> Noise:
         made = Noise(task, ["source", "cross"].index(domain))
-        made.target = Target("segmentation", own if domain == "source" else foreign, False)
+        made.labels = LabelSpec("segmentation", own if domain == "source" else foreign, False)
         return made
 
     monkeypatch.setattr(build, "source", source)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.data.store import Stored, duplicates, open_store
 from mmtk.errors import MmtkError, Problems
 
@@ -35,7 +35,7 @@ class Films(Source):
     def __init__(self, root: Path, task: str = "classification", delay: float = 0.0) -> None:
         self.root, self.delay, self.decoded = root, delay, 0
         names = ("normal", "pneumonia") if task == "classification" else ("lung", "heart")
-        self.target = Target(task, names, exclusive=False)
+        self.labels = LabelSpec(task, names, exclusive=False)
         self.patients: dict[str, str] = {}
 
     def items(self, split: Split) -> list[Item]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import tiny
 
-from mmtk.api import Now, View
+from mmtk.api import StepContext, View
 from mmtk.components.source.phantom import Phantom
 from mmtk.data.batches import Order, Streams, choose_labelled, masks, normalise, permutation, pixels, split_part
 from mmtk.data.dataset import prepare
@@ -177,7 +177,7 @@ def test_balanced_sampling_is_for_labelled_classes_alone():
     balanced, data = make(train__balance="sample", train__batch=4)
     targets = data.stores["classification"].targets
     for step in range(3):
-        index = tensors(balanced.batch(Now(0, step, 4)))["classification.index"]
+        index = tensors(balanced.batch(StepContext(0, step, 4)))["classification.index"]
         rows = np.array(data.parts["classification"].labelled)[index]
         assert targets[rows].tolist() == [0, 1, 0, 1]
     assert plain.ids(0)["segmentation"] + plain.ids(1)["segmentation"] == balanced.ids(0)["segmentation"]
@@ -202,14 +202,14 @@ def rows_of(data, found, task, stream="labelled"):
 
 def test_a_batch_is_a_function_of_seed_and_step():
     streams, _ = make()
-    forwards = [tensors(streams.batch(Now(0, step, 9))) for step in range(4)]
+    forwards = [tensors(streams.batch(StepContext(0, step, 9))) for step in range(4)]
     again, _ = make()
     torch.manual_seed(99)
     for step in (3, 1, 0, 2):
-        found = tensors(again.batch(Now(0, step, 9)))
+        found = tensors(again.batch(StepContext(0, step, 9)))
         assert same(forwards[step], found) == set(found)
     assert "classification.image" not in same(forwards[0], forwards[1])
-    other = tensors(make(seed=1)[0].batch(Now(1, 0, 9)))
+    other = tensors(make(seed=1)[0].batch(StepContext(1, 0, 9)))
     assert not {"classification.image", "segmentation.image"} & same(forwards[0], other)
 
 
@@ -217,7 +217,7 @@ def test_labelled_views_are_drawn_anew_in_every_step():
     streams, _ = make("enc")
     seen = {}
     for step in range(16):  # 8 labelled images, 2 a step: four epochs
-        known, _ = streams.batch(Now(0, step, 16)).classification
+        known, _ = streams.batch(StepContext(0, step, 16)).classification
         for row, image in zip(known.index.tolist(), known.image, strict=True):
             seen.setdefault(row, set()).add(image.numpy().tobytes())
     assert len(seen) == 8
@@ -229,7 +229,7 @@ def test_frozen_views_stay_for_an_epoch_and_masks_stay_with_them():
     streams, _ = make("umtl", epoch=8, **recipe)
     seen = {}
     for step in range(16):  # 8 labelled images, 2 a step: every image comes twice in each epoch of 8 steps
-        batch = streams.batch(Now(0, step, 16))
+        batch = streams.batch(StepContext(0, step, 16))
         for task in TASKS:
             known, _ = getattr(batch, task)
             for index, image, target in zip(known.index.tolist(), known.image, known.target, strict=True):
@@ -243,7 +243,7 @@ def test_frozen_views_stay_for_an_epoch_and_masks_stay_with_them():
 
 def test_shapes_ranges_and_what_belongs_together():
     streams, data = make(train__batch=3, train__ratio=2)
-    found = tensors(streams.batch(Now(0, 1, 9)))
+    found = tensors(streams.batch(StepContext(0, 1, 9)))
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     image, twice = (3, 1, 32, 32), (6, 1, 32, 32)
     assert shapes == {
@@ -272,7 +272,7 @@ def test_shapes_ranges_and_what_belongs_together():
 def test_labelled_and_unlabelled_images_come_from_their_parts():
     streams, data = make()
     for step in range(5):
-        found = tensors(streams.batch(Now(0, step, 9)))
+        found = tensors(streams.batch(StepContext(0, step, 9)))
         for task in TASKS:
             plain = normalise(pixels(data.stores[task], rows_of(data, found, task, "unlabelled")))
             if task == "classification":
@@ -285,7 +285,7 @@ def test_labelled_and_unlabelled_images_come_from_their_parts():
 def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with_their_images():
     streams, data = make(**{"augment.segmentation.use": "weak", "augment.segmentation.padding": 0.0,
                             "augment.segmentation.flip": 1.0})  # fmt: skip
-    found = tensors(streams.batch(Now(0, 0, 9)))
+    found = tensors(streams.batch(StepContext(0, 0, 9)))
     for task in TASKS:
         plain = normalise(pixels(data.stores[task], rows_of(data, found, task)))
         assert not torch.equal(found[f"{task}.image"], plain)
@@ -297,22 +297,22 @@ def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with
 
 def test_what_a_task_does_not_need_is_not_made():
     streams, _ = make("umtl", needs=False)
-    batch = streams.batch(Now(0, 0, 9))
+    batch = streams.batch(StepContext(0, 0, 9))
     assert batch.classification[1] is batch.segmentation[1] is None
 
 
 def test_a_stream_that_is_off_shifts_no_other():
     """Every labelled image, order and augmentation is the same for UMTL and MultiMix."""
-    with_all = tensors(make()[0].batch(Now(0, 3, 9)))
+    with_all = tensors(make()[0].batch(StepContext(0, 3, 9)))
     for views, needs in (({}, True), ({}, False), ({"weak": View(2)}, True)):
-        found = tensors(make(views=views, needs=needs)[0].batch(Now(0, 3, 9)))
+        found = tensors(make(views=views, needs=needs)[0].batch(StepContext(0, 3, 9)))
         assert same(found, with_all) >= found.keys() - {"classification.weak-1"}
 
 
 def test_views_differ_and_may_start_from_one_another():
     views = {"strong": View(2, on="weak", geometric=False), "weak": View(2)}
     plain = {"augment.strong.pool": ["identity"], "augment.strong.flip": 1.0}
-    found = tensors(make(views=views, **plain)[0].batch(Now(0, 0, 9)))
+    found = tensors(make(views=views, **plain)[0].batch(StepContext(0, 0, 9)))
     assert not torch.equal(found["classification.weak-0"], found["classification.weak-1"])
     # Without geometry and without operations the strong view is the weak one that it starts from (in 8 bits).
     for k in range(2):
@@ -324,7 +324,7 @@ def test_views_differ_and_may_start_from_one_another():
 def test_a_view_may_start_from_a_view_that_starts_from_another():
     views = {"strong": View(on="segmentation", geometric=False), "segmentation": View(on="weak"), "weak": View()}
     plain = {"augment.strong.pool": ["identity"]}
-    found = tensors(make(views=views, **plain)[0].batch(Now(0, 0, 9)))
+    found = tensors(make(views=views, **plain)[0].batch(StepContext(0, 0, 9)))
     assert torch.equal(found["classification.segmentation-0"], found["classification.weak-0"])
     torch.testing.assert_close(
         found["classification.strong-0"], found["classification.weak-0"], rtol=0, atol=1 / 255
@@ -339,7 +339,7 @@ def test_mask_views_keep_the_geometry_of_their_image():
     streams = Streams(
         recipe, data.stores, data.parts, {"classification": {}, "segmentation": views}, dict.fromkeys(TASKS, True)
     )
-    _, others = streams.batch(Now(0, 0, 9)).segmentation
+    _, others = streams.batch(StepContext(0, 0, 9)).segmentation
     assert torch.equal(others["weak"][0], others.image)
     strong = others["strong"][0]
     assert not torch.equal(strong, others.image)

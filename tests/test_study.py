@@ -482,6 +482,6 @@ def test_switching_a_component_off_changes_no_split_batch_or_initial_weight(name
 
 
 def _now(training: Training, index: int):
-    from mmtk.api import Now
+    from mmtk.api import StepContext
 
-    return Now(training.recipe.seed, index, training.total)
+    return StepContext(training.recipe.seed, index, training.total)

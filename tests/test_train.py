@@ -14,7 +14,7 @@ from safetensors import safe_open
 from tiny import tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmtk.api import Now
+from mmtk.api import StepContext
 from mmtk.components._blocks import Dropout
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
@@ -57,7 +57,7 @@ def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
     for index in range(3):
         run.train_step(index)
         optimiser.zero_grad()
-        plain(run.streams.batch(Now(run.recipe.seed, index, run.total))).loss.backward()
+        plain(run.streams.batch(StepContext(run.recipe.seed, index, run.total))).loss.backward()
         optimiser.step()
     run.close()
     for ours, theirs in zip(run.objective.parameters(), plain.parameters(), strict=True):
@@ -89,7 +89,7 @@ class Reads(TorchDispatchMode):
 def test_nothing_is_read_before_all_work_of_a_step_is_on_its_way(tmp_path: Path, name: str) -> None:
     run = training(tmp_path, name, train__clip=1.0)
     run.objective.train()
-    batch = run.streams.batch(Now(run.recipe.seed, 0, run.total))
+    batch = run.streams.batch(StepContext(run.recipe.seed, 0, run.total))
     with Reads() as reads:
         _, step = run.forward(batch)
         step.loss.backward()

@@ -93,7 +93,7 @@ def draw(folder: str, side: int, suffix: str) -> None:
         name = f"{item.id}.{suffix}"
         Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(place / "images" / name, quality=90)
         part = "test" if i % 10 == 0 else "val" if i % 10 == 1 else "train"
-        lines.append(f"{name},{source.target.names[item.target]},{part}")
+        lines.append(f"{name},{source.labels.names[item.target]},{part}")
     (place / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -107,7 +107,7 @@ def _changes(size: int) -> dict[str, Any]:
 def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     """Seconds of batches from a warm cache: labelled weak, unlabelled weak and strong views."""
     from mmtk import load_recipe
-    from mmtk.api import Now, View
+    from mmtk.api import StepContext, View
     from mmtk.data.batches import Streams
     from mmtk.data.dataset import prepare
     from mmtk.model.device import keep_pages
@@ -118,11 +118,11 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     views = {"classification": {"weak": View(1), "strong": View(1)}}
     made = Streams(recipe, held.stores, held.parts, views, {"classification": True})
     steps = passes * FILES // BATCH
-    made.batch(Now(0, steps, steps + 1))
+    made.batch(StepContext(0, steps, steps + 1))
     seconds = []
     for index in range(steps):
         begun = time.perf_counter()
-        made.batch(Now(0, index, steps + 1))
+        made.batch(StepContext(0, index, steps + 1))
         seconds.append(time.perf_counter() - begun)
     return {"seconds": seconds, "images": 3 * BATCH}
 
@@ -215,12 +215,12 @@ def many(count: int, cache: str) -> dict[str, Any]:
     import numpy as np
 
     from mmtk import load_recipe
-    from mmtk.api import Item, Now, Source, Split, Target, View
+    from mmtk.api import Item, LabelSpec, Source, Split, StepContext, View
     from mmtk.data.batches import Part, Streams
     from mmtk.data.store import open_store
 
     class Generated(Source):
-        target = Target("classification", ("dark", "bright"))
+        target = LabelSpec("classification", ("dark", "bright"))
 
         def items(self, split: Split) -> list[Item]:
             return [Item(f"{i:06d}", i, i % 2, f"{i:06d}", None) for i in range(count)]
@@ -241,7 +241,7 @@ def many(count: int, cache: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     begun = 0.0
     for index in range(steps):
-        made.batch(Now(0, index, steps))
+        made.batch(StepContext(0, index, steps))
         # A hundredth in, what is held once is there: the orders of the epoch, the code, the allocator's reserve.
         if index == steps // 100:
             found["start"], begun = memory("RssAnon"), time.perf_counter()

@@ -66,7 +66,7 @@ def ours(size: int, count: int) -> dict[str, Any]:
         metric.update(logits[part], known[part], ids[part])
     metric.compute()
     seconds = time.perf_counter() - begun
-    cases, scored = metric.cases(), ("dice", "average-hausdorff", "hd95", "ssim")
+    cases, scored = metric.per_image(), ("dice", "average-hausdorff", "hd95", "ssim")
     return {"seconds": seconds, "values": {key: cases[key] for key in scored}}
 
 

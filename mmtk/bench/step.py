@@ -107,11 +107,11 @@ class _Held:
 
 def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict[str, Any]:
     """Seconds of some steps after a warm-up, FLOP of one, and the process's peak memory."""
-    from mmtk.api import Now
+    from mmtk.api import StepContext
 
     made = training(size, batch, precision, device)
     if not data:
-        now = Now(made.recipe.seed, 0, made.total)
+        now = StepContext(made.recipe.seed, 0, made.total)
         made.streams = _Held(made.streams.batch(now, made.fabric.device))
     made.train_step(0)
     done = iter(range(1, 1 + STEPS))

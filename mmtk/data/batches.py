@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from mmtk import api
-from mmtk.api import Augment, Labelled, Now, Unlabelled, View
+from mmtk.api import Augment, Labelled, StepContext, Unlabelled, View
 from mmtk.data.store import Stored
 from mmtk.errors import MmtkError
 from mmtk.io.counts import counted
@@ -71,7 +71,7 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
     known = [row for row, item in zip(rows, train_items, strict=True) if item.target is not None]
     budget = recipe[f"data.{task}.labels"]
     labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
-    check_labels(recipe, task, known if labels is None else labels, stored.target.names)
+    check_labels(recipe, task, known if labels is None else labels, stored.labels.names)
     chosen = known if budget == "full" else choose_labelled(known, labels, budget, recipe.seed, "labels", task)
     taken = set(chosen)
     rest = [row for row in rows if row not in taken]
@@ -103,7 +103,7 @@ def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str)
         raise MmtkError(f"data.classification.labels: {counted(budget, 'label')} cannot cover {classes}.")
 
 
-def own_rows(stream: Stream, now: Now, size: int) -> Stream:
+def own_rows(stream: Stream, now: StepContext, size: int) -> Stream:
     """A rank's rows of a stream that holds one or several times ``size`` images; all where there is one rank.
 
     Of every ``size`` images each rank has the same places, so that labelled image i keeps its unlabelled partner.
@@ -197,7 +197,7 @@ class Streams:
         self._epoch = epoch  # in steps
         self._recipe, self._stores, self._parts = recipe, stores, parts
         self._views, self._needs = views, needs_unlabelled
-        self._augment = {task: augmentations(recipe, stores[task].target) for task in stores}
+        self._augment = {task: augmentations(recipe, stores[task].labels) for task in stores}
         self._orders: dict[tuple[str, str], Order] = {}
         self._places: dict[tuple[str, str], dict[int, int]] = {}
         for task, part in parts.items():
@@ -218,7 +218,7 @@ class Streams:
             for task in self._parts
         }
 
-    def batch(self, now: Now, device: torch.device | str = "cpu") -> Batch:
+    def batch(self, now: StepContext, device: torch.device | str = "cpu") -> Batch:
         """The batch of a step: a pure function of (seed, step); of several ranks each takes its rows of it."""
         whole = {task: self._task(task, now.index, device) for task in self._parts}
         size = self._recipe["train.batch"]
@@ -293,7 +293,7 @@ class Streams:
         return list(TopologicalSorter(on).static_order())
 
 
-def augmentations(recipe: Recipe, target: api.Target) -> dict[str, api.Augment]:
+def augmentations(recipe: Recipe, target: api.LabelSpec) -> dict[str, api.Augment]:
     """Every augmentation of the recipe, for the images of one task."""
     return {
         name: component("augment", table, {"swap": target.swap})
@@ -309,7 +309,7 @@ class Batch:
 
     def __init__(
         self,
-        now: Now,
+        now: StepContext,
         classification: tuple[Labelled, Unlabelled | None] | None = None,
         segmentation: tuple[Labelled, Unlabelled | None] | None = None,
     ) -> None:

@@ -32,9 +32,9 @@ class Data:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def targets(self) -> dict[str, api.Target]:
+    def targets(self) -> dict[str, api.LabelSpec]:
         """What each task labels."""
-        return {task: stored.target for task, stored in self.stores.items()}
+        return {task: stored.labels for task, stored in self.stores.items()}
 
     @property
     def digests(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ def prepare(
         parts += [leaks.Images.of(own.role, own.source, own.stored, split) for split in SPLITS]
         if recipe.get(f"data.{task}.cross"):
             other = open_source(recipe, task, "cross", root, progress)
-            split_checks.check_same_labels(own.role, own.stored.target, other.role, other.stored.target)
+            split_checks.check_same_labels(own.role, own.stored.labels, other.role, other.stored.labels)
             split = other.role.split
             rows = split_checks.scored_rows(other.role, other.source, other.stored, split, data.notes)
             data.notes += split_checks.missing_classes(other.role, other.stored, rows, split)

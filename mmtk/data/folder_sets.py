@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source.folder import Folder
 from mmtk.data.dataset import file_name
 from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, matched, plain
@@ -27,7 +27,7 @@ class Labelled(Source):
     """The labelled images of another source, all in one part: nothing else is read."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.target = source, source.target
+        self.source, self.target = source, source.labels
 
     def items(self, split: Split) -> list[Item]:
         """All labelled items, whatever the part."""
@@ -52,7 +52,7 @@ Found = tuple[str, str, Source]
 def folder_sets(
     folder: Path,
     said: Mapping[str, str],
-    targets: Mapping[str, Target],
+    targets: Mapping[str, LabelSpec],
     match: Mapping[str, str],
     spare: Path,
 ) -> tuple[list[Found], list[str]]:
@@ -102,7 +102,7 @@ def _paths(said: Mapping[str, str], root: Path) -> list[Path]:
 
 
 def _classes(
-    name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
+    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], spare: Path
 ) -> Source:
     """The films with a class of the run, by a table in the run's own names."""
     own_names = {plain(label): label for label in target.names}
@@ -141,7 +141,7 @@ def _classes(
 
 
 def _organs(
-    name: str, root: Path, films: FilmSet, target: Target, match: Mapping[str, str], spare: Path
+    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], spare: Path
 ) -> Source:
     table = {"use": "folder", **films.keys["segmentation"]}
     source = cast(Source, factory.component("source", table, {"root": root, "task": "segmentation"}))

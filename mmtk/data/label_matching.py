@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.errors import MmtkError, listing
 
 IGNORED = 255
@@ -27,13 +27,13 @@ class Matched(Source):
     images of such a class, and channels of such an organ. Several channels may join in one.
     """
 
-    def __init__(self, source: Source, target: Target, numbers: Mapping[int, int]) -> None:
+    def __init__(self, source: Source, target: LabelSpec, numbers: Mapping[int, int]) -> None:
         self.source, self.target, self.numbers = source, target, dict(numbers)
 
     def items(self, split: Split) -> list[Item]:
         """The source's items; targets of classes are the numbers of ``target``."""
         items = self.source.items(split)
-        if self.target.task == "segmentation":
+        if self.labels.task == "segmentation":
             return items
         return [
             item if item.target is None else replace(item, target=self.numbers[item.target])
@@ -48,26 +48,26 @@ class Matched(Source):
     def mask(self, item: Item) -> np.ndarray:
         """[K,H,W] with the channels of ``target``; uint8 in {0, 1}, 255 where unknown."""
         channels = self.source.mask(item)
-        mask = np.zeros((len(self.target.names), *channels.shape[1:]), np.uint8)
+        mask = np.zeros((len(self.labels.names), *channels.shape[1:]), np.uint8)
         for number, own in self.numbers.items():
             mask[own] = np.where(mask[own] == 1, 1, np.where(channels[number] == 0, mask[own], channels[number]))
-        if self.target.exclusive:
+        if self.labels.exclusive:
             unknown = (mask[1:] == IGNORED).any(0)
             mask[0] = np.where(unknown, IGNORED, ~(mask[1:] == 1).any(0))
         return mask
 
     def digest(self) -> str:
         """The source's digest, and the numbers where they change something."""
-        return f"{self.source.digest()} as {self.target.names} by {sorted(self.numbers.items())}"
+        return f"{self.source.digest()} as {self.labels.names} by {sorted(self.numbers.items())}"
 
 
-def matched(source: Source, target: Target, names: Mapping[str, str], where: str) -> Source:
+def matched(source: Source, target: LabelSpec, names: Mapping[str, str], where: str) -> Source:
     """``source`` with the labels of ``target``; itself where they are the same.
 
     ``names`` says which label is which of the run's, "" for one that is left out. Raises UnknownLabelsError for a
     label without a counterpart, and for an organ of the run that the masks lack.
     """
-    given = source.target
+    given = source.labels
     if (given.names, given.exclusive) == (target.names, target.exclusive):
         return source
     numbers = _numbers(given, target, names, where)
@@ -84,7 +84,7 @@ def matched(source: Source, target: Target, names: Mapping[str, str], where: str
     return Matched(source, target, numbers)
 
 
-def _numbers(given: Target, target: Target, names: Mapping[str, str], where: str) -> dict[int, int]:
+def _numbers(given: LabelSpec, target: LabelSpec, names: Mapping[str, str], where: str) -> dict[int, int]:
     """The number of every label of ``given`` → that of ``target``."""
     first = 1 if target.task == "segmentation" and target.exclusive else 0
     known = {plain(name): number for number, name in enumerate(target.names) if number >= first}
@@ -127,7 +127,7 @@ def _without_side(name: str, known: Collection[str]) -> str:
     return side[2] or (next(iter(known)) if len(known) == 1 else "")
 
 
-def check_names(names: Mapping[str, str], targets: Iterable[Target]) -> None:
+def check_names(names: Mapping[str, str], targets: Iterable[LabelSpec]) -> None:
     """Refuse a name on the right of ``--match`` that no task of the run knows."""
     known = {plain(name): name for target in targets for name in target.names}
     for label, name in names.items():

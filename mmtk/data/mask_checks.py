@@ -41,7 +41,7 @@ class MaskCheck:
 
 def check_masks(stored: Stored, items: list[Item]) -> MaskCheck:
     """Look at every mask of a segmentation store; ``items`` in any order tell of orientation tags."""
-    first = 1 if stored.target.exclusive and len(stored.target.names) > 1 else 0
+    first = 1 if stored.labels.exclusive and len(stored.labels.names) > 1 else 0
     found = MaskCheck(tagged=[item.id for item in items if _tag_differs(item)])
     agreements: list[np.ndarray] = []
     judged: list[int] = []

@@ -31,10 +31,10 @@ def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None 
             message = "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here."
             raise MmtkError(message, hint=error.hint) from error
         raise
-    if made.target.task != task:
+    if made.labels.task != task:
         raise MmtkError(
-            f'data.{task}.{domain}: "{table["use"]}" is a source for {made.target.task}, not for {task}.',
-            hint=f"Put it into data.{made.target.task}.{domain}, or choose another source.",
+            f'data.{task}.{domain}: "{table["use"]}" is a source for {made.labels.task}, not for {task}.',
+            hint=f"Put it into data.{made.labels.task}.{domain}, or choose another source.",
         )
     return made
 
@@ -48,6 +48,6 @@ def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
     return [path for path in paths if os.path.exists(path)]
 
 
-def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.Target]:
+def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.LabelSpec]:
     """What each task labels, by task."""
-    return {task: source(recipe, task, root=root).target for task in recipe.tasks}
+    return {task: source(recipe, task, root=root).labels for task in recipe.tasks}

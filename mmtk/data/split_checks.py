@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.data.store import IGNORED, SPLITS, Stored
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.io.counts import counted, share
@@ -48,8 +48,8 @@ def check_items(role: Role, source: Source) -> None:
     parts: dict[Split, list[Item]] = {split: source.items(split) for split in SPLITS}
     everything = source.items("all")
     problems = [*_id_problems(parts, everything)]
-    if source.target.task == "classification":
-        problems += _label_problems(everything, source.target.names)
+    if source.labels.task == "classification":
+        problems += _label_problems(everything, source.labels.names)
     if problems:
         raise Problems(
             [MmtkError(text, str(role)) for text in problems], f"{role}: {counted(len(problems), 'problem')}"
@@ -91,7 +91,7 @@ def _label_problems(items: Sequence[Item], names: tuple[str, ...]) -> list[str]:
 
 def labelled_rows(stored: Stored, rows: Sequence[int]) -> list[int]:
     """The rows with a label: a class, or a mask with at least one pixel that is not ignored."""
-    if stored.target.task == "classification":
+    if stored.labels.task == "classification":
         return [row for row in rows if stored.targets[row] >= 0]
     return [row for row in rows if (stored.targets[row] != IGNORED).any()]
 
@@ -139,8 +139,8 @@ def _check_part(role: Role, split: Split, labelled: Sequence[bool]) -> None:
 
 def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) -> list[str]:
     """A sentence where classes, or organs, are absent from the labelled ``rows`` of a part."""
-    names = stored.target.names
-    if stored.target.task == "classification":
+    names = stored.labels.names
+    if stored.labels.task == "classification":
         present = {int(stored.targets[row]) for row in rows}
         what = "no image of the class"
     else:
@@ -157,7 +157,7 @@ def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) 
     return [f"{role}: {what} {' or '.join(absent)} in {part}: {effect}."]
 
 
-def check_same_labels(source: Role, target: Target, cross: Role, foreign: Target) -> None:
+def check_same_labels(source: Role, target: LabelSpec, cross: Role, foreign: LabelSpec) -> None:
     """Refuse a cross-domain source with other classes or organs, with the line that mends it."""
     if foreign.names == target.names and foreign.exclusive == target.exclusive:
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.errors import MmtkError, Problems
 from mmtk.io.cache import kept
 from mmtk.io.counts import share
@@ -44,7 +44,7 @@ class Stored:
     patients: list[str]
     spacing: dict[str, tuple[float, float]]
     shapes: np.ndarray
-    target: Target
+    labels: LabelSpec
     digest: str
 
     @cached_property
@@ -91,13 +91,14 @@ def open_store(
     They are kept in ``cache``: by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``. Raises Problems that name
     every bad file, and RunFailed where the disk is full.
     """
-    items, target, digest, origin = source.items("all"), source.target, source.digest(), type(source).__name__
+    items, target, digest, origin = source.items("all"), source.labels, source.digest(), type(source).__name__
     if not items:
         raise MmtkError(f"{origin} has no images.", hint="Look at the folder of the data set.")
     if len({item.id for item in items}) < len(items):
         raise MmtkError(f"{origin} gives two items the same id.")
     masks = len(target.names) if target.task == "segmentation" else 0
-    key = hashlib.sha256(repr((FORMAT, digest, target, size, channels)).encode()).hexdigest()
+    spec = repr(target).replace("LabelSpec(", "Target(", 1)  # the name of the class when caches were first named
+    key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r})".encode()).hexdigest()
     folder = kept(
         f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
         partial(_write, source, items, size, channels, progress or (lambda done, total: None)),
@@ -116,7 +117,7 @@ def open_store(
 
 
 def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:
-    names = [_IMAGES, _MASKS] if source.target.task == "segmentation" else [_IMAGES]
+    names = [_IMAGES, _MASKS] if source.labels.task == "segmentation" else [_IMAGES]
     labels: list[int] = []
     shapes: list[tuple[int, int]] = []
     bad: list[UnreadableError] = []
@@ -167,8 +168,8 @@ def _read(source: Source, size: int, channels: int, item: Item) -> _Row | Unread
     try:
         image = source.image(item)
         pixels = {_IMAGES: _planes(image, size, channels).tobytes()}
-        part, label, classes = item.target, UNKNOWN, len(source.target.names)
-        if source.target.task == "segmentation":
+        part, label, classes = item.target, UNKNOWN, len(source.labels.names)
+        if source.labels.task == "segmentation":
             pixels[_MASKS] = _masks(source, item, size).tobytes()
         elif part is not None:
             label = int(part)
@@ -202,7 +203,7 @@ def _masks(source: Source, item: Item, size: int) -> np.ndarray:
     """[K,size,size]; an item without a mask is ignored everywhere."""
     from mmtk.images.loader import resize_mask
 
-    channels = len(source.target.names)
+    channels = len(source.labels.names)
     if item.target is None:
         return np.full((channels, size, size), IGNORED, np.uint8)
     mask = source.mask(item)

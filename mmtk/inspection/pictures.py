@@ -48,7 +48,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
             stored = stores[name]
             for column, index in enumerate(found[_spread(len(found))]):
                 axes = sheet.image(figure, row, column, stored.images[index, 0] / (LEVELS - 1))
-                if stored.target.task == "segmentation":
+                if stored.labels.task == "segmentation":
                     for channel, (_, colour) in _outlined(stored).items():
                         style.outline(axes, stored.targets[index, [channel]], {"colors": colour})
             left, bottom, _, tall = sheet.box(row, 0)
@@ -68,11 +68,11 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
 
 def _groups(stored: Stored) -> Iterator[tuple[list[tuple[str, str]], np.ndarray]]:
     """The rows of the picture: lines of the label with their colours, and which images."""
-    if stored.target.task == "segmentation":
+    if stored.labels.task == "segmentation":
         masked = np.array([(mask != store.IGNORED).any() for mask in stored.targets])
         yield list(_outlined(stored).values()), np.flatnonzero(masked if masked.any() else ~masked)
         return
-    for number, label in [*enumerate(stored.target.names), (store.UNKNOWN, "unlabelled")]:
+    for number, label in [*enumerate(stored.labels.names), (store.UNKNOWN, "unlabelled")]:
         if (found := np.flatnonzero(stored.targets == number)).size:
             yield [(label, "black")], found
 
@@ -86,10 +86,10 @@ def _doubtful(stored: Stored, check: MaskCheck | None) -> Iterator[tuple[list[tu
 
 def _outlined(stored: Stored) -> dict[int, tuple[str, str]]:
     """Mask channel → its name and colour; the background of exclusive masks has no outline."""
-    first = 1 if stored.target.exclusive and len(stored.target.names) > 1 else 0
+    first = 1 if stored.labels.exclusive and len(stored.labels.names) > 1 else 0
     return {
         channel: (name, style.CYCLE[(channel - first + 2) % len(style.CYCLE)])
-        for channel, name in enumerate(stored.target.names)
+        for channel, name in enumerate(stored.labels.names)
         if channel >= first
     }
 

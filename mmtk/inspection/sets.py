@@ -97,7 +97,7 @@ def _look(
     looks: _Looks, role: Role, source: Source, size: int, spare: Path, tell: Callable[[int, int], None] | None
 ) -> None:
     """Describe and judge one source."""
-    target = source.target
+    target = source.labels
     report: Report = {"component": role.use, "task": target.task, "names": list(target.names)}
     looks.reports[role.name] = report | {
         "splits": _splits(source), "notes": list(getattr(source, "notes", ())), "unreadable": [], "crossing": [],
@@ -164,7 +164,7 @@ class _Readable(Source):
     """Another source without its unreadable items."""
 
     def __init__(self, source: Source, bad: set[str]) -> None:
-        self.source, self.bad, self.target = source, bad, source.target
+        self.source, self.bad, self.target = source, bad, source.labels
 
     def items(self, split: Split) -> list[Item]:
         return [item for item in self.source.items(split) if item.id not in self.bad]
@@ -185,9 +185,9 @@ def _splits(source: Source) -> dict[str, Report]:
         items = source.items(split)
         known = [item.target for item in items if item.target is not None]
         counts: dict[str, int] = {"with mask": len(known)}
-        if source.target.task == "classification":
+        if source.labels.task == "classification":
             of_class = Counter(known)
-            counts = {name: of_class[number] for number, name in enumerate(source.target.names)}
+            counts = {name: of_class[number] for number, name in enumerate(source.labels.names)}
         if len(known) < len(items):
             counts["unlabelled"] = len(items) - len(known)
         found[split] = {
@@ -215,11 +215,11 @@ def _pixels(stored: Stored) -> Report:
         },
         "duplicates": [list(group) for group in store.duplicates(stored)],
     }
-    if stored.target.task == "segmentation":
+    if stored.labels.task == "segmentation":
         shares = np.concatenate([_shares(block) for block in _blocks(stored.targets)])
         report["foreground"] = {
             name: {"mean": float(known.mean()), **_span(known)}
-            for name, share in zip(stored.target.names, shares.T, strict=True)
+            for name, share in zip(stored.labels.names, shares.T, strict=True)
             if (known := share[~np.isnan(share)]).size
         }
     return report

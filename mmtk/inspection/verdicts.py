@@ -134,7 +134,7 @@ def on_overlap(overlap: Overlap) -> Verdict:
 
 def on_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> list[Verdict]:
     """A cross-domain source with other classes or organs."""
-    return _caught(cross, lambda: split_checks.check_same_labels(source, stored.target, cross, other.target))
+    return _caught(cross, lambda: split_checks.check_same_labels(source, stored.labels, cross, other.labels))
 
 
 def all_well(role: Role, source: Source) -> Verdict:

@@ -39,7 +39,7 @@ def _share_weights(wider: nn.Module, plain: nn.Module) -> None:
                 parameter[shared] = other[name][shared]
 
 
-def network(recipe: Recipe, targets: Mapping[str, api.Target], key: str = "main") -> MultiTaskNet:
+def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "main") -> MultiTaskNet:
     """The network with its initial weights, which depend on the seed and on each part alone.
 
     Recipes that differ in one component start the other parts equal, so that their comparison is paired.

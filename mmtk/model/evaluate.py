@@ -50,7 +50,7 @@ def batches(
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored."""
     stored, rows = test.stored, test.known_rows
-    metrics = make_metrics(recipe, test.task, stored.target, stored.spacing)
+    metrics = make_metrics(recipe, test.task, stored.labels, stored.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
@@ -111,7 +111,7 @@ def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
 
     A column that another metric has already carries the name of the later table in front, as in scores.
     """
-    found = {name: cases for name, metric in metrics.items() if (cases := metric.cases())}
+    found = {name: cases for name, metric in metrics.items() if (cases := metric.per_image())}
     for name, cases in found.items():
         if "id" not in cases:
             raise MmtkError(
@@ -145,7 +145,7 @@ def write_cases(path: Path, scores: Scores) -> None:
 
 
 def make_metrics(
-    recipe: Recipe, task: str, target: api.Target, spacing: Mapping[str, tuple[float, float]]
+    recipe: Recipe, task: str, target: api.LabelSpec, spacing: Mapping[str, tuple[float, float]]
 ) -> dict[str, api.Metric]:
     """The metrics of one task, empty."""
     offered = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}

@@ -35,7 +35,7 @@ def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
 
 def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
     """Predicted masks [N,K,H,W] of boolean; of exclusive channels the background is left out."""
-    if test.stored.target.exclusive:
+    if test.stored.labels.exclusive:
         chosen = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
         return chosen[:, 1:].bool().cpu().numpy()
     return (logits.float().sigmoid() >= 0.5).cpu().numpy()
@@ -44,7 +44,7 @@ def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
 def reference(test: TestSet, rows: list[int]) -> np.ndarray:
     """Reference masks [N,K,H,W] of boolean, without the background of exclusive channels."""
     known = masks(test.stored, rows).numpy() == 1
-    return known[:, 1:] if test.stored.target.exclusive else known
+    return known[:, 1:] if test.stored.labels.exclusive else known
 
 
 def fixed_rows(test: TestSet, count: int) -> list[int]:
@@ -56,7 +56,7 @@ def fixed_rows(test: TestSet, count: int) -> list[int]:
     ordered = sorted(test.rows, key=place)
     if test.task == "segmentation":
         return ordered[:count]
-    labels = range(len(test.stored.target.names))
+    labels = range(len(test.stored.labels.names))
     groups = [[row for row in ordered if test.stored.targets[row] == label] for label in labels]
     return [group[i] for i in range(count) for group in groups if i < len(group)][:count]
 
@@ -122,13 +122,13 @@ def _described(stored: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "parts": {name: len(rows) for name, rows in parts.items()},
         "images": len(stored.ids),
-        "names": list(stored.target.names),
+        "names": list(stored.labels.names),
         "intensities": pixels_of.reshape(BINS, -1).sum(1).tolist(),
     }
-    if stored.target.task == "classification":
+    if stored.labels.task == "classification":
         labels = {name: np.asarray(stored.targets)[rows] for name, rows in parts.items()}
         found["classes"] = {
-            part: {name: int((own == k).sum()) for k, name in enumerate(stored.target.names)}
+            part: {name: int((own == k).sum()) for k, name in enumerate(stored.labels.names)}
             for part, own in labels.items()
         }
     return found

@@ -16,7 +16,7 @@ from PIL.Image import fromarray
 from torch.nn import functional as F
 
 from mmtk import api
-from mmtk.api import Target
+from mmtk.api import LabelSpec
 from mmtk.data.batches import network_input
 from mmtk.errors import MmtkError
 from mmtk.images import files
@@ -107,7 +107,9 @@ def _no_image(given: object) -> MmtkError:
 class Predictor:
     """A trained network with its recipe, ready for images."""
 
-    def __init__(self, recipe: Recipe, net: MultiTaskNet, targets: dict[str, Target], device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, net: MultiTaskNet, targets: dict[str, LabelSpec], device: str = "cpu"
+    ) -> None:
         self.recipe, self.net, self.targets = recipe, net.to(device).eval(), targets
         self.device = torch.device(device)
 
@@ -181,7 +183,7 @@ def load(run_dir: str | Path, device: str = "auto") -> Predictor:
     targets = {}
     for task, given in _targets(folder).items():
         swap = tuple((pair[0], pair[1]) for pair in given["swap"])
-        targets[task] = Target(given["task"], tuple(given["names"]), given["exclusive"], swap)
+        targets[task] = LabelSpec(given["task"], tuple(given["names"]), given["exclusive"], swap)
     # The weights replace whatever the recipe starts from.
     plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
     if "pretrained" not in recipe["encoder"]:

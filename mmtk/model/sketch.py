@@ -21,8 +21,8 @@ def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
     """The network with no weights read or fetched; on ``meta`` without memory for them."""
     without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
     plain = recipe.with_values({"encoder": without, "init": None})
-    targets: dict[str, api.Target] = {
-        task: api.Target(task, names, task == "classification") for task, names in CLASSES.items()
+    targets: dict[str, api.LabelSpec] = {
+        task: api.LabelSpec(task, names, task == "classification") for task, names in CLASSES.items()
     }
     with torch.device(device):
         return build.network(plain, targets)

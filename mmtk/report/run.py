@@ -31,7 +31,7 @@ def draw_run(
     recipe: Recipe,
     net: MultiTaskNet,
     tests: Sequence[TestSet],
-    targets: Mapping[str, api.Target],
+    targets: Mapping[str, api.LabelSpec],
     scores: Scores,
     device: torch.device,
     metrics_file: Path | None = None,
@@ -47,7 +47,7 @@ def draw_run(
         if not isinstance(metric, OURS):
             metric = painter.measured(test)
         if test.task == "segmentation":
-            painter.segmentation(test, metric.cases())
+            painter.segmentation(test, metric.per_image())
         else:
             painter.classification(test, metric)
     painter.summaries()
@@ -67,7 +67,7 @@ class _Painter:
         out: Path,
         recipe: Recipe,
         net: MultiTaskNet,
-        targets: Mapping[str, api.Target],
+        targets: Mapping[str, api.LabelSpec],
         device: torch.device,
     ) -> None:
         self.out, self.recipe, self.net, self.device = out, recipe, net, device
@@ -100,12 +100,12 @@ class _Painter:
         labelled = [row for row in test.rows if test.stored.targets[row] >= 0]
         # The classes in turn, so that every class is seen.
         groups = [
-            [r for r in labelled if test.stored.targets[r] == k] for k in range(len(test.stored.target.names))
+            [r for r in labelled if test.stored.targets[r] == k] for k in range(len(test.stored.labels.names))
         ]
         rows = [group[i] for i in range(self.count) for group in groups if i < len(group)][: self.count]
         if not rows:
             return
-        names = test.stored.target.names
+        names = test.stored.labels.names
         ids = [names[int(test.stored.targets[row])] for row in rows]
         title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
         path = self._path("saliency-classification", test.domain)
@@ -152,7 +152,7 @@ class _Painter:
 
     def _ranked(self, domain: str, metric: Classification) -> None:
         """Draw the confusion counts of a test set and keep what ROC and calibration show."""
-        target, predicted, probabilities = _columns(metric.cases(), metric.names)
+        target, predicted, probabilities = _columns(metric.per_image(), metric.names)
         self.confidences[domain] = probabilities.max(1), predicted == target
         self.rankings[domain] = classes.Ranking(target, probabilities, metric.threshold)
         places = range(len(metric.names))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from mmtk.api import Target
+from mmtk.api import LabelSpec
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
 from mmtk.recipe.recipe import Recipe
@@ -26,7 +26,7 @@ class DataFacts(Protocol):
     """Data of a run by task and domain, as far as its provenance needs them."""
 
     @property
-    def targets(self) -> dict[str, Target]:
+    def targets(self) -> dict[str, LabelSpec]:
         """What each task labels."""
 
     @property

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mmtk.api import Done, Job, Launcher
+from mmtk.api import Job, JobResult, Launcher
 from mmtk.errors import MmtkError
 from mmtk.io.counts import counted
 from mmtk.io.spelling import command
@@ -164,7 +164,7 @@ def by_hand(run: PlannedRun, data: Path | None) -> str:
     return command("run", run.folder.path, *options, *_code(run))
 
 
-def failure(outcome: Done) -> str:
+def failure(outcome: JobResult) -> str:
     """What a failed job said last: its message, else its exit code."""
     lines = []
     if outcome.log.is_file():

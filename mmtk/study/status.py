@@ -162,7 +162,7 @@ def _queue(
     if not jobs:
         return {}, ""
     # Not above: a launcher needs torch, whose import takes longer than the table.
-    from mmtk.api import Done
+    from mmtk.api import JobResult
     from mmtk.study import launcher_settings
     from mmtk.study.launch import failure, standing
 
@@ -178,7 +178,7 @@ def _queue(
             states[place] = "waiting"
         elif name in jobs and name not in found and states[place] == "waiting" and not run.folder.finished:
             states[place] = "failed"
-            done = Done(run.folder.path, 1, run.folder.path / "output.log")
+            done = JobResult(run.folder.path, 1, run.folder.path / "output.log")
             failures[name] = f"job {jobs[name]} is in the queue no more; {failure(done)}"
     return {name: f"job {jobs[name]}, {said}" for name, said in found.items()}, ""
 

@@ -153,7 +153,7 @@ def _sources(subject: Subject) -> list[Any]:
     for task in ("classification", "segmentation"):
         try:
             source = subject.make(root=subject.root or "data", task=task)
-            if source.target.task == task:
+            if source.labels.task == task:
                 made.append(source)
         except (ContractError, MmtkError) as error:
             refused = str(error)
@@ -200,7 +200,7 @@ def splits_are_disjoint(subject: Subject) -> None:
 def images_and_masks_can_be_read(subject: Subject) -> None:
     """Images are uint8 [H,W] or [H,W,C]; masks uint8 [K,H,W] of 0, 1 and 255; classes are known indices."""
     for source in _sources(subject):
-        names = source.target.names
+        names = source.labels.names
         for split in SPLITS:
             for item in source.items(split)[:LOOKED_AT]:
                 image = source.image(item)
@@ -208,7 +208,7 @@ def images_and_masks_can_be_read(subject: Subject) -> None:
                 expect(
                     fine, "uint8 [H,W] or [H,W,C]", f"{image.dtype} {image.shape}", "map deeper images to 8 bits."
                 )
-                if source.target.task == "classification":
+                if source.labels.task == "classification":
                     known = item.target is None or 0 <= item.target < len(names)
                     expect(known, f"a class index below {len(names)}", f"{item.target!r}", "index the names.")
                 elif item.target is not None:

@@ -195,7 +195,7 @@ def _scores(
         else:
             merged.merge(metric)
     assert merged is not None
-    return merged.compute(), merged.cases()
+    return merged.compute(), merged.per_image()
 
 
 def two_halves_equal_the_whole(subject: Subject) -> None:

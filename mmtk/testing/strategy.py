@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmtk.api import Labelled, Now, Term, Terms, Unlabelled
+from mmtk.api import Labelled, StepContext, Term, Terms, Unlabelled
 from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.components.loss.cross_entropy import CrossEntropy
@@ -107,7 +107,7 @@ class Bench:
 
     def terms(self, index: int = 5, batch: tuple[Labelled, Unlabelled | None] | None = None) -> Terms:
         """The terms of one step, as the host asks for them."""
-        now, seen = Now(0, index, TOTAL), list[Tensor]()
+        now, seen = StepContext(0, index, TOTAL), list[Tensor]()
         kind = _Classify if self.task == "classification" else _Segment
         bench = self
         bench.predicted = []

@@ -40,7 +40,7 @@ class Alarm:
     @staticmethod
     def _reason(term: Term, logits: list[Tensor]) -> str | None:
         """None: alive; empty: explained (weight or ramp 0, empty confident set); else what is wrong."""
-        if term.weight == 0 or float(term.support) == 0:
+        if term.weight == 0 or float(term.active) == 0:
             return ""
         if not term.value.requires_grad:
             return "gives no gradient to anything"

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from mmtk.api import SSL, Consistency, Now, Terms
+from mmtk.api import SSL, Consistency, StepContext, Terms
 from mmtk.data.batches import Batch
 from mmtk.errors import RunFailed
 from mmtk.model.network import MultiTaskNet, at_least_float32, frozen_statistics
@@ -28,7 +28,7 @@ class Step:
 class _Predict:
     """A task's forward as strategies call it: dropout seeded per call, logits in fp32 and remembered."""
 
-    def __init__(self, net: MultiTaskNet, task: str, now: Now, seen: list[Tensor]) -> None:
+    def __init__(self, net: MultiTaskNet, task: str, now: StepContext, seen: list[Tensor]) -> None:
         self._net, self._task, self._now, self._seen = net, task, now, seen
         self._calls = 0
 

@@ -71,7 +71,7 @@ def strategy(
     recipe: Recipe,
     kind: str,
     net: MultiTaskNet,
-    targets: Mapping[str, api.Target],
+    targets: Mapping[str, api.LabelSpec],
     unlabelled_size: int = 0,
     class_weights: Tensor | None = None,
 ) -> nn.Module:

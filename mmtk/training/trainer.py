@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mmtk.api import Now, Term
+from mmtk.api import StepContext, Term
 from mmtk.data.batches import Streams
 from mmtk.data.dataset import Data
 from mmtk.errors import MmtkError, RunFailed
@@ -143,7 +143,7 @@ class Training:
             return None
         stored, part = self.data.stores["classification"], self.data.parts["classification"]
         labels = torch.from_numpy(stored.targets[part.labelled])
-        counts = torch.bincount(labels, minlength=len(stored.target.names)).clamp_min(1)
+        counts = torch.bincount(labels, minlength=len(stored.labels.names)).clamp_min(1)
         return (len(labels) / (len(counts) * counts)).float().to(self.fabric.device)
 
     def _streams(self) -> Streams:
@@ -223,7 +223,7 @@ class Training:
         seconds = time.perf_counter() - begun
         self.seconds += seconds
         row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss)}
-        told = {name: term for name, term in step.terms.items() if term.weight or float(term.support)}
+        told = {name: term for name, term in step.terms.items() if term.weight or float(term.active)}
         row |= {f"train/{name}": float(term.value) for name, term in told.items()}
         row["train/lr"] = rate(self.recipe, index, self.total)
         if self.rank == 0:
@@ -244,7 +244,7 @@ class Training:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.recipe, index, self.total)
-        now = Now(self.recipe.seed, index, self.total, self.rank, self.world)
+        now = StepContext(self.recipe.seed, index, self.total, self.rank, self.world)
         _, step = self.forward(self.streams.batch(now, self.fabric.device))
         if self.alarm is not None:
             self.alarm.look(index, step)
@@ -263,7 +263,7 @@ class Training:
         """The loss and the terms as means over the ranks; a rank that was told to stop stops all in this step."""
         terms, device = step.terms.items(), step.loss.device
         found = {"loss": step.loss} | {name: term.value for name, term in terms}
-        found |= {f"support of {name}": torch.as_tensor(term.support) for name, term in terms}
+        found |= {f"active {name}": torch.as_tensor(term.active) for name, term in terms}
         values = torch.stack(
             [each.detach().to(device, torch.float64, non_blocking=True) for each in found.values()]
         )
@@ -275,7 +275,7 @@ class Training:
             own = [values[name] for values, _ in said if name in values]
             return torch.tensor(sum(own) / len(own), dtype=torch.float64)
 
-        means = {name: Term(mean(name), term.weight, mean(f"support of {name}")) for name, term in terms}
+        means = {name: Term(mean(name), term.weight, mean(f"active {name}")) for name, term in terms}
         return Step(mean("loss"), means, [])
 
     def _after_step(self) -> None:

@@ -30,11 +30,14 @@ from mmtk.runs.folder import RunDir
 from mmtk.training.trainer import NotFinite, Training
 
 IMAGES, SMALL = 4, 64  # images of each task; pixels a side at which a step is tried first
-_KINDS: dict[str, tuple[api.Target, ...]] = {
-    "classification": (api.Target("classification", ("0", "1")), api.Target("classification", ("0", "1", "2"))),
+_KINDS: dict[str, tuple[api.LabelSpec, ...]] = {
+    "classification": (
+        api.LabelSpec("classification", ("0", "1")),
+        api.LabelSpec("classification", ("0", "1", "2")),
+    ),
     "segmentation": (
-        api.Target("segmentation", ("0",), exclusive=False),
-        api.Target("segmentation", ("0", "1"), exclusive=True),
+        api.LabelSpec("segmentation", ("0",), exclusive=False),
+        api.LabelSpec("segmentation", ("0", "1"), exclusive=True),
     ),
 }
 
@@ -73,9 +76,9 @@ def check_listing(recipe: Recipe) -> None:
             check_parts(role, source)
             if role.domain == "source":
                 labels = [item.target for item in source.items("train") if item.target is not None]
-                batches.check_labels(recipe, task, labels, source.target.names)
+                batches.check_labels(recipe, task, labels, source.labels.names)
         if len(known) > 1:
-            check_same_labels(roles[0], sources[0].target, roles[1], sources[1].target)
+            check_same_labels(roles[0], sources[0].labels, roles[1], sources[1].labels)
 
 
 def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:
@@ -84,9 +87,9 @@ def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:
     return "root" not in signature.wired(catalog.load(entry))
 
 
-def _kinds(recipe: Recipe, task: str) -> tuple[api.Target, ...]:
+def _kinds(recipe: Recipe, task: str) -> tuple[api.LabelSpec, ...]:
     if _made_in_code(recipe, task, "source"):
-        return (sources.source(recipe, task).target,)
+        return (sources.source(recipe, task).labels,)
     return _KINDS[task]
 
 
@@ -106,7 +109,7 @@ def _plain(recipe: Recipe, size: int) -> Recipe:
     return recipe.with_values({"data.size": size, **few, **nothing})
 
 
-def _step(recipe: Recipe, targets: dict[str, api.Target]) -> None:
+def _step(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> None:
     """The first and the last step of a training, and the scores, in a folder that is gone afterwards."""
     data = _data(recipe, targets)
     with (
@@ -124,7 +127,7 @@ def _step(recipe: Recipe, targets: dict[str, api.Target]) -> None:
         write_cases(Path(folder) / "cases.parquet", evaluate(net, recipe, data.tests(), validation))
 
 
-def _data(recipe: Recipe, targets: dict[str, api.Target]) -> Data:
+def _data(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> Data:
     """Noise with labels for every task: half of it to train on, and all to score."""
     data = Data()
     for task, target in targets.items():
@@ -134,7 +137,7 @@ def _data(recipe: Recipe, targets: dict[str, api.Target]) -> Data:
     return data
 
 
-def _stored(target: api.Target, size: int, channels: int) -> Stored:
+def _stored(target: api.LabelSpec, size: int, channels: int) -> Stored:
     draw = np.random.default_rng(0)
     ids = [f"{target.task}-{number}" for number in range(IMAGES)]
     images = draw.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)

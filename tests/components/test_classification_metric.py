@@ -55,7 +55,7 @@ def quiet(score, *args, **kwargs):
 def test_every_score_is_scikit_learns(batch):
     logits, target = batch
     made = metric(logits, target)
-    scores, cases = made.compute(), made.cases()
+    scores, cases = made.compute(), made.per_image()
     names, y, guess = made.names, target.numpy(), logits.argmax(1).numpy()
     p = np.stack([cases[f"p-{name}"] for name in names], 1)
     np.testing.assert_allclose(p, softmax(logits.double().numpy(), 1), rtol=0, atol=1e-12)
@@ -115,7 +115,7 @@ def test_two_parts_merged_equal_the_whole(batch, random):
     whole = metric(logits, target)
     parts[1].merge(parts[0])
     assert parts[1].compute() == whole.compute()
-    assert parts[1].cases() == whole.cases()
+    assert parts[1].per_image() == whole.per_image()
 
 
 def test_a_known_set():
@@ -134,7 +134,7 @@ def test_what_one_class_leaves_undefined_is_left_out():
     assert not undefined & scores.keys()
     assert scores["macro-f1"] == scores["f1-normal"] == scores["specificity"] == 1
     assert Classification(BINARY).compute() == {"n": 0}
-    assert Classification(BINARY).cases() == {
+    assert Classification(BINARY).per_image() == {
         "id": [],
         "target": [],
         "predicted": [],
@@ -152,7 +152,7 @@ def test_the_threshold_is_the_best_of_all(batch):
     if len(target.unique()) == 1:
         assert made.threshold == 0.5
         return
-    scores = np.array(made.cases()["p-pneumonia"])
+    scores = np.array(made.per_image()["p-pneumonia"])
     tried = np.concatenate([scores, [0.0, 0.5, 1.1]])
     best = max(sk.balanced_accuracy_score(target, scores >= t) for t in tried)
     assert made.compute()["balanced-accuracy-at-threshold"] == pytest.approx(best, abs=1e-12)
@@ -189,7 +189,7 @@ def test_the_curve_is_scikit_learns(batch):
             made.curve()
         return
     fpr, tpr = made.curve()
-    p = np.array(made.cases()["p-pneumonia"])
+    p = np.array(made.per_image()["p-pneumonia"])
     wanted = sk.roc_curve(target, p, drop_intermediate=False)
     np.testing.assert_allclose(np.stack([fpr, tpr]), wanted[:2], atol=1e-6)
     assert torch.trapezoid(tpr, fpr).item() == pytest.approx(made.compute()["auroc"], abs=1e-6)

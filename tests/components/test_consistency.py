@@ -6,13 +6,13 @@ import torch
 from scipy.special import expit, rel_entr
 from scipy.special import softmax as scipy_softmax
 
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.consistency.kl import KL, bernoulli_kl, categorical_kl
 from mmtk.components.consistency.none import NoConsistency
 from mmtk.components.loss.dice import Dice
 from mmtk.training.strategies import SupervisedLoss
 
-NOW = Now(seed=3, index=4, total=9)
+NOW = StepContext(seed=3, index=4, total=9)
 
 
 class Itself:

@@ -68,7 +68,7 @@ def hospital(root: Path, header: str = NIH, count: int = 24) -> Path:
 def test_a_table_of_a_hospital_is_read_with_the_names_of_its_columns(tmp_path):
     names = {"image": "Image Index", "label": "finding labels", "patient": "Patient ID"}
     source = classes(hospital(tmp_path), columns=names)
-    assert source.target.names == ("ill", "well")
+    assert source.labels.names == ("ill", "well")
     assert {item.patient for item in source.items("all")} == {str(n) for n in range(12)}
     assert note(source, "not used: Follow-up #, View")
 
@@ -126,7 +126,7 @@ def test_classes_as_folders(tmp_path, split):
             for number in range(4):
                 draw(tmp_path / "films" / part / name / f"{part}{name}{number}.png", number)
     source = classes(tmp_path, labels="folders")
-    assert source.target.names == ("ill", "well")
+    assert source.labels.names == ("ill", "well")
     assert source.has_split == split
     for item in source.items("all"):
         assert item.target == (0 if "ill" in item.id else 1)
@@ -139,10 +139,10 @@ def test_folders_that_are_no_classes(tmp_path):
         for number in range(4):
             draw(tmp_path / f"films/{name}/{name}{number}.png")
     source = classes(tmp_path, labels="folders")
-    assert source.target.names == ("ill", "well")
+    assert source.labels.names == ("ill", "well")
     assert unlabelled(source) == {f"{name}{n}" for name in ("unlabelled", "NA") for n in range(4)}
     assert unlabelled(source) <= ids(source, "train")
-    assert classes(tmp_path, labels="folders", classes=("well", "ill", "NA")).target.names[2] == "NA"
+    assert classes(tmp_path, labels="folders", classes=("well", "ill", "NA")).labels.names[2] == "NA"
     draw(tmp_path / "films/train/x.png")
     with pytest.raises(MmtkError, match=r"folders of parts \(train\) beside folders of classes"):
         classes(tmp_path, labels="folders")
@@ -239,10 +239,10 @@ def test_words_for_an_empty_cell_are_no_class(tmp_path, word):
         lines.append(f"{number},{(word, 'ill', 'well')[number % 3]}")
     (tmp_path / "films.csv").write_text("\n".join(lines))
     source = classes(tmp_path)
-    assert source.target.names == ("ill", "well")
+    assert source.labels.names == ("ill", "well")
     assert unlabelled(source) == {"0", "3", "6", "9"} <= ids(source, "train")
     assert note(source, f"'{word}' in the column of the label counts as empty (4 rows)")
-    assert classes(tmp_path, classes=("ill", "well", word)).target.names[2] == word
+    assert classes(tmp_path, classes=("ill", "well", word)).labels.names[2] == word
 
 
 # Patients
@@ -298,7 +298,7 @@ def test_sub_folders_of_masks_like_those_of_the_images_are_no_channels(tmp_path)
     pairs(tmp_path, "films/north/a{}.png", "masks/north/a{}.png", 6)
     pairs(tmp_path, "films/south/b{}.png", "masks/south/b{}.png", 6)
     source = masks(tmp_path)
-    assert (source.target.names, unlabelled(source)) == (("mask",), set())
+    assert (source.labels.names, unlabelled(source)) == (("mask",), set())
     assert note(source, "the folders north, south below masks are those of the images")
 
 
@@ -317,14 +317,14 @@ def test_coco_polygons_and_run_lengths(tmp_path):
     }
     (tmp_path / "all.json").write_text(json.dumps(content))
     source = masks(tmp_path, masks="all.json")
-    assert source.target.names == ("heart", "lung")
+    assert source.labels.names == ("heart", "lung")
     assert unlabelled(source) == {"9"}
     found = {item.id: source.mask(item) for item in source.items("all") if item.target}
     heart, lung = np.zeros((2, 8, 8), np.uint8)
     heart[:4, 1], lung[2:6, 1:5] = 1, 1
     assert np.array_equal(found["0"], np.stack([heart, lung]))
     assert not found["8"].any()
-    assert masks(tmp_path, masks="all.json", classes=("lung",)).target.names == ("lung",)
+    assert masks(tmp_path, masks="all.json", classes=("lung",)).labels.names == ("lung",)
     content["images"].append({"id": 99, "file_name": "gone.png"})
     (tmp_path / "all.json").write_text(json.dumps(content))
     with pytest.raises(MmtkError, match=r"no image for 1 listed name: gone.png"):

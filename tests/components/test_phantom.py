@@ -63,8 +63,8 @@ def test_some_patients_have_two_films_of_one_body():
 def test_masks_are_binary_and_anatomical(domain):
     source = Phantom("segmentation", domain=domain, organs="separate", train=15, size=64)
     union = Phantom("segmentation", domain=domain, train=15, size=64)
-    assert source.target.names == ("left lung", "right lung", "heart")
-    assert union.target.names == ("lung",)
+    assert source.labels.names == ("left lung", "right lung", "heart")
+    assert union.labels.names == ("lung",)
     for item in source.items("train"):
         mask = source.mask(item)
         assert mask.shape == (3, 64, 64)
@@ -88,8 +88,8 @@ def test_masks_are_binary_and_anatomical(domain):
 
 def test_swap_keeps_left_and_right_right_under_a_flip():
     source = Phantom("segmentation", organs="separate", train=3, size=64)
-    ((a, b),) = source.target.swap
-    assert Phantom("segmentation").target.swap == ()
+    ((a, b),) = source.labels.swap
+    assert Phantom("segmentation").labels.swap == ()
     for item in source.items("train"):
         mask = source.mask(item)
         flipped = mask[:, :, ::-1].copy()
@@ -159,7 +159,7 @@ def test_digest_follows_every_key():
 
 def test_classification_has_no_masks():
     source = Phantom("classification", train=1)
-    assert source.target.names == ("normal", "pneumonia")
+    assert source.labels.names == ("normal", "pneumonia")
     with pytest.raises(MmtkError, match="no masks"):
         source.mask(source.items("train")[0])
 

@@ -90,7 +90,7 @@ def monai_overlap(predicted, reference):
 def test_every_value_is_monais(pair, scale):
     predicted, reference = pair
     made = metric(predicted, reference, scale=scale, spacing={"00": (0.3, 0.7), "01": (0.3, 0.7)})
-    cases, scores = made.cases(), made.compute()
+    cases, scores = made.per_image(), made.compute()
     expected = monai_overlap(predicted, reference) | monai_distances(predicted, reference)
     in_mm = monai_distances(predicted, reference, spacing=(0.3, 0.7))
     expected |= {f"{key}-mm": values for key, values in in_mm.items()}
@@ -110,7 +110,7 @@ def test_distances_of_large_shapes_are_monais(spacing):
     made = metric(predicted, reference, spacing=spacing and {f"{i:02}": spacing for i in range(6)})
     expected = monai_distances(predicted, reference, spacing, (40, 48))
     for key, values in expected.items():
-        assert made.cases()[key + ("-mm" if spacing else "")] == pytest.approx(values, abs=1e-4)
+        assert made.per_image()[key + ("-mm" if spacing else "")] == pytest.approx(values, abs=1e-4)
 
 
 def test_distances_are_those_of_a_distance_transform():
@@ -130,7 +130,7 @@ def test_ssim_is_that_of_torchmetrics(predicted, reference):
     expected = structural_similarity_index_measure(
         predicted.double(), reference.double(), sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
     )
-    assert metric(predicted, reference).cases()["ssim"] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert metric(predicted, reference).per_image()["ssim"] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 def test_ssim_is_that_of_scikit_image():
@@ -169,7 +169,7 @@ def test_empty_masks_have_stated_values():
     both = metric(torch.cat([full, empty]), torch.cat([full, full])).compute()
     assert (both["n"], both["dice"], both["hd95"]) == (2, 0.5, DIAGONAL / 2)
     assert Segmentation(("lung",), False, {}).compute() == {"n": 0}
-    assert Segmentation(("lung",), False, {}).cases() == {"id": []}
+    assert Segmentation(("lung",), False, {}).per_image() == {"id": []}
 
 
 @pytest.mark.parametrize(("threshold", "pixels"), [(0.0, 4), (0.5, 3), (0.75, 2), (1.0, 1)])
@@ -179,15 +179,15 @@ def test_a_pixel_at_the_threshold_is_foreground(threshold, pixels):
     made = Segmentation(("lung",), False, {}, threshold=threshold)
     made.update(logits, torch.zeros(1, 1, 8, 8).long(), ["a"])
     outside = 60 if threshold == 0 else 0
-    assert made.cases()["pixels-predicted"] == [pixels + outside]
+    assert made.per_image()["pixels-predicted"] == [pixels + outside]
 
 
 def test_ignored_pixels_are_background_in_both():
     predicted, reference = blobs(6, (3, 2)), blobs(7, (3, 2)).long()
     ignored = blobs(8, (3, 2))
     made = metric(predicted, torch.where(ignored, -1, reference))
-    assert made.cases() == metric(predicted & ~ignored, reference * ~ignored).cases()
-    assert made.cases() != metric(predicted, reference).cases()
+    assert made.per_image() == metric(predicted & ~ignored, reference * ~ignored).per_image()
+    assert made.per_image() != metric(predicted, reference).per_image()
 
 
 def test_exclusive_channels_are_the_likeliest_without_background():
@@ -201,7 +201,7 @@ def test_exclusive_channels_are_the_likeliest_without_background():
     predicted = torch.stack([logits.argmax(1) == k for k in range(1, 4)], 1)
     expected = metric(predicted, target[:, 1:])
     assert made.compute() == expected.compute()
-    assert made.cases() == expected.cases()
+    assert made.per_image() == expected.per_image()
     assert "dice-background" not in made.compute()
     assert made.compute()["dice"] == pytest.approx(np.mean([made.compute()[f"dice-{c}"] for c in "abc"]))
     with pytest.raises(MmtkError, match="background"):
@@ -212,9 +212,9 @@ def test_millimetres_need_the_spacing_of_every_image():
     predicted, reference = blobs(9, (2, 1)), blobs(10, (2, 1))
     scores = metric(predicted, reference, spacing={"01": (0.5, 0.5)})
     assert not any("-mm" in key for key in scores.compute())
-    missing, known = scores.cases()["hd95-mm"]
+    missing, known = scores.per_image()["hd95-mm"]
     assert missing is None
-    assert known == pytest.approx(scores.cases()["hd95"][1] / 2)
+    assert known == pytest.approx(scores.per_image()["hd95"][1] / 2)
 
 
 def test_parts_merged_equal_the_whole_in_any_order_and_batch():
@@ -227,7 +227,7 @@ def test_parts_merged_equal_the_whole_in_any_order_and_batch():
     )
     odd.merge(even)
     assert odd.compute() == whole.compute()
-    assert odd.cases() == whole.cases()
+    assert odd.per_image() == whole.per_image()
 
 
 def test_what_does_not_fit_is_refused():

@@ -169,14 +169,14 @@ def jsrt_pack(root: Path, count: int = 6) -> Path:
 def test_jsrt_pack(tmp_path):
     source = JSRT(jsrt_pack(tmp_path))
     check(source, (3, 0, 3))
-    assert source.target.names == ("lung",)
+    assert source.labels.names == ("lung",)
     item = source.items("all")[0]
     assert item.spacing == pytest.approx((0.175 * 2048 / 8,) * 2)
     assert np.array_equal(source.mask(item), ((LEFT | RIGHT) > 0)[None])
     separate = JSRT(tmp_path, organs="separate")
-    assert separate.target.names == ("left lung", "right lung", "heart")
-    assert separate.target.swap == ((0, 1),)
-    assert not separate.target.exclusive
+    assert separate.labels.names == ("left lung", "right lung", "heart")
+    assert separate.labels.swap == ((0, 1),)
+    assert not separate.labels.exclusive
     assert np.array_equal(separate.mask(separate.items("all")[0]), np.stack([LEFT, RIGHT, HEART]) > 0)
     assert source.digest() != separate.digest()
 
@@ -279,7 +279,7 @@ def test_mcu_layouts(tmp_path, folder):
 def test_mcu_sides_are_the_patients(tmp_path, exchanged):
     mcu(tmp_path, left=RIGHT if exchanged else LEFT, right=LEFT if exchanged else RIGHT)
     source = MCU(tmp_path, organs="separate")
-    assert source.target.names == ("left lung", "right lung")
+    assert source.labels.names == ("left lung", "right lung")
     assert np.array_equal(source.mask(source.items("all")[0]), np.stack([LEFT, RIGHT]) > 0)
 
 
@@ -374,7 +374,7 @@ def classes(root: Path, **keys: object) -> Folder:
 
 def test_folder_classes(tmp_path):
     source = classes(films(tmp_path))
-    assert source.target.names == ("sick", "well")
+    assert source.labels.names == ("sick", "well")
     check(source, (42, 6, 12))
     for part, counts in (("val", {0: 2, 1: 4}), ("test", {0: 4, 1: 8})):
         assert Counter(item.target for item in source.items(part)) == counts
@@ -513,9 +513,9 @@ def test_folder_single_mask(tmp_path):
         draw(tmp_path / f"masks/{number}.png", LEFT // 255)
     source = masks(tmp_path)
     check(source, (7, 1, 2))
-    assert source.target.names == ("mask",)
+    assert source.labels.names == ("mask",)
     assert np.array_equal(source.mask(source.items("val")[0]), (LEFT > 0)[None])
-    assert masks(tmp_path, classes=("lung",)).target.names == ("lung",)
+    assert masks(tmp_path, classes=("lung",)).labels.names == ("lung",)
     assert len(source.files()) == 20
     (tmp_path / "masks/3.png").unlink()
     without = masks(tmp_path)
@@ -538,7 +538,7 @@ def test_folder_channels(tmp_path):
         for organ, mask in (("left", LEFT), ("right", RIGHT)):
             draw(tmp_path / f"masks/{organ}/day{number % 2}/x{number // 2}.gif", mask)
     source = masks(tmp_path, swap=(("left", "right"),))
-    assert (source.target.names, source.target.swap) == (("left", "right"), ((0, 1),))
+    assert (source.labels.names, source.labels.swap) == (("left", "right"), ((0, 1),))
     assert source.items("all")[0].id == "day0/x0"
     assert np.array_equal(source.mask(source.items("all")[0]), np.stack([LEFT, RIGHT]) > 0)
     turned = masks(tmp_path, classes=("right", "left"))
@@ -561,7 +561,7 @@ def test_folder_label_maps(tmp_path):
         draw(tmp_path / f"masks/{number}.png", labels)
     names = ("background", "lung", "heart")
     source = masks(tmp_path, exclusive=True, classes=names)
-    assert source.target.exclusive
+    assert source.labels.exclusive
     mask = source.mask(source.items("all")[0])
     assert (mask[:, 0, 0] == 255).all()
     assert np.array_equal(mask.reshape(3, 64)[:, 1:].argmax(0), labels.ravel()[1:])
@@ -592,7 +592,7 @@ def test_folder_from_a_recipe_table(tmp_path):
     films(tmp_path)
     keys = {"images": "films", "labels": "labels.csv", "classes": ["well", "sick"]}
     source = construct(Folder, "source/folder", {"root": tmp_path, "task": "classification"}, keys)
-    assert source.target.names == ("well", "sick")
+    assert source.labels.names == ("well", "sick")
 
 
 if REAL:
@@ -617,10 +617,10 @@ if REAL:
         check(source, counts)
         everything = source.items("all")
         assert source.image(everything[0]).shape == (256, 256)
-        if source.target.task == "segmentation":
+        if source.labels.task == "segmentation":
             for item in everything[::10]:
                 mask = source.mask(item)
-                assert mask.shape == (len(source.target.names), 256, 256)
+                assert mask.shape == (len(source.labels.names), 256, 256)
                 assert set(np.unique(mask)) == {0, 1}
                 if len(mask) > 1:  # the patient's left is on the right
                     assert mask[0].nonzero()[1].mean() > mask[1].nonzero()[1].mean()

@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy import stats
 
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch, interleave, sharpen
 from mmtk.components.ssl.none import NoSSL
 from mmtk.training.strategies import SupervisedLoss
 
-NOW = Now(seed=3, index=4, total=9)
+NOW = StepContext(seed=3, index=4, total=9)
 
 
 class FirstPixels:
@@ -94,7 +94,7 @@ def test_equation_1(classes, threshold):
     assert set(terms) == {"cross-entropy", "confidence", "mask-rate", "pseudo-label-accuracy"}
     assert [terms[name].weight for name in ("mask-rate", "pseudo-label-accuracy")] == [0, 0]
     np.testing.assert_allclose(terms["mask-rate"].value.item(), confident.mean(), rtol=1e-6)
-    assert float(terms["confidence"].support) == pytest.approx(confident.mean())
+    assert float(terms["confidence"].active) == pytest.approx(confident.mean())
     right = (pseudo == others.truth.numpy())[confident].mean()
     np.testing.assert_allclose(terms["pseudo-label-accuracy"].value.item(), right, rtol=1e-6)
 
@@ -131,9 +131,9 @@ def test_all_below_the_threshold_is_exactly_zero_with_zero_gradient():
     others = Unlabelled(others.image, others.index, flat, others.truth)
     terms = Confidence(supervised(2), threshold=0.6).terms(FirstPixels(2), known, others, NOW)
     assert terms["confidence"].value == 0
-    assert float(terms["confidence"].support) == 0
+    assert float(terms["confidence"].active) == 0
     assert all(term.value.isfinite() for term in terms.values())
-    assert terms["pseudo-label-accuracy"].support == 0  # of no image at all
+    assert terms["pseudo-label-accuracy"].active == 0  # of no image at all
     terms["confidence"].value.backward()
     assert others["strong"][0].grad.abs().max() == 0
 
@@ -266,7 +266,7 @@ def test_targets_carry_no_gradient():
 )
 def test_the_weight_rises_linearly(ramp, index, share):
     known, others, _ = mixed_batch(2)
-    terms = MixMatch(2, weight=75.0, ramp=ramp).terms(FirstPixels(2), known, others, Now(0, index, 9))
+    terms = MixMatch(2, weight=75.0, ramp=ramp).terms(FirstPixels(2), known, others, StepContext(0, index, 9))
     assert terms["mixed-squared-error"].weight == pytest.approx(75 * share)
 
 
@@ -292,7 +292,7 @@ def test_only_the_first_interleaved_forward_updates_statistics():
 def test_the_same_step_draws_the_same_and_another_does_not():
     known, others, _ = mixed_batch(2)
     calls = []
-    for now in (NOW, NOW, Now(3, 5, 9), Now(4, 4, 9)):
+    for now in (NOW, NOW, StepContext(3, 5, 9), StepContext(4, 4, 9)):
         classify = FirstPixels(2)
         MixMatch(2).terms(classify, known, others, now)
         calls.append(torch.cat([images for images, _, _ in classify.calls]))

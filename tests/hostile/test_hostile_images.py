@@ -312,7 +312,7 @@ def read(root: Path, route: Route, case: Case) -> None:
     assert resize_image(image, 16).shape == (16, 16)
     if case.shape is not None and not route.mask:
         assert image.shape == case.shape, (image.shape, case.shape)
-    if source.target.task == "segmentation":
+    if source.labels.task == "segmentation":
         mask = source.mask(item)
         assert (mask.dtype, mask.ndim, mask.shape[1:]) == (np.uint8, 3, image.shape)
         assert set(np.unique(mask)) <= {0, 1}

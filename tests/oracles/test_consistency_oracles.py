@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from oracle_inputs import FEW, TOLERANCE, Identity, logits, mask_batches, tensors
 from scipy.special import expit, logsumexp, rel_entr, softmax
 
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.consistency.kl import KL, bernoulli_kl, categorical_kl
 from mmtk.components.consistency.none import NoConsistency
 from mmtk.components.loss.cross_entropy import CrossEntropy
@@ -18,7 +18,7 @@ from mmtk.components.loss.dice import Dice
 from mmtk.training.strategies import SupervisedLoss
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
-NOW = Now(0, 0, 9)
+NOW = StepContext(0, 0, 9)
 
 
 def divergence(x, y, exclusive):

@@ -28,7 +28,7 @@ from oracle_inputs import (
 from scipy.special import expit, log_expit, log_softmax, softmax
 from tiny import tiny
 
-from mmtk.api import Labelled, Now, Target, Unlabelled
+from mmtk.api import Labelled, LabelSpec, StepContext, Unlabelled
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.loss.dice import Dice
@@ -42,7 +42,7 @@ from mmtk.training import strategies as training_strategies
 from mmtk.training.objective import Objective
 
 both_kinds = pytest.mark.parametrize("exclusive", [False, True], ids=["independent", "exclusive"])
-NOW = Now(3, 4, 9)
+NOW = StepContext(3, 4, 9)
 
 
 def slopes(value, *inputs):
@@ -237,12 +237,12 @@ def test_every_exponent_gives_a_finite_gradient(name, gamma, exclusive):
 # --- who learns --------------------------------------------------------------------------------------------------
 
 FEW_NAMES = {
-    "classification": Target("classification", ("normal", "pneumonia")),
-    "segmentation": Target("segmentation", ("lung",), exclusive=False),
+    "classification": LabelSpec("classification", ("normal", "pneumonia")),
+    "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),
 }
 MORE_NAMES = {
-    "classification": Target("classification", ("normal", "bacterial", "viral")),
-    "segmentation": Target("segmentation", ("background", "left lung", "right lung")),
+    "classification": LabelSpec("classification", ("normal", "bacterial", "viral")),
+    "segmentation": LabelSpec("segmentation", ("background", "left lung", "right lung")),
 }
 SYSTEMS = ["enc", "enc-ssl", "enc-mm", "unet", "unet-ssl", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
 every_system = pytest.mark.parametrize("name", SYSTEMS)
@@ -303,7 +303,7 @@ def one_step(name, targets):
             strategies[task] = training_strategies.strategy(recipe, kind, net, targets)
             batches[task], seen[task] = stream(task, targets[task], strategies[task], 100 * seed)
     objective = Objective(net, strategies.get("classification"), strategies.get("segmentation")).train()
-    return net, objective(Batch(Now(0, 1, 9), **batches)).terms, seen
+    return net, objective(Batch(StepContext(0, 1, 9), **batches)).terms, seen
 
 
 def gradients(value, inputs):

@@ -85,7 +85,7 @@ def test_classification(batch, threshold):
     classes, names = x.shape[1], "abcd"[: x.shape[1]]
     made = class_metric(x, y)
     made.threshold = threshold
-    cases = made.cases()
+    cases = made.per_image()
     p = np.array([cases[f"p-{name}"] for name in names]).T
     np.testing.assert_allclose(p, softmax(x.astype(np.float64), 1), rtol=0, atol=1e-12)
     confidence = p.max(1)
@@ -118,7 +118,7 @@ def test_the_threshold_of_best_balanced_accuracy(batch):
     """All that could be tried, one by one; of equals the nearest to 0.5."""
     x, y = batch
     assume(0 < y.sum() < len(y))
-    score = np.array(class_metric(x, y).cases()["p-b"])
+    score = np.array(class_metric(x, y).per_image()["p-b"])
     distinct = sorted(set(score))
     middles = [(a + b) / 2 if (a + b) / 2 > a else b for a, b in pairwise(distinct)]
     # In whole numbers, so that equals are equal: right positives and right negatives, each times the other count.
@@ -140,7 +140,7 @@ def test_the_roc_curve(batch):
     own = y == x.shape[1] - 1
     assume(own.any() and not own.all())
     made = class_metric(x, y)
-    score = np.array(list(made.cases().values())[-1])
+    score = np.array(list(made.per_image().values())[-1])
     thresholds = [math.inf, *sorted(set(score), reverse=True)]
     expected = [[(score[group] >= t).mean() for t in thresholds] for group in (~own, own)]
     np.testing.assert_allclose(made.curve(), expected, rtol=0, atol=TOLERANCE)
@@ -244,7 +244,7 @@ def test_segmentation(exclusive, data, threshold):
         row["empty-predictions"] = sum(not p.any() for p, _ in pairs)
         expected.append(row)
 
-    cases = made.cases()
+    cases = made.per_image()
     assert cases.pop("id") == ids
     del cases["ssim"]  # has a test of its own
     assert cases.keys() == {key for row in expected for key in row}

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from oracle_inputs import FEW, TOLERANCE, Pixels, as_images, logits, tensors
 from scipy.special import logsumexp, softmax
 
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch, interleave, sharpen
@@ -54,7 +54,7 @@ def total(terms):
 @given(st.data(), st.integers(2, 4), st.sampled_from([0.5, 1.0]))
 def test_none(data, classes, weight):
     known, expected = data.draw(labelled(classes))
-    terms = NoSSL(supervised(classes, weight)).terms(Pixels(classes), known, None, Now(0, 0, 9))
+    terms = NoSSL(supervised(classes, weight)).terms(Pixels(classes), known, None, StepContext(0, 0, 9))
     assert list(terms) == ["cross-entropy"]
     close(terms["cross-entropy"], expected)
     assert total(terms) == pytest.approx(weight * expected, abs=TOLERANCE)
@@ -87,15 +87,15 @@ def test_confidence(data, classes, count, threshold, weight):
         None if hidden is None else tensors(hidden)[0],
     )
     strategy = Confidence(supervised(classes), threshold=threshold, weight=weight)
-    terms = strategy.terms(Pixels(classes), known, unlabelled, Now(0, 0, 9))
+    terms = strategy.terms(Pixels(classes), known, unlabelled, StepContext(0, 0, 9))
     close(terms["cross-entropy"], expected)
     close(terms["confidence"], sum(rows) / count)
     close(terms["mask-rate"], accepted.mean())
-    assert float(terms["confidence"].support) == pytest.approx(accepted.mean(), abs=TOLERANCE)
+    assert float(terms["confidence"].active) == pytest.approx(accepted.mean(), abs=TOLERANCE)
     assert total(terms) == pytest.approx(expected + weight * sum(rows) / count, abs=TOLERANCE)
     assert ("pseudo-label-accuracy" in terms) == (hidden is not None)
     if hidden is not None:
-        assert bool(terms["pseudo-label-accuracy"].support) == accepted.any()
+        assert bool(terms["pseudo-label-accuracy"].active) == accepted.any()
     if hidden is not None and accepted.any():
         close(terms["pseudo-label-accuracy"], (weak.argmax(1) == hidden)[accepted].mean())
 
@@ -154,7 +154,7 @@ def test_mixmatch(data, classes, marked, count, views, temperature, alpha, ramp,
         classify,
         Labelled(pixels[:marked], tensors(y)[0], torch.arange(marked)),
         Unlabelled(weak[0], torch.arange(count), {"weak": weak}, tensors(hidden)[0]),
-        Now(3, index, 9),
+        StepContext(3, index, 9),
     )
 
     mean = softmax(x[marked:], 1).reshape(views, count, classes).mean(0)

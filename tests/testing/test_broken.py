@@ -18,16 +18,16 @@ from mmtk.api import (
     Bridge,
     Consistency,
     Decoder,
-    Done,
     Encoder,
     Item,
     Job,
+    JobResult,
+    LabelSpec,
     Launcher,
     Loss,
     Metric,
     MmtkError,
     Source,
-    Target,
     Term,
 )  # fmt: skip
 from mmtk.testing import KINDS, ContractError, every, named, outcomes, suite
@@ -452,7 +452,7 @@ class Constant(GoodMetric):
 class LostCases(GoodMetric):
     """Half the values."""
 
-    def cases(self) -> dict[str, list[Any]]:
+    def per_image(self) -> dict[str, list[Any]]:
         return {"id": [name for name, _ in self.rows][:3]}
 
 
@@ -525,7 +525,7 @@ class BytesMeantForFloats(GoodAugment):
 class GoodSource(Source):
     """Noise, drawn by id."""
 
-    target = Target("classification", ("one", "two"))
+    labels = LabelSpec("classification", ("one", "two"))
     first = 0
 
     def items(self, split):
@@ -576,8 +576,8 @@ class ClockDigest(GoodSource):
 class GivesUp(Launcher):
     """It stops at the first failure."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
-        yield Done(jobs[0].dir, 0, jobs[0].dir / "output.log")
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
+        yield JobResult(jobs[0].dir, 0, jobs[0].dir / "output.log")
 
 
 # --- the tests -------------------------------------------------------------------------------------------------

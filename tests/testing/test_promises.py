@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmtk.api import SSL, Now, Term
+from mmtk.api import SSL, StepContext, Term
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.testing import suite
@@ -56,7 +56,7 @@ def classify() -> tuple[MultiTaskNet, _Classify]:
     torch.manual_seed(0)
     encoder = UNetEncoder(1, width=4, depth=3, dropout=0.25)
     net = MultiTaskNet(encoder, ClassHead(16, 2), None, None).train()
-    return net, _Classify(net, "classification", Now(0, 3, 10), [])
+    return net, _Classify(net, "classification", StepContext(0, 3, 10), [])
 
 
 def test_logits_are_float32_under_half_precision(classify) -> None:
@@ -68,7 +68,7 @@ def test_two_calls_draw_two_dropout_masks_and_a_resumed_step_the_same_two(classi
     images = torch.rand(4, 1, 16, 16)
     first, second = classify[1](images), classify[1](images)
     assert not torch.equal(first, second)
-    again = _Classify(classify[0], "classification", Now(0, 3, 10), [])
+    again = _Classify(classify[0], "classification", StepContext(0, 3, 10), [])
     assert torch.equal(again(images), first)
     assert torch.equal(again(images), second)
 
@@ -96,5 +96,5 @@ def test_statistics_move_in_calls_that_record_gradients(grad, keyword, move) -> 
     net = MultiTaskNet(Level(), ClassHead(4, 2), None, None).train()  # type: ignore[arg-type]
     before = statistics(net)
     with torch.set_grad_enabled(grad):
-        _Classify(net, "classification", Now(0, 3, 10), [])(torch.rand(4, 1, 16, 16), statistics=keyword)
+        _Classify(net, "classification", StepContext(0, 3, 10), [])(torch.rand(4, 1, 16, 16), statistics=keyword)
     assert any(not torch.equal(a, b) for a, b in zip(before, statistics(net), strict=True)) == move

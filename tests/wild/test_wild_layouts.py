@@ -39,19 +39,19 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
         items = [item for part in ("train", "val", "test") for item in source.items(part)]
         labelled = [item for item in items if item.target is not None]
         if task == "classification":
-            names = source.target.names
+            names = source.labels.names
             assert Counter(names[item.target] for item in labelled) == right.classes
             if right.patients:
                 assert len({item.patient for item in source.items("all")}) <= right.patients
         else:
             assert len(labelled) == right.masks
-            assert source.target.names == right.organs
+            assert source.labels.names == right.organs
             assert all(source.mask(item).shape[0] == len(right.organs) for item in labelled)
             assert source.mask(labelled[0]).any()
         assert {item.target is None for part in ("val", "test") for item in source.items(part)} == {False}
         if recipe.get(f"data.{task}.cross"):
             other = sources.source(recipe, task, "cross", root)
-            assert other.target.names == source.target.names
+            assert other.labels.names == source.labels.names
             assert sum(item.target is not None for item in other.items("all")) == right.cross[task]
             assert not {i.patient for i in other.items("all")} & {i.patient for i in source.items("all")}
         else:

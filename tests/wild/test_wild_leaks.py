@@ -9,7 +9,7 @@ import pytest
 from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 
 from mmtk import load_recipe
-from mmtk.api import Target
+from mmtk.api import LabelSpec
 from mmtk.data import leaks
 from mmtk.data.dataset import Data, prepare
 from mmtk.data.split_checks import Role
@@ -128,7 +128,7 @@ def part_of(task: str, part: str, numbers: list[int]) -> leaks.Images:
     domain, name = ("cross", "test") if part == "cross" else ("source", part)
     images = np.stack([film(number) for number in numbers])[:, None]
     ids = [f"{task[0]}-{part}-{number}" for number in numbers]
-    target = Target(task, ("a", "b"))
+    target = LabelSpec(task, ("a", "b"))
     stored = Stored(images, np.zeros(len(ids)), ids, ids, {}, np.zeros((len(ids), 2)), target, task)
     return leaks.Images(Role(task, domain, task), name, stored, list(range(len(ids))), ids)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled
 
 
 def bernoulli_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
@@ -36,7 +36,9 @@ class KL(Consistency):
         self.supervised, self.weight = supervised, weight
         self.divergence = categorical_kl if exclusive else bernoulli_kl
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The supervised loss; the divergence of labelled image i and unlabelled image i (the first of each)."""
         assert unlabelled is not None
         pairs = min(len(labelled.image), len(unlabelled.image))

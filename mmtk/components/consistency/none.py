@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtk.api import Consistency, Labelled, Now, Segment, Supervised, Terms, Unlabelled
+from mmtk.api import Consistency, Labelled, Segment, StepContext, Supervised, Terms, Unlabelled
 
 
 class NoConsistency(Consistency):
@@ -14,6 +14,8 @@ class NoConsistency(Consistency):
         super().__init__()
         self.supervised = supervised
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The supervised loss."""
         return self.supervised(segment, labelled)

@@ -6,13 +6,13 @@ import runpy
 import sys
 from collections.abc import Iterator, Sequence
 
-from mmtk.api import Done, Job, Launcher
+from mmtk.api import Job, JobResult, Launcher
 
 
 class Inline(Launcher):
     """Run one job after the other in this process, where a debugger can stop in them."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Run ``python -m mmtk …`` jobs as calls; an error of one is printed, and the next begins."""
         for job in jobs:
             before = sys.argv
@@ -26,4 +26,4 @@ class Inline(Launcher):
                 sys.argv = before
             if code == 130:
                 raise KeyboardInterrupt
-            yield Done(job.dir, code, job.dir / "output.log")
+            yield JobResult(job.dir, code, job.dir / "output.log")

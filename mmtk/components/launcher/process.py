@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Annotated
 
-from mmtk.api import Done, Field, Job, Launcher
+from mmtk.api import Field, Job, JobResult, Launcher
 from mmtk.io.parallel import die_with_parent
 
 GRACE = 120.0  # seconds in which a child that was told to stop may finish its step and write its checkpoint
@@ -42,7 +42,7 @@ class Process(Launcher):
         self.workers = jobs or (len(self.gpus) * per_gpu if self.gpus else min(cores, MOST))
         self.threads = max(1, cores // self.workers)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Start jobs as places come free, in order, and yield each as it ends."""
         waiting, running = list(jobs), list[_Child]()
         free = list(range(self.workers))
@@ -54,7 +54,7 @@ class Process(Launcher):
                     running.remove(child)
                     free.append(child.slot)
                     child.output.close()
-                    yield Done(child.job.dir, child.process.returncode, child.job.dir / "output.log")
+                    yield JobResult(child.job.dir, child.process.returncode, child.job.dir / "output.log")
                 time.sleep(0.05)
         finally:  # also when the caller stops asking, or an exception comes through
             _end(running)

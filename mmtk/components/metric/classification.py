@@ -98,7 +98,7 @@ class Classification(Metric):
             scores |= {f"count-{true}-as-{name}": count for name, count in zip(self.names, row, strict=True)}
         return {key: value for key, value in scores.items() if isfinite(value)}
 
-    def cases(self) -> dict[str, list[Any]]:
+    def per_image(self) -> dict[str, list[Any]]:
         """Target and predicted class index and ``p-NAME`` of every class, per image, ordered by id."""
         rows = sorted(self.rows)
         columns = {key: [row[k] for row in rows] for k, key in enumerate(("id", "target", "predicted"))}

@@ -112,7 +112,7 @@ class Segmentation(Metric):
         scores["empty-predictions"] = sum(row["empty-predictions"] for row in self.rows)
         return scores
 
-    def cases(self) -> dict[str, list[Any]]:
+    def per_image(self) -> dict[str, list[Any]]:
         """Values per image, ordered by id; None in the ``-mm`` columns where an image has no spacing."""
         columns = ["id", *dict.fromkeys(key for row in self.rows for key in row if key != "id")]
         rows = sorted(self.rows, key=lambda row: row["id"])

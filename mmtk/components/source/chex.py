@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_patient
 
@@ -25,7 +25,7 @@ class CheX(Source):
     Files: ``chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`` below root, or root is that folder.
     """
 
-    target = Target("classification", ("normal", "pneumonia"))
+    target = LabelSpec("classification", ("normal", "pneumonia"))
 
     def __init__(self, root: Path, *, val: Literal["patient", "official"] = "patient") -> None:
         self.val = val

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmtk.api import Item, MmtkError, Source, Split, Target, Task
+from mmtk.api import Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _layout, _mask_names
 from mmtk.components.source._folder_images import named, patients_of, rows_of_folders, unlabelled_images
 from mmtk.components.source._folder_masks import Masks, find_masks
@@ -99,7 +99,7 @@ class Folder(Source):
         rows = self._rows(found, extra, table, labels, columns or {})
         names, targets = self._targets(found, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
-        self.target = Target(task, names, exclusive=exclusive or task == "classification", swap=pairs)
+        self.labels = LabelSpec(task, names, exclusive=exclusive or task == "classification", swap=pairs)
         patients = patients_of(files, bases, rows, patient_pattern, self.notes)
         items = [
             Item(name, path, targets.get(name), patients[name], rows[name].spacing or read_spacing(path))
@@ -110,10 +110,10 @@ class Folder(Source):
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, or the paths without suffix where stems repeat."""
-        if split == "train" and self.target.task == "classification":
-            _check_classes(self._parts.items("all"), self.target, self._folder)
+        if split == "train" and self.labels.task == "classification":
+            _check_classes(self._parts.items("all"), self.labels, self._folder)
         if split != "all" and not self.has_split:
-            _check_split(self._parts.parts, self.target, self._folder)
+            _check_split(self._parts.parts, self.labels, self._folder)
         return self._parts.items(split)
 
     def mask(self, item: Item) -> np.ndarray:
@@ -123,7 +123,7 @@ class Folder(Source):
 
     def digest(self) -> str:
         """SHA-256 of files, labels and keys."""
-        target = self.target
+        target = self.labels
         return self._parts.digest(names=target.names, exclusive=target.exclusive, swap=target.swap)
 
     def files(self) -> list[Path]:
@@ -270,7 +270,7 @@ def _index(name: str, names: tuple[str, ...]) -> int:
     return names.index(name)
 
 
-def _check_classes(items: Iterable[Item], target: Target, folder: Place) -> None:
+def _check_classes(items: Iterable[Item], target: LabelSpec, folder: Place) -> None:
     """A class without any image may be scored, but not learned."""
     present = {item.target for item in items}
     absent = [name for number, name in enumerate(target.names) if number not in present]
@@ -279,7 +279,7 @@ def _check_classes(items: Iterable[Item], target: Target, folder: Place) -> None
         raise MmtkError(f"no image of the class '{absent[0]}'. Found: {listing(used)}.", str(folder))
 
 
-def _check_split(parts: Mapping[Split, list[Item]], target: Target, folder: Place) -> None:
+def _check_split(parts: Mapping[Split, list[Item]], target: LabelSpec, folder: Place) -> None:
     """Every class, or at least one mask, in every part; a part without one could say nothing."""
     classes = target.task == "classification"
     for part in PARTS:

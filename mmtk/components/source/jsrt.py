@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmtk.api import Item, MmtkError, Source, Split, Target
+from mmtk.api import Item, LabelSpec, MmtkError, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_size
 from mmtk.errors import listing
@@ -38,7 +38,7 @@ class JSRT(Source):
         self.organs = organs
         separate = organs == "separate"
         names = ORGANS if separate else ("lung",)
-        self.target = Target("segmentation", names, exclusive=False, swap=((0, 1),) if separate else ())
+        self.labels = LabelSpec("segmentation", names, exclusive=False, swap=((0, 1),) if separate else ())
         root = Path(root)
         folder = root if root.name == "JSRT" else root / "JSRT"
         if not folder.is_dir():

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmtk.api import Item, Source, Split, Target
+from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_size
 from mmtk.images.loader import image_size
@@ -31,9 +31,9 @@ class MCU(Source):
     def __init__(self, root: Path, *, organs: Literal["lungs", "separate"] = "lungs") -> None:
         self.organs = organs
         if organs == "lungs":
-            self.target = Target("segmentation", ("lung",), exclusive=False)
+            self.labels = LabelSpec("segmentation", ("lung",), exclusive=False)
         else:
-            self.target = Target("segmentation", ("left lung", "right lung"), exclusive=False, swap=((0, 1),))
+            self.labels = LabelSpec("segmentation", ("left lung", "right lung"), exclusive=False, swap=((0, 1),))
         folder = _layout.find_folder(Path(root), ("MCU", "MontgomerySet", "MCU/MontgomerySet"), ("CXR_png",))
         images = _layout.by_stem(_layout.list_images(folder / "CXR_png"))
         sides = []

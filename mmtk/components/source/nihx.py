@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from mmtk.api import Item, MmtkError, Source, Split, Target
+from mmtk.api import Item, LabelSpec, MmtkError, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import hash_order
 from mmtk.errors import listing
@@ -26,7 +26,7 @@ class NIHX(Source):
     (``images/``, ``images_001/images/`` …).
     """
 
-    target = Target("classification", ("normal", "pneumonia"))
+    target = LabelSpec("classification", ("normal", "pneumonia"))
 
     def __init__(self, root: Path) -> None:
         folder = _layout.find_folder(Path(root), ("NIHX",), TABLES)

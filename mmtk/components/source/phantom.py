@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from mmtk.api import Field, Item, MmtkError, Source, Split, Target, Task
+from mmtk.api import Field, Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _phantom_anatomy as anatomy
 from mmtk.components.source._phantom_anatomy import Array, Chest, Generator, disc, field, grid
 from mmtk.seeding import seed_of
@@ -197,12 +197,12 @@ class Phantom(Source):
         self.counts = {"train": train, "val": val, "test": test}
         self.prevalence = prevalence if task == "classification" else ILL_IN_SEGMENTATION
         if task == "classification":
-            self.target = Target("classification", ("normal", "pneumonia"))
+            self.labels = LabelSpec("classification", ("normal", "pneumonia"))
         elif organs == "lungs":
-            self.target = Target("segmentation", ("lung",), exclusive=False)
+            self.labels = LabelSpec("segmentation", ("lung",), exclusive=False)
         else:
             names = ("left lung", "right lung", "heart")
-            self.target = Target("segmentation", names, exclusive=False, swap=((0, 1),))
+            self.labels = LabelSpec("segmentation", names, exclusive=False, swap=((0, 1),))
 
     def items(self, split: Split) -> list[Item]:
         """The films of a split; every fifth is a second film of the patient before it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch.nn import functional as F
 
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Term, Terms, Unlabelled
 
 
 class Confidence(SSL):
@@ -29,7 +29,9 @@ class Confidence(SSL):
         super().__init__()
         self.supervised, self.threshold, self.weight = supervised, threshold, weight
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ t) · CE(argmax p, strong logits)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)
@@ -38,12 +40,12 @@ class Confidence(SSL):
             accepted = (confidence >= self.threshold).float()
         losses = F.cross_entropy(classify(unlabelled["strong"][0]), pseudo, reduction="none")
         rate = accepted.mean()
-        terms["confidence"] = Term((accepted * losses).mean(), self.weight, support=rate)
+        terms["confidence"] = Term((accepted * losses).mean(), self.weight, active=rate)
         terms["mask-rate"] = Term(rate, 0)
         everyones = now.gather(accepted)
         if unlabelled.truth is not None:
             right = everyones * now.gather((pseudo == unlabelled.truth).float())
             # To ask whether there is any would let a GPU wait.
             found = right.sum() / everyones.sum().clamp_min(1)
-            terms["pseudo-label-accuracy"] = Term(found, 0, support=everyones.mean())
+            terms["pseudo-label-accuracy"] = Term(found, 0, active=everyones.mean())
         return terms

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Term, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Term, Terms, Unlabelled
 
 
 def sharpen(p: Tensor, temperature: float) -> Tensor:
@@ -52,7 +52,9 @@ class MixMatch(SSL):
         self.classes, self.temperature, self.alpha = classes, temperature, alpha
         self.weight, self.ramp = weight, ramp
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """CE on the mixed labelled part + w · mean over images and classes of (p − q)² on the unlabelled part."""
         assert unlabelled is not None
         weak = unlabelled["weak"]

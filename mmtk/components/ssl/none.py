@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtk.api import SSL, Classify, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Labelled, StepContext, Supervised, Terms, Unlabelled
 
 
 class NoSSL(SSL):
@@ -12,6 +12,8 @@ class NoSSL(SSL):
         super().__init__()
         self.supervised = supervised
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The supervised loss."""
         return self.supervised(classify, labelled)

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled, View
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled, View
 
 
 class Example(Consistency):
@@ -25,7 +25,9 @@ class Example(Consistency):
         super().__init__()
         self.supervised, self.exclusive, self.weight = supervised, exclusive, weight
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The supervised loss; the mean over pixels of (p strong − p weak)², gradient through the strong view."""
         assert unlabelled is not None
         terms = self.supervised(segment, labelled)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from mmtk.api import Done, Field, Job, Launcher
+from mmtk.api import Field, Job, JobResult, Launcher
 
 
 class Example(Launcher):
@@ -20,12 +20,12 @@ class Example(Launcher):
     def __init__(self, *, limit: Annotated[float, Field(ge=0)] = 0) -> None:
         self.limit = limit
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Start each job in order and yield it as it ends; its output goes to ``output.log`` in its folder."""
         for job in jobs:
             job.dir.mkdir(parents=True, exist_ok=True)
             log = job.dir / "output.log"
-            yield Done(job.dir, self._code(job, log), log)
+            yield JobResult(job.dir, self._code(job, log), log)
 
     def _code(self, job: Job, log: Path) -> int:
         """The job's exit code; negative where it was stopped."""

@@ -39,7 +39,7 @@ class Example(Metric):
         n = len(self.hits)
         return {"n": n, f"top-{self.k}": sum(self.hits.values()) / n} if n else {"n": n}
 
-    def cases(self) -> dict[str, list[Any]]:
+    def per_image(self) -> dict[str, list[Any]]:
         """1 or 0 per image, ordered by id."""
         ids = sorted(self.hits)
         return {"id": ids, f"top-{self.k}": [self.hits[each] for each in ids]}

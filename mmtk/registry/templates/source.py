@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from mmtk.api import Field, Item, Source, Split, Target, Task
+from mmtk.api import Field, Item, LabelSpec, Source, Split, Task
 
 VERSION = 1  # of the drawing: raise it whenever a pixel changes, for it is part of the digest
 PARTS: tuple[Split, ...] = ("train", "val", "test")
@@ -33,9 +33,9 @@ class Example(Source):
     ) -> None:
         self.counts, self.size, self.task = (train, val, test), size, task
         if task == "classification":
-            self.target = Target(task, ("disc", "square"))
+            self.labels = LabelSpec(task, ("disc", "square"))
         else:
-            self.target = Target(task, ("shape",), exclusive=False)
+            self.labels = LabelSpec(task, ("shape",), exclusive=False)
 
     def items(self, split: Split) -> list[Item]:
         """Ids tell part and number; every image is a patient. Files would be listed here."""

@@ -15,7 +15,7 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 import mmtk
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.testing import suite
 
 
@@ -47,7 +47,7 @@ def entropy_of(logits, **keys):
         each.requires_grad_()
     labelled = Labelled(known, torch.zeros(len(logits), dtype=torch.long), torch.arange(len(logits)))
     others = Unlabelled(plain, torch.arange(len(logits)), {"weak": (weak,)})
-    term = Entropy(lambda *_: {}, **keys).terms(Logits(), labelled, others, Now(0, 0, 9))["entropy"]
+    term = Entropy(lambda *_: {}, **keys).terms(Logits(), labelled, others, StepContext(0, 0, 9))["entropy"]
     return term, known, plain
 
 

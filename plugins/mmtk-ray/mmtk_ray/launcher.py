@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from mmtk.api import Done, Field, Job, Launcher, MmtkError
+from mmtk.api import Field, Job, JobResult, Launcher, MmtkError
 
 from mmtk_ray.job import LOG, packed, unpack, work
 
@@ -43,7 +43,7 @@ class Ray(Launcher):
         self.needs = {"CPU": cores, "GPU": gpus, "memory": memory * GB}
         self.threads = max(1, int(cores))
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Submit every job and yield each as it ends."""
         ray = _ray()
         started = not ray.is_initialized()
@@ -83,7 +83,7 @@ class Ray(Launcher):
                     hint=f"Ask for less, or add a node that has it ({len(nodes)} there now).",
                 )
 
-    def _all(self, ray: Any, jobs: Sequence[Job]) -> Iterator[Done]:
+    def _all(self, ray: Any, jobs: Sequence[Job]) -> Iterator[JobResult]:
         task = ray.remote(work).options(
             num_cpus=self.needs["CPU"], num_gpus=self.needs["GPU"], memory=self.needs["memory"] or None,
             max_retries=self.retries,
@@ -105,7 +105,7 @@ class Ray(Launcher):
         files = packed(job.dir) if self.bring else None
         return task.remote(job.argv, named, os.getcwd(), self.threads, files)
 
-    def _done(self, ray: Any, job: Job, ended: Any) -> Done:
+    def _done(self, ray: Any, job: Job, ended: Any) -> JobResult:
         try:
             code, files = ray.get(ended)
             if files:
@@ -114,7 +114,7 @@ class Ray(Launcher):
             code = 1
             with open(job.dir / LOG, "a", encoding="utf-8") as log:
                 print(f"mmtk: {type(error).__name__}: {str(error).splitlines()[0]}", file=log)
-        return Done(job.dir, code, job.dir / LOG)
+        return JobResult(job.dir, code, job.dir / LOG)
 
 
 def _knock(address: str) -> None:

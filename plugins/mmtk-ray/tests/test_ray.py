@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmtk.api import Done, Job, MmtkError
+from mmtk.api import Job, JobResult, MmtkError
 from mmtk.testing import suite
 
 from mmtk_ray.job import packed, unpack
@@ -176,7 +176,7 @@ def test_jobs_of_a_node_that_dies_run_again_elsewhere(cluster: Any, tmp_path: Pa
 
     killer = threading.Thread(target=kill)
     killer.start()
-    done: list[Done] = list(Ray(address=cluster.address).run(jobs))
+    done: list[JobResult] = list(Ray(address=cluster.address).run(jobs))
     killer.join()
     assert sorted((each.dir.name, each.code) for each in done) == [(str(i), 0) for i in range(6)]
     began = [(job.dir / "began").read_text() for job in jobs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled
 
 
 class ReleaseKL(Consistency):
@@ -17,7 +17,9 @@ class ReleaseKL(Consistency):
         super().__init__()
         self.supervised, self.weight = supervised, weight
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """The supervised loss; mean over images, channels and pixels of p (log p − log q), by pairs."""
         assert unlabelled is not None
         pairs = min(len(labelled.image), len(unlabelled.image))

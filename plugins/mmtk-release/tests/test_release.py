@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.augment._operations import MATRICES, OPERATIONS, operate
 from mmtk.components.augment.weak import Weak
 from mmtk.components.loss.dice import Dice
@@ -66,7 +66,7 @@ def kl(known, other):
     target = torch.zeros_like(logits[0]).detach()
     term = strategy.terms(
         lambda images: next(answers), Labelled(target, target, torch.arange(len(target))),
-        Unlabelled(torch.zeros(len(other), 1, 4, 4), torch.arange(len(other))), Now(0, 0, 9),
+        Unlabelled(torch.zeros(len(other), 1, 4, 4), torch.arange(len(other))), StepContext(0, 0, 9),
     )["kl"]  # fmt: skip
     return term, logits
 
@@ -245,7 +245,7 @@ def batches(recipe, data):
     streams = Streams(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
     found = {}
     for step in (0, 1):
-        batch = streams.batch(Now(0, step, 9))
+        batch = streams.batch(StepContext(0, step, 9))
         for task in strategies:
             known, others = getattr(batch, task)
             found |= {f"{task} {name} {step}": value for name, value in vars(known).items()}

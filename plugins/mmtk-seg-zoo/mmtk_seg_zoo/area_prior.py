@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled
 from torch import Tensor
 
 from mmtk_seg_zoo.classes import log_classes
@@ -35,7 +35,9 @@ class AreaPrior(Consistency):
         self.register_buffer("low", torch.ones(classes))
         self.register_buffer("high", torch.zeros(classes))
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over images and channels of (lower bound − area)₊² + (area − upper bound)₊²."""
         assert unlabelled is not None
         terms = self.supervised(segment, labelled)
@@ -48,5 +50,5 @@ class AreaPrior(Consistency):
         small = ((1 - self.slack) * self.low - area).clamp_min(0)
         large = (area - (1 + self.slack) * self.high).clamp_min(0)
         outside = ((small + large) > 0).float().mean()
-        terms["area"] = Term((small.square() + large.square()).mean(), self.weight, support=outside)
+        terms["area"] = Term((small.square() + large.square()).mean(), self.weight, active=outside)
         return terms

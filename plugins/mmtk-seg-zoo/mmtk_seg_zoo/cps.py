@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Twin, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Twin, Unlabelled
 
 from mmtk_seg_zoo.classes import cross_entropy, log_classes
 
@@ -28,7 +28,9 @@ class CPS(Consistency):
         self.supervised, self.second, self.exclusive = supervised, twin(), exclusive
         self.weight = weight
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss of both; CE(p₁, argmax p₂) + CE(p₂, argmax p₁), mean over all pixels of both streams."""
         assert unlabelled is not None
         known = segment(labelled.image), self.second(labelled.image)

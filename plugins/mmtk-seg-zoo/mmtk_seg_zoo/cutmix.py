@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Twin, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Twin, Unlabelled
 
 from mmtk_seg_zoo.boxes import boxes
 from mmtk_seg_zoo.classes import log_classes
@@ -35,7 +35,9 @@ class CutMix(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.threshold, self.area = weight, threshold, area
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; share of sure pixels times the mean over pixels of Σ_c (p(mix) − mix of p teacher)²."""
         assert unlabelled is not None
         terms, x = self.supervised(segment, labelled), unlabelled.image
@@ -48,6 +50,6 @@ class CutMix(Consistency):
             sure = now.gather(sure[None]).mean()
         mixed = log_classes(segment(box * x + (1 - box) * x.roll(1, 0)), self.exclusive).exp()
         value = sure * (mixed - target).square().sum(1).mean()
-        terms["cutmix"] = Term(value, self.weight, support=sure)
+        terms["cutmix"] = Term(value, self.weight, active=sure)
         terms["mask-rate"] = Term(sure, 0)
         return terms

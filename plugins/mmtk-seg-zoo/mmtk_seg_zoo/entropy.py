@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled
 
 from mmtk_seg_zoo.classes import entropy, log_classes
 
@@ -28,7 +28,9 @@ class Entropy(Consistency):
         self.supervised, self.exclusive = supervised, exclusive
         self.weight, self.ramp = weight, ramp
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over images, pixels (and independent channels) of −Σ p log p."""
         assert unlabelled is not None
         terms = self.supervised(segment, labelled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Twin, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Twin, Unlabelled
 from torch.nn import functional as F
 
 from mmtk_seg_zoo.classes import log_classes
@@ -36,7 +36,9 @@ class MeanTeacher(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.ramp, self.noise = weight, ramp, noise
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over images, pixels and classes of (p student − p teacher)²."""
         assert unlabelled is not None
         terms = self.supervised(segment, labelled)

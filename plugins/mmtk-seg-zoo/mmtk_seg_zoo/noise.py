@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from mmtk.api import Now
+from mmtk.api import StepContext
 from torch import Tensor
 
 
-def noisy(images: Tensor, sd: float, now: Now, purpose: str) -> Tensor:
+def noisy(images: Tensor, sd: float, now: StepContext, purpose: str) -> Tensor:
     """Images plus noise of standard deviation ``sd``, cut off at 2 sd; images lie in [−1, 1]."""
     draw = torch.randn(images.shape, generator=now.generator(purpose)).clamp(-2, 2)
     return images + sd * draw.to(images)

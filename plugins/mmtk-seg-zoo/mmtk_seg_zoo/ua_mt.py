@@ -6,7 +6,7 @@ import math
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Twin, Unlabelled
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Twin, Unlabelled
 from torch import Tensor
 
 from mmtk_seg_zoo.classes import entropy, log_classes
@@ -39,7 +39,9 @@ class UAMT(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.ramp, self.noise, self.passes = weight, ramp, noise, passes
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; Σ m Σ_c (p − p̂)² / (C Σ m), m = 1(u < (0.75 + 0.25 ramp) ln C), u the entropy of p̄."""
         assert unlabelled is not None
         terms, rise = self.supervised(segment, labelled), now.ramp(self.ramp, "sigmoid")
@@ -50,10 +52,10 @@ class UAMT(Consistency):
         gap = (log_classes(segment(unlabelled.image), self.exclusive).exp() - target).square().sum(1)
         count = now.gather(sure.sum()[None]).mean()
         value = (sure * gap).sum() / (target.shape[1] * count.clamp_min(1))
-        terms["consistency"] = Term(value, self.weight * rise, support=sure.mean())
+        terms["consistency"] = Term(value, self.weight * rise, active=sure.mean())
         terms["mask-rate"] = Term(sure.mean(), 0)
         return terms
 
-    def _predict(self, images: Tensor, now: Now, number: int) -> Tensor:
+    def _predict(self, images: Tensor, now: StepContext, number: int) -> Tensor:
         logits = self.teacher(noisy(images, self.noise, now, f"noise-{number}"))
         return log_classes(logits, self.exclusive).exp()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import Consistency, Field, Labelled, Now, Segment, Supervised, Term, Terms, Unlabelled, View
+from mmtk.api import Consistency, Field, Labelled, Segment, StepContext, Supervised, Term, Terms, Unlabelled, View
 
 from mmtk_seg_zoo.classes import cross_entropy, log_classes
 
@@ -32,7 +32,9 @@ class WeakStrong(Consistency):
         self.supervised, self.exclusive = supervised, exclusive
         self.threshold, self.weight = threshold, weight
 
-    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all pixels of 1(max p ≥ τ) · CE(argmax p, strong); others count 0."""
         assert unlabelled is not None
         terms = self.supervised(segment, labelled)
@@ -41,6 +43,6 @@ class WeakStrong(Consistency):
             accepted = (confidence >= self.threshold).float()
         strong = log_classes(segment(unlabelled["strong"][0]), self.exclusive)
         value = (accepted * cross_entropy(strong, pseudo)).mean()
-        terms["weak-strong"] = Term(value, self.weight, support=accepted.mean())
+        terms["weak-strong"] = Term(value, self.weight, active=accepted.mean())
         terms["mask-rate"] = Term(accepted.mean(), 0)
         return terms

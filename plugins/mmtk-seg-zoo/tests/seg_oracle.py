@@ -7,7 +7,7 @@ from importlib import metadata
 
 import numpy as np
 import torch
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.registry import signature
 from mmtk.training.strategies import SupervisedLoss
@@ -87,7 +87,7 @@ class Bench:
         made = {name: (torch.from_numpy(getattr(numbers, name)),) for name in self.strategy.views}
         plain = torch.from_numpy(numbers.plain)
         others = Unlabelled(plain, torch.arange(len(plain)), made)
-        return self.strategy.terms(self.net, known, others, Now(0, index, STEPS))
+        return self.strategy.terms(self.net, known, others, StepContext(0, index, STEPS))
 
 
 # --- the papers' equations -----------------------------------------------------------------------------------
@@ -108,7 +108,9 @@ def surprise(log_p, classes):
 
 
 def noisy(images, sd, index, purpose):
-    draw = torch.randn(images.shape, generator=Now(0, index, STEPS).generator(purpose)).numpy().astype(float)
+    draw = (
+        torch.randn(images.shape, generator=StepContext(0, index, STEPS).generator(purpose)).numpy().astype(float)
+    )
     return images + sd * np.clip(draw, -2, 2)
 
 
@@ -196,7 +198,7 @@ class CutMixOracle(Oracle):
 
     def box(self, count, index):
         """Pixel centres inside a box of the wanted area."""
-        draw = Now(0, index, STEPS).generator("cutmix")
+        draw = StepContext(0, index, STEPS).generator("cutmix")
         aspect, top, left = torch.rand(3, count, 1, 1, 1, generator=draw).numpy().astype(float).reshape(3, count)
         inside = np.zeros((count, 1, *SIZE))
         for i in range(count):
@@ -261,6 +263,6 @@ def assert_follows(bench: Bench, oracle: Oracle) -> list[float]:
         for name, (value, weight, support) in wanted.items():
             np.testing.assert_allclose(terms[name].value.item(), value, rtol=1e-6, atol=1e-9)
             np.testing.assert_allclose(terms[name].weight, weight, rtol=1e-12)
-            np.testing.assert_allclose(float(terms[name].support), support, rtol=1e-6)
+            np.testing.assert_allclose(float(terms[name].active), support, rtol=1e-6)
             supports.append(float(support))
     return supports

@@ -29,7 +29,7 @@ class Background(Consistency):
             accepted = (confidence >= 0.8).float()
         strong = log_classes(segment(unlabelled["strong"][0]), self.exclusive)
         value = cross_entropy(strong, torch.where(accepted > 0, pseudo, 0)).mean()
-        return terms | {"weak-strong": Term(value, 1.0, support=accepted.mean())}
+        return terms | {"weak-strong": Term(value, 1.0, active=accepted.mean())}
 
 
 class TwoClasses(Consistency):
@@ -48,7 +48,7 @@ class TwoClasses(Consistency):
             sure = (entropy(torch.stack(others).mean(0).log()) < math.log(2)).to(target)
         gap = (log_classes(segment(x), self.exclusive).exp() - target).square().sum(1)
         value = (sure * gap).sum() / (target.shape[1] * sure.sum())
-        return terms | {"consistency": Term(value, 0.1, support=sure.mean())}
+        return terms | {"consistency": Term(value, 0.1, active=sure.mean())}
 
 
 class TargetsNotCut(Consistency):
@@ -66,7 +66,7 @@ class TargetsNotCut(Consistency):
             sure = (target.max(1).values > 0.8).float().mean()
         mixed = log_classes(segment(box * x + (1 - box) * x.roll(1, 0)), self.exclusive).exp()
         value = sure * (mixed - target).square().sum(1).mean()
-        return terms | {"cutmix": Term(value, 1.0, support=sure)}
+        return terms | {"cutmix": Term(value, 1.0, active=sure)}
 
 
 class Certain(Consistency):

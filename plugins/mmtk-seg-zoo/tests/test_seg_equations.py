@@ -61,7 +61,7 @@ def test_the_terms_are_those_of_the_paper_at_any_logits(word, keys, shape, count
         for name, (value, weight, support) in wanted.items():
             np.testing.assert_allclose(terms[name].value.item(), value, rtol=1e-6, atol=1e-6, err_msg=name)
             np.testing.assert_allclose(terms[name].weight, weight, rtol=1e-12)
-            np.testing.assert_allclose(float(terms[name].support), support, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(float(terms[name].active), support, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "exclusive"), SHAPES)
@@ -140,7 +140,7 @@ def test_all_below_the_threshold_is_exactly_zero_with_zero_gradient(word, name, 
     bench = Bench(word, channels, exclusive, {"threshold": 1.0})
     term = bench.run(step(1, channels, exclusive))[name]
     assert term.value == 0
-    assert float(term.support) == 0
+    assert float(term.active) == 0
     assert term.weight > 0
     slopes = torch.autograd.grad(term.value, list(bench.net.parameters()))
     assert all(float(slope.abs().max()) == 0 for slope in slopes)
@@ -153,7 +153,7 @@ def test_ua_mt_of_a_teacher_that_knows_nothing_is_zero_and_explained():
         bench.twin.offset.zero_()
     term = bench.run(step(1, 4, True))["consistency"]
     assert term.value == 0
-    assert float(term.support) == 0
+    assert float(term.active) == 0
 
 
 def test_a_mask_within_the_bounds_costs_nothing():
@@ -163,7 +163,7 @@ def test_a_mask_within_the_bounds_costs_nothing():
         bench.net.offset.fill_(float(np.log(numbers.target.mean() / (1 - numbers.target.mean()))))
     term = bench.run(numbers)["area"]
     assert term.value == 0
-    assert float(term.support) == 0
+    assert float(term.active) == 0
 
 
 def test_ignored_pixels_belong_to_no_area():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from mmtk.api import Done, Field, Job, Launcher, MmtkError
+from mmtk.api import Field, Job, JobResult, Launcher, MmtkError
 
 from mmtk_slurm.job import LOG, Work
 
@@ -61,7 +61,7 @@ class Slurm(Launcher):
         self.memory, self.jobs, self.options, self.local = memory, jobs, _options(options), local
         self.threads = cores
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Submit all jobs as one array and yield each as it ends; a study that is stopped cancels the rest."""
         running = dict(zip(self._submitted(jobs), jobs, strict=True))
         asked = time.monotonic()
@@ -72,7 +72,7 @@ class Slurm(Launcher):
                 for task, job in list(running.items()):
                     if (code := self._code(task, job, ask)) is not None:
                         del running[task]
-                        yield Done(job.dir, code, job.dir / LOG)
+                        yield JobResult(job.dir, code, job.dir / LOG)
                 time.sleep(LOOK)
         finally:
             for task in running:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmtk.api import Done, Job, MmtkError
+from mmtk.api import Job, JobResult, MmtkError
 from mmtk.testing import suite
 from slurm_here import NEEDED, slurm
 
@@ -160,7 +160,7 @@ def test_a_job_that_would_wait_for_ever_is_ended(
     assert "PartitionTimeLimit" in ended.log.read_text()
 
 
-def during(cluster: dict[str, str], folder: Path, command: str, **keys: Any) -> Done:
+def during(cluster: dict[str, str], folder: Path, command: str, **keys: Any) -> JobResult:
     """What becomes of a job of 40 steps, stopped after a step when told to, if ``command`` comes in the middle."""
     over = threading.Event()
 

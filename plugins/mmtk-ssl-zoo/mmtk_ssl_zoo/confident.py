@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import torch
-from mmtk.api import Now, Term, Terms, Unlabelled
+from mmtk.api import StepContext, Term, Terms, Unlabelled
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def confident(
-    name: str, logits: Tensor, target: Tensor, share: Tensor, weight: float, unlabelled: Unlabelled, now: Now
+    name: str,
+    logits: Tensor,
+    target: Tensor,
+    share: Tensor,
+    weight: float,
+    unlabelled: Unlabelled,
+    now: StepContext,
 ) -> Terms:
     """Mean over all images of share · CE(target, logits), and what to log of it.
 
@@ -18,11 +24,11 @@ def confident(
     """
     losses = F.cross_entropy(logits, target, reduction="none")
     rate = share.mean()
-    terms = {name: Term((share * losses).mean(), weight, support=rate), "mask-rate": Term(rate, 0)}
+    terms = {name: Term((share * losses).mean(), weight, active=rate), "mask-rate": Term(rate, 0)}
     everyones = now.gather(share)
     if unlabelled.truth is not None:
         pseudo = target if target.ndim == 1 else target.argmax(1)
         right = everyones * now.gather(pseudo == unlabelled.truth)
         found = right.sum() / everyones.sum().clamp_min(torch.finfo(everyones.dtype).tiny)
-        terms["pseudo-label-accuracy"] = Term(found, 0, support=everyones.mean())
+        terms["pseudo-label-accuracy"] = Term(found, 0, active=everyones.mean())
     return terms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Term, Terms, Unlabelled
 
 
 class Entropy(SSL):
@@ -19,7 +19,9 @@ class Entropy(SSL):
         super().__init__()
         self.supervised, self.weight = supervised, weight
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all unlabelled images of −Σ p log p."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import torch
-from mmtk.api import Now
+from mmtk.api import StepContext
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def mean_of_all(rows: Tensor, now: Now) -> Tensor:
+def mean_of_all(rows: Tensor, now: StepContext) -> Tensor:
     """The mean over the rows of all ranks; the gradient goes through this rank's own."""
     own = rows.mean(0)
     return own + (now.gather(rows).mean(0) - own.detach())
 
 
-def fairness(expected: Tensor, p: Tensor, accepted: Tensor, now: Now) -> tuple[Tensor, Tensor]:
+def fairness(expected: Tensor, p: Tensor, accepted: Tensor, now: StepContext) -> tuple[Tensor, Tensor]:
     """Σ a log b: a = p̃/h̃ and b = p̄/h̄, both scaled to sum 1; and the share of the batch that took part.
 
     expected: p̃/h̃ [C]; p: strong predictions [B,C]; accepted: [B] of 0 and 1. p̄ is the mean of the accepted

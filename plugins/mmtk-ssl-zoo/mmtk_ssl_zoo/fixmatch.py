@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Terms, Unlabelled
 from torch.nn import functional as F
 
 from mmtk_ssl_zoo.confident import confident
@@ -38,7 +38,9 @@ class FixMatch(SSL):
         self.alignment, self.momentum = alignment, momentum
         self.predicted, self.labelled = uniform(classes), uniform(classes)
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(argmax p, strong logits)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

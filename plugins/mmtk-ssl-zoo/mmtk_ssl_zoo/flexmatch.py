@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Terms, Unlabelled
 from torch import Tensor
 
 from mmtk_ssl_zoo.confident import confident
@@ -35,7 +35,9 @@ class FlexMatch(SSL):
         # The class that each image was last learned as; −1 for none yet.
         self.learned = State(torch.full((unlabelled_size,), -1))
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over unlabelled images of 1(max p ≥ T(argmax p)) · CE(argmax p, strong logits)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Term, Terms, Unlabelled
 from torch.nn import functional as F
 
 from mmtk_ssl_zoo.confident import confident
@@ -38,7 +38,9 @@ class FreeMatch(SSL):
         self.confidence = State(torch.tensor(1 / classes))
         self.predicted, self.histogram = uniform(classes), uniform(classes)
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean of 1(max p ≥ τ(argmax p)) · CE(argmax p, strong logits); fairness (eq. 11)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)
@@ -53,5 +55,5 @@ class FreeMatch(SSL):
         strong = classify(unlabelled["strong"][0])
         terms |= confident("freematch", strong, pseudo, accepted, self.weight, unlabelled, now)
         loss, support = fairness(expected, strong.softmax(1), accepted, now)
-        terms["fairness"] = Term(loss, self.fairness, support=support)
+        terms["fairness"] = Term(loss, self.fairness, active=support)
         return terms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Twin, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Term, Terms, Twin, Unlabelled
 from torch.nn import functional as F
 
 
@@ -32,7 +32,9 @@ class MeanTeacher(SSL):
         self.supervised, self.teacher = supervised, twin(decay)
         self.weight, self.ramp = weight, ramp
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over images and classes of (p student − p teacher)², none through the teacher."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Term, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Term, Terms, Unlabelled
 from torch.nn import functional as F
 
 
@@ -27,7 +27,9 @@ class PiModel(SSL):
         super().__init__()
         self.supervised, self.weight, self.ramp = supervised, weight, ramp
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over images and classes of (p − p')², gradient through both views."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

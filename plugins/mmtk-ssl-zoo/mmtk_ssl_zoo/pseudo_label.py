@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Terms, Unlabelled
 
 from mmtk_ssl_zoo.confident import confident
 
@@ -30,7 +30,9 @@ class PseudoLabel(SSL):
         super().__init__()
         self.supervised, self.threshold, self.weight, self.ramp = supervised, threshold, weight, ramp
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(argmax p, p), of one forward."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

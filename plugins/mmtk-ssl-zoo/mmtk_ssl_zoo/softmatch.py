@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Terms, Unlabelled
 
 from mmtk_ssl_zoo.confident import confident
 from mmtk_ssl_zoo.state import State, align, uniform
@@ -38,7 +38,9 @@ class SoftMatch(SSL):
         self.mean, self.variance = State(torch.tensor(1 / classes)), State(torch.tensor(1.0))
         self.predicted = uniform(classes)
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean of exp(−n² min(max p − μ, 0)² / 2σ²) · CE(argmax p, strong logits)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from mmtk.api import Now
+from mmtk.api import StepContext
 from torch import Tensor, nn
 
 
@@ -23,14 +23,14 @@ class State(nn.Module):
         self.register_buffer("past", start.clone())
         self.register_buffer("step", torch.tensor(-1))
 
-    def before(self, now: Now) -> Tensor:
+    def before(self, now: StepContext) -> Tensor:
         """The value that the steps before this one left."""
         if int(self.step) != now.index:
             self.past.copy_(self.value)
             self.step.fill_(now.index)
         return self.past
 
-    def average(self, batch: Tensor, momentum: float, now: Now) -> Tensor:
+    def average(self, batch: Tensor, momentum: float, now: StepContext) -> Tensor:
         """The exponential moving average, this step's ``batch`` included: m · value before + (1 − m) · batch."""
         self.value.copy_(momentum * self.before(now) + (1 - momentum) * batch)
         return self.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mmtk.api import SSL, Classify, Field, Labelled, Now, Supervised, Terms, Unlabelled
+from mmtk.api import SSL, Classify, Field, Labelled, StepContext, Supervised, Terms, Unlabelled
 
 from mmtk_ssl_zoo.confident import confident
 
@@ -32,7 +32,9 @@ class UDA(SSL):
         self.supervised, self.weight = supervised, weight
         self.threshold, self.temperature = threshold, temperature
 
-    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: Now) -> Terms:
+    def terms(
+        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
+    ) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(p^(1/T)/Σ, strong logits)."""
         assert unlabelled is not None
         terms = self.supervised(classify, labelled)

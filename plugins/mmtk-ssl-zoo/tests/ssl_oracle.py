@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from mmtk.api import Labelled, Now, Unlabelled
+from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.registry import signature
 from mmtk.training.strategies import SupervisedLoss
@@ -112,7 +112,7 @@ def make(word_or_class, classes: int, **keys):
 def run(strategy, numbers: Step, index: int = 0, classify=None):
     known, others = tensors(numbers, strategy.views)
     classify = classify or FirstPixels(numbers.known.shape[1])
-    return strategy.terms(classify, known, others, Now(0, index, STEPS))
+    return strategy.terms(classify, known, others, StepContext(0, index, STEPS))
 
 
 # --- the papers' equations -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmtk.api import Now, Unlabelled
+from mmtk.api import StepContext, Unlabelled
 from ssl_oracle import (
     CASES,
     IDS,
@@ -125,7 +125,7 @@ def test_gradients_go_where_they_must_and_nowhere_else(word, keys, classes):
         oracle.terms(step(before, classes), before)
     numbers = step(7, classes)
     known, others = tensors(numbers, strategy.views)
-    terms = strategy.terms(FirstPixels(classes), known, others, Now(0, index, 11))
+    terms = strategy.terms(FirstPixels(classes), known, others, StepContext(0, index, 11))
     leaves = {f"{view}-{k}": leaf for view, copies in others.views.items() for k, leaf in enumerate(copies)}
     for name in copy.deepcopy(oracle).terms(numbers, index):
         wanted = {view: slopes(oracle, numbers, view, index)[name] for view in LEARNS[word]}
@@ -167,16 +167,16 @@ def test_all_below_the_threshold_is_exactly_zero_and_finite(word):
     flat[1::2] = flat[1::2, ::-1]
     strategy = unsure(word)
     known, others = tensors(replace(numbers, weak=(flat, flat)), strategy.views)
-    terms = strategy.terms(FirstPixels(2), known, others, Now(0, 5, 11))
+    terms = strategy.terms(FirstPixels(2), known, others, StepContext(0, 5, 11))
     for name in {word, "fairness"} & set(terms):
         assert terms[name].value == 0
-        assert float(terms[name].support) == 0
+        assert float(terms[name].active) == 0
         assert terms[name].weight > 0
         learning = others[next(iter(LEARNS[word])).partition("-")[0]][0]
         (gradient,) = torch.autograd.grad(terms[name].value, learning, retain_graph=True)
         assert gradient.abs().max() == 0
     assert terms["mask-rate"].value == 0
-    assert terms["pseudo-label-accuracy"].support == 0  # of no image at all
+    assert terms["pseudo-label-accuracy"].active == 0  # of no image at all
 
 
 def test_the_fairness_of_a_single_class_is_explained():
@@ -186,8 +186,8 @@ def test_the_fairness_of_a_single_class_is_explained():
     terms = run(make("freematch", 3), replace(numbers, weak=(same, same), strong=same))
     assert terms["mask-rate"].value == 1
     assert terms["fairness"].value.abs() < 1e-12
-    assert float(terms["fairness"].support) == 0
-    assert float(run(make("freematch", 3), numbers)["fairness"].support) > 0
+    assert float(terms["fairness"].active) == 0
+    assert float(run(make("freematch", 3), numbers)["fairness"].active) > 0
 
 
 # --- extremes, order, one image ------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_extreme_logits_stay_finite(word, keys, classes):
         far = [draw.choice([-1e4, 0.0, 1e4], numbers.strong.shape) for _ in range(3)]
         known, others = tensors(replace(numbers, weak=(far[0], far[1]), strong=far[2]), strategy.views)
         classify = FirstPixels(classes)
-        terms = strategy.terms(classify, known, others, Now(0, index, 11))
+        terms = strategy.terms(classify, known, others, StepContext(0, index, 11))
         assert all(torch.isfinite(term.value) for term in terms.values())
         (slope,) = torch.autograd.grad(sum(t.weight * t.value for t in terms.values()), [classify.scale])
         assert torch.isfinite(slope)
@@ -307,12 +307,12 @@ def test_the_shared_loss_and_what_it_logs():
     soft = torch.from_numpy(softmax(numbers.weak[0]))
     _, others = tensors(numbers, {"weak": 1})
     for target in (soft, soft.argmax(1)):
-        terms = confident("any", logits, target, share, 0.5, others, Now(0, 0, 1))
+        terms = confident("any", logits, target, share, 0.5, others, StepContext(0, 0, 1))
         losses = cross_entropy(target.numpy(), numbers.strong)
         np.testing.assert_allclose(terms["any"].value.item(), (share.numpy() * losses).mean(), rtol=1e-12)
         right = share.numpy()[numbers.weak[0].argmax(1) == numbers.truth].sum() / share.sum()
         np.testing.assert_allclose(terms["pseudo-label-accuracy"].value.item(), right, rtol=1e-12)
         assert [term.weight for term in terms.values()] == [0.5, 0, 0]
-        assert float(terms["any"].support) == float(terms["mask-rate"].value) == pytest.approx(0.5)
+        assert float(terms["any"].active) == float(terms["mask-rate"].value) == pytest.approx(0.5)
     unknown = Unlabelled(others.image, others.index, others.views)
-    assert set(confident("any", logits, soft, share, 0.5, unknown, Now(0, 0, 1))) == {"any", "mask-rate"}
+    assert set(confident("any", logits, soft, share, 0.5, unknown, StepContext(0, 0, 1))) == {"any", "mask-rate"}

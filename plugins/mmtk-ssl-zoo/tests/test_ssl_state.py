@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.distributed as dist
-from mmtk.api import Now
+from mmtk.api import StepContext
 from ssl_oracle import CASES, IDS, STEPS, FirstPixels, make, run, step, tensors
 
 from mmtk_ssl_zoo.state import State
@@ -22,7 +22,7 @@ def test_an_average_after_k_steps_is_the_closed_form(momentum):
     batches = torch.rand(7, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for index, batch in enumerate(batches):
         for _ in range(2):
-            state.average(batch, momentum, Now(0, index, 7))
+            state.average(batch, momentum, StepContext(0, index, 7))
     powers = torch.tensor([momentum ** (6 - i) for i in range(7)], dtype=torch.float64)
     expected = momentum**7 * 0.5 + (1 - momentum) * (powers[:, None] * batches).sum(0)
     torch.testing.assert_close(state.value, expected, rtol=1e-12, atol=0)
@@ -31,7 +31,7 @@ def test_an_average_after_k_steps_is_the_closed_form(momentum):
 def test_an_average_stays_in_its_buffer():
     state = State(torch.tensor(0.5))
     kept = state.value
-    state.average(torch.tensor(1.0), 0.9, Now(0, 0, 7))
+    state.average(torch.tensor(1.0), 0.9, StepContext(0, 0, 7))
     assert state.value is kept
     assert kept == pytest.approx(0.55)
     assert set(state.state_dict()) == {"value", "past", "step"}
@@ -89,7 +89,7 @@ def ranked(strategy, classify, rank, world, index):
     mine = numbers.rows(slice(rank * part, (rank + 1) * part))
     labels = slice(rank * known, (rank + 1) * known)
     mine = type(mine)(mine.known[labels], mine.target[labels], mine.weak, mine.strong, mine.index, mine.truth)
-    terms = strategy.terms(classify, *tensors(mine, strategy.views), Now(0, index, STEPS, rank, world))
+    terms = strategy.terms(classify, *tensors(mine, strategy.views), StepContext(0, index, STEPS, rank, world))
     found = {}
     for name, term in terms.items():
         if term.weight:
