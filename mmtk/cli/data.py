@@ -50,7 +50,7 @@ def plan(
 
 def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
     """Refuse a folder of films that a recipe on synthetic X-rays alone would leave unread."""
-    tables = [recipe.get(f"data.{task}.{domain}") for task in recipe.tasks for domain in ("source", "cross")]
+    tables = [recipe.source(task, domain) for task in recipe.tasks for domain in ("source", "cross")]
     if data is None or any(table and table["use"] != "phantom" for table in tables):
         return
     out, folder = shlex.quote(f"{data.resolve().name}.toml"), shlex.quote(str(data))

@@ -69,13 +69,13 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
     train_items = source.items("train")
     rows = [int(r) for r in stored.rows([item.id for item in train_items])]
     known = [row for row, item in zip(rows, train_items, strict=True) if item.target is not None]
-    budget = recipe[f"data.{task}.labels"]
+    budget = recipe.task_data(task).labels
     labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
     check_labels(recipe, task, known if labels is None else labels, stored.labels.names)
     chosen = known if budget == "full" else choose_labelled(known, labels, budget, recipe.seed, "labels", task)
     taken = set(chosen)
     rest = [row for row in rows if row not in taken]
-    if budget == "full" or recipe[f"data.{task}.include_labelled"] or not rest:
+    if budget == "full" or recipe.task_data(task).include_labelled or not rest:
         rest = rows
     held = {split: [int(r) for r in stored.rows([i.id for i in source.items(split)])] for split in ("val", "test")}
     return Part(chosen, rest, held["val"], held["test"])
@@ -85,7 +85,7 @@ def check_labels(recipe: Recipe, task: str, labels: Sequence[Any], names: tuple[
     """Refuse a training part whose known labels do not fill the budget, or are all of one class."""
     if not labels:
         raise MmtkError(f"data.{task}.source: no training image has a label.")
-    budget = recipe[f"data.{task}.labels"]
+    budget = recipe.task_data(task).labels
     check_budget(budget, task, len(labels))
     if task == "classification":
         _check_classes([int(label) for label in labels], names, budget)
@@ -151,7 +151,7 @@ def normalise(images: Tensor) -> Tensor:
 
 def network_input(images: Tensor, recipe: Recipe, task: str) -> Tensor:
     """Images [B,C,H,W] in [0, 1] as the network gets them for a task, in training and in prediction."""
-    return normalise(images) if recipe.get(f"data.{task}.normalise", True) else images
+    return normalise(images) if recipe.normalises(task) else images
 
 
 def pixels(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
@@ -203,7 +203,7 @@ class Streams:
         for task, part in parts.items():
             self._places[task, "labelled"] = {row: place for place, row in enumerate(part.labelled)}
             self._places[task, "unlabelled"] = {row: place for place, row in enumerate(part.unlabelled)}
-            balanced = task == "classification" and recipe["train.balance"] == "sample"
+            balanced = task == "classification" and recipe.train.balance == "sample"
             labels = [int(stores[task].targets[row]) for row in part.labelled] if balanced else None
             self._orders[task, "labelled"] = Order(part.labelled, labels, recipe.seed, "order", task, "labelled")
             self._orders[task, "unlabelled"] = Order(
@@ -212,7 +212,7 @@ class Streams:
 
     def ids(self, step: int) -> dict[str, list[str]]:
         """The ids of the labelled images of a step, by task: for messages."""
-        size = self._recipe["train.batch"]
+        size = self._recipe.train.batch
         return {
             task: [self._stores[task].ids[row] for row in self._orders[task, "labelled"].batch(step, size)]
             for task in self._parts
@@ -221,7 +221,7 @@ class Streams:
     def batch(self, now: StepContext, device: torch.device | str = "cpu") -> Batch:
         """The batch of a step: a pure function of (seed, step); of several ranks each takes its rows of it."""
         whole = {task: self._task(task, now.index, device) for task in self._parts}
-        size = self._recipe["train.batch"]
+        size = self._recipe.train.batch
         return Batch(
             now, **{t: (own_rows(one, now, size), own_rows(two, now, size)) for t, (one, two) in whole.items()}
         )
@@ -230,13 +230,13 @@ class Streams:
         return generator(self._recipe.seed, "augment", task, stream, view, step)
 
     def _task(self, task: str, step: int, device: torch.device | str) -> tuple[Labelled, Unlabelled | None]:
-        stored, size = self._stores[task], self._recipe["train.batch"]
+        stored, size = self._stores[task], self._recipe.train.batch
         rows = self._orders[task, "labelled"].batch(step, size)
         augment = self._augment[task]["weak" if task == "classification" else "segmentation"]
         target = torch.from_numpy(stored.targets[rows]) if task == "classification" else masks(stored, rows)
         known = target.to(device) if task == "segmentation" else None
         images = _levels(stored, rows).to(device)
-        if self._recipe["train.frozen_views"]:
+        if self._recipe.train.frozen_views:
             image, moved = self._frozen(augment, images, known, rows, task, step)
         else:
             image, moved = _augmented(augment, images, self._generator(task, "labelled", "image", step), known)
@@ -257,7 +257,7 @@ class Streams:
 
     def _unlabelled(self, task: str, step: int, device: torch.device | str) -> Unlabelled:
         stored = self._stores[task]
-        size = self._recipe["train.batch"] * self._recipe["train.ratio"]
+        size = self._recipe.train.batch * self._recipe.train.ratio
         rows = self._orders[task, "unlabelled"].batch(step, size)
         base, truth = _levels(stored, rows).to(device), None
         if task == "segmentation":
@@ -280,7 +280,7 @@ class Streams:
 
     def _input(self, images: Tensor, task: str) -> Tensor:
         ready = network_input(unit(images), self._recipe, task)
-        return ready.to(torch.float64 if self._recipe["train.precision"] == "fp64" else ready.dtype)
+        return ready.to(torch.float64 if self._recipe.train.precision == "fp64" else ready.dtype)
 
     def _index(self, task: str, stream: str, rows: list[int], device: torch.device | str) -> Tensor:
         places = self._places[task, stream]
@@ -296,8 +296,7 @@ class Streams:
 def augmentations(recipe: Recipe, target: api.LabelSpec) -> dict[str, api.Augment]:
     """Every augmentation of the recipe, for the images of one task."""
     return {
-        name: component("augment", table, {"swap": target.swap})
-        for name, table in recipe.get("augment", {}).items()
+        name: component("augment", table, {"swap": target.swap}) for name, table in recipe.augmentations.items()
     }
 
 

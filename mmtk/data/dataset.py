@@ -81,7 +81,7 @@ def prepare(
         data.stores[task] = own.stored
         data.parts[task] = _split(recipe, own, data.notes)
         parts += [leaks.Images.of(own.role, own.source, own.stored, split) for split in SPLITS]
-        if recipe.get(f"data.{task}.cross"):
+        if recipe.source(task, "cross"):
             other = open_source(recipe, task, "cross", root, progress)
             split_checks.check_same_labels(own.role, own.stored.labels, other.role, other.stored.labels)
             split = other.role.split
@@ -89,7 +89,7 @@ def prepare(
             data.notes += split_checks.missing_classes(other.role, other.stored, rows, split)
             data.cross_stores[task], data.cross[task] = other.stored, rows
             parts.append(leaks.Images.of(other.role, other.source, other.stored, split))
-    data.notes += leaks.check(leaks.overlaps(parts), refuse=recipe["data.leaks"] == "refuse")
+    data.notes += leaks.check(leaks.overlaps(parts), refuse=recipe.data.leaks == "refuse")
     return data
 
 
@@ -114,9 +114,7 @@ def open_source(
     source = sources.source(recipe, task, domain, root)
     split_checks.check_items(role, source)
     tell = None if progress is None else lambda done, of: progress(role.name, done, of)
-    return Opened(
-        role, source, store.open_store(source, recipe["data.size"], recipe["data.channels"], progress=tell)
-    )
+    return Opened(role, source, store.open_store(source, recipe.data.size, recipe.data.channels, progress=tell))
 
 
 def _split(recipe: Recipe, own: Opened, notes: list[str]) -> Part:

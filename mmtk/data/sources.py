@@ -23,7 +23,7 @@ def data_root(data: str | Path | None = None) -> Path | None:
 
 def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:
     """A data source of the recipe; ``domain`` is ``source`` (in-domain) or ``cross``."""
-    table = recipe[f"data.{task}.{domain}"]
+    table = recipe.source(task, domain)
     try:
         made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
     except MmtkError as error:
@@ -41,7 +41,7 @@ def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None 
 
 def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
     """The folders and files that the recipe's sources name by their keys, as far as they are there."""
-    tables = [recipe.get(f"data.{task}.{domain}") or {} for task in recipe.tasks for domain in ("source", "cross")]
+    tables = [recipe.source(task, domain) or {} for task in recipe.tasks for domain in ("source", "cross")]
     texts = [value for table in tables for key, value in table.items() if isinstance(value, str) and key != "use"]
     fixed = [re.split(r"(?:^|/)\*(?:/|$)", text)[0] for text in texts if text]  # of a pattern such as "*/images"
     paths = dict.fromkeys((root or Path("data")) / text for text in fixed)

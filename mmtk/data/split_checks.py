@@ -30,9 +30,9 @@ class Role:
     @classmethod
     def of(cls, recipe: Recipe, task: str, domain: str) -> Role:
         """The role of a source of a recipe; the component with its folder of images, or the phantom's domain."""
-        table = recipe[f"data.{task}.{domain}"]
+        table = recipe.source(task, domain)
         use = " ".join(str(table[key]) for key in ("use", "domain", "images") if table.get(key))
-        return cls(task, domain, use, recipe[f"data.{task}.cross_split"] if domain == "cross" else "test")
+        return cls(task, domain, use, recipe.task_data(task).cross_split if domain == "cross" else "test")
 
     def __str__(self) -> str:
         return f'data.{self.task}.{self.domain} ("{self.use}")'

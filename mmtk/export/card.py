@@ -40,17 +40,17 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
 
 def _cell(run: Run, others: Sequence[Run]) -> Cell:
     recipe = run.folder.recipe
-    labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
+    labels: dict[str, int | str] = {task: recipe.task_data(task).labels for task in recipe.tasks}
     runs = {each.seed: each for each in (run, *others)}
     return Cell(recipe.name, {}, labels, run.digest, reference=True, runs=dict(sorted(runs.items())))
 
 
 def _head(run: Run) -> Iterator[str]:
     recipe, targets = run.folder.recipe, run.provenance["targets"]
-    side, channels = recipe["data.size"], recipe["data.channels"]
+    side, channels = recipe.data.size, recipe.data.channels
     yield f"# {recipe.name}"
     yield ""
-    if about := recipe.get("description"):
+    if about := recipe.description:
         yield f"{about}."
         yield ""
     yield f"Run `{recipe.run_name}` of mmtk {run.provenance['mmtk']}, trained for {' and '.join(recipe.tasks)}."
@@ -83,10 +83,10 @@ def _data(run: Run, cell: Cell) -> Iterator[str]:
 
 def _training(run: Run) -> Iterator[str]:
     recipe, done = run.folder.recipe, run.scores["selected"]
-    train = recipe["train"]
+    train = recipe.train
     yield (
-        f"{counted(done['steps'], 'step')} of {counted(train['batch'], 'image')} per stream at "
-        f"{recipe['data.size']} px, {train['optimizer']}, learning rate {train['lr']}, {train['precision']}, "
+        f"{counted(done['steps'], 'step')} of {counted(train.batch, 'image')} per stream at "
+        f"{recipe.data.size} px, {train.optimizer}, learning rate {train.lr}, {train.precision}, "
         f"seed {run.seed}, {run.seconds:.0f} s on {run.provenance['hardware']}. "
         f"The weights are those of step {done['step']}, the best on validation (score {number(done['score'])})."
     )

@@ -36,7 +36,7 @@ class Probabilities(nn.Module):
         self.recipe = predictor.recipe
         target = predictor.targets.get("segmentation")
         self.exclusive = target is not None and target.exclusive
-        self.shape = (predictor.recipe["data.channels"], predictor.size, predictor.size)
+        self.shape = (predictor.recipe.data.channels, predictor.size, predictor.size)
         with torch.no_grad():
             said = self._said(torch.zeros(1, *self.shape))
         self.outputs = tuple(name for name, value in said.items() if value is not None)

@@ -29,8 +29,8 @@ def about(run: Run) -> dict[str, Any]:
         "digest": run.digest,
         "seed": run.seed,
         "mmtk": run.provenance["mmtk"],
-        "size": recipe["data.size"],
-        "channels": recipe["data.channels"],
+        "size": recipe.data.size,
+        "channels": recipe.data.channels,
         "targets": run.provenance["targets"],
         "thresholds": {
             "classification": run.score(IN_DOMAIN, "classification", "threshold"),

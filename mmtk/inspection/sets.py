@@ -49,7 +49,7 @@ def sources_of(recipe: Recipe, root: Path | None) -> dict[Role, Source | MmtkErr
     found: dict[Role, Source | MmtkError] = {}
     for task in recipe.tasks:
         for domain in ("source", "cross"):
-            if recipe.get(f"data.{task}.{domain}"):
+            if recipe.source(task, domain):
                 role = Role.of(recipe, task, domain)
                 try:
                     found[role] = sources.source(recipe, task, domain, root)

@@ -24,7 +24,7 @@ def _decoder(recipe: Recipe, encoder: api.Encoder, classes: int, bridge: api.Bri
     if bridge is not None:
         channels[list(encoder.strides).index(bridge.stride)] += bridge.channels
     offered = {"channels": channels, "strides": list(encoder.strides), "classes": classes}
-    return cast(api.Decoder, component("decoder", recipe["decoder"], offered))
+    return cast(api.Decoder, component("decoder", recipe.decoder, offered))
 
 
 def _share_weights(wider: nn.Module, plain: nn.Module) -> None:
@@ -60,9 +60,9 @@ def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "ma
             with seeded(recipe.seed, "init", key, "decoder"):
                 _share_weights(decoder, _decoder(recipe, encoder, classes, None))
     net = MultiTaskNet(encoder, head, decoder, bridge)
-    if weights := recipe.get("encoder.weights"):
+    if weights := recipe.encoder.get("weights"):
         load_encoder(net, weights)
-    if start := recipe.get("init"):
+    if start := recipe.init:
         load_weights(net, Path(start))
     return net
 

@@ -37,7 +37,7 @@ def batches(
     net: MultiTaskNet, recipe: Recipe, task: str, stored: Stored, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
     """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
-    forward, size = net.classify if task == "classification" else net.segment, recipe["evaluate.batch"]
+    forward, size = net.classify if task == "classification" else net.segment, recipe.evaluate.batch
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         images = network_input(pixels(stored, chosen), recipe, task)
@@ -52,7 +52,7 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     stored, rows = test.stored, test.known_rows
     metrics = make_metrics(recipe, test.task, stored.labels, stored.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
-    with judging(net, recipe["evaluate.dropout"]), draws, torch.no_grad():
+    with judging(net, recipe.evaluate.dropout), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
             if not bool(torch.isfinite(logits).all()):
                 raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
@@ -149,5 +149,5 @@ def make_metrics(
 ) -> dict[str, api.Metric]:
     """The metrics of one task, empty."""
     offered = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}
-    made = {name: component("metric", table, offered) for name, table in recipe.get("metric", {}).items()}
+    made = {name: component("metric", table, offered) for name, table in recipe.metrics.items()}
     return {name: metric for name, metric in made.items() if metric.task == task}

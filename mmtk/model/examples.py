@@ -69,7 +69,7 @@ def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, dev
     """
     arrays: Arrays = {}
     for test in data.tests():
-        rows = fixed_rows(test, recipe["evaluate.cases"])
+        rows = fixed_rows(test, recipe.evaluate.cases)
         if rows:
             kept = _sample(net.eval(), recipe, test, rows, device)
             arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in kept.items()}

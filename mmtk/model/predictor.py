@@ -44,7 +44,7 @@ class Case:
 def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
     """Images [B,C,H,W] in [0, 1] at run size → what the network says of them, each task by its own input."""
     said: api.Prediction = net(network_input(images, recipe, "segmentation"))
-    if said.classification is not None and not recipe["data.classification.normalise"]:
+    if said.classification is not None and not recipe.normalises("classification"):
         said.classification = net.classify(network_input(images, recipe, "classification"))
     return said
 
@@ -116,7 +116,7 @@ class Predictor:
     @property
     def size(self) -> int:
         """The side in pixels at which the network works."""
-        side: int = self.recipe["data.size"]
+        side: int = self.recipe.data.size
         return side
 
     def __repr__(self) -> str:
@@ -129,7 +129,7 @@ class Predictor:
 
     def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
         pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
-        batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe["data.channels"], -1, -1)
+        batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe.data.channels, -1, -1)
         with torch.no_grad():
             return predict(self.net, self.recipe, batch.to(self.device))
 
@@ -186,7 +186,7 @@ def load(run_dir: str | Path, device: str = "auto") -> Predictor:
         targets[task] = LabelSpec(given["task"], tuple(given["names"]), given["exclusive"], swap)
     # The weights replace whatever the recipe starts from.
     plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
-    if "pretrained" not in recipe["encoder"]:
+    if "pretrained" not in recipe.encoder:
         del plain.values["encoder"]["pretrained"]
     net = build.network(plain, targets)
     weight_files.load_weights(net, folder.path)

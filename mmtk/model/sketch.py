@@ -19,7 +19,7 @@ CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segme
 
 def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
     """The network with no weights read or fetched; on ``meta`` without memory for them."""
-    without = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
+    without = {key: value for key, value in recipe.encoder.items() if key not in ("weights", "pretrained")}
     plain = recipe.with_values({"encoder": without, "init": None})
     targets: dict[str, api.LabelSpec] = {
         task: api.LabelSpec(task, names, task == "classification") for task, names in CLASSES.items()
@@ -48,7 +48,7 @@ def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
 
 def _pass(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> str | MmtkError | None:
     """What a pass for one task ends with; None where it fails of something else."""
-    images = torch.zeros(batch, recipe["data.channels"], recipe["data.size"], recipe["data.size"], device=device)
+    images = torch.zeros(batch, recipe.data.channels, recipe.data.size, recipe.data.size, device=device)
     try:
         features = net.encoder(images)
         if task == "classification":
@@ -78,9 +78,9 @@ def _joined(net: MultiTaskNet, features: list[torch.Tensor]) -> list[torch.Tenso
 
 def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:
     """Weights files that cannot be read or are of another network, with the keys that ask for them."""
-    if encoder := recipe.get("encoder.weights"):
+    if encoder := recipe.encoder.get("weights"):
         yield from _wrong(recipe, "encoder.weights", Path(encoder))
-    if whole := recipe.get("init"):
+    if whole := recipe.init:
         yield from _wrong(recipe, "init", Path(whole))
 
 

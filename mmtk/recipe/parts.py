@@ -14,20 +14,20 @@ from mmtk.registry.factory import component, views
 
 def make_encoder(recipe: Recipe) -> api.Encoder:
     """Make the encoder of a recipe."""
-    return cast(api.Encoder, component("encoder", recipe["encoder"], {"in_channels": recipe["data.channels"]}))
+    return cast(api.Encoder, component("encoder", recipe.encoder, {"in_channels": recipe.data.channels}))
 
 
 def make_bridge(recipe: Recipe) -> api.Bridge | None:
     """Make the bridge of a recipe; None where it joins nothing."""
-    if not recipe.get("bridge"):
+    if not recipe.bridge:
         return None
-    bridge = component("bridge", recipe["bridge"], {"in_channels": recipe["data.channels"]})
+    bridge = component("bridge", recipe.bridge, {"in_channels": recipe.data.channels})
     return bridge if bridge.channels else None
 
 
 def sketch_encoder(recipe: Recipe) -> api.Encoder:
     """The encoder without memory for its weights: for its channels and strides alone."""
-    without = {key: value for key, value in recipe["encoder"].items() if key != "pretrained"}
+    without = {key: value for key, value in recipe.encoder.items() if key != "pretrained"}
     with torch.device("meta"):
         return make_encoder(recipe.with_values({"encoder": without}))
 
@@ -42,7 +42,7 @@ def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
     """The views of a strategy, asked of an instance that is wired to nothing."""
     offered = {
         "supervised": None, "twin": lambda decay=None: nn.Identity(), "classes": 2, "exclusive": True,
-        "unlabelled_size": 1, "in_channels": recipe["data.channels"],
+        "unlabelled_size": 1, "in_channels": recipe.data.channels,
     }  # fmt: skip
     with torch.random.fork_rng():
-        return views(component(kind, recipe[kind], offered))
+        return views(component(kind, recipe.strategy(kind), offered))

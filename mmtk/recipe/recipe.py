@@ -18,6 +18,7 @@ from mmtk.recipe import toml as toml_layers
 from mmtk.recipe.load import _component, _fixed, _unknown_tables
 from mmtk.recipe.toml import Layer, Values
 from mmtk.registry import catalog, signature
+from mmtk.registry.signature import Table
 
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
@@ -63,15 +64,80 @@ class Recipe:
         """The profile that gave data and training budget."""
         return cast(str, self.get("origin.profile", ""))
 
+    @property
+    def description(self) -> str:
+        """The recipe in one line, as its author put it."""
+        return cast(str, self.get("description", ""))
+
+    @property
+    def init(self) -> str | None:
+        """A run directory or weights file to start the whole network from."""
+        return cast("str | None", self.get("init"))
+
+    @cached_property
+    def data(self) -> recipe_tables.Data:
+        """What every image is brought to: ``size`` in pixels, ``channels``, and whether leaks are refused."""
+        return recipe_tables.Data(**_own_keys(self["data"], recipe_tables.Data))
+
     @cached_property
     def train(self) -> recipe_tables.Train:
-        """The training budget with its types, as in ``recipe.train.steps``."""
+        """The training budget: steps, batch, optimiser and schedule."""
         return recipe_tables.Train(**self["train"])
 
     @cached_property
     def evaluate(self) -> recipe_tables.Evaluate:
-        """How the test sets are scored, with its types."""
+        """How the test sets are scored."""
         return recipe_tables.Evaluate(**self["evaluate"])
+
+    @cached_property
+    def tracking(self) -> recipe_tables.Tracking:
+        """The MLflow mirror."""
+        return recipe_tables.Tracking(**self["tracking"])
+
+    def task_data(self, task: str) -> recipe_tables.TaskData:
+        """The label budget of a task."""
+        return recipe_tables.TaskData(**_own_keys(self[f"data.{task}"], recipe_tables.TaskData))
+
+    def normalises(self, task: str) -> bool:
+        """Whether the images of a task are mapped from [0, 1] to [−1, 1]."""
+        return cast(bool, self.get(f"data.{task}.normalise", True))
+
+    def source(self, task: str, domain: str = "source") -> Values:
+        """The table of a data source, ``use`` among it; empty where there is none. ``domain``: source or cross."""
+        return cast(Values, self.get(f"data.{task}.{domain}") or {})
+
+    @property
+    def encoder(self) -> Values:
+        """The table of the encoder: ``use``, its keys, and ``weights`` or ``pretrained``."""
+        return cast(Values, self["encoder"])
+
+    @property
+    def decoder(self) -> Values:
+        """The table of the decoder; empty without segmentation."""
+        return cast(Values, self.get("decoder", {}))
+
+    @property
+    def bridge(self) -> Values:
+        """The table of the bridge; empty where there is none."""
+        return cast(Values, self.get("bridge", {}))
+
+    def strategy(self, kind: str) -> Values:
+        """The table of the strategy ``ssl`` or ``consistency``; empty where there is none."""
+        return cast(Values, self.get(kind, {}))
+
+    def loss(self, task: str) -> Values:
+        """The table of the supervised loss of a task, with its ``weight``; empty without the task."""
+        return cast(Values, self.get(f"loss.{task}", {}))
+
+    @property
+    def augmentations(self) -> dict[str, Values]:
+        """The tables ``augment.NAME`` by name."""
+        return cast("dict[str, Values]", self.get("augment", {}))
+
+    @property
+    def metrics(self) -> dict[str, Values]:
+        """The tables ``metric.NAME`` by name."""
+        return cast("dict[str, Values]", self.get("metric", {}))
 
     @cached_property
     def digest(self) -> str:
@@ -123,6 +189,11 @@ class Recipe:
 
         head = f"# Resolved by mmtk {catalog.version()}; complete and runnable: mmtk run FILE\n"
         return head + tomli_w.dumps(self.values)
+
+
+def _own_keys(table: Values, model: type[Table]) -> Values:
+    """The keys of a table that are no tables of their own."""
+    return {key: value for key, value in table.items() if key in model.model_fields}
 
 
 def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:

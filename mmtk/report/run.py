@@ -72,7 +72,7 @@ class _Painter:
     ) -> None:
         self.out, self.recipe, self.net, self.device = out, recipe, net, device
         self.targets = targets
-        self.count = recipe["evaluate.cases"]
+        self.count = recipe.evaluate.cases
         self.files: list[Path] = []
         self.rankings: dict[str, classes.Ranking] = {}
         self.confidences: dict[str, tuple[np.ndarray, np.ndarray]] = {}

@@ -45,13 +45,13 @@ class Progress:
     @cached_property
     def _known_total(self) -> int:
         recipe = self._recipe
-        if steps := recipe.get("train.steps"):
+        if steps := recipe.train.steps:
             return int(steps)
-        if not (images := recipe.get("train.epoch_images")):
+        if not (images := recipe.train.epoch_images):
             parts = read_json(self._folder.splits_file)
             part = parts.get("classification") or parts["segmentation"]
             images = len({*part["labelled"], *part["unlabelled"]})
-        return math.ceil(images / recipe["train.batch"]) * int(recipe["train.epochs"])
+        return math.ceil(images / recipe.train.batch) * int(recipe.train.epochs)
 
     @property
     def total(self) -> int:

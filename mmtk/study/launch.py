@@ -135,7 +135,7 @@ class SameData:
         """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
         for name, digest in run.folder.provenance["data"].items():
             task, domain = name.split("/")
-            source = run.recipe[f"data.{task}.{'source' if domain == IN_DOMAIN else 'cross'}"]
+            source = run.recipe.source(task, "source" if domain == IN_DOMAIN else "cross")
             first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
             if digest != known:
                 return (

@@ -36,7 +36,7 @@ class PlannedCell:
     @property
     def labels(self) -> dict[str, int | str]:
         """The label budget of every task that it trains."""
-        return {task: self.recipe[f"data.{task}.labels"] for task in self.recipe.tasks}
+        return {task: self.recipe.task_data(task).labels for task in self.recipe.tasks}
 
     @property
     def budget(self) -> str:
@@ -68,7 +68,7 @@ class Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
         cells: dict[str, PlannedCell] = {}
         for cell in self.cells:
-            chosen = {"train.precision": choose(cell.recipe["train.precision"])}
+            chosen = {"train.precision": choose(cell.recipe.train.precision)}
             cell = replace(cell, recipe=cell.recipe.with_values(chosen))
             twin = cells.setdefault(cell.recipe.digest, cell)
             if cell.reference and twin is not cell:  # auto is one of the levels that are compared

@@ -174,7 +174,7 @@ def from_runs(paths: Sequence[Path]) -> Study:
     cells: dict[str, Cell] = {}
     for run in runs:
         recipe = run.folder.recipe
-        labels = {task: recipe[f"data.{task}.labels"] for task in recipe.tasks}
+        labels: dict[str, int | str] = {task: recipe.task_data(task).labels for task in recipe.tasks}
         fresh = Cell(recipe.name, {}, labels, run.digest, reference=not cells, system=recipe.system_digest)
         cell = cells.setdefault(run.digest, fresh)
         if run.seed in cell.runs:

@@ -88,7 +88,7 @@ def user() -> str:
 def note(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The description of a run on MLflow's page, in Markdown."""
     lines = [
-        recipe.get("description") or f"{recipe.name}, a recipe for {' and '.join(recipe.tasks)}.",
+        recipe.description or f"{recipe.name}, a recipe for {' and '.join(recipe.tasks)}.",
         f"Profile {recipe.profile or 'of its own'}, digest `{recipe.digest}`, seed {recipe.seed}.",
         f"`{shlex.join(provenance['command'])}`",
     ]
@@ -130,7 +130,7 @@ def data_sets(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> 
     for name, digest in provenance["data"].items():
         task, _, domain = name.partition("/")
         cross = domain == CROSS_DOMAIN
-        table = recipe[f"data.{task}.{'cross' if cross else 'source'}"]
+        table = recipe.source(task, "cross" if cross else "source")
         own = {part: len(ids) for part, ids in splits[task].items() if (part == CROSS_DOMAIN) == cross}
         where = json.dumps({**table, "root": provenance["data_root"]})
         given = Dataset(name, digest[:LONGEST_DIGEST], table["use"], where, profile=json.dumps(own))

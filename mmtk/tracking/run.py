@@ -40,7 +40,7 @@ def tracking_uri() -> str:
 
 def experiment_name(recipe: Recipe) -> str:
     """``MLFLOW_EXPERIMENT_NAME``, else what the recipe says."""
-    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or str(recipe["tracking.experiment"])
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or str(recipe.tracking.experiment)
 
 
 class Mirror:

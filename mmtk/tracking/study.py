@@ -43,7 +43,7 @@ class StudyMirror:
 
     def run(self, run: PlannedRun) -> None:
         """Send a finished run as a child of the study."""
-        if run.recipe["tracking.enabled"]:
+        if run.recipe.tracking.enabled:
             self._try(lambda: self._send(run))
 
     def study_itself(self, stopped: bool = False) -> None:

@@ -77,7 +77,7 @@ def strategy(
 ) -> nn.Module:
     """The SSL or consistency component, wired with its task's supervised loss."""
     task = "classification" if kind == "ssl" else "segmentation"
-    table = recipe[f"loss.{task}"]
+    table = recipe.loss(task)
     target = targets[task]
     wires = {"classes": len(target.names), "exclusive": target.exclusive}
     loss = component("loss", table, {**wires, "class_weights": class_weights})
@@ -94,7 +94,7 @@ def strategy(
         "supervised": SupervisedLoss(table["use"], loss, table["weight"]),
         "twin": twin,
         "unlabelled_size": unlabelled_size,
-        "in_channels": recipe["data.channels"],
+        "in_channels": recipe.data.channels,
     }
     with seeded(recipe.seed, "init", kind):
-        return cast(nn.Module, component(kind, recipe[kind], offered))
+        return cast(nn.Module, component(kind, recipe.strategy(kind), offered))

@@ -54,37 +54,37 @@ class NotFinite(RunFailed):
 def epoch_steps(recipe: Recipe, data: Data) -> int:
     """⌈images / batch⌉, with the images of the classification training part unless the profile says more."""
     part = data.parts.get("classification") or data.parts["segmentation"]
-    images = recipe.get("train.epoch_images") or len({*part.labelled, *part.unlabelled})
-    return math.ceil(images / recipe["train.batch"])
+    images = recipe.train.epoch_images or len({*part.labelled, *part.unlabelled})
+    return math.ceil(images / recipe.train.batch)
 
 
 def rate(recipe: Recipe, step: int, total: int) -> float:
     """The learning rate of a step; schedules stretch with the number of steps."""
     progress = step / total
     factor = 1.0
-    if recipe["train.schedule"] == "cosine":
+    if recipe.train.schedule == "cosine":
         factor = 0.5 * (1 + math.cos(math.pi * progress))
-    elif recipe["train.schedule"] == "step":
+    elif recipe.train.schedule == "step":
         # The tiny term keeps a boundary such as 8/24 · 3 on the right side of rounding.
-        passed = math.floor(progress * recipe["train.epochs"] / recipe["train.decay_every"] + 1e-9)
-        factor = recipe["train.decay"] ** passed
-    if step < recipe["train.warmup"] * total:
-        factor *= (step + 1) / (recipe["train.warmup"] * total)
-    learning_rate: float = recipe["train.lr"] * factor
+        passed = math.floor(progress * recipe.train.epochs / recipe.train.decay_every + 1e-9)
+        factor = recipe.train.decay**passed
+    if step < recipe.train.warmup * total:
+        factor *= (step + 1) / (recipe.train.warmup * total)
+    learning_rate: float = recipe.train.lr * factor
     return learning_rate
 
 
 def make_optimizer(recipe: Recipe, objective: nn.Module) -> Optimizer:
     """The recipe's optimiser over every trained parameter, strategies' own networks included."""
     keys: dict[str, Any] = {
-        "lr": recipe["train.lr"],
-        "weight_decay": recipe["train.weight_decay"],
+        "lr": recipe.train.lr,
+        "weight_decay": recipe.train.weight_decay,
         "fused": True,
     }
-    if recipe["train.optimizer"] == "sgd":
+    if recipe.train.optimizer == "sgd":
         keys |= {"momentum": 0.9, "nesterov": True}
     trained = [p for p in objective.parameters() if p.requires_grad]
-    return OPTIMIZERS[recipe["train.optimizer"]](trained, **keys)
+    return OPTIMIZERS[recipe.train.optimizer](trained, **keys)
 
 
 class Training:
@@ -93,7 +93,7 @@ class Training:
     def __init__(self, recipe: Recipe, data: Data, folder: RunDir, device: str, display: Display) -> None:
         self.recipe, self.data, self.folder, self.display = recipe, data, folder, display
         self.rank, self.world = distributed.place()
-        self.fabric = make_fabric(device, recipe["train.precision"])
+        self.fabric = make_fabric(device, recipe.train.precision)
         self.net = build.network(recipe, data.targets)
         objective = Objective(self.net, self._strategy("ssl"), self._strategy("consistency"))
         distributed.share_batch_norm(objective, device)
@@ -103,13 +103,13 @@ class Training:
         self.epoch = epoch_steps(recipe, data)
         self.streams = self._streams()
         self.ema = None
-        if recipe.get("train.ema"):
+        if recipe.train.ema:
             self.ema = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
-        self.total: int = recipe.get("train.steps") or self.epoch * recipe["train.epochs"]
-        self.interval: int = min(self.total, recipe.get("train.validate_every") or self.epoch)
+        self.total: int = recipe.train.steps or self.epoch * recipe.train.epochs
+        self.interval: int = min(self.total, recipe.train.validate_every or self.epoch)
         self.done, self.best_score, self.best_step = 0, -math.inf, 0
         self.warnings: list[str] = []
-        self.alarm = Alarm() if recipe["train.alarm"] else None
+        self.alarm = Alarm() if recipe.train.alarm else None
         self.pace = Pace()
         self.asked: int | None = None  # the signal that this rank got
         self.stop: int | None = None  # the one that all ranks know of
@@ -139,7 +139,7 @@ class Training:
         return strategies.strategy(self.recipe, kind, self.net, self.data.targets, unlabelled, weights)
 
     def _class_weights(self) -> Tensor | None:
-        if self.recipe["train.balance"] != "weight":
+        if self.recipe.train.balance != "weight":
             return None
         stored, part = self.data.stores["classification"], self.data.parts["classification"]
         labels = torch.from_numpy(stored.targets[part.labelled])
@@ -250,7 +250,7 @@ class Training:
             self.alarm.look(index, step)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(step.loss)
-        if clip := self.recipe.get("train.clip"):
+        if clip := self.recipe.train.clip:
             nn.utils.clip_grad_norm_(self.objective.parameters(), clip)
         self._stepper.step()
         self.done = index + 1
@@ -287,7 +287,8 @@ class Training:
 
     def _average(self, averaged: Any, current: Any, number: Any) -> None:
         # The mean of all steps at first: with the decay alone, a thousand steps would remember the random start.
-        get_ema_multi_avg_fn(min(1 - 1 / self.done, self.recipe["train.ema"]))(averaged, current, number)
+        decay = self.recipe.train.ema or 0.0
+        get_ema_multi_avg_fn(min(1 - 1 / self.done, decay))(averaged, current, number)
 
     def _log(self, row: dict[str, Any], seconds: float) -> None:
         self.metrics_log.write(row)

@@ -177,7 +177,7 @@ def _data(data: Path | None) -> Iterator[Finding]:
         return
     for task in recipe.tasks:
         for domain in ("source", "cross"):
-            use = recipe[f"data.{task}.{domain}.use"]
+            use = recipe.source(task, domain)["use"]
             try:
                 count = len(sources.source(recipe, task, domain, root).items("all"))
                 yield Finding("✓", use, f"{counted(count, 'image')} in {visible(root)}")

@@ -136,10 +136,10 @@ def _in_recipe(
     sets: list[LabelledSet] = []
     for task in tasks:
         for domain, own in (("source", "in-domain"), ("cross", "cross-domain")):
-            if not (table := recipe.get(f"data.{task}.{domain}")):
+            if not (table := recipe.source(task, domain)):
                 continue
             source = sources.source(recipe, task, domain, root)
-            split: api.Split = "test" if domain == "source" else recipe[f"data.{task}.cross_split"]
+            split: api.Split = "test" if domain == "source" else recipe.task_data(task).cross_split
             name = source_name(table)
             if source.digest() == digests.get(f"{task}/{own}"):
                 name = own
@@ -199,8 +199,8 @@ def _open(
     source = matched(each.source, predictor.targets[each.task], match, each.name)
     stored = store.open_store(
         source,
-        recipe["data.size"],
-        recipe["data.channels"],
+        recipe.data.size,
+        recipe.data.channels,
         progress=lambda done, of: progress(f"{each.name} ({each.task})", done, of),
     )
     rows = stored.rows([item.id for item in source.items(each.split) if item.target is not None])

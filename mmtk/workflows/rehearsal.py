@@ -90,7 +90,7 @@ def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, 
         for run in missing
         if (found := timed.get(run.cell.recipe.system_digest))
     }
-    tracked = any(run.recipe["tracking.enabled"] for run in missing)
+    tracked = any(run.recipe.tracking.enabled for run in missing)
     seconds = estimate.study_seconds(list(times.values()), workers, machine, tracked)
     training = estimate.makespan([time.training for time in times.values()], workers)
     return Forecast(seconds, training, {name: time.training + time.rest for name, time in times.items()})
@@ -106,7 +106,7 @@ def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, t
             system = run.cell.recipe.system_digest
             if system not in found:
                 status_line.stage(f"timing a few steps of {run.cell.name}")
-                precision = choose_precision(run.cell.recipe["train.precision"], device)
+                precision = choose_precision(run.cell.recipe.train.precision, device)
                 recipe = run.cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
                 images = prepare(recipe, sources.data_root(data))
                 with tempfile.TemporaryDirectory() as temporary:
@@ -133,7 +133,7 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
         wall = time.perf_counter() - begun
         images = [sum(len(test.rows) for test in tests) for tests in (data.validation(), data.tests())]
         work = Work(
-            run.total, recipe["train.batch"], recipe["data.size"], len(recipe.tasks),
+            run.total, recipe.train.batch, recipe.data.size, len(recipe.tasks),
             images[0], math.ceil(run.total / run.interval), images[1],
         )  # fmt: skip
         return _Timed(work, wall / index, wall, time.process_time() - cpu)
@@ -151,7 +151,7 @@ def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work,
         run = RunDir(path)
         with suppress(MmtkError, OSError, LookupError, ValueError):  # runs of other versions, or damaged
             values = tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))
-            alike = values["data"]["size"] == recipe["data.size"] and values["encoder"] == recipe["encoder"]
+            alike = values["data"]["size"] == recipe.data.size and values["encoder"] == recipe.encoder
             if alike and run.provenance["hardware"] == same:
                 facts = read_json(run.done_file)
                 yield _work(values, read_json(run.splits_file), facts), facts["training_seconds"], facts["seconds"]

@@ -49,9 +49,9 @@ def run(
     """
     display = Display(quiet)
     device = choose_device(device)
-    precision = choose_precision(recipe["train.precision"], device)
+    precision = choose_precision(recipe.train.precision, device)
     recipe = recipe.with_values({"train.precision": precision})
-    devices = distributed.check(devices, device, recipe["train.batch"])
+    devices = distributed.check(devices, device, recipe.train.batch)
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
     if not folder.recipe_file.is_file():
         refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
@@ -209,7 +209,7 @@ def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) 
 
 def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., object]:
     """A function that sends what is new, and how the run ended, to MLflow; it warns instead of failing."""
-    if not recipe["tracking.enabled"]:
+    if not recipe.tracking.enabled:
         return lambda status="": None
     from mmtk.tracking.run import Mirror
 

@@ -53,7 +53,7 @@ def try_step(recipe: Recipe) -> None:
     for targets in product(*kinds):
         chosen = dict(zip(recipe.tasks, targets, strict=True))
         # A smaller image shows the same in less time; where it is refused, the full size decides.
-        for size in sorted({_small(recipe), recipe["data.size"]}):
+        for size in sorted({_small(recipe), recipe.data.size}):
             try:
                 with _explained():
                     _step(_plain(recipe, size), chosen)
@@ -67,7 +67,7 @@ def try_step(recipe: Recipe) -> None:
 def check_listing(recipe: Recipe) -> None:
     """Raise what a run would say of budgets, classes and parts, for sources that make their images in code."""
     for task in recipe.tasks:
-        domains = [domain for domain in ("source", "cross") if recipe.get(f"data.{task}.{domain}")]
+        domains = [domain for domain in ("source", "cross") if recipe.source(task, domain)]
         known = [domain for domain in domains if _made_in_code(recipe, task, domain)]
         roles = [Role.of(recipe, task, domain) for domain in known]
         sources = [sources.source(recipe, task, domain) for domain in known]
@@ -83,7 +83,7 @@ def check_listing(recipe: Recipe) -> None:
 
 def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:
     """Whether a source asks for no folder of data."""
-    entry = catalog.find("source", recipe[f"data.{task}.{domain}.use"])
+    entry = catalog.find("source", recipe.source(task, domain)["use"])
     return "root" not in signature.wired(catalog.load(entry))
 
 
@@ -96,15 +96,15 @@ def _kinds(recipe: Recipe, task: str) -> tuple[api.LabelSpec, ...]:
 def _small(recipe: Recipe) -> int:
     """A size of at least SMALL pixels and two of the coarsest stride, but no larger than the recipe's."""
     coarsest = max(parts.sketch_encoder(recipe).strides)
-    return min(int(recipe["data.size"]), coarsest * max(2, -(-SMALL // coarsest)))
+    return min(int(recipe.data.size), coarsest * max(2, -(-SMALL // coarsest)))
 
 
 def _plain(recipe: Recipe, size: int) -> Recipe:
     """The recipe at ``size`` with few images in a batch (as odd as its own), and nothing read or sent."""
-    encoder = {key: value for key, value in recipe["encoder"].items() if key not in ("weights", "pretrained")}
-    batch = recipe["train.batch"]
-    few = {"train.batch": min(batch, 2 + batch % 2), "evaluate.batch": min(2, recipe["evaluate.batch"])}
-    precision = choose_precision(recipe["train.precision"], "cpu")
+    encoder = {key: value for key, value in recipe.encoder.items() if key not in ("weights", "pretrained")}
+    batch = recipe.train.batch
+    few = {"train.batch": min(batch, 2 + batch % 2), "evaluate.batch": min(2, recipe.evaluate.batch)}
+    precision = choose_precision(recipe.train.precision, "cpu")
     nothing = {"init": None, "encoder": encoder, "tracking.enabled": False, "train.precision": precision}
     return recipe.with_values({"data.size": size, **few, **nothing})
 
@@ -131,7 +131,7 @@ def _data(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> Data:
     """Noise with labels for every task: half of it to train on, and all to score."""
     data = Data()
     for task, target in targets.items():
-        data.stores[task] = _stored(target, recipe["data.size"], recipe["data.channels"])
+        data.stores[task] = _stored(target, recipe.data.size, recipe.data.channels)
         rows = list(range(IMAGES))
         data.parts[task] = Part(rows[: max(2, len(target.names))], rows, rows, rows)
     return data

@@ -210,7 +210,7 @@ def _ran(path: Path) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], int]:
 
     hooks = [m.register_forward_hook(watch(n)) for n, m in net.named_modules() if n and not [*m.children()]]
     with torch.no_grad():
-        net(torch.zeros(1, predictor.recipe["data.channels"], size, size))
+        net(torch.zeros(1, predictor.recipe.data.channels, size, size))
     for hook in hooks:
         hook.remove()
     return ran, size
