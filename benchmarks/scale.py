@@ -19,13 +19,24 @@ from pathlib import Path
 from typing import Any
 
 SMALL = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 4, "train.validate_every": 2,
-    "train.batch": 2, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
-    "data.classification.labels": 8, "data.segmentation.labels": 4,
-    **{f"data.{task}.{domain}.{part}": count for task in ("classification", "segmentation")
-       for domain in ("source", "cross")
-       for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))},
-}  # fmt: skip
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 4,
+    "train.validate_every": 2,
+    "train.batch": 2,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
+    "data.classification.labels": 8,
+    "data.segmentation.labels": 4,
+    **{
+        f"data.{task}.{domain}.{part}": count
+        for task in ("classification", "segmentation")
+        for domain in ("source", "cross")
+        for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
+    },
+}
 PARTS = ("plan", "run", "status", "continue", "report")
 
 

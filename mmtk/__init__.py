@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from mmtk.workflows.run import run
 
 _HOMES = {
-    "load_recipe": "recipe.load", "build_model": "model.build", "run": "workflows.run",
+    "load_recipe": "recipe.load",
+    "build_model": "model.build",
+    "run": "workflows.run",
     "load": "model.predictor",
-    "read_run": "runs.result", "read_study": "study.folder",
-}  # fmt: skip
+    "read_run": "runs.result",
+    "read_study": "study.folder",
+}
 
 
 def __getattr__(name: str) -> Any:

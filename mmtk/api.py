@@ -52,7 +52,7 @@ __all__ = [
     "Twin",
     "Unlabelled",
     "View",
-]  # fmt: skip
+]
 
 Task = Literal["classification", "segmentation"]
 Split = Literal["train", "val", "test", "all"]

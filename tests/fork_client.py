@@ -23,10 +23,14 @@ numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 call = {
-    "arguments": arguments, "folder": os.getcwd(), "environment": environment, "signals": numbers,
-    "cores": list(os.sched_getaffinity(0)), "umask": os.umask(0),
+    "arguments": arguments,
+    "folder": os.getcwd(),
+    "environment": environment,
+    "signals": numbers,
+    "cores": list(os.sched_getaffinity(0)),
+    "umask": os.umask(0),
     "limits": {number: resource.getrlimit(number) for number in server["limits"]},
-}  # fmt: skip
+}
 text = json.dumps(call).encode()
 socket.send_fds(there, [len(text).to_bytes(4, "little")], [0, 1, 2])
 there.sendall(text)

@@ -35,12 +35,31 @@ from typing import Any
 
 # What a run, a report and MLflow import at their first use.
 LIBRARIES = (
-    "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "contourpy", "lightning_fabric.strategies.ddp",
-    "matplotlib.backends.backend_agg", "matplotlib.patheffects", "matplotlib.pyplot", "matplotlib.style",
-    "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking", "packaging.requirements", "pandas",
-    "pyarrow.parquet", "pydantic", "rich.progress", "rich.table", "safetensors.torch", "scipy.ndimage",
-    "scipy.stats", "tifffile", "tomli_w", "torch._dynamo", "torchmetrics.functional.classification", "typer",
-)  # fmt: skip
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "contourpy",
+    "lightning_fabric.strategies.ddp",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.patheffects",
+    "matplotlib.pyplot",
+    "matplotlib.style",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.tracking",
+    "packaging.requirements",
+    "pandas",
+    "pyarrow.parquet",
+    "pydantic",
+    "rich.progress",
+    "rich.table",
+    "safetensors.torch",
+    "scipy.ndimage",
+    "scipy.stats",
+    "tifffile",
+    "tomli_w",
+    "torch._dynamo",
+    "torchmetrics.functional.classification",
+    "typer",
+)
 # Read by the interpreter or while modules are imported; where one differs, the real Python is called.
 AT_IMPORT = ("PYTHONHASHSEED", "PYTHONWARNINGS", "HOME", "XDG_", "MPL", "LC_", "LANG", "LD_", "CUDA", "FORCE_")
 LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
@@ -69,17 +88,24 @@ def _start(folder: Path, client: Path, owner: int) -> None:
     address = folder / "socket"
     with open(folder / "errors", "w", encoding="utf-8") as errors:
         server = subprocess.Popen(
-            [sys.executable, __file__, str(folder), str(owner)], stdin=subprocess.DEVNULL, stdout=errors,
-            stderr=errors, cwd="/", start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, __file__, str(folder), str(owner)],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            cwd="/",
+            start_new_session=True,
+        )
     while not address.exists():
         if server.poll() is not None:
             raise RuntimeError((folder / "errors").read_text(encoding="utf-8"))
         time.sleep(0.05)
     about = {
-        "python": sys.executable, "address": str(address), "at_import": AT_IMPORT, "limits": LIMITS,
+        "python": sys.executable,
+        "address": str(address),
+        "at_import": AT_IMPORT,
+        "limits": LIMITS,
         "environment": {key: value for key, value in os.environ.items() if key.startswith(AT_IMPORT)},
-    }  # fmt: skip
+    }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     words = [sys.executable, "-SE", str(Path(__file__).with_name("fork_client.py")), str(folder / "about.json")]
     script = folder / "script"

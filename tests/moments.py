@@ -15,9 +15,14 @@ from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY
 
 SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
 KEPT = (
-    "metrics.jsonl", "results.json", "cases.parquet", "splits.json", "samples.npz",
-    "checkpoints/last.safetensors", "checkpoints/best.safetensors",
-)  # fmt: skip
+    "metrics.jsonl",
+    "results.json",
+    "cases.parquet",
+    "splits.json",
+    "samples.npz",
+    "checkpoints/last.safetensors",
+    "checkpoints/best.safetensors",
+)
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 
 # Run in the child before the command: `act` at the n-th call of something, sometimes half-way through it.

@@ -25,28 +25,45 @@ from mmtk.training.trainer import Training
 
 SYSTEMS = ("unet", "unet-ssl", "enc", "enc-ssl", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix")
 EXACT: dict[str, Any] = {
-    "train__precision": "fp64", "train__optimizer": "sgd", "train__batch": 4, "encoder__dropout": 0.0,
-}  # fmt: skip
+    "train__precision": "fp64",
+    "train__optimizer": "sgd",
+    "train__batch": 4,
+    "encoder__dropout": 0.0,
+}
 # Losses and statistics that are no mean over images.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in SYSTEMS} | {
     "all at once": (
         "multimix",
         {
-            "train__ratio": 2, "train__balance": "weight", "train__clip": 0.5, "train__ema": 0.9,
-            "loss__segmentation__use": "smp", "ssl__threshold": 0.5,
+            "train__ratio": 2,
+            "train__balance": "weight",
+            "train__clip": 0.5,
+            "train__ema": 0.9,
+            "loss__segmentation__use": "smp",
+            "ssl__threshold": 0.5,
         },
     ),
     "enc-mm": ("enc-mm", {}),
-}  # fmt: skip
+}
 SSL: dict[str, dict[str, Any]] = {
-    "pseudo-label": {"threshold": 0.5, "ramp": 0.0}, "entropy": {}, "pi-model": {"ramp": 0.0},
-    "mean-teacher": {"ramp": 0.0}, "uda": {"threshold": 0.5}, "fixmatch": {"threshold": 0.5, "alignment": True},
-    "flexmatch": {"threshold": 0.5}, "freematch": {}, "softmatch": {},
-}  # fmt: skip
+    "pseudo-label": {"threshold": 0.5, "ramp": 0.0},
+    "entropy": {},
+    "pi-model": {"ramp": 0.0},
+    "mean-teacher": {"ramp": 0.0},
+    "uda": {"threshold": 0.5},
+    "fixmatch": {"threshold": 0.5, "alignment": True},
+    "flexmatch": {"threshold": 0.5},
+    "freematch": {},
+    "softmatch": {},
+}
 CONSISTENCY: dict[str, dict[str, Any]] = {
-    "entropy": {"ramp": 0.0}, "mean-teacher": {"ramp": 0.0, "noise": 0.0}, "cps": {},
-    "ua-mt": {"ramp": 0.0, "noise": 0.0, "passes": 1}, "weak-strong": {"threshold": 0.5}, "area-prior": {},
-}  # fmt: skip
+    "entropy": {"ramp": 0.0},
+    "mean-teacher": {"ramp": 0.0, "noise": 0.0},
+    "cps": {},
+    "ua-mt": {"ramp": 0.0, "noise": 0.0, "passes": 1},
+    "weak-strong": {"threshold": 0.5},
+    "area-prior": {},
+}
 CASES |= {
     f"{kind}/{word}": (system, {f"{kind}__{key}": value for key, value in {"use": word, **keys}.items()})
     for kind, system, words in (("ssl", "enc-ssl", SSL), ("consistency", "unet-ssl", CONSISTENCY))

@@ -49,13 +49,7 @@ def begin(path: Path, **overrides):
         "started": "2025-10-09T08:53:20Z",
     }
     write_json(folder.provenance_file, provenance)
-    parts = {
-        "labelled": ["a", "b"],
-        "unlabelled": ["c"],
-        "val": ["d"],
-        "test": ["e", "f"],
-        "cross-domain": ["g"],
-    }
+    parts = {"labelled": ["a", "b"], "unlabelled": ["c"], "val": ["d"], "test": ["e", "f"], "cross-domain": ["g"]}
     write_json(folder.splits_file, dict.fromkeys(recipe.tasks, parts))
     net = build.network(recipe, targets)
     checkpoint.save(folder.best, {"net.": net}, None, {"step": EVERY, "score": 0.5})

@@ -43,14 +43,18 @@ def names(text: str, design: str = "factorial", name: str = "multimix", called: 
 
 def test_cells_of_a_recipe_of_ones_own_are_its_variations() -> None:
     assert names("ssl=none+confidence,ssl.threshold=0.7+0.9", "one-at-a-time", called="Mine") == [
-        "Mine (ssl=none)", "Mine (ssl.threshold=0.9)", "Mine",
-    ]  # fmt: skip
+        "Mine (ssl=none)",
+        "Mine (ssl.threshold=0.9)",
+        "Mine",
+    ]
 
 
 def test_what_a_design_switches_off_is_in_the_names_of_a_recipe_of_ones_own() -> None:
     assert names("ssl=none+confidence", called="Mine") == [
-        "Mine, without bridge and consistency (ssl=none)", "Mine, without bridge and consistency", "Mine",
-    ]  # fmt: skip
+        "Mine, without bridge and consistency (ssl=none)",
+        "Mine, without bridge and consistency",
+        "Mine",
+    ]
     assert names("encoder=unet+timm", called="Mine") == [
         "Mine, without bridge, ssl and consistency",
         "Mine, without bridge, ssl and consistency (encoder=timm)",
@@ -104,8 +108,12 @@ def test_combinations_in_which_an_axis_means_nothing_are_one_cell() -> None:
         study_axes.parse_axes("ssl=none+confidence+mixmatch,ssl.weight=0.25+1", own), "factorial", own, keys
     )
     assert [tuple(cell.levels.values()) for cell in found] == [
-        ("none", "–"), ("confidence", "1"), ("mixmatch", "0.25"), ("mixmatch", "1"), ("confidence", "0.25"),
-    ]  # fmt: skip
+        ("none", "–"),
+        ("confidence", "1"),
+        ("mixmatch", "0.25"),
+        ("mixmatch", "1"),
+        ("confidence", "0.25"),
+    ]
     assert found[0].changes == {"ssl.use": "none"}
     assert remarks == ["ssl none has no weight: one cell"]
     assert [cell.reference for cell in found] == [False] * 4 + [True]
@@ -117,9 +125,12 @@ def test_strategies_of_a_task_that_is_not_trained_are_off() -> None:
     own = values() | {"others": "keep"}
     found, remarks = study_axes.cells(study_axes.parse_axes("tasks,ssl", own), "factorial", own, keys)
     assert [tuple(cell.levels.values()) for cell in found] == [
-        ("both", "none"), ("classification", "none"), ("classification", "confidence"), ("segmentation", "–"),
+        ("both", "none"),
+        ("classification", "none"),
+        ("classification", "confidence"),
+        ("segmentation", "–"),
         ("both", "confidence"),
-    ]  # fmt: skip
+    ]
     assert found[3].changes == {"tasks": ["segmentation"], "bridge.use": "none", "ssl.use": "none"}
     assert found[1].changes["consistency.use"] == "none"
     assert remarks == ["segmentation alone has no ssl: one cell"]
@@ -138,8 +149,15 @@ def test_the_sentence_of_the_readme_is_the_five_systems_of_the_paper() -> None:
 def test_the_factorial_of_all_three_has_eight_cells_and_no_extra_reference() -> None:
     found = names("saliency,ssl,consistency")
     assert found == [
-        "UMTL", "UMTL + kl", "UMTL-SSL", "UMTL-SSL + kl", "UMTL-S", "UMTL-S + kl", "UMTL-SSL-S", "MultiMix",
-    ]  # fmt: skip
+        "UMTL",
+        "UMTL + kl",
+        "UMTL-SSL",
+        "UMTL-SSL + kl",
+        "UMTL-S",
+        "UMTL-S + kl",
+        "UMTL-SSL-S",
+        "MultiMix",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -291,9 +291,14 @@ def test_plugins_show_speaks_toml(mmtk):
 
 ANNOTATIONS = {"title", "description", "default", "$schema", "$defs"}
 TYPES = {
-    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
     "null": type(None),
-}  # fmt: skip
+}
 
 
 def fits(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
@@ -345,8 +350,16 @@ def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refus
     schema: dict[str, Any] = json.loads(out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert set(schema["$defs"]) == {
-        "encoder", "decoder", "bridge", "ssl", "consistency", "loss", "augment", "metric", "source",
-    }  # fmt: skip
+        "encoder",
+        "decoder",
+        "bridge",
+        "ssl",
+        "consistency",
+        "loss",
+        "augment",
+        "metric",
+        "source",
+    }
     from mmtk.recipe.load import load_recipe
 
     # Plugins are hidden here, and release needs one.

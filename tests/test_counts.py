@@ -67,5 +67,7 @@ def test_no_message_writes_a_plural_behind_a_number_by_itself(tmp_path):
     assert [place for path in sorted(folder.rglob("*.py")) for place in numbered_plurals(path)] == []
     (tmp_path / "wrong.py").write_text('say(f"{len(found)} images, {count:,} rows, {len(found)} of the files")')
     assert [place.split(": ")[1] for place in numbered_plurals(tmp_path / "wrong.py")] == [
-        "len(found) images", "count rows", "len(found) of the files",
-    ]  # fmt: skip
+        "len(found) images",
+        "count rows",
+        "len(found) of the files",
+    ]

@@ -46,9 +46,14 @@ def test_neither_display_nor_tracking_nor_workers_change_a_bit(tmp_path: Path, t
     tried("tracking, live display, other number of readers", "not a bit changes")
     cores = os.sched_getaffinity(0)
     plain = mmtk(
-        *RUN, "--out", "plain", "--json", cwd=tmp_path, env={"MMTK_CACHE": "one"},
+        *RUN,
+        "--out",
+        "plain",
+        "--json",
+        cwd=tmp_path,
+        env={"MMTK_CACHE": "one"},
         before=lambda: os.sched_setaffinity(0, {min(cores)}),
-    )  # fmt: skip
+    )
     assert plain.returncode == 0, plain.stderr
     assert "validation  " not in plain.stderr
     env = {"MMTK_CACHE": "other", "TERM": "xterm-256color", "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}

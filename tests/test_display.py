@@ -13,14 +13,24 @@ from mmtk.runs.display import Display
 from mmtk.runs.pace import Pace, share_cores
 
 TERMS = {
-    "loss": 3.952, "classification/cross-entropy": 0.808, "ssl/confidence": 0.0, "ssl/mask-rate": 0.0,
-    "ssl/pseudo-label-accuracy": 0.5, "segmentation/dice": 0.629, "consistency/kl": 0.048,
-}  # fmt: skip
+    "loss": 3.952,
+    "classification/cross-entropy": 0.808,
+    "ssl/confidence": 0.0,
+    "ssl/mask-rate": 0.0,
+    "ssl/pseudo-label-accuracy": 0.5,
+    "segmentation/dice": 0.629,
+    "consistency/kl": 0.048,
+}
 ROW = {"step": 240} | {f"train/{name}": value for name, value in TERMS.items()}
 SCORES = {
-    "step": 240, "val/classification/accuracy": 0.8, "val/classification/macro-f1": 0.7,
-    "val/classification/auroc": 0.9, "val/segmentation/dice": 0.8, "val/segmentation/hd95": 3.0, "val/score": 0.75,
-}  # fmt: skip
+    "step": 240,
+    "val/classification/accuracy": 0.8,
+    "val/classification/macro-f1": 0.7,
+    "val/classification/auroc": 0.9,
+    "val/segmentation/dice": 0.8,
+    "val/segmentation/hd95": 3.0,
+    "val/score": 0.75,
+}
 
 
 def shown(terminal: bool, width: int = 80) -> tuple[Display, io.StringIO]:

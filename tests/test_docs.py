@@ -39,19 +39,26 @@ ALL = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "pl
 # Results and decisions are records of what was once run.
 SESSIONS = [page for page in ALL if not {"results", "decisions", "reference"} & {*page.relative_to(ROOT).parts}]
 LONG = {
-    "tutorial/plugin.md", "how-to/run-a-study.md", "how-to/compare-systems.md", "how-to/track-with-mlflow.md",
-    "how-to/export.md", "explanation/paper-and-release.md",
+    "tutorial/plugin.md",
+    "how-to/run-a-study.md",
+    "how-to/compare-systems.md",
+    "how-to/track-with-mlflow.md",
+    "how-to/export.md",
+    "explanation/paper-and-release.md",
     *(f"plugins/{page.parent.name}/README.md" for page in ALL if "plugins" in page.relative_to(ROOT).parts),
-    "README.md: Which part helps?", "README.md: From Python", "README.md: Your own component",
-}  # fmt: skip
+    "README.md: Which part helps?",
+    "README.md: From Python",
+    "README.md: Your own component",
+}
 MLFLOW = "how-to/track-with-mlflow.md"
 SEEDS = "how-to/run-a-study.md"  # here a study has all its seeds; elsewhere one: commands are what is tested
 # What a page promises its commands to print.
 SAYS = {
-    "tutorial/plugin.md": "All 16 checks passed.", "how-to/cluster.md": "3 runs, 1 to do",
+    "tutorial/plugin.md": "All 16 checks passed.",
+    "how-to/cluster.md": "3 runs, 1 to do",
     "README.md: Your own component": "All 16 checks passed.",
     "plugins/mmtk-hello/README.md": "All 16 checks passed.",
-}  # fmt: skip
+}
 # Lines that are there to fail, and what they say.
 FAILS = {
     "mmtk check multimix --set ssl.treshold=0.9": "ssl.treshold: unknown key. Did you mean 'threshold'?",
@@ -263,15 +270,21 @@ def test_blocks_that_are_not_run_say_why(page):
 
 
 TINY = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 4, "train.validate_every": 2,
-    "train.batch": 2, "train.precision": "fp32", "evaluate.cases": 2,
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 4,
+    "train.validate_every": 2,
+    "train.batch": 2,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
     **{
         f"data.{task}.{domain}.{part}": count
         for task, train in (("classification", 104), ("segmentation", 16))
         for domain in ("source", "cross")
         for part, count in (("train", train), ("val", 8), ("test", 10), ("size", 32))
     },
-}  # fmt: skip
+}
 
 
 def tiny(arguments: list[str], tracked: bool) -> list[str]:

@@ -51,8 +51,9 @@ def test_a_folder_that_cannot_be_written_or_has_no_room(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     assert doctor._folder("cache", tmp_path / "not" / "yet", "Cure.").mark == "✓"
     assert doctor._folder("cache", tmp_path / "file" / "x", "Cure.")[::2] == (
-        "✗", f"{tmp_path}/file/x cannot be written. Cure.",
-    )  # fmt: skip
+        "✗",
+        f"{tmp_path}/file/x cannot be written. Cure.",
+    )
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**29))
     mark, _, text = doctor._folder("cache", tmp_path, "Cure.")
     assert (mark, text) == ("!", f"{tmp_path}, 0.5 GiB free: little. Cure.")

@@ -188,10 +188,14 @@ PAIR = LabelSpec("segmentation", ("left lung", "right lung"), exclusive=False)
         (organs(PAIR, [0, 255], [0, 0]), LUNG, {}, [[0, 255]]),
         (organs(LabelSpec("segmentation", ("leftMask", "rightMask"), False), [1, 0], [0, 0]), LUNG, {}, [[1, 0]]),
         (organs(MAP, [1, 0, 0], [0, 1, 0], [0, 0, 1]), LUNG, {"heart": ""}, [[0, 1, 0]]),
-        (organs(LabelSpec("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]), MAP, {},
-         [[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+        (
+            organs(LabelSpec("segmentation", ("heart", "lung"), False), [1, 0, 0], [0, 1, 0]),
+            MAP,
+            {},
+            [[0, 0, 1], [0, 1, 0], [1, 0, 0]],
+        ),
     ],
-)  # fmt: skip
+)
 def test_organs_are_matched_by_name(
     source: Source, target: LabelSpec, match: dict[str, str], expected: list[list[int]]
 ) -> None:
@@ -229,9 +233,11 @@ def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Pa
     assert result.path == run / "evaluations" / "both-words-only"
     found = {(name, task): scores["n"] for name, tasks in result.scores.items() for task, scores in tasks.items()}
     assert found == {
-        ("both", "classification"): 6, ("both", "segmentation"): 9, ("words", "classification"): 5,
+        ("both", "classification"): 6,
+        ("both", "segmentation"): 9,
+        ("words", "classification"): 5,
         ("only", "segmentation"): 4,
-    }  # fmt: skip
+    }
     cases = pq.read_table(result.path / "cases.parquet").to_pandas().query("domain == 'words'")
     assert dict(zip(cases.id, cases.target.astype(int), strict=True)) == {f"g{n}": n % 2 for n in range(5)}
 

@@ -391,11 +391,16 @@ def test_other_parts_are_exported(name: str) -> None:
 def converted(predictor: Predictor, model: Probabilities) -> bytes:
     recipe = predictor.recipe
     facts = {
-        "name": recipe.name, "run": recipe.run_name, "digest": recipe.digest, "seed": 0, "mmtk": mmtk.__version__,
-        "size": recipe["data.size"], "channels": recipe["data.channels"],
+        "name": recipe.name,
+        "run": recipe.run_name,
+        "digest": recipe.digest,
+        "seed": 0,
+        "mmtk": mmtk.__version__,
+        "size": recipe["data.size"],
+        "channels": recipe["data.channels"],
         "targets": {task: asdict(target) for task, target in predictor.targets.items()},
         "thresholds": {"classification": None, "segmentation": 0.5},
-    }  # fmt: skip
+    }
     return convert(model, facts).SerializeToString()
 
 

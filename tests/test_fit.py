@@ -170,10 +170,19 @@ def test_what_cannot_be_guessed_adds_no_problem():
 @pytest.mark.parametrize(
     "part",
     [
-        "encoder", "decoder", "bridge", "ssl", "consistency", "loss.classification", "loss.segmentation",
-        "augment.strong", "metric.segmentation", "data.classification.source", "data.segmentation.cross",
+        "encoder",
+        "decoder",
+        "bridge",
+        "ssl",
+        "consistency",
+        "loss.classification",
+        "loss.segmentation",
+        "augment.strong",
+        "metric.segmentation",
+        "data.classification.source",
+        "data.segmentation.cross",
     ],
-)  # fmt: skip
+)
 def test_a_part_with_a_wrong_name_hides_no_problem_of_another(part):
     others = {
         "loss.classification": ["loss.classification.use=dice", "loss/dice compares masks"],

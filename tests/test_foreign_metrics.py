@@ -72,8 +72,11 @@ def test_values_of_several_metrics_are_brought_together_by_id() -> None:
     other = Given({"id": ["c", "a"], "dice": [30, 10], "area": [300, 100]})
     found = case_columns({"segmentation": first, "mine": other, "silent": Given({})})
     assert found == {
-        "id": ["a", "b", "c"], "dice": [1, 2, 3], "mine/dice": [10, None, 30], "area": [100, None, 300],
-    }  # fmt: skip
+        "id": ["a", "b", "c"],
+        "dice": [1, 2, 3],
+        "mine/dice": [10, None, 30],
+        "area": [100, None, 300],
+    }
 
 
 def test_values_without_ids_are_refused_by_the_name_of_their_table() -> None:

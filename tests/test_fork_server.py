@@ -60,9 +60,11 @@ def test_a_home_of_its_own_needs_a_python_of_its_own(tmp_path):
 def test_signals_arrive_and_nothing_outlives_its_caller(number: int, tmp_path: Path) -> None:
     code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(100)"
     process = subprocess.Popen(
-        [fork_server.python(), "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL,
+        [fork_server.python(), "-c", code],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    )
     pid = tmp_path / "pid"
     while not (pid.exists() and pid.read_text()):
         time.sleep(0.01)

@@ -160,9 +160,14 @@ DEEP = np.random.default_rng(4).integers(0, 4096, (12, 10)).astype(np.uint16)
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_dicom_window(tmp_path, slope, kind):
     path = dicom(
-        tmp_path / "x.dcm", DEEP, PhotometricInterpretation=kind, WindowCenter=1500, WindowWidth=1000,
-        RescaleSlope=slope, RescaleIntercept=-100.0,
-    )  # fmt: skip
+        tmp_path / "x.dcm",
+        DEEP,
+        PhotometricInterpretation=kind,
+        WindowCenter=1500,
+        WindowWidth=1000,
+        RescaleSlope=slope,
+        RescaleIntercept=-100.0,
+    )
     # PS3.3 C.11.2.1.2.1, linear.
     exact = np.clip((slope * DEEP.astype(float) - 100 - 1499.5) / 999 + 0.5, 0, 1) * 255
     exact = 255 - exact if kind == "MONOCHROME1" else exact
@@ -184,9 +189,12 @@ def test_dicom_without_suffix_and_with_frames(tmp_path):
 
 def test_dicom_colour(tmp_path):
     path = dicom(
-        tmp_path / "x.dcm", COLOUR[:, :8].copy(), SamplesPerPixel=3, PhotometricInterpretation="RGB",
+        tmp_path / "x.dcm",
+        COLOUR[:, :8].copy(),
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
         PlanarConfiguration=0,
-    )  # fmt: skip
+    )
     assert np.array_equal(read_image(path), np.asarray(Image.fromarray(COLOUR[:, :8]).convert("L")))
 
 

@@ -8,9 +8,24 @@ import sys
 import pytest
 
 HEAVY = {
-    "torch", "torchvision", "pydantic", "pydantic_core", "mlflow", "rich", "numpy", "matplotlib", "timm", "scipy",
-    "monai", "pandas", "PIL", "lightning_fabric", "torchmetrics", "segmentation_models_pytorch", "pyarrow",
-}  # fmt: skip
+    "torch",
+    "torchvision",
+    "pydantic",
+    "pydantic_core",
+    "mlflow",
+    "rich",
+    "numpy",
+    "matplotlib",
+    "timm",
+    "scipy",
+    "monai",
+    "pandas",
+    "PIL",
+    "lightning_fabric",
+    "torchmetrics",
+    "segmentation_models_pytorch",
+    "pyarrow",
+}
 
 
 def imported(*arguments: str) -> set[str]:

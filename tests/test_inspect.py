@@ -19,9 +19,14 @@ from mmtk.inspection.sets import inspect
 from mmtk.inspection.text import show
 
 SIZE = 32
-A, B, C = (Role(*words) for words in (
-    ("classification", "source", "films"), ("segmentation", "source", "films"), ("segmentation", "cross", "[x]")
-))  # fmt: skip
+A, B, C = (
+    Role(*words)
+    for words in (
+        ("classification", "source", "films"),
+        ("segmentation", "source", "films"),
+        ("segmentation", "cross", "[x]"),
+    )
+)
 
 
 class Squares(Source):
@@ -136,9 +141,10 @@ def test_unreadable_files_are_listed_and_the_rest_described(tmp_path: Path, cach
     (root / "s09.png").write_text("[no] image")
     report = inspect({A: Squares(root, CLASSES), B: Squares(root, LUNG)}, SIZE, tmp_path / "out")
     for found in report["sources"].values():
-        assert [str(root / name) in text for name, text in zip(
-            ("s02.png", "s09.png"), found["unreadable"], strict=True
-        )] == [True, True]  # fmt: skip
+        assert [
+            str(root / name) in text
+            for name, text in zip(("s02.png", "s09.png"), found["unreadable"], strict=True)
+        ] == [True, True]
         assert found["images"] == 10
     assert not [entry for entry in cache.iterdir() if entry.is_dir()]
     text = shown(report)

@@ -39,9 +39,11 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed launcher with keys of its own, one of them without a default."""
     monkeypatch.syspath_prepend(tmp_path / "site")
     install(
-        tmp_path / "site", "mmtk-cluster", {"launcher/cluster": "cluster_launcher:Cluster"},
+        tmp_path / "site",
+        "mmtk-cluster",
+        {"launcher/cluster": "cluster_launcher:Cluster"},
         modules={"cluster_launcher": CLUSTER},
-    )  # fmt: skip
+    )
     alone(monkeypatch, tmp_path)
 
 
@@ -115,8 +117,12 @@ def test_a_study_goes_on_with_the_launcher_and_keys_it_was_begun_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sets = [word for key, value in (TINY | CLASSIFICATION | SOURCES).items() if "segmentation" not in key
-            for word in ("--set", f"{key}={json.dumps(value)}")]  # fmt: skip
+    sets = [
+        word
+        for key, value in (TINY | CLASSIFICATION | SOURCES).items()
+        if "segmentation" not in key
+        for word in ("--set", f"{key}={json.dumps(value)}")
+    ]
 
     def ablate(*words: str) -> None:
         monkeypatch.setattr("sys.argv", ["mmtk", "ablate", *words])

@@ -75,12 +75,26 @@ def test_the_text_of_this_test_is_toml():
 @pytest.mark.parametrize(
     ("key", "line"),
     [
-        ("name", 2), ("tasks", 3), ("data.size", 6), ("quoted", 7), ("single.both", 8), ("ssl", 10),
-        ("ssl.use", 11), ("ssl.prose", 12), ("ssl.after", 17), ("loss.segmentation", 18),
-        ("loss.segmentation.weight", 19), ("loss.segmentation.literal", 20), ("loss.segmentation.inline", 23),
-        ("things", 24), ("things.x", 25), ("a.b", 28), ("a.b.text", 29), ("a.b.c", 30),
+        ("name", 2),
+        ("tasks", 3),
+        ("data.size", 6),
+        ("quoted", 7),
+        ("single.both", 8),
+        ("ssl", 10),
+        ("ssl.use", 11),
+        ("ssl.prose", 12),
+        ("ssl.after", 17),
+        ("loss.segmentation", 18),
+        ("loss.segmentation.weight", 19),
+        ("loss.segmentation.literal", 20),
+        ("loss.segmentation.inline", 23),
+        ("things", 24),
+        ("things.x", 25),
+        ("a.b", 28),
+        ("a.b.text", 29),
+        ("a.b.c", 30),
     ],
-)  # fmt: skip
+)
 def test_every_key_has_its_line(key, line):
     assert toml.key_lines(TEXT)[key] == line
 
@@ -193,8 +207,10 @@ def test_parents_come_in_order_and_the_file_last(here):
     layer = toml.with_parents(path)
     assert layer.values == {"a": 1, "b": 2, "c": 3}
     assert [os.path.relpath(layer.places[key], here / "sub") for key in "abc"] == [
-        "../one.toml:1", "../two.toml:2", "three.toml:2",
-    ]  # fmt: skip
+        "../one.toml:1",
+        "../two.toml:2",
+        "three.toml:2",
+    ]
     assert "extends" not in layer.places
 
 
@@ -343,8 +359,10 @@ def test_a_list_and_a_mapping_make_the_same_layer():
 
 def test_a_table_given_as_one_value_has_places_too():
     assert toml.parse_set(["ssl={use='none', x=1}"]).places == {
-        "ssl": "--set", "ssl.use": "--set", "ssl.x": "--set",
-    }  # fmt: skip
+        "ssl": "--set",
+        "ssl.use": "--set",
+        "ssl.x": "--set",
+    }
 
 
 @pytest.mark.parametrize("text", ["=3", "a..b=3", ".a=3", "a.=3", "a b=3", "a.'b'=3", "ünïcode=3"])

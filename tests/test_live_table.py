@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -35,11 +36,7 @@ def test_progress_takes_up_the_log_where_it_ended_and_starts_again_after_a_check
     assert (progress.steps, progress.left) == ("0/10", None)
     write_steps(folder, 1, 4)
     progress.read()
-    assert (progress.steps, progress.seconds, progress.left) == (
-        "4/10",
-        6.0,
-        12.0,
-    )  # 6 of 2 s
+    assert (progress.steps, progress.seconds, progress.left) == ("4/10", 6.0, 12.0)  # 6 of 2 s
     with open(folder.timing_file, "a", encoding="utf-8") as log:
         log.write('{"step": 5, "ti')
     progress.read()
@@ -75,7 +72,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDir:
 
 
 def drawn(table: StudyTable) -> str:
-    console = Console(width=100, color_system=None, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=100, color_system=None, record=True, quiet=False, file=io.StringIO())
     console.print(table.draw())
     return console.export_text()
 

@@ -47,13 +47,20 @@ class Queue(Launcher):
         return {name: "PENDING" for name in names if name in there.read_text()} if there.is_file() else None
 """
 SETS = {
-    "data.size": 32, "encoder.width": 4, "train.steps": 2, "train.batch": 2, "train.precision": "fp32",
-    "data.classification.labels": 8, "evaluate.cases": 2, "tracking.enabled": "false",
-}  # fmt: skip
+    "data.size": 32,
+    "encoder.width": 4,
+    "train.steps": 2,
+    "train.batch": 2,
+    "train.precision": "fp32",
+    "data.classification.labels": 8,
+    "evaluate.cases": 2,
+    "tracking.enabled": "false",
+}
 PHANTOM = {
     f"data.classification.{domain}.{part}": n
-    for domain in ("source", "cross") for part, n in (("train", 24), ("val", 8), ("test", 10))
-}  # fmt: skip
+    for domain in ("source", "cross")
+    for part, n in (("train", 24), ("val", 8), ("test", 10))
+}
 PROFILE = """
 extends = "chest-xray-small"
 [data.classification.source]
@@ -79,9 +86,19 @@ def queued(folder: Path, *more: object, version: str = "1.0") -> list[Path]:
     with_version(folder, version)
     sets = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
     done = mmtk(
-        "ablate", "enc-ssl", "--components", "ssl", "--launcher", "queue", "--detach", "--out", "s", *sets, *more,
+        "ablate",
+        "enc-ssl",
+        "--components",
+        "ssl",
+        "--launcher",
+        "queue",
+        "--detach",
+        "--out",
+        "s",
+        *sets,
+        *more,
         cwd=folder,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 runs queued: " in done.stdout
     assert "Watch them: mmtk status s" in done.stdout

@@ -32,9 +32,14 @@ def count(module):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("multimix", 1_965_155), ("umtl-s", 1_965_155), ("umtl", 1_965_155 - 2 * 128 * 9),
-     ("enc", 1_178_994), ("unet", 1_178_994 - 514 + 786_161 - 2 * 128 * 9)],
-)  # fmt: skip
+    [
+        ("multimix", 1_965_155),
+        ("umtl-s", 1_965_155),
+        ("umtl", 1_965_155 - 2 * 128 * 9),
+        ("enc", 1_178_994),
+        ("unet", 1_178_994 - 514 + 786_161 - 2 * 128 * 9),
+    ],
+)
 def test_parameter_counts_of_the_paper(name, parameters):
     assert count(build.build_model(load_recipe(name))) == parameters
 
@@ -90,8 +95,11 @@ def test_one_forward_and_the_branches_alone_say_the_same():
 
 
 def test_more_channels_classes_and_organs():
-    changes = {"data.channels": 3, "data.segmentation.source.organs": "separate",
-               "data.segmentation.cross.organs": "separate"}  # fmt: skip
+    changes = {
+        "data.channels": 3,
+        "data.segmentation.source.organs": "separate",
+        "data.segmentation.cross.organs": "separate",
+    }
     net = model("multimix", **changes).eval()
     with torch.no_grad():
         found = net(torch.randn(2, 3, 32, 32))

@@ -62,15 +62,21 @@ def first_step(name, index=0):
 # --- terms ---------------------------------------------------------------------------------------------------
 
 SUPERVISED = {"classification/cross-entropy": 1.0, "segmentation/dice": 5.0}
-CONFIDENCE = {"classification/confidence": 0.25, "classification/mask-rate": 0,
-              "classification/pseudo-label-accuracy": 0}  # fmt: skip
+CONFIDENCE = {
+    "classification/confidence": 0.25,
+    "classification/mask-rate": 0,
+    "classification/pseudo-label-accuracy": 0,
+}
 KL = {"segmentation/kl": 0.01}
 ENC, UNET = ({key: weight} for key, weight in SUPERVISED.items())
 TERMS = {
     "enc": ENC,
     "enc-ssl": ENC | CONFIDENCE,
-    "enc-mm": {"classification/mixed-cross-entropy": 1.0, "classification/mixed-squared-error": 0.0,
-               "classification/pseudo-label-accuracy": 0},
+    "enc-mm": {
+        "classification/mixed-cross-entropy": 1.0,
+        "classification/mixed-squared-error": 0.0,
+        "classification/pseudo-label-accuracy": 0,
+    },
     "unet": UNET,
     "unet-ssl": UNET | KL,
     "umtl": SUPERVISED,
@@ -78,7 +84,7 @@ TERMS = {
     "umtl-ssl": SUPERVISED | CONFIDENCE,
     "umtl-ssl-s": SUPERVISED | CONFIDENCE,
     "multimix": SUPERVISED | CONFIDENCE | KL,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -260,7 +266,7 @@ def remembered(net):
 class Watch(SSL):
     """Notes the images of every forward that carries gradient, and asks for features without gradient."""
 
-    views = {"weak": 2}  # noqa: RUF012
+    views = {"weak": 2}
 
     def __init__(self, inner):
         super().__init__()

@@ -72,9 +72,7 @@ def test_where_mmtk_chose_the_folder_the_users_files_are_moved_aside(tmp_path):
     for text in ("mine", "mine too"):
         (tmp_path / "a").write_text(text)
         write(tmp_path, {"a": "2", "tables/b": "2"}, set_aside=True)
-    assert seen(tmp_path) == {
-        "a": "2", "tables/b": "2", f"{EARLIER}/a": "mine", f"{EARLIER}/a-2": "mine too"
-    }  # fmt: skip
+    assert seen(tmp_path) == {"a": "2", "tables/b": "2", f"{EARLIER}/a": "mine", f"{EARLIER}/a-2": "mine too"}
 
 
 def test_a_file_where_a_folder_has_to_be(tmp_path):
@@ -156,10 +154,17 @@ def test_a_list_from_elsewhere_names_nothing_outside(tmp_path):
 @pytest.mark.parametrize(
     ("out", "refused"),
     [
-        ("films", True), ("films/new", True), ("films/new/deeper", True), ("films/a.png", True), ("alias", True),
-        ("alias/new", True), ("other", False), (".", False), ("films-2", False),
+        ("films", True),
+        ("films/new", True),
+        ("films/new/deeper", True),
+        ("films/a.png", True),
+        ("alias", True),
+        ("alias/new", True),
+        ("other", False),
+        (".", False),
+        ("films-2", False),
     ],
-)  # fmt: skip
+)
 def test_an_output_in_an_input_is_refused(tmp_path, out, refused):
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.png").write_text("")

@@ -84,8 +84,14 @@ def test_a_profile_for_one_task_asks_for_nothing_of_the_other(tmp_path):
 def test_keys_of_the_folder_source_that_are_not_given_change_no_digest(tmp_path):
     recipe = load_recipe("unet", profile(tmp_path, MASKS + NONE))
     assert set(recipe["data.segmentation.source"]) == {
-        "use", "images", "labels", "masks", "classes", "exclusive", "swap",
-    }  # fmt: skip
+        "use",
+        "images",
+        "labels",
+        "masks",
+        "classes",
+        "exclusive",
+        "swap",
+    }
     text = MASKS + 'mask_suffix = "_mask"\ncolumns = {image = "Image Index", patient = ""}\n' + NONE
     more = load_recipe("unet", profile(tmp_path, text))
     assert more["data.segmentation.source.columns"] == {"image": "Image Index", "patient": ""}

@@ -76,8 +76,19 @@ def problems(component, values, **rest):
 
 def test_keyword_only_parameters_are_the_keys_and_positional_ones_are_wired():
     assert set(signature.schema(Plain).model_fields) == {
-        "use", "threshold", "count", "on", "word", "mode", "labels", "limit", "names", "pair", "sizes", "pairs",
-    }  # fmt: skip
+        "use",
+        "threshold",
+        "count",
+        "on",
+        "word",
+        "mode",
+        "labels",
+        "limit",
+        "names",
+        "pair",
+        "sizes",
+        "pairs",
+    }
     assert signature.wired(Plain) == {"supervised": True, "classes": False}
 
 
@@ -90,9 +101,18 @@ def test_defaults_are_filled_in_and_none_is_left_out():
     values, found = check(Plain, {})
     assert not found
     assert values == {
-        "use": "x", "threshold": 0.7, "count": 1, "on": False, "word": "a", "mode": "fast", "labels": "full",
-        "names": [], "pair": [1, 2], "sizes": [1], "pairs": [],
-    }  # fmt: skip
+        "use": "x",
+        "threshold": 0.7,
+        "count": 1,
+        "on": False,
+        "word": "a",
+        "mode": "fast",
+        "labels": "full",
+        "names": [],
+        "pair": [1, 2],
+        "sizes": [1],
+        "pairs": [],
+    }
 
 
 @pytest.mark.parametrize(

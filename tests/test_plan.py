@@ -55,9 +55,13 @@ def test_a_baseline_without_the_key_that_is_varied_is_one_cell() -> None:
     assert plan.remarks == ["ssl none has no weight: one cell"]
     assert plan.dropped == []
     assert [cell.name for cell in plan.cells] == [
-        "UMTL", "UMTL-SSL (ssl.weight=0.25)", "UMTL-SSL (ssl.weight=1)", "UMTL + mixmatch (ssl.weight=0.25)",
-        "UMTL + mixmatch (ssl.weight=1)", "MultiMix",
-    ]  # fmt: skip
+        "UMTL",
+        "UMTL-SSL (ssl.weight=0.25)",
+        "UMTL-SSL (ssl.weight=1)",
+        "UMTL + mixmatch (ssl.weight=0.25)",
+        "UMTL + mixmatch (ssl.weight=1)",
+        "MultiMix",
+    ]
 
 
 def test_the_plan_names_everything_that_differs(tmp_path: Path) -> None:
@@ -77,14 +81,15 @@ def test_the_plan_names_everything_that_differs(tmp_path: Path) -> None:
     suite = tmp_path / "suite.toml"
     suite.write_text('systems = ["enc", "multimix", "mine.toml", "clipped.toml"]\n')
     assert differences(plan_suite(str(suite))) == {
-        "bridge": ["none", "saliency", "saliency", "saliency"], "consistency": ["none", "kl", "kl", "kl"],
+        "bridge": ["none", "saliency", "saliency", "saliency"],
+        "consistency": ["none", "kl", "kl", "kl"],
         "ssl": ["none", "confidence", "confidence", "confidence"],
         "loss.segmentation": ["–", "dice", "cross-entropy", "dice"],
         "loss.segmentation.smoothing": ["–", "1.0", "0.0", "1.0"],
         "loss.segmentation.weight": ["–", "5.0", "2.0", "5.0"],
         "tasks": ["classification", *["classification and segmentation"] * 3],
         "train.clip": ["–", "–", "–", "1.0"],
-    }  # fmt: skip
+    }
 
 
 def own(folder: Path, text: str, name: str = "mine") -> str:
@@ -99,9 +104,10 @@ def test_a_recipe_of_ones_own_keeps_its_other_parts_unless_it_says_so_itself(tmp
     plan = plan_components(own(tmp_path, GENTLE), "ssl=none+confidence+pseudo-label")
     names = {cell.name: cell.reference for cell in plan.cells}
     assert names == {
-        "MultiMix with gentle (ssl=none)": False, "MultiMix with gentle (ssl=confidence)": False,
+        "MultiMix with gentle (ssl=none)": False,
+        "MultiMix with gentle (ssl=confidence)": False,
         "MultiMix with gentle": True,
-    }  # fmt: skip
+    }
     assert {cell.recipe["bridge.use"] + cell.recipe["consistency.use"] for cell in plan.cells} == {"saliencykl"}
     off = plan_components(own(tmp_path, f'others = "off"\n{GENTLE}'), "ssl=none+confidence+pseudo-label")
     assert [(cell.name, cell.recipe["bridge.use"]) for cell in off.cells] == [
@@ -119,8 +125,10 @@ def test_a_name_that_was_inherited_from_a_shipped_recipe_is_not_taken_for_it(tmp
     same = own(tmp_path, 'extends = "multimix"\nothers = "off"\n[train]\nsteps = 7\n', "same")
     overrides = {"train.steps": 7}
     assert [cell.name for cell in plan_components(same, "ssl", overrides=overrides).cells] == [
-        "UMTL", "UMTL-SSL", "MultiMix",
-    ]  # fmt: skip
+        "UMTL",
+        "UMTL-SSL",
+        "MultiMix",
+    ]
     by_set = plan_components("multimix", "ssl=confidence+mixmatch", overrides={"ssl.use": "mixmatch"})
     assert [cell.name for cell in by_set.cells] == ["UMTL-SSL", "UMTL + mixmatch", "UMTL-S + kl + mixmatch"]
 
@@ -143,8 +151,12 @@ def test_systems_of_a_suite_that_share_a_name_are_told_apart(tmp_path: Path) -> 
     suite = tmp_path / "suite.toml"
     suite.write_text('systems = ["umtl", "multimix", "surer.toml", "a/mine.toml", "b/mine.toml"]\n')
     assert [cell.name for cell in plan_suite(str(suite)).cells] == [
-        "UMTL", "MultiMix (multimix)", "MultiMix (surer)", "MultiMix (a/mine.toml)", "MultiMix (b/mine.toml)",
-    ]  # fmt: skip
+        "UMTL",
+        "MultiMix (multimix)",
+        "MultiMix (surer)",
+        "MultiMix (a/mine.toml)",
+        "MultiMix (b/mine.toml)",
+    ]
 
 
 COMPONENTS = {
@@ -154,15 +166,28 @@ COMPONENTS = {
     "loss.segmentation": ["dice", "cross-entropy"],
 }
 AXES = (
-    "bridge", "ssl", "consistency", "ssl=none+confidence", "ssl=confidence+entropy", "ssl=none+mmtk/mixmatch",
-    "consistency=none+kl+entropy", "bridge=none+saliency", "tasks", "tasks=both+segmentation", "train.batch=4+5",
-    "ssl.weight=0.25+1", "ssl.threshold=0.7+0.9", "loss.segmentation=dice+cross-entropy",
-    "loss.segmentation.weight=1+5", "data.segmentation.labels=5+10", "consistency.weight=0.01+0.1",
-)  # fmt: skip
+    "bridge",
+    "ssl",
+    "consistency",
+    "ssl=none+confidence",
+    "ssl=confidence+entropy",
+    "ssl=none+mmtk/mixmatch",
+    "consistency=none+kl+entropy",
+    "bridge=none+saliency",
+    "tasks",
+    "tasks=both+segmentation",
+    "train.batch=4+5",
+    "ssl.weight=0.25+1",
+    "ssl.threshold=0.7+0.9",
+    "loss.segmentation=dice+cross-entropy",
+    "loss.segmentation.weight=1+5",
+    "data.segmentation.labels=5+10",
+    "consistency.weight=0.01+0.1",
+)
 SHIPPED = {
     load_recipe(name).name: [load_recipe(name).get(f"{kind}.use") for kind in study_axes.STRATEGIES]
     for name in tomllib.loads(locate("paper", "suites").read_text())["systems"]
-}  # fmt: skip
+}
 
 
 @st.composite
@@ -327,7 +352,7 @@ def test_a_precision_that_auto_stands_for_is_one_cell() -> None:
         ("ssl=none+confidence,ssl.threshold=0.5+0.95,train.lr=0.001+0.0001", "Mine"),
         ("bridge,ssl,consistency,encoder.dropout=0.25+0.5", "With a-very/long_word.made=of,short/ones_at.once in"),
     ],
-)  # fmt: skip
+)
 def test_the_plan_on_a_terminal_breaks_no_word(axes, name, width, tmp_path) -> None:
     file = own(tmp_path, f'extends = "multimix"\nname = "{name}"\n')
     plan = plan_components(str(file), axes)

@@ -489,8 +489,20 @@ def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
     assert rows(call("mmtk", "plugins"))["gentle", "mmtk-gentle"] == ""
     assert rows(call("mmtk", "plugins", "--load"))["gentle", "mmtk-gentle"] == "ok"
     call("mmtk", "plugins", "check", "mmtk-gentle")
-    call("mmtk", "run", "mmtk-gentle/recipe.toml", "--set", 'tasks=["classification"]', *SETS,
-         "--set", 'bridge.use="none"', "--set", 'consistency.use="none"', "--out", "d")  # fmt: skip
+    call(
+        "mmtk",
+        "run",
+        "mmtk-gentle/recipe.toml",
+        "--set",
+        'tasks=["classification"]',
+        *SETS,
+        "--set",
+        'bridge.use="none"',
+        "--set",
+        'consistency.use="none"',
+        "--out",
+        "d",
+    )
     assert read_json(tmp_path / "d" / "done.json")["steps"] == TINY["train.steps"]
     assert read_json(tmp_path / "d" / "provenance.json")["components"]["ssl=ssl/gentle"] == "mmtk-gentle 0.1.0"
     terms = json.loads((tmp_path / "d" / "metrics.jsonl").read_text().splitlines()[0])

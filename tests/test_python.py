@@ -68,9 +68,14 @@ def forms(folder: Path) -> dict[str, object]:
     header.PixelData = PIXELS.tobytes()
     header.save_as(folder / "film.dcm", enforce_file_format=True)
     return {
-        "path": folder / "film.png", "text": str(folder / "film.png"), "DICOM": folder / "film.dcm",
-        "PIL": Image.fromarray(PIXELS), "PIL in colour": Image.fromarray(COLOUR), "colour": COLOUR, "gray": PIXELS,
-    }  # fmt: skip
+        "path": folder / "film.png",
+        "text": str(folder / "film.png"),
+        "DICOM": folder / "film.dcm",
+        "PIL": Image.fromarray(PIXELS),
+        "PIL in colour": Image.fromarray(COLOUR),
+        "colour": COLOUR,
+        "gray": PIXELS,
+    }
 
 
 def test_a_predictor_takes_an_image_in_every_form_alone_and_in_lists(predictor, tmp_path):

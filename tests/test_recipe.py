@@ -86,13 +86,26 @@ def test_every_recipe_runs_on_every_profile(profile):
 def test_the_paper_s_constants():
     recipe = load_recipe("multimix", "chest-xray")
     expected = {
-        "data.size": 256, "train.lr": 1e-4, "train.batch": 10, "train.epochs": 24, "train.decay": 0.1,
-        "train.decay_every": 8, "train.optimizer": "adam", "ssl.threshold": 0.7, "ssl.weight": 0.25,
-        "loss.segmentation.weight": 5.0, "consistency.weight": 0.01, "bridge.stride": 8, "encoder.dropout": 0.25,
-        "data.classification.source.use": "chex", "data.classification.cross.use": "nihx",
-        "data.segmentation.source.use": "jsrt", "data.segmentation.cross.use": "mcu",
-        "data.classification.labels": 100, "data.segmentation.labels": 10,
-    }  # fmt: skip
+        "data.size": 256,
+        "train.lr": 1e-4,
+        "train.batch": 10,
+        "train.epochs": 24,
+        "train.decay": 0.1,
+        "train.decay_every": 8,
+        "train.optimizer": "adam",
+        "ssl.threshold": 0.7,
+        "ssl.weight": 0.25,
+        "loss.segmentation.weight": 5.0,
+        "consistency.weight": 0.01,
+        "bridge.stride": 8,
+        "encoder.dropout": 0.25,
+        "data.classification.source.use": "chex",
+        "data.classification.cross.use": "nihx",
+        "data.segmentation.source.use": "jsrt",
+        "data.segmentation.cross.use": "mcu",
+        "data.classification.labels": 100,
+        "data.segmentation.labels": 10,
+    }
     assert {key: recipe[key] for key in expected} == expected
 
 
@@ -182,10 +195,16 @@ def test_with_values_is_a_copy():
 @pytest.mark.parametrize(
     "change",
     [
-        {"name": "other"}, {"seed": 5}, {"description": "x"}, {"others": "keep"}, {"tracking.enabled": False},
-        {"tasks": ["segmentation", "classification"]}, {"ssl.threshold": 0.70}, {"loss.segmentation.weight": 5},
+        {"name": "other"},
+        {"seed": 5},
+        {"description": "x"},
+        {"others": "keep"},
+        {"tracking.enabled": False},
+        {"tasks": ["segmentation", "classification"]},
+        {"ssl.threshold": 0.70},
+        {"loss.segmentation.weight": 5},
     ],
-)  # fmt: skip
+)
 def test_what_does_not_change_a_result_does_not_change_the_digest(change):
     assert load_recipe("multimix", overrides=change).digest == load_recipe("multimix").digest
 
@@ -193,11 +212,17 @@ def test_what_does_not_change_a_result_does_not_change_the_digest(change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"ssl.threshold": 0.71}, {"train.steps": 241}, {"data.size": 128}, {"encoder.width": 8},
-        {"data.classification.labels": "full"}, {"bridge.use": "none"}, {"augment.strong.n": "any"},
-        {"data.segmentation.source.train": 401}, {"train.precision": "fp32"},
+        {"ssl.threshold": 0.71},
+        {"train.steps": 241},
+        {"data.size": 128},
+        {"encoder.width": 8},
+        {"data.classification.labels": "full"},
+        {"bridge.use": "none"},
+        {"augment.strong.n": "any"},
+        {"data.segmentation.source.train": 401},
+        {"train.precision": "fp32"},
     ],
-)  # fmt: skip
+)
 def test_what_changes_a_result_changes_the_digest(change):
     assert load_recipe("multimix", overrides=change).digest != load_recipe("multimix").digest
 
@@ -338,7 +363,7 @@ def test_all_problems_come_at_once_with_file_and_line(here):
         ("[data]\nsizes = 3", "r.toml:3: data.sizes: unknown key. Did you mean 'size'?"),
         ("[data.clasification]\nlabels = 3", "r.toml:2: data.clasification: unknown key. Did you mean"),
         ("[data.classification.sourc]\nuse = 'x'", "data.classification.sourc: unknown key. Did you"),
-        ('ssl = "none"', 'r.toml:2: ssl: a value here, but a table in'),
+        ('ssl = "none"', "r.toml:2: ssl: a value here, but a table in"),
         ('ssl = "none"', '  Write ssl.use = "none".'),
         ("ssl = ['none']", "r.toml:2: ssl: a value here"),
         ("[ssl]\nuse = 3", 'r.toml:3: ssl: needs use = "NAME" of a component of kind ssl.'),
@@ -373,7 +398,7 @@ def test_all_problems_come_at_once_with_file_and_line(here):
         ("'data.size' = 3", 'r.toml:2: "data.size" is not a key'),
         ("[encoder]\nwidth = 99999999999999999999", "encoder/unet cannot be made with these keys"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_type_or_name_at_any_level_is_a_message(here, text, expected):
     if expected is None:  # what the host writes itself is written anew
         write(here / "r.toml", 'extends = "base"\n' + text)

@@ -28,9 +28,29 @@ LEAVES = [
 KEYS = [key for key, _ in LEAVES]
 TABLES = sorted({key.rpartition(".")[0] for key in KEYS} - {""})
 WORDS = [
-    "none", "kl", "confidence", "mixmatch", "saliency", "weak", "strong", "phantom", "dice", "cross-entropy",
-    "full", "any", "classification", "segmentation", "cosine", "a/b", "mmtk/none", "", "\\", '"', "ü", "\0",
-]  # fmt: skip
+    "none",
+    "kl",
+    "confidence",
+    "mixmatch",
+    "saliency",
+    "weak",
+    "strong",
+    "phantom",
+    "dice",
+    "cross-entropy",
+    "full",
+    "any",
+    "classification",
+    "segmentation",
+    "cosine",
+    "a/b",
+    "mmtk/none",
+    "",
+    "\\",
+    '"',
+    "ü",
+    "\0",
+]
 
 scalars = (
     st.none()

@@ -70,8 +70,12 @@ def test_a_package_is_complete_and_free_of_place_holders(packages, kind):
     package = packages[0][kind]
     names = {path.relative_to(package.folder).as_posix() for path in package.files}
     assert names == {
-        f"mmtk_my_{kind}.py", "pyproject.toml", "README.md", "recipe.toml", f"tests/test_my_{kind}.py",
-    }  # fmt: skip
+        f"mmtk_my_{kind}.py",
+        "pyproject.toml",
+        "README.md",
+        "recipe.toml",
+        f"tests/test_my_{kind}.py",
+    }
     for path in package.files:
         text = path.read_text()
         assert not re.search(r"\$|Example|noqa|mmtk\.templates", text), path

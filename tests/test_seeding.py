@@ -86,8 +86,7 @@ def test_gather_in_one_process_gives_no_gradient():
 
 
 @pytest.mark.parametrize(
-    ("length", "index", "x"),
-    [(0.4, 0, 0), (0.4, 2, 0.5), (0.4, 4, 1), (0.4, 10, 1), (1.0, 5, 0.5), (0, 0, 1)],
+    ("length", "index", "x"), [(0.4, 0, 0), (0.4, 2, 0.5), (0.4, 4, 1), (0.4, 10, 1), (1.0, 5, 0.5), (0, 0, 1)]
 )
 def test_ramps_rise_over_their_share_of_the_training(length, index, x):
     now = StepContext(0, index, 11)

@@ -51,7 +51,7 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert {"train/segmentation/dice", "train/segmentation/kl", "train/loss"} < set(rows[0])
     for name in ("last", "best"):
         with safe_open(finished / "checkpoints" / f"{name}.safetensors", "pt") as file:
-            assert any(key.startswith("net.encoder.") for key in file.keys())  # noqa: SIM118
+            assert any(key.startswith("net.encoder.") for key in list(file.keys()))
     pictures = {path.stem for path in (finished / "figures").glob("*.png")}
     assert {"curves", "roc", "dice", "boundaries-in-domain", "saliency-classification-in-domain"} <= pictures
     cases = pq.read_table(finished / "cases.parquet").to_pandas()
@@ -77,7 +77,7 @@ def test_the_resolved_recipe_runs_again_to_the_same_bytes(finished: Path, tmp_pa
     for name in ("last", "best"):
         file = Path("checkpoints") / f"{name}.safetensors"
         with safe_open(finished / file, "pt") as one, safe_open(tmp_path / "again" / file, "pt") as two:
-            assert all((one.get_tensor(k) == two.get_tensor(k)).all() for k in one.keys())  # noqa: SIM118
+            assert all((one.get_tensor(k) == two.get_tensor(k)).all() for k in list(one.keys()))
 
 
 def test_a_finished_run_is_a_no_op(finished: Path) -> None:
@@ -277,6 +277,6 @@ def test_weights_of_a_run_start_another_one(finished: Path, tmp_path: Path) -> N
     built = mmtk.build_model(tiny(init=str(finished)))
     with safe_open(finished / "checkpoints" / "best.safetensors", "pt") as file:
         state = built.state_dict()
-        assert all((state[k.removeprefix("net.")] == file.get_tensor(k)).all() for k in file.keys())  # noqa: SIM118
+        assert all((state[k.removeprefix("net.")] == file.get_tensor(k)).all() for k in list(file.keys()))
     with pytest.raises(MmtkError, match="does not fit this network"):
         mmtk.build_model(tiny(encoder__weights=str(finished), encoder__width=8))

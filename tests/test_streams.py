@@ -32,9 +32,13 @@ def make(name="multimix", views=None, needs=True, epoch=1, **changes):
     data = prepare(recipe, None)
     weak = {"weak": View(), "strong": View()} if views is None else views
     return Streams(
-        recipe, data.stores, data.parts,
-        {"classification": weak, "segmentation": {}}, dict.fromkeys(recipe.tasks, needs), epoch,
-    ), data  # fmt: skip
+        recipe,
+        data.stores,
+        data.parts,
+        {"classification": weak, "segmentation": {}},
+        dict.fromkeys(recipe.tasks, needs),
+        epoch,
+    ), data
 
 
 def tensors(batch):
@@ -114,14 +118,16 @@ def test_label_subsets_and_orders_are_those_of_the_seed_not_of_the_system():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"data.classification.labels": 25},
-         r'labels: 25 labels asked for, but the training part has 24\.\n  Ask for at most 24, or for "full"'),
+        (
+            {"data.classification.labels": 25},
+            r'labels: 25 labels asked for, but the training part has 24\.\n  Ask for at most 24, or for "full"',
+        ),
         ({"data.segmentation.labels": 99}, r"data\.segmentation\.labels: 99 labels asked for"),
         ({"data.classification.source.prevalence": 1.0}, r"one class only \(pneumonia\)"),
         ({"data.classification.source.prevalence": 0.0}, r"one class only \(normal\)"),
         ({"data.classification.labels": 1}, "1 label cannot cover 2 classes"),
     ],
-)  # fmt: skip
+)
 def test_budgets_that_cannot_be(changes, text):
     with pytest.raises(MmtkError, match=text):
         make(**changes)
@@ -247,12 +253,20 @@ def test_shapes_ranges_and_what_belongs_together():
     shapes = {name: tuple(value.shape) for name, value in found.items()}
     image, twice = (3, 1, 32, 32), (6, 1, 32, 32)
     assert shapes == {
-        "classification.image": image, "classification.target": (3,), "classification.index": (3,),
-        "classification.unlabelled.image": twice, "classification.unlabelled.index": (6,),
-        "classification.unlabelled.truth": (6,), "classification.weak-0": twice, "classification.strong-0": twice,
-        "segmentation.image": image, "segmentation.target": image, "segmentation.index": (3,),
-        "segmentation.unlabelled.image": twice, "segmentation.unlabelled.index": (6,),
-    }  # fmt: skip
+        "classification.image": image,
+        "classification.target": (3,),
+        "classification.index": (3,),
+        "classification.unlabelled.image": twice,
+        "classification.unlabelled.index": (6,),
+        "classification.unlabelled.truth": (6,),
+        "classification.weak-0": twice,
+        "classification.strong-0": twice,
+        "segmentation.image": image,
+        "segmentation.target": image,
+        "segmentation.index": (3,),
+        "segmentation.unlabelled.image": twice,
+        "segmentation.unlabelled.index": (6,),
+    }
     for name, value in found.items():
         if value.ndim == 4:
             low = 0 if "target" in name else -1
@@ -283,8 +297,13 @@ def test_labelled_and_unlabelled_images_come_from_their_parts():
 
 
 def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with_their_images():
-    streams, data = make(**{"augment.segmentation.use": "weak", "augment.segmentation.padding": 0.0,
-                            "augment.segmentation.flip": 1.0})  # fmt: skip
+    streams, data = make(
+        **{
+            "augment.segmentation.use": "weak",
+            "augment.segmentation.padding": 0.0,
+            "augment.segmentation.flip": 1.0,
+        }
+    )
     found = tensors(streams.batch(StepContext(0, 0, 9)))
     for task in TASKS:
         plain = normalise(pixels(data.stores[task], rows_of(data, found, task)))
@@ -332,8 +351,13 @@ def test_a_view_may_start_from_a_view_that_starts_from_another():
 
 
 def test_mask_views_keep_the_geometry_of_their_image():
-    recipe = tiny(**{"augment.segmentation.use": "weak", "augment.strong.pool": ["brightness"],
-                     "augment.strong.probability": 1.0})  # fmt: skip
+    recipe = tiny(
+        **{
+            "augment.segmentation.use": "weak",
+            "augment.strong.pool": ["brightness"],
+            "augment.strong.probability": 1.0,
+        }
+    )
     data = prepare(recipe, None)
     views = {"weak": View(geometric=False), "strong": View(geometric=False)}
     streams = Streams(

@@ -51,9 +51,13 @@ def mmtk(*arguments: str, cwd: Path, limit: int | None = None) -> subprocess.Com
 
     return subprocess.run(
         [fork_server.python(), "-m", "mmtk", *arguments],
-        cwd=cwd, capture_output=True, text=True, env=os.environ | {"COLUMNS": "100"}, check=False,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "100"},
+        check=False,
         preexec_fn=restrict,
-    )  # fmt: skip
+    )
 
 
 def at(folder: Path, ask: Callable[[], Any]) -> Any:
@@ -68,9 +72,19 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
     folder = tmp_path_factory.mktemp("study")
     tracked = ["--set", "tracking.enabled=true"]
     done = mmtk(
-        "ablate", "--components", "saliency", "--seeds", "2", *SETS, *tracked, "--out", "s",
-        "--launch", "jobs=2", cwd=folder,
-    )  # fmt: skip
+        "ablate",
+        "--components",
+        "saliency",
+        "--seeds",
+        "2",
+        *SETS,
+        *tracked,
+        "--out",
+        "s",
+        "--launch",
+        "jobs=2",
+        cwd=folder,
+    )
     return folder, done
 
 
@@ -354,9 +368,11 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         "2",
     ]
     process = subprocess.Popen(
-        [fork_server.python(), "-m", "mmtk", *command], cwd=tmp_path, stderr=subprocess.DEVNULL,
+        [fork_server.python(), "-m", "mmtk", *command],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as under a terminal
-    )  # fmt: skip
+    )
     running: list[int] = []
     deadline = time.monotonic() + 180
     while len(running) < 2 and time.monotonic() < deadline:

@@ -66,17 +66,7 @@ def number(store: Path, table: str) -> int:
     return rows(store, table)[0][0]
 
 
-TABLES = (
-    "runs",
-    "experiments",
-    "metrics",
-    "params",
-    "tags",
-    "datasets",
-    "inputs",
-    "input_tags",
-    "logged_models",
-)
+TABLES = ("runs", "experiments", "metrics", "params", "tags", "datasets", "inputs", "input_tags", "logged_models")
 
 
 def content(store: Path) -> dict:
@@ -165,8 +155,10 @@ def test_values_are_the_folders(store, folder):
         assert filecmp.cmp(artifacts / name, folder.path / name, shallow=False)
     assert filecmp.cmp(artifacts / "figures/curves.png", folder.figures / "curves.png", shallow=False)
     assert (artifacts / "counts.csv").read_text().splitlines() == [
-        "set,task,name,value", "in-domain,classification,n,4", "cross-domain,classification,n,4",
-    ]  # fmt: skip
+        "set,task,name,value",
+        "in-domain,classification,n,4",
+        "cross-domain,classification,n,4",
+    ]
 
 
 def test_a_growing_run_is_sent_piece_by_piece(store, folder):
@@ -297,8 +289,11 @@ def test_a_run_is_tracked_whatever_its_classes_are_called(store, folder, label):
 def test_labels_that_one_name_would_stand_for_are_numbered():
     keys = ["val/classification/f1-w/", "val/classification/f1-w_", "val/classification/f1-w(", "train/loss"]
     assert list(allowed_names(keys).values()) == [
-        "val/classification/f1-w_", "val/classification/f1-w_-2", "val/classification/f1-w_-3", "train/loss",
-    ]  # fmt: skip
+        "val/classification/f1-w_",
+        "val/classification/f1-w_-2",
+        "val/classification/f1-w_-3",
+        "train/loss",
+    ]
     long = [f"val/classification/{'x' * 300}{i}" for i in range(3)]
     assert len(set(allowed_names(long).values())) == 3
 

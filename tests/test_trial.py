@@ -112,7 +112,7 @@ def test_check_and_run_agree_on_many(seed, tmp_path):
         ("unet", {"data__segmentation__source__organs": "separate"}, "but the cross-domain source labels lung"),
         ("enc", {"loss__classification__weight": 0}, "there is nothing to train"),
     ],
-)  # fmt: skip
+)
 def test_what_the_first_step_would_refuse(name, change, words):
     with pytest.raises(MmtkError, match=words):
         check.check_step(tiny(name, **change), "r.toml")

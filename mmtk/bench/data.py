@@ -99,9 +99,12 @@ def draw(folder: str, side: int, suffix: str) -> None:
 
 def _changes(size: int) -> dict[str, Any]:
     return {
-        "data.size": size, "data.leaks": "allow", "data.classification.labels": 20, "train.batch": BATCH,
+        "data.size": size,
+        "data.leaks": "allow",
+        "data.classification.labels": 20,
+        "train.batch": BATCH,
         "data.classification.source": {"use": "folder", "images": "images", "labels": "labels.csv"},
-    }  # fmt: skip
+    }
 
 
 def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:

@@ -38,9 +38,7 @@ def cores() -> int:
 
 def spread(samples: Sequence[float]) -> dict[str, Any]:
     """Median, smallest, largest and number of some seconds."""
-    return {
-        "median": statistics.median(samples), "low": min(samples), "high": max(samples), "n": len(samples),
-    }  # fmt: skip
+    return {"median": statistics.median(samples), "low": min(samples), "high": max(samples), "n": len(samples)}
 
 
 def command(target: str, **keys: Any) -> list[str]:

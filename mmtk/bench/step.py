@@ -59,11 +59,13 @@ def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
     step["× its convolutions"] = step["seconds"]["median"] / convolutions["median"]
     return [
         {
-            "name": f"its convolutions alone, {precision}", "seconds": convolutions, "GFLOP/s": reached,
+            "name": f"its convolutions alone, {precision}",
+            "seconds": convolutions,
+            "GFLOP/s": reached,
             "of the peak": reached / peak,
         },
         {"name": f"a matrix product, {precision}", "seconds": product, "GFLOP/s": peak, "of the peak": 1.0},
-    ]  # fmt: skip
+    ]
 
 
 def training(size: int, batch: int, precision: str, device: str, **changes: Any) -> Any:
@@ -75,16 +77,29 @@ def training(size: int, batch: int, precision: str, device: str, **changes: Any)
     from mmtk.training.trainer import Training
 
     keys = {
-        "data.size": size, "data.classification.labels": "full", "data.classification.source.train": 100,
-        "data.segmentation.labels": "full", "data.segmentation.source.train": 50, "data.leaks": "allow",
-        "train.steps": 1000, "train.batch": batch, "train.alarm": False, "train.precision": precision,
-        **{f"data.{task}.{domain}.size": size for task in ("classification", "segmentation")
-           for domain in ("source", "cross")},
-        **{f"data.{task}.{domain}.{part}": 10 for task in ("classification", "segmentation")
-           for domain, parts in (("source", ("val", "test")), ("cross", ("train", "val", "test")))
-           for part in parts},
+        "data.size": size,
+        "data.classification.labels": "full",
+        "data.classification.source.train": 100,
+        "data.segmentation.labels": "full",
+        "data.segmentation.source.train": 50,
+        "data.leaks": "allow",
+        "train.steps": 1000,
+        "train.batch": batch,
+        "train.alarm": False,
+        "train.precision": precision,
+        **{
+            f"data.{task}.{domain}.size": size
+            for task in ("classification", "segmentation")
+            for domain in ("source", "cross")
+        },
+        **{
+            f"data.{task}.{domain}.{part}": 10
+            for task in ("classification", "segmentation")
+            for domain, parts in (("source", ("val", "test")), ("cross", ("train", "val", "test")))
+            for part in parts
+        },
         **changes,
-    }  # fmt: skip
+    }
     recipe = load_recipe("multimix", "phantom", keys)
     folder = RunDir(Path(tempfile.mkdtemp(prefix="mmtk-bench-")))
     folder.make()
@@ -162,9 +177,7 @@ def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]
             timed(lambda f=function, args=arguments: f(*args), STEPS, device)  # type: ignore[misc]
         ):
             totals[i] += number * seconds
-    return {
-        "product": product, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops,
-    }  # fmt: skip
+    return {"product": product, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops}
 
 
 def record(call: Callable[[], object]) -> Counter[Any]:

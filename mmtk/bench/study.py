@@ -42,11 +42,15 @@ def _together(number: int, threads: int, size: int, precision: str, device: str)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     workers = [
         subprocess.Popen(
-            command(f"{HERE}:train", **keys), env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command(f"{HERE}:train", **keys),
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(number)
-    ]  # fmt: skip
+    ]
     try:
         for worker in workers:  # all are warm before any begins
             assert worker.stdout is not None

@@ -86,8 +86,11 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], l
             ratio = now["median"] / then["median"]
             lines.append(
                 [
-                    f"{part}: {row['name']}", duration(then["median"]), duration(now["median"]), f"{ratio:.2f}",
+                    f"{part}: {row['name']}",
+                    duration(then["median"]),
+                    duration(now["median"]),
+                    f"{ratio:.2f}",
                     "" if not apart else "slower" if ratio > 1 else "faster",
                 ]
-            )  # fmt: skip
+            )
     return ["", "before", "now", "now / before", "spreads apart"], lines

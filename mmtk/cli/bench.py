@@ -10,8 +10,7 @@ import typer
 
 def bench(
     part: Annotated[
-        str | None,
-        typer.Argument(metavar="step|data|eval|startup|study", help="What to measure; all by default."),
+        str | None, typer.Argument(metavar="step|data|eval|startup|study", help="What to measure; all by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 or bf16; auto: all that the hardware has.")] = "auto",

@@ -11,13 +11,9 @@ RecipeArg = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, the name of a shipped recipe, or a run directory.")
 ]
 ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]
-DataOpt = Annotated[
-    Path | None,
-    typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA)."),
-]
+DataOpt = Annotated[Path | None, typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA).")]
 SetOpt = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated."),
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated.")
 ]
 SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

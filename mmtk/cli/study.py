@@ -77,9 +77,15 @@ def ablate(
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     if recipe is not None and (Path(recipe) / "study.json").is_file():
         given = {
-            "--components": components, "--suite": suite, "--design": design, "--seeds": seeds, "--labels": labels,
-            "--set": set_, "--profile": profile, "--out": out,
-        }  # fmt: skip
+            "--components": components,
+            "--suite": suite,
+            "--design": design,
+            "--seeds": seeds,
+            "--labels": labels,
+            "--set": set_,
+            "--profile": profile,
+            "--out": out,
+        }
         study, plan, data = _planned_before(recipe, given, data)
     else:
         plan = _plan(recipe, components, suite, design, seeds, labels, profile, set_, device)

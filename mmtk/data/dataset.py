@@ -64,11 +64,7 @@ class Data:
         return lists
 
 
-def prepare(
-    recipe: Recipe,
-    root: Path | None,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Data:
+def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int], None] | None = None) -> Data:
     """Open or build the stores, check their splits, choose the labelled images, refuse leaks.
 
     ``progress`` is told (what, done, of). What is worth a word and no reason to stop goes into ``Data.notes``.

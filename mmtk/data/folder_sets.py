@@ -50,11 +50,7 @@ Found = tuple[str, str, Source]
 
 
 def folder_sets(
-    folder: Path,
-    said: Mapping[str, str],
-    targets: Mapping[str, LabelSpec],
-    match: Mapping[str, str],
-    spare: Path,
+    folder: Path, said: Mapping[str, str], targets: Mapping[str, LabelSpec], match: Mapping[str, str], spare: Path
 ) -> tuple[list[Found], list[str]]:
     """(name, task, source) of every set in a folder that has labels for a task of the run, and what was taken.
 

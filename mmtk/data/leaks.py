@@ -148,11 +148,15 @@ class Overlap:
     def report(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {
-            "train": str(self.train), "scored": str(self.scored), "across": self.across, "images": self.images,
+            "train": str(self.train),
+            "scored": str(self.scored),
+            "across": self.across,
+            "images": self.images,
             "patients": [list(each) for each in self.patients],
             "identical": [list(each) for each in self.identical],
-            "near_identical": [list(each) for each in self.near], "lines": self.lines(),
-        }  # fmt: skip
+            "near_identical": [list(each) for each in self.near],
+            "lines": self.lines(),
+        }
 
     def count(self) -> str:
         """One sentence for results and reports: how many images of which part, and why."""

@@ -79,12 +79,7 @@ class _Row:
 
 
 def open_store(
-    source: Source,
-    size: int,
-    channels: int = 1,
-    *,
-    cache: Path | None = None,
-    progress: Progress | None = None,
+    source: Source, size: int, channels: int = 1, *, cache: Path | None = None, progress: Progress | None = None
 ) -> Stored:
     """All items of ``source`` at ``size`` pixels, built on first use; ``progress`` gets (done, all).
 

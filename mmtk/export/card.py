@@ -28,13 +28,31 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
     table = data_table(analysis.Analysis(study, scores, [], []))
     parts = [
         *_head(run),
-        "## Data", "", table.markdown(), *_data(run, cell), "",
-        "## Training", "", *_training(run), "",
-        "## Scores", "", *_scores(run, scores), "",
-        "## Intended use", "", USE, "",
-        "## Limits", "", *_limits(run, cell, scores), "",
-        "## Where it comes from", "", *_origin(run),
-    ]  # fmt: skip
+        "## Data",
+        "",
+        table.markdown(),
+        *_data(run, cell),
+        "",
+        "## Training",
+        "",
+        *_training(run),
+        "",
+        "## Scores",
+        "",
+        *_scores(run, scores),
+        "",
+        "## Intended use",
+        "",
+        USE,
+        "",
+        "## Limits",
+        "",
+        *_limits(run, cell, scores),
+        "",
+        "## Where it comes from",
+        "",
+        *_origin(run),
+    ]
     return "\n".join(parts) + "\n"
 
 

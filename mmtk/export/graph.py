@@ -62,9 +62,18 @@ class Probabilities(nn.Module):
 
 
 def _convolution_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, bias: Any, stride: Sequence[int], padding: Sequence[int],
-    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int, wanted: Sequence[bool],
-) -> tuple[Tensor | None, None, None]:  # fmt: skip
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Any,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, None, None]:
     """A convolution's gradient with respect to its input: the transposed convolution with the same weights."""
     if transposed or wanted[1] or wanted[2]:
         raise NotImplementedError("the gradient of a transposed convolution, or of weights")
@@ -79,9 +88,15 @@ def _convolution_backward(
 
 
 def _max_pool_backward(
-    gradient: Tensor, x: Tensor, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
-    dilation: Sequence[int], ceil_mode: bool, indices: Tensor,
-) -> Tensor:  # fmt: skip
+    gradient: Tensor,
+    x: Tensor,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices: Tensor,
+) -> Tensor:
     """Every gradient goes to the pixel that was the largest; windows that overlap add up."""
     empty = torch.zeros_like(x).flatten(-2)
     return empty.scatter_add(-1, indices.flatten(-2), gradient.flatten(-2)).reshape(x.shape)

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,9 +75,8 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
 
 def _required() -> None:
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(name)
     except ImportError as error:
         raise MmtkError(
             f"the format onnx needs {error.name}, which is not installed.",
@@ -106,9 +106,16 @@ def convert(model: Probabilities, facts: Mapping[str, Any]) -> ModelProto:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                graph, (example,), dynamo=True, dynamic_shapes=({0: batch},), input_names=["image"],
-                output_names=list(model.outputs), opset_version=OPSET, external_data=False, verbose=False,
-            )  # fmt: skip
+                graph,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: batch},),
+                input_names=["image"],
+                output_names=list(model.outputs),
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
     except Exception as error:
         cause: BaseException = error
         while cause.__cause__ is not None:

@@ -32,10 +32,7 @@ def about(run: Run) -> dict[str, Any]:
         "size": recipe.data.size,
         "channels": recipe.data.channels,
         "targets": run.provenance["targets"],
-        "thresholds": {
-            "classification": run.score(IN_DOMAIN, "classification", "threshold"),
-            "segmentation": 0.5,
-        },
+        "thresholds": {"classification": run.score(IN_DOMAIN, "classification", "threshold"), "segmentation": 0.5},
         "components": run.provenance["components"],
         "data": run.provenance["data"],
     }

@@ -12,21 +12,7 @@ from mmtk.errors import MmtkError
 from mmtk.io.spelling import visible
 
 SUFFIXES = frozenset(
-    {
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".pgm",
-        ".ppm",
-        ".dcm",
-        ".dicom",
-        ".img",
-    }
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".dcm", ".dicom", ".img"}
 )
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.

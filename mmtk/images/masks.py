@@ -68,8 +68,14 @@ def label_colours(raster: Raster, path: Path) -> np.ndarray:
     values = raster.values.astype(np.uint8) * np.uint8(255) if raster.values.dtype == bool else raster.values
     if values.dtype != np.uint8:
         raise MmtkError(f"is no label map in colours: it holds {values.dtype}.", str(path), "Save it with 8 bits.")
-    return np.asarray(values[..., :3].astype(np.int64) @ (np.array([65536, 256, 1]) if values.shape[2] > 2
-                      else np.array([0x010101] + [0] * (values.shape[2] - 1))))  # fmt: skip
+    return np.asarray(
+        values[..., :3].astype(np.int64)
+        @ (
+            np.array([65536, 256, 1])
+            if values.shape[2] > 2
+            else np.array([0x010101] + [0] * (values.shape[2] - 1))
+        )
+    )
 
 
 def _visible(raster: Raster, path: Path) -> np.ndarray:

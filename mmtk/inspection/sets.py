@@ -62,10 +62,7 @@ def sources_of(recipe: Recipe, root: Path | None) -> dict[Role, Source | MmtkErr
 
 
 def inspect(
-    sources: Mapping[Role, Source | MmtkError],
-    size: int,
-    out: Path,
-    progress: Progress | None = None,
+    sources: Mapping[Role, Source | MmtkError], size: int, out: Path, progress: Progress | None = None
 ) -> Report:
     """A report on every source by task and role, with ``intensity.png`` and ``samples.png`` (Fig. 2) in ``out``.
 
@@ -100,8 +97,11 @@ def _look(
     target = source.labels
     report: Report = {"component": role.use, "task": target.task, "names": list(target.names)}
     looks.reports[role.name] = report | {
-        "splits": _splits(source), "notes": list(getattr(source, "notes", ())), "unreadable": [], "crossing": [],
-    }  # fmt: skip
+        "splits": _splits(source),
+        "notes": list(getattr(source, "notes", ())),
+        "unreadable": [],
+        "crossing": [],
+    }
     report = looks.reports[role.name]
     if bad := verdicts.on_items(role, source):
         looks.verdicts += bad
@@ -190,9 +190,7 @@ def _splits(source: Source) -> dict[str, Report]:
             counts = {name: of_class[number] for number, name in enumerate(source.labels.names)}
         if len(known) < len(items):
             counts["unlabelled"] = len(items) - len(known)
-        found[split] = {
-            "images": len(items), "patients": len({item.patient for item in items}), "labels": counts
-        }  # fmt: skip
+        found[split] = {"images": len(items), "patients": len({item.patient for item in items}), "labels": counts}
     return found
 
 

@@ -224,10 +224,16 @@ def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ[COMMAND] = json.dumps(sys.argv)
     config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=devices, max_restarts=0, run_id=str(os.getpid()),
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost",
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=devices,
+        max_restarts=0,
+        run_id=str(os.getpid()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
-    )  # fmt: skip
+    )
     handlers = {number: signal.getsignal(number) for number in HANDLED}
     try:
         elastic_launch(config, argv[0])(*argv[1:])

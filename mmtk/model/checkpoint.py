@@ -59,7 +59,7 @@ def read(path: Path, cure: str | None = None) -> tuple[dict[str, Tensor], dict[s
     try:
         with _named_in_utf8(path) as name, safe_open(name, framework="pt") as file:
             text = (file.metadata() or {}).get("mmtk")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         note: dict[str, Any] = json.loads(text or "{}")
         if text is not None and note.pop("sha256", None) != _sha256(tensors, note):
             raise ValueError("its content is not what was written")

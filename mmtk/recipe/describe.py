@@ -76,12 +76,7 @@ def describe(word: str) -> str:
         raise MmtkError(f"'{word}' is not KIND/NAME.", hint=f"Kinds: {', '.join(catalog.KINDS)}.")
     entry = catalog.find(kind, name)
     component = catalog.load(entry)
-    lines = [
-        f"{entry.word}   {entry.dist} {entry.version}",
-        "",
-        inspect.getdoc(component) or "(no docstring)",
-        "",
-    ]
+    lines = [f"{entry.word}   {entry.dist} {entry.version}", "", inspect.getdoc(component) or "(no docstring)", ""]
     model = tables.model_of(entry)
     fields = {key: field for key, field in model.model_fields.items() if key != "use"}
     lines.append("Recipe keys" if fields else "No recipe keys.")

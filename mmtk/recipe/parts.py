@@ -41,8 +41,12 @@ def sketch_bridge(recipe: Recipe) -> api.Bridge | None:
 def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
     """The views of a strategy, asked of an instance that is wired to nothing."""
     offered = {
-        "supervised": None, "twin": lambda decay=None: nn.Identity(), "classes": 2, "exclusive": True,
-        "unlabelled_size": 1, "in_channels": recipe.data.channels,
-    }  # fmt: skip
+        "supervised": None,
+        "twin": lambda decay=None: nn.Identity(),
+        "classes": 2,
+        "exclusive": True,
+        "unlabelled_size": 1,
+        "in_channels": recipe.data.channels,
+    }
     with torch.random.fork_rng():
         return views(component(kind, recipe.strategy(kind), offered))

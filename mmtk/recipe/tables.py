@@ -172,7 +172,12 @@ def tasks_of(key: str) -> set[str]:
 OF_TASK: dict[str, tuple[str, ...]] = {
     "classification": ("ssl", "loss.classification", "metric.classification", "data.classification"),
     "segmentation": (
-        "decoder", "bridge", "consistency", "loss.segmentation", "metric.segmentation", "data.segmentation",
+        "decoder",
+        "bridge",
+        "consistency",
+        "loss.segmentation",
+        "metric.segmentation",
+        "data.segmentation",
         "augment.segmentation",
     ),
-}  # fmt: skip
+}

@@ -18,9 +18,7 @@ from mmtk.errors import MmtkError, listing, nearest
 if TYPE_CHECKING:
     from importlib import metadata
 
-KINDS = (
-    "encoder", "decoder", "ssl", "consistency", "bridge", "loss", "augment", "source", "metric", "launcher",
-)  # fmt: skip
+KINDS = ("encoder", "decoder", "ssl", "consistency", "bridge", "loss", "augment", "source", "metric", "launcher")
 
 BUILTINS: dict[str, dict[str, str]] = {
     "encoder": {
@@ -76,18 +74,30 @@ BUILTINS: dict[str, dict[str, str]] = {
 # What the plugins that are developed with mmtk bring: a recipe that needs one of them says what to install.
 BESIDE: dict[str, tuple[str, ...]] = {
     "mmtk-ssl-zoo": (
-        "ssl/pseudo-label", "ssl/entropy", "ssl/pi-model", "ssl/mean-teacher", "ssl/uda", "ssl/fixmatch",
-        "ssl/flexmatch", "ssl/freematch", "ssl/softmatch",
+        "ssl/pseudo-label",
+        "ssl/entropy",
+        "ssl/pi-model",
+        "ssl/mean-teacher",
+        "ssl/uda",
+        "ssl/fixmatch",
+        "ssl/flexmatch",
+        "ssl/freematch",
+        "ssl/softmatch",
     ),
     "mmtk-seg-zoo": (
-        "consistency/entropy", "consistency/mean-teacher", "consistency/ua-mt", "consistency/cps",
-        "consistency/weak-strong", "consistency/cutmix", "consistency/area-prior",
+        "consistency/entropy",
+        "consistency/mean-teacher",
+        "consistency/ua-mt",
+        "consistency/cps",
+        "consistency/weak-strong",
+        "consistency/cutmix",
+        "consistency/area-prior",
     ),
     "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
     "mmtk-ray": ("launcher/ray",),
     "mmtk-slurm": ("launcher/slurm",),
-}  # fmt: skip
+}
 
 OURS = "mmtk"
 CODE = "code"  # stands for the distribution of what a local file brings

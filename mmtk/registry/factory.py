@@ -10,10 +10,17 @@ from mmtk.errors import MmtkError
 from mmtk.registry import catalog, signature
 
 CONTRACTS: dict[str, type[Any]] = {
-    "encoder": api.Encoder, "decoder": api.Decoder, "ssl": api.SSL, "consistency": api.Consistency,
-    "bridge": api.Bridge, "loss": api.Loss, "augment": api.Augment, "source": api.Source,
-    "metric": api.Metric, "launcher": api.Launcher,
-}  # fmt: skip
+    "encoder": api.Encoder,
+    "decoder": api.Decoder,
+    "ssl": api.SSL,
+    "consistency": api.Consistency,
+    "bridge": api.Bridge,
+    "loss": api.Loss,
+    "augment": api.Augment,
+    "source": api.Source,
+    "metric": api.Metric,
+    "launcher": api.Launcher,
+}
 
 
 def component(kind: str, table: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:

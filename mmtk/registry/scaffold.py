@@ -94,9 +94,16 @@ def write_package(name: str, kind: str, parent: Path = Path()) -> Package:
         raise MmtkError("is there already.", str(folder), "Choose another name, or another --dir.")
     title = f"MultiMix with {word}"
     words = {
-        "name": word, "kind": kind, "dist": dist, "module": dist.replace("-", "_"), "cls": cls, "title": title,
-        "summary": _summary(component), "requirement": _requirement(), "run": _run_line(kind, word, "recipe.toml"),
-    }  # fmt: skip
+        "name": word,
+        "kind": kind,
+        "dist": dist,
+        "module": dist.replace("-", "_"),
+        "cls": cls,
+        "title": title,
+        "summary": _summary(component),
+        "requirement": _requirement(),
+        "run": _run_line(kind, word, "recipe.toml"),
+    }
     words["table"] = Template(TABLES.get(kind, "")).substitute(words)
     in_a_recipe = f"```toml\n{words['table']}\n```\n\n" if words["table"] else ""
     words["use"] = f"{in_a_recipe}```sh\n{words['run']}\n```"
@@ -168,9 +175,11 @@ def _run_line(kind: str, name: str, recipe: str) -> str:
 def _texts(component: str, words: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Every file of the package and its text."""
     places = {
-        "pyproject.toml": "pyproject.toml.in", "README.md": "README.md.in", "recipe.toml": "recipe.toml.in",
+        "pyproject.toml": "pyproject.toml.in",
+        "README.md": "README.md.in",
+        "recipe.toml": "recipe.toml.in",
         f"tests/test_{words['name'].replace('-', '_')}.py": "test.py.in",
-    }  # fmt: skip
+    }
     plain = re.sub(r"  # noqa.*", "", component)
     yield f"{words['module']}.py", re.sub(r"\bExample\b", words["cls"], plain)
     for path, template in places.items():

@@ -141,9 +141,13 @@ def _problems(
 
 # pydantic speaks JSON, recipes are TOML.
 _WORDS = {
-    "a valid array": "a list", "a valid dictionary": "a table", "a valid boolean": "true or false",
-    "a valid string": "text", "a valid integer": "an integer", "a valid number": "a number",
-}  # fmt: skip
+    "a valid array": "a list",
+    "a valid dictionary": "a table",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+}
 
 
 def _expected(message: str) -> str:

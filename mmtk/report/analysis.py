@@ -137,12 +137,15 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
             values = cell.values(domain, task, metric)
             cases = case_values(cell, sorted(cell.runs), domain, task, metric)
             yield Score(
-                cell, domain, task, metric,
+                cell,
+                domain,
+                task,
+                metric,
                 sensible(stats.summary(list(values.values())), metric),
                 None if cases is None else stats.bootstrap(cases),
                 _chance(first.provenance, known, task, metric),
                 int(known.get("n", 0)),
-            )  # fmt: skip
+            )
 
 
 def _chance(provenance: Mapping[str, Any], known: Mapping[str, float], task: str, metric: str) -> float | None:

@@ -89,11 +89,12 @@ def _design(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:
 def _on_off(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> Effects:
     names = [factor(key, *levels) for key, levels in axes.items()]
     chosen = {
-        levels: frozenset(name for name, level, known in zip(names, levels, axes.values(), strict=True)
-                          if level == known[1])
+        levels: frozenset(
+            name for name, level, known in zip(names, levels, axes.values(), strict=True) if level == known[1]
+        )
         for levels in values
         if all(level in known for level, known in zip(levels, axes.values(), strict=True))
-    }  # fmt: skip
+    }
     cells = {subset: values[levels] for levels, subset in chosen.items()}
     try:
         effects, shares = stats.factorial(cells, names), stats.shapley(cells, names)

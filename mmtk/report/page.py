@@ -75,10 +75,11 @@ def facts(study: Study) -> dict[str, str]:
         given = run.provenance
         versions = {"mmtk": given["mmtk"], "Python": given["python"], **given["libraries"]}
         own = {
-            "Profile": given["profile"], "Hardware": f"{given['hardware']} ({given['device']})",
+            "Profile": given["profile"],
+            "Hardware": f"{given['hardware']} ({given['device']})",
             "Commit": given["git"].get("commit", ""),
             "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
-        }  # fmt: skip
+        }
         for name, text in own.items():
             found.setdefault(name, []).append(text)
     listed = {name: "; ".join(sorted({text for text in texts if text})) for name, texts in found.items()}
@@ -129,11 +130,18 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     missing += absent
     figures = by_section(drawn)
     made = [
-        answer(analysis), study_tables.effects(analysis), study_tables.shapley(analysis),
-        claims.table(analysis), study_tables.tests(analysis),
-        *(paper.results(analysis, domain) for domain in DOMAINS), paper.data(analysis), *layers,
-        study_tables.scores(analysis), study_tables.runs(analysis, out), study_tables.gaps(missing),
-    ]  # fmt: skip
+        answer(analysis),
+        study_tables.effects(analysis),
+        study_tables.shapley(analysis),
+        claims.table(analysis),
+        study_tables.tests(analysis),
+        *(paper.results(analysis, domain) for domain in DOMAINS),
+        paper.data(analysis),
+        *layers,
+        study_tables.scores(analysis),
+        study_tables.runs(analysis, out),
+        study_tables.gaps(missing),
+    ]
     kept = {table.name: table for table in made if table.rows}
     for name, table in kept.items():
         write_text(stage / "tables" / f"{name}.csv", table.csv())

@@ -74,13 +74,20 @@ def claims(analysis: Analysis) -> list[Claim]:
     ]
     return found or [
         Claim(
-            f"{one.reference.name} − {one.other.name}", where(one), test.difference, test.low, test.high,
-            test.adjusted, counted(test.n, "run"), f"{words(one.metric)} {one.domain}", budget(one.labels),
+            f"{one.reference.name} − {one.other.name}",
+            where(one),
+            test.difference,
+            test.low,
+            test.high,
+            test.adjusted,
+            counted(test.n, "run"),
+            f"{words(one.metric)} {one.domain}",
+            budget(one.labels),
         )
         for one in analysis.comparisons
         if one.metric == LEAD[one.task]
         for test in (one.tests["student"],)
-    ]  # fmt: skip
+    ]
 
 
 def summary(analysis: Analysis) -> list[str]:

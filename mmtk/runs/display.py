@@ -28,10 +28,8 @@ from mmtk.runs.score_names import heading
 SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
 COLUMNS = {
     "classification": ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc"),
-    "segmentation": (
-        "dice", "jaccard", "ssim", "average-hausdorff", "average-hausdorff-mm", "hd95", "hd95-mm",
-    ),
-}  # fmt: skip
+    "segmentation": ("dice", "jaccard", "ssim", "average-hausdorff", "average-hausdorff-mm", "hd95", "hd95-mm"),
+}
 
 
 class _Rate(ProgressColumn):

@@ -88,9 +88,14 @@ def read_run(path: Path) -> Run:
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
     scores = current(read_facts(folder.results_file))
     return Run(
-        folder, provenance["digest"], provenance["seed"], scores, provenance, _tested(folder),
+        folder,
+        provenance["digest"],
+        provenance["seed"],
+        scores,
+        provenance,
+        _tested(folder),
         float(done["training_seconds"]),
-    )  # fmt: skip
+    )
 
 
 def _tested(folder: RunDir) -> dict[str, str]:

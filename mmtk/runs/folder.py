@@ -144,10 +144,17 @@ class RunDir:
     _sealed = tuple(
         file.name
         for file in (
-            recipe_file, provenance_file, splits_file, metrics_file, cases_file, results_file, data_file,
-            samples_file, code_file,
+            recipe_file,
+            provenance_file,
+            splits_file,
+            metrics_file,
+            cases_file,
+            results_file,
+            data_file,
+            samples_file,
+            code_file,
         )
-    )  # fmt: skip
+    )
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -319,11 +326,7 @@ def _flock(file: IO[str]) -> None:
 
 def holder(folder: Path, name: str) -> str:
     """Who holds the lock file ``name`` in a folder; empty where nobody does."""
-    try:
-        file = open(folder / name, encoding="utf-8")  # noqa: SIM115 - closed below
-    except OSError:
-        return ""
-    with file:
+    with suppress(OSError), open(folder / name, encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -96,14 +96,20 @@ def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[
     before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}
     components = component_versions(recipe)
     now = {"mmtk": catalog.version(), "torch": _version("torch"), **components}
-    changed = [f"{name}: {before.get(name) or 'unknown'} then, {now[name]} now" for name in now
-               if before.get(name) != now[name]]  # fmt: skip
+    changed = [
+        f"{name}: {before.get(name) or 'unknown'} then, {now[name]} now"
+        for name in now
+        if before.get(name) != now[name]
+    ]
     if not changed:
         return
     line = {
-        "step": step, "mmtk": now["mmtk"], "libraries": {"torch": now["torch"]}, "components": components,
+        "step": step,
+        "mmtk": now["mmtk"],
+        "libraries": {"torch": now["torch"]},
+        "components": components,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }  # fmt: skip
+    }
     write_json(folder.provenance_file, {**known, "continued": [*known.get("continued", []), line]})
     warn(f"this run goes on after step {step} with other versions than before ({'; '.join(changed)}).")
 
@@ -156,8 +162,11 @@ def check_versions(folder: RunDir, recipe: Recipe) -> None:
         return
     wanted = read_facts(folder.expected_file)
     here = expected_versions(recipe)
-    if changed := [f"{key}: {wanted.get(key)} there, {here.get(key)} here" for key in sorted({*wanted, *here})
-                   if wanted.get(key) != here.get(key)]:  # fmt: skip
+    if changed := [
+        f"{key}: {wanted.get(key)} there, {here.get(key)} here"
+        for key in sorted({*wanted, *here})
+        if wanted.get(key) != here.get(key)
+    ]:
         raise MmtkError(
             f"the study that this run belongs to was started with other versions ({'; '.join(changed)}).",
             str(folder.path),

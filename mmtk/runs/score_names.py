@@ -9,14 +9,31 @@ from typing import Any
 RENAMED = {"hausdorff": "average-hausdorff", "hausdorff-mm": "average-hausdorff-mm"}
 
 NAMES = {
-    "balanced-accuracy": "balanced accuracy", "macro-f1": "macro-F1", "auroc": "AUROC", "dice": "Dice",
-    "jaccard": "Jaccard", "ssim": "SSIM", "hd95": "HD95", "average-hausdorff": "average Hausdorff distance",
-    "majority-accuracy": "always the majority", "n": "images",
-}  # fmt: skip
+    "balanced-accuracy": "balanced accuracy",
+    "macro-f1": "macro-F1",
+    "auroc": "AUROC",
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "ssim": "SSIM",
+    "hd95": "HD95",
+    "average-hausdorff": "average Hausdorff distance",
+    "majority-accuracy": "always the majority",
+    "n": "images",
+}
 _SHARES = (
-    "accuracy", "balanced-accuracy", "macro-f1", "auroc", "average-precision", "calibration-error", "sensitivity",
-    "specificity", "dice", "jaccard", "precision", "recall",
-)  # fmt: skip
+    "accuracy",
+    "balanced-accuracy",
+    "macro-f1",
+    "auroc",
+    "average-precision",
+    "calibration-error",
+    "sensitivity",
+    "specificity",
+    "dice",
+    "jaccard",
+    "precision",
+    "recall",
+)
 _DISTANCES = ("average-hausdorff", "hd95")
 
 

@@ -10,6 +10,17 @@ from mmtk.stats.designs import Effect, factorial, shapley
 from mmtk.stats.intervals import Summary, bootstrap, chance, summary, wilson
 
 __all__ = [
-    "Effect", "Summary", "Test", "bootstrap", "chance", "factorial", "holm", "paired", "paired_cases", "shapley",
-    "student", "summary", "wilson",
-]  # fmt: skip
+    "Effect",
+    "Summary",
+    "Test",
+    "bootstrap",
+    "chance",
+    "factorial",
+    "holm",
+    "paired",
+    "paired_cases",
+    "shapley",
+    "student",
+    "summary",
+    "wilson",
+]

@@ -61,9 +61,13 @@ def student(a: Sequence[float], b: Sequence[float]) -> Test:
     error = pooled * math.sqrt(1 / n + 1 / m)
     t, half = difference / error, t_quantile(df) * error
     return replace(
-        nothing, p=t_probability(t, df), statistic=t, low=difference - half, high=difference + half,
+        nothing,
+        p=t_probability(t, df),
+        statistic=t,
+        low=difference - half,
+        high=difference + half,
         effect=_few(df) * difference / pooled,
-    )  # fmt: skip
+    )
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Test:
@@ -133,9 +137,14 @@ def paired_cases(a: np.ndarray, b: np.ndarray) -> Test:
     statistic, p = _sign_flips((a - b).sum(0).astype(int)) if binary else _wilcoxon(gaps)
     interval = bootstrap(gaps)
     return replace(
-        nothing, p=p, statistic=statistic, low=interval.low, high=interval.high, effect=_rank_biserial(gaps),
+        nothing,
+        p=p,
+        statistic=statistic,
+        low=interval.low,
+        high=interval.high,
+        effect=_rank_biserial(gaps),
         note="; ".join(notes),
-    )  # fmt: skip
+    )
 
 
 def holm(tests: Sequence[Test]) -> list[Test]:

@@ -113,11 +113,19 @@ class StudyDir:
             cells.append({**kept, "recipe": name, "digest": cell.recipe.digest})
         keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
-            "title": plan.title, "digest": plan.digest, "design": plan.design, "axes": plan.axes,
-            "seeds": plan.seeds, "cells": cells, "dropped": plan.dropped, "remarks": plan.remarks,
-            "runs": os.path.relpath(RUNS, self.path), "mmtk": catalog.version(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts,
-        }  # fmt: skip
+            "title": plan.title,
+            "digest": plan.digest,
+            "design": plan.design,
+            "axes": plan.axes,
+            "seeds": plan.seeds,
+            "cells": cells,
+            "dropped": plan.dropped,
+            "remarks": plan.remarks,
+            "runs": os.path.relpath(RUNS, self.path),
+            "mmtk": catalog.version(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            **facts,
+        }
         write_json(self.file, about)
 
     @property
@@ -248,11 +256,16 @@ class StudyDir:
         failures = self.failures(runs)
         cells = {
             cell.recipe.digest: results.Cell(
-                cell.name, dict(cell.levels), cell.labels, cell.recipe.digest, cell.reference, cell.beside,
+                cell.name,
+                dict(cell.levels),
+                cell.labels,
+                cell.recipe.digest,
+                cell.reference,
+                cell.beside,
                 system=cell.recipe.system_digest,
             )
             for cell in plan.cells
-        }  # fmt: skip
+        }
         results.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}

@@ -89,9 +89,10 @@ def submit_study(
     failures = study.failures(runs)
     before = standing(study, launcher, runs) or {}
     missing = [
-        run for run in runs
+        run
+        for run in runs
         if study.state(run, failures) in ("failed", "waiting") and run.folder.path.name not in before
-    ]  # fmt: skip
+    ]
     names = launcher.submit(_jobs(missing, data, device))
     if names:
         study.note_queued({run.folder.path.name: name for run, name in zip(missing, names, strict=True)})

@@ -70,9 +70,10 @@ def plan_table(plan: Plan, done: Collection[tuple[str, int]], width: int = 80) -
     known = {place for cell in plan.cells for place in places(cell.recipe.values)}
     parts = [key for key in differing if key in known and key not in plan.axes]
     finished = [sum((cell.recipe.digest, seed) in done for seed in plan.seeds) for cell in plan.cells]
-    filled = {key: [cell.levels.get(key) or _value(cell, key, differing, place)
-                    for place, cell in enumerate(plan.cells)]
-              for key in axes + parts[: MOST_COLUMNS - len(axes)]}  # fmt: skip
+    filled = {
+        key: [cell.levels.get(key) or _value(cell, key, differing, place) for place, cell in enumerate(plan.cells)]
+        for key in axes + parts[: MOST_COLUMNS - len(axes)]
+    }
     last = {
         "labels": [cell.budget for cell in plan.cells],
         "done": [f"{count} of {len(plan.seeds)}" for count in finished],

@@ -10,6 +10,7 @@ import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,7 @@ def calm() -> Iterator[None]:
     added = {name: value for name, value in CALM.items() if name not in os.environ}
     os.environ.update(added)
     try:
-        import mlflow  # noqa: F401 - sets up its loggers
+        import_module("mlflow")  # sets up its loggers
 
         loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
         before = [logger.level for logger in loggers]

@@ -116,12 +116,16 @@ class StudyMirror:
         tasks = [task for task in LEAD if any(task in cell.recipe.tasks for cell in plan.cells)]
         scores = [f"metrics.`{domain}/{task}/{LEAD[task]}`" for domain in DOMAINS for task in tasks]
         state = {
-            "searchFilter": f"tags.`{_member(about)}` != ''", "orderByKey": scores[0], "orderByAsc": False,
+            "searchFilter": f"tags.`{_member(about)}` != ''",
+            "orderByKey": scores[0],
+            "orderByAsc": False,
             "selectedColumns": [
                 *(f"params.`{part}`" for part in dict.fromkeys(parts)),
-                *(f"tags.`mmtk.labels.{task}`" for task in tasks), "params.`seed`", *scores,
+                *(f"tags.`mmtk.labels.{task}`" for task in tasks),
+                "params.`seed`",
+                *scores,
             ],
-        }  # fmt: skip
+        }
         key = f"mmtk-{about['digest']}"
         client.set_experiment_tag(place, f"mlflow.sharedViewState.{key}", json.dumps(state))
         server = self.uri.startswith("http")

@@ -51,12 +51,8 @@ def make_fabric(device: str, precision: str) -> Fabric:
             from lightning_fabric.strategies.ddp import DDPStrategy
         except ModuleNotFoundError:  # the same code, as the lightning package brings it
             from lightning.fabric import Fabric  # type: ignore[no-redef]
-            from lightning.fabric.plugins.environments.lightning import (  # type: ignore[no-redef]
-                LightningEnvironment,
-            )
-            from lightning.fabric.plugins.environments.torchelastic import (  # type: ignore[no-redef]
-                TorchElasticEnvironment,
-            )
+            from lightning.fabric.plugins.environments.lightning import LightningEnvironment  # type: ignore[no-redef]
+            from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment  # type: ignore[no-redef]
             from lightning.fabric.strategies.ddp import DDPStrategy  # type: ignore[no-redef]
 
     # What it would say of precision and devices stands in our provenance.

@@ -76,11 +76,7 @@ def rate(recipe: Recipe, step: int, total: int) -> float:
 
 def make_optimizer(recipe: Recipe, objective: nn.Module) -> Optimizer:
     """The recipe's optimiser over every trained parameter, strategies' own networks included."""
-    keys: dict[str, Any] = {
-        "lr": recipe.train.lr,
-        "weight_decay": recipe.train.weight_decay,
-        "fused": True,
-    }
+    keys: dict[str, Any] = {"lr": recipe.train.lr, "weight_decay": recipe.train.weight_decay, "fused": True}
     if recipe.train.optimizer == "sgd":
         keys |= {"momentum": 0.9, "nesterov": True}
     trained = [p for p in objective.parameters() if p.requires_grad]
@@ -332,9 +328,12 @@ class Training:
     def save(self) -> None:
         """Write ``last``: all that the next step depends on, and how long the log is; the one before is kept."""
         note = {
-            "step": self.done, "best_score": self.best_score, "best_step": self.best_step,
-            "warnings": self.warnings, "metrics_bytes": self.metrics_log.size,
-        }  # fmt: skip
+            "step": self.done,
+            "best_score": self.best_score,
+            "best_step": self.best_step,
+            "warnings": self.warnings,
+            "metrics_bytes": self.metrics_log.size,
+        }
         if not math.isfinite(self.best_score):
             del note["best_score"]
         if self.folder.last.is_file():

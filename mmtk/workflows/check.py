@@ -11,8 +11,17 @@ from mmtk.registry import catalog, memo
 
 # Keys of [train] on which a step depends; the others are plain numbers.
 STEP_KEYS = (
-    "batch", "ratio", "optimizer", "schedule", "warmup", "clip", "ema", "balance", "precision", "frozen_views",
-)  # fmt: skip
+    "batch",
+    "ratio",
+    "optimizer",
+    "schedule",
+    "warmup",
+    "clip",
+    "ema",
+    "balance",
+    "precision",
+    "frozen_views",
+)
 
 
 def check_step(recipe: Recipe, source: str) -> None:

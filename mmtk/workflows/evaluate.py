@@ -220,9 +220,12 @@ def known_films(found: leaks.Overlap) -> str:
 
 def _described(test: TestSet) -> dict[str, Any]:
     return {
-        "name": test.domain, "task": test.task, "digest": test.stored.digest, "images": len(test.stored.ids),
+        "name": test.domain,
+        "task": test.task,
+        "digest": test.stored.digest,
+        "images": len(test.stored.ids),
         "scored": len(test.rows),
-    }  # fmt: skip
+    }
 
 
 def _title(tests: Sequence[TestSet]) -> str:

@@ -67,8 +67,10 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     if masks := masks_among(given, paths):
         paths = [path for path in paths if path not in masks]
         folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
-        print(f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
-              "An image that is given by its own name is always predicted.")  # fmt: skip
+        print(
+            f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
+            "An image that is given by its own name is always predicted."
+        )
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)

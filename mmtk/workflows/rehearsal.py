@@ -133,9 +133,14 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
         wall = time.perf_counter() - begun
         images = [sum(len(test.rows) for test in tests) for tests in (data.validation(), data.tests())]
         work = Work(
-            run.total, recipe.train.batch, recipe.data.size, len(recipe.tasks),
-            images[0], math.ceil(run.total / run.interval), images[1],
-        )  # fmt: skip
+            run.total,
+            recipe.train.batch,
+            recipe.data.size,
+            len(recipe.tasks),
+            images[0],
+            math.ceil(run.total / run.interval),
+            images[1],
+        )
         return _Timed(work, wall / index, wall, time.process_time() - cpu)
     return None
 

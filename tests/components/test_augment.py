@@ -21,8 +21,15 @@ from mmtk.components.augment.weak import Weak
 
 GEOMETRIC = ("rotate", "shear-x", "shear-y", "translate-x", "translate-y")
 INTENSITY = (
-    "autocontrast", "brightness", "contrast", "equalize", "identity", "posterize", "sharpness", "solarize",
-)  # fmt: skip
+    "autocontrast",
+    "brightness",
+    "contrast",
+    "equalize",
+    "identity",
+    "posterize",
+    "sharpness",
+    "solarize",
+)
 
 
 def pillow(name: str, image: Image.Image, v: int, sign: int = 1) -> Image.Image:

@@ -75,10 +75,14 @@ def test_fpn_refuses_a_width_that_its_groups_do_not_divide():
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: TimmEncoder(1, model="mobilenetv3_small_050"), lambda: TimmEncoder(1, model="convnext_atto"),
-     lambda: SmpEncoder(1, name="resnet18"), lambda: SmpEncoder(1, name="mit_b0")],
+    [
+        lambda: TimmEncoder(1, model="mobilenetv3_small_050"),
+        lambda: TimmEncoder(1, model="convnext_atto"),
+        lambda: SmpEncoder(1, name="resnet18"),
+        lambda: SmpEncoder(1, name="mit_b0"),
+    ],
     ids=["timm-2", "timm-4", "smp-2", "smp-4"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_encoders_and_decoders_fit(make, name):
     encoder = make()

@@ -79,8 +79,11 @@ def test_window_attention_takes_any_size():
     encoder = TimmEncoder(1, model="swin_tiny_patch4_window7_224").eval()
     with torch.no_grad():
         assert [f.shape[1:] for f in encoder(torch.randn(1, 1, 64, 64))] == [
-            (96, 16, 16), (192, 8, 8), (384, 4, 4), (768, 2, 2),
-        ]  # fmt: skip
+            (96, 16, 16),
+            (192, 8, 8),
+            (384, 4, 4),
+            (768, 2, 2),
+        ]
 
 
 def test_drop_path_acts_in_training_only():
@@ -94,10 +97,7 @@ def test_drop_path_acts_in_training_only():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (
-            lambda: TimmEncoder(1, model="vit_tiny_patch16_224"),
-            r"strides \(16, 16, 16\)[^$]*Families that fit",
-        ),
+        (lambda: TimmEncoder(1, model="vit_tiny_patch16_224"), r"strides \(16, 16, 16\)[^$]*Families that fit"),
         (lambda: TimmEncoder(1, model="resnt18"), r"no model called 'resnt18'\. Nearest: resnet18"),
         (lambda: TimmEncoder(1, model="resnet18.nope"), r"Invalid pretrained tag \(nope\)"),
         (lambda: TimmEncoder(1, model="vgg11", drop_path=0.1), r"'vgg11'.* no drop path"),

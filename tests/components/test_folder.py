@@ -93,10 +93,7 @@ def test_patients_of_a_column_of_the_usual_name_are_taken_and_said(tmp_path):
             'patient = "Patient ID"}',
         ),
         ({"image": "image_index"}, "columns.image: no column 'image_index'. Its columns: 'Image Index'"),
-        (
-            {"image": "Image Index"},
-            "no column 'label'. Its columns: 'Image Index', 'Finding Labels'",
-        ),
+        ({"image": "Image Index"}, "no column 'label'. Its columns: 'Image Index', 'Finding Labels'"),
     ],
 )
 def test_a_missing_column_is_shown_with_those_of_the_file_and_the_line_to_write(tmp_path, columns, words):

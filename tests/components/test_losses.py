@@ -133,11 +133,14 @@ def test_dice_leaves_out_a_channel_that_is_not_labelled():
 SMP = [
     ("dice", {"smooth": 0.5}, lambda mode: losses.DiceLoss(mode, smooth=0.5)),
     ("jaccard", {}, lambda mode: losses.JaccardLoss(mode)),
-    ("tversky", {"alpha": 0.3, "beta": 0.7, "gamma": 1.3, "smooth": 1.0},
-     lambda mode: losses.TverskyLoss(mode, alpha=0.3, beta=0.7, gamma=1.3, smooth=1.0)),
+    (
+        "tversky",
+        {"alpha": 0.3, "beta": 0.7, "gamma": 1.3, "smooth": 1.0},
+        lambda mode: losses.TverskyLoss(mode, alpha=0.3, beta=0.7, gamma=1.3, smooth=1.0),
+    ),
     ("focal", {"alpha": 0.25, "gamma": 1.5}, lambda mode: losses.FocalLoss(mode, alpha=0.25, gamma=1.5)),
     ("lovasz", {}, lambda mode: losses.LovaszLoss(mode)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("channels", "exclusive"), KINDS)
@@ -256,7 +259,7 @@ def test_gradient_of_cross_entropy_of_classes():
         (lambda: Dice(2, True)(torch.zeros(2, 2), torch.zeros(2)), "dice compares masks, not class labels"),
         (lambda: SmpLoss(2, True)(torch.zeros(2, 2), torch.zeros(2)), "smp compares masks"),
     ],
-)  # fmt: skip
+)
 def test_refusals(make, text):
     with pytest.raises(MmtkError) as error:
         make()

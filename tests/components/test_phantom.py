@@ -103,8 +103,9 @@ def test_pneumonia_changes_the_lungs_and_nothing_else(domain):
     source = Phantom("segmentation", domain=domain, train=12, size=96)
     changes = []
     for item in source.items("train"):
-        healthy, ill = (replace(item, image=(film := replace(item.image, ill=is_ill)), target=film)
-                        for is_ill in (False, True))  # fmt: skip
+        healthy, ill = (
+            replace(item, image=(film := replace(item.image, ill=is_ill)), target=film) for is_ill in (False, True)
+        )
         np.testing.assert_array_equal(source.mask(healthy), source.mask(ill))
         change = source.image(ill).astype(int) - source.image(healthy)
         lung = source.mask(item)[0].astype(bool)

@@ -45,9 +45,7 @@ def metric(predicted, reference, names=None, spacing=None, scale=5.0, ids=None):
     """The scores of given masks, by logits of ±scale."""
     made = Segmentation(names or tuple("abc"[: predicted.shape[1]]), False, spacing or {})
     made.update(
-        (predicted.float() * 2 - 1) * scale,
-        reference.long(),
-        ids or [f"{i:02}" for i in range(len(predicted))],
+        (predicted.float() * 2 - 1) * scale, reference.long(), ids or [f"{i:02}" for i in range(len(predicted))]
     )
     return made
 

@@ -42,11 +42,7 @@ def box(rows: slice, columns: slice, size: tuple[int, int] = (8, 8), high: int =
     return mask
 
 
-RIGHT, LEFT, HEART = (
-    box(slice(1, 6), slice(1, 3)),
-    box(slice(1, 6), slice(5, 7)),
-    box(slice(4, 7), slice(3, 6)),
-)
+RIGHT, LEFT, HEART = (box(slice(1, 6), slice(1, 3)), box(slice(1, 6), slice(5, 7)), box(slice(4, 7), slice(3, 6)))
 
 
 def check(source: Source, counts: tuple[int, int, int]) -> None:
@@ -216,8 +212,7 @@ def test_jsrt_official(tmp_path):
         for organ, mask in small.items():
             place = organ.replace("_", " ") if fold == "fold1" else organ
             draw(
-                tmp_path / "JSRT/scr" / fold / "masks" / place / f"{name}.gif",
-                mask.repeat(128, 0).repeat(128, 1),
+                tmp_path / "JSRT/scr" / fold / "masks" / place / f"{name}.gif", mask.repeat(128, 0).repeat(128, 1)
             )
     source = JSRT(tmp_path, organs="separate")
     item = source.items("all")[0]
@@ -431,26 +426,14 @@ HEADER = "image,label\n"
         ("", "no column 'image'"),
         ("image\na.png\nb.png\n", "labels.csv: no column 'label'. Its columns: 'image'"),
         (HEADER + "a.png,ill\nb.png,ill\n", r"has one class only \('ill'\)"),
-        (
-            HEADER + "a.png,ill\nbb.png,well\n",
-            "1 row names no image of .*films: bb.png. Did you mean 'b.png'?",
-        ),
+        (HEADER + "a.png,ill\nbb.png,well\n", "1 row names no image of .*films: bb.png. Did you mean 'b.png'?"),
         (HEADER + "a.png,ill\na.png,well\nb,ill\n", "1 row names an image for the second time: a.png"),
         (HEADER + "a.png,ill\n", "no row for 1 image of .*films: b"),
         (HEADER + "a.png,ill,3\n", "labels.csv:2: 3 cells for 2 columns"),
-        (
-            "image,label,split\na,ill,tran\nb,well,val\n",
-            r"labels.csv:2: split is 'tran'. Did you mean 'train'\?",
-        ),
+        ("image,label,split\na,ill,tran\nb,well,val\n", r"labels.csv:2: split is 'tran'. Did you mean 'train'\?"),
         ("image,label,split\na,ill,train\nb,well,\n", "rows without a split beside others with one: b"),
-        (
-            "image,label,split\na,,test\nb,well,val\n",
-            "a has no label, so it can only be in train, not in test",
-        ),
-        (
-            "image,label,spacing\na,ill,wide\nb,well,1\n",
-            "the spacing of a should be mm per pixel, not 'wide'",
-        ),
+        ("image,label,split\na,,test\nb,well,val\n", "a has no label, so it can only be in train, not in test"),
+        ("image,label,spacing\na,ill,wide\nb,well,1\n", "the spacing of a should be mm per pixel, not 'wide'"),
         ("image,label,spacing\na,ill,-1\nb,well,1\n", "the spacing of a should be mm per pixel"),
         (HEADER + "a.png,ill\nb.png,well\n", "too few patients with ill to split: none is left for"),
     ],
@@ -521,10 +504,7 @@ def test_folder_single_mask(tmp_path):
     without = masks(tmp_path)
     assert [item.id for item in without.items("train") if item.target is None] == ["3"]
     assert [note for note in without.notes if "1 of 10 images has no mask" in note]
-    table(
-        tmp_path,
-        "image,label,patient\n" + "\n".join(f"{n},{'' if n == 3 else 'yes'},p{n}" for n in range(10)),
-    )
+    table(tmp_path, "image,label,patient\n" + "\n".join(f"{n},{'' if n == 3 else 'yes'},p{n}" for n in range(10)))
     assert [i.id for i in masks(tmp_path, labels="labels.csv").items("train") if i.target is None] == ["3"]
     draw(tmp_path / "masks/3.png", LEFT)
     draw(tmp_path / "masks/33.png", LEFT)

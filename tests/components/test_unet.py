@@ -30,8 +30,17 @@ def test_the_encoder_is_that_of_table_4():
     assert encoder.strides == [1, 2, 4, 8, 16]
     shapes = [(c.in_channels, c.out_channels) for c in convolutions(encoder)]
     assert shapes == [
-        (1, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256),
-    ]  # fmt: skip
+        (1, 16),
+        (16, 16),
+        (16, 32),
+        (32, 32),
+        (32, 64),
+        (64, 64),
+        (64, 128),
+        (128, 128),
+        (128, 256),
+        (256, 256),
+    ]
     assert (head.linear.in_features, head.linear.out_features) == (256, 2)
 
 
@@ -39,9 +48,7 @@ def test_the_decoder_is_that_of_table_5():
     decoder = UNetDecoder(BRIDGED, 1)
     assert count(decoder) == 786_161
     shapes = [(c.in_channels, c.out_channels) for c in convolutions(decoder)]
-    assert shapes == [
-        (386, 128), (128, 128), (192, 64), (64, 64), (96, 32), (32, 32), (48, 16), (16, 16), (16, 1),
-    ]  # fmt: skip
+    assert shapes == [(386, 128), (128, 128), (192, 64), (64, 64), (96, 32), (32, 32), (48, 16), (16, 16), (16, 1)]
     assert convolutions(UNetDecoder(CHANNELS, 1))[0].in_channels == 384
     assert convolutions(decoder)[-1].kernel_size == (1, 1)
 

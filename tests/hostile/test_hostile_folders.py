@@ -266,9 +266,14 @@ def test_code_in_a_run_is_not_run(run, marker):
     planted(run, marker)
     text = (run / "recipe.toml").read_text()
     (run / "recipe.toml").write_text(re.sub(r'use = "confidence"', 'use = "code/Mine"', text))
-    for command in (["run", str(run)], ["check", str(run)], ["check", str(run / "recipe.toml")],
-                    ["predict", str(run), "x.png", "--out", str(run.parent / "out")],
-                    ["evaluate", str(run)], ["track", str(run)]):  # fmt: skip
+    for command in (
+        ["run", str(run)],
+        ["check", str(run)],
+        ["check", str(run / "recipe.toml")],
+        ["predict", str(run), "x.png", "--out", str(run.parent / "out")],
+        ["evaluate", str(run)],
+        ["track", str(run)],
+    ):
         done = process(*command)
         assert done.returncode == 2, command
         assert "Traceback" not in done.stderr
@@ -296,9 +301,13 @@ def test_targets_of_plugins_are_neither_called_nor_imported(tmp_path, marker):
     site = tmp_path / "site"
     code = f"import pathlib\npathlib.Path({str(marker)!r}).write_text('run')\n"
     points = {
-        "ssl/evil": "os:system", "ssl/worse": "hostile_module:run", "loss/none": "builtins:eval",
-        "bridge/up": "os:remove", "source/odd": "os;import os:system('x')", "metric/exit": "sys:exit",
-    }  # fmt: skip
+        "ssl/evil": "os:system",
+        "ssl/worse": "hostile_module:run",
+        "loss/none": "builtins:eval",
+        "bridge/up": "os:remove",
+        "source/odd": "os;import os:system('x')",
+        "metric/exit": "sys:exit",
+    }
     install(site, "mmtk-hostile", points, modules={"hostile_module": code})
     refresh()
     where = {"PYTHONPATH": str(site), "MMTK_PLUGINS": "mmtk-hostile"}
@@ -433,9 +442,21 @@ def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["run.lock", "metrics.jsonl", "timing.jsonl", "checkpoints/last.safetensors", "provenance.json",
-             "splits.json", "results.json", "cases.parquet", "samples.npz", "data.json", "done.json"],
-)  # fmt: skip
+    "name",
+    [
+        "run.lock",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "checkpoints/last.safetensors",
+        "provenance.json",
+        "splits.json",
+        "results.json",
+        "cases.parquet",
+        "samples.npz",
+        "data.json",
+        "done.json",
+    ],
+)
 def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name, monkeypatch):
     """A run that came from elsewhere is continued: a file of it is a link to one of ours."""
     monkeypatch.setattr(run_workflow, "draw_run", lambda *_: None)

@@ -153,10 +153,14 @@ def sized(height: int, width: int) -> list[tuple[str, bytes]]:
         tiff[entry + 2 : entry + 12] = b"\4\0\1\0\0\0" + value.to_bytes(4, "little")
     pgm = f"P5 {width} {height} 255\n".encode()
     return [
-        ("png", png_header(height, width)), ("png", png_header(height, width, 16)),
-        ("png", png_header(height, width, 8, 6)), ("gif", gif_header(height, width)),
-        ("bmp", bytes(bmp)), ("tif", bytes(tiff)), ("pgm", pgm),
-    ]  # fmt: skip
+        ("png", png_header(height, width)),
+        ("png", png_header(height, width, 16)),
+        ("png", png_header(height, width, 8, 6)),
+        ("gif", gif_header(height, width)),
+        ("bmp", bytes(bmp)),
+        ("tif", bytes(tiff)),
+        ("pgm", pgm),
+    ]
 
 
 NONE, BOMBS, WIDE = sized(0, 0), sized(30_000, 30_000), sized(12_000, 12_000)
@@ -399,12 +403,7 @@ def run(tmp_path_factory) -> Path:
     return path
 
 
-ROWS = {
-    "none": b"",
-    "zero": b"US\2\0\0\0",
-    "two": b"US\4\0\x18\0\x18\0",
-    "text": b"LO\4\0many",
-}
+ROWS = {"none": b"", "zero": b"US\2\0\0\0", "two": b"US\4\0\x18\0\x18\0", "text": b"LO\4\0many"}
 
 
 @pytest.mark.parametrize("rows", ROWS)

@@ -36,10 +36,19 @@ SEEN = {
     "leakage between parts": "COVID-CT #11",
 }
 OWN = {
-    "weak and strong swapped", "guess with gradient", "one share per batch", "sharpening dropped",
-    "dropout on at test", "KL over one channel", "EMA not in place", "validation never chooses",
-    "test images in training", "mask not clipped", "threshold itself refused", "resume a step late",
-}  # fmt: skip
+    "weak and strong swapped",
+    "guess with gradient",
+    "one share per batch",
+    "sharpening dropped",
+    "dropout on at test",
+    "KL over one channel",
+    "EMA not in place",
+    "validation never chooses",
+    "test images in training",
+    "mask not clipped",
+    "threshold itself refused",
+    "resume a step late",
+}
 
 
 def test_every_bug_that_was_seen_has_its_mutant():

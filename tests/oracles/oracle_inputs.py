@@ -64,8 +64,14 @@ def masks(draw: st.DrawFn, images: int, channels: int, height: int, width: int, 
     shape = (images, channels, height, width)
     if not exclusive:
         return draw(pattern(*shape)).astype(np.float64)
-    index = draw(hnp.arrays(np.int64, (images, height, width), elements=st.integers(0, channels - 1),
-                            fill=st.integers(0, channels - 1)))  # fmt: skip
+    index = draw(
+        hnp.arrays(
+            np.int64,
+            (images, height, width),
+            elements=st.integers(0, channels - 1),
+            fill=st.integers(0, channels - 1),
+        )
+    )
     if draw(st.booleans()):
         index = np.random.default_rng(draw(SEEDS)).integers(0, channels, index.shape)
     return np.moveaxis(np.eye(channels)[index], -1, 1)

@@ -50,11 +50,14 @@ IN_CAPTUM = (
 # Component: (oracle on drawn inputs, gradient, what it teaches).
 PROOFS = {
     "loss/cross-entropy": (
-        f"{LOSSES}::test_cross_entropy_of_classes", f"{TEACHES}::test_cross_entropy_at_any_logits", TAUGHT,
+        f"{LOSSES}::test_cross_entropy_of_classes",
+        f"{TEACHES}::test_cross_entropy_at_any_logits",
+        TAUGHT,
     ),
     "loss/dice": (f"{LOSSES}::test_dice", f"{TEACHES}::test_dice_at_any_logits", TAUGHT),
     "loss/smp": (
-        f"{LOSSES}::test_smp_overlap", f"{TEACHES}::test_losses_of_masks",
+        f"{LOSSES}::test_smp_overlap",
+        f"{TEACHES}::test_losses_of_masks",
         f"{TEACHES}::test_every_exponent_gives_a_finite_gradient",
     ),
     "ssl/none": (f"{SSL}::test_none", f"{TEACHES}::test_cross_entropy_at_any_logits", TAUGHT),
@@ -67,7 +70,8 @@ PROOFS = {
     "metric/classification": (f"{METRICS}::test_classification", CONSTANT, CONSTANT),
     "metric/segmentation": (f"{METRICS}::test_segmentation", CONSTANT, CONSTANT),
     "ssl/hello": (
-        f"{HELLO}::test_the_entropy_of_any_logits", f"{HELLO}::test_its_gradient",
+        f"{HELLO}::test_the_entropy_of_any_logits",
+        f"{HELLO}::test_its_gradient",
         f"{HELLO}::test_it_learns_from_the_weak_view_alone",
     ),
     **dict.fromkeys(catalog.BESIDE["mmtk-ssl-zoo"], IN_SSL_ZOO),
@@ -83,14 +87,20 @@ PROOFS = {
         f"{RELEASE}::test_over_one_channel_value_and_gradient_are_exactly_zero",
         f"{RELEASE}::test_over_more_channels_it_is_the_released_mean",
     ),
-}  # fmt: skip
+}
 
 PROVEN_STATISTICS = {
-    "summary": "test_summary", "wilson": "test_wilson", "chance": "test_chance", "bootstrap": "test_bootstrap",
-    "student": "test_student", "paired": "test_paired", "paired_cases": "test_right_and_wrong_cases",
-    "holm": "test_holm_is_the_closed_test_of_bonferroni", "factorial": "test_factorial_is_least_squares",
+    "summary": "test_summary",
+    "wilson": "test_wilson",
+    "chance": "test_chance",
+    "bootstrap": "test_bootstrap",
+    "student": "test_student",
+    "paired": "test_paired",
+    "paired_cases": "test_right_and_wrong_cases",
+    "holm": "test_holm_is_the_closed_test_of_bonferroni",
+    "factorial": "test_factorial_is_least_squares",
     "shapley": "test_shapley_shares_every_dividend_equally",
-}  # fmt: skip
+}
 
 
 def components() -> set[str]:

@@ -134,10 +134,16 @@ def test_interleaving_keeps_every_row_once(parts, rows):
 
 @FEW
 @given(
-    data=st.data(), classes=st.integers(2, 4), marked=COUNTS, count=COUNTS, views=st.integers(1, 3),
-    temperature=st.sampled_from([0.2, 0.5, 1.0]), alpha=st.sampled_from([0.1, 0.75, 2.0]),
-    ramp=st.sampled_from([0.0, 0.25, 1.0]), index=st.integers(0, 8),
-)  # fmt: skip
+    data=st.data(),
+    classes=st.integers(2, 4),
+    marked=COUNTS,
+    count=COUNTS,
+    views=st.integers(1, 3),
+    temperature=st.sampled_from([0.2, 0.5, 1.0]),
+    alpha=st.sampled_from([0.1, 0.75, 2.0]),
+    ramp=st.sampled_from([0.0, 0.25, 1.0]),
+    index=st.integers(0, 8),
+)
 def test_mixmatch(data, classes, marked, count, views, temperature, alpha, ramp, index):
     """The publication's steps on images that carry a mark of their own: how they were mixed can be read off.
 

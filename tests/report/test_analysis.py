@@ -37,15 +37,24 @@ def made_run(
         ids = np.array([f"image-{k:02}" for k in range(images)], dtype=object)
         found = {
             "classification": {
-                "accuracy": float(right.mean()), "balanced-accuracy": 0.5 + gain + 0.01 * rng.random(),
-                "macro-f1": 0.5, "f1-normal": 0.4, "f1-pneumonia": 0.6, "auroc": 0.6 + gain,
-                "majority-accuracy": 2 / 3, "n": images, "threshold": 0.5, "count-normal-as-normal": 3,
+                "accuracy": float(right.mean()),
+                "balanced-accuracy": 0.5 + gain + 0.01 * rng.random(),
+                "macro-f1": 0.5,
+                "f1-normal": 0.4,
+                "f1-pneumonia": 0.6,
+                "auroc": 0.6 + gain,
+                "majority-accuracy": 2 / 3,
+                "n": images,
+                "threshold": 0.5,
+                "count-normal-as-normal": 3,
             },
             "segmentation": {
-                "dice": float(dice.mean()), "average-hausdorff": 3 - gain - 0.1 * rng.random(), "n": images,
+                "dice": float(dice.mean()),
+                "average-hausdorff": 3 - gain - 0.1 * rng.random(),
+                "n": images,
                 "empty-predictions": 0,
             },
-        }  # fmt: skip
+        }
         scores[domain] = {task: found[task] for task in labels}
         if "classification" in labels:
             columns = {"id": ids, "target": target, "predicted": np.where(right, target, 1 - target)}
@@ -55,9 +64,10 @@ def made_run(
     places = [f"data.{task}.{place}=source/{source}" for task in labels for place in ("source", "cross")]
     names = {"classification": ["normal", "pneumonia"], "segmentation": ["lung"]}
     provenance = {
-        "components": dict.fromkeys(places, "mmtk"), "data": {},
+        "components": dict.fromkeys(places, "mmtk"),
+        "data": {},
         "targets": {task: {"names": names[task]} for task in labels},
-    }  # fmt: skip
+    }
     run = Run(RunDir(Path("runs") / f"{digest}-s{seed}"), digest, seed, scores, provenance)
     vars(run)["made"] = cases
     return run
@@ -116,9 +126,15 @@ def test_scores_are_means_over_seeds_with_their_chance_levels():
 
     chances = {s.metric: s.chance for s in analysis.scores if s.cell is cell and s.domain == "in-domain"}
     assert chances == {
-        "accuracy": 2 / 3, "balanced-accuracy": 0.5, "auroc": 0.5, "macro-f1": None, "f1-normal": None,
-        "f1-pneumonia": None, "dice": None, "average-hausdorff": None,
-    }  # fmt: skip
+        "accuracy": 2 / 3,
+        "balanced-accuracy": 0.5,
+        "auroc": 0.5,
+        "macro-f1": None,
+        "f1-normal": None,
+        "f1-pneumonia": None,
+        "dice": None,
+        "average-hausdorff": None,
+    }
     per_image = {s.metric for s in analysis.scores if s.cases is not None}
     assert per_image == {"accuracy", "dice"}
 
@@ -130,8 +146,15 @@ def test_values_per_image_are_in_one_order_for_all_seeds(tmp_path):
         ids = [f"image-{k:02}" for k in np.random.default_rng(seed).permutation(30)]
         dice = np.random.default_rng(seed).random(30)
         written[seed] = dict(zip(ids, dice, strict=True))
-        other = pa.table({"domain": ["in-domain"] * 2, "task": ["classification"] * 2, "id": ["b", "a"],
-                          "target": [0, 1], "predicted": [1, 1]})  # fmt: skip
+        other = pa.table(
+            {
+                "domain": ["in-domain"] * 2,
+                "task": ["classification"] * 2,
+                "id": ["b", "a"],
+                "target": [0, 1],
+                "predicted": [1, 1],
+            }
+        )
         own = pa.table({"domain": ["cross-domain"] * 30, "task": ["segmentation"] * 30, "id": ids, "dice": dice})
         folder = RunDir(tmp_path / str(seed))
         folder.path.mkdir()
@@ -223,9 +246,7 @@ def test_effects_and_shares_of_a_factorial():
     assert dice.effects[0].value == pytest.approx(0.2, abs=0.03)
 
     others = [one for one in found if one.metric == "dice"]
-    pairs = sorted(
-        ((e.p, p) for one in others for e, p in zip(one.effects, one.adjusted, strict=True)),
-    )
+    pairs = sorted(((e.p, p) for one in others for e, p in zip(one.effects, one.adjusted, strict=True)))
     expected = np.maximum.accumulate([min(1.0, (len(pairs) - k) * p) for k, (p, _) in enumerate(pairs)])
     assert [adjusted for _, adjusted in pairs] == pytest.approx(list(expected))
 

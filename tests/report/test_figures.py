@@ -327,8 +327,9 @@ def test_roc_of_several_classes_is_their_mean_against_the_rest_without_an_operat
     absent = np.column_stack([probabilities * 0.9, np.full(60, 0.1)])  # a fourth class that does not occur
     assert classes.roc(
         {name: classes.Ranking(target, p, 0.5) for name, p in (("three", probabilities), ("four", absent))},
-        tmp_path / "roc.png", "ROC",
-    )  # fmt: skip
+        tmp_path / "roc.png",
+        "ROC",
+    )
     (axes,) = figs[0].axes
     area = roc_auc_score(target, probabilities, multi_class="ovr", average="macro")
     labels = axes.get_legend_handles_labels()[1]
@@ -409,8 +410,11 @@ def test_weighted_terms_stack_to_the_total_and_rates_stand_apart(tmp_path, figs)
     losses, rates, _ = figs[0].axes
     names = losses.get_legend_handles_labels()[1]
     assert set(names) == {
-        "classification: cross-entropy", "segmentation: dice × 5", "segmentation: confidence × 0.25", "total",
-    }  # fmt: skip
+        "classification: cross-entropy",
+        "segmentation: dice × 5",
+        "segmentation: confidence × 0.25",
+        "total",
+    }
     top = max(path.vertices[:, 1].max() for fill in losses.collections for path in fill.get_paths())
     assert top == pytest.approx(losses.lines[-1].get_ydata().max(), rel=1e-3)
     assert losses.get_yscale() == "linear"

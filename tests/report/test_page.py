@@ -215,9 +215,19 @@ def test_every_table_and_picture_is_written(report):
     out = report.parent
     names = {path.stem for path in (out / "tables").glob("*.csv")}
     assert names == {
-        "answer", "effects", "shapley", "tests", "results-in-domain", "results-cross-domain", "data", "encoder",
-        "scores", "runs", "runs-long", "gaps",
-    }  # fmt: skip
+        "answer",
+        "effects",
+        "shapley",
+        "tests",
+        "results-in-domain",
+        "results-cross-domain",
+        "data",
+        "encoder",
+        "scores",
+        "runs",
+        "runs-long",
+        "gaps",
+    }
     assert names - {"runs-long"} == {path.stem for path in (out / "tables").glob("*.tex")}
     text = (out / "report.md").read_text()
     linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)

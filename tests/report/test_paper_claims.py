@@ -28,8 +28,10 @@ def test_a_difference_is_tested_within_seeds_and_adjusted_over_the_table():
     dice = [row for (_, _, metric), row in found.items() if metric == "Dice"]
     # UMTL-S, MultiMix and MultiMix against UMTL-S on Dice; the made-up cross-domain set is not the paper's.
     assert {key[0] for key in found if key[2] == "Dice"} == {
-        "UMTL-S − UMTL", "MultiMix − UMTL", "MultiMix − UMTL-S",
-    }  # fmt: skip
+        "UMTL-S − UMTL",
+        "MultiMix − UMTL",
+        "MultiMix − UMTL-S",
+    }
     assert len(dice) == 3
     first, second = (study.cells[i].values("in-domain", "segmentation", "dice") for i in (1, 0))
     t, p = oracle.ttest_rel([first[s] for s in sorted(first)], [second[s] for s in sorted(first)])

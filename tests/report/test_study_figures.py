@@ -20,17 +20,8 @@ from tiny import tiny
 
 from mmtk import load_recipe
 from mmtk.report.analysis import analyse
-from mmtk.report.figures import (
-    classes,
-    distributions,
-    examples,
-    roc_curves,
-    study_classes,
-    training,
-)
-from mmtk.report.figures import (
-    scores as score_figures,
-)
+from mmtk.report.figures import classes, distributions, examples, roc_curves, study_classes, training
+from mmtk.report.figures import scores as score_figures
 from mmtk.report.figures.effects import amounts, effects, steps, waterfall
 from mmtk.report.figures.study import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
 from mmtk.report.figures.systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems

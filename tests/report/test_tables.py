@@ -118,9 +118,16 @@ def test_results_in_the_layout_of_the_paper():
     analysis = analyse(study)
     table = paper.results(analysis, "in-domain")
     headings = [
-        "System", "Labels", "Seeds", "accuracy", "always the majority", "F1 of normal", "F1 of pneumonia", "Dice",
+        "System",
+        "Labels",
+        "Seeds",
+        "accuracy",
+        "always the majority",
+        "F1 of normal",
+        "F1 of pneumonia",
+        "Dice",
         "average Hausdorff distance (px)",
-    ]  # fmt: skip
+    ]
     assert [column.name for column in table.columns] == headings
     rows = {row["System"]: row for row in parsed(table)}
     assert list(rows) == ["UMTL", "UMTL-S", "UMTL-SSL", "MultiMix", "Enc"]
@@ -177,9 +184,13 @@ def test_every_published_row_is_read():
     published = paper.published()
     assert len(published) == 2 * 36
     assert published["MultiMix", "100", "10", "cross-domain"] == {
-        "accuracy": 0.44, "f1-normal": 0.164, "f1-pneumonia": 0.51, "dice": 0.857, "average-hausdorff": 1.227,
+        "accuracy": 0.44,
+        "f1-normal": 0.164,
+        "f1-pneumonia": 0.51,
+        "dice": 0.857,
+        "average-hausdorff": 1.227,
         "ssim": 0.863,
-    }  # fmt: skip
+    }
     assert set(published["U-Net", "", "full", "in-domain"]) == {"dice", "average-hausdorff", "ssim"}
 
 
@@ -189,8 +200,11 @@ def test_statistics_as_tables():
     assert len(tests) == sum(len(one.tests) for one in analysis.comparisons)
     assert all((row["p"] and row["p (Holm)"]) or "no test" in row["Note"] for row in tests)
     assert {row["Test"] for row in tests} == {
-        "Student's t-test", "paired t-test", "Wilcoxon signed-rank test", "exact sign-flip test",
-    }  # fmt: skip
+        "Student's t-test",
+        "paired t-test",
+        "Wilcoxon signed-rank test",
+        "exact sign-flip test",
+    }
     effects = parsed(study_tables.effects(analysis))
     assert len(effects) == 3 * 12
     dice = [row for row in effects if row["Metric"] == "Dice" and row["Effect of"] == "bridge: saliency"]

@@ -29,7 +29,7 @@ from mmtk.api import (
     MmtkError,
     Source,
     Term,
-)  # fmt: skip
+)
 from mmtk.testing import KINDS, ContractError, every, named, outcomes, suite
 
 BROKEN: dict[tuple[str, str], type[Any]] = {}
@@ -100,7 +100,7 @@ class Undocumented(GoodLoss):
 class Base(SSL):
     """Supervised, and the entropy of the weak view."""
 
-    views = {"weak": 1}  # noqa: RUF012
+    views = {"weak": 1}
 
     def __init__(self, supervised, classes) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class NoTerms(Base):
 class UnreadView(Base):
     """A view for nothing."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
 
 @breaks("ssl", "finite-when-nothing-is-confident")
@@ -179,7 +179,7 @@ class DeadHead(Base):
 class LearningTarget(Base):
     """A target that is trained towards the student."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def more(self, classify, labelled, unlabelled, now):
         target = classify(unlabelled["weak"][0]).softmax(1)
@@ -600,9 +600,15 @@ def test_the_check_catches_its_broken_component(kind: str, check: str) -> None:
 
 
 GOOD = {
-    "ssl": Base, "encoder": GoodEncoder, "decoder": GoodDecoder, "bridge": GoodBridge, "loss": GoodLoss,
-    "metric": GoodMetric, "augment": GoodAugment, "source": GoodSource,
-}  # fmt: skip
+    "ssl": Base,
+    "encoder": GoodEncoder,
+    "decoder": GoodDecoder,
+    "bridge": GoodBridge,
+    "loss": GoodLoss,
+    "metric": GoodMetric,
+    "augment": GoodAugment,
+    "source": GoodSource,
+}
 
 
 @pytest.mark.parametrize("kind", GOOD)

@@ -32,7 +32,7 @@ exec(
 class Adversarial(SSL):
     """Virtual adversarial training with the inner step of the page."""
 
-    views = {"weak": 1}  # noqa: RUF012
+    views = {"weak": 1}
 
     def __init__(self, supervised) -> None:
         super().__init__()

@@ -84,9 +84,22 @@ def test_mlflow_models_predict_says_what_the_run_says(server, runs, tmp_path):
     (tmp_path / "input.json").write_text(json.dumps({"inputs": image[None].tolist()}))
     run_id = json.loads(folder.tracking_file.read_text())["run_id"]
     command = [
-        sys.executable, "-m", "mlflow", "models", "predict", "--env-manager", "local", "-t", "json",
-        "-m", f"runs:/{run_id}/model", "-i", "input.json", "-o", "output.json",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "predict",
+        "--env-manager",
+        "local",
+        "-t",
+        "json",
+        "-m",
+        f"runs:/{run_id}/model",
+        "-i",
+        "input.json",
+        "-o",
+        "output.json",
+    ]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     (row,) = json.loads((tmp_path / "output.json").read_text())["predictions"]
     (case,) = load(folder.path, "cpu")([image])
@@ -107,10 +120,7 @@ def test_runs_may_make_one_store_at_once(runs, tmp_path):
     environment = os.environ | {"MLFLOW_TRACKING_URI": "sqlite:///new/mlflow.db"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(each.path)],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
+            [sys.executable, "-c", code, str(each.path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
         )
         for each in folders
     ]
@@ -131,11 +141,19 @@ def test_the_page_shows_the_run_in_a_real_browser(server, runs, tmp_path):
     Mirror(folder).sync()
     note = json.loads(folder.tracking_file.read_text())
     command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--no-first-run", "--virtual-time-budget=60000",
-        f"--user-data-dir={tmp_path / 'browser'}", "--dump-dom",
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--virtual-time-budget=60000",
+        f"--user-data-dir={tmp_path / 'browser'}",
+        "--dump-dom",
         f"{server.uri}/#/experiments/{note['experiment_id']}/runs/{note['run_id']}",
-    ]  # fmt: skip
+    ]
     page = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     for shown in (f"MultiMix-{folder.recipe.digest}-s0", "mmtk.digest", "encoder.use"):
         assert shown in page, shown

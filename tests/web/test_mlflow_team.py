@@ -160,10 +160,13 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
         sending = [
             subprocess.Popen(
                 [sys.executable, "-c", SEND, str(ROOT / "benchmarks"), f"studies/{name}"],
-                env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for name in studies
-        ]  # fmt: skip
+        ]
         for process in sending:
             said, _ = process.communicate(timeout=800)
             assert process.returncode == 0, said

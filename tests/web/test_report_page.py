@@ -61,10 +61,21 @@ addEventListener("load", () => {{
 def browse(address: str, folder: Path) -> tuple[str, list[str]]:
     """The page after its scripts, and what they wrote to the console."""
     command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--no-first-run", "--enable-logging=stderr", "--v=0",
-        f"--user-data-dir={folder / 'browser'}", "--window-size=1300,1600", "--dump-dom", address,
-    ]  # fmt: skip
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-first-run",
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--user-data-dir={folder / 'browser'}",
+        "--window-size=1300,1600",
+        "--dump-dom",
+        address,
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return ended.stdout, [line for line in ended.stderr.splitlines() if ":CONSOLE" in line]
 

@@ -105,10 +105,16 @@ def nnunet_old(root: Path) -> Right:
 
 
 COLLECTIONS: tuple[Callable[[Path], Right], ...] = (
-    parts_above_images_and_masks, parts_above_films_with_masks_below, classes_above_images_and_masks,
-    parts_and_classes_above_two_kinds_of_masks, gray_label_maps, even_label_maps, coloured_label_maps,
-    masks_without_films, nnunet_old,
-)  # fmt: skip
+    parts_above_images_and_masks,
+    parts_above_films_with_masks_below,
+    classes_above_images_and_masks,
+    parts_and_classes_above_two_kinds_of_masks,
+    gray_label_maps,
+    even_label_maps,
+    coloured_label_maps,
+    masks_without_films,
+    nnunet_old,
+)
 
 
 def pacs_export_by_names(root: Path) -> Right:
@@ -182,8 +188,13 @@ def other_suffix_and_composition(root: Path) -> Right:
 
 
 COLLECTIONS += (
-    pacs_export_by_names, pacs_export_by_headers, mimic, chexpert, one_hot, other_suffix_and_composition,
-)  # fmt: skip
+    pacs_export_by_names,
+    pacs_export_by_headers,
+    mimic,
+    chexpert,
+    one_hot,
+    other_suffix_and_composition,
+)
 
 
 def one_collection_twice(root: Path) -> Right:

@@ -18,11 +18,29 @@ from mmtk.runs.folder import RunDir, write_json, write_text
 FILM = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 # Names of films, relative to their folder: each of a kind that once broke something, or breaks other programs.
 NAMES = [
-    b"plain.png", b"R\xf6ntgen.png", b"a/film.png", b"b/film.png", b"c/FILM.png", b"film-2.png", b"film-mask.png",
-    b"Caf\xc3\xa9.png", b"sub/Cafe\xcc\x81.png", b"x" * 246 + b".png", b"other/" + b"x" * 246 + b".png",
-    b"\xe6\x9f\x93" * 80 + b".png", b"a:b?.png", b"a<b>.png", b"line\nbreak.png", b"=1+1.png", b"-rf.png",
-    b"[red].png", b"$HOME`x`.png", b"dots.in.name.png", b"space .png", b"CON.png",
-]  # fmt: skip
+    b"plain.png",
+    b"R\xf6ntgen.png",
+    b"a/film.png",
+    b"b/film.png",
+    b"c/FILM.png",
+    b"film-2.png",
+    b"film-mask.png",
+    b"Caf\xc3\xa9.png",
+    b"sub/Cafe\xcc\x81.png",
+    b"x" * 246 + b".png",
+    b"other/" + b"x" * 246 + b".png",
+    b"\xe6\x9f\x93" * 80 + b".png",
+    b"a:b?.png",
+    b"a<b>.png",
+    b"line\nbreak.png",
+    b"=1+1.png",
+    b"-rf.png",
+    b"[red].png",
+    b"$HOME`x`.png",
+    b"dots.in.name.png",
+    b"space .png",
+    b"CON.png",
+]
 
 
 def save(path: Path, pixels: np.ndarray = FILM) -> Path:

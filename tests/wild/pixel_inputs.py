@@ -38,9 +38,14 @@ def stretched(values: np.ndarray, inside: np.ndarray | None = None) -> np.ndarra
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:
     """Stored → shown, by where EXIF says that row 0 and column 0 of the stored raster are."""
     row, column = {
-        2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"), 5: ("left", "top"),
-        6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
-    }.get(orientation, ("top", "left"))  # fmt: skip
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }.get(orientation, ("top", "left"))
     if row in ("left", "right"):
         values = values.T
         row, column = column, row
@@ -197,8 +202,11 @@ FILMS: list[tuple[str, Write, np.ndarray]] = [
     ("lossless-12.jpg", lambda path: path.write_bytes(imagecodecs.ljpeg_encode(RAMP)), stretched(RAMP)),
     ("rgb-16.png", lambda path: png(path, np.dstack([RAMP] * 3), 2), stretched(RAMP)),
     ("gray-alpha-16.png", lambda path: png(path, np.dstack([RAMP, RAMP * 0 + 65535]), 4), stretched(RAMP)),
-    ("rgba-16.png", lambda path: png(path, np.dstack([*[RAMP] * 3, MASK * 65535]).astype(np.uint16), 6),
-     stretched(RAMP * MASK)),
+    (
+        "rgba-16.png",
+        lambda path: png(path, np.dstack([*[RAMP] * 3, MASK * 65535]).astype(np.uint16), 6),
+        stretched(RAMP * MASK),
+    ),
     ("rgb-12.ppm", _ppm(False), stretched(RAMP)),
     ("rgb-12-text.ppm", _ppm(True), stretched(RAMP)),
     ("rgb-16.tif", _save(np.dstack([DEEP16] * 3), photometric="rgb"), stretched(RAMP)),
@@ -217,11 +225,24 @@ FILMS: list[tuple[str, Write, np.ndarray]] = [
     ("float-64.tif", _save(RAMP / 7), stretched(RAMP)),
     ("twelve.tif", _save(RAMP, bitspersample=12), stretched(RAMP)),
     ("predictor.tif", _save(RAMP, compression="lzw", predictor=True), stretched(RAMP)),
-    ("gray-and-more.tif", _save(np.dstack([RAMP, RAMP[::-1]]), photometric="minisblack", planarconfig="contig",
-                                extrasamples=["unspecified"]), stretched(RAMP)),
-    ("palette.tif", _save(GRAY, photometric="palette",
-                          colormap=np.stack([np.arange(255, -1, -1) * 257] * 3).astype(np.uint16)), 255.0 - GRAY),
-]  # fmt: skip
+    (
+        "gray-and-more.tif",
+        _save(
+            np.dstack([RAMP, RAMP[::-1]]),
+            photometric="minisblack",
+            planarconfig="contig",
+            extrasamples=["unspecified"],
+        ),
+        stretched(RAMP),
+    ),
+    (
+        "palette.tif",
+        _save(
+            GRAY, photometric="palette", colormap=np.stack([np.arange(255, -1, -1) * 257] * 3).astype(np.uint16)
+        ),
+        255.0 - GRAY,
+    ),
+]
 
 # --- masks: the foreground of every one is MASK ---
 
@@ -243,8 +264,13 @@ MASKS: list[tuple[str, Write]] = [
     ("both.png", _image(np.dstack([ON, ON, ON, ON]))),
     ("alpha-16.png", lambda path: png(path, np.dstack([RAMP * 0, MASK * np.uint16(65535)]), 4)),
     *[(f"one-in-{c}.png", _image(np.dstack([ONE * np.uint8(c == k) for k in range(3)]))) for c in range(3)],
-    *[(f"all-in-{c}.jpg", _image(np.dstack([ON * (c == k) for k in range(3)]).astype(np.uint8), quality=100,
-                                 subsampling=0)) for c in range(3)],
+    *[
+        (
+            f"all-in-{c}.jpg",
+            _image(np.dstack([ON * (c == k) for k in range(3)]).astype(np.uint8), quality=100, subsampling=0),
+        )
+        for c in range(3)
+    ],
     ("colours.png", _image(np.where(MASK[..., None], YELLOW, PURPLE).astype(np.uint8))),
     ("red-on-blue.png", _image(np.where(MASK[..., None], [255, 0, 0], [0, 0, 255]).astype(np.uint8))),
     ("upper-half.png", _image(np.where(MASK, 255, 128).astype(np.uint8))),
@@ -259,7 +285,7 @@ MASKS: list[tuple[str, Write]] = [
     ("one.pgm", lambda path: path.write_bytes(b"P5\n18 24\n1\n" + ONE.tobytes())),
     ("stored.dcm", lambda path: dicom(path, ONE)),
     ("inverted-by-name.dcm", lambda path: dicom(path, ONE, PhotometricInterpretation="MONOCHROME1")),
-]  # fmt: skip
+]
 
 REFUSED_MASKS: list[tuple[str, Write, str]] = [
     ("one.jpg", _image(ONE, quality=95), "does not tell from noise"),
@@ -321,29 +347,59 @@ DICOM: list[tuple[str, Write, np.ndarray]] = [
     for name, pixels, elements, right in (
         ("plain", RAMP, {}, stretched(RAMP)),
         ("padding", RIM, {"bits": 16, "PixelPaddingValue": 60000}, PADDED),
-        ("padding-range", np.where(BORDER, RIM - RAMP % 7, RAMP), {"bits": 16, "PixelPaddingValue": 59000,
-         "PixelPaddingRangeLimit": 60000}, PADDED),
+        (
+            "padding-range",
+            np.where(BORDER, RIM - RAMP % 7, RAMP),
+            {"bits": 16, "PixelPaddingValue": 59000, "PixelPaddingRangeLimit": 60000},
+            PADDED,
+        ),
         ("padding-signed", BELOW, {"bits": 16, "PixelPaddingValue": -2000}, PADDED),
-        ("padding-inverted", RIM, {"bits": 16, "PixelPaddingValue": 60000,
-         "PhotometricInterpretation": "MONOCHROME1"}, np.where(BORDER, 0, 255 - stretched(RAMP, ~BORDER))),
-        ("padding-window", RIM, {"bits": 16, "PixelPaddingValue": 60000, "WindowCenter": 2000,
-         "WindowWidth": 1000}, np.where(BORDER, 0, windowed(RAMP, 2000, 1000))),
-        ("padding-rescaled", RIM, {"bits": 16, "PixelPaddingValue": 60000, "RescaleSlope": -2.0,
-         "RescaleIntercept": 9.0}, np.where(BORDER, 0, 255 - stretched(RAMP, ~BORDER))),
+        (
+            "padding-inverted",
+            RIM,
+            {"bits": 16, "PixelPaddingValue": 60000, "PhotometricInterpretation": "MONOCHROME1"},
+            np.where(BORDER, 0, 255 - stretched(RAMP, ~BORDER)),
+        ),
+        (
+            "padding-window",
+            RIM,
+            {"bits": 16, "PixelPaddingValue": 60000, "WindowCenter": 2000, "WindowWidth": 1000},
+            np.where(BORDER, 0, windowed(RAMP, 2000, 1000)),
+        ),
+        (
+            "padding-rescaled",
+            RIM,
+            {"bits": 16, "PixelPaddingValue": 60000, "RescaleSlope": -2.0, "RescaleIntercept": 9.0},
+            np.where(BORDER, 0, 255 - stretched(RAMP, ~BORDER)),
+        ),
         ("padding-empty", RAMP, {"PixelPaddingValue": None}, stretched(RAMP)),
         ("rescale-empty", RAMP, {"RescaleSlope": None, "RescaleIntercept": None}, stretched(RAMP)),
-        ("slope-empty", RAMP, {"RescaleSlope": None, "RescaleIntercept": -1024.0, "WindowCenter": 500,
-         "WindowWidth": 300}, windowed(RAMP.astype(float) - 1024, 500, 300)),
+        (
+            "slope-empty",
+            RAMP,
+            {"RescaleSlope": None, "RescaleIntercept": -1024.0, "WindowCenter": 500, "WindowWidth": 300},
+            windowed(RAMP.astype(float) - 1024, 500, 300),
+        ),
         ("slope-zero", RAMP, {"RescaleSlope": 0.0, "RescaleIntercept": 0.0}, stretched(RAMP)),
-        *[(f"width{width}", RAMP, {"WindowCenter": 2000, "WindowWidth": width}, stretched(RAMP))
-          for width in (0, -5, 0.5, None)],
+        *[
+            (f"width{width}", RAMP, {"WindowCenter": 2000, "WindowWidth": width}, stretched(RAMP))
+            for width in (0, -5, 0.5, None)
+        ],
         ("widths", RAMP, {"WindowCenter": [2000, 500], "WindowWidth": [0, 300]}, windowed(RAMP, 500, 300)),
-        ("function-unknown", RAMP, {"WindowCenter": 500, "WindowWidth": 300, "VOILUTFunction": ""},
-         windowed(RAMP, 500, 300)),
+        (
+            "function-unknown",
+            RAMP,
+            {"WindowCenter": 500, "WindowWidth": 300, "VOILUTFunction": ""},
+            windowed(RAMP, 500, 300),
+        ),
         ("lut-empty", RAMP, {"VOILUTSequence": Sequence([])}, stretched(RAMP)),
         ("deflated", RAMP, {"syntax": DeflatedExplicitVRLittleEndian}, stretched(RAMP)),
         ("enhanced", FRAMES, {"SharedFunctionalGroupsSequence": SHARED}, windowed(RAMP, 2000, 1000)),
-        ("enhanced-own", FRAMES, {"SharedFunctionalGroupsSequence": SHARED,
-         "PerFrameFunctionalGroupsSequence": OWN}, windowed(RAMP, 500, 300)),
+        (
+            "enhanced-own",
+            FRAMES,
+            {"SharedFunctionalGroupsSequence": SHARED, "PerFrameFunctionalGroupsSequence": OWN},
+            windowed(RAMP, 500, 300),
+        ),
     )
-]  # fmt: skip
+]

@@ -172,7 +172,7 @@ def test_every_label_of_a_map_is_the_channel_of_its_name(name: str, tmp_path: Pa
         ('exclusive = true\nvalues = ["red", "blue"]\nclasses = ["a", "b"]', "'red' is no colour"),
         ('values = [0, 1]\nclasses = ["a"]', "need exclusive = true"),
     ],
-)  # fmt: skip
+)
 def test_values_that_do_not_fit_are_refused_by_name(keys: str, words: str, tmp_path: Path) -> None:
     next(make for make in COLLECTIONS if make.__name__ == "gray_label_maps")(tmp_path)
     text = 'extends = "chest-xray-small"\ntasks = ["segmentation"]\n[data.segmentation]\ncross = "none"\n'

@@ -137,8 +137,11 @@ def part_of(task: str, part: str, numbers: list[int]) -> leaks.Images:
 @pytest.mark.parametrize("scored", ["classification", "segmentation"])
 @pytest.mark.parametrize("trained", ["classification", "segmentation"])
 def test_training_films_are_compared_with_every_part_that_any_task_is_scored_on(trained, scored, part):
-    numbers = {(task, name): 10 * (4 * i + j) for i, task in enumerate(("classification", "segmentation"))
-               for j, name in enumerate(("train", "val", "test", "cross"))}  # fmt: skip
+    numbers = {
+        (task, name): 10 * (4 * i + j)
+        for i, task in enumerate(("classification", "segmentation"))
+        for j, name in enumerate(("train", "val", "test", "cross"))
+    }
     films = {key: [100 + number, 101 + number] for key, number in numbers.items()}
     films[scored, part][1] = films[trained, "train"][0]
     found = leaks.overlaps([part_of(task, name, films[task, name]) for task, name in films])

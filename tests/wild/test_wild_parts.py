@@ -101,8 +101,22 @@ def test_few_classes_are_split_by_the_source_itself() -> None:
     assert not splits_by_itself({f"{n}.png": Film("ab"[n % 2], f"p{n // 2}") for n in range(8)})
 
 
-@pytest.mark.parametrize("word", ["Unauffällig", "o. B.", "sain", "sano", "normale", "sin hallazgos", "正常",
-                                  "Без патологии", "NO FINDING", "No_Finding", "unauffa\u0308llig"])  # fmt: skip
+@pytest.mark.parametrize(
+    "word",
+    [
+        "Unauffällig",
+        "o. B.",
+        "sain",
+        "sano",
+        "normale",
+        "sin hallazgos",
+        "正常",
+        "Без патологии",
+        "NO FINDING",
+        "No_Finding",
+        "unauffa\u0308llig",
+    ],
+)
 def test_words_for_no_finding_are_one_class(word: str) -> None:
     assert words.same_class(word) == "normal"
     assert words.class_order(["A finding", word]) == [word, "A finding"]
@@ -117,5 +131,9 @@ def test_two_words_for_no_finding_in_one_set_stay_two_classes() -> None:
     names = words.class_order(["Normal", "Non-COVID", "COVID"])
     assert names == ["Normal", "Non-COVID", "COVID"]
     assert [words.class_among(name, names) for name in ("Non-COVID", "normal", "non_covid", "healthy", "TB")] == [
-        "Non-COVID", "Normal", "Non-COVID", "Normal", "",
-    ]  # fmt: skip
+        "Non-COVID",
+        "Normal",
+        "Non-COVID",
+        "Normal",
+        "",
+    ]

@@ -19,9 +19,20 @@ from mmtk.errors import MmtkError
 from mmtk.io.counts import counted
 
 Operation = Literal[
-    "autocontrast", "brightness", "contrast", "equalize", "identity", "posterize", "rotate",
-    "sharpness", "shear-x", "shear-y", "solarize", "translate-x", "translate-y",
-]  # fmt: skip
+    "autocontrast",
+    "brightness",
+    "contrast",
+    "equalize",
+    "identity",
+    "posterize",
+    "rotate",
+    "sharpness",
+    "shear-x",
+    "shear-y",
+    "solarize",
+    "translate-x",
+    "translate-y",
+]
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 Swap = Sequence[tuple[int, int]]
 

@@ -68,9 +68,14 @@ class Process(Launcher):
         output = open(job.dir / "output.log", "ab")  # noqa: SIM115 - closed when the job ends
         # A session of its own: Ctrl-C reaches the children through _end alone, once.
         process = subprocess.Popen(
-            job.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
-            start_new_session=True, preexec_fn=die_with_parent if sys.platform == "linux" else None,
-        )  # fmt: skip
+            job.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
         return _Child(job, process, slot, output)
 
 

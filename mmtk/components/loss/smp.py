@@ -7,12 +7,7 @@ from typing import Annotated, Any, Literal
 from torch import Tensor
 
 from mmtk.api import Field, Loss, MmtkError
-from mmtk.components.loss.cross_entropy import (
-    at_least_float32,
-    class_index,
-    require_masks,
-    require_softmax,
-)
+from mmtk.components.loss.cross_entropy import at_least_float32, class_index, require_masks, require_softmax
 
 # SMP's class, and SMP's word for each of our keys that it takes.
 LOSSES: dict[str, tuple[str, dict[str, str]]] = {

@@ -23,8 +23,7 @@ def check_batch(logits: Tensor, target: Tensor, ids: Sequence[str], names: Seque
     known = torch.isin(target, torch.tensor(list(labels), dtype=target.dtype))
     if unknown := _failing(known, ids):
         raise MmtkError(
-            f"Unknown labels for {listing(unknown)}.",
-            hint=f"A label is one of {', '.join(map(str, labels))}.",
+            f"Unknown labels for {listing(unknown)}.", hint=f"A label is one of {', '.join(map(str, labels))}."
         )
     if diverged := _failing(logits.isfinite(), ids):
         raise RunFailed(

@@ -16,9 +16,14 @@ from mmtk.images.loader import read_patient
 from mmtk.io.counts import counted, share
 
 SPLIT_FOLDERS: dict[str, Split] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 
 

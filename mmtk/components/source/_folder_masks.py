@@ -72,8 +72,11 @@ def _by_ending(place: Place, find: Finder, classes: tuple[str, ...], exclusive: 
             'Each class has one ending, in the same order: classes = ["heart"], mask_suffix = ["_heart"].',
         )
     films = {*find.images.values(), *find.others.values()}
-    if strange := [path for path in place.images("masks", _is_mask_file)
-                   if path not in films and find.affixes.ending(_layout.stem(path)) is None]:  # fmt: skip
+    if strange := [
+        path
+        for path in place.images("masks", _is_mask_file)
+        if path not in films and find.affixes.ending(_layout.stem(path)) is None
+    ]:
         raise MmtkError(
             f"{counted(len(strange), 'file has', 'files have')} none of the endings {listing(endings)}: "
             f"{listing((path.name for path in strange), 5)}.",

@@ -63,13 +63,7 @@ class Chest:
     """Shapes of one patient (``body``) in one pose (``film``) as level sets [size, size], positive inside."""
 
     def __init__(
-        self,
-        body: Generator,
-        film: Generator,
-        size: int,
-        child: float,
-        zoom: tuple[float, float],
-        tilt: float,
+        self, body: Generator, film: Generator, size: int, child: float, zoom: tuple[float, float], tilt: float
     ) -> None:
         draw, move = body.uniform, film.uniform
         self.size = size

@@ -187,11 +187,7 @@ class Folder(Source):
         return rows
 
     def _targets(
-        self,
-        found: Mapping[str, Path],
-        extra: Mapping[str, Path],
-        rows: Mapping[str, Row],
-        table: Path | None,
+        self, found: Mapping[str, Path], extra: Mapping[str, Path], rows: Mapping[str, Row], table: Path | None
     ) -> tuple[tuple[str, ...], dict[str, object]]:
         """The names of classes or channels, and the target of every labelled image."""
         self._masks: Masks | None = None

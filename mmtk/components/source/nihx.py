@@ -33,10 +33,7 @@ class NIHX(Source):
         table = next(folder / name for name in TABLES if (folder / name).is_file())
         labels, patients = _read(table)
         healthy = hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
-        chosen = {
-            *healthy[:MOST_NORMAL],
-            *(Path(name).stem for name, pneumonia in labels.items() if pneumonia),
-        }
+        chosen = {*healthy[:MOST_NORMAL], *(Path(name).stem for name, pneumonia in labels.items() if pneumonia)}
         images = {path.name: path for path in _layout.list_images(folder)}
         wanted = [name for name in labels if Path(name).stem in chosen]
         missing = [name for name in wanted if name not in images]

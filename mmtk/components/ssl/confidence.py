@@ -17,7 +17,7 @@ class Confidence(SSL):
     weight: factor of the unlabelled loss (λ in the paper).
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1, "strong": 1}
 
     def __init__(
         self,

@@ -17,10 +17,19 @@ MOST = 20  # labels of a map; arbitrary gray values are at most LABEL_VALUES, as
 LABEL_VALUES = 8
 IGNORED = 255
 COLOURS = {
-    0x000000: "background", 0xFF0000: "red", 0x00FF00: "green", 0x0000FF: "blue", 0xFFFF00: "yellow",
-    0x00FFFF: "cyan", 0xFF00FF: "magenta", 0xFFFFFF: "white", 0x808080: "gray", 0x008000: "dark green",
-    0x800000: "dark red", 0x000080: "dark blue",
-}  # fmt: skip
+    0x000000: "background",
+    0xFF0000: "red",
+    0x00FF00: "green",
+    0x0000FF: "blue",
+    0xFFFF00: "yellow",
+    0x00FFFF: "cyan",
+    0xFF00FF: "magenta",
+    0xFFFFFF: "white",
+    0x808080: "gray",
+    0x008000: "dark green",
+    0x800000: "dark red",
+    0x000080: "dark blue",
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +96,11 @@ def _named_numbers(listing: Listing) -> dict[int, str]:
         if PurePosixPath(path).name == "dataset.json" and isinstance(about := listing.json(path), dict):
             named = about.get("labels")
             if isinstance(named, dict) and len(named) > 1:
-                pairs = [(int(b), str(a)) if str(b).isdigit() else (int(a), str(b)) for a, b in named.items()
-                         if str(a).isdigit() or str(b).isdigit()]  # fmt: skip
+                pairs = [
+                    (int(b), str(a)) if str(b).isdigit() else (int(a), str(b))
+                    for a, b in named.items()
+                    if str(a).isdigit() or str(b).isdigit()
+                ]
                 return dict(sorted(pairs))
     return {}
 

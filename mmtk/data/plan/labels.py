@@ -212,13 +212,17 @@ def _from_folders(found: Labels, asked: bool) -> None:
     """A folder per class, with or without a folder per part above (or below) it."""
     top = _shared(found.films)
     parts_of = {path: PurePosixPath(parent(path)).parts[top:] for path in found.films}
-    splits = {path: next((words.PARTS[w] for p in parts if (w := words.plain(p)) in words.PARTS), "")
-              for path, parts in parts_of.items()}  # fmt: skip
+    splits = {
+        path: next((words.PARTS[w] for p in parts if (w := words.plain(p)) in words.PARTS), "")
+        for path, parts in parts_of.items()
+    }
     for path, part in splits.items():
         if not found.films[path].split:
             found.films[path].split = part if all(splits.values()) else ""
-    names = {path: [p for p in parts if words.plain(p) not in words.PARTS and words.role(p) != "images"]
-             for path, parts in parts_of.items()}  # fmt: skip
+    names = {
+        path: [p for p in parts if words.plain(p) not in words.PARTS and words.role(p) != "images"]
+        for path, parts in parts_of.items()
+    }
     first = {path: parts[0] for path, parts in names.items() if parts}
     loose = [path for path in found.films if path not in first]
     expected = len(found.films) - sum(bool(splits[path]) for path in loose)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from mmtk.data.plan.findings import FilmSet
 from mmtk.data.plan.listing import Listing, stem
 
-NAMES = {
-    "chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",),
-}  # fmt: skip
+NAMES = {"chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",)}
 TASK = {"chex": "classification", "nihx": "classification", "jsrt": "segmentation", "mcu": "segmentation"}
 NIH = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 

@@ -128,8 +128,12 @@ def _comments(
     files = counted(len(listing.images), "image file")
     lines = [f"Found in {folder.resolve().name}: {files}, {counted(len(sets), 'place')}."]
     for each in sets:
-        uses = [f"{task}: {('training', 'scoring')[k]}" for task in TASKS
-                for k, one in enumerate(chosen[task]) if one is each]  # fmt: skip
+        uses = [
+            f"{task}: {('training', 'scoring')[k]}"
+            for task in TASKS
+            for k, one in enumerate(chosen[task])
+            if one is each
+        ]
         lines.append(f"{each.name} ({'; '.join(uses) or 'left out'}): {counted(len(each.films), 'film')}")
         if each.classes:
             lines.append(

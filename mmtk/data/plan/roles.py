@@ -86,8 +86,11 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), top))
     beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
     kept = [path for path in roles.films if not any(_inside(parent(path), place) for place in beside if place)]
-    notes = [f"the masks in {top or '.'} are left out ({counted(len(groups[top]), 'file')}): --masks takes them"
-             for top in sorted(groups) if top != best]  # fmt: skip
+    notes = [
+        f"the masks in {top or '.'} are left out ({counted(len(groups[top]), 'file')}): --masks takes them"
+        for top in sorted(groups)
+        if top != best
+    ]
     if len(kept) < len(roles.films):
         notes.append(f"{counted(len(roles.films) - len(kept), 'film')} beside them left out, too")
     return Roles(tuple(kept), tuple(groups[best]), roles.unlabelled), notes

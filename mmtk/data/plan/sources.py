@@ -14,8 +14,22 @@ from mmtk.data.plan.official import TASK
 from mmtk.tasks import TASKS
 
 HEAD = ("image", "label", "patient", "split", "spacing")
-ORDER = ("images", "labels", "columns", "both_tasks", "masks", "mask_suffix", "mask_prefix", "image_suffix",
-         "image_prefix", "classes", "exclusive", "values", "swap", "unmatched_masks")  # fmt: skip
+ORDER = (
+    "images",
+    "labels",
+    "columns",
+    "both_tasks",
+    "masks",
+    "mask_suffix",
+    "mask_prefix",
+    "image_suffix",
+    "image_prefix",
+    "classes",
+    "exclusive",
+    "values",
+    "swap",
+    "unmatched_masks",
+)
 ONE_TASK = ("classes", "exclusive", "values", "swap")
 
 Rows = list[tuple[str, str, str, str, str]]
@@ -96,8 +110,11 @@ def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) 
     def scored(path: str, film: Film) -> bool:
         return bool(not with_labels or film.label or (shared and path in each.masks))
 
-    held_out = {film.patient: film.split for path, film in each.films.items()
-                if film.patient and film.split in ("val", "test") and scored(path, film)}  # fmt: skip
+    held_out = {
+        film.patient: film.split
+        for path, film in each.films.items()
+        if film.patient and film.split in ("val", "test") and scored(path, film)
+    }
     for path, film in sorted(each.films.items()):
         label = film.label if with_labels else ""
         split = film.split if len(parts) > 1 else ""

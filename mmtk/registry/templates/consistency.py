@@ -17,7 +17,7 @@ class Example(Consistency):
     """
 
     # The strong view changes brightness and contrast only, so that its pixels stay where the weak view has them.
-    views = {"weak": View(), "strong": View(on="weak", geometric=False)}  # noqa: RUF012 - never mutated
+    views = {"weak": View(), "strong": View(on="weak", geometric=False)}
 
     def __init__(
         self, supervised: Supervised, exclusive: bool, *, weight: Annotated[float, Field(ge=0)] = 1.0

@@ -155,9 +155,15 @@ def _saliency(study: Study, budget: Budget, path: Path, task: str, most: int = 4
     height, width = next(iter(kept.values()))["image"].shape[1:]
     title = f"{cell.name}: class-specific saliency, {task} images ({labelled(cell.labels)})"
     sheet = style.Sheet(
-        title, rows, each * len(kept), height / width, max(1.05, min(1.6, 9.4 / each / len(kept))),
-        above=0.36, right=0.62, group=each,
-    )  # fmt: skip
+        title,
+        rows,
+        each * len(kept),
+        height / width,
+        max(1.05, min(1.6, 9.4 / each / len(kept))),
+        above=0.36,
+        right=0.62,
+        group=each,
+    )
     note = f"{seed_shown([cell])}; gradient of each class score; p: the probability of the class"
     with sheet.open(path, note, vector=True) as fig:
         for block, (domain, arrays) in enumerate(kept.items()):

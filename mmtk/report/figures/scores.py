@@ -75,7 +75,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.6 + sum(tall), vector=True) as fig:
         panels = fig.subplots(
             len(metrics), len(domains), squeeze=False, sharex="row", sharey="row", height_ratios=tall
-        )  # fmt: skip
+        )
         for (metric, domain), values in found.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
             _dots(axes, rows[metric], values, looks(study))
@@ -123,9 +123,16 @@ def _dots(
         if mean.low is not None and mean.high is not None:
             axes.plot([mean.low, mean.high], [row, row], color=look.colour, lw=2.2, zorder=2)
         axes.plot(
-            points, np.full(len(points), row), "o", ms=3.6, mfc="white", mec=look.colour, mew=0.9, zorder=3,
+            points,
+            np.full(len(points), row),
+            "o",
+            ms=3.6,
+            mfc="white",
+            mec=look.colour,
+            mew=0.9,
+            zorder=3,
             rasterized=len(points) > 100,
-        )  # fmt: skip
+        )
         axes.plot(mean.mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
         words = style.number(mean.mean) + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)

@@ -153,19 +153,20 @@ class Sheet:
             fig.text(x, top, "\n".join(wrapped), fontsize=11, fontweight="bold", va="top", linespacing=1.25)
             fig.text(x, line, note, fontsize=8, va="top", alpha=0.75)
             if legend:
-                dashes = {
-                    "reference": (REFERENCE, "-"),
-                    "prediction": (PREDICTION, PREDICTION["linestyles"][0]),
-                }
+                dashes = {"reference": (REFERENCE, "-"), "prediction": (PREDICTION, PREDICTION["linestyles"][0])}
                 handles = [
                     Line2D([], [], color=look["colors"], ls=dash, lw=2, label=name)
                     for name, (look, dash) in dashes.items()
                 ]
                 anchor = (1 - self.right / self.width, line + 0.03 / self.height)
                 fig.legend(
-                    handles=handles, loc="upper right", ncols=2, borderpad=0, borderaxespad=0,
+                    handles=handles,
+                    loc="upper right",
+                    ncols=2,
+                    borderpad=0,
+                    borderaxespad=0,
                     bbox_to_anchor=anchor,
-                )  # fmt: skip
+                )
             yield fig
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
@@ -223,9 +224,16 @@ def caption(axes: Axes, words: list[str]) -> None:
     """Lines of text under an image, the first in bold."""
     for line, word in enumerate(words):
         axes.annotate(
-            word, (0.5, 0), xycoords="axes fraction", xytext=(0, -3 - 12 * line), textcoords="offset points",
-            ha="center", va="top", fontsize=8 if line else 9, fontweight="normal" if line else "bold",
-        )  # fmt: skip
+            word,
+            (0.5, 0),
+            xycoords="axes fraction",
+            xytext=(0, -3 - 12 * line),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8 if line else 9,
+            fontweight="normal" if line else "bold",
+        )
 
 
 def tag(axes: Axes, words: str) -> None:

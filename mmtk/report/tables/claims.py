@@ -112,14 +112,21 @@ def table(analysis: Analysis) -> Table:
     """The paper's differences beside ours."""
     rows = [
         [
-            Entry(one.what), Entry(" − ".join(cell.name for cell in one.systems)), Entry(one.verdict),
-            Entry(budget(one.labels)), Entry(one.domain), Entry(words(METRIC[one.task])),
+            Entry(one.what),
+            Entry(" − ".join(cell.name for cell in one.systems)),
+            Entry(one.verdict),
+            Entry(budget(one.labels)),
+            Entry(one.domain),
+            Entry(words(METRIC[one.task])),
             value_entry(one.published, sign=True),
-            value_entry(one.test.difference, sign=True), interval_entry(one.test.low, one.test.high),
-            p_entry(one.test.p), p_entry(one.test.adjusted), count_entry(one.test.n),
+            value_entry(one.test.difference, sign=True),
+            interval_entry(one.test.low, one.test.high),
+            p_entry(one.test.p),
+            p_entry(one.test.adjusted),
+            count_entry(one.test.n),
         ]
         for one in claimed(analysis)
-    ]  # fmt: skip
+    ]
     caption = (
         "Differences that the paper takes to be gains. Paper: its published means of five runs, without a spread, "
         "by other code at 256 pixels. Here: mean over seeds of the difference "
@@ -128,9 +135,19 @@ def table(analysis: Analysis) -> Table:
         "its interval."
     )
     columns = headings(
-        "What is added", "Difference of", "Verdict", "Labels", "Test set", "Metric", "*Paper", "*Here",
-        "*95 % interval", "*p", "*p (Holm)", "*Seeds",
-    )  # fmt: skip
+        "What is added",
+        "Difference of",
+        "Verdict",
+        "Labels",
+        "Test set",
+        "Metric",
+        "*Paper",
+        "*Here",
+        "*95 % interval",
+        "*p",
+        "*p (Holm)",
+        "*Seeds",
+    )
     return Table("claims", "The paper's effects", caption, columns, rows)
 
 

@@ -24,9 +24,13 @@ PAPER_SETS = {
     "segmentation/cross-domain": "mcu",
 }
 PAPER_METRICS = {
-    "accuracy": "accuracy", "f1-normal": "f1_normal", "f1-pneumonia": "f1_pneumonia",
-    "dice": "dice", "average-hausdorff": "hausdorff", "ssim": "ssim",
-}  # fmt: skip
+    "accuracy": "accuracy",
+    "f1-normal": "f1_normal",
+    "f1-pneumonia": "f1_pneumonia",
+    "dice": "dice",
+    "average-hausdorff": "hausdorff",
+    "ssim": "ssim",
+}
 SEGMENTATION = {
     "dice": ("DS", "Dice score of the masks"),
     "jaccard": ("JS", "Jaccard score of the masks"),
@@ -153,10 +157,11 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
     digits = 2 if unit(score.metric) else 3
     seeds, paper = score.seeds, published_score(score)
     rivals = [
-        s.seeds.mean for s in analysis.scores
+        s.seeds.mean
+        for s in analysis.scores
         if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
         and s.cell.labels[s.task] == score.cell.labels[s.task]
-    ]  # fmt: skip
+    ]
     best = (min if lower_is_better(score.metric) else max)(rivals)
     text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
     numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}

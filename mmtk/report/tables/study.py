@@ -32,25 +32,39 @@ def tests(analysis: Analysis) -> Table:
     """The reference against every other system, by three tests."""
     rows = [
         [
-            Entry(f"{one.reference.name} − {one.other.name}"), *_place(one.labels, one.domain, one.metric),
-            value_entry(test.difference, sign=True), interval_entry(test.low, test.high), Entry(test.name),
+            Entry(f"{one.reference.name} − {one.other.name}"),
+            *_place(one.labels, one.domain, one.metric),
+            value_entry(test.difference, sign=True),
+            interval_entry(test.low, test.high),
+            Entry(test.name),
             Entry(counted(test.n, test.unit.removesuffix("s")), {"": test.n}),
-            p_entry(test.p), p_entry(test.adjusted),
+            p_entry(test.p),
+            p_entry(test.adjusted),
             Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
             Entry(test.note),
         ]
         for one in analysis.comparisons
         for test in one.tests.values()
-    ]  # fmt: skip
+    ]
     caption = (
         "Differences of the reference and every other system. p (Holm) is adjusted over all comparisons in this "
         "table by the same kind of test on the same metric. Tests over seeds ask what happens when training is "
         "repeated, tests over cases what happens with new images and the networks as they are."
     )
     columns = headings(
-        "Difference of", "Labels", "Test set", "Metric", "*Difference", "*95 % interval", "Test", "*n", "*p",
-        "*p (Holm)", "*Effect size", "Note",
-    )  # fmt: skip
+        "Difference of",
+        "Labels",
+        "Test set",
+        "Metric",
+        "*Difference",
+        "*95 % interval",
+        "Test",
+        "*n",
+        "*p",
+        "*p (Holm)",
+        "*Effect size",
+        "Note",
+    )
     return Table("tests", "Tests of the reference", caption, columns, rows)
 
 
@@ -58,19 +72,23 @@ def effects(analysis: Analysis) -> Table:
     """What every component does, and every combination beyond the sum of its parts."""
     rows = [
         [
-            Entry(" × ".join(effect.factors)), *_effect(one, effect), p_entry(effect.p), p_entry(adjusted),
+            Entry(" × ".join(effect.factors)),
+            *_effect(one, effect),
+            p_entry(effect.p),
+            p_entry(adjusted),
             count_entry(effect.n),
         ]
         for one in analysis.effects
         for effect, adjusted in zip(one.effects, one.adjusted, strict=True)
-    ]  # fmt: skip
+    ]
     caption = (
         "Difference between the systems with and without a component, averaged over the other components, within "
         "each seed; of two components, half of how much one changes the effect of the other. Interval and p from "
         "Student's t over seeds; p (Holm) is adjusted over all effects on the same metric."
     )
-    columns = headings("Effect of", "Labels", "Test set", "Metric", "*Effect", "*95 % interval", "*p", "*p (Holm)",
-                       "*Seeds")  # fmt: skip
+    columns = headings(
+        "Effect of", "Labels", "Test set", "Metric", "*Effect", "*95 % interval", "*p", "*p (Holm)", "*Seeds"
+    )
     return Table("effects", "Effects of the components", caption, columns, rows)
 
 
@@ -106,20 +124,36 @@ def scores(analysis: Analysis) -> Table:
     """Every score with both intervals and its chance level."""
     rows = [
         [
-            Entry(one.cell.name), *_place(one.cell.labels, one.domain, one.metric), value_entry(one.seeds.mean),
-            value_entry(one.seeds.sd), interval_entry(one.seeds.low, one.seeds.high),
+            Entry(one.cell.name),
+            *_place(one.cell.labels, one.domain, one.metric),
+            value_entry(one.seeds.mean),
+            value_entry(one.seeds.sd),
+            interval_entry(one.seeds.low, one.seeds.high),
             interval_entry(one.cases.low, one.cases.high) if one.cases else interval_entry(None, None),
-            value_entry(one.chance), count_entry(one.seeds.n), count_entry(one.images),
+            value_entry(one.chance),
+            count_entry(one.seeds.n),
+            count_entry(one.images),
         ]
         for one in analysis.scores
-    ]  # fmt: skip
+    ]
     caption = (
         "Mean and sd over seeds; 95 % interval by Student's t over seeds, and for values per image by a bootstrap "
         "over seeds and images. Chance needs no look at the image: the majority class for accuracy, one in the "
         "number of classes for balanced accuracy, 0.5 for AUROC."
     )
-    columns = headings("System", "Labels", "Test set", "Metric", "*Mean", "*sd", "*Interval (seeds)",
-                       "*Interval (seeds, images)", "*Chance", "*Seeds", "*Images")  # fmt: skip
+    columns = headings(
+        "System",
+        "Labels",
+        "Test set",
+        "Metric",
+        "*Mean",
+        "*sd",
+        "*Interval (seeds)",
+        "*Interval (seeds, images)",
+        "*Chance",
+        "*Seeds",
+        "*Images",
+    )
     return Table("scores", "All scores", caption, columns, rows)
 
 
@@ -127,13 +161,18 @@ def runs(analysis: Analysis, base: Path) -> Table:
     """Every run with its folder as seen from ``base``."""
     rows = [
         [
-            Entry(cell.name), Entry(budget(cell.labels)), count_entry(seed), Entry(run.digest),
-            count_entry(run.scores["selected"]["steps"]), count_entry(run.scores["selected"]["step"]),
-            value_entry(run.seconds, 1), Entry(Path(os.path.relpath(run.path, base)).as_posix()),
+            Entry(cell.name),
+            Entry(budget(cell.labels)),
+            count_entry(seed),
+            Entry(run.digest),
+            count_entry(run.scores["selected"]["steps"]),
+            count_entry(run.scores["selected"]["step"]),
+            value_entry(run.seconds, 1),
+            Entry(Path(os.path.relpath(run.path, base)).as_posix()),
         ]
         for cell in analysis.study.cells
         for seed, run in sorted(cell.runs.items())
-    ]  # fmt: skip
+    ]
     caption = (
         "Steps trained, the step that validation selected, seconds of training, folder as seen from this page."
     )

@@ -164,11 +164,24 @@ def _html_cell(place: int, entry: Entry, column: Column, headed: bool) -> str:
     return f"<{tag}{_numeric(column)}{value}{head}>{text}</{tag[:2]}>"
 
 
-_LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "–": "{--}", "×": r"$\times$", "→": r"$\rightarrow$", "<": "$<$", ">": "$>$",
-    DAGGER: r"$^{\dagger}$", "…": r"\dots{}", "φ": r"$\varphi$",
-} | {sign: "\\" + sign for sign in "&%$#_{}"})  # fmt: skip
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "–": "{--}",
+        "×": r"$\times$",
+        "→": r"$\rightarrow$",
+        "<": "$<$",
+        ">": "$>$",
+        DAGGER: r"$^{\dagger}$",
+        "…": r"\dots{}",
+        "φ": r"$\varphi$",
+    }
+    | {sign: "\\" + sign for sign in "&%$#_{}"}
+)
 
 
 def latex(text: str) -> str:

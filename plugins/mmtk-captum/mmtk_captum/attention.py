@@ -22,11 +22,7 @@ class Attention(Bridge):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        *,
-        kernel: Literal[3, 5, 7] = 7,
-        stride: Annotated[int, Field(ge=1)] = 8,
+        self, in_channels: int, *, kernel: Literal[3, 5, 7] = 7, stride: Annotated[int, Field(ge=1)] = 8
     ) -> None:
         super().__init__()
         self.channels, self.stride = in_channels + 1, stride

@@ -153,10 +153,12 @@ def attention(bridge, x, classify):
     with torch.no_grad():
         last = classify.features(x)[-1].numpy()
     weight, bias = bridge.conv.weight.detach().numpy()[0], bridge.conv.bias.item()
-    gate = np.stack([
-        correlate2d(each.mean(0), weight[0], "same") + correlate2d(each.max(0), weight[1], "same") + bias
-        for each in last
-    ])  # fmt: skip
+    gate = np.stack(
+        [
+            correlate2d(each.mean(0), weight[0], "same") + correlate2d(each.max(0), weight[1], "same") + bias
+            for each in last
+        ]
+    )
     return resized(expit(gate[:, None]), x.shape[-2:])
 
 
@@ -171,9 +173,10 @@ def test_the_maps_of_drawn_images(seed, count, channels, scale):
     wanted = {
         "captum-saliency": np.abs(slope).max(1, keepdims=True),
         "captum-input-x-gradient": np.abs(x.numpy() * slope).max(1, keepdims=True),
-        "captum-grad-cam": grad_cam(x, classify), "grad-cam": grad_cam(x, classify),
+        "captum-grad-cam": grad_cam(x, classify),
+        "grad-cam": grad_cam(x, classify),
         "attention": attention(made("attention", channels), x, classify),
-    }  # fmt: skip
+    }
     for name, expected in wanted.items():
         size = max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(

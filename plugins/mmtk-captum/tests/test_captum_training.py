@@ -19,16 +19,24 @@ from mmtk.training.trainer import Training
 HERE = Path(__file__).parents[1]
 RECIPES = {"grad-cam": "grad-cam", "attention": "attention", "integrated-gradients": "captum"}
 TINY = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 2, "train.validate_every": 2,
-    "train.batch": 4, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
-    "data.classification.labels": 8, "data.segmentation.labels": 8,
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 2,
+    "train.validate_every": 2,
+    "train.batch": 4,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
+    "data.classification.labels": 8,
+    "data.segmentation.labels": 8,
     **{
         f"data.{task}.{domain}.{part}": count
         for task in ("classification", "segmentation")
         for domain in ("source", "cross")
         for part, count in (("train", 16), ("val", 6), ("test", 8), ("size", 32))
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

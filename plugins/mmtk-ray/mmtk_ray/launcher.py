@@ -85,9 +85,11 @@ class Ray(Launcher):
 
     def _all(self, ray: Any, jobs: Sequence[Job]) -> Iterator[JobResult]:
         task = ray.remote(work).options(
-            num_cpus=self.needs["CPU"], num_gpus=self.needs["GPU"], memory=self.needs["memory"] or None,
+            num_cpus=self.needs["CPU"],
+            num_gpus=self.needs["GPU"],
+            memory=self.needs["memory"] or None,
             max_retries=self.retries,
-        )  # fmt: skip
+        )
         running = {self._submitted(task, job): job for job in jobs}
         try:
             while running:

@@ -113,10 +113,22 @@ def test_a_cluster_that_asks_for_a_token_gets_it(tmp_path: Path) -> None:
     ray = str(Path(sys.executable).with_name("ray"))
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets lie in it
     head = subprocess.Popen(
-        [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=1", "--include-dashboard=false",
-         "--disable-usage-stats", f"--temp-dir={folder}"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [
+            ray,
+            "start",
+            "--head",
+            "--block",
+            f"--port={port}",
+            "--num-cpus=1",
+            "--include-dashboard=false",
+            "--disable-usage-stats",
+            f"--temp-dir={folder}",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     code = (
         "import sys; from pathlib import Path; from mmtk.api import Job; from mmtk_ray.launcher import Ray\n"
         "job = Job(Path('job'), (sys.executable, '-S', '-c', 'print(1)'))\n"
@@ -188,19 +200,39 @@ def test_jobs_of_a_node_that_dies_run_again_elsewhere(cluster: Any, tmp_path: Pa
 @pytest.mark.long
 def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Path) -> None:
     sets = {
-        "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.batch": 2,
-        "train.precision": "fp32", "data.classification.labels": 8, "data.segmentation.labels": 4,
-        "tracking.enabled": "false", "evaluate.cases": 2,
-        **{f"data.{task}.{domain}.{part}": count for task in ("classification", "segmentation")
-           for domain in ("source", "cross") for part, count in (("train", 24), ("val", 8), ("test", 10))},
-    }  # fmt: skip
+        "data.size": 32,
+        "encoder.width": 4,
+        "decoder.width": 4,
+        "train.steps": 3,
+        "train.batch": 2,
+        "train.precision": "fp32",
+        "data.classification.labels": 8,
+        "data.segmentation.labels": 4,
+        "tracking.enabled": "false",
+        "evaluate.cases": 2,
+        **{
+            f"data.{task}.{domain}.{part}": count
+            for task in ("classification", "segmentation")
+            for domain in ("source", "cross")
+            for part, count in (("train", 24), ("val", 8), ("test", 10))
+        },
+    }
     options = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
     for launcher in ("process", "ray"):
         (tmp_path / launcher).mkdir()
         command = [
-            sys.executable, "-m", "mmtk", "ablate", "--components", "saliency", "--out", "s",
-            "--launcher", launcher, *options,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "mmtk",
+            "ablate",
+            "--components",
+            "saliency",
+            "--out",
+            "s",
+            "--launcher",
+            launcher,
+            *options,
+        ]
         ended = subprocess.run(command, cwd=tmp_path / launcher, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
     ours, theirs = (sorted((tmp_path / name / "runs").glob("*/results.json")) for name in ("ray", "process"))

@@ -65,9 +65,11 @@ def kl(known, other):
     strategy = ReleaseKL(SupervisedLoss("dice", Dice(1, False), 5.0))
     target = torch.zeros_like(logits[0]).detach()
     term = strategy.terms(
-        lambda images: next(answers), Labelled(target, target, torch.arange(len(target))),
-        Unlabelled(torch.zeros(len(other), 1, 4, 4), torch.arange(len(other))), StepContext(0, 0, 9),
-    )["kl"]  # fmt: skip
+        lambda images: next(answers),
+        Labelled(target, target, torch.arange(len(target))),
+        Unlabelled(torch.zeros(len(other), 1, 4, 4), torch.arange(len(other))),
+        StepContext(0, 0, 9),
+    )["kl"]
     return term, logits
 
 
@@ -183,23 +185,32 @@ def test_components_are_short_and_use_the_public_interface_alone():
 AXES = {
     "consistency=release-kl+kl": {"consistency.use"},
     "augment.strong=release-strong+strong": {
-        "augment.strong.use", *(f"augment.strong.{key}" for key in ("n", "probability", "flip", "padding", "pool"))
+        "augment.strong.use",
+        *(f"augment.strong.{key}" for key in ("n", "probability", "flip", "padding", "pool")),
     },
     "data.classification.normalise=false+true": {"data.classification.normalise"},
     "train.frozen_views=true+false": {"train.frozen_views"},
     "evaluate.dropout=true+false": {"evaluate.dropout"},
-}  # fmt: skip
+}
 TINY = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.validate_every": 3,
-    "train.batch": 4, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
-    "data.classification.labels": 8, "data.segmentation.labels": 8,
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 3,
+    "train.validate_every": 3,
+    "train.batch": 4,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
+    "data.classification.labels": 8,
+    "data.segmentation.labels": 8,
     **{
         f"data.{task}.{domain}.{part}": count
         for task in ("classification", "segmentation")
         for domain in ("source", "cross")
         for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
     },
-}  # fmt: skip
+}
 
 
 def leaves(recipe):
@@ -259,10 +270,14 @@ def test_each_deviation_changes_what_it_should_and_nothing_else():
     reference, *cells = (
         mmtk.load_recipe("release", overrides=TINY | changes)
         for changes in (
-            {}, {"consistency.use": "kl"}, {"augment.strong.use": "strong"},
-            {"data.classification.normalise": True}, {"train.frozen_views": False}, {"evaluate.dropout": False},
+            {},
+            {"consistency.use": "kl"},
+            {"augment.strong.use": "strong"},
+            {"data.classification.normalise": True},
+            {"train.frozen_views": False},
+            {"evaluate.dropout": False},
         )
-    )  # fmt: skip
+    )
     data = prepare(reference, None)
     own = batches(reference, data)
     changed = []

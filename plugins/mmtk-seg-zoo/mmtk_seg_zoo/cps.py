@@ -17,12 +17,7 @@ class CPS(Consistency):
     """
 
     def __init__(
-        self,
-        supervised: Supervised,
-        twin: Twin,
-        exclusive: bool,
-        *,
-        weight: Annotated[float, Field(ge=0)] = 1.5,
+        self, supervised: Supervised, twin: Twin, exclusive: bool, *, weight: Annotated[float, Field(ge=0)] = 1.5
     ) -> None:
         super().__init__()
         self.supervised, self.second, self.exclusive = supervised, twin(), exclusive

@@ -18,7 +18,7 @@ class WeakStrong(Consistency):
     """
 
     # The strong view starts from the weak one and moves no pixel, so that the two masks lie on each other.
-    views = {"weak": 1, "strong": View(on="weak", geometric=False)}  # noqa: RUF012 - never mutated
+    views = {"weak": 1, "strong": View(on="weak", geometric=False)}
 
     def __init__(
         self,

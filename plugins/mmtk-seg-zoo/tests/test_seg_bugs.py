@@ -16,7 +16,7 @@ from mmtk_seg_zoo.noise import noisy
 class Background(Consistency):
     """SSL4MIS's FixMatch: pixels that are not confident become background labels."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def __init__(self, supervised, exclusive):
         super().__init__()
@@ -85,7 +85,7 @@ class Certain(Consistency):
 class LiveTargets(Consistency):
     """Weak-to-strong consistency whose target learns, too."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def __init__(self, supervised, exclusive):
         super().__init__()

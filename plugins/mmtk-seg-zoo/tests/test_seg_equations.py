@@ -47,10 +47,12 @@ KINDS = st.sampled_from([1e-3, 1.0, 4.0, "far"])
 @pytest.mark.parametrize(("word", "keys"), CASES, ids=IDS)
 @settings(max_examples=25, deadline=None)
 @given(
-    shape=st.sampled_from(SHAPES), count=st.integers(1, 4), seed=st.integers(0, 2**32 - 1),
+    shape=st.sampled_from(SHAPES),
+    count=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
     masks=st.sampled_from(["drawn", "empty", "full"]),
     kinds=st.lists(st.tuples(KINDS, KINDS, KINDS, KINDS), min_size=1, max_size=3),
-)  # fmt: skip
+)
 def test_the_terms_are_those_of_the_paper_at_any_logits(word, keys, shape, count, seed, masks, kinds):
     """A few steps one after the other: one image or more, masks empty or full, logits beyond 1e4."""
     bench = Bench(word, *shape, keys)
@@ -79,8 +81,9 @@ def test_the_gradient_is_that_of_the_equation_and_reaches_no_target(word, keys, 
             parameters = list(network.parameters())
             found = (
                 torch.autograd.grad(terms[name].value, parameters, retain_graph=True, allow_unused=True)
-                if all(p.requires_grad for p in parameters) else [None, None]
-            )  # fmt: skip
+                if all(p.requires_grad for p in parameters)
+                else [None, None]
+            )
             if not learns:
                 assert all(slope is None for slope in found)
                 continue
@@ -195,9 +198,12 @@ def test_extreme_logits_stay_finite(word, keys, channels, exclusive):
 def test_the_order_of_the_images_does_not_matter(word):
     numbers = step(2, 3, True)
     turned = type(numbers)(
-        numbers.known, numbers.target, numbers.plain[::-1].copy(), numbers.weak[::-1].copy(),
+        numbers.known,
+        numbers.target,
+        numbers.plain[::-1].copy(),
+        numbers.weak[::-1].copy(),
         numbers.strong[::-1].copy(),
-    )  # fmt: skip
+    )
     terms, same = Bench(word, 3, True, {}).run(numbers, 4), Bench(word, 3, True, {}).run(turned, 4)
     for name, term in terms.items():
         torch.testing.assert_close(same[name].value, term.value)

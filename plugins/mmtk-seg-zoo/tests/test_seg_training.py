@@ -16,15 +16,22 @@ from seg_oracle import ORACLES, STRATEGIES
 
 HERE = Path(__file__).parents[1]
 TINY = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 4, "train.validate_every": 2,
-    "train.batch": 4, "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False,
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 4,
+    "train.validate_every": 2,
+    "train.batch": 4,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
     "data.segmentation.labels": 8,
     **{
         f"data.segmentation.{domain}.{part}": count
         for domain in ("source", "cross")
         for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -38,9 +38,14 @@ class Work:
         with open(os.path.join(folder, LOG), "ab") as output:
             # A session of its own: Slurm signals the whole group, and USR2 would kill the command in mid-step.
             self._process = subprocess.Popen(
-                argv, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                argv,
+                cwd=place,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
-            )  # fmt: skip
+            )
             code = self._process.wait()
         if self._ended:
             sys.exit(code)

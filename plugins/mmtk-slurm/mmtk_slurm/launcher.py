@@ -18,9 +18,16 @@ from mmtk_slurm.job import LOG, Work
 LOOK = 1.0  # seconds between two looks at the results, which are files
 ASK = 30.0  # seconds between two questions to Slurm, for jobs that ended without a result
 OVER = (
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
+    "BOOT_FAIL",
+    "CANCELLED",
+    "COMPLETED",
+    "DEADLINE",
+    "FAILED",
+    "NODE_FAIL",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
     "TIMEOUT",
-)  # fmt: skip
+)
 NEVER = (
     "BadConstraints",
     "PartitionNodeLimit",
@@ -127,11 +134,15 @@ class Slurm(Launcher):
 
     def _parameters(self, count: int) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "name": "mmtk", "timeout_min": self.time, "cpus_per_task": self.cores,
-            "gpus_per_node": self.gpus or None, "mem_gb": self.memory or None,
+            "name": "mmtk",
+            "timeout_min": self.time,
+            "cpus_per_task": self.cores,
+            "gpus_per_node": self.gpus or None,
+            "mem_gb": self.memory or None,
             "slurm_partition": self.partition or None,
-            "slurm_array_parallelism": self.jobs or count, "slurm_additional_parameters": self.options or None,
-        }  # fmt: skip
+            "slurm_array_parallelism": self.jobs or count,
+            "slurm_additional_parameters": self.options or None,
+        }
         return {key: value for key, value in found.items() if value is not None}
 
     def _code(self, task: Any, job: Job, ask: bool) -> int | None:

@@ -72,8 +72,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     daemons = []
     try:
         for command in (munge, ["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
-            daemons.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
-                                            stderr=subprocess.DEVNULL))  # fmt: skip
+            daemons.append(
+                subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
             time.sleep(1)
         _wait(environment)
         yield environment

@@ -24,12 +24,22 @@ from slurm_here import NEEDED, slurm
 from mmtk_slurm.launcher import Slurm
 
 TINY = {
-    "data.size": 32, "encoder.width": 4, "decoder.width": 4, "train.steps": 3, "train.batch": 2,
-    "train.precision": "fp32", "data.classification.labels": 8, "data.segmentation.labels": 4,
-    "data.classification.source.train": 24, "data.classification.source.val": 8,
-    "data.classification.source.test": 10, "data.segmentation.source.train": 24,
-    "data.segmentation.source.val": 8, "data.segmentation.source.test": 10, "tracking.enabled": "false",
-}  # fmt: skip
+    "data.size": 32,
+    "encoder.width": 4,
+    "decoder.width": 4,
+    "train.steps": 3,
+    "train.batch": 2,
+    "train.precision": "fp32",
+    "data.classification.labels": 8,
+    "data.segmentation.labels": 4,
+    "data.classification.source.train": 24,
+    "data.classification.source.val": 8,
+    "data.classification.source.test": 10,
+    "data.segmentation.source.train": 24,
+    "data.segmentation.source.val": 8,
+    "data.segmentation.source.test": 10,
+    "tracking.enabled": "false",
+}
 OPTIONS = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
 
 
@@ -219,9 +229,18 @@ def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) 
     """--detach returns while the runs are queued; status shows them, and the study collects them later."""
     wide = cluster | {"COLUMNS": "200"}
     begun = mmtk(
-        "ablate", "--components", "saliency", "--launcher", "slurm", "--detach", "--out", "s", *OPTIONS,
-        cwd=tmp_path, env=cluster,
-    )  # fmt: skip
+        "ablate",
+        "--components",
+        "saliency",
+        "--launcher",
+        "slurm",
+        "--detach",
+        "--out",
+        "s",
+        *OPTIONS,
+        cwd=tmp_path,
+        env=cluster,
+    )
     assert begun.returncode == 0, begun.stdout + begun.stderr
     assert "3 runs queued" in begun.stdout
     assert "mmtk status s" in begun.stdout

@@ -13,7 +13,7 @@ class Entropy(SSL):
     weight: factor of the entropy (in nats) in the total.
     """
 
-    views = {"weak": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1}
 
     def __init__(self, supervised: Supervised, *, weight: Annotated[float, Field(ge=0)] = 0.1) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ class FixMatch(SSL):
     momentum: of the running means behind the alignment, per step.
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1, "strong": 1}
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class FreeMatch(SSL):
     momentum: of the running means, per step (λ in the paper).
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1, "strong": 1}
 
     def __init__(
         self,

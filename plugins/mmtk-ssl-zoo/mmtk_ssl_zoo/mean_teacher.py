@@ -17,7 +17,7 @@ class MeanTeacher(SSL):
     ramp: share of the training over which the weight rises as exp(−5 (1 − x)²); 0 for none.
     """
 
-    views = {"weak": 2}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 2}
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ class PseudoLabel(SSL):
     ramp: share of the training over which the weight rises linearly from 0; 0 for none.
     """
 
-    views = {"weak": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1}
 
     def __init__(
         self,

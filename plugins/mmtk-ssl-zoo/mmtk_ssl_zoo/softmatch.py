@@ -20,7 +20,7 @@ class SoftMatch(SSL):
     momentum: of the running means, per step (m in the paper).
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1, "strong": 1}
 
     def __init__(
         self,

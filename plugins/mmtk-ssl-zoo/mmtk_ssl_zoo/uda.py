@@ -18,7 +18,7 @@ class UDA(SSL):
     weight: factor of the unlabelled loss.
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012 - read on the instance, never mutated
+    views = {"weak": 1, "strong": 1}
 
     def __init__(
         self,

@@ -25,9 +25,16 @@ from mmtk_ssl_zoo.uda import UDA
 SIZE, TEACHER, STEPS = 20, 0.6, 11  # unlabelled images, the teacher's scale, steps of the training
 
 STRATEGIES = {
-    "pseudo-label": PseudoLabel, "entropy": Entropy, "pi-model": PiModel, "mean-teacher": MeanTeacher,
-    "uda": UDA, "fixmatch": FixMatch, "flexmatch": FlexMatch, "freematch": FreeMatch, "softmatch": SoftMatch,
-}  # fmt: skip
+    "pseudo-label": PseudoLabel,
+    "entropy": Entropy,
+    "pi-model": PiModel,
+    "mean-teacher": MeanTeacher,
+    "uda": UDA,
+    "fixmatch": FixMatch,
+    "flexmatch": FlexMatch,
+    "freematch": FreeMatch,
+    "softmatch": SoftMatch,
+}
 
 
 # --- the numbers of a step -----------------------------------------------------------------------------------
@@ -246,8 +253,9 @@ class FlexMatchOracle(Oracle):
         loss = (mask * cross_entropy(p.argmax(1), numbers.strong)).mean()
         self.learned |= {
             int(row): int(mine.argmax())
-            for row, mine in zip(numbers.index, p, strict=True) if mine.max() > self.threshold
-        }  # fmt: skip
+            for row, mine in zip(numbers.index, p, strict=True)
+            if mine.max() > self.threshold
+        }
         return {"flexmatch": (loss, self.weight, mask.mean())}
 
 
@@ -275,10 +283,7 @@ class FreeMatchOracle(Oracle):
             there = histogram > 0
             b = mean[there] / histogram[there]
             fair = ((a / a.sum())[there] * np.log(b / b.sum())).sum()
-        return {
-            "freematch": (loss, self.weight, mask.mean()),
-            "fairness": (fair, self.fairness, mask.mean()),
-        }
+        return {"freematch": (loss, self.weight, mask.mean()), "fairness": (fair, self.fairness, mask.mean())}
 
 
 class SoftMatchOracle(Oracle):
@@ -303,10 +308,16 @@ class SoftMatchOracle(Oracle):
 
 
 ORACLES = {
-    "pseudo-label": PseudoLabelOracle, "entropy": EntropyOracle, "pi-model": PiModelOracle,
-    "mean-teacher": MeanTeacherOracle, "uda": UDAOracle, "fixmatch": FixMatchOracle,
-    "flexmatch": FlexMatchOracle, "freematch": FreeMatchOracle, "softmatch": SoftMatchOracle,
-}  # fmt: skip
+    "pseudo-label": PseudoLabelOracle,
+    "entropy": EntropyOracle,
+    "pi-model": PiModelOracle,
+    "mean-teacher": MeanTeacherOracle,
+    "uda": UDAOracle,
+    "fixmatch": FixMatchOracle,
+    "flexmatch": FlexMatchOracle,
+    "freematch": FreeMatchOracle,
+    "softmatch": SoftMatchOracle,
+}
 
 # Word and keys: the defaults of every strategy, and keys that bring its other branches to life.
 CASES = [

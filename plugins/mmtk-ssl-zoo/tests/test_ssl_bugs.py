@@ -17,7 +17,7 @@ class DeadMeanTeacher(SSL):
     weight: factor of the squared difference.
     """
 
-    views = {"weak": 2}  # noqa: RUF012
+    views = {"weak": 2}
 
     def __init__(self, supervised, twin, *, weight: float = 50.0):
         super().__init__()
@@ -39,7 +39,7 @@ class BluntUDA(SSL):
     temperature: unused.
     """
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def __init__(self, supervised, *, temperature: float = 0.4):
         super().__init__()
@@ -57,7 +57,7 @@ class BluntUDA(SSL):
 class TargetsThatLearn(SSL):
     """UDA without its stop: the weak view's target is trained towards the strong view, too."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def __init__(self, supervised):
         super().__init__()
@@ -74,7 +74,7 @@ class TargetsThatLearn(SSL):
 class TwiceSoftMatch(SSL):
     """SoftMatch with the double softmax of released results: probabilities are taken for logits."""
 
-    views = {"weak": 1, "strong": 1}  # noqa: RUF012
+    views = {"weak": 1, "strong": 1}
 
     def __init__(self, supervised, classes):
         super().__init__()

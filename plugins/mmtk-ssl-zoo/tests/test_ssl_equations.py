@@ -29,10 +29,16 @@ from mmtk_ssl_zoo.confident import confident
 
 # The views whose logits each unlabelled loss is a function of; all else gives targets.
 LEARNS = {
-    "pseudo-label": {"weak-0"}, "entropy": {"weak-0"}, "pi-model": {"weak-0", "weak-1"},
-    "mean-teacher": {"weak-0"}, "uda": {"strong-0"}, "fixmatch": {"strong-0"}, "flexmatch": {"strong-0"},
-    "freematch": {"strong-0"}, "softmatch": {"strong-0"},
-}  # fmt: skip
+    "pseudo-label": {"weak-0"},
+    "entropy": {"weak-0"},
+    "pi-model": {"weak-0", "weak-1"},
+    "mean-teacher": {"weak-0"},
+    "uda": {"strong-0"},
+    "fixmatch": {"strong-0"},
+    "flexmatch": {"strong-0"},
+    "freematch": {"strong-0"},
+    "softmatch": {"strong-0"},
+}
 REJECTS = ["pseudo-label", "uda", "fixmatch", "flexmatch", "freematch", "softmatch"]
 
 
@@ -72,9 +78,12 @@ KINDS = st.sampled_from([1e-3, 1.0, 4.0, "far"])
 @pytest.mark.parametrize(("word", "keys"), CASES, ids=IDS)
 @settings(max_examples=25, deadline=None)
 @given(
-    classes=st.integers(2, 4), count=st.integers(1, 6), labelled=st.integers(1, 4), seed=st.integers(0, 2**32 - 1),
+    classes=st.integers(2, 4),
+    count=st.integers(1, 6),
+    labelled=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
     kinds=st.lists(st.tuples(KINDS, KINDS, KINDS, KINDS), min_size=1, max_size=4),
-)  # fmt: skip
+)
 def test_the_terms_are_those_of_the_paper_at_any_logits(word, keys, classes, count, labelled, seed, kinds):
     """A few steps one after the other: one image or more, all below the threshold or above, logits up to 1e4."""
     strategy, oracle = make(word, classes, **keys), ORACLES[word](classes, **keys)

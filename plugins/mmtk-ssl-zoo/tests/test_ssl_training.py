@@ -18,14 +18,21 @@ from ssl_oracle import STRATEGIES
 
 HERE = Path(__file__).parents[1]
 TINY = {
-    "data.size": 32, "encoder.width": 4, "train.steps": 4, "train.validate_every": 2, "train.batch": 4,
-    "train.precision": "fp32", "evaluate.cases": 2, "tracking.enabled": False, "data.classification.labels": 8,
+    "data.size": 32,
+    "encoder.width": 4,
+    "train.steps": 4,
+    "train.validate_every": 2,
+    "train.batch": 4,
+    "train.precision": "fp32",
+    "evaluate.cases": 2,
+    "tracking.enabled": False,
+    "data.classification.labels": 8,
     **{
         f"data.classification.{domain}.{part}": count
         for domain in ("source", "cross")
         for part, count in (("train", 24), ("val", 8), ("test", 10), ("size", 32))
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +99,10 @@ def test_components_are_short_and_use_the_public_interface_alone():
 def trained(recipe, path, steps=4):
     """The network's weights before the first step and after each, and the teacher's at the end."""
     training = begin(recipe, path)
-    flat = lambda net: torch.cat([p.detach().double().flatten().clone() for p in net.parameters()])  # noqa: E731
+
+    def flat(net):
+        return torch.cat([p.detach().double().flatten().clone() for p in net.parameters()])
+
     weights = [flat(training.net)]
     for index in range(steps):
         training.train_step(index)
