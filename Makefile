@@ -42,9 +42,10 @@ test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chr
 test-cluster: $(READY)  ## launchers on a real Slurm on this machine; needs root, slurm-wlm and munge
 	$(BIN)/python -m pytest -m cluster
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; imports against the order of packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
@@ -61,6 +62,7 @@ bench-compare: $(READY)  ## MEASURED against BASE (benchmarks/measured.json), as
 
 docs: $(READY)  ## the reference from the installed components, then the site, strictly, in site/
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_architecture.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html in a browser; search works without a server."
 
