@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TextIO
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 
 
 class MmtkError(Exception):

@@ -2,6 +2,65 @@
 
 from __future__ import annotations
 
-TASKS = ("classification", "segmentation")
+from dataclasses import dataclass
+from typing import Literal
+
 IN_DOMAIN, CROSS_DOMAIN = "in-domain", "cross-domain"
 DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the host needs to know of a task.
+
+    name: as in recipes, results, and as the field of the network's Prediction
+    labels: ``classes``, one number for each image, or ``masks``, channels of pixels
+    strategy: the kind of component that makes its loss terms
+    augment: the table ``augment.NAME`` that its labelled images go through
+    forward: the method of the network that gives its logits
+    tables: the recipe tables that no other task needs
+    system: the recipe of this task alone, without a strategy
+    """
+
+    name: Literal["classification", "segmentation"]
+    labels: Literal["classes", "masks"]
+    strategy: str
+    augment: str
+    forward: str
+    tables: tuple[str, ...]
+    system: str
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether its labels are masks, which move with their images when those are augmented."""
+        return self.labels == "masks"
+
+
+CLASSIFICATION = Task(
+    "classification",
+    "classes",
+    "ssl",
+    "weak",
+    "classify",
+    ("ssl", "loss.classification", "metric.classification", "data.classification"),
+    "enc",
+)
+SEGMENTATION = Task(
+    "segmentation",
+    "masks",
+    "consistency",
+    "segmentation",
+    "segment",
+    (
+        "decoder",
+        "bridge",
+        "consistency",
+        "loss.segmentation",
+        "metric.segmentation",
+        "data.segmentation",
+        "augment.segmentation",
+    ),
+    "unet",
+)
+TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}
+TASK_OF_STRATEGY: dict[str, Task] = {task.strategy: task for task in TASKS.values()}

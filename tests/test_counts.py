@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmtk
-from mmtk.io.counts import counted, share
+from mmtk.counts import counted, share
 
 NUMBER = re.compile(r"\b(len|sum)\(|:,")  # of an expression that gives a number of things
 PLURAL = re.compile(r" (of the )?(new |other |test )?(?!has|takes)[a-z]+[^s\W]s\b")

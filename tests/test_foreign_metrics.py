@@ -11,8 +11,8 @@ from tiny import tiny
 import mmtk
 from mmtk.api import Metric
 from mmtk.errors import MmtkError
-from mmtk.model.evaluate import case_columns
 from mmtk.registry import catalog, local_file
+from mmtk.registry.per_image import case_columns
 from mmtk.report.analysis import analyse
 from mmtk.report.page import write_report
 

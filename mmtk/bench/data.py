@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, cores, fresh, memory, spread
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 
 BATCH = 10
 FILES = 100

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, fresh, spread
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 
 MASKS = 1000
 LOOPED = 100  # masks that the slow loop scores, in each round

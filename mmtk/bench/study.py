@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, command, cores, spread, wait
+from mmtk.counts import counted
 from mmtk.errors import RunFailed
-from mmtk.io.counts import counted
 
 BATCH = 10
 SECONDS = 5.0

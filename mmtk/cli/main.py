@@ -23,9 +23,9 @@ from mmtk.cli.options import (
     overrides,
     print_json,
 )
+from mmtk.counts import share
 from mmtk.errors import MmtkError, RunFailed, report
 from mmtk.io import status_line
-from mmtk.io.counts import share
 from mmtk.io.spelling import command
 from mmtk.registry import memo
 from mmtk.registry.local_file import COPY

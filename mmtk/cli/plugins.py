@@ -13,8 +13,8 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.help import App, Commands
+from mmtk.counts import counted, share
 from mmtk.errors import RunFailed
-from mmtk.io.counts import counted, share
 
 app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
 WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]

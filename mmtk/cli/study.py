@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmtk.cli.code import CodeOpt
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
-from mmtk.io.counts import counted, share
 from mmtk.io.spelling import command
 
 if TYPE_CHECKING:

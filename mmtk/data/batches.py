@@ -15,12 +15,13 @@ from torch.utils._pytree import tree_map_only
 
 from mmtk import api
 from mmtk.api import Augment, Labelled, StepContext, Unlabelled, View
+from mmtk.counts import counted
 from mmtk.data.store import Stored
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry.factory import component
 from mmtk.seeding import generator
+from mmtk.tasks import TASKS
 
 Stream = TypeVar("Stream", bound=Labelled | Unlabelled | None)
 
@@ -70,7 +71,7 @@ def split_part(recipe: Recipe, task: str, source: api.Source, stored: Stored) ->
     rows = [int(r) for r in stored.rows([item.id for item in train_items])]
     known = [row for row, item in zip(rows, train_items, strict=True) if item.target is not None]
     budget = recipe.task_data(task).labels
-    labels = [int(stored.targets[row]) for row in known] if task == "classification" else None
+    labels = None if TASKS[task].has_masks else [int(stored.targets[row]) for row in known]
     check_labels(recipe, task, known if labels is None else labels, stored.labels.names)
     chosen = known if budget == "full" else choose_labelled(known, labels, budget, recipe.seed, "labels", task)
     taken = set(chosen)
@@ -182,6 +183,13 @@ def masks(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
     return torch.where(raw == 255, -1.0, raw.float())
 
 
+def label_tensor(stored: Stored, rows: list[int] | np.ndarray) -> Tensor:
+    """Labels of a store for losses and metrics: classes int64 [B], or masks float [B,K,H,W] as of ``masks``."""
+    if TASKS[stored.labels.task].has_masks:
+        return masks(stored, rows)
+    return torch.from_numpy(stored.targets[rows])
+
+
 class Streams:
     """The batches of a run: labelled and unlabelled images of every task, augmented and normalised."""
 
@@ -203,7 +211,7 @@ class Streams:
         for task, part in parts.items():
             self._places[task, "labelled"] = {row: place for place, row in enumerate(part.labelled)}
             self._places[task, "unlabelled"] = {row: place for place, row in enumerate(part.unlabelled)}
-            balanced = task == "classification" and recipe.train.balance == "sample"
+            balanced = recipe.train.balance == "sample" and not TASKS[task].has_masks
             labels = [int(stores[task].targets[row]) for row in part.labelled] if balanced else None
             self._orders[task, "labelled"] = Order(part.labelled, labels, recipe.seed, "order", task, "labelled")
             self._orders[task, "unlabelled"] = Order(
@@ -232,9 +240,9 @@ class Streams:
     def _task(self, task: str, step: int, device: torch.device | str) -> tuple[Labelled, Unlabelled | None]:
         stored, size = self._stores[task], self._recipe.train.batch
         rows = self._orders[task, "labelled"].batch(step, size)
-        augment = self._augment[task]["weak" if task == "classification" else "segmentation"]
-        target = torch.from_numpy(stored.targets[rows]) if task == "classification" else masks(stored, rows)
-        known = target.to(device) if task == "segmentation" else None
+        augment = self._augment[task][TASKS[task].augment]
+        target = label_tensor(stored, rows)
+        known = target.to(device) if TASKS[task].has_masks else None
         images = _levels(stored, rows).to(device)
         if self._recipe.train.frozen_views:
             image, moved = self._frozen(augment, images, known, rows, task, step)
@@ -260,9 +268,9 @@ class Streams:
         size = self._recipe.train.batch * self._recipe.train.ratio
         rows = self._orders[task, "unlabelled"].batch(step, size)
         base, truth = _levels(stored, rows).to(device), None
-        if task == "segmentation":
+        if TASKS[task].has_masks:
             draw = self._generator(task, "unlabelled", "image", step)
-            base = _augmented(self._augment[task]["segmentation"], base, draw)[0]
+            base = _augmented(self._augment[task][TASKS[task].augment], base, draw)[0]
         else:
             known = torch.from_numpy(stored.targets[rows])
             truth = known.to(device) if bool((known >= 0).all()) else None
@@ -313,3 +321,8 @@ class Batch:
         segmentation: tuple[Labelled, Unlabelled | None] | None = None,
     ) -> None:
         self.now, self.classification, self.segmentation = now, classification, segmentation
+
+    def streams(self, task: str) -> tuple[Labelled, Unlabelled | None] | None:
+        """The labelled and unlabelled images of a task; None where the recipe has not the task."""
+        streams: tuple[Labelled, Unlabelled | None] | None = getattr(self, task)
+        return streams

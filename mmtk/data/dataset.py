@@ -15,7 +15,7 @@ from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, Stored
 from mmtk.io import status_line
 from mmtk.recipe.recipe import Recipe
-from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
 
 
 @dataclass
@@ -138,7 +138,7 @@ class TestSet:
     @property
     def known_rows(self) -> list[int]:
         """The rows that can be scored: without images of no class."""
-        if self.task == "segmentation":
+        if TASKS[self.task].has_masks:
             return self.rows
         return [row for row in self.rows if self.stored.targets[row] >= 0]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source.folder import Folder
+from mmtk.counts import counted
 from mmtk.data.dataset import file_name
 from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, matched, plain
 from mmtk.data.plan import words
@@ -19,7 +20,6 @@ from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, placed
 from mmtk.errors import MmtkError, listing
-from mmtk.io.counts import counted
 from mmtk.registry import factory
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from mmtk.api import Source, Split
+from mmtk.counts import counted
 from mmtk.data import near_duplicates
 from mmtk.data.split_checks import Role
 from mmtk.data.store import FORMAT, Stored
 from mmtk.errors import MmtkError
 from mmtk.io.cache import kept
-from mmtk.io.counts import counted
 from mmtk.runs.finished import SHARED_DATA
 
 Pairs = list[tuple[int, int]]  # places in two parts

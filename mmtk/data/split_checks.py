@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.counts import counted, share
 from mmtk.data.store import IGNORED, SPLITS, Stored
 from mmtk.errors import MmtkError, Problems, listing
-from mmtk.io.counts import counted, share
 from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def check_items(role: Role, source: Source) -> None:
     parts: dict[Split, list[Item]] = {split: source.items(split) for split in SPLITS}
     everything = source.items("all")
     problems = [*_id_problems(parts, everything)]
-    if source.labels.task == "classification":
+    if not TASKS[source.labels.task].has_masks:
         problems += _label_problems(everything, source.labels.names)
     if problems:
         raise Problems(
@@ -91,7 +92,7 @@ def _label_problems(items: Sequence[Item], names: tuple[str, ...]) -> list[str]:
 
 def labelled_rows(stored: Stored, rows: Sequence[int]) -> list[int]:
     """The rows with a label: a class, or a mask with at least one pixel that is not ignored."""
-    if stored.labels.task == "classification":
+    if not TASKS[stored.labels.task].has_masks:
         return [row for row in rows if stored.targets[row] >= 0]
     return [row for row in rows if (stored.targets[row] != IGNORED).any()]
 
@@ -133,14 +134,14 @@ def _check_part(role: Role, split: Split, labelled: Sequence[bool]) -> None:
             _cure(role, split),
         )
     if not any(labelled):
-        what = "class" if role.task == "classification" else "mask"
+        what = "class" if not TASKS[role.task].has_masks else "mask"
         raise MmtkError(f"no image of {split} has a {what} (of {len(labelled)}).", str(role), _cure(role, split))
 
 
 def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) -> list[str]:
     """A sentence where classes, or organs, are absent from the labelled ``rows`` of a part."""
     names = stored.labels.names
-    if stored.labels.task == "classification":
+    if not TASKS[stored.labels.task].has_masks:
         present = {int(stored.targets[row]) for row in rows}
         what = "no image of the class"
     else:

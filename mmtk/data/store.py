@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.counts import share
 from mmtk.errors import MmtkError, Problems
 from mmtk.io.cache import kept
-from mmtk.io.counts import share
+from mmtk.tasks import TASKS
 
 FORMAT = 2  # 2: depth, sign and orientation of every file by its header
 UNKNOWN = -1
@@ -91,7 +92,7 @@ def open_store(
         raise MmtkError(f"{origin} has no images.", hint="Look at the folder of the data set.")
     if len({item.id for item in items}) < len(items):
         raise MmtkError(f"{origin} gives two items the same id.")
-    masks = len(target.names) if target.task == "segmentation" else 0
+    masks = len(target.names) if TASKS[target.task].has_masks else 0
     spec = repr(target).replace("LabelSpec(", "Target(", 1)  # the name of the class when caches were first named
     key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r})".encode()).hexdigest()
     folder = kept(
@@ -112,7 +113,7 @@ def open_store(
 
 
 def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:
-    names = [_IMAGES, _MASKS] if source.labels.task == "segmentation" else [_IMAGES]
+    names = [_IMAGES, _MASKS] if TASKS[source.labels.task].has_masks else [_IMAGES]
     labels: list[int] = []
     shapes: list[tuple[int, int]] = []
     bad: list[UnreadableError] = []
@@ -164,7 +165,7 @@ def _read(source: Source, size: int, channels: int, item: Item) -> _Row | Unread
         image = source.image(item)
         pixels = {_IMAGES: _planes(image, size, channels).tobytes()}
         part, label, classes = item.target, UNKNOWN, len(source.labels.names)
-        if source.labels.task == "segmentation":
+        if TASKS[source.labels.task].has_masks:
             pixels[_MASKS] = _masks(source, item, size).tobytes()
         elif part is not None:
             label = int(part)

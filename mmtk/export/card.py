@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 from mmtk.report import analysis, headlines
 from mmtk.report.tables.paper import data as data_table
 from mmtk.report.tables.paper import source

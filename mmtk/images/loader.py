@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.images.decoder import orientation, raster_size, read_raster
 from mmtk.images.files import is_dicom
 from mmtk.images.gray_levels import gray_levels, stretch
 from mmtk.images.masks import foreground, label_colours, label_numbers
 from mmtk.images.raster import FORMATS, Raster, check_there, picture_raster, turned
-from mmtk.io.counts import counted
 
 JSRT_SIDE = 2048
 

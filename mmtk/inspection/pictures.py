@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.data import store
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.store import Stored
-from mmtk.io.counts import counted
 from mmtk.report.figures import style
+from mmtk.tasks import TASKS
 
 LEVELS = 256
 SAMPLES = 6
@@ -48,7 +49,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
             stored = stores[name]
             for column, index in enumerate(found[_spread(len(found))]):
                 axes = sheet.image(figure, row, column, stored.images[index, 0] / (LEVELS - 1))
-                if stored.labels.task == "segmentation":
+                if TASKS[stored.labels.task].has_masks:
                     for channel, (_, colour) in _outlined(stored).items():
                         style.outline(axes, stored.targets[index, [channel]], {"colors": colour})
             left, bottom, _, tall = sheet.box(row, 0)
@@ -68,7 +69,7 @@ def draw_samples(stores: Mapping[str, Stored], masks: Mapping[str, MaskCheck], p
 
 def _groups(stored: Stored) -> Iterator[tuple[list[tuple[str, str]], np.ndarray]]:
     """The rows of the picture: lines of the label with their colours, and which images."""
-    if stored.labels.task == "segmentation":
+    if TASKS[stored.labels.task].has_masks:
         masked = np.array([(mask != store.IGNORED).any() for mask in stored.targets])
         yield list(_outlined(stored).values()), np.flatnonzero(masked if masked.any() else ~masked)
         return

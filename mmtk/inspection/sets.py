@@ -24,6 +24,7 @@ from mmtk.inspection.verdicts import Verdict
 from mmtk.io import status_line
 from mmtk.io.outputs import OutputFolder
 from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import TASKS
 
 PICTURES = ("intensity.png", "samples.png")
 _CHUNK = 64
@@ -112,7 +113,7 @@ def _look(
         looks.stores[role] = stored
         report |= _pixels(stored)
         found += verdicts.on_parts(role, readable, stored)
-        if target.task == "segmentation":
+        if TASKS[target.task].has_masks:
             looks.masks[role.name] = check = check_masks(stored, readable.items("all"))
             report["masks"] = asdict(check)
             found += verdicts.on_masks(role, check, len(stored.ids))
@@ -185,7 +186,7 @@ def _splits(source: Source) -> dict[str, Report]:
         items = source.items(split)
         known = [item.target for item in items if item.target is not None]
         counts: dict[str, int] = {"with mask": len(known)}
-        if source.labels.task == "classification":
+        if not TASKS[source.labels.task].has_masks:
             of_class = Counter(known)
             counts = {name: of_class[number] for number, name in enumerate(source.labels.names)}
         if len(known) < len(items):
@@ -213,7 +214,7 @@ def _pixels(stored: Stored) -> Report:
         },
         "duplicates": [list(group) for group in store.duplicates(stored)],
     }
-    if stored.labels.task == "segmentation":
+    if TASKS[stored.labels.task].has_masks:
         shares = np.concatenate([_shares(block) for block in _blocks(stored.targets)])
         report["foreground"] = {
             name: {"mean": float(known.mean()), **_span(known)}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmtk.api import Source, Split
+from mmtk.counts import counted
 from mmtk.data import split_checks
 from mmtk.data.leaks import CURE, Overlap
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, Stored
 from mmtk.errors import MmtkError, Problems, listing
-from mmtk.io.counts import counted
 
 
 @dataclass(frozen=True)

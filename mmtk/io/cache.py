@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache as once
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, RunFailed
-from mmtk.io.counts import counted
 
 _INDEX = "index.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

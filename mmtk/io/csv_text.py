@@ -8,8 +8,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 
 SEPARATORS = ",;\t"
 

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.modules.dropout import _DropoutNd
 
 from mmtk import api
 from mmtk.components._blocks import Dropout
-from mmtk.data.batches import masks, network_input, pixels
+from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.data.store import Stored
-from mmtk.errors import MmtkError, RunFailed
+from mmtk.errors import RunFailed
 from mmtk.io import status_line
 from mmtk.io.outputs import atomic
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry.factory import component
+from mmtk.registry.per_image import case_columns
 from mmtk.seeding import seeded
+from mmtk.tasks import TASKS
 
 
 @dataclass
@@ -37,14 +38,13 @@ def batches(
     net: MultiTaskNet, recipe: Recipe, task: str, stored: Stored, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
     """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
-    forward, size = net.classify if task == "classification" else net.segment, recipe.evaluate.batch
+    forward: Callable[[torch.Tensor], torch.Tensor] = getattr(net, TASKS[task].forward)
+    size = recipe.evaluate.batch
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         images = network_input(pixels(stored, chosen), recipe, task)
         logits = forward(images.to(device, next(net.parameters()).dtype)).float().cpu()
-        known = stored.targets[chosen]
-        target = torch.from_numpy(known) if task == "classification" else masks(stored, chosen)
-        yield logits, target, [stored.ids[row] for row in chosen]
+        yield logits, label_tensor(stored, chosen), [stored.ids[row] for row in chosen]
 
 
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
@@ -104,29 +104,6 @@ def evaluate(
         scores.results.setdefault(test.domain, {})[test.task] = found
         scores.metrics[test.domain, test.task] = metrics
     return scores
-
-
-def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
-    """The values per image of all metrics of a task, brought together by id; None where a metric has none.
-
-    A column that another metric has already carries the name of the later table in front, as in scores.
-    """
-    found = {name: cases for name, metric in metrics.items() if (cases := metric.per_image())}
-    for name, cases in found.items():
-        if "id" not in cases:
-            raise MmtkError(
-                f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
-                hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
-            )
-    ids = sorted({each for cases in found.values() for each in cases["id"]})
-    columns: dict[str, list[Any]] = {"id": ids}
-    for name, cases in found.items():
-        place = {each: row for row, each in enumerate(cases["id"])}
-        for key, values in cases.items():
-            if key != "id":
-                free = f"{name}/{key}" if key in columns else key
-                columns[free] = [values[place[each]] if each in place else None for each in ids]
-    return columns
 
 
 def write_cases(path: Path, scores: Scores) -> None:

@@ -16,6 +16,7 @@ from mmtk.data.store import Stored
 from mmtk.io.outputs import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import TASKS
 
 Arrays = dict[str, np.ndarray]
 BINS = 64
@@ -54,7 +55,7 @@ def fixed_rows(test: TestSet, count: int) -> list[int]:
         return hashlib.sha256(f"mmtk-sample/{test.stored.ids[row]}".encode()).hexdigest()
 
     ordered = sorted(test.rows, key=place)
-    if test.task == "segmentation":
+    if TASKS[test.task].has_masks:
         return ordered[:count]
     labels = range(len(test.stored.labels.names))
     groups = [[row for row in ordered if test.stored.targets[row] == label] for label in labels]
@@ -92,7 +93,7 @@ def _sample(
         largest = maps.max((2, 3), keepdims=True)
         kept["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
         kept["probabilities"] = said.classification.float().softmax(1).cpu().numpy()
-    if test.task == "classification":
+    if not TASKS[test.task].has_masks:
         kept["target"] = np.asarray(test.stored.targets[rows])
     else:
         kept["reference"], kept["predicted"] = reference(test, rows), foreground(said.segmentation, test)
@@ -125,7 +126,7 @@ def _described(stored: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
         "names": list(stored.labels.names),
         "intensities": pixels_of.reshape(BINS, -1).sum(1).tolist(),
     }
-    if stored.labels.task == "classification":
+    if not TASKS[stored.labels.task].has_masks:
         labels = {name: np.asarray(stored.targets)[rows] for name, rows in parts.items()}
         found["classes"] = {
             part: {name: int((own == k).sum()) for k, name in enumerate(stored.labels.names)}

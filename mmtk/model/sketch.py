@@ -12,6 +12,7 @@ from mmtk.errors import MmtkError
 from mmtk.model import build, weight_files
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import TASKS
 
 # As many classes as any source has at least; a pass does not ask for more.
 CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
@@ -51,7 +52,7 @@ def _pass(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str)
     images = torch.zeros(batch, recipe.data.channels, recipe.data.size, recipe.data.size, device=device)
     try:
         features = net.encoder(images)
-        if task == "classification":
+        if not TASKS[task].has_masks:
             assert net.head is not None
             net.head(features)
         else:

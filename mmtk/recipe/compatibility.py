@@ -16,6 +16,7 @@ from mmtk.io import status_line
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
+from mmtk.tasks import TASKS
 
 
 def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
@@ -175,7 +176,6 @@ def _pass(network: str, batch: int, classes: tuple[type[Any], ...]) -> str | Mmt
 
 
 # The view of labelled images of each task.
-_LABELLED = {"classification": "weak", "segmentation": "segmentation"}
 
 
 def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
@@ -207,7 +207,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
                         _where(recipe, f"{kind}.use"),
                     )
                 )
-    for task, name in _LABELLED.items():
+    for task, name in ((task.name, task.augment) for task in TASKS.values()):
         asked = any(f"[augment.{name}]" in (problem.hint or "") for problem in problems)
         if task in recipe.tasks and name not in augmentations and not asked:
             message = f"augment.{name}: missing, and the labelled images of {task} need it."
@@ -325,8 +325,8 @@ def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) 
     """The names of the scores of two images; two instances are used as validation and test are."""
     import torch
 
-    from mmtk.model.evaluate import case_columns
     from mmtk.registry import factory
+    from mmtk.registry.per_image import case_columns
 
     channels = len(offered["names"])
     target = torch.tensor([0, 1]) if task == "classification" else torch.zeros(2, channels, 16, 16)

@@ -13,19 +13,16 @@ from mmtk.errors import MmtkError, Problems, heading, nearest
 from mmtk.io.spelling import quoted, visible
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml as toml_layers
-from mmtk.recipe.recipe import Recipe, _place, _tables, component_tables
+from mmtk.recipe.recipe import Recipe, component_tables
 from mmtk.recipe.toml import Layer, Values
 from mmtk.registry import catalog, memo, signature
+from mmtk.tasks import TASKS
 
 # What a system can do without: tables that ``none`` stands for.
 STRATEGIES = ("bridge", "ssl", "consistency")
 
 
 TABLES = frozenset(path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES))
-
-
-# The plain system of each task.
-SYSTEMS = {"classification": "enc", "segmentation": "unet"}
 
 
 def load_recipe(
@@ -94,7 +91,8 @@ def system_for(recipe: str, profile: str | None) -> str:
     if profile is None or recipe != "multimix":
         return recipe
     tasks = _profile(profile, toml_layers.recipe_folder(), Path(), None).values.get("tasks")
-    return SYSTEMS.get(str(tasks[0]), recipe) if isinstance(tasks, list) and len(tasks) == 1 else recipe
+    one = tasks[0] if isinstance(tasks, list) and len(tasks) == 1 else None
+    return TASKS[one].system if one in TASKS else recipe
 
 
 def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
@@ -262,7 +260,7 @@ def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
 
 def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
     """A strategy of a task that the recipe does not train is a mistake, not something to drop silently."""
-    kinds = {"ssl": "classification", "consistency": "segmentation", "bridge": "segmentation"}
+    kinds = {kind: task.name for task in TASKS.values() for kind in STRATEGIES if kind in task.tables}
     problems = []
     for kind, task in kinds.items():
         use = toml_layers.get(values, f"{kind}.use", "none")
@@ -275,3 +273,29 @@ def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
                 )
             )
     return problems
+
+
+def _place(problems: list[MmtkError], source: str) -> None:
+    for problem in problems:
+        problem.where = problem.where or source
+
+
+def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
+    """The values of every table with its defaults, and what is wrong in one table alone."""
+    problems = [*layer.problems, *_unknown_tables(layer)]
+    values: Values = {}
+    tables: dict[str, type[signature.Table]] = {"": recipe_tables.Top, **recipe_tables.FIXED}
+    for path, model in tables.items():
+        checked, found = _fixed(layer, path, model)
+        problems += found
+        if path == "":
+            values |= checked
+        elif checked and (
+            toml_layers.has(layer.values, path) or path in ("data", "train", "evaluate", "tracking")
+        ):
+            toml_layers.put(values, path, checked)
+    for path, kind, table in component_tables(layer.values):
+        checked, found = _component(layer, path, kind, table)
+        problems += found
+        toml_layers.put(values, path, checked)
+    return values, problems

@@ -12,12 +12,10 @@ from functools import cached_property
 from html import escape
 from typing import Any, cast
 
-from mmtk.errors import MmtkError
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml as toml_layers
-from mmtk.recipe.load import _component, _fixed, _unknown_tables
-from mmtk.recipe.toml import Layer, Values
-from mmtk.registry import catalog, signature
+from mmtk.recipe.toml import Values
+from mmtk.registry import catalog
 from mmtk.registry.signature import Table
 
 # What a run is called and where it is logged does not change its result.
@@ -206,29 +204,3 @@ def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
         elif isinstance(toml_layers.get(values, group), dict):
             for name, table in toml_layers.get(values, group).items():
                 yield f"{group}.{name}", kind, table
-
-
-def _place(problems: list[MmtkError], source: str) -> None:
-    for problem in problems:
-        problem.where = problem.where or source
-
-
-def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
-    """The values of every table with its defaults, and what is wrong in one table alone."""
-    problems = [*layer.problems, *_unknown_tables(layer)]
-    values: Values = {}
-    tables: dict[str, type[signature.Table]] = {"": recipe_tables.Top, **recipe_tables.FIXED}
-    for path, model in tables.items():
-        checked, found = _fixed(layer, path, model)
-        problems += found
-        if path == "":
-            values |= checked
-        elif checked and (
-            toml_layers.has(layer.values, path) or path in ("data", "train", "evaluate", "tracking")
-        ):
-            toml_layers.put(values, path, checked)
-    for path, kind, table in component_tables(layer.values):
-        checked, found = _component(layer, path, kind, table)
-        problems += found
-        toml_layers.put(values, path, checked)
-    return values, problems

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from mmtk.registry import catalog, signature
 from mmtk.registry.signature import HOST_KEYS, Table
+from mmtk.tasks import TASKS
 
 Positive = Annotated[int, Field(ge=1)]
 Labels = Annotated[int, Field(ge=1)] | Literal["full"]
@@ -169,15 +170,4 @@ def tasks_of(key: str) -> set[str]:
 
 
 # The tables that only one task needs; a recipe without that task drops them.
-OF_TASK: dict[str, tuple[str, ...]] = {
-    "classification": ("ssl", "loss.classification", "metric.classification", "data.classification"),
-    "segmentation": (
-        "decoder",
-        "bridge",
-        "consistency",
-        "loss.segmentation",
-        "metric.segmentation",
-        "data.segmentation",
-        "augment.segmentation",
-    ),
-}
+OF_TASK: dict[str, tuple[str, ...]] = {task.name: task.tables for task in TASKS.values()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmtk.io.counts import share
+from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import ENOUGH

@@ -10,9 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
-from mmtk.io.counts import counted
 from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
 from mmtk.report.analysis import Analysis

@@ -12,10 +12,10 @@ import torch
 from mmtk import api
 from mmtk.components.metric.classification import Classification
 from mmtk.components.metric.segmentation import Segmentation
+from mmtk.counts import share
 from mmtk.data.batches import network_input, pixels
 from mmtk.data.dataset import TestSet, file_name
 from mmtk.io import status_line
-from mmtk.io.counts import share
 from mmtk.model.evaluate import Scores, fill
 from mmtk.model.examples import class_maps, foreground, reference
 from mmtk.model.network import MultiTaskNet

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, LEAD, budget
 from mmtk.report.tables import claims as paper_claims

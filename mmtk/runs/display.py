@@ -21,8 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from mmtk.counts import counted
 from mmtk.io import status_line
-from mmtk.io.counts import counted
 from mmtk.runs.score_names import heading
 
 SHOWN = ("accuracy", "macro-f1", "auroc", "dice")

@@ -9,6 +9,7 @@ from functools import cached_property
 from mmtk.errors import MmtkError
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir, read_json
+from mmtk.tasks import TASKS
 
 
 class Progress:
@@ -49,7 +50,7 @@ class Progress:
             return int(steps)
         if not (images := recipe.train.epoch_images):
             parts = read_json(self._folder.splits_file)
-            part = parts.get("classification") or parts["segmentation"]
+            part = next(parts[task] for task in TASKS if task in parts)
             images = len({*part["labelled"], *part["unlabelled"]})
         return math.ceil(images / recipe.train.batch) * int(recipe.train.epochs)
 

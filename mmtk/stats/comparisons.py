@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted, share
 from mmtk.stats.intervals import bootstrap, constant, numbers, t_mean, t_probability, t_quantile
 
 

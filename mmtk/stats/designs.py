@@ -9,8 +9,8 @@ from itertools import chain, combinations
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 from mmtk.stats.intervals import numbers, t_mean
 
 Cells = Mapping[frozenset[str], Mapping[int, float]]

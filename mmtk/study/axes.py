@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
-from mmtk.io.counts import counted
 from mmtk.recipe import tables, toml
 from mmtk.registry import catalog
 

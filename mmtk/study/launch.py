@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmtk.api import Job, JobResult, Launcher
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 from mmtk.io.spelling import command
 from mmtk.registry import local_file
 from mmtk.runs.folder import write_json

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 from mmtk.io.parallel import on_all_cores
 from mmtk.runs.arrays import Cases, Series, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run

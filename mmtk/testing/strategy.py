@@ -17,6 +17,7 @@ from mmtk.components.loss.cross_entropy import CrossEntropy
 from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.registry.factory import views
 from mmtk.seeding import seeded
+from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 from mmtk.testing.check import Subject, expect
 from mmtk.testing.parts import before_norms
 from mmtk.training.objective import _Classify, _Segment
@@ -52,7 +53,7 @@ class Bench:
     exclusive: bool
 
     def __post_init__(self) -> None:
-        self.task = "classification" if self.subject.kind == "ssl" else "segmentation"
+        self.task = TASK_OF_STRATEGY[self.subject.kind].name
         self.scale, self.predicted = 1.0, list[tuple[Tensor, Tensor]]()
         self.net = self._network("main")
         self.twins: list[TwinNet] = []
@@ -363,7 +364,7 @@ def compared_predictions_are_zero_when_equal(subject: Subject) -> None:
 def _only_supervised(bench: Bench) -> Terms:
     labelled, _ = bench.batch()
     loss = SupervisedLoss("supervised", CrossEntropy(bench.classes, bench.exclusive, None), 1.0)
-    predict = bench.net.classify if bench.task == "classification" else bench.net.segment
+    predict = getattr(bench.net, TASKS[bench.task].forward)
     return loss(predict, labelled)
 
 

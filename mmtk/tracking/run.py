@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
-from mmtk.io.counts import counted
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import LOCK, RunDir, holder, read_json, write_json
 from mmtk.tracking import client, payload

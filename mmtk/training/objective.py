@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from mmtk.data.batches import Batch
 from mmtk.errors import RunFailed
 from mmtk.model.network import MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.seeding import seeded
+from mmtk.tasks import TASKS
 
 Out = TypeVar("Out")
 
@@ -68,6 +69,9 @@ class _Segment(_Predict):
         return self._note(self._run(self._net.segment, images, statistics))
 
 
+_PREDICT: dict[str, type[Any]] = {"classification": _Classify, "segmentation": _Segment}
+
+
 class Objective(nn.Module):
     """The network and its strategies; ``forward`` gives the total of eqs. 1 and 2 over all streams."""
 
@@ -75,21 +79,23 @@ class Objective(nn.Module):
         super().__init__()
         self.net, self.ssl, self.consistency = net, ssl, consistency
 
+    @property
+    def strategies(self) -> dict[str, SSL | Consistency | None]:
+        """The strategy of every task, None where the recipe has not the task."""
+        return {task.name: getattr(self, task.strategy) for task in TASKS.values()}
+
     def forward(self, batch: Batch) -> Step:
         """Every term of the step; total = Σ weight · value."""
         now = batch.now
         terms: Terms = {}
         seen: list[Tensor] = []
-        if self.ssl is not None and batch.classification is not None:
-            classify = _Classify(self.net, "classification", now, seen)
-            with seeded(now.seed, "strategy", "classification", now.index, *now.own):
-                found = self.ssl.terms(classify, *batch.classification, now)
-            terms |= {f"classification/{name}": term for name, term in found.items()}
-        if self.consistency is not None and batch.segmentation is not None:
-            segment = _Segment(self.net, "segmentation", now, seen)
-            with seeded(now.seed, "strategy", "segmentation", now.index, *now.own):
-                found = self.consistency.terms(segment, *batch.segmentation, now)
-            terms |= {f"segmentation/{name}": term for name, term in found.items()}
+        for task, predict in _PREDICT.items():
+            strategy, streams = self.strategies[task], batch.streams(task)
+            if strategy is None or streams is None:
+                continue
+            with seeded(now.seed, "strategy", task, now.index, *now.own):
+                found = strategy.terms(predict(self.net, task, now, seen), *streams, now)
+            terms |= {f"{task}/{name}": term for name, term in found.items()}
         weighted = [term.weight * term.value for term in terms.values() if term.weight]
         if not weighted:
             raise RunFailed("no term of the objective has a weight above 0, so there is nothing to train.")

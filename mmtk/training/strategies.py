@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -16,6 +16,7 @@ from mmtk.model.network import MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry.factory import component
 from mmtk.seeding import seeded
+from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
 class SupervisedLoss:
@@ -48,7 +49,7 @@ class TwinNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[B,C,H,W] → the task's logits; an EMA copy gives no gradient."""
-        predict = self.net.classify if self.task == "classification" else self.net.segment
+        predict: Callable[[Tensor], Tensor] = getattr(self.net, TASKS[self.task].forward)
         if torch.is_grad_enabled() and self.decay is None:
             return at_least_float32(predict(images))
         with torch.no_grad(), frozen_statistics(self.net):
@@ -76,7 +77,7 @@ def strategy(
     class_weights: Tensor | None = None,
 ) -> nn.Module:
     """The SSL or consistency component, wired with its task's supervised loss."""
-    task = "classification" if kind == "ssl" else "segmentation"
+    task = TASK_OF_STRATEGY[kind].name
     table = recipe.loss(task)
     target = targets[task]
     wires = {"classes": len(target.names), "exclusive": target.exclusive}

@@ -30,6 +30,7 @@ from mmtk.registry import factory
 from mmtk.runs.display import Display
 from mmtk.runs.folder import Log, RunDir, lines_end
 from mmtk.runs.pace import Pace
+from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 from mmtk.training import strategies
 from mmtk.training.dead_terms import Alarm
 from mmtk.training.fabric import Shown, make_fabric
@@ -53,7 +54,7 @@ class NotFinite(RunFailed):
 
 def epoch_steps(recipe: Recipe, data: Data) -> int:
     """⌈images / batch⌉, with the images of the classification training part unless the profile says more."""
-    part = data.parts.get("classification") or data.parts["segmentation"]
+    part = next(data.parts[task] for task in TASKS if task in data.parts)
     images = recipe.train.epoch_images or len({*part.labelled, *part.unlabelled})
     return math.ceil(images / recipe.train.batch)
 
@@ -127,26 +128,23 @@ class Training:
         self.seconds = sum(time["seconds"] for row, time in pairs if "train/loss" in row)
 
     def _strategy(self, kind: str) -> Any:
-        task = "classification" if kind == "ssl" else "segmentation"
+        task = TASK_OF_STRATEGY[kind].name
         if task not in self.recipe.tasks:
             return None
-        weights = self._class_weights() if task == "classification" else None
+        weights = None if TASKS[task].has_masks else self._class_weights(task)
         unlabelled = len(self.data.parts[task].unlabelled)
         return strategies.strategy(self.recipe, kind, self.net, self.data.targets, unlabelled, weights)
 
-    def _class_weights(self) -> Tensor | None:
+    def _class_weights(self, task: str) -> Tensor | None:
         if self.recipe.train.balance != "weight":
             return None
-        stored, part = self.data.stores["classification"], self.data.parts["classification"]
+        stored, part = self.data.stores[task], self.data.parts[task]
         labels = torch.from_numpy(stored.targets[part.labelled])
         counts = torch.bincount(labels, minlength=len(stored.labels.names)).clamp_min(1)
         return (len(labels) / (len(counts) * counts)).float().to(self.fabric.device)
 
     def _streams(self) -> Streams:
-        strategies: dict[str, Any] = {
-            "classification": self.objective.ssl,
-            "segmentation": self.objective.consistency,
-        }
+        strategies = self.objective.strategies
         views = {task: factory.views(strategies[task]) for task in self.recipe.tasks}
         needs = {
             task: bool(views[task]) or bool(getattr(strategies[task], "unlabelled_stream", False))

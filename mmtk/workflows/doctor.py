@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io import cache, extras
-from mmtk.io.counts import counted
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 from mmtk.runs import pace

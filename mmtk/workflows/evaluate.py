@@ -10,13 +10,13 @@ from typing import Any
 
 from mmtk import api
 from mmtk.components.source.folder import Folder
+from mmtk.counts import share
 from mmtk.data import leaks, sources, store
 from mmtk.data.dataset import TestSet, file_name
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, matched
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
-from mmtk.io.counts import share
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model.evaluate import evaluate, write_cases
 from mmtk.model.predictor import Predictor, load

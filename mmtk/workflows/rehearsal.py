@@ -32,6 +32,7 @@ from mmtk.study import estimate
 from mmtk.study.estimate import Work
 from mmtk.study.folder import PlannedRun
 from mmtk.study.plan import Plan
+from mmtk.tasks import TASKS
 from mmtk.training.trainer import Training
 
 STEPS, ENOUGH = 5, 2.0  # steps that are timed at most, and seconds after which fewer are enough
@@ -165,7 +166,7 @@ def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work,
 def _work(values: dict[str, Any], splits: dict[str, Any], facts: dict[str, Any]) -> Work:
     """What a finished run did."""
     train, steps = values["train"], facts["steps"]
-    first = splits.get("classification") or splits["segmentation"]
+    first = next(splits[task] for task in TASKS if task in splits)
     epoch = math.ceil(len({*first["labelled"], *first["unlabelled"]}) / train["batch"])
     validation, test = (
         sum(len(part.get(name, ())) for part in splits.values() for name in names)

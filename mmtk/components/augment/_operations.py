@@ -15,8 +15,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 
 Operation = Literal[
     "autocontrast",

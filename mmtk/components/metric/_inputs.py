@@ -8,8 +8,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, RunFailed, listing
-from mmtk.io.counts import counted
 
 
 def check_batch(logits: Tensor, target: Tensor, ids: Sequence[str], names: Sequence[str], labels: range) -> None:

@@ -15,9 +15,9 @@ from mmtk.api import Item
 from mmtk.components.source._mask_names import Finder
 from mmtk.components.source._places import Place
 from mmtk.components.source._polygons import Found, fill
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.loader import image_size
-from mmtk.io.counts import counted
 
 
 @dataclass

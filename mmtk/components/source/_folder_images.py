@@ -11,9 +11,9 @@ from mmtk.api import Split
 from mmtk.components.source._folder_table import EMPTY, Row
 from mmtk.components.source._layout import stem
 from mmtk.components.source._places import Place
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.images.loader import read_patient
-from mmtk.io.counts import counted, share
 
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",

@@ -14,10 +14,10 @@ from mmtk.components.source import _layout, _outlines
 from mmtk.components.source._mask_channels import NUMPY, read_stack
 from mmtk.components.source._mask_names import Finder
 from mmtk.components.source._places import Place
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
 from mmtk.images.loader import read_colours, read_labels
-from mmtk.io.counts import counted
 
 IGNORED = 255
 

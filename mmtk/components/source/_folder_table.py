@@ -14,9 +14,9 @@ from unicodedata import normalize
 from mmtk.components.source._layout import inside, stem
 from mmtk.components.source._places import Place
 from mmtk.components.source._splitting import PARTS
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.images.files import SUFFIXES
-from mmtk.io.counts import counted
 from mmtk.io.csv_text import Line, Table, read_csv
 
 Column = Literal["image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col"]

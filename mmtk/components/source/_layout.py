@@ -13,10 +13,10 @@ import numpy as np
 
 from mmtk.api import Item, Split
 from mmtk.components.source._splitting import PARTS
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import SUFFIXES, find_images, image_name, is_image_file
 from mmtk.images.loader import image_size, read_mask
-from mmtk.io.counts import counted
 from mmtk.io.spelling import visible
 
 CURE = (

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from mmtk.components.source._layout import check_size
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.images.files import is_dicom
 from mmtk.images.loader import image_size
 from mmtk.images.raster import FORMATS, lossy_format
-from mmtk.io.counts import counted
 
 NUMPY = ".npy"
 _MOST_VALUES = 8

@@ -11,9 +11,9 @@ from unicodedata import normalize
 
 from mmtk.components.source._layout import stem
 from mmtk.components.source._places import Place
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
-from mmtk.io.counts import counted
 
 WORD = re.compile(r"[-_. ][A-Za-z][A-Za-z_ -]*$")
 

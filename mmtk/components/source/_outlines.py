@@ -13,10 +13,10 @@ from mmtk.components.source._layout import stem
 from mmtk.components.source._mask_names import Finder
 from mmtk.components.source._places import Place
 from mmtk.components.source._polygons import Found, fill
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images, is_image_file
 from mmtk.images.loader import image_size
-from mmtk.io.counts import counted
 
 Reader = Callable[[Place, Finder, tuple[str, ...]], Found]
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt")

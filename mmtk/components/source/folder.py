@@ -16,9 +16,9 @@ from mmtk.components.source._folder_table import EMPTY, Column, Row, read_table
 from mmtk.components.source._mask_names import Affixes, beside_images
 from mmtk.components.source._places import Place, place_below
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
+from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
 from mmtk.images.loader import read_spacing
-from mmtk.io.counts import counted, share
 
 FOLDERS = "folders"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import hash_order
+from mmtk.counts import share
 from mmtk.errors import listing
-from mmtk.io.counts import share
 
 TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
 from mmtk.data.plan.columns import find_columns
@@ -16,7 +17,6 @@ from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 
 _CURES = {
     **dict.fromkeys((".xlsx", ".xls", ".ods"), " (save the sheet as CSV)"),

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.counts import counted, share
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL, Columns, find_columns
 from mmtk.data.plan.keyed import by_key
 from mmtk.data.plan.listing import Listing, Table, parent, stem
 from mmtk.errors import MmtkError, nearest
 from mmtk.errors import listing as named
-from mmtk.io.counts import counted, share
 
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
 # The first that tells several films of one person apart from others is taken.

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.data.plan.findings import FilmSet, find_sets, parts_of, tell_apart
 from mmtk.data.plan.listing import Listing, list_folder, placed
 from mmtk.data.plan.official import official_uses, recognise
 from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
-from mmtk.io.counts import counted
 from mmtk.tasks import TASKS
 
 BUDGET = "chest-xray-small"
-RECIPE = {TASKS: "multimix", TASKS[:1]: "enc-ssl", TASKS[1:]: "unet-ssl"}
+RECIPE = {tuple(TASKS): "multimix", ("classification",): "enc-ssl", ("segmentation",): "unet-ssl"}
 
 
 @dataclass

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
-from mmtk.io.counts import counted
 
 TAIL = re.compile(r"[-_. ]+[A-Za-z0-9]+$")
 HEAD = re.compile(r"^[A-Za-z]+[-_. ]+")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import (
     Budget,

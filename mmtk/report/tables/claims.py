@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mmtk import stats
-from mmtk.io.counts import share
+from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, Labels, at, budget
 from mmtk.report.intervals import sensible

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Score
 from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry

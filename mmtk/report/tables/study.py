@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmtk.io.counts import counted
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import budget

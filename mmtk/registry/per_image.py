@@ -1,0 +1,32 @@
+"""Values per image of several metrics, joined by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmtk import api
+from mmtk.errors import MmtkError
+
+
+def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
+    """The values per image of all metrics of a task, brought together by id; None where a metric has none.
+
+    A column that another metric has already carries the name of the later table in front, as in scores.
+    """
+    found = {name: cases for name, metric in metrics.items() if (cases := metric.per_image())}
+    for name, cases in found.items():
+        if "id" not in cases:
+            raise MmtkError(
+                f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
+                hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
+            )
+    ids = sorted({each for cases in found.values() for each in cases["id"]})
+    columns: dict[str, list[Any]] = {"id": ids}
+    for name, cases in found.items():
+        place = {each: row for row, each in enumerate(cases["id"])}
+        for key, values in cases.items():
+            if key != "id":
+                free = f"{name}/{key}" if key in columns else key
+                columns[free] = [values[place[each]] if each in place else None for each in ids]
+    return columns
