@@ -136,5 +136,5 @@ def test_what_was_set_before_is_set_again(monkeypatch: pytest.MonkeyPatch) -> No
         assert flags() == (True, True, False)
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
     assert flags() == before == (False, False, False)
-    with deterministic_kernels(wanted=False):
+    with deterministic_kernels(enabled=False):
         assert flags() == before

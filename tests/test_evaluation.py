@@ -258,15 +258,15 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
     (folder / "films.csv").rename(tmp_path / "reader.csv")
     said = {"labels": str(tmp_path / "reader.csv"), "label": "Reading"}
     with pytest.raises(MmtkError, match=r"is no class of the run, .*: TB \(3\)") as caught:
-        evaluate_run(run, folders=[folder], said=said, out=tmp_path / "e", device="cpu")
+        evaluate_run(run, folders=[folder], columns=said, out=tmp_path / "e", device="cpu")
     assert '--match "TB=pneumonia"; --match "TB=" leaves its films out' in str(caught.value)
     assert not (tmp_path / "e").exists()
     scores = evaluate_run(
-        run, folders=[folder], said=said, match=matches(["TB=pneumonia"]), out=tmp_path / "e", device="cpu"
+        run, folders=[folder], columns=said, match=matches(["TB=pneumonia"]), out=tmp_path / "e", device="cpu"
     ).scores
     assert scores["site"]["classification"]["n"] == 6
     scores = evaluate_run(
-        run, folders=[folder / "films"], said=said, match=matches(["TB="]), out=tmp_path / "e", device="cpu"
+        run, folders=[folder / "films"], columns=said, match=matches(["TB="]), out=tmp_path / "e", device="cpu"
     ).scores
     assert scores["films"]["classification"]["n"] == 3
 

@@ -459,7 +459,7 @@ def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: p
     failed = run_study(
         study,
         launcher_settings.make({"use": "inline"}),
-        told=lambda run, what, done, of: told.append(f"{what} {done}/{of}"),
+        report=lambda run, what, done, of: told.append(f"{what} {done}/{of}"),
     )
     assert (failed, told) == ([], ["done 1/2", "done 2/2"])
 

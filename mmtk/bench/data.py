@@ -23,41 +23,41 @@ def rows(options: Options) -> list[Row]:
     """Streams and PIL pipeline on files of four times the run size and of run size; the cache; memory."""
     folder = Path(tempfile.mkdtemp(prefix="mmtk-bench-"))
     try:
-        found = []
+        table = []
         for scale, suffix in ((4, "jpeg"), (4, "png"), (1, "jpeg")):
             side = scale * options.size
             what, files = f"{suffix.upper()} of {side} px", str(folder / f"{side}-{suffix}")
             fresh(f"{HERE}:draw", folder=files, side=side, suffix=suffix)
-            found += _throughput(files, what, options)
-            found += _building(files, what, options.size, options.rounds)
+            table += _throughput(files, what, options)
+            table += _building(files, what, options.size, options.rounds)
         for count in (MANY // 100, MANY // 10, MANY):
-            found.append(_streamed(count, folder))
-        return found
+            table.append(_streamed(count, folder))
+        return table
     finally:
         shutil.rmtree(folder)
 
 
 def _throughput(files: str, what: str, options: Options) -> list[Row]:
-    found = []
+    table = []
     keys: dict[str, Any] = {"folder": files, "size": options.size}
     for name, target in (("PIL pipeline", "pillow"), ("mmtk streams", "streams")):
         results = [fresh(f"{HERE}:{target}", **keys) for _ in range(options.rounds)]
-        seconds = spread([each for result in results for each in result["seconds"]])
+        seconds = spread([duration for result in results for duration in result["seconds"]])
         row: Row = {"name": f"{name}, {what}", "seconds": seconds}
         row["images/s"] = results[0]["images"] / seconds["median"]
-        found.append(row)
-    found[1]["× PIL"] = found[1]["images/s"] / found[0]["images/s"]
-    return found
+        table.append(row)
+    table[1]["× PIL"] = table[1]["images/s"] / table[0]["images/s"]
+    return table
 
 
 def _building(files: str, what: str, size: int, rounds: int) -> list[Row]:
-    found = []
+    table = []
     for used in sorted({1, cores()}):
         results = [fresh(f"{HERE}:build", folder=files, size=size, used=used) for _ in range(rounds)]
-        seconds = spread([each for result in results for each in result])
+        seconds = spread([duration for result in results for duration in result])
         row: Row = {"name": f"building the cache, {what}, {used} cores", "seconds": seconds}
-        found.append(row | {"images/s": FILES / seconds["median"]})
-    return found
+        table.append(row | {"images/s": FILES / seconds["median"]})
+    return table
 
 
 def _streamed(count: int, folder: Path) -> Row:
@@ -81,8 +81,8 @@ def draw(folder: str, side: int, suffix: str) -> None:
 
     from mmtk.components.source.phantom import Phantom
 
-    place = Path(folder)
-    (place / "images").mkdir(parents=True)
+    path = Path(folder)
+    (path / "images").mkdir(parents=True)
     # Films of at most 256 px, enlarged, with fine grain: what counts is the size of the files.
     source = Phantom("classification", train=FILES, val=0, test=0, size=min(side, 256))
     lines = ["image,label,split"]
@@ -91,10 +91,10 @@ def draw(folder: str, side: int, suffix: str) -> None:
         film = Image.fromarray(source.image(item)).resize((side, side), Image.Resampling.BICUBIC)
         grain = np.asarray(film) + noise.normal(0, 2, (side, side))
         name = f"{item.id}.{suffix}"
-        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(place / "images" / name, quality=90)
+        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(path / "images" / name, quality=90)
         part = "test" if i % 10 == 0 else "val" if i % 10 == 1 else "train"
         lines.append(f"{name},{source.labels.names[item.target]},{part}")
-    (place / "labels.csv").write_text("\n".join(lines) + "\n")
+    (path / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def _changes(size: int) -> dict[str, Any]:
@@ -117,16 +117,16 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
 
     keep_pages()  # as every run on a CPU does
     recipe = load_recipe("enc-ssl", None, _changes(size))
-    held = prepare(recipe, Path(folder))
+    data = prepare(recipe, Path(folder))
     views = {"classification": {"weak": View(1), "strong": View(1)}}
-    made = Streams(recipe, held.stores, held.parts, views, {"classification": True})
+    batches = Streams(recipe, data.stores, data.parts, views, {"classification": True})
     steps = passes * FILES // BATCH
-    made.batch(StepContext(0, steps, steps + 1))
+    batches.batch(StepContext(0, steps, steps + 1))
     seconds = []
     for index in range(steps):
-        begun = time.perf_counter()
-        made.batch(StepContext(0, index, steps + 1))
-        seconds.append(time.perf_counter() - begun)
+        start_time = time.perf_counter()
+        batches.batch(StepContext(0, index, steps + 1))
+        seconds.append(time.perf_counter() - start_time)
     return {"seconds": seconds, "images": 3 * BATCH}
 
 
@@ -152,8 +152,8 @@ def pillow(folder: str, size: int) -> dict[str, Any]:
         return padded.crop((x, y, x + size, y + size))
 
     def enhanced(image: Image.Image, kind: Any, v: int) -> Image.Image:
-        made: Image.Image = kind(image).enhance(0.05 + 0.09 * v)
-        return made
+        result: Image.Image = kind(image).enhance(0.05 + 0.09 * v)
+        return result
 
     def affine(image: Image.Image, *matrix: float) -> Image.Image:
         return image.transform(image.size, Image.Transform.AFFINE, matrix)
@@ -186,13 +186,15 @@ def pillow(folder: str, size: int) -> dict[str, Any]:
 
     seconds = []
     for start in range(0, FILES, BATCH):
-        chosen = paths[start : start + BATCH]
-        begun = time.perf_counter()
-        torch.stack([tensor(weak(opened(path))) for path in chosen])  # labelled images
-        images = [opened(path) for path in reversed(chosen)]  # unlabelled ones: two views of one decoded image
+        batch_paths = paths[start : start + BATCH]
+        start_time = time.perf_counter()
+        torch.stack([tensor(weak(opened(path))) for path in batch_paths])  # labelled images
+        images = [
+            opened(path) for path in reversed(batch_paths)
+        ]  # unlabelled ones: two views of one decoded image
         torch.stack([tensor(weak(image)) for image in images])
         torch.stack([tensor(strong(image)) for image in images])
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start_time)
     return {"seconds": seconds, "images": 3 * BATCH}
 
 
@@ -207,9 +209,9 @@ def build(folder: str, size: int, used: int, times: int = 3) -> list[float]:
     seconds = []
     for _ in range(1 + times):
         with tempfile.TemporaryDirectory() as cache:
-            begun = time.perf_counter()
+            start_time = time.perf_counter()
             open_store(source, size, cache=Path(cache))
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start_time)
     return seconds[1:]
 
 
@@ -234,21 +236,21 @@ def many(count: int, cache: str) -> dict[str, Any]:
         def digest(self) -> str:
             return hashlib.sha256(f"generated {count}".encode()).hexdigest()
 
-    stored = open_store(Generated(), 32, cache=Path(cache))
+    store = open_store(Generated(), 32, cache=Path(cache))
     recipe = load_recipe("enc-ssl", None, _changes(32) | {"train.batch": 100})
     every = list(range(count))
     part = {"classification": Part(every[:100], every, [], [])}
     views = {"classification": {"weak": View(1), "strong": View(1)}}
-    made = Streams(recipe, {"classification": stored}, part, views, {"classification": True})
+    batches = Streams(recipe, {"classification": store}, part, views, {"classification": True})
     steps = count // 100
-    found: dict[str, Any] = {}
-    begun = 0.0
+    usage: dict[str, Any] = {}
+    start_time = 0.0
     for index in range(steps):
-        made.batch(StepContext(0, index, steps))
+        batches.batch(StepContext(0, index, steps))
         # A hundredth in, what is held once is there: the orders of the epoch, the code, the allocator's reserve.
         if index == steps // 100:
-            found["start"], begun = memory("RssAnon"), time.perf_counter()
+            usage["start"], start_time = memory("RssAnon"), time.perf_counter()
         elif index == steps // 2:
-            found["middle"] = memory("RssAnon")
-    seconds = (time.perf_counter() - begun) * steps / (steps - 1 - steps // 100)
-    return found | {"end": memory("RssAnon"), "mapped": memory("RssFile"), "seconds": [seconds]}
+            usage["middle"] = memory("RssAnon")
+    seconds = (time.perf_counter() - start_time) * steps / (steps - 1 - steps // 100)
+    return usage | {"end": memory("RssAnon"), "mapped": memory("RssFile"), "seconds": [seconds]}

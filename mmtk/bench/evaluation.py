@@ -15,24 +15,24 @@ HERE = "mmtk.bench.evaluation"
 
 def rows(options: Options) -> list[Row]:
     """Dice, HD, HD95 and SSIM of ``MASKS`` masks by mmtk, and of some of them by MONAI and torchmetrics."""
-    found: list[Row] = []
+    table: list[Row] = []
     for name, target, count in (
         ("MONAI and torchmetrics, image by image", "libraries", LOOPED),
         ("mmtk", "ours", MASKS),
     ):
         results = [fresh(f"{HERE}:{target}", size=options.size, count=count) for _ in range(options.rounds)]
         seconds = spread([result["seconds"] * MASKS / count for result in results])
-        found.append(
+        table.append(
             {"name": f"{counted(MASKS, 'mask')}, {name}", "seconds": seconds, "masks/s": MASKS / seconds["median"]}
         )
         values = results[0]["values"]
         if target == "libraries":
             expected = values
-    found[1]["× the libraries"] = found[0]["seconds"]["median"] / found[1]["seconds"]["median"]
-    for key, wanted in expected.items():
-        pairs = zip(wanted, values[key], strict=False)
-        found[1][f"largest difference, {key}"] = max(abs(a - b) for a, b in pairs)
-    return found
+    table[1]["× the libraries"] = table[0]["seconds"]["median"] / table[1]["seconds"]["median"]
+    for key, expected_value in expected.items():
+        pairs = zip(expected_value, values[key], strict=False)
+        table[1][f"largest difference, {key}"] = max(abs(a - b) for a, b in pairs)
+    return table
 
 
 def masks(size: int, count: int) -> tuple[Any, Any]:
@@ -44,28 +44,28 @@ def masks(size: int, count: int) -> tuple[Any, Any]:
     from mmtk.components.source.phantom import Phantom
 
     source = Phantom("segmentation", train=min(count, LOOPED), val=0, test=0, size=size)
-    drawn = np.stack([source.mask(item) for item in source.items("train")])
-    noise = np.random.default_rng(0).standard_normal(drawn.shape) * 1.5
-    blurred = gaussian_filter(drawn + noise, (0, 0, size / 85, size / 85))
-    logits, known = torch.from_numpy(blurred).float() * 10 - 5, torch.from_numpy(drawn).long()
-    repeats = -(-count // len(drawn))
-    return logits.repeat(repeats, 1, 1, 1)[:count], known.repeat(repeats, 1, 1, 1)[:count]
+    reference = np.stack([source.mask(item) for item in source.items("train")])
+    noise = np.random.default_rng(0).standard_normal(reference.shape) * 1.5
+    blurred = gaussian_filter(reference + noise, (0, 0, size / 85, size / 85))
+    logits, labels = torch.from_numpy(blurred).float() * 10 - 5, torch.from_numpy(reference).long()
+    repeats = -(-count // len(reference))
+    return logits.repeat(repeats, 1, 1, 1)[:count], labels.repeat(repeats, 1, 1, 1)[:count]
 
 
 def ours(size: int, count: int) -> dict[str, Any]:
     """Seconds and values of the metric that runs are scored with, in batches as evaluation makes them."""
     from mmtk.components.metric.segmentation import Segmentation
 
-    logits, known = masks(size, count)
+    logits, labels = masks(size, count)
     ids = [f"{i:06d}" for i in range(count)]
-    Segmentation(("lung",), False, {}).update(logits[:2], known[:2], ids[:2])
+    Segmentation(("lung",), False, {}).update(logits[:2], labels[:2], ids[:2])
     metric = Segmentation(("lung",), False, {})
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     for start in range(0, count, 50):
         part = slice(start, start + 50)
-        metric.update(logits[part], known[part], ids[part])
+        metric.update(logits[part], labels[part], ids[part])
     metric.compute()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start_time
     cases, scored = metric.per_image(), ("dice", "average-hausdorff", "hd95", "ssim")
     return {"seconds": seconds, "values": {key: cases[key] for key in scored}}
 
@@ -81,15 +81,15 @@ def libraries(size: int, count: int) -> dict[str, Any]:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     warnings.simplefilter("ignore")
-    logits, known = masks(size, count)
+    logits, labels = masks(size, count)
     values: dict[str, list[float]] = {"dice": [], "average-hausdorff": [], "hd95": [], "ssim": []}
 
     def score(logit: torch.Tensor, target: torch.Tensor) -> None:
         p, r = (logit.sigmoid() >= 0.5).float(), target.float()
         values["dice"].append(float(compute_dice(p, r)))
-        there = compute_average_surface_distance(p, r, include_background=True)
+        distance = compute_average_surface_distance(p, r, include_background=True)
         back = compute_average_surface_distance(r, p, include_background=True)
-        values["average-hausdorff"].append(float(there + back) / 2)
+        values["average-hausdorff"].append(float(distance + back) / 2)
         values["hd95"].append(float(compute_hausdorff_distance(p, r, include_background=True, percentile=95)))
         # Their mean over the whole mirrored image needs the full image; double precision as ours.
         _, pixels = structural_similarity_index_measure(
@@ -97,10 +97,10 @@ def libraries(size: int, count: int) -> dict[str, Any]:
         )
         values["ssim"].append(float(pixels.mean()))
 
-    score(logits[:1], known[:1])
+    score(logits[:1], labels[:1])
     for scores in values.values():
         scores.clear()
-    begun = time.perf_counter()
+    start_time = time.perf_counter()
     for i in range(count):
-        score(logits[i : i + 1], known[i : i + 1])
-    return {"seconds": time.perf_counter() - begun, "values": values}
+        score(logits[i : i + 1], labels[i : i + 1])
+    return {"seconds": time.perf_counter() - start_time, "values": values}

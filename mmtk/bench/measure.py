@@ -51,22 +51,22 @@ def fresh(target: str, environment: Mapping[str, str] | None = None, **keys: Any
 
     So neither the allocator's state nor peak memory are those of what was measured before.
     """
-    done = subprocess.run(
+    process = subprocess.run(
         command(target, **keys), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise RunFailed(f"{target} could not be measured:\n{done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    if process.returncode:
+        raise RunFailed(f"{target} could not be measured:\n{process.stderr.strip()[-2000:]}")
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def timed(call: Callable[[], object], repeat: int, device: str = "cpu") -> list[float]:
     """Seconds of each of ``repeat`` calls, the device's work included."""
     seconds = []
     for _ in range(repeat):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         call()
         wait(device)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - start)
     return seconds
 
 

@@ -21,16 +21,16 @@ def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
     """Options with ``auto`` decided; every precision that the hardware has, fp32 first, for ``auto``."""
     from mmtk.model.device import PRECISIONS, choose_device, has_bf16
 
-    chosen = choose_device(device)
+    device_name = choose_device(device)
     if precision not in ("auto", *PRECISIONS):
         raise MmtkError(f"--precision {precision}: unknown precision.", hint="Known: auto, fp32, bf16.")
-    every = ("fp32", "bf16") if has_bf16(chosen) else ("fp32",)
-    return Options(chosen, every if precision == "auto" else (precision,), size, rounds)
+    every = ("fp32", "bf16") if has_bf16(device_name) else ("fp32",)
+    return Options(device_name, every if precision == "auto" else (precision,), size, rounds)
 
 
 def measure(parts: Sequence[str], options: Options, note: Callable[[str], None]) -> dict[str, Any]:
     """Machine, settings and the rows of each part, ready for JSON; ``note`` is told what is being measured."""
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "schema": SCHEMA,
         "measured": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": machine(options.device),
@@ -39,10 +39,10 @@ def measure(parts: Sequence[str], options: Options, note: Callable[[str], None])
     }
     for part in parts:
         note(f"Measuring {part} …")
-        begun = time.perf_counter()
-        found["parts"][part] = import_module(f"mmtk.bench.{PARTS[part]}").rows(options)
-        note(f"  {time.perf_counter() - begun:.0f} s")
-    return found
+        start = time.perf_counter()
+        results["parts"][part] = import_module(f"mmtk.bench.{PARTS[part]}").rows(options)
+        note(f"  {time.perf_counter() - start:.0f} s")
+    return results
 
 
 def _check_output(path: Path) -> None:

@@ -22,20 +22,20 @@ COMMANDS = {
 
 def rows(options: Options) -> list[Row]:
     """Whole commands, and ``mmtk run`` up to the first line of its log; the first start of each is not counted."""
-    found: list[Row] = []
+    table: list[Row] = []
     for name, arguments in COMMANDS.items():
         starts = [_whole(arguments) for _ in range(1 + 3 * options.rounds)][1:]
-        found.append({"name": name, "seconds": spread(starts)})
+        table.append({"name": name, "seconds": spread(starts)})
     starts = [first_step() for _ in range(1 + options.rounds)][1:]
-    return [*found, {"name": "mmtk run multimix, first step logged", "seconds": spread(starts)}]
+    return [*table, {"name": "mmtk run multimix, first step logged", "seconds": spread(starts)}]
 
 
 def _whole(arguments: list[str]) -> float:
-    begun = time.perf_counter()
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - begun
-    if done.returncode:
-        raise RunFailed(f"{' '.join(arguments)} failed:\n{done.stderr.strip()[-2000:]}")
+    start = time.perf_counter()
+    process = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        raise RunFailed(f"{' '.join(arguments)} failed:\n{process.stderr.strip()[-2000:]}")
     return seconds
 
 
@@ -44,7 +44,7 @@ def first_step(*arguments: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         call = [sys.executable, "-m", "mmtk", "run", "multimix", "--out", str(out), *arguments]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         process = subprocess.Popen(call, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             log = out / "metrics.jsonl"
@@ -52,7 +52,7 @@ def first_step(*arguments: str) -> float:
                 if process.poll() is not None:
                     raise RunFailed(f"mmtk run ended before its first step:\n{process.communicate()[1][-2000:]}")
                 time.sleep(0.01)
-            return time.perf_counter() - begun
+            return time.perf_counter() - start
         finally:
             process.kill()
             process.communicate()

@@ -18,23 +18,23 @@ HERE = "mmtk.bench.step"
 def rows(options: Options) -> list[Row]:
     """The step with and without data, its convolutions alone, and how it grows with size and batch."""
     sizes = {"size": options.size, "batch": BATCH}
-    found = []
+    table = []
     for precision in options.precisions:
         keys: dict[str, Any] = {"device": options.device, "precision": precision, **sizes}
         for data in (True, False):
             title = f"mmtk, {precision}, {'with' if data else 'without'} data"
-            found.append(_row(title, options.rounds, data=data, **keys))
-        found += _bounds(precision, found[-1], fresh(f"{HERE}:bounds", **keys))
+            table.append(_row(title, options.rounds, data=data, **keys))
+        table += _bounds(precision, table[-1], fresh(f"{HERE}:bounds", **keys))
     precision = options.precisions[-1]
     for size in (options.size // 4, options.size // 2):
         if size >= 32:
             keys = {"device": options.device, "precision": precision, "size": size, "batch": BATCH}
-            found.append(_row(f"mmtk, {precision}, {size} px", options.rounds, data=True, **keys))
+            table.append(_row(f"mmtk, {precision}, {size} px", options.rounds, data=True, **keys))
     size = max(32, options.size // 2)
     for batch in (BATCH // 2, 2 * BATCH):
         keys = {"device": options.device, "precision": precision, "size": size, "batch": batch}
-        found.append(_row(f"mmtk, {precision}, {size} px, batch {batch}", options.rounds, data=True, **keys))
-    return found
+        table.append(_row(f"mmtk, {precision}, {size} px, batch {batch}", options.rounds, data=True, **keys))
+    return table
 
 
 def _row(title: str, rounds: int, **keys: Any) -> Row:
@@ -43,7 +43,7 @@ def _row(title: str, rounds: int, **keys: Any) -> Row:
 
 def summary(title: str, results: list[dict[str, Any]], batch: int) -> Row:
     """One row from the results of several processes: seconds, images/s, FLOP/s and peak memory."""
-    seconds = spread([each for result in results for each in result["seconds"]])
+    seconds = spread([duration for result in results for duration in result["seconds"]])
     row: Row = {"name": title, "seconds": seconds, "images/s": 4 * batch / seconds["median"]}
     if flops := results[0].get("flops"):
         row["GFLOP/s"] = flops / seconds["median"] / 1e9
@@ -104,9 +104,9 @@ def training(size: int, batch: int, precision: str, device: str, **changes: Any)
     folder = RunDir(Path(tempfile.mkdtemp(prefix="mmtk-bench-")))
     folder.make()
     folder.claim(recipe)
-    made = Training(recipe, prepare(recipe, None), folder, device, Display(quiet=True))
-    made.objective.train()
-    return made
+    trainer = Training(recipe, prepare(recipe, None), folder, device, Display(quiet=True))
+    trainer.objective.train()
+    return trainer
 
 
 class _Held:
@@ -124,15 +124,15 @@ def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict
     """Seconds of some steps after a warm-up, FLOP of one, and the process's peak memory."""
     from mmtk.api import StepContext
 
-    made = training(size, batch, precision, device)
+    trainer = training(size, batch, precision, device)
     if not data:
-        now = StepContext(made.recipe.seed, 0, made.total)
-        made.streams = _Held(made.streams.batch(now, made.fabric.device))
-    made.train_step(0)
-    done = iter(range(1, 1 + STEPS))
-    seconds = timed(lambda: made.train_step(next(done)), STEPS, device)
+        now = StepContext(trainer.recipe.seed, 0, trainer.total)
+        trainer.streams = _Held(trainer.streams.batch(now, trainer.fabric.device))
+    trainer.train_step(0)
+    numbers = iter(range(1, 1 + STEPS))
+    seconds = timed(lambda: trainer.train_step(next(numbers)), STEPS, device)
     peak = peak_memory(device)
-    return {"seconds": seconds, "peak": peak, "flops": count(lambda: made.train_step(1 + STEPS))}
+    return {"seconds": seconds, "peak": peak, "flops": count(lambda: trainer.train_step(1 + STEPS))}
 
 
 def count(call: Callable[[], object]) -> int:
@@ -160,9 +160,9 @@ def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]
     """Seconds and FLOP of a large matrix product, and of the step's own convolutions, one after another."""
     import torch
 
-    made = training(size, batch, precision, device)
-    made.train_step(0)
-    calls = record(lambda: made.train_step(1))
+    trainer = training(size, batch, precision, device)
+    trainer.train_step(0)
+    calls = record(lambda: trainer.train_step(1))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     side = 4096 if device == "cuda" else 2048 if size >= 128 else 256
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
@@ -185,18 +185,18 @@ def record(call: Callable[[], object]) -> Counter[Any]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    wanted = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
-    found: Counter[Any] = Counter()
+    convolutions = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+    counts: Counter[Any] = Counter()
 
     class Recorder(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func in wanted:
-                found[func, tuple(_shape(each) for each in args)] += 1
+            if func in convolutions:
+                counts[func, tuple(_shape(tensor) for tensor in args)] += 1
             return func(*args, **(kwargs or {}))
 
     with Recorder():
         call()
-    return found
+    return counts
 
 
 def _shape(value: Any) -> Any:
@@ -213,10 +213,10 @@ def _filled(signature: tuple[Any, ...], device: str) -> list[Any]:
     import torch
 
     filled: list[Any] = []
-    for each in signature:
-        if isinstance(each, tuple) and each[:1] == ("tensor",):
-            tensor = torch.randn(each[1], device=device).to(each[2])
-            filled.append(tensor.to(memory_format=torch.channels_last) if each[3] else tensor)
+    for entry in signature:
+        if isinstance(entry, tuple) and entry[:1] == ("tensor",):
+            tensor = torch.randn(entry[1], device=device).to(entry[2])
+            filled.append(tensor.to(memory_format=torch.channels_last) if entry[3] else tensor)
         else:
-            filled.append(list(each) if isinstance(each, tuple) else each)
+            filled.append(list(entry) if isinstance(entry, tuple) else entry)
     return filled

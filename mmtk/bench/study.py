@@ -25,15 +25,15 @@ def rows(options: Options) -> list[Row]:
         counts.append(2 * counts[-1])
     plans = [(1, cores(), "one process, all cores")]
     plans += [(n, 1, f"{counted(n, 'process', 'processes')}, one thread each") for n in counts]
-    found: list[Row] = []
+    table: list[Row] = []
     for number, threads, title in plans:
         samples = [_together(number, threads, size, precision, options.device) for _ in range(options.rounds)]
         # Seconds per step of the study as a whole: what N processes did together.
         row: Row = {"name": f"{title}, {size} px, {precision}", "seconds": spread(samples)}
         row["steps/s"] = 1 / row["seconds"]["median"]
-        row["× one process"] = row["steps/s"] * (found or [row])[0]["seconds"]["median"]
-        found.append(row)
-    return found
+        row["× one process"] = row["steps/s"] * (table or [row])[0]["seconds"]["median"]
+        table.append(row)
+    return table
 
 
 def _together(number: int, threads: int, size: int, precision: str, device: str) -> float:
@@ -71,14 +71,14 @@ def train(size: int, precision: str, device: str) -> Any:
     """Steps per second over ``SECONDS`` of training, after a warm-up and a sign from the parent."""
     from mmtk.bench.step import training
 
-    made = training(size, BATCH, precision, device)
+    trainer = training(size, BATCH, precision, device)
     for index in range(2):
-        made.train_step(index)
+        trainer.train_step(index)
     print("ready", flush=True)
     sys.stdin.readline()
-    begun, done = time.perf_counter(), 0
-    while time.perf_counter() - begun < SECONDS:
-        made.train_step(2 + done)
+    start, step_count = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        trainer.train_step(2 + step_count)
         wait(device)
-        done += 1
-    return done / (time.perf_counter() - begun)
+        step_count += 1
+    return step_count / (time.perf_counter() - start)

@@ -79,9 +79,9 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], l
     for part, rows in after["parts"].items():
         old = {row["name"]: row for row in before["parts"].get(part, [])}
         for row in rows:
-            if (known := old.get(row["name"])) is None:
+            if (old_row := old.get(row["name"])) is None:
                 continue
-            then, now = known["seconds"], row["seconds"]
+            then, now = old_row["seconds"], row["seconds"]
             apart = now["low"] > then["high"] or now["high"] < then["low"]
             ratio = now["median"] / then["median"]
             lines.append(

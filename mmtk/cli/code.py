@@ -40,12 +40,12 @@ def _needs_code(folder: Path) -> bool:
     return (folder / "study.json").is_file()
 
 
-def _folders(given: Mapping[str, Any]) -> Iterator[Path]:
+def _folders(arguments: Mapping[str, Any]) -> Iterator[Path]:
     """The directories among a command's arguments, also by the recipe in them."""
-    for value in given.values():
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, str | Path):
-                path = Path(each)
+    for value in arguments.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str | Path):
+                path = Path(item)
                 yield path.parent if path.name == "recipe.toml" else path
 
 

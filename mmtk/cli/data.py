@@ -38,12 +38,19 @@ def plan(
 
     status_line.stage(f"looking at the files in {folder}")
     target = out or Path(f"{folder.resolve().name}.toml")
-    said = {"images": images, "masks": masks, "labels": labels, "label": label, "patient": patient, "split": split}
-    planned = plan_folder(folder, target, {key: value.strip("/") for key, value in said.items() if value})
-    written = planned.write(target)
-    typer.echo("\n".join(planned.lines))
-    typer.echo(f"\nProfile   {', '.join(map(str, written))}")
-    where = f"{planned.recipe} --profile {shlex.quote(str(target))} --data {shlex.quote(str(folder))}"
+    answers = {
+        "images": images,
+        "masks": masks,
+        "labels": labels,
+        "label": label,
+        "patient": patient,
+        "split": split,
+    }
+    data_plan = plan_folder(folder, target, {key: value.strip("/") for key, value in answers.items() if value})
+    files = data_plan.write(target)
+    typer.echo("\n".join(data_plan.lines))
+    typer.echo(f"\nProfile   {', '.join(map(str, files))}")
+    where = f"{data_plan.recipe} --profile {shlex.quote(str(target))} --data {shlex.quote(str(folder))}"
     typer.echo(f"Next      mmtk data inspect {where}")
     typer.echo(f"          mmtk run {where}")
 
@@ -86,8 +93,8 @@ def inspect_(
     loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
     root = sources.data_root(data)
     refuse_inside(out, sources.data_paths(loaded, root))
-    found = inspect(sources_of(loaded, root), loaded["data.size"], out)
+    summary = inspect(sources_of(loaded, root), loaded.data.size, out)
     if json:
-        print_json(found)
+        print_json(summary)
     else:
-        show_report(found, Console())
+        show_report(summary, Console())

@@ -37,9 +37,9 @@ def export(
         from mmtk.export.onnx_file import OPSET, write_onnx
 
         with Console(stderr=True).status("Tracing the model, and comparing it with the live one …"):
-            written = write_onnx(run_dir, out)
-        typer.echo(f"Wrote     {written.path}  ({written.size / 1e6:.1f} MB, opset {OPSET})")
-        agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in written.differences.items())
+            file = write_onnx(run_dir, out)
+        typer.echo(f"Wrote     {file.path}  ({file.size / 1e6:.1f} MB, opset {OPSET})")
+        agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in file.differences.items())
         typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
         return
     from mmtk.export.shared import write_shared

@@ -42,17 +42,17 @@ app = help.App(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(plugins.app, name="plugins")
-for name, each in recipes.COMMANDS.items():
-    app.command(name)(each)
-for each in (study.ablate, study.status, study.report, export.export, bench.bench):
-    app.command()(each)
+for name, command_function in recipes.COMMANDS.items():
+    app.command(name)(command_function)
+for command_function in (study.ablate, study.status, study.report, export.export, bench.bench):
+    app.command()(command_function)
 
 DOCTOR = 27  # columns of the names that it prints
 SHOWN = 20  # predictions that are printed; all are in the table
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(enabled: bool) -> None:
+    if enabled:
         from mmtk import __version__
 
         typer.echo(f"mmtk {__version__}")
@@ -108,7 +108,7 @@ def run(
     from mmtk.io import distributed
 
     if not distributed.silent():
-        _tell(result, loaded["tracking.enabled"], json, bool(code))
+        _tell(result, loaded.tracking.enabled, json, bool(code))
     distributed.leave()
 
 
@@ -152,14 +152,14 @@ def evaluate(
     from mmtk.data.label_matching import matches
     from mmtk.workflows.evaluate import evaluate_run
 
-    said = {"masks": masks, "labels": labels, "label": label}
+    columns = {"masks": masks, "labels": labels, "label": label}
     result = evaluate_run(
         run_dir,
         profile,
         overrides(set_),
         out,
         folders=folders or [],
-        said={key: value for key, value in said.items() if value},
+        columns={key: value for key, value in columns.items() if value},
         data=data,
         match=matches(match),
         device=device,
@@ -183,28 +183,28 @@ def predict(
     from mmtk.workflows.predict import TABLE, predict_files
 
     rows = predict_files(run_dir, images, out, device)
-    done = [row for row in rows if not row.error]
-    for row in done[:SHOWN]:
+    results = [row for row in rows if not row.error]
+    for row in results[:SHOWN]:
         typer.echo(_prediction(row.image, row.cells))
-    if len(done) > SHOWN:
-        typer.echo(f"… and {len(done) - SHOWN} more")
-    typer.echo(f"\nResults   {out / TABLE}" + ("; pictures beside it" if done else ""))
-    if bad := len(rows) - len(done):
-        rest = "the others are done" if done else "so nothing was predicted"
+    if len(results) > SHOWN:
+        typer.echo(f"… and {len(results) - SHOWN} more")
+    typer.echo(f"\nResults   {out / TABLE}" + ("; pictures beside it" if results else ""))
+    if bad := len(rows) - len(results):
+        rest = "the others are done" if results else "so nothing was predicted"
         count = share(bad, len(rows), "image")
         raise RunFailed(f"{count} could not be predicted; {rest}. The table says why.")
 
 
 def _prediction(image: Path, cells: dict[str, str]) -> str:
     """The class and the areas of one image as a line."""
-    said = []
+    parts = []
     if name := cells.get("class"):
-        said.append(f"{name} {float(cells[f'p-{name}']):.2f}")
+        parts.append(f"{name} {float(cells[f'p-{name}']):.2f}")
     for column, cell in cells.items():
         if organ := column.partition("area-share-")[2]:
             size = f"{float(mm2):,.0f} mm²" if (mm2 := cells[f"area-mm2-{organ}"]) else f"{float(cell):.1%}"
-            said.append(f"{organ} {size}")
-    return f"{image}  {', '.join(said)}"
+            parts.append(f"{organ} {size}")
+    return f"{image}  {', '.join(parts)}"
 
 
 @app.command()
@@ -220,8 +220,8 @@ def track(
         if len(run_dirs) > 1 and not RunDir(path).provenance_file.is_file():  # as runs/* may name them
             typer.echo(f"{path}: left out: it is no run that began.", err=True)
             continue
-        sent = Mirror(RunDir(path)).sync()
-        typer.echo(f"{path}: {sent}")
+        summary = Mirror(RunDir(path)).sync()
+        typer.echo(f"{path}: {summary}")
 
 
 @app.command()

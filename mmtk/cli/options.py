@@ -24,8 +24,8 @@ def overrides(sets: list[str] | None, **keys: Any) -> dict[str, Any]:
     """The dotted keys that ``--set`` and other options change, with their values; ``a__b`` stands for ``a.b``."""
     from mmtk.recipe.toml import assignment
 
-    given = dict(assignment(text) for text in sets or [])
-    return given | {key.replace("__", "."): value for key, value in keys.items() if value is not None}
+    values = dict(assignment(text) for text in sets or [])
+    return values | {key.replace("__", "."): value for key, value in keys.items() if value is not None}
 
 
 def print_json(value: Any) -> None:

@@ -38,13 +38,13 @@ def plugins(
 
     rows: list[tuple[str, ...]] = [("kind", "name", "from", "state", "what it does")]
     for entry, state in catalog.states():
-        shown, does = "" if state == "ok" else str(state), summary(entry)
+        state_text, does = "" if state == "ok" else str(state), summary(entry)
         if load and state in ("ok", "clash"):
             from mmtk.recipe.describe import fault
 
             reason = fault(entry)
-            shown, does = ("broken", reason) if reason else (state, does)
-        rows.append((entry.kind, entry.name, f"{entry.dist} {entry.version}".strip(), shown, does))
+            state_text, does = ("broken", reason) if reason else (state, does)
+        rows.append((entry.kind, entry.name, f"{entry.dist} {entry.version}".strip(), state_text, does))
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
     typer.echo("\n".join(_lines(rows)))
@@ -87,9 +87,9 @@ def check(
     for entry, checks in checks_of(word, keys, data):
         typer.echo(f"{entry.word}  ({entry.dist} {entry.version})")
         unrun += len(checks)
-        for each, error in outcomes(checks):
+        for check, error in outcomes(checks):
             unrun -= 1
-            typer.echo(f"  {'✗' if error else '✓'} {each}")
+            typer.echo(f"  {'✗' if error else '✓'} {check}")
             if error:
                 typer.echo("".join(f"      {line}\n" for line in str(error).splitlines()), nl=False)
             failed, passed = failed + bool(error), passed + (not error)

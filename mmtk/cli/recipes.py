@@ -57,9 +57,9 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     from mmtk.recipe.text import toml
     from mmtk.recipe.toml import leaves
 
-    complete = {each: is_complete(each) for each in (first, second)}
-    profiles = {each: None if complete[each] and not all(complete.values()) else profile for each in complete}
-    one, two = (dict(leaves(load_recipe(each, profiles[each]).values)) for each in (first, second))
+    complete = {name: is_complete(name) for name in (first, second)}
+    profiles = {name: None if complete[name] and not all(complete.values()) else profile for name in complete}
+    one, two = (dict(leaves(load_recipe(name, profiles[name]).values)) for name in (first, second))
     keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith("origin.")]
     rows = [(key, *(toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -76,7 +76,7 @@ def ablate(
 
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     if recipe is not None and (Path(recipe) / "study.json").is_file():
-        given = {
+        arguments = {
             "--components": components,
             "--suite": suite,
             "--design": design,
@@ -86,24 +86,26 @@ def ablate(
             "--profile": profile,
             "--out": out,
         }
-        study, plan, data = _planned_before(recipe, given, data)
+        study, plan, data = _planned_before(recipe, arguments, data)
     else:
         plan = _plan(recipe, components, suite, design, seeds, labels, profile, set_, device)
         study = _new_study(plan, out)
     table = launcher_settings.choose(study.launcher, launcher, keys)
-    chosen = launcher_settings.make(table)
+    launcher_object = launcher_settings.make(table)
     why = _check(plan, study, data, dry_run)
     if dry_run:
-        _show_plan(plan, study, chosen, data, device, why)
+        _show_plan(plan, study, launcher_object, data, device, why)
     else:
-        _carry_out(plan, study, table, chosen, data, device, detach)
+        _carry_out(plan, study, table, launcher_object, data, device, detach)
 
 
-def _planned_before(recipe: str, given: dict[str, Any], data: Path | None) -> tuple[StudyDir, Plan, Path | None]:
+def _planned_before(
+    recipe: str, arguments: dict[str, Any], data: Path | None
+) -> tuple[StudyDir, Plan, Path | None]:
     """A study that goes on, with its plan and data folder; options that would make another plan are refused."""
     from mmtk.study.folder import StudyDir
 
-    if wrong := [name for name, value in given.items() if value]:
+    if wrong := [name for name, value in arguments.items() if value]:
         cure = f"Leave out {', '.join(wrong)}, or start another study."
         raise MmtkError("this study has its plan already.", recipe, cure)
     study = StudyDir(Path(recipe))
@@ -160,9 +162,9 @@ def _finish(study: StudyDir, failed: list[PlannedRun], mirror: StudyMirror, data
     """The report of what is there; RunFailed naming the runs that failed, with the line that repeats each."""
     from mmtk.study.launch import by_hand
 
-    found = study.collect()
-    if any(cell.runs for cell in found.cells):
-        mirror.report(_report(found, study.report, set_aside=True))
+    results = study.collect()
+    if any(cell.runs for cell in results.cells):
+        mirror.report(_report(results, study.report, set_aside=True))
     if failed:
         lines = "\n".join(f"  {run.title}: {by_hand(run, data)}" for run in failed)
         count = share(len(failed), len(study.runs()), "run")
@@ -201,8 +203,8 @@ def _plan(
         plan = plan_components(
             recipe or DEFAULT, components or "", design or "factorial", seeds=range(seeds or 1), **common
         )
-    chosen = choose_device(device)
-    return plan.with_precision(lambda wanted: choose_precision(wanted, chosen))
+    device_name = choose_device(device)
+    return plan.with_precision(lambda precision: choose_precision(precision, device_name))
 
 
 def _show_plan(
@@ -216,8 +218,8 @@ def _show_plan(
     from mmtk.workflows.rehearsal import forecast
 
     console = Console(highlight=False)
-    done = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
-    table, differing = plan_table(plan, done, console.width)
+    finished_runs = {(run.recipe.digest, run.seed) for run in study.runs(plan) if run.folder.finished}
+    table, differing = plan_table(plan, finished_runs, console.width)
     console.print(table)
     console.print("labels: of classes and of masks;  *: the reference, to which the others are compared")
     lines = [f"Also differs: {'; '.join(differing)}"] if differing else []
@@ -225,14 +227,14 @@ def _show_plan(
     lines += [f"Left out: {name}. {reason}" for name, reason in plan.dropped]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
-    missing = len(plan.runs) - len(done)
-    expected, told = None, ""
+    missing = len(plan.runs) - len(finished_runs)
+    expected, time_text = None, ""
     if missing and not why:
         expected = forecast(study.runs(plan), launcher, data, device)
         workers, training = getattr(launcher, "workers", 1), duration(expected.training)
-        told = f"; about {duration(expected.wall)} with {workers} at a time, of which training {training}"
+        time_text = f"; about {duration(expected.wall)} with {workers} at a time, of which training {training}"
     cells, seeds = counted(len(plan.cells), "cell"), counted(len(plan.seeds), "seed")
-    line = f"{cells} × {seeds} = {counted(len(plan.runs), 'run')}, {missing} to do{told}."
+    line = f"{cells} × {seeds} = {counted(len(plan.runs), 'run')}, {missing} to do{time_text}."
     console.print(line, soft_wrap=True)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
@@ -244,9 +246,9 @@ def _submit(study: StudyDir, launcher: Any, data: Path | None, device: str) -> N
     from mmtk.study.launch import submit_study
 
     queued, before = submit_study(study, launcher, data=data, device=device)
-    said = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
-    said += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
-    typer.echo(f"{said}. Watch them: {study.command('status')}")
+    summary = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
+    summary += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
+    typer.echo(f"{summary}. Watch them: {study.command('status')}")
     typer.echo(f"When they are done, collect them: {study.command('ablate')}")
 
 
@@ -269,27 +271,27 @@ def _run(
 
     display = Display()
     mirror = StudyMirror(study, display.warn)
-    begun, first, stopped = time.monotonic(), -1, False
+    start, first, stopped = time.monotonic(), -1, False
 
-    def told(run: PlannedRun, outcome: str, done: int, of: int) -> None:
+    def report(run: PlannedRun, outcome: str, count: int, of: int) -> None:
         nonlocal first
-        first = done - 1 if first < 0 else first
-        each = (time.monotonic() - begun) / max(1, done - first)
-        left = f"; about {duration(each * (of - done))} left" if 0 < done < of else ""
-        line = f"[{done}/{of}] {run.title}: {outcome}{_headline(run) if outcome == 'done' else ''}{left}"
+        first = count - 1 if first < 0 else first
+        run_seconds = (time.monotonic() - start) / max(1, count - first)
+        left = f"; about {duration(run_seconds * (of - count))} left" if 0 < count < of else ""
+        line = f"[{count}/{of}] {run.title}: {outcome}{_headline(run) if outcome == 'done' else ''}{left}"
         display.note(line)
 
     before = signal.signal(signal.SIGTERM, _stop)
     status_line.stage(f"running; {study.command('status')} shows every run")
     # Runs in this very process show themselves.
-    shown = (
+    live = (
         nullcontext()
         if isinstance(launcher, Inline)
         else live_table(study, getattr(launcher, "workers", 0), expected, display.console)
     )
     try:
-        with shown:
-            return run_study(study, launcher, data=data, device=device, told=told, ended=mirror.run), mirror
+        with live:
+            return run_study(study, launcher, data=data, device=device, report=report, ended=mirror.run), mirror
     except (KeyboardInterrupt, SystemExit):
         stopped = True
         display.note(f"Stopped. Continue with: {study.command('ablate')}")
@@ -312,8 +314,10 @@ def _headline(run: PlannedRun) -> str:
     from mmtk.runs.folder import read_json
 
     scores = read_json(run.folder.results_file)["in-domain"]
-    shown = [(task, metric) for task, metric in (("classification", "accuracy"), ("segmentation", "dice"))]
-    return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in shown if task in scores)
+    headline_scores = [
+        (task, metric) for task, metric in (("classification", "accuracy"), ("segmentation", "dice"))
+    ]
+    return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in headline_scores if task in scores)
 
 
 def status(

@@ -48,11 +48,13 @@ class Dropout(nn.Module):
         bits = next(bits for bits in (2, 4, 8) if self._cut % 2 ** (8 - bits) == 0)
         size = -(-shape.numel() * bits // 8)
         # Without bounds random_() leaves the top bit of every word 0.
-        drawn = torch.empty((size + 7) // 8, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:size]
+        random_bytes = (
+            torch.empty((size + 7) // 8, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:size]
+        )
         parts = torch.empty(8 // bits, size, dtype=torch.uint8)
         for number, part in enumerate(parts):
             low = number * bits
-            torch.bitwise_and(drawn, (2**bits - 1) << low, out=part)
+            torch.bitwise_and(random_bytes, (2**bits - 1) << low, out=part)
             # In place the comparison takes a fortieth of the time: it is vectorised for bytes only.
             part.ge_(self._cut >> (8 - bits) << low)
         mask = parts.view(-1)[: shape.numel()]
@@ -90,9 +92,9 @@ class Block(nn.Sequential):
         first, second, dropout = cast(tuple[nn.Conv2d, nn.Conv2d, Dropout], (self[0], self[3], self[6]))
         x = norm_leaky(_convolved(parts, first), NEGATIVE_SLOPE)
         x = second(x)
-        kept = dropout.kept(x.shape) if dropout.training and dropout.p else None
+        keep_mask = dropout.kept(x.shape) if dropout.training and dropout.p else None
         # The factor of dropout costs nothing in the norm.
-        return norm_leaky(x, NEGATIVE_SLOPE, dropout.scale, kept)
+        return norm_leaky(x, NEGATIVE_SLOPE, dropout.scale, keep_mask)
 
     def _watched(self) -> bool:
         """Whether a hook waits at a layer, or a tracer or counter follows every operation."""

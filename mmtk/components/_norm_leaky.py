@@ -20,13 +20,13 @@ _LEAKY_BACKWARD = torch.ops.aten.leaky_relu_backward.default
 _NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 
 
-def norm_leaky(x: Tensor, slope: float, scale: float = 1.0, kept: Tensor | None = None) -> Tensor:
-    """kept · scale · leaky_relu(instance_norm(x)) of [B,C,H,W]; channels-last; twice differentiable.
+def norm_leaky(x: Tensor, slope: float, scale: float = 1.0, keep_mask: Tensor | None = None) -> Tensor:
+    """Compute keep_mask · scale · leaky_relu(instance_norm(x)) of [B,C,H,W]; channels-last; twice differentiable.
 
-    ``kept`` [B,C,H,W] of 0 and 1 is dropout's mask. Half precision is read and written as it is; its statistics
+    ``keep_mask`` [B,C,H,W] of 0 and 1 is the mask of dropout. Half precision is read and written as it is; sums
     are fp32.
     """
-    y, _, *dropped = cast(tuple[Tensor, ...], _NormLeaky.apply(x, slope, scale, kept))
+    y, _, *dropped = cast(tuple[Tensor, ...], _NormLeaky.apply(x, slope, scale, keep_mask))
     return dropped[0] if dropped else y
 
 
@@ -34,11 +34,11 @@ class _NormLeaky(torch.autograd.Function):
     """x → (y, 1/σ [B,C], y · kept); the second output lets a second derivative pass through the formula."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, slope: float, scale: float, keep_mask: Tensor | None) -> tuple[Tensor, ...]:
         x = x.contiguous(memory_format=torch.channels_last)
-        y, rstd, *dropped = _forward(x, slope, scale, kept)
+        y, rstd, *dropped = _forward(x, slope, scale, keep_mask)
         ctx.slope, ctx.scale = slope, scale
-        ctx.save_for_backward(y, rstd, *() if kept is None else (kept,))
+        ctx.save_for_backward(y, rstd, *() if keep_mask is None else (keep_mask,))
         ctx.set_materialize_grads(False)
         return y, rstd, *dropped
 
@@ -47,20 +47,22 @@ class _NormLeaky(torch.autograd.Function):
         ctx: Any, grad: Tensor | None, grad_rstd: Tensor | None, dropped: Tensor | None = None
     ) -> tuple[Tensor | None, None, None, None]:
         y, rstd, *masks = ctx.saved_tensors
-        kept = masks[0] if dropped is not None else None
+        keep_mask = masks[0] if dropped is not None else None
         one = dropped if grad is None else grad if dropped is None else None
         if torch.is_grad_enabled() or grad_rstd is not None or one is None:
-            parts = [each for each in (grad, None if kept is None else dropped * kept) if each is not None]
+            parts = [
+                part for part in (grad, None if keep_mask is None else dropped * keep_mask) if part is not None
+            ]
             whole = sum(parts[1:], parts[0]) if parts else None
             return _formula(whole, grad_rstd, y, rstd, ctx.slope, ctx.scale), None, None, None
-        return _by_image(one, y, rstd, ctx.slope, ctx.scale, kept), None, None, None
+        return _by_image(one, y, rstd, ctx.slope, ctx.scale, keep_mask), None, None, None
 
 
 def _statistics_type(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def _forward(x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tuple[Tensor, ...]:
+def _forward(x: Tensor, slope: float, scale: float, keep_mask: Tensor | None) -> tuple[Tensor, ...]:
     """y = scale · leaky_relu((x − μ)/σ), 1/σ [B,C] over the pixels of every image and channel, and y · kept."""
     batch, channels, height, width = x.shape
     wide = _statistics_type(x)
@@ -69,24 +71,26 @@ def _forward(x: Tensor, slope: float, scale: float, kept: Tensor | None) -> tupl
         gamma = torch.full((channels,), scale, dtype=wide)
         y, _, rstd = torch.native_group_norm(x, gamma, None, batch, channels, height * width, channels, EPS)
         F.leaky_relu_(y, slope)
-        return (y, rstd) if kept is None else (y, rstd, y * kept)
+        return (y, rstd) if keep_mask is None else (y, rstd, y * keep_mask)
     # Statistics of every column first: sums that are short are exact, and long vectors are fast.
     rows = _rows(x).to(wide)
     columns = [torch.batch_norm_update_stats(image, None, None, 0.0) for image in rows]
-    means, variances = (torch.stack(each).view(batch, width, channels) for each in zip(*columns, strict=True))
+    means, variances = (
+        torch.stack(moments).view(batch, width, channels) for moments in zip(*columns, strict=True)
+    )
     rstd = (variances.mean(1) + means.var(1, correction=0) + EPS).rsqrt()
     factor = scale * rstd
     shift = -factor * means.mean(1)
-    found = [torch.empty_like(rows, dtype=x.dtype) for _ in range(1 if kept is None else 2)]
-    masks = (None,) * batch if kept is None else _rows(kept).unbind()
+    outputs = [torch.empty_like(rows, dtype=x.dtype) for _ in range(1 if keep_mask is None else 2)]
+    masks = (None,) * batch if keep_mask is None else _rows(keep_mask).unbind()
     # Image by image, so that what is between the operations stays in the cache.
-    for place, (image, mask) in enumerate(zip(rows.unbind(), masks, strict=True)):
-        y = found[0][place]
-        torch.addcmul(shift[place].repeat(width), image, factor[place].repeat(width), out=y)
+    for index, (image, mask) in enumerate(zip(rows.unbind(), masks, strict=True)):
+        y = outputs[0][index]
+        torch.addcmul(shift[index].repeat(width), image, factor[index].repeat(width), out=y)
         F.leaky_relu_(y, slope)
         if mask is not None:
-            torch.mul(y, mask, out=found[1][place])
-    y, *dropped = (each.view(batch, height, width, channels).permute(0, 3, 1, 2) for each in found)
+            torch.mul(y, mask, out=outputs[1][index])
+    y, *dropped = (moments.view(batch, height, width, channels).permute(0, 3, 1, 2) for moments in outputs)
     return y, rstd, *dropped
 
 
@@ -102,26 +106,30 @@ def _formula(
     wide = _statistics_type(y)
     z = F.leaky_relu(y, 1 / slope).to(wide) / scale
     inverse = rstd[:, :, None, None]
-    found = torch.zeros_like(z)
+    gradient = torch.zeros_like(z)
     if grad is not None:
         g = scale * _LEAKY_BACKWARD(grad, y, slope, True).to(wide)
-        found = (g - g.mean((2, 3), keepdim=True) - z * (g * z).mean((2, 3), keepdim=True)) * inverse
+        gradient = (g - g.mean((2, 3), keepdim=True) - z * (g * z).mean((2, 3), keepdim=True)) * inverse
     if grad_rstd is not None:  # ∂(1/σ)/∂x = −z / (σ² · pixels)
-        found = found - grad_rstd[:, :, None, None] * inverse**2 * z / z[0, 0].numel()
-    return found.to(y.dtype)
+        gradient = gradient - grad_rstd[:, :, None, None] * inverse**2 * z / z[0, 0].numel()
+    return gradient.to(y.dtype)
 
 
-def _by_image(grad: Tensor, y: Tensor, rstd: Tensor, slope: float, scale: float, kept: Tensor | None) -> Tensor:
+def _by_image(
+    grad: Tensor, y: Tensor, rstd: Tensor, slope: float, scale: float, keep_mask: Tensor | None
+) -> Tensor:
     """``_formula`` by batch norm's kernels, image by image, so that what is between them stays in the cache."""
     grad = grad.contiguous(memory_format=torch.channels_last)
     channels = y.shape[1]
     mean, inverse = rstd.new_zeros(channels), rstd.new_full((channels,), 1 / scale)
     gamma = rstd * scale**2
-    found = torch.empty_like(y)
-    masks = [None] * len(y) if kept is None else kept.split(1)
-    for into, g, image, factor, mask in zip(found.split(1), grad.split(1), y.split(1), gamma, masks, strict=True):
+    gradient = torch.empty_like(y)
+    masks = [None] * len(y) if keep_mask is None else keep_mask.split(1)
+    for into, g, image, factor, mask in zip(
+        gradient.split(1), grad.split(1), y.split(1), gamma, masks, strict=True
+    ):
         g = _LEAKY_BACKWARD(g if mask is None else g * mask, image, slope, True)
         z = F.leaky_relu(image, 1 / slope)
         result = _NORM_BACKWARD(g, z, factor, None, None, mean, inverse, True, EPS, [True, False, False])
         into.copy_(result[0])
-    return found
+    return gradient

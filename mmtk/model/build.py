@@ -23,8 +23,8 @@ def _decoder(recipe: Recipe, encoder: api.Encoder, classes: int, bridge: api.Bri
     channels = list(encoder.channels)
     if bridge is not None:
         channels[list(encoder.strides).index(bridge.stride)] += bridge.channels
-    offered = {"channels": channels, "strides": list(encoder.strides), "classes": classes}
-    return cast(api.Decoder, component("decoder", recipe.decoder, offered))
+    wires = {"channels": channels, "strides": list(encoder.strides), "classes": classes}
+    return cast(api.Decoder, component("decoder", recipe.decoder, wires))
 
 
 def _share_weights(wider: nn.Module, plain: nn.Module) -> None:

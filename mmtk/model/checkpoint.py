@@ -82,8 +82,8 @@ def load(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None)
     """Restore what ``save`` wrote and return its note; a damaged file is an error that names it."""
     tensors, note = read(path, "Remove it to start from the beginning.")
     for prefix, module in modules.items():
-        own = {name: tensors.pop(f"{prefix}{name}") for name in module.state_dict()}
-        module.load_state_dict(own)
+        module_state = {name: tensors.pop(f"{prefix}{name}") for name in module.state_dict()}
+        module.load_state_dict(module_state)
     if optimizer is not None:
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

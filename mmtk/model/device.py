@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
 
 
-def choose_device(wanted: str = "auto") -> str:
+def choose_device(name: str = "auto") -> str:
     """``cpu`` or ``cuda`` for auto, cpu, cuda or gpu; an error if it is asked for and not there."""
     available = torch.cuda.is_available()
-    if wanted == "auto":
+    if name == "auto":
         return "cuda" if available else "cpu"
-    if wanted in ("cuda", "gpu"):
+    if name in ("cuda", "gpu"):
         if not available:
-            raise MmtkError(f"--device {wanted}: torch {torch.__version__} sees no GPU.", hint="Use --device cpu.")
+            raise MmtkError(f"--device {name}: torch {torch.__version__} sees no GPU.", hint="Use --device cpu.")
         return "cuda"
-    if wanted == "cpu":
+    if name == "cpu":
         return "cpu"
-    raise MmtkError(f"--device {wanted}: unknown device.", hint="Known: auto, cpu, cuda.")
+    raise MmtkError(f"--device {name}: unknown device.", hint="Known: auto, cpu, cuda.")
 
 
 def has_bf16(device: str) -> bool:
@@ -47,10 +47,10 @@ def has_bf16(device: str) -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def choose_precision(wanted: str, device: str) -> str:
+def choose_precision(name: str, device: str) -> str:
     """``fp32`` or ``bf16`` for ``auto``: bf16 where the hardware has it."""
-    if wanted != "auto":
-        return wanted
+    if name != "auto":
+        return name
     return "bf16" if has_bf16(device) else "fp32"
 
 
@@ -67,9 +67,9 @@ def keep_pages() -> bool:
 
 
 @contextmanager
-def deterministic_kernels(wanted: bool = True) -> Iterator[None]:
+def deterministic_kernels(enabled: bool = True) -> Iterator[None]:
     """Let torch use only kernels whose sums have one order; those of the CPU have anyway. Undone at the end."""
-    if not wanted:
+    if not enabled:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
@@ -92,9 +92,9 @@ def explained(where: Path) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         text = str(error)
         if is_out_of_memory(error):
-            asked = re.search(r"allocate (\d[\d.]* \w+)", text)
+            request = re.search(r"allocate (\d[\d.]* \w+)", text)
             raise RunFailed(
-                f"out of memory{f': {asked[1]} more were asked for' if asked else ''}.",
+                f"out of memory{f': {request[1]} more were asked for' if request else ''}.",
                 str(where),
                 "Lower train.batch, data.size or the width of the network, or run fewer at a time.",
             ) from error

@@ -35,25 +35,25 @@ class Scores:
 
 
 def batches(
-    net: MultiTaskNet, recipe: Recipe, task: str, stored: Stored, rows: list[int], device: torch.device | str
+    net: MultiTaskNet, recipe: Recipe, task: str, store: Stored, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
     """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
     forward: Callable[[torch.Tensor], torch.Tensor] = getattr(net, TASKS[task].forward)
     size = recipe.evaluate.batch
     for start in range(0, len(rows), size):
-        chosen = rows[start : start + size]
-        images = network_input(pixels(stored, chosen), recipe, task)
+        batch_rows = rows[start : start + size]
+        images = network_input(pixels(store, batch_rows), recipe, task)
         logits = forward(images.to(device, next(net.parameters()).dtype)).float().cpu()
-        yield logits, label_tensor(stored, chosen), [stored.ids[row] for row in chosen]
+        yield logits, label_tensor(store, batch_rows), [store.ids[row] for row in batch_rows]
 
 
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored."""
-    stored, rows = test.stored, test.known_rows
-    metrics = make_metrics(recipe, test.task, stored.labels, stored.spacing)
+    store, rows = test.stored, test.known_rows
+    metrics = make_metrics(recipe, test.task, store.labels, store.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe.evaluate.dropout), draws, torch.no_grad():
-        for logits, target, ids in batches(net, recipe, test.task, stored, rows, device):
+        for logits, target, ids in batches(net, recipe, test.task, store, rows, device):
             if not bool(torch.isfinite(logits).all()):
                 raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
             for metric in metrics.values():
@@ -99,9 +99,9 @@ def evaluate(
         for name, metric in metrics.items():
             if name in validation.get(test.task, {}):
                 metric.calibrate(validation[test.task][name])
-        found = compute(test.task, metrics)
-        found.setdefault("n", len(test.known_rows))  # another author's metric may not say it
-        scores.results.setdefault(test.domain, {})[test.task] = found
+        task_scores = compute(test.task, metrics)
+        task_scores.setdefault("n", len(test.known_rows))  # another author's metric may not say it
+        scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
     return scores
 
@@ -125,6 +125,6 @@ def make_metrics(
     recipe: Recipe, task: str, target: api.LabelSpec, spacing: Mapping[str, tuple[float, float]]
 ) -> dict[str, api.Metric]:
     """The metrics of one task, empty."""
-    offered = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}
-    made = {name: component("metric", table, offered) for name, table in recipe.metrics.items()}
-    return {name: metric for name, metric in made.items() if metric.task == task}
+    wires = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}
+    metrics = {name: component("metric", table, wires) for name, table in recipe.metrics.items()}
+    return {name: metric for name, metric in metrics.items() if metric.task == task}

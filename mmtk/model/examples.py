@@ -37,24 +37,24 @@ def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
 def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
     """Predicted masks [N,K,H,W] of boolean; of exclusive channels the background is left out."""
     if test.stored.labels.exclusive:
-        chosen = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
-        return chosen[:, 1:].bool().cpu().numpy()
+        one_hot = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
+        return one_hot[:, 1:].bool().cpu().numpy()
     return (logits.float().sigmoid() >= 0.5).cpu().numpy()
 
 
 def reference(test: TestSet, rows: list[int]) -> np.ndarray:
     """Reference masks [N,K,H,W] of boolean, without the background of exclusive channels."""
-    known = masks(test.stored, rows).numpy() == 1
-    return known[:, 1:] if test.stored.labels.exclusive else known
+    reference_masks = masks(test.stored, rows).numpy() == 1
+    return reference_masks[:, 1:] if test.stored.labels.exclusive else reference_masks
 
 
 def fixed_rows(test: TestSet, count: int) -> list[int]:
     """``count`` rows that depend on the ids alone; of classification images the classes take turns."""
 
-    def place(row: int) -> str:
+    def order_key(row: int) -> str:
         return hashlib.sha256(f"mmtk-sample/{test.stored.ids[row]}".encode()).hexdigest()
 
-    ordered = sorted(test.rows, key=place)
+    ordered = sorted(test.rows, key=order_key)
     if TASKS[test.task].has_masks:
         return ordered[:count]
     labels = range(len(test.stored.labels.names))
@@ -72,8 +72,8 @@ def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, dev
     for test in data.tests():
         rows = fixed_rows(test, recipe.evaluate.cases)
         if rows:
-            kept = _sample(net.eval(), recipe, test, rows, device)
-            arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in kept.items()}
+            sample = _sample(net.eval(), recipe, test, rows, device)
+            arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in sample.items()}
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -83,21 +83,21 @@ def _sample(
 ) -> Arrays:
     images = network_input(pixels(test.stored, rows), recipe, test.task).to(device)
     with torch.no_grad():
-        said = net(images)
-    kept: Arrays = {
+        prediction = net(images)
+    sample: Arrays = {
         "ids": np.array([test.stored.ids[row] for row in rows]),
         "image": np.asarray(test.stored.images[rows])[:, 0],
     }
-    if said.classification is not None:
+    if prediction.classification is not None:
         maps = class_maps(net, images)
         largest = maps.max((2, 3), keepdims=True)
-        kept["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
-        kept["probabilities"] = said.classification.float().softmax(1).cpu().numpy()
+        sample["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
+        sample["probabilities"] = prediction.classification.float().softmax(1).cpu().numpy()
     if not TASKS[test.task].has_masks:
-        kept["target"] = np.asarray(test.stored.targets[rows])
+        sample["target"] = np.asarray(test.stored.targets[rows])
     else:
-        kept["reference"], kept["predicted"] = reference(test, rows), foreground(said.segmentation, test)
-    return kept
+        sample["reference"], sample["predicted"] = reference(test, rows), foreground(prediction.segmentation, test)
+    return sample
 
 
 def describe(data: Data) -> dict[str, Any]:
@@ -108,28 +108,28 @@ def describe(data: Data) -> dict[str, Any]:
     """
     from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for task, part in data.parts.items():
-        found[f"{task}/{IN_DOMAIN}"] = _described(data.stores[task], vars(part))
+        facts[f"{task}/{IN_DOMAIN}"] = _described(data.stores[task], vars(part))
     for task, rows in data.cross.items():
-        found[f"{task}/{CROSS_DOMAIN}"] = _described(data.cross_stores[task], {"test": rows})
-    return found
+        facts[f"{task}/{CROSS_DOMAIN}"] = _described(data.cross_stores[task], {"test": rows})
+    return facts
 
 
-def _described(stored: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
+def _described(store: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
     pixels_of = np.zeros(256, np.int64)
-    for start in range(0, len(stored.ids), 256):
-        pixels_of += np.bincount(np.asarray(stored.images[start : start + 256]).ravel(), minlength=256)
-    found: dict[str, Any] = {
+    for start in range(0, len(store.ids), 256):
+        pixels_of += np.bincount(np.asarray(store.images[start : start + 256]).ravel(), minlength=256)
+    facts: dict[str, Any] = {
         "parts": {name: len(rows) for name, rows in parts.items()},
-        "images": len(stored.ids),
-        "names": list(stored.labels.names),
+        "images": len(store.ids),
+        "names": list(store.labels.names),
         "intensities": pixels_of.reshape(BINS, -1).sum(1).tolist(),
     }
-    if not TASKS[stored.labels.task].has_masks:
-        labels = {name: np.asarray(stored.targets)[rows] for name, rows in parts.items()}
-        found["classes"] = {
-            part: {name: int((own == k).sum()) for k, name in enumerate(stored.labels.names)}
-            for part, own in labels.items()
+    if not TASKS[store.labels.task].has_masks:
+        labels = {name: np.asarray(store.targets)[rows] for name, rows in parts.items()}
+        facts["classes"] = {
+            part: {name: int((part_labels == k).sum()) for k, name in enumerate(store.labels.names)}
+            for part, part_labels in labels.items()
         }
-    return found
+    return facts

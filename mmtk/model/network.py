@@ -78,7 +78,7 @@ class FrozenClassify:
     def head(self, features: list[Tensor]) -> Tensor:
         """Class logits from feature maps."""
         with frozen_mode(self._head), torch.autocast(features[-1].device.type, enabled=False):
-            logits: Tensor = self._head([at_least_float32(each) for each in features])
+            logits: Tensor = self._head([at_least_float32(feature_map) for feature_map in features])
             return logits
 
 
@@ -101,15 +101,15 @@ class MultiTaskNet(nn.Module):
         self.head = head
         self.bridge = bridge
         self.decoder = decoder
-        own = FrozenClassify(encoder, head) if head is not None else None
-        self.bridge_classify = bridge_classify or own
+        frozen_classify = FrozenClassify(encoder, head) if head is not None else None
+        self.bridge_classify = bridge_classify or frozen_classify
 
     def forward(self, x: Tensor) -> Prediction:
         """[B,C,H,W], normalised → logits of every task, and the bridge's map where it has one."""
         features = self.encoder(x)
         classes = self.head(features) if self.head is not None else None
-        masks, shown = self._decode(x, features) if self.decoder is not None else (None, None)
-        return Prediction(classes, masks, shown)
+        masks, saliency = self._decode(x, features) if self.decoder is not None else (None, None)
+        return Prediction(classes, masks, saliency)
 
     def classify(self, x: Tensor) -> Tensor:
         """[B,C,H,W] → class logits [B,classes]."""
@@ -122,11 +122,11 @@ class MultiTaskNet(nn.Module):
 
     def _decode(self, x: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor | None]:
         assert self.decoder is not None
-        shown = None
+        saliency = None
         if self.bridge is not None:
             assert self.bridge_classify is not None
-            joined, shown = self.bridge(x, self.bridge_classify)
+            joined, saliency = self.bridge(x, self.bridge_classify)
             level = list(self.encoder.strides).index(self.bridge.stride)
             skip = torch.cat([features[level], joined.to(features[level].dtype)], dim=1)
             features = [*features[:level], skip, *features[level + 1 :]]
-        return self.decoder(features, (x.shape[-2], x.shape[-1])), shown
+        return self.decoder(features, (x.shape[-2], x.shape[-1])), saliency

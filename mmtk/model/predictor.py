@@ -43,10 +43,10 @@ class Case:
 
 def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
     """Images [B,C,H,W] in [0, 1] at run size → what the network says of them, each task by its own input."""
-    said: api.Prediction = net(network_input(images, recipe, "segmentation"))
-    if said.classification is not None and not recipe.normalises("classification"):
-        said.classification = net.classify(network_input(images, recipe, "classification"))
-    return said
+    prediction: api.Prediction = net(network_input(images, recipe, "segmentation"))
+    if prediction.classification is not None and not recipe.normalises("classification"):
+        prediction.classification = net.classify(network_input(images, recipe, "classification"))
+    return prediction
 
 
 Image: TypeAlias = str | Path | Picture | np.ndarray
@@ -96,8 +96,8 @@ def _several(images: object) -> list[Any]:
     return list(images)
 
 
-def _no_image(given: object) -> MmtkError:
-    came = given if isinstance(given, str) else f"{type(given).__name__}: {' '.join(repr(given).split())[:40]}"
+def _no_image(value: object) -> MmtkError:
+    came = value if isinstance(value, str) else f"{type(value).__name__}: {' '.join(repr(value).split())[:40]}"
     return MmtkError(
         f"this is no image: {came}.",
         hint="Give a path, a PIL image, a uint8 array [H,W] or [H,W,3] of values from 0 to 255, or several.",
@@ -150,28 +150,28 @@ class Predictor:
     def _cases(self, images: Sequence[np.ndarray]) -> list[Case]:
         if not images:
             return []
-        said = self._logits(images)
-        return [self._case(said, index, image.shape) for index, image in enumerate(images)]
+        prediction = self._logits(images)
+        return [self._case(prediction, index, image.shape) for index, image in enumerate(images)]
 
-    def _case(self, said: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:
+    def _case(self, prediction: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:
         height, width = shape[:2]
         classes = mask = saliency = None
-        if said.classification is not None:
-            probabilities = said.classification[index].float().softmax(0).tolist()
+        if prediction.classification is not None:
+            probabilities = prediction.classification[index].float().softmax(0).tolist()
             classes = dict(zip(self.targets["classification"].names, probabilities, strict=True))
-        if said.segmentation is not None:
-            logits = said.segmentation[index : index + 1].float()
+        if prediction.segmentation is not None:
+            logits = prediction.segmentation[index : index + 1].float()
             logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0]
             mask = self._mask(logits)
-        if said.saliency is not None:
-            shown = F.interpolate(said.saliency[index : index + 1], (height, width), mode="bilinear")
-            saliency = shown[0, 0].cpu().numpy()
+        if prediction.saliency is not None:
+            saliency_map = F.interpolate(prediction.saliency[index : index + 1], (height, width), mode="bilinear")
+            saliency = saliency_map[0, 0].cpu().numpy()
         return Case(classes, mask, saliency)
 
     def _mask(self, logits: torch.Tensor) -> np.ndarray:
         if self.targets["segmentation"].exclusive:
-            chosen = F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0)
-            return chosen.bool().cpu().numpy()
+            one_hot = F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0)
+            return one_hot.bool().cpu().numpy()
         return (logits.sigmoid() >= 0.5).cpu().numpy()
 
 
@@ -181,9 +181,9 @@ def load(run_dir: str | Path, device: str = "auto") -> Predictor:
     folder = RunDir(Path(run_dir))
     recipe = folder.recipe
     targets = {}
-    for task, given in _targets(folder).items():
-        swap = tuple((pair[0], pair[1]) for pair in given["swap"])
-        targets[task] = LabelSpec(given["task"], tuple(given["names"]), given["exclusive"], swap)
+    for task, facts in _targets(folder).items():
+        swap = tuple((pair[0], pair[1]) for pair in facts["swap"])
+        targets[task] = LabelSpec(facts["task"], tuple(facts["names"]), facts["exclusive"], swap)
     # The weights replace whatever the recipe starts from.
     plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
     if "pretrained" not in recipe.encoder:
@@ -200,22 +200,22 @@ def _targets(folder: RunDir) -> dict[str, Any]:
 
         exported: dict[str, Any] = read_about(folder.path)["targets"]
         return exported
-    told: dict[str, Any] = folder.provenance["targets"]
+    targets: dict[str, Any] = folder.provenance["targets"]
     if not folder.best.is_file():
         raise MmtkError("has no trained weights yet.", str(folder.path), f"Finish it: {folder.command('run')}")
-    return told
+    return targets
 
 
-def find_images(given: Iterable[Path]) -> list[Path]:
+def find_images(paths: Iterable[Path]) -> list[Path]:
     """Files as they are, folders as the images below them, in order."""
-    found: list[Path] = []
-    for path in given:
+    images: list[Path] = []
+    for path in paths:
         if os.path.isdir(path):  # a name that is too long for any file is none
             if not (inside := files.find_images(path)):
                 raise MmtkError(
                     "no image in this folder.", str(path), f"Known: {', '.join(sorted(files.SUFFIXES))}."
                 )
-            found += inside
+            images += inside
         else:
-            found.append(path)
-    return found
+            images.append(path)
+    return images

@@ -96,6 +96,6 @@ def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
                 net, weights, path, shapes=False
             )  # how many classes there are, the data say
     except MmtkError as error:
-        place = recipe.origins.get(key)
-        where = f"{place}: {key}" if place not in (None, "default") else key
+        origin = recipe.origins.get(key)
+        where = f"{origin}: {key}" if origin not in (None, "default") else key
         yield MmtkError(f"{error.where}: {error.message}", where, error.hint)

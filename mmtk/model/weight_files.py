@@ -27,9 +27,9 @@ def load_weights(net: nn.Module, path: Path) -> None:
     _load(net, read_weights(path), path)
 
 
-def load_encoder(net: MultiTaskNet, given: str) -> None:
+def load_encoder(net: MultiTaskNet, path: str) -> None:
     """Load the encoder of a network from a weights file; MmtkError as of ``check_weights``."""
-    _load(net.encoder, encoder_part(read_weights(Path(given))), Path(given))
+    _load(net.encoder, encoder_part(read_weights(Path(path))), Path(path))
 
 
 def encoder_part(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -45,9 +45,9 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
 
 def check_weights(module: nn.Module, weights: dict[str, Tensor], path: Path, shapes: bool = True) -> None:
     """Raise MmtkError with the names of weights that are missing, unknown or (``shapes``) of another shape."""
-    own = module.state_dict()
-    other = {n for n in {*own} & {*weights} if shapes and own[n].shape != weights[n].shape}
-    wrong = sorted({*own} ^ {*weights} | other)
+    state = module.state_dict()
+    other = {n for n in {*state} & {*weights} if shapes and state[n].shape != weights[n].shape}
+    wrong = sorted({*state} ^ {*weights} | other)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise MmtkError(

@@ -181,19 +181,19 @@ def _excluded(dist: metadata.Distribution) -> str:
 def _third_party() -> tuple[Entry, ...]:
     from importlib import metadata
 
-    found: list[Entry] = []
+    components: list[Entry] = []
     for dist in metadata.distributions():
         try:
             brought = list(_entries_of(dist))
         except Exception as error:  # whatever is wrong with a plugin's metadata must not stop the others
-            place = vars(dist).get("_path", dist)
-            message = f"{place}: this plugin's metadata cannot be read, so it is left out: {error!r}"
+            location = vars(dist).get("_path", dist)
+            message = f"{location}: this plugin's metadata cannot be read, so it is left out: {error!r}"
             warnings.warn(message, stacklevel=2)
             continue
         # The first of a name on sys.path wins, as an import would have it.
-        if not {_normal(entry.dist) for entry in brought} & {_normal(entry.dist) for entry in found}:
-            found += brought
-    return tuple(found)
+        if not {_normal(entry.dist) for entry in brought} & {_normal(entry.dist) for entry in components}:
+            components += brought
+    return tuple(components)
 
 
 def _entries_of(dist: metadata.Distribution) -> Iterator[Entry]:
@@ -215,25 +215,25 @@ def _normal(dist: str) -> str:
 
 def hidden(entry: Entry) -> bool:
     """Whether ``MMTK_PLUGINS`` (a comma-separated list of distributions; empty: none) leaves the entry out."""
-    wanted = os.environ.get("MMTK_PLUGINS")
-    if wanted is None or entry.dist in (OURS, CODE):
+    allowed_names = os.environ.get("MMTK_PLUGINS")
+    if allowed_names is None or entry.dist in (OURS, CODE):
         return False
-    return _normal(entry.dist) not in {_normal(name.strip()) for name in wanted.split(",")}
+    return _normal(entry.dist) not in {_normal(name.strip()) for name in allowed_names.split(",")}
 
 
 def entries(kind: str | None = None, *, everything: bool = False) -> list[Entry]:
     """All visible components (of one kind), by kind and name; ``everything`` adds hidden and excluded ones."""
-    own = [
-        Entry(each, name, target, OURS, version())
-        for each, table in BUILTINS.items()
+    builtins = [
+        Entry(kind_name, name, target, OURS, version())
+        for kind_name, table in BUILTINS.items()
         for name, target in table.items()
     ]
-    chosen = [
+    selection = [
         entry
-        for entry in [*own, *_third_party(), *(entry for code in _local for entry in code.entries)]
+        for entry in [*builtins, *_third_party(), *(entry for code in _local for entry in code.entries)]
         if (kind is None or entry.kind == kind) and (everything or usable(entry))
     ]
-    return sorted(chosen, key=lambda e: (KINDS.index(e.kind), e.name, e.dist != OURS, e.dist))
+    return sorted(selection, key=lambda e: (KINDS.index(e.kind), e.name, e.dist != OURS, e.dist))
 
 
 def usable(entry: Entry) -> bool:
@@ -292,14 +292,14 @@ def find(kind: str, name: str) -> Entry:
                 f"{kind}/{short} is part of {beside}, which is not installed.",
                 hint=f"Install it: pip install {beside} (in a checkout of mmtk: pip install -e plugins/{beside}).",
             )
-    known = sorted({e.name for e in entries(kind)})
-    others = [e for e in entries() if e.kind != kind and e.name in (name, short)]
-    if others:
-        other = max(others, key=lambda entry: entry.name == name)
+    names = sorted({e.name for e in entries(kind)})
+    other_kinds = [e for e in entries() if e.kind != kind and e.name in (name, short)]
+    if other_kinds:
+        other = max(other_kinds, key=lambda entry: entry.name == name)
         tail = f" '{other.name}' is {_a(other.kind)}, not {_a(kind)}."
     else:
-        tail = nearest(name, known) or nearest(short, known)
-    raise MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(known)}.")
+        tail = nearest(name, names) or nearest(short, names)
+    raise MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(names)}.")
 
 
 def _a(kind: str) -> str:

@@ -23,7 +23,7 @@ CONTRACTS: dict[str, type[Any]] = {
 }
 
 
-def component(kind: str, table: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+def component(kind: str, table: Mapping[str, Any], wires: Mapping[str, Any]) -> Any:
     """The live component of a recipe table."""
     entry = catalog.find(kind, table["use"])
     loaded = catalog.load(entry)
@@ -34,7 +34,7 @@ def component(kind: str, table: Mapping[str, Any], offered: Mapping[str, Any]) -
         )
     host = {"use", *(name for name, _, _ in signature.HOST_KEYS.get(kind, ()))}
     keys = {key: value for key, value in table.items() if key not in host}
-    return signature.construct(loaded, entry.word, offered, keys)
+    return signature.construct(loaded, entry.word, wires, keys)
 
 
 def views(strategy: Any) -> dict[str, api.View]:

@@ -34,9 +34,9 @@ def use(path: str | Path) -> Code:
         text = path.read_bytes()
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path), "Name a Python file.") from error
-    known = catalog.code()
-    if known is not None and known.text == text:
-        return known
+    current = catalog.code()
+    if current is not None and current.text == text:
+        return current
     module = run(path, text)
     entries = tuple(_entries(module))
     if not entries:
@@ -82,9 +82,11 @@ def _entries(module: ModuleType) -> Iterable[Entry]:
 
     version = module.__name__.rpartition("_")[2]
     for name, value in vars(module).items():
-        own = isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+        is_component = (
+            isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value)
+        )
         for kind, contract in CONTRACTS.items():
-            if own and issubclass(value, contract):
+            if is_component and issubclass(value, contract):
                 target = f"{module.__name__}:{name}"
                 yield Entry(kind, PREFIX + name, target, catalog.CODE, version)
 

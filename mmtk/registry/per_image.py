@@ -14,19 +14,19 @@ def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
 
     A column that another metric has already carries the name of the later table in front, as in scores.
     """
-    found = {name: cases for name, metric in metrics.items() if (cases := metric.per_image())}
-    for name, cases in found.items():
+    tables = {name: cases for name, metric in metrics.items() if (cases := metric.per_image())}
+    for name, cases in tables.items():
         if "id" not in cases:
             raise MmtkError(
                 f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
                 hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
             )
-    ids = sorted({each for cases in found.values() for each in cases["id"]})
+    ids = sorted({image_id for cases in tables.values() for image_id in cases["id"]})
     columns: dict[str, list[Any]] = {"id": ids}
-    for name, cases in found.items():
-        place = {each: row for row, each in enumerate(cases["id"])}
+    for name, cases in tables.items():
+        row_of = {image_id: row for row, image_id in enumerate(cases["id"])}
         for key, values in cases.items():
             if key != "id":
                 free = f"{name}/{key}" if key in columns else key
-                columns[free] = [values[place[each]] if each in place else None for each in ids]
+                columns[free] = [values[row_of[image_id]] if image_id in row_of else None for image_id in ids]
     return columns

@@ -62,12 +62,12 @@ class Package:
     @property
     def commands(self) -> list[str]:
         """What to type next, to install, check and use it."""
-        place = quoted(self.folder)
+        folder = quoted(self.folder)
         recipe = quoted(self.folder / "recipe.toml")
         return [
             f"python -m pip install -e {quoted(f'{self.folder}[test]')}",
             f"mmtk plugins check {self.kind}/{self.name}",
-            f"python -m pytest {place}",
+            f"python -m pytest {folder}",
             _run_line(self.kind, self.name, recipe),
         ]
 

@@ -28,7 +28,7 @@ class Table(BaseModel):
 
 
 def _parameters(component: type[Any]) -> list[inspect.Parameter]:
-    owner = next(each for each in component.__mro__ if "__init__" in vars(each))
+    owner = next(base for base in component.__mro__ if "__init__" in vars(base))
     if owner is object or owner.__module__.startswith("torch."):
         return []
     parameters = list(inspect.signature(component.__init__).parameters.values())[1:]
@@ -77,13 +77,13 @@ def _schema(component: Any, host: tuple[HostKey, ...]) -> type[BaseModel]:
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     try:
-        made: type[BaseModel] = create_model(component.__name__, __config__=STRICT, **fields)
+        model: type[BaseModel] = create_model(component.__name__, __config__=STRICT, **fields)
     except Exception as error:
         raise MmtkError(
             f"The keys of {component.__name__} have a type that no recipe can hold: {_first_line(error)}",
             hint="Take bool, int, float, str, Literal, or lists of them.",
         ) from error
-    return made
+    return model
 
 
 def validate(
@@ -125,17 +125,17 @@ def _problems(
         name = str(detail["loc"][0]) if detail["loc"] else ""
         key = ".".join(filter(None, [path, name]))
         if detail["type"] == "extra_forbidden":
-            known = {*model.model_fields, *tables} - {"use"}
-            keys = ", ".join(sorted(known)) or "none"
-            message = f"{key}: unknown key.{nearest(name, known)} Keys here: {keys}."
+            known_keys = {*model.model_fields, *tables} - {"use"}
+            keys = ", ".join(sorted(known_keys)) or "none"
+            message = f"{key}: unknown key.{nearest(name, known_keys)} Keys here: {keys}."
             problems.append(MmtkError(message, where(key) or where(path)))
         elif detail["type"] == "missing" and len(detail["loc"]) == 1:
             problems.append(MmtkError(f"{key}: missing. It has no default.", where(path)))
         else:
             wrong.setdefault((key, _shown(detail["input"])), []).append(_expected(detail["msg"]))
     for (key, value), expected in wrong.items():
-        wanted = " or ".join(dict.fromkeys(expected)).replace(" or be ", " or ")
-        problems.append(MmtkError(f"{key}: should {wanted}, got {value}.", where(key) or where(path)))
+        expectation = " or ".join(dict.fromkeys(expected)).replace(" or be ", " or ")
+        problems.append(MmtkError(f"{key}: should {expectation}, got {value}.", where(key) or where(path)))
     return problems
 
 
@@ -154,8 +154,8 @@ def _expected(message: str) -> str:
     """What follows "should" in pydantic's message."""
     message = re.sub(r"^(Value error, )?\w+ should | after validation.*", "", message)
     message = message.replace("Field required", "have more items")
-    for word, ours in _WORDS.items():
-        message = message.replace(word, ours)
+    for word, wording in _WORDS.items():
+        message = message.replace(word, wording)
     return message
 
 
@@ -164,24 +164,24 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def construct(component: type[Any], word: str, offered: Mapping[str, Any], keys: Mapping[str, Any]) -> Any:
-    """Make the component: positional parameters from ``offered`` by name, ``keys`` from its recipe table."""
+def construct(component: type[Any], word: str, wires: Mapping[str, Any], keys: Mapping[str, Any]) -> Any:
+    """Make the component: positional parameters from ``wires`` by name, ``keys`` from its recipe table."""
     arguments = {}
     for name, required in wired(component).items():
-        if name in offered:
-            arguments[name] = offered[name]
+        if name in wires:
+            arguments[name] = wires[name]
         elif required:
             raise MmtkError(
-                f"{word} asks for '{name}', which is not offered to it.{nearest(name, offered)} "
-                f"Offered here: {', '.join(sorted(offered))}.",
+                f"{word} asks for '{name}', which is not offered to it.{nearest(name, wires)} "
+                f"Offered here: {', '.join(sorted(wires))}.",
                 hint="Recipe keys must be keyword-only: put them behind a '*' in __init__.",
             )
     model = schema(component)
     # Back through the model, so that the component gets the types it declared (tuples, enums).
     typed = model.model_validate_json(json.dumps({"use": word, **keys}))
-    given = {name: getattr(typed, name) for name in model.model_fields if name != "use"}
+    values = {name: getattr(typed, name) for name in model.model_fields if name != "use"}
     try:
-        return component(**arguments, **given)
+        return component(**arguments, **values)
     except (MmtkError, OSError):
         raise
     except Exception as error:

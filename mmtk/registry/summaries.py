@@ -53,8 +53,8 @@ def _file(module: str) -> Path | None:
     if not rest and spec.origin:
         return Path(spec.origin) if spec.origin.endswith(".py") else None
     for folder in spec.submodule_search_locations or ():
-        place = Path(folder).joinpath(*rest)
-        for file in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+        path = Path(folder).joinpath(*rest)
+        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
             if file.is_file():
                 return file
     return None

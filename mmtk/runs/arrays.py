@@ -45,13 +45,13 @@ def read_cases(files: Sequence[Path]) -> Cases:
     }
     domains, tasks, ids = (images[name].to_numpy() for name in ("domain", "task", "id"))
     order = np.argsort(ids, kind="stable")
-    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    tables_by_part: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
-        own = order[(domains[order] == domain) & (tasks[order] == task)]
-        parts = {name: values[:, own] for name, values in numbers.items()}
-        there = {name: values for name, values in parts.items() if not np.isnan(values).all()}
-        found[domain, task] = {"id": ids[own], **there}
-    return found
+        group_rows = order[(domains[order] == domain) & (tasks[order] == task)]
+        parts = {name: values[:, group_rows] for name, values in numbers.items()}
+        columns = {name: values for name, values in parts.items() if not np.isnan(values).all()}
+        tables_by_part[domain, task] = {"id": ids[group_rows], **columns}
+    return tables_by_part
 
 
 def read_curves(files: Sequence[Path]) -> dict[str, Series]:
@@ -62,9 +62,9 @@ def read_curves(files: Sequence[Path]) -> dict[str, Series]:
     """
     rows, runs = [], []
     for run, file in enumerate(files):
-        found = [current(row) for row in read_lines(file)]
-        rows += found
-        runs += [run] * len(found)
+        run_rows = [current(row) for row in read_lines(file)]
+        rows += run_rows
+        runs += [run] * len(run_rows)
     keys = list(dict.fromkeys(key for row in rows for key in row))
     if "step" not in keys:
         return {}
@@ -72,9 +72,9 @@ def read_curves(files: Sequence[Path]) -> dict[str, Series]:
     steps, places = np.unique(table[:, keys.index("step")], return_inverse=True)
     curves = {}
     for key, column in zip(keys, table.T, strict=True):
-        known = np.isfinite(column)
+        is_finite = np.isfinite(column)
         values = np.full((len(files), len(steps)), np.nan)
-        values[np.array(runs)[known], places[known]] = column[known]
+        values[np.array(runs)[is_finite], places[is_finite]] = column[is_finite]
         values = values[~np.isnan(values).all(1)]
         shared = ~np.isnan(values).any(0)
         if len(values) and shared.any():

@@ -94,24 +94,24 @@ class Display:
         elif self.live:
             status_line.stage(name)
 
-    def reading(self, what: str, done: int, of: int) -> None:
+    def reading(self, what: str, count: int, of: int) -> None:
         """Images being decoded into the store."""
         if self.live:
-            self._show(f"Reading {what}", done, of)
-            if done == of:
+            self._show(f"Reading {what}", count, of)
+            if count == of:
                 self.close()
-        elif done == of:
+        elif count == of:
             self.note(f"Read {counted(of, 'image')}: {what}")
 
-    def step(self, row: Mapping[str, Any], done: int, total: int) -> None:
+    def step(self, row: Mapping[str, Any], count: int, total: int) -> None:
         """A training step: rate, time left and every term."""
         terms = {k.removeprefix("train/"): v for k, v in row.items() if k.startswith("train/") and k != "train/lr"}
         text = "  ".join(f"{_short(name)} {value:.3f}" for name, value in terms.items())
         if self.live:
-            self._show("Training", done, total, text)
-        elif self._due(done, total):
-            left = self._left(done, total)
-            self.note(f"step {done}/{total}  {text}{f'  about {duration(left)} left' if left else ''}")
+            self._show("Training", count, total, text)
+        elif self._due(count, total):
+            left = self._left(count, total)
+            self.note(f"step {count}/{total}  {text}{f'  about {duration(left)} left' if left else ''}")
 
     def validation(self, row: Mapping[str, Any], best: bool, selected: Sequence[str] = ()) -> None:
         """Validation scores, as many as fit a line; ``selected``: the metrics whose mean is the score."""
@@ -136,28 +136,28 @@ class Display:
     def _width(self) -> int:
         return self.console.width if self.live else 200  # a log file has no edge
 
-    def _due(self, done: int, total: int) -> bool:
+    def _due(self, count: int, total: int) -> bool:
         """Whether a plain line is due: first and last step, every tenth of the way, and every half minute."""
         now = time.monotonic()
         if self._line is None:
-            self._begun = (done, now)
-        elif done < total and 10 * done // total == 10 * self._line[0] // total and now - self._line[1] < 30:
+            self._begun = (count, now)
+        elif count < total and 10 * count // total == 10 * self._line[0] // total and now - self._line[1] < 30:
             return False
-        self._line = (done, now)
+        self._line = (count, now)
         return True
 
-    def _left(self, done: int, total: int) -> float:
+    def _left(self, count: int, total: int) -> float:
         """Seconds that the steps to come will take, from those that were shown; 0 where nothing is known."""
-        first, begun = self._begun
-        return (time.monotonic() - begun) / (done - first) * (total - done) if first < done < total else 0
+        first, start = self._begun
+        return (time.monotonic() - start) / (count - first) * (total - count) if first < count < total else 0
 
-    def _show(self, what: str, done: int, of: int, text: str = "") -> None:
+    def _show(self, what: str, count: int, of: int, text: str = "") -> None:
         if self._bar is None:
             self._bar = _Bar(self.console)
-            self._task = self._bar.add_task(what, total=of, completed=done - 1)
+            self._task = self._bar.add_task(what, total=of, completed=count - 1)
             self._bar.start()
         self._bar.text = text
-        self._bar.update(self._task, description=what, completed=done, total=of)
+        self._bar.update(self._task, description=what, completed=count, total=of)
 
     def results(self, results: Mapping[str, Any], title: str) -> None:
         """The final table: one row per task and domain, with the chance level beside accuracy."""
@@ -168,12 +168,14 @@ class Display:
                 continue
             table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
             table.add_column("test set", no_wrap=True)
-            known = [c for c in columns if any(c in scores for scores in rows.values())]
+            present_columns = [c for c in columns if any(c in scores for scores in rows.values())]
             # Eighty columns have no room for both units: millimetres where every set has them, else pixels.
             in_mm = {
-                c.removesuffix("-mm") for c in known if c.endswith("-mm") and all(c in r for r in rows.values())
+                c.removesuffix("-mm")
+                for c in present_columns
+                if c.endswith("-mm") and all(c in r for r in rows.values())
             }
-            present = [c for c in known if c not in in_mm and (not c.endswith("-mm") or c[:-3] in in_mm)]
+            present = [c for c in present_columns if c not in in_mm and (not c.endswith("-mm") or c[:-3] in in_mm)]
             for name in [*present, "n"]:
                 table.add_column(heading(name) if name != "n" else name, justify="right")
             for domain, scores in rows.items():

@@ -77,8 +77,8 @@ def read_run(path: Path) -> Run:
     if not folder.finished:
         cure = f"Finish it with: {folder.command('run')}"
         raise MmtkError("this run is not finished.", str(path), cure)
-    done = read_facts(folder.done_file, files=dict, training_seconds=(int, float))
-    if changed := folder.altered(done):
+    seal = read_facts(folder.done_file, files=dict, training_seconds=(int, float))
+    if changed := folder.altered(seal):
         verb = "was" if len(changed) == 1 else "were"
         raise MmtkError(
             f"{', '.join(changed)} {verb} changed or cut after the run ended, so its numbers do not count.",
@@ -94,7 +94,7 @@ def read_run(path: Path) -> Run:
         scores,
         provenance,
         _tested(folder),
-        float(done["training_seconds"]),
+        float(seal["training_seconds"]),
     )
 
 
@@ -112,13 +112,13 @@ def _tested(folder: RunDir) -> dict[str, str]:
 
 def check_comparable(runs: Iterable[Run]) -> None:
     """Raise MmtkError naming the runs whose data or test images differ from the others'."""
-    known: dict[tuple[str, str], tuple[str, Run]] = {}
+    first_values: dict[tuple[str, str], tuple[str, Run]] = {}
     wrong = []
     for run in runs:
         facts = {("data", name): digest for name, digest in run.provenance["data"].items()}
         facts |= {("test images", name): digest for name, digest in run.tested.items()}
         for (what, name), digest in facts.items():
-            first, other = known.setdefault((what, name), (digest, run))
+            first, other = first_values.setdefault((what, name), (digest, run))
             if digest != first:
                 wrong.append(f"{run.path} and {other.path} have other {what} in {name}")
     if wrong:

@@ -175,11 +175,11 @@ class RunDir:
         self.previous.unlink(missing_ok=True)
         write_json(self.done_file, {**facts, "files": files})
 
-    def altered(self, done: Mapping[str, Any] | None = None) -> list[str]:
-        """The files of a finished run that are missing or not as the run left them; ``done``: its done.json."""
-        files = (done or read_facts(self.done_file, files=dict))["files"]
-        place = str(self.path)
-        return [name for name in self._sealed if name in files and sha256(f"{place}/{name}") != files[name]]
+    def altered(self, seal: Mapping[str, Any] | None = None) -> list[str]:
+        """The files of a finished run that are missing or not as the run left them; ``seal``: its done.json."""
+        files = (seal or read_facts(self.done_file, files=dict))["files"]
+        folder = str(self.path)
+        return [name for name in self._sealed if name in files and sha256(f"{folder}/{name}") != files[name]]
 
     @property
     def recipe(self) -> Recipe:

@@ -46,7 +46,7 @@ def write_provenance(
 
     Of a run that goes on, the place of its data is noted anew: they may have moved.
     """
-    place = str(root.absolute()) if root else ""
+    data_folder = str(root.absolute()) if root else ""
     if folder.begun and folder.provenance_file.is_file():
         before = folder.provenance
         if before["data"] != data.digests:
@@ -56,8 +56,8 @@ def write_provenance(
                 str(folder.path),
                 "Restore the data, or choose another --out to start anew.",
             )
-        if before.get("data_root") != place:
-            write_json(folder.provenance_file, {**before, "data_root": place})
+        if before.get("data_root") != data_folder:
+            write_json(folder.provenance_file, {**before, "data_root": data_folder})
         return
     code = local_file.used_by([recipe])
     names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
@@ -72,7 +72,7 @@ def write_provenance(
             "components": component_versions(recipe),
             "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
             "data": data.digests,
-            "data_root": place,
+            "data_root": data_folder,
             "targets": {task: asdict(target) for task, target in data.targets.items()},
             "python": platform.python_version(),
             "libraries": {name: _version(name) for name in names},
@@ -91,8 +91,8 @@ def write_provenance(
 
 def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[[str], None]) -> None:
     """Where a run goes on with other versions than before: warn, and add version and step to provenance.json."""
-    known = folder.provenance
-    last = [known, *known.get("continued", [])][-1]
+    facts = folder.provenance
+    last = [facts, *facts.get("continued", [])][-1]
     before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}
     components = component_versions(recipe)
     now = {"mmtk": catalog.version(), "torch": _version("torch"), **components}
@@ -110,7 +110,7 @@ def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[
         "components": components,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_json(folder.provenance_file, {**known, "continued": [*known.get("continued", []), line]})
+    write_json(folder.provenance_file, {**facts, "continued": [*facts.get("continued", []), line]})
     warn(f"this run goes on after step {step} with other versions than before ({'; '.join(changed)}).")
 
 
@@ -160,12 +160,12 @@ def check_versions(folder: RunDir, recipe: Recipe) -> None:
     """Refuse to train with other versions than the study was started with: another machine may have them."""
     if not folder.expected_file.is_file():
         return
-    wanted = read_facts(folder.expected_file)
-    here = expected_versions(recipe)
+    study_versions = read_facts(folder.expected_file)
+    versions_here = expected_versions(recipe)
     if changed := [
-        f"{key}: {wanted.get(key)} there, {here.get(key)} here"
-        for key in sorted({*wanted, *here})
-        if wanted.get(key) != here.get(key)
+        f"{key}: {study_versions.get(key)} there, {versions_here.get(key)} here"
+        for key in sorted({*study_versions, *versions_here})
+        if study_versions.get(key) != versions_here.get(key)
     ]:
         raise MmtkError(
             f"the study that this run belongs to was started with other versions ({'; '.join(changed)}).",
@@ -190,8 +190,8 @@ class Version:
 
 def versions(recipe: Recipe) -> list[Version]:
     """The distributions behind every component of the recipe, for provenance."""
-    found = []
+    components = []
     for path, kind, table in recipe.components():
         entry = catalog.find(kind, table["use"])
-        found.append(Version(f"{path}={entry.word}", entry.dist, entry.version))
-    return found
+        components.append(Version(f"{path}={entry.word}", entry.dist, entry.version))
+    return components

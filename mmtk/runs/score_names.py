@@ -37,14 +37,14 @@ _SHARES = (
 _DISTANCES = ("average-hausdorff", "hd95")
 
 
-def current(named: Any) -> Any:
+def current(scores: Any) -> Any:
     """Scores by name, in tables of any depth, under the names of this release: those of older runs are mapped.
 
     A key may have parts before the name, as in ``val/segmentation/hausdorff``.
     """
-    if not isinstance(named, dict):
-        return named
-    return {current_name(key): current(value) for key, value in named.items()}
+    if not isinstance(scores, dict):
+        return scores
+    return {current_name(key): current(value) for key, value in scores.items()}
 
 
 def current_name(key: str) -> str:

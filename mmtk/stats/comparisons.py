@@ -85,11 +85,13 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Test:
         )
     gaps, n = x - y, len(x)
     nothing = Test("paired t-test", None, None, n, "seeds", float(gaps.mean()), None, None, None, "Hedges' g_z")
-    found = t_mean(gaps)
-    if found is None:
+    interval = t_mean(gaps)
+    if interval is None:
         return replace(nothing, note=f"{'one seed' if n == 1 else 'the same difference with every seed'}: no test")
-    effect = _few(n - 1) * found.t / math.sqrt(n) if n > 2 else None
-    return replace(nothing, p=found.p, statistic=found.t, low=found.low, high=found.high, effect=effect)
+    effect = _few(n - 1) * interval.t / math.sqrt(n) if n > 2 else None
+    return replace(
+        nothing, p=interval.p, statistic=interval.t, low=interval.low, high=interval.high, effect=effect
+    )
 
 
 def paired_cases(a: np.ndarray, b: np.ndarray) -> Test:
@@ -169,8 +171,8 @@ def _few(df: int) -> float:
 def _wilcoxon(gaps: np.ndarray) -> tuple[float, float]:
     from scipy.stats import wilcoxon
 
-    found = wilcoxon(gaps)
-    return float(found.statistic), float(found.pvalue)
+    test = wilcoxon(gaps)
+    return float(test.statistic), float(test.pvalue)
 
 
 def _sign_flips(wins: np.ndarray) -> tuple[float, float]:

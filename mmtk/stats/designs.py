@@ -66,9 +66,9 @@ def shapley(cells: Cells, factors: Sequence[str]) -> list[Effect]:
     return _effects(alone, weights, scores, factors)
 
 
-def _share(others: int, k: int, on: bool) -> float:
+def _share(count: int, k: int, on: bool) -> float:
     """The weight of a cell in a Shapley value, by the number of the other factors that are on."""
-    size = math.factorial(others) * math.factorial(k - others - 1) / math.factorial(k)
+    size = math.factorial(count) * math.factorial(k - count - 1) / math.factorial(k)
     return size if on else -size
 
 
@@ -78,8 +78,8 @@ def _effects(
     """Weighted sums [effects, cells] @ [cells, seeds], each summarised over seeds."""
     effects = []
     for names, by_seed in zip(which, weights @ scores, strict=True):
-        found = t_mean(by_seed)
-        low, high, p = (found.low, found.high, found.p) if found else (None, None, None)
+        interval = t_mean(by_seed)
+        low, high, p = (interval.low, interval.high, interval.p) if interval else (None, None, None)
         ordered = tuple(factor for factor in factors if factor in names)
         effects.append(Effect(ordered, float(by_seed.mean()), low, high, p, len(by_seed)))
     return effects

@@ -132,33 +132,33 @@ def bootstrap(values: np.ndarray, level: float = LEVEL, resamples: int = 2000, s
     table = np.atleast_2d(np.asarray(values, float))
     if table.ndim != 2 or np.isinf(table).any() or np.isnan(table).all():
         raise MmtkError(f"a bootstrap needs finite values [seeds, cases]; the shape is {table.shape}.")
-    there = ~np.isnan(table)
-    table = table[there.any(1)][:, there.any(0)]
-    there = ~np.isnan(table)
-    filled = np.where(there, table, 0.0)
-    (seeds, cases), mean = table.shape, float(filled.sum() / there.sum())
-    by_seed, by_case = filled.sum(1) / there.sum(1), filled.sum(0) / there.sum(0)
+    present = ~np.isnan(table)
+    table = table[present.any(1)][:, present.any(0)]
+    present = ~np.isnan(table)
+    filled = np.where(present, table, 0.0)
+    (seeds, cases), mean = table.shape, float(filled.sum() / present.sum())
+    by_seed, by_case = filled.sum(1) / present.sum(1), filled.sum(0) / present.sum(0)
     spread = float(by_seed.std(ddof=1)) if seeds > 1 else None
 
     # (units, variance of the mean over them) of every direction in which there is something to draw from.
-    drawn = {
+    resampled = {
         name: (len(means), float(means.var(ddof=1)) / len(means))
         for name, means in (("seeds", by_seed), ("cases", by_case))
         if len(means) > 1
     }
-    variance = sum(part for _, part in drawn.values())
+    variance = sum(part for _, part in resampled.values())
     if constant(by_seed) and constant(by_case):
-        why = "no variation: no interval" if drawn else "one value: no interval"
+        why = "no variation: no interval" if resampled else "one value: no interval"
         return Summary(mean, spread, None, None, seeds, why)
-    shrunk = sum(part * (1 - 1 / n) for n, part in drawn.values())
-    df = variance**2 / sum(part**2 / (n - 1) for n, part in drawn.values())
+    shrunk = sum(part * (1 - 1 / n) for n, part in resampled.values())
+    df = variance**2 / sum(part**2 / (n - 1) for n, part in resampled.values())
     stretch = t_quantile(df, level) / NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance / shrunk)
 
     w, v = _weights(seed, resamples, seeds, cases)
-    counted = np.einsum("bc,bc->b", w @ there.astype(float), v)
+    counted = np.einsum("bc,bc->b", w @ present.astype(float), v)
     means = np.einsum("bc,bc->b", w @ filled, v)[counted > 0] / counted[counted > 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    method = f"bootstrap over {' and '.join(drawn)}"
+    method = f"bootstrap over {' and '.join(resampled)}"
     return Summary(
         mean, spread, mean - stretch * (mean - float(low)), mean + stretch * (float(high) - mean), seeds, method
     )
@@ -173,9 +173,9 @@ def _weights(seed: int, resamples: int, seeds: int, cases: int) -> tuple[np.ndar
 
 def _draws(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
     """How often each of n units is drawn when n are drawn with replacement, [resamples, n]."""
-    drawn = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
+    indices = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
     # As floats: products of whole numbers are not left to BLAS.
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
+    return np.bincount(indices.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)
 
 
 def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:

@@ -53,8 +53,8 @@ class Axis:
     @property
     def off(self) -> Level:
         """The level without it: ``none``, else the first one that is not ``on``."""
-        others = [level for level in self.levels if level is not self.on]
-        return next((level for level in self.levels if level.label == OFF), others[0])
+        off_levels = [level for level in self.levels if level is not self.on]
+        return next((level for level in self.levels if level.label == OFF), off_levels[0])
 
 
 @dataclass(frozen=True)
@@ -101,75 +101,79 @@ def _split(text: str, mark: str) -> list[str]:
 
 def places(values: toml.Values) -> dict[str, tuple[str, str]]:
     """Every component table of the recipe: place → kind and the component it uses."""
-    found = {}
+    kinds_by_path = {}
     for pattern, kind in tables.PLACES.items():
         group, _, last = pattern.rpartition(".")
         names = list(toml.get(values, group, {})) if last == "*" else [last]
-        for place in (f"{group}.{name}".lstrip(".") for name in names):
-            if isinstance(table := toml.get(values, place), dict) and "use" in table:
-                found[place] = kind, _short(kind, str(table["use"]))
-    return found
+        for path in (f"{group}.{name}".lstrip(".") for name in names):
+            if isinstance(table := toml.get(values, path), dict) and "use" in table:
+                kinds_by_path[path] = kind, _short(kind, str(table["use"]))
+    return kinds_by_path
 
 
 def _short(kind: str, use: str) -> str:
     """A component's name without its distribution, where that is enough to find it."""
     short = use.rpartition("/")[2]
-    known = [entry for entry in catalog.entries(kind) if entry.name == short]
-    return short if len(known) == 1 and known[0] == catalog.find(kind, use) else use
+    same_name = [entry for entry in catalog.entries(kind) if entry.name == short]
+    return short if len(same_name) == 1 and same_name[0] == catalog.find(kind, use) else use
 
 
 def _axis(word: str, names: list[str] | None, values: toml.Values) -> Axis:
-    known = places(values)
-    meant = [place for place, (kind, use) in known.items() if word in (place, kind)]
-    meant = meant or [place for place, (_, use) in known.items() if word == use and word != OFF]
-    if len(meant) > 1:
-        cure = f"Say which place: {listing(meant)}."
-        raise MmtkError(f"--components {word}: the recipe has it in {counted(len(meant), 'place')}.", hint=cure)
-    if meant:
-        return _component_axis(meant[0], *known[meant[0]], names)
+    tables = places(values)
+    matches = [path for path, (kind, use) in tables.items() if word in (path, kind)]
+    matches = matches or [path for path, (_, use) in tables.items() if word == use and word != OFF]
+    if len(matches) > 1:
+        cure = f"Say which place: {listing(matches)}."
+        raise MmtkError(f"--components {word}: the recipe has it in {counted(len(matches), 'place')}.", hint=cure)
+    if matches:
+        return _component_axis(matches[0], *tables[matches[0]], names)
     if word == "tasks":
         return _tasks_axis(names, values)
     if names is not None and "." in word:
         return _value_axis(word, names, values)
-    raise _unknown(word, names, known)
+    raise _unknown(word, names, tables)
 
 
 def _unknown(word: str, names: list[str] | None, places: Places) -> MmtkError:
     installed = [entry for entry in catalog.entries() if entry.name == word and word != OFF]
     if installed:
         kind = installed[0].kind
-        own = next((use for k, use in places.values() if k == kind), None)
-        what = f"its {kind} is '{own}'" if own else f"it has no {kind}"
-        cure = f"Name the levels: {kind}={OFF if own in (None, word) else own}+{word}."
+        recipe_use = next((use for k, use in places.values() if k == kind), None)
+        what = f"its {kind} is '{recipe_use}'" if recipe_use else f"it has no {kind}"
+        cure = f"Name the levels: {kind}={OFF if recipe_use in (None, word) else recipe_use}+{word}."
         return MmtkError(f"--components {word}: this recipe does not use it; {what}.", hint=cure)
     if names is None and "." in word:
         return MmtkError(f"--components {word}: an axis needs its levels.", hint=f"Write {word}=A+B.")
     # What a study of methods varies; data and metrics may be axes too, but are rarely meant.
-    usual = {place: named for place, named in places.items() if not place.startswith(("data.", "metric."))}
-    known = {*usual, "tasks", *(use for _, use in usual.values())} - {OFF}
-    message = f"--components {word}: neither a part of this recipe nor a recipe key.{nearest(word, known)}"
-    cure = f"Known here: {listing(known)}; or a key with levels, as ssl.threshold=0.5+0.7."
+    usual = {
+        path: kind_and_use for path, kind_and_use in places.items() if not path.startswith(("data.", "metric."))
+    }
+    words = {*usual, "tasks", *(use for _, use in usual.values())} - {OFF}
+    message = f"--components {word}: neither a part of this recipe nor a recipe key.{nearest(word, words)}"
+    cure = f"Known here: {listing(words)}; or a key with levels, as ssl.threshold=0.5+0.7."
     return MmtkError(message, hint=cure)
 
 
-def _component_axis(place: str, kind: str, own: str, names: list[str] | None) -> Axis:
+def _component_axis(path: str, kind: str, use: str, names: list[str] | None) -> Axis:
     if names is None:
-        if own == OFF:
-            known = sorted({entry.name for entry in catalog.entries(kind)} - {OFF})
-            message = f"--components {place}: the recipe has none, so there is nothing to take away."
-            raise MmtkError(message, hint=f"Name the levels: {place}={OFF}+{'+'.join(known[:1])}.")
+        if use == OFF:
+            component_names = sorted({entry.name for entry in catalog.entries(kind)} - {OFF})
+            message = f"--components {path}: the recipe has none, so there is nothing to take away."
+            raise MmtkError(message, hint=f"Name the levels: {path}={OFF}+{'+'.join(component_names[:1])}.")
         if not any(entry.name == OFF for entry in catalog.entries(kind)):
-            message = f"--components {place}: a recipe cannot do without {kind}."
-            raise MmtkError(message, hint=f"Name the levels: {place}={own}+OTHER; see mmtk plugins.")
-        names = [OFF, own]
+            message = f"--components {path}: a recipe cannot do without {kind}."
+            raise MmtkError(message, hint=f"Name the levels: {path}={use}+OTHER; see mmtk plugins.")
+        names = [OFF, use]
     try:
         entries = {name: catalog.find(kind, name) for name in names}
     except MmtkError as error:
-        raise MmtkError(f"--components {place}: {error.message}", hint=error.hint) from error
+        raise MmtkError(f"--components {path}: {error.message}", hint=error.hint) from error
     # The recipe's own component keeps its keys; another one starts from its defaults.
-    ours = catalog.find(kind, own)
-    made = [Level(name, {} if entries[name] == ours else {f"{place}.use": name}) for name in names]
-    return _checked(Axis(place, tuple(made), next((name for name in names if entries[name] == ours), own)))
+    recipe_entry = catalog.find(kind, use)
+    levels = [Level(name, {} if entries[name] == recipe_entry else {f"{path}.use": name}) for name in names]
+    return _checked(
+        Axis(path, tuple(levels), next((name for name in names if entries[name] == recipe_entry), use))
+    )
 
 
 def _tasks_axis(names: list[str] | None, values: toml.Values) -> Axis:
@@ -177,14 +181,20 @@ def _tasks_axis(names: list[str] | None, values: toml.Values) -> Axis:
     for name in names:
         if name not in TASKS:
             raise MmtkError(f"--components tasks: no level '{name}'.{nearest(name, TASKS)}", hint=_known(TASKS))
-    own = next((name for name, tasks in TASKS.items() if tasks == sorted(values["tasks"])), "")
-    return _checked(Axis("tasks", tuple(Level(n, {} if n == own else {"tasks": TASKS[n]}) for n in names), own))
+    recipe_level = next((name for name, tasks in TASKS.items() if tasks == sorted(values["tasks"])), "")
+    return _checked(
+        Axis(
+            "tasks", tuple(Level(n, {} if n == recipe_level else {"tasks": TASKS[n]}) for n in names), recipe_level
+        )
+    )
 
 
 def _value_axis(key: str, names: list[str], values: toml.Values) -> Axis:
-    own = toml.get(values, key)
-    made = [Level(name, {key: toml.assignment(f"{key}={name}")[1]}) for name in names]
-    return _checked(Axis(key, tuple(made), next((m.label for m in made if m.changes[key] == own), "")))
+    recipe_value = toml.get(values, key)
+    levels = [Level(name, {key: toml.assignment(f"{key}={name}")[1]}) for name in names]
+    return _checked(
+        Axis(key, tuple(levels), next((m.label for m in levels if m.changes[key] == recipe_value), ""))
+    )
 
 
 def _checked(axis: Axis) -> Axis:
@@ -211,28 +221,32 @@ def cells(axes: Sequence[Axis], design: str, values: toml.Values, keys: Keys) ->
     names, nor one of their keys, are off in every cell but the reference. The other designs take away from the
     whole recipe. Combinations that differ only in an axis that means nothing there are one cell.
     """
-    named = {axis.key.partition(".")[0] for axis in axes}
+    axis_tables = {axis.key.partition(".")[0] for axis in axes}
     builds_up = design in ("factorial", "add-one-in") and values.get("others") == "off"
-    without = tuple(kind for kind in STRATEGIES if builds_up and kind not in named and _is_on(values, kind))
-    own = {k: v.label for k, v in _meant({a.key: Level(a.own, {}) for a in axes}, axes, values, keys)[0].items()}
-    found: dict[tuple[str, ...], Cell] = {}
+    without = tuple(kind for kind in STRATEGIES if builds_up and kind not in axis_tables and _is_on(values, kind))
+    recipe_levels = {
+        k: v.label for k, v in _meant({a.key: Level(a.own, {}) for a in axes}, axes, values, keys)[0].items()
+    }
+    cells_by_levels: dict[tuple[str, ...], Cell] = {}
     remarks: dict[str, None] = {}
-    for chosen in _combinations(axes, design):
+    for combination in _combinations(axes, design):
         levels, why = _meant(
-            {axis.key: level for axis, level in zip(axes, chosen, strict=True)}, axes, values, keys
+            {axis.key: level for axis, level in zip(axes, combination, strict=True)}, axes, values, keys
         )
         labels = {key: level.label for key, level in levels.items()}
-        if tuple(labels.values()) in found:
+        if tuple(labels.values()) in cells_by_levels:
             remarks |= dict.fromkeys(f"{reason}: one cell" for reason in why)
             continue
         changes = {f"{kind}.use": OFF for kind in without}
         changes |= {key: value for level in levels.values() for key, value in level.changes.items()}
         changes |= _without_task(values | {"tasks": changes.get("tasks", values["tasks"])})
-        found[tuple(labels.values())] = Cell(labels, changes, not without and labels == own, without=without)
-    made = list(found.values())
-    if not any(cell.reference for cell in made):
-        made.append(Cell(own, {}, True, True))
-    return sorted(made, key=lambda cell: cell.reference), list(remarks)
+        cells_by_levels[tuple(labels.values())] = Cell(
+            labels, changes, not without and labels == recipe_levels, without=without
+        )
+    cell_list = list(cells_by_levels.values())
+    if not any(cell.reference for cell in cell_list):
+        cell_list.append(Cell(recipe_levels, {}, True, True))
+    return sorted(cell_list, key=lambda cell: cell.reference), list(remarks)
 
 
 def _is_on(values: toml.Values, kind: str) -> bool:
@@ -246,23 +260,27 @@ def _without_task(values: toml.Values) -> dict[str, str]:
 
 
 def _meant(
-    chosen: Mapping[str, Level], axes: Sequence[Axis], values: toml.Values, keys: Keys
+    combination: Mapping[str, Level], axes: Sequence[Axis], values: toml.Values, keys: Keys
 ) -> tuple[dict[str, Level], list[str]]:
     """The levels of a combination, NO_LEVEL for axes that mean nothing in it; and why each means nothing."""
-    tasks = chosen["tasks"].changes.get("tasks", values["tasks"]) if "tasks" in chosen else values["tasks"]
-    known = places(values)
-    levels, reasons = dict(chosen), []
+    tasks = (
+        combination["tasks"].changes.get("tasks", values["tasks"]) if "tasks" in combination else values["tasks"]
+    )
+    kinds_by_path = places(values)
+    levels, reasons = dict(combination), []
     for axis in axes:
-        place, _, key = axis.key.rpartition(".")
+        path, _, key = axis.key.rpartition(".")
         reason = ""
         if axis.key != "tasks" and tables.tasks_of(axis.key) - set(tasks):
             reason = f"{' and '.join(tasks)} alone has no {axis.key}"
-        elif place in known:
-            kind, use = known[place]
-            used = chosen[place].label if place in chosen else use
-            others = next(([level.label for level in other.levels] for other in axes if other.key == place), [])
-            if key not in keys(kind, used) and any(key in keys(kind, other) for other in (use, *others)):
-                reason = f"{place} {used} has no {key}"
+        elif path in kinds_by_path:
+            kind, use = kinds_by_path[path]
+            used = combination[path].label if path in combination else use
+            other_labels = next(
+                ([level.label for level in other.levels] for other in axes if other.key == path), []
+            )
+            if key not in keys(kind, used) and any(key in keys(kind, other) for other in (use, *other_labels)):
+                reason = f"{path} {used} has no {key}"
         if reason:
             levels[axis.key] = Level(NO_LEVEL, {})
             reasons.append(reason)

@@ -90,8 +90,8 @@ def rest_ratio(finished: Iterable[tuple[Work, float, float]]) -> float | None:
 def makespan(seconds: Sequence[float], workers: int) -> float:
     """Seconds until the last run ends, with ``workers`` side by side; each begins when a place is free."""
     free = [0.0] * max(1, workers)
-    for each in seconds:
-        heapq.heapreplace(free, free[0] + each)
+    for duration in seconds:
+        heapq.heapreplace(free, free[0] + duration)
     return max(free)
 
 
@@ -121,8 +121,8 @@ def remaining(
     All by name. Runs without an expectation take as long as finished runs on average.
     """
     both = [name for name in finished if name in expected]
-    taken, thought = (sum(table[name] for name in both) for table in (finished, expected))
-    ratio = taken / thought if thought else 1.0
+    actual, thought = (sum(table[name] for name in both) for table in (finished, expected))
+    ratio = actual / thought if thought else 1.0
     usual = sum(finished.values()) / len(finished) if finished else 0.0
-    known = {name: expected[name] * ratio if name in expected else usual for name in ages}
-    return [max(0.0, known[name] - age) for name, age in sorted(ages.items(), key=lambda item: -item[1])]
+    estimates = {name: expected[name] * ratio if name in expected else usual for name in ages}
+    return [max(0.0, estimates[name] - age) for name, age in sorted(ages.items(), key=lambda item: -item[1])]

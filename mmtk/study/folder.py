@@ -60,8 +60,8 @@ class PlannedRun:
 
 def _by_key(root: Path) -> dict[str, str]:
     """Digest and seed → name of the folder, for the runs in a folder."""
-    there = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    return {"-".join(name.split("-")[-2:]): name for name in reversed(there)}
+    names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    return {"-".join(name.split("-")[-2:]): name for name in reversed(names)}
 
 
 class StudyDir:
@@ -109,8 +109,8 @@ class StudyDir:
         for cell in plan.cells:
             name = f"recipes/{cell.recipe.digest}.toml"
             write_text(self.path / name, cell.recipe.toml())
-            kept = {key: getattr(cell, key) for key in KEPT}
-            cells.append({**kept, "recipe": name, "digest": cell.recipe.digest})
+            cell_facts = {key: getattr(cell, key) for key in KEPT}
+            cells.append({**cell_facts, "recipe": name, "digest": cell.recipe.digest})
         keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
             "title": plan.title,
@@ -154,18 +154,20 @@ class StudyDir:
         about = self.about
         cells = [
             PlannedCell(
-                each["name"],
-                each["levels"],
-                load_recipe(self.path / each["recipe"]),
-                each["reference"],
-                each["beside"],
+                cell_facts["name"],
+                cell_facts["levels"],
+                load_recipe(self.path / cell_facts["recipe"]),
+                cell_facts["reference"],
+                cell_facts["beside"],
             )
-            for each in about["cells"]
+            for cell_facts in about["cells"]
         ]
-        for cell, each in zip(cells, about["cells"], strict=True):
-            if cell.recipe.digest != each["digest"]:
-                message = f"this recipe was changed: its digest is {cell.recipe.digest}, not {each['digest']}."
-                raise MmtkError(message, str(self.path / each["recipe"]), "Plan a study of its own for it.")
+        for cell, cell_facts in zip(cells, about["cells"], strict=True):
+            if cell.recipe.digest != cell_facts["digest"]:
+                message = (
+                    f"this recipe was changed: its digest is {cell.recipe.digest}, not {cell_facts['digest']}."
+                )
+                raise MmtkError(message, str(self.path / cell_facts["recipe"]), "Plan a study of its own for it.")
         self._check_code(cells)
         dropped = [(name, reason) for name, reason in about["dropped"]]
         remarks = list(about.get("remarks", []))  # younger than the first studies
@@ -177,26 +179,28 @@ class StudyDir:
 
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
-        planned = [(cell, seed, f"{cell.recipe.digest}-s{seed}") for cell, seed in (plan or self.plan()).runs]
-        root = self._root({key for _, _, key in planned})
-        there = _by_key(root)
-        found = []
-        for cell, seed, key in planned:
+        planned_runs = [(cell, seed, f"{cell.recipe.digest}-s{seed}") for cell, seed in (plan or self.plan()).runs]
+        root = self._root({key for _, _, key in planned_runs})
+        names = _by_key(root)
+        runs = []
+        for cell, seed, key in planned_runs:
             # The folder of this digest and seed, whatever else it is called, else one of its own name.
-            own = f"{cell.recipe.slug}-{key}"
-            name = own if (root / own).exists() else there.get(key, own)
-            found.append(PlannedRun(cell, seed, RunDir(root / name)))
-        return found
+            run_name = f"{cell.recipe.slug}-{key}"
+            name = run_name if (root / run_name).exists() else names.get(key, run_name)
+            runs.append(PlannedRun(cell, seed, RunDir(root / name)))
+        return runs
 
     def _root(self, keys: set[str]) -> Path:
         """Folder of the runs: as study.json says, else, of a study that was copied, in it or beside it."""
         noted = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
         study = self.path.absolute()
-        near = [place.resolve() for place in (Path.cwd(), study.parent.parent)]
+        near = [near_folder.resolve() for near_folder in (Path.cwd(), study.parent.parent)]
         places = [noted, *(folder / RUNS for folder in (self.path, study.parent, study.parent.parent, Path.cwd()))]
-        allowed = [path for path in places if any(path.resolve().is_relative_to(place) for place in near)]
-        if known := next((path for path in allowed if keys & _by_key(path).keys()), None):
-            return known
+        allowed = [
+            path for path in places if any(path.resolve().is_relative_to(near_folder) for near_folder in near)
+        ]
+        if root := next((path for path in allowed if keys & _by_key(path).keys()), None):
+            return root
         if noted in allowed:
             return noted
         raise MmtkError(
@@ -212,21 +216,21 @@ class StudyDir:
 
     def failures(self, runs: Iterable[PlannedRun]) -> dict[str, str]:
         """Why runs failed, by the name of their folders: as they said themselves, or as the study saw it."""
-        found = self._noted
+        failures = self._noted
         for run in runs:
             if run.folder.failure_file.is_file():
-                found[run.folder.path.name] = read_facts(run.folder.failure_file, reason=str)["reason"]
-        return found
+                failures[run.folder.path.name] = read_facts(run.folder.failure_file, reason=str)["reason"]
+        return failures
 
     def note_failure(self, run: PlannedRun, reason: str | None) -> None:
         """Remember why a run failed, or forget that it did."""
-        known, name = self._noted, run.folder.path.name
-        if known.get(name) == reason:
+        failures, name = self._noted, run.folder.path.name
+        if failures.get(name) == reason:
             return
-        known.pop(name, None)
+        failures.pop(name, None)
         if reason is not None:
-            known[name] = reason
-        write_json(self.failures_file, known)
+            failures[name] = reason
+        write_json(self.failures_file, failures)
 
     @property
     def queued(self) -> dict[str, str]:
@@ -271,15 +275,15 @@ class StudyDir:
         absent: dict[tuple[str, State], list[str]] = {}
         parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
         read = on_all_cores([partial(self._read, part, failures) for part in parts])
-        for run, found in zip(runs, itertools.chain(*read), strict=True):
-            if isinstance(found, finished.Run):
-                cells[run.cell.recipe.digest].runs[run.seed] = found
-            elif isinstance(found, MmtkError):
-                gaps.append(f"{run.title}: {found.message} ({run.folder.path.name})")
-            elif found == "failed":
+        for run, outcome in zip(runs, itertools.chain(*read), strict=True):
+            if isinstance(outcome, finished.Run):
+                cells[run.cell.recipe.digest].runs[run.seed] = outcome
+            elif isinstance(outcome, MmtkError):
+                gaps.append(f"{run.title}: {outcome.message} ({run.folder.path.name})")
+            elif outcome == "failed":
                 gaps.append(f"{run.title} failed: {failures[run.folder.path.name]}")
             else:
-                absent.setdefault((run.cell.title, found), []).append(str(run.seed))
+                absent.setdefault((run.cell.title, outcome), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
             gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
         study = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
@@ -290,20 +294,20 @@ class StudyDir:
         self, runs: Iterable[PlannedRun], failures: dict[str, str]
     ) -> list[finished.Run | MmtkError | State]:
         """Every run that is done, or what is wrong with its files, or where it stands."""
-        found: list[finished.Run | MmtkError | State] = []
+        outcomes: list[finished.Run | MmtkError | State] = []
         for run in runs:
             state = self.state(run, failures)
             try:
-                found.append(finished.read_run(run.folder.path) if state == "done" else state)
+                outcomes.append(finished.read_run(run.folder.path) if state == "done" else state)
             except MmtkError as error:
-                found.append(error)
-        return found
+                outcomes.append(error)
+        return outcomes
 
 
 def read_study(path: str | Path | Sequence[str | Path]) -> results.Study:
     """What is there of a study, read from its folder, or of several runs; its ``gaps`` say what is not."""
     if not isinstance(path, str | Path):
-        return results.from_runs([Path(each) for each in path])
+        return results.from_runs([Path(run_path) for run_path in path])
     from mmtk.study.folder import StudyDir
 
     return StudyDir(Path(path)).collect()

@@ -22,41 +22,41 @@ def run_study(
     *,
     data: Path | None = None,
     device: str = "auto",
-    told: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, done, of: None,
+    report: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, count, of: None,
     ended: Callable[[PlannedRun], None] = lambda run: None,
 ) -> list[PlannedRun]:
     """Run what is missing or failed; returns the runs that failed.
 
-    ``told`` hears of every run that ended: the run, what became of it, how many are done of how many.
+    ``report`` hears of every run that ended: the run, what became of it, how many are done of how many.
     ``ended`` is called with every run that finished, for the MLflow mirror.
     """
     runs = study.runs()
     versions = Versions()
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
-    there = standing(study, launcher, missing)
-    if there:
-        jobs = ", ".join(study.queued[name] for name in there)
+    queue = standing(study, launcher, missing)
+    if queue:
+        jobs = ", ".join(study.queued[name] for name in queue)
         raise MmtkError(
-            f"{counted(len(there), 'run is', 'runs are')} in the queue already: {jobs}.",
+            f"{counted(len(queue), 'run is', 'runs are')} in the queue already: {jobs}.",
             str(study.path),
             f"Wait for them ({study.command('status')}), or cancel them first.",
         )
-    if there is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
+    if queue is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
         study.note_queued({})
     for run in missing:  # what failed is tried again
         study.note_failure(run, None)
     same = SameData()
-    done = 0
+    count = 0
     for run in runs:
         if not run.folder.finished:
             continue
         versions.check_reusable(run)
         if differs := same.differ(run):
             failed.append(run)
-            told(run, differs, done, len(runs))
+            report(run, differs, count, len(runs))
         else:
-            done += 1
+            count += 1
             ended(run)
     by_folder = {run.folder.path: run for run in missing}
     for outcome in launcher.run(_jobs(missing, data, device)):
@@ -64,17 +64,17 @@ def run_study(
         if outcome.code == 0 and run.folder.finished and (differs := same.differ(run)):
             study.note_failure(run, differs)
             failed.append(run)
-            told(run, differs, done, len(runs))
+            report(run, differs, count, len(runs))
         elif outcome.code == 0 and run.folder.finished:
-            done += 1
+            count += 1
             study.note_failure(run, None)
             ended(run)
-            told(run, "done", done, len(runs))
+            report(run, "done", count, len(runs))
         else:
             reason = failure(outcome)
             study.note_failure(run, reason)
             failed.append(run)
-            told(run, reason, done, len(runs))
+            report(run, reason, count, len(runs))
     return failed
 
 
@@ -109,8 +109,8 @@ def standing(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]) ->
     queued = study.queued
     names = [run.folder.path.name for run in runs if not run.folder.finished]
     jobs = {name: queued[name] for name in names if name in queued}
-    said = launcher.queue(list(jobs.values()))
-    return None if said is None else {name: said[job] for name, job in jobs.items() if job in said}
+    queue = launcher.queue(list(jobs.values()))
+    return None if queue is None else {name: queue[job] for name, job in jobs.items() if job in queue}
 
 
 def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
@@ -137,10 +137,11 @@ class SameData:
         for name, digest in run.folder.provenance["data"].items():
             task, domain = name.split("/")
             source = run.recipe.source(task, "source" if domain == IN_DOMAIN else "cross")
-            first, known = self._seen.setdefault((name, str(source)), (run.title, digest))
-            if digest != known:
+            first, first_digest = self._seen.setdefault((name, str(source)), (run.title, digest))
+            if digest != first_digest:
                 return (
-                    f"its {name} data differ from those of {first}: digest {digest[:12]}, not {known[:12]}. "
+                    f"its {name} data differ from those of {first}: "
+                    f"digest {digest[:12]}, not {first_digest[:12]}. "
                     f"Remove {run.folder.path}, and it is run again."
                 )
         return ""
@@ -170,9 +171,9 @@ def failure(outcome: JobResult) -> str:
     lines = []
     if outcome.log.is_file():
         lines = outcome.log.read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [i for i, line in enumerate(lines) if line.startswith("mmtk: ")]
-    if said:
-        return lines[said[-1]].removeprefix("mmtk: ")
+    message_lines = [i for i, line in enumerate(lines) if line.startswith("mmtk: ")]
+    if message_lines:
+        return lines[message_lines[-1]].removeprefix("mmtk: ")
     signal = f"killed by signal {-outcome.code}" if outcome.code < 0 else f"exit code {outcome.code}"
     signal += " (the system's way when memory runs out)" if outcome.code == -9 else ""
     last = next((line for line in reversed(lines) if line.strip()), "")

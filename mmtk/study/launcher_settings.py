@@ -16,25 +16,25 @@ Table = dict[str, Any]  # ``use`` and the keys that were given, as a recipe's ta
 
 def keys_of(texts: Iterable[str], short: Mapping[str, Any]) -> Table:
     """The keys of ``--launch KEY=VALUE …`` and of the options that are short for one, where given."""
-    found = {key: value for key, value in short.items() if value is not None}
+    keys = {key: value for key, value in short.items() if value is not None}
     for text in texts:
         key, value = toml.assignment(text, "--launch", "per_gpu=2")
         if key == "use":
             raise MmtkError(f"--launch {text}: the launcher itself is chosen with --launcher.")
-        if key in found:
+        if key in keys:
             raise MmtkError(f"--launch {text}: '{key}' is given twice.", hint="Leave one out.")
-        found[key] = value
-    return found
+        keys[key] = value
+    return keys
 
 
-def choose(kept: Mapping[str, Any], name: str | None, given: Mapping[str, Any]) -> Table:
+def choose(settings: Mapping[str, Any], name: str | None, keys: Mapping[str, Any]) -> Table:
     """The launcher's table: as kept, changed by what is given; another launcher starts at its defaults."""
-    use = name or kept.get("use", DEFAULT)
-    before = kept if use == kept.get("use") else {}
+    use = name or settings.get("use", DEFAULT)
+    before = settings if use == settings.get("use") else {}
     try:
-        return _checked({**before, **given, "use": use})
+        return _checked({**before, **keys, "use": use})
     except Problems as problems:
-        if name is None and kept:
+        if name is None and settings:
             problems.problems[-1].hint = f"The study goes on with {use}; --launcher chooses another one."
         raise
 

@@ -28,13 +28,13 @@ def live_table(study: StudyDir, workers: int, expected: Mapping[str, float], con
         return
     most = max(2, min(MOST_ROWS, console.height - BESIDE))
     table = StudyTable(study, most, workers, expected)
-    drawn: RenderableType = table.draw()
+    content: RenderableType = table.draw()
 
     def draw() -> RenderableType:
-        nonlocal drawn
+        nonlocal content
         with suppress(MmtkError, OSError, ValueError):  # a file was taken away or is damaged: as it was before
-            drawn = table.draw()
-        return drawn
+            content = table.draw()
+        return content
 
     with Live(get_renderable=draw, console=console, refresh_per_second=1, transient=True):
         yield

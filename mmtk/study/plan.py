@@ -68,8 +68,8 @@ class Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
         cells: dict[str, PlannedCell] = {}
         for cell in self.cells:
-            chosen = {"train.precision": choose(cell.recipe.train.precision)}
-            cell = replace(cell, recipe=cell.recipe.with_values(chosen))
+            precision = {"train.precision": choose(cell.recipe.train.precision)}
+            cell = replace(cell, recipe=cell.recipe.with_values(precision))
             twin = cells.setdefault(cell.recipe.digest, cell)
             if cell.reference and twin is not cell:  # auto is one of the levels that are compared
                 cells[cell.recipe.digest] = replace(twin, name=cell.name, recipe=cell.recipe, reference=True)
@@ -100,21 +100,21 @@ def plan_components(
     """The plan of ``mmtk ablate RECIPE --components …``; raises MmtkError where fewer than two cells can be."""
     path = recipe_path(recipe)
     base = read(path, profile, overrides)
-    own = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
-    axes = study_axes.parse_axes(components, own.values)
-    found, remarks = study_axes.cells(axes, design, own.values, _keys)
-    known = cell_names.known_systems()
-    name, ships = own.name, False
-    if name in known.values():
-        ships = _is_shipped(own, path, profile, overrides)
+    recipe_itself = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
+    axes = study_axes.parse_axes(components, recipe_itself.values)
+    axis_cells, remarks = study_axes.cells(axes, design, recipe_itself.values, _keys)
+    systems = cell_names.known_systems()
+    name, ships = recipe_itself.name, False
+    if name in systems.values():
+        ships = _is_shipped(recipe_itself, path, profile, overrides)
         name = name if ships else f"{name} ({_file_name(path)})"  # inherited from a recipe that it is not
     plan = Plan(_title(name, [axis.key for axis in axes]), [], list(seeds), design=design, remarks=remarks)
     plan.axes = {axis.key: _off_first(axis) for axis in axes}
     levels = {axis.key: axis.own for axis in axes}
-    for cell in found:
+    for cell in axis_cells:
         for budget in _budgets(budgets or {}):
             layer = toml.merge(base, toml.parse_set({**cell.changes, **budget}))
-            paper = cell_names.paper_name(cell, layer.values, known) if ships else ""
+            paper = cell_names.paper_name(cell, layer.values, systems) if ships else ""
             title = paper or cell_names.own_name(cell, name, levels)
             _add(plan, title, cell.levels, layer, cell.reference, cell.beside)
     return _complete(plan)
@@ -130,16 +130,16 @@ def _keys(kind: str, use: str) -> list[str]:
 
 
 def _is_shipped(
-    own: Recipe, path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]
+    recipe: Recipe, path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]
 ) -> bool:
     """Whether a recipe's method is that of the shipped one of its name, whatever its data and training budget."""
     for shipped in sorted(toml.recipe_folder().glob("*.toml")):
-        if toml.read(shipped).values.get("name") != own.name:
+        if toml.read(shipped).values.get("name") != recipe.name:
             continue
         if shipped.resolve() == path.resolve():
             return True
         with suppress(MmtkError):  # changes that the other parts of this recipe call for
-            if _method(resolve(read(shipped, profile, overrides), str(shipped))) == _method(own):
+            if _method(resolve(read(shipped, profile, overrides), str(shipped))) == _method(recipe):
                 return True
     return False
 
@@ -172,10 +172,10 @@ def plan_suite(
     """The plan of ``--suite NAME|FILE``: a TOML list of ``systems``, with ``labels`` and ``seeds`` if it likes."""
     path = toml.locate(name, "suites")
     values = toml.read(path).values
-    known = {"title", "description", "systems", "reference", "labels", "seeds"}
+    keys = {"title", "description", "systems", "reference", "labels", "seeds"}
     for key in values:
-        if key not in known:
-            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {listing(known)}."
+        if key not in keys:
+            message = f"{key}: unknown key.{nearest(key, keys)} Keys here: {listing(keys)}."
             raise MmtkError(message, str(path))
     systems = values.get("systems")
     if not isinstance(systems, list) or not systems or not all(isinstance(system, str) for system in systems):
@@ -187,25 +187,25 @@ def plan_suite(
     reference = values.get("reference", systems[-1])
     if reference not in systems:
         raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
-    given = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
+    label_budgets = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
     files = {
         system: recipe_path(near if (near := path.parent / system).is_file() else system) for system in systems
     }
-    found = {system: read(file, profile, overrides) for system, file in files.items()}
-    names = _names({system: str(layer.values.get("name", system)) for system, layer in found.items()}, files)
-    for system, layer in found.items():
-        for budget in _budgets(given):
+    layers = {system: read(file, profile, overrides) for system, file in files.items()}
+    names = _names({system: str(layer.values.get("name", system)) for system, layer in layers.items()}, files)
+    for system, layer in layers.items():
+        for budget in _budgets(label_budgets):
             changed = toml.merge(layer, toml.parse_set(budget))
             _add(plan, names[system], {}, changed, system == reference)
     return _complete(plan)
 
 
-def _names(given: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
+def _names(system_names: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, str]:
     """The names of the systems of a suite; those that share one are told apart by their files."""
-    names = dict(given)
+    names = dict(system_names)
     for word in (lambda system: _file_name(files[system]), str):
         shared = [system for system, name in names.items() if list(names.values()).count(name) > 1]
-        names |= {system: f"{given[system]} ({word(system)})" for system in shared}
+        names |= {system: f"{system_names[system]} ({word(system)})" for system in shared}
     return names
 
 
@@ -217,13 +217,13 @@ def _integer(value: Any, key: str, where: str) -> int:
 
 def parse_budgets(texts: Iterable[str]) -> Budgets:
     """``["classification=100,1000,full", "segmentation=10"]`` → budgets by task."""
-    found: dict[str, list[Any]] = {}
+    budgets: dict[str, list[Any]] = {}
     for text in texts:
         task, equals, numbers = text.partition("=")
         if not equals:
             raise MmtkError(f"--labels {text}: no '='. Write it like --labels classification=100,1000,full.")
-        found[task.strip()] = [toml.assignment(f"n={number}")[1] for number in numbers.split(",")]
-    return check_budgets(found, "--labels")
+        budgets[task.strip()] = [toml.assignment(f"n={number}")[1] for number in numbers.split(",")]
+    return check_budgets(budgets, "--labels")
 
 
 def check_budgets(budgets: Any, where: str) -> Budgets:
@@ -242,10 +242,10 @@ def check_budgets(budgets: Any, where: str) -> Budgets:
 
 def _budgets(budgets: Budgets) -> list[dict[str, int | str]]:
     """Every combination of the budgets of the tasks, as changes of a recipe."""
-    made: list[dict[str, int | str]] = [{}]
+    combinations: list[dict[str, int | str]] = [{}]
     for task, labels in budgets.items():
-        made = [{**before, f"data.{task}.labels": label} for before in made for label in labels]
-    return made
+        combinations = [{**before, f"data.{task}.labels": label} for before in combinations for label in labels]
+    return combinations
 
 
 def _add(

@@ -28,25 +28,25 @@ def differences(plan: Plan) -> dict[str, list[str]]:
     """
     tables = [{k: v for k, v in c.recipe.values.items() if k not in NOT_IN_DIGEST} for c in plan.cells]
     used = [places(table) for table in tables]
-    found = {}
-    for place in dict.fromkeys(place for row in used for place in row):
-        uses = [row[place][1] if place in row else OFF if place in STRATEGIES else NO_LEVEL for row in used]
+    values_by_key = {}
+    for path in dict.fromkeys(path for row in used for path in row):
+        uses = [row[path][1] if path in row else OFF if path in STRATEGIES else NO_LEVEL for row in used]
         if len(set(uses) - {NO_LEVEL}) > 1:
-            found[place] = uses
+            values_by_key[path] = uses
     keys = dict.fromkeys(key for table in tables for key, _ in toml.leaves(table))
     for key in keys:
         if not key.endswith((".use", ".labels")) and _differs(key, tables):
-            found[key] = [_shown(toml.get(table, key)) for table in tables]
-    return found
+            values_by_key[key] = [_shown(toml.get(table, key)) for table in tables]
+    return values_by_key
 
 
 def _differs(key: str, tables: Collection[toml.Values]) -> bool:
     """Whether systems that have a key say other values, or some with the same component (or table) have it not."""
-    place = key.rpartition(".")[0]
+    table_path = key.rpartition(".")[0]
     by_part: dict[str, set[str]] = {}
     for table in tables:
-        if isinstance(own := toml.get(table, place) if place else table, dict):
-            by_part.setdefault(str(own.get("use")), set()).add(_shown(toml.get(table, key)))
+        if isinstance(keys := toml.get(table, table_path) if table_path else table, dict):
+            by_part.setdefault(str(keys.get("use")), set()).add(_shown(toml.get(table, key)))
     values = set.union(*by_part.values()) - {NO_LEVEL}
     return len(values) > 1 or any(len(part) > 1 for part in by_part.values())
 
@@ -57,21 +57,21 @@ def _shown(value: Any) -> str:
     return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def plan_table(plan: Plan, done: Collection[tuple[str, int]], width: int = 80) -> tuple[Table, list[str]]:
+def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: int = 80) -> tuple[Table, list[str]]:
     """The table of the systems, and a line for everything that differs and has no column in it.
 
-    ``done`` holds the finished runs as digest and seed. Of ``width`` signs, what the names need goes before
-    columns; names are wrapped at spaces and separators, never inside words that fit.
+    ``finished_runs`` holds the finished runs as digest and seed. Of ``width`` signs, what the names need goes
+    before columns; names are wrapped at spaces and separators, never inside words that fit.
     """
     from rich.table import Table
 
     differing = differences(plan)
     axes = list(plan.axes) if len(plan.axes) <= MOST_AXES else []
-    known = {place for cell in plan.cells for place in places(cell.recipe.values)}
-    parts = [key for key in differing if key in known and key not in plan.axes]
-    finished = [sum((cell.recipe.digest, seed) in done for seed in plan.seeds) for cell in plan.cells]
+    component_paths = {row for cell in plan.cells for row in places(cell.recipe.values)}
+    parts = [key for key in differing if key in component_paths and key not in plan.axes]
+    finished = [sum((cell.recipe.digest, seed) in finished_runs for seed in plan.seeds) for cell in plan.cells]
     filled = {
-        key: [cell.levels.get(key) or _value(cell, key, differing, place) for place, cell in enumerate(plan.cells)]
+        key: [cell.levels.get(key) or _value(cell, key, differing, row) for row, cell in enumerate(plan.cells)]
         for key in axes + parts[: MOST_COLUMNS - len(axes)]
     }
     last = {
@@ -91,8 +91,10 @@ def plan_table(plan: Plan, done: Collection[tuple[str, int]], width: int = 80) -
         table.add_row(wrapped(name, room), *values)
     # The labels tell the tasks.
     rest = [key for key in differing if key not in (*columns, *plan.axes, "tasks")]
-    said = {key: [value for value in dict.fromkeys(differing[key]) if value != NO_LEVEL] for key in rest}
-    return table, [f"{key} {' / '.join(values)}" for key, values in said.items()]
+    distinct_values = {
+        key: [value for value in dict.fromkeys(differing[key]) if value != NO_LEVEL] for key in rest
+    }
+    return table, [f"{key} {' / '.join(values)}" for key, values in distinct_values.items()]
 
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:
@@ -112,6 +114,6 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _value(cell: PlannedCell, key: str, differing: dict[str, list[str]], place: int) -> str:
+def _value(cell: PlannedCell, key: str, differing: dict[str, list[str]], row: int) -> str:
     """A key's value in a cell that is no level of its axis."""
-    return differing[key][place] if key in differing else _shown(cell.recipe.get(key))
+    return differing[key][row] if key in differing else _shown(cell.recipe.get(key))

@@ -58,25 +58,25 @@ class Cell:
     @cached_property
     def scores(self) -> dict[tuple[str, str, str], dict[int, float]]:
         """Every number of ``results.json`` by (domain, task, metric) and by seed, of the runs that have it."""
-        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        values: dict[tuple[str, str, str], dict[int, float]] = {}
         for (seed, run), domain in itertools.product(sorted(self.runs.items()), DOMAINS):
             for task, numbers in run.scores.get(domain, {}).items():
                 for metric, value in numbers.items():
                     if value is not None:
-                        found.setdefault((domain, task, metric), {})[seed] = float(value)
-        return found
+                        values.setdefault((domain, task, metric), {})[seed] = float(value)
+        return values
 
     @cached_property
     def cases(self) -> Cases:
         """Values per test image as of ``read_cases``, seeds ascending; NaN for a run that has no such file."""
         files = [run.folder.cases_file for _, run in sorted(self.runs.items())]
-        there = np.array([file.is_file() for file in files], bool)
-        if not there.any():
+        has_cases = np.array([file.is_file() for file in files], bool)
+        if not has_cases.any():
             return {}
-        tables = read_cases([file for file, known in zip(files, there, strict=True) if known])
+        tables = read_cases([file for file, has_file in zip(files, has_cases, strict=True) if has_file])
         for part, name in ((part, name) for part, table in tables.items() for name in table if name != "id"):
             rows = np.full((len(files), tables[part][name].shape[1]), np.nan)
-            rows[there] = tables[part][name]
+            rows[has_cases] = tables[part][name]
             tables[part][name] = rows
         return tables
 
@@ -113,8 +113,10 @@ class Study:
 
     def cell(self, system: str, labels: Mapping[str, int | str]) -> Cell | None:
         """The cell of a system at a budget; a task that the system has not does not count."""
-        own = (cell for cell in self.cells if cell.system == system)
-        return next((c for c in own if all(labels.get(t, label) == label for t, label in c.labels.items())), None)
+        system_cells = (cell for cell in self.cells if cell.system == system)
+        return next(
+            (c for c in system_cells if all(labels.get(t, label) == label for t, label in c.labels.items())), None
+        )
 
     @property
     def budgets(self) -> list[dict[str, int | str]]:
@@ -194,6 +196,6 @@ def tell_apart(cells: Iterable[Cell]) -> None:
     for cell in listed:
         systems.setdefault(cell.name, set()).add(cell.system)
     for cell in listed:
-        if len(others := systems[cell.name] - {cell.system}) > 0:
-            digits = next(n for n in range(4, 65) if all(cell.system[:n] != other[:n] for other in others))
+        if len(other_systems := systems[cell.name] - {cell.system}) > 0:
+            digits = next(n for n in range(4, 65) if all(cell.system[:n] != other[:n] for other in other_systems))
             cell.name = f"{cell.name} {cell.system[:digits]}"

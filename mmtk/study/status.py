@@ -30,11 +30,11 @@ def show(study: StudyDir) -> None:
     """Print the table; on a terminal, keep it fresh until no run is under way, or Ctrl-C."""
     console = Console(highlight=False)
     table = StudyTable(study)
-    drawn, running = table.draw(), table.running
+    content, running = table.draw(), table.running
     if not (console.is_terminal and running):
-        console.print(drawn)
+        console.print(content)
         return
-    with Live(drawn, console=console, auto_refresh=False) as live:
+    with Live(content, console=console, auto_refresh=False) as live:
         while table.running:
             time.sleep(2)
             live.update(table.draw(), refresh=True)
@@ -97,9 +97,9 @@ class StudyTable:
             return [(run, state) for run, state in rows if state not in ("done", "waiting")]
         if not self.most or len(rows) <= self.most:
             return rows
-        places = [place for wanted in SIGHT for place, state in enumerate(states) if state == wanted]
-        places += [place for place in reversed(range(len(rows))) if states[place] == "done"]
-        return [rows[place] for place in sorted(places[: self.most])]
+        places = [index for wanted_state in SIGHT for index, state in enumerate(states) if state == wanted_state]
+        places += [index for index in reversed(range(len(rows))) if states[index] == "done"]
+        return [rows[index] for index in sorted(places[: self.most])]
 
     def _state(self, run: PlannedRun, failures: States) -> str:
         name = run.folder.path.name
@@ -113,9 +113,9 @@ class StudyTable:
             return "changed"
         self._changed.pop(name, None)
         facts, scores = read_json(run.folder.done_file), read_json(run.folder.results_file)["in-domain"]
-        found = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
-        shown = ["–" if value is None else f"{value:.3f}" for value in found]
-        self._done[name] = (str(facts["steps"]), duration(facts["seconds"]), "–", *shown)
+        values = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
+        texts = ["–" if value is None else f"{value:.3f}" for value in values]
+        self._done[name] = (str(facts["steps"]), duration(facts["seconds"]), "–", *texts)
         self._seconds[name] = facts["seconds"]
         return state
 
@@ -133,8 +133,8 @@ class StudyTable:
         if not progress.step:
             return ("–",) * 5
         left = progress.left if state == "running" else None
-        told = "–" if left is None else "ends" if progress.step == progress.total else duration(left)
-        return progress.steps, duration(progress.seconds), told, "–", "–"
+        time_left = "–" if left is None else "ends" if progress.step == progress.total else duration(left)
+        return progress.steps, duration(progress.seconds), time_left, "–", "–"
 
     def _left(self, states: Sequence[str]) -> str:
         """The time left of all runs, from what finished runs of this study took and how many run at once."""
@@ -167,20 +167,20 @@ def _queue(
     from mmtk.study.launch import failure, standing
 
     try:
-        found = standing(study, launcher_settings.make(study.launcher), runs)
+        queue = standing(study, launcher_settings.make(study.launcher), runs)
     except MmtkError as error:
         return {}, f"The queue cannot be asked: {error.message}"
-    if found is None:
+    if queue is None:
         return {}, ""
-    for place, run in enumerate(runs):
+    for index, run in enumerate(runs):
         name = run.folder.path.name
-        if name in found and states[place] == "failed":
-            states[place] = "waiting"
-        elif name in jobs and name not in found and states[place] == "waiting" and not run.folder.finished:
-            states[place] = "failed"
-            done = JobResult(run.folder.path, 1, run.folder.path / "output.log")
-            failures[name] = f"job {jobs[name]} is in the queue no more; {failure(done)}"
-    return {name: f"job {jobs[name]}, {said}" for name, said in found.items()}, ""
+        if name in queue and states[index] == "failed":
+            states[index] = "waiting"
+        elif name in jobs and name not in queue and states[index] == "waiting" and not run.folder.finished:
+            states[index] = "failed"
+            result = JobResult(run.folder.path, 1, run.folder.path / "output.log")
+            failures[name] = f"job {jobs[name]} is in the queue no more; {failure(result)}"
+    return {name: f"job {jobs[name]}, {job_state}" for name, job_state in queue.items()}, ""
 
 
 def _counts(states: Sequence[str]) -> str:
@@ -194,6 +194,6 @@ def _by_system(runs: Sequence[PlannedRun], states: Sequence[str]) -> Table:
     titles = {run.cell.recipe.digest: run.cell.title for run in runs}
     for run, state in zip(runs, states, strict=True):
         by_cell.setdefault(run.cell.recipe.digest, []).append(state)
-    for digest, own in by_cell.items():
-        table.add_row(titles[digest], _counts(own))
+    for digest, cell_states in by_cell.items():
+        table.add_row(titles[digest], _counts(cell_states))
     return table

@@ -50,14 +50,14 @@ def checks_of(
     """The checks of ``KIND/NAME``, or of every component that a distribution brings."""
     kind, _, name = word.partition("/")
     if name and kind in KINDS:
-        found = [catalog.find(kind, name)]
+        components = [catalog.find(kind, name)]
     else:
-        found = [e for e in catalog.entries() if word == e.dist or (kind == catalog.CODE and word == e.name)]
-        if not found:
+        components = [e for e in catalog.entries() if word == e.dist or (kind == catalog.CODE and word == e.name)]
+        if not components:
             dists = sorted({entry.dist for entry in catalog.entries()})
             raise MmtkError(
                 f"'{word}' is neither KIND/NAME nor a distribution with components.",
                 hint=f"Distributions: {', '.join(dists)}. mmtk plugins lists the components.",
             )
-    for entry in found:
+    for entry in components:
         yield entry, suite(entry.kind, catalog.load(entry), keys, root)

@@ -45,7 +45,7 @@ class Subject:
         """As messages name it."""
         return f"{self.kind}/{self.component.__name__}"
 
-    def make(self, **offered: Any) -> Any:
+    def make(self, **wires: Any) -> Any:
         """Make an instance with its keys, wired with what is offered; raise UnmadeError where that cannot be."""
         try:
             checked, problems = signature.validate(
@@ -54,7 +54,7 @@ class Subject:
             if problems:
                 raise problems[0]
             checked.pop("use")
-            return signature.construct(self.component, self.word, offered, checked)
+            return signature.construct(self.component, self.word, wires, checked)
         except MmtkError as error:
             raise UnmadeError(
                 f"{self.word} can be made with the keys {dict(self.keys)}",
@@ -117,13 +117,13 @@ def in_child(task: Callable[[], str]) -> str:
     if not child:
         os.close(read)
         try:
-            said = task()
+            message = task()
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(write, said.encode()[:60_000])
+            message = f"{type(error).__name__}: {error}"
+        os.write(write, message.encode()[:60_000])
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode()
+        message = pipe.read().decode()
     os.waitpid(child, 0)
-    return said
+    return message

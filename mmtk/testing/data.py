@@ -43,14 +43,14 @@ def stays_in_range_and_shape(subject: Subject) -> None:
     for channels in (1, 3):
         images = torch.rand(COUNT, channels, SIZE, SIZE)
         before = images.clone()
-        made, masks = augment(images, _generator())
+        augmented, masks = augment(images, _generator())
         expect(
-            made.shape == images.shape and made.dtype == images.dtype,
+            augmented.shape == images.shape and augmented.dtype == images.dtype,
             f"{tuple(images.shape)}, {images.dtype}",
-            f"{tuple(made.shape)}, {made.dtype}",
+            f"{tuple(augmented.shape)}, {augmented.dtype}",
             "keep shape and dtype.",
         )
-        low, high = float(made.min()), float(made.max())
+        low, high = float(augmented.min()), float(augmented.max())
         expect(low >= 0 and high <= 1, "values in [0, 1]", f"{low:.3f} to {high:.3f}", "clamp to [0, 1].")
         expect(torch.equal(images, before), "an unchanged input", "changed images", "work on a copy.")
         expect(masks is None, "no masks where none are given", "masks", "return (images, None).")
@@ -73,10 +73,10 @@ def draws_belong_to_the_generator(subject: Subject) -> None:
 def parameters_are_drawn_per_image(subject: Subject) -> None:
     """Of equal images in a batch not all come out alike, unless nothing is ever changed."""
     augment, images = subject.make(swap=()), _smooth()
-    made = [augment(images, _generator(seed))[0] for seed in range(4)]
-    if all(torch.equal(each, images) for each in made):
+    batches = [augment(images, _generator(seed))[0] for seed in range(4)]
+    if all(torch.equal(batch, images) for batch in batches):
         return
-    alike = all(torch.equal(each, each[:1].expand_as(each)) for each in made)
+    alike = all(torch.equal(batch, batch[:1].expand_as(batch)) for batch in batches)
     expect(not alike, "different draws for the images of a batch", "the same for all", "draw len(images) numbers.")
 
 
@@ -85,18 +85,18 @@ def masks_stay_masks_and_move_along(subject: Subject) -> None:
     augment = subject.make(swap=())
     images, masks = _smooth() * 0, _masks()
     images[masks[:, :1] > 0] = 1.0
-    made, moved = augment(images, _generator(5), masks)
+    augmented, augmented_masks = augment(images, _generator(5), masks)
     expect(
-        moved is not None and moved.shape == masks.shape,
+        augmented_masks is not None and augmented_masks.shape == masks.shape,
         "masks of the same shape",
         "none or others",
         "return the moved masks.",
     )
-    assert moved is not None
-    values = sorted(set(moved.unique().tolist()) - {0.0, 1.0, -1.0})
+    assert augmented_masks is not None
+    values = sorted(set(augmented_masks.unique().tolist()) - {0.0, 1.0, -1.0})
     expect(not values, "masks of 0, 1 and −1", f"{values[:3]}", "move masks with nearest neighbours.")
     # The square is the brightest or, inverted, the darkest part: its mean differs from the rest's where it is.
-    for image, mask in zip(made, moved[:, 0], strict=True):
+    for image, mask in zip(augmented, augmented_masks[:, 0], strict=True):
         inside, outside = image[0][mask == 1], image[0][mask == 0]
         if len(inside) > 20 and float(image.max() - image.min()) > 0.2:
             apart = abs(float(inside.mean() - outside.mean())) > 0.3 * float(image.max() - image.min())
@@ -107,9 +107,9 @@ def geometry_can_be_left_out(subject: Subject) -> None:
     """With ``geometric=False`` masks, and so pixels, stay where they are."""
     augment, masks = subject.make(swap=()), _masks()
     for seed in range(3):
-        moved = augment(_smooth(), _generator(seed), masks.clone(), geometric=False)[1]
+        augmented_masks = augment(_smooth(), _generator(seed), masks.clone(), geometric=False)[1]
         expect(
-            moved is not None and torch.equal(moved, masks),
+            augmented_masks is not None and torch.equal(augmented_masks, masks),
             "unmoved masks",
             "moved masks",
             "leave out flips, crops and warps when geometric is False.",
@@ -123,11 +123,13 @@ def gray_levels_go_the_same_way(subject: Subject) -> None:
         return
     levels = (_smooth() * 255).to(torch.uint8)
     before = levels.clone()
-    made = augment(levels, _generator(2), _masks())[0]
-    expect(made.dtype == torch.uint8, "uint8 images for uint8 images", f"{made.dtype}", "keep the dtype.")
+    augmented = augment(levels, _generator(2), _masks())[0]
+    expect(
+        augmented.dtype == torch.uint8, "uint8 images for uint8 images", f"{augmented.dtype}", "keep the dtype."
+    )
     expect(torch.equal(levels, before), "an unchanged input", "changed images", "work on a copy.")
     floats = augment(levels.float() / 255, _generator(2), _masks())[0]
-    apart = float((made.float() - floats * 255).abs().max())
+    apart = float((augmented.float() - floats * 255).abs().max())
     expect(apart < 0.51, "the gray levels of the float images", f"{apart:.1f} levels apart", "or drop uint8.")
 
 
@@ -149,16 +151,16 @@ LOOKED_AT = 3
 
 def _sources(subject: Subject) -> list[Any]:
     """The source for every task that it serves."""
-    made, refused = [], ""
+    sources, refusal = [], ""
     for task in ("classification", "segmentation"):
         try:
             source = subject.make(root=subject.root or "data", task=task)
             if source.labels.task == task:
-                made.append(source)
+                sources.append(source)
         except (ContractError, MmtkError) as error:
-            refused = str(error)
-    expect(bool(made), "a source of one of the tasks", refused or "a target of no task", "see the message.")
-    return made
+            refusal = str(error)
+    expect(bool(sources), "a source of one of the tasks", refusal or "a target of no task", "see the message.")
+    return sources
 
 
 def ids_are_stable_and_ordered(subject: Subject) -> None:
@@ -209,8 +211,8 @@ def images_and_masks_can_be_read(subject: Subject) -> None:
                     fine, "uint8 [H,W] or [H,W,C]", f"{image.dtype} {image.shape}", "map deeper images to 8 bits."
                 )
                 if source.labels.task == "classification":
-                    known = item.target is None or 0 <= item.target < len(names)
-                    expect(known, f"a class index below {len(names)}", f"{item.target!r}", "index the names.")
+                    is_label = item.target is None or 0 <= item.target < len(names)
+                    expect(is_label, f"a class index below {len(names)}", f"{item.target!r}", "index the names.")
                 elif item.target is not None:
                     mask = source.mask(item)
                     shaped = mask.ndim == 3 and len(mask) == len(names) and mask.dtype == np.uint8
@@ -227,7 +229,7 @@ def images_and_masks_can_be_read(subject: Subject) -> None:
 def the_digest_is_stable(subject: Subject) -> None:
     """Two instances have one digest."""
     digests = [[source.digest() for source in _sources(subject)] for _ in range(2)]
-    fine = digests[0] == digests[1] and all(isinstance(each, str) and each for each in digests[0])
+    fine = digests[0] == digests[1] and all(isinstance(digest, str) and digest for digest in digests[0])
     expect(fine, "the same text every time", f"{digests}", "hash content and labels, no times and no paths.")
 
 

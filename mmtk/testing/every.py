@@ -41,13 +41,13 @@ def keys_are_typed(subject: Subject) -> None:
 def defaults_are_valid(subject: Subject) -> None:
     """The defaults pass the same validation as a recipe's values."""
     model = signature.schema(subject.component)
-    given = {name for name, each in model.model_fields.items() if each.is_required()} - {"use"}
+    required_keys = {name for name, info in model.model_fields.items() if info.is_required()} - {"use"}
     values = {
-        name: each.default
-        for name, each in model.model_fields.items()
-        if name != "use" and not each.is_required() and each.default is not None
+        name: info.default
+        for name, info in model.model_fields.items()
+        if name != "use" and not info.is_required() and info.default is not None
     }
-    missing = given - set(subject.keys)
+    missing = required_keys - set(subject.keys)
     expect(
         not missing,
         "a value for every key without default",
@@ -99,8 +99,8 @@ def import_touches_neither_cuda_nor_network(subject: Subject) -> None:
             importlib.import_module(name)
         return ""
 
-    said = in_child(again) if name in sys.modules and name != "__main__" else ""
-    expect(not said, "an import without side effects", said, "move that work into __init__ or later.")
+    message = in_child(again) if name in sys.modules and name != "__main__" else ""
+    expect(not message, "an import without side effects", message, "move that work into __init__ or later.")
 
 
 CHECKS = (

@@ -45,17 +45,17 @@ def features_are_as_declared(subject: Subject) -> None:
         for height, width in SIZES:
             with torch.no_grad():
                 features = encoder(_images((height, width), in_channels))
-            got = [tuple(each.shape) for each in features]
-            wanted = [
+            got = [tuple(feature.shape) for feature in features]
+            expected_shapes = [
                 (2, c, height // s, width // s) for c, s in zip(encoder.channels, encoder.strides, strict=True)
             ]
             expect(
-                got == wanted,
-                f"features {wanted} of images [2,{in_channels},{height},{width}]",
+                got == expected_shapes,
+                f"features {expected_shapes} of images [2,{in_channels},{height},{width}]",
                 f"{got}",
                 "return the levels fine → coarse and declare what they are.",
             )
-            fine = all(bool(torch.isfinite(each).all()) for each in features)
+            fine = all(bool(torch.isfinite(feature).all()) for feature in features)
             expect(fine, "finite features", "NaN or infinity", "check initialisation and norms.")
 
 
@@ -63,7 +63,7 @@ def every_parameter_learns(subject: Subject) -> None:
     """Each parameter gets a gradient; biases in front of a norm are exempt, for it takes them out again."""
     part, outputs = _OUTPUTS[subject.kind](subject)
     torch.stack(
-        [(each * torch.randn_like(each)).sum() for each in outputs if each.requires_grad]
+        [(output * torch.randn_like(output)).sum() for output in outputs if output.requires_grad]
         or [torch.zeros((), requires_grad=True)]
     ).sum().backward()
     dead = [name for name, p in part.named_parameters() if p.requires_grad and not _learns(p)]
@@ -106,13 +106,13 @@ def _learns(parameter: nn.Parameter) -> bool:
 def before_norms(module: nn.Module) -> set[str]:
     """Biases whose layer is followed by a norm in the same container: they get rounding noise or nothing."""
     norms = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-    found = set()
+    names = set()
     for path, parent in module.named_modules():
         children = list(parent.named_children())
         for (name, layer), (_, following) in pairwise(children):
             if isinstance(following, norms) and getattr(layer, "bias", None) is not None:
-                found.add(".".join(filter(None, (path, name, "bias"))))
-    return found
+                names.add(".".join(filter(None, (path, name, "bias"))))
+    return names
 
 
 ENCODER = (strides_increase, features_are_as_declared, every_parameter_learns)
@@ -134,10 +134,10 @@ def logits_have_the_size_asked_for(subject: Subject) -> None:
         decoder = subject.make(channels=list(CHANNELS), strides=list(STRIDES), classes=classes)
         for size in (32, 64):
             logits = decoder(_features(size), (size, size))
-            wanted = (2, classes, size, size)
+            expected_shape = (2, classes, size, size)
             expect(
-                tuple(logits.shape) == wanted,
-                f"logits {wanted}",
+                tuple(logits.shape) == expected_shape,
+                f"logits {expected_shape}",
                 f"{tuple(logits.shape)}",
                 "upsample to `size`, whatever the first stride is.",
             )
@@ -149,7 +149,7 @@ def gradients_reach_every_feature(subject: Subject) -> None:
     decoder = subject.make(channels=list(CHANNELS), strides=list(STRIDES), classes=2).train()
     features = _features(32)
     (decoder(features, (32, 32)) * torch.randn(2, 2, 32, 32)).sum().backward()
-    dead = [i for i, each in enumerate(features) if each.grad is None or not bool(each.grad.any())]
+    dead = [i for i, feature in enumerate(features) if feature.grad is None or not bool(feature.grad.any())]
     expect(
         not dead,
         "a gradient at every feature",
@@ -176,18 +176,21 @@ def joins_what_it_declares(subject: Subject) -> None:
     if not bridge.channels:
         return
     _, _, classify = _class_branch()
-    joined, shown = bridge(_images((32, 48)), classify)
-    wanted = (2, bridge.channels, 32 // bridge.stride, 48 // bridge.stride)
+    joined, saliency = bridge(_images((32, 48)), classify)
+    expected_shape = (2, bridge.channels, 32 // bridge.stride, 48 // bridge.stride)
     expect(
-        tuple(joined.shape) == wanted,
-        f"a joined tensor {wanted}",
+        tuple(joined.shape) == expected_shape,
+        f"a joined tensor {expected_shape}",
         f"{tuple(joined.shape)}",
         "resize to the declared stride, and declare all channels.",
     )
     expect(bool(torch.isfinite(joined).all()), "finite values", "NaN or infinity", "divide with a small constant.")
-    fine = shown is None or tuple(shown.shape) == (2, 1, 32, 48)
+    fine = saliency is None or tuple(saliency.shape) == (2, 1, 32, 48)
     expect(
-        fine, "a map [2,1,32,48] or None", f"{None if shown is None else tuple(shown.shape)}", "resize the map."
+        fine,
+        "a map [2,1,32,48] or None",
+        f"{None if saliency is None else tuple(saliency.shape)}",
+        "resize the map.",
     )
 
 
@@ -221,11 +224,11 @@ def leaves_gradients_and_modes_alone(subject: Subject) -> None:
     modes = [module.training for module in encoder.modules()]
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     bridge(_images((32, 32)), classify)
-    kept = all(
+    is_same = all(
         bool((p.grad == 1).all()) for p in (*encoder.parameters(), *head.parameters()) if p.grad is not None
     )
     expect(
-        kept,
+        is_same,
         "untouched .grad",
         "changed gradients",
         "use torch.autograd.grad(scores, images) instead of backward().",

@@ -36,7 +36,7 @@ def _mask_target(channels: int, exclusive: bool) -> Tensor:
 
 def _losses(subject: Subject) -> Iterator[tuple[Any, Tensor, bool]]:
     """(loss, target, exclusive) for every task and shape that it takes; ContractError where there is none."""
-    refused, taken = [], 0
+    refusals, count = [], 0
     for classes, exclusive, masks in (
         (2, True, False),
         (3, True, False),
@@ -52,14 +52,14 @@ def _losses(subject: Subject) -> Iterator[tuple[Any, Tensor, bool]]:
             loss = subject.make(classes=classes, exclusive=exclusive, class_weights=None)
             loss(torch.zeros(shape), target)
         except (MmtkError, ContractError, ValueError) as error:  # a refusal of the other task or shape
-            refused.append(str(error))
+            refusals.append(str(error))
             continue
-        taken += 1
+        count += 1
         yield loss, target, exclusive
     expect(
-        bool(taken),
+        bool(count),
         "a loss for classes or for masks",
-        f"only refusals: {refused[0] if refused else ''}",
+        f"only refusals: {refusals[0] if refusals else ''}",
         'give keys that it needs by suite(keys={…}); a loss of one task declares tasks = ("segmentation",).',
     )
 
@@ -202,8 +202,8 @@ def two_halves_equal_the_whole(subject: Subject) -> None:
     """Instances that saw a half each, merged, have the scores of one that saw all, in any order."""
     whole, _ = _scores(subject, [EVERY])
     halves, _ = _scores(subject, [EVERY[:6], EVERY[6:]])
-    turned, _ = _scores(subject, [EVERY[::-2], EVERY[::2]])
-    for name, other in (("two halves", halves), ("another order", turned)):
+    reversed_scores, _ = _scores(subject, [EVERY[::-2], EVERY[::2]])
+    for name, other in (("two halves", halves), ("another order", reversed_scores)):
         differ = [k for k in whole if k not in other or abs(whole[k] - other[k]) > 1e-9]
         expect(
             not differ and set(whole) == set(other),

@@ -88,14 +88,16 @@ class Bench:
         def images(count: int) -> Tensor:
             return torch.rand(count, 1, SIZE, SIZE, generator=draw) * 2 - 1
 
-        known, other = images(LABELLED), images(UNLABELLED)
+        labelled_images, unlabelled_images = images(LABELLED), images(UNLABELLED)
         declared = views(self.strategy)
-        made = {name: tuple(images(UNLABELLED) for _ in range(view.count)) for name, view in declared.items()}
-        labelled = Labelled(known, self._target(LABELLED, 1), torch.arange(LABELLED))
+        view_images = {
+            name: tuple(images(UNLABELLED) for _ in range(view.count)) for name, view in declared.items()
+        }
+        labelled = Labelled(labelled_images, self._target(LABELLED, 1), torch.arange(LABELLED))
         if not declared and not getattr(self.strategy, "unlabelled_stream", False):
             return labelled, None
         hidden = None if truth is None or self.task == "segmentation" else self._target(UNLABELLED, truth)
-        return labelled, Unlabelled(other, torch.arange(UNLABELLED), Views(made), hidden)
+        return labelled, Unlabelled(unlabelled_images, torch.arange(UNLABELLED), Views(view_images), hidden)
 
     def _target(self, count: int, seed: int) -> Tensor:
         draw = torch.Generator().manual_seed(seed)
@@ -108,7 +110,7 @@ class Bench:
 
     def terms(self, index: int = 5, batch: tuple[Labelled, Unlabelled | None] | None = None) -> Terms:
         """The terms of one step, as the host asks for them."""
-        now, seen = StepContext(0, index, TOTAL), list[Tensor]()
+        now, logits_list = StepContext(0, index, TOTAL), list[Tensor]()
         kind = _Classify if self.task == "classification" else _Segment
         bench = self
         bench.predicted = []
@@ -126,9 +128,9 @@ class Bench:
         self.net.train()
         self.strategy.train()
         with seeded(0, "strategy", self.task, index):
-            predict = Scaled(self.net, self.task, now, seen)
-            found: Terms = self.strategy.terms(predict, *(batch or self.batch()), now)
-        return found
+            predict = Scaled(self.net, self.task, now, logits_list)
+            terms: Terms = self.strategy.terms(predict, *(batch or self.batch()), now)
+        return terms
 
     def trained(self) -> list[nn.Parameter]:
         """Everything that the optimiser moves."""
@@ -137,10 +139,10 @@ class Bench:
     def step(self, index: int) -> None:
         """One step of the training: terms, gradients, a small move, the averaged copies."""
         weighted = [t.weight * t.value for t in self.terms(index).values() if t.weight and t.value.requires_grad]
-        moved = self.trained()
-        gradients = torch.autograd.grad(torch.stack(weighted).sum(), moved, allow_unused=True)
+        parameters = self.trained()
+        gradients = torch.autograd.grad(torch.stack(weighted).sum(), parameters, allow_unused=True)
         with torch.no_grad():
-            for parameter, gradient in zip(moved, gradients, strict=True):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
                 if gradient is not None:
                     parameter.sub_(0.01 * gradient)
         for twin in self.twins:
@@ -314,8 +316,8 @@ def state_survives_a_checkpoint(subject: Subject) -> None:
         restored = Bench(subject, bench.classes, bench.exclusive)
         restored.net.load_state_dict(bench.net.state_dict())
         restored.strategy.load_state_dict(saved)
-        ours, theirs = bench.terms(3), restored.terms(3)
-        differ = sorted(name for name in ours if not torch.equal(ours[name].value, theirs[name].value))
+        terms, restored_terms = bench.terms(3), restored.terms(3)
+        differ = sorted(name for name in terms if not torch.equal(terms[name].value, restored_terms[name].value))
         expect(
             not differ,
             "the same terms after loading the state",
@@ -329,8 +331,13 @@ def hidden_labels_enter_no_loss(subject: Subject) -> None:
     for bench in benches(subject):
         values = []
         for truth in (0, 3, None):
-            found = Bench(subject, bench.classes, bench.exclusive)
-            values.append({n: t.value.item() for n, t in _weighted(found.terms(batch=found.batch(truth))).items()})
+            bench_without = Bench(subject, bench.classes, bench.exclusive)
+            values.append(
+                {
+                    n: t.value.item()
+                    for n, t in _weighted(bench_without.terms(batch=bench_without.batch(truth))).items()
+                }
+            )
         expect(
             values[0] == values[1] == values[2],
             "weighted terms that do not change with the hidden labels",

@@ -59,27 +59,27 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
     """The id of an experiment, made where there is none."""
     from mlflow.exceptions import MlflowException
 
-    known = client.get_experiment_by_name(name)
-    if known is None:
+    existing = client.get_experiment_by_name(name)
+    if existing is None:
         database = sqlite_file(uri)
-        place = (database.parent / "mlruns").as_uri() if database is not None else None
+        artifact_location = (database.parent / "mlruns").as_uri() if database is not None else None
         try:
             # MLflow's page then opens at training runs, not at the traces of chat bots.
             kind = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": ABOUT}
-            return str(client.create_experiment(name, place, kind))
+            return str(client.create_experiment(name, artifact_location, kind))
         except MlflowException:
-            known = client.get_experiment_by_name(name)  # another run has just made it
-            if known is None:
+            existing = client.get_experiment_by_name(name)  # another run has just made it
+            if existing is None:
                 raise
-    if known.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {known.experiment_id}"
+    if existing.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {existing.experiment_id}"
         raise MmtkError(
             f"the experiment '{name}' was deleted in MLflow.",
             masked(uri),
             f"Restore it: MLFLOW_TRACKING_URI={shlex.quote(masked(uri))} {restore}\n"
             "  Or take another one: set MLFLOW_EXPERIMENT_NAME=NAME.",
         )
-    return str(known.experiment_id)
+    return str(existing.experiment_id)
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -13,14 +13,14 @@ LEVELS = 3  # of a metric, as in val/classification/macro-f1; a later slash belo
 def allowed_names(keys: Iterable[str]) -> dict[str, str]:
     """The name of each metric: slashes of labels replaced, names that would meet numbered in the order given."""
     names: dict[str, str] = {}
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for key in keys:
         *levels, label = key.split("/", LEVELS - 1)
         name = first = allowed_name("/".join([*levels, label.replace("/", "_")]))
         number = 2
-        while name in taken:
+        while name in used_names:
             name, number = f"{first[: LONGEST - 6]}-{number}", number + 1
-        taken.add(name)
+        used_names.add(name)
         names[key] = name
     return names
 

@@ -47,7 +47,7 @@ def params(recipe: Recipe) -> dict[str, str]:
 
 def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, str]:
     """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version."""
-    found = {
+    values = {
         "mmtk.digest": recipe.digest,
         "mmtk.profile": recipe.profile,
         "mmtk.seed": recipe.seed,
@@ -58,23 +58,23 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, An
         "mmtk.version.mmtk": provenance["mmtk"],
         "mmtk.version.python": provenance["python"],
     }
-    found |= {"mmtk.version.torch": provenance["libraries"].get("torch", "")}
+    values |= {"mmtk.version.torch": provenance["libraries"].get("torch", "")}
     for word, origin in provenance["components"].items():
-        place, _, component = word.partition("=")
+        path, _, component = word.partition("=")
         if origin.partition(" ")[0] != "mmtk":  # a plugin's
-            found[f"mmtk.component.{place}"] = f"{component}, {origin}"
-    found |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
-    found["mlflow.source.name"] = shlex.join(provenance["command"])
-    found["mlflow.note.content"] = note(recipe, provenance, results)
-    own = provenance["git"]
-    if own:
-        found["mlflow.source.git.commit"], found["mmtk.git.dirty"] = own["commit"], own["dirty"]
+            values[f"mmtk.component.{path}"] = f"{component}, {origin}"
+    values |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
+    values["mlflow.source.name"] = shlex.join(provenance["command"])
+    values["mlflow.note.content"] = note(recipe, provenance, results)
+    mmtk_git = provenance["git"]
+    if mmtk_git:
+        values["mlflow.source.git.commit"], values["mmtk.git.dirty"] = mmtk_git["commit"], mmtk_git["dirty"]
     # The user's repository is what they look for; that of mmtk has a tag of its own then.
-    if here := provenance.get("git_here"):
-        found["mlflow.source.git.commit"], found["mmtk.source.git.dirty"] = here["commit"], here["dirty"]
-        if own:
-            found["mmtk.git.commit"] = own["commit"]
-    return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in found.items() if value != ""}
+    if user_git := provenance.get("git_here"):
+        values["mlflow.source.git.commit"], values["mmtk.source.git.dirty"] = user_git["commit"], user_git["dirty"]
+        if mmtk_git:
+            values["mmtk.git.commit"] = mmtk_git["commit"]
+    return {allowed_name(key): str(value)[:LONGEST_TAG] for key, value in values.items() if value != ""}
 
 
 def user() -> str:
@@ -126,16 +126,16 @@ def data_sets(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> 
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     splits = read_json(folder.splits_file)
-    found = []
+    inputs = []
     for name, digest in provenance["data"].items():
         task, _, domain = name.partition("/")
         cross = domain == CROSS_DOMAIN
         table = recipe.source(task, "cross" if cross else "source")
-        own = {part: len(ids) for part, ids in splits[task].items() if (part == CROSS_DOMAIN) == cross}
+        counts_by_part = {part: len(ids) for part, ids in splits[task].items() if (part == CROSS_DOMAIN) == cross}
         where = json.dumps({**table, "root": provenance["data_root"]})
-        given = Dataset(name, digest[:LONGEST_DIGEST], table["use"], where, profile=json.dumps(own))
-        found.append(DatasetInput(given, [InputTag("mlflow.data.context", "testing" if cross else "training")]))
-    return found
+        dataset = Dataset(name, digest[:LONGEST_DIGEST], table["use"], where, profile=json.dumps(counts_by_part))
+        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "testing" if cross else "training")]))
+    return inputs
 
 
 def rows(folder: RunDir) -> list[Row]:
@@ -143,8 +143,8 @@ def rows(folder: RunDir) -> list[Row]:
     try:
         metrics, timing = read_lines(folder.metrics_file), read_lines(folder.timing_file)
     except ValueError as error:
-        place, cure = str(folder.path), f"Continue the run, which repairs it: {folder.command('run')}"
-        raise MmtkError(f"metrics.jsonl or timing.jsonl is damaged: {error}.", place, cure) from error
+        path, cure = str(folder.path), f"Continue the run, which repairs it: {folder.command('run')}"
+        raise MmtkError(f"metrics.jsonl or timing.jsonl is damaged: {error}.", path, cure) from error
     # A row without its time is still being written.
     return [(row, round(1000 * at["time"])) for row, at in zip(metrics, timing, strict=False)]
 
@@ -202,8 +202,8 @@ def _leaves(tables: Mapping[str, Any], prefix: str, joint: str) -> Iterator[tupl
             yield f"{prefix}{key}", value
 
 
-def save_model(folder: RunDir, provenance: Mapping[str, Any], place: Path, head: Model) -> None:
-    """Write the best weights to the folder ``place`` as a pyfunc: mmtk/tracking/model.py and what it reads."""
+def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: Model) -> None:
+    """Write the best weights to the folder ``out`` as a pyfunc: mmtk/tracking/model.py and what it reads."""
     from mlflow.pyfunc import save_model
 
     # A plugin's components load only where the plugin is installed.
@@ -211,14 +211,14 @@ def save_model(folder: RunDir, provenance: Mapping[str, Any], place: Path, head:
     with tempfile.TemporaryDirectory() as temporary:
         part = RunDir(Path(temporary, "run"))
         part.best.parent.mkdir(parents=True)
-        for own, copy in (
+        for source_file, copy in (
             (folder.recipe_file, part.recipe_file),
             (folder.provenance_file, part.provenance_file),
             (folder.best, part.best),
         ):
-            shutil.copyfile(own, copy)
+            shutil.copyfile(source_file, copy)
         save_model(
-            str(place),
+            str(out),
             python_model=str(Path(__file__).with_name("model.py")),
             artifacts={"run": str(part.path)},
             signature=_signature(provenance),

@@ -77,14 +77,14 @@ class Mirror:
         status_line.stage("sending to MLflow")
         if self.warn is None:
             return self._sync()
-        begun = time.monotonic()
-        if begun < self._next_try and not self.folder.finished:
+        start = time.monotonic()
+        if start < self._next_try and not self.folder.finished:
             return ""
         try:
             return self._sync()
         except MmtkError as error:
             now = time.monotonic()
-            self._next_try = now + max(PAUSE, 10 * (now - begun))
+            self._next_try = now + max(PAUSE, 10 * (now - start))
             if not self._warned:
                 self._warned = True
                 what = MmtkError(error.message, error.where)
@@ -117,17 +117,17 @@ class Mirror:
             raise MmtkError("metrics.jsonl or timing.jsonl is empty or gone.", str(self.folder.path), cure)
         run = self._run(recipe, provenance)
         self._describe(run, recipe, provenance)
-        sent = {"metric row": self._send_rows(run, rows)}
+        counts = {"metric row": self._send_rows(run, rows)}
         if finished:
             results = read_json(self.folder.results_file)
             last, at = rows[-1]
-            sent["result"] = self._send_results(run, results, last["step"], at)
-        sent["file"] = self._send_files(run)
+            counts["result"] = self._send_results(run, results, last["step"], at)
+        counts["file"] = self._send_files(run)
         model = self._send_model(run, provenance, results, last["step"], at) if finished else ""
         self._set_status(run, "FINISHED" if finished else self._state(), rows[-1][1] if rows else None)
-        parts = [counted(number, what) for what, number in sent.items() if number] + [model] * bool(model)
-        told = ", ".join(parts) or "nothing new"
-        return f"{told} to {self.shown}, run {run.info.run_id}"
+        parts = [counted(number, what) for what, number in counts.items() if number] + [model] * bool(model)
+        summary = ", ".join(parts) or "nothing new"
+        return f"{summary} to {self.shown}, run {run.info.run_id}"
 
     def _state(self) -> str:
         """How a run that is not finished stands, in MLflow's words."""
@@ -172,8 +172,8 @@ class Mirror:
                     return run
         experiment = client.experiment(self._client, self.uri, experiment_name(recipe))
         key = payload.run_key(self.folder, recipe, provenance)
-        found = self._client.search_runs([experiment], f"tags.`mmtk.key` = '{key}'", max_results=1)
-        run = found[0] if found else self._create(experiment, key, recipe, provenance)
+        runs = self._client.search_runs([experiment], f"tags.`mmtk.key` = '{key}'", max_results=1)
+        run = runs[0] if runs else self._create(experiment, key, recipe, provenance)
         self._note, self._reached = {}, None
         ids = {"uri": self.shown, "experiment_id": experiment, "run_id": run.info.run_id}
         self._remember(**ids, rows_sent=0, files={}, model_id="")
@@ -190,20 +190,22 @@ class Mirror:
         """Parameters, tags and data sets that the run has not yet."""
         from mlflow.entities import Param, RunTag
 
-        run_id, there = run.info.run_id, run.data
-        params = [Param(k, v) for k, v in payload.params(recipe).items() if k not in there.params]
+        run_id, data = run.info.run_id, run.data
+        params = [Param(k, v) for k, v in payload.params(recipe).items() if k not in data.params]
         for some in _chunks(params):
             self._client.log_batch(run_id, params=some, synchronous=True)
         # A run that studies share stays the child of the first, and is marked as a member of all.
-        further = {key: value for key, value in self.tags.items() if key not in there.tags}
+        further = {key: value for key, value in self.tags.items() if key not in data.tags}
         results = read_json(self.folder.results_file) if self.folder.finished else {}
-        wanted = payload.tags(recipe, provenance, results) | further
-        tags = [RunTag(k, v) for k, v in wanted.items() if there.tags.get(k) != v]
+        run_tags = payload.tags(recipe, provenance, results) | further
+        tags = [RunTag(k, v) for k, v in run_tags.items() if data.tags.get(k) != v]
         for few in _chunks(tags):
             self._client.log_batch(run_id, tags=few, synchronous=True)
-        known = {given.dataset.name for given in run.inputs.dataset_inputs} if run.inputs else set()
-        given = payload.data_sets(self.folder, recipe, provenance)
-        if new := [one for one in given if one.dataset.name not in known]:
+        dataset_names = (
+            {dataset_input.dataset.name for dataset_input in run.inputs.dataset_inputs} if run.inputs else set()
+        )
+        dataset_input = payload.data_sets(self.folder, recipe, provenance)
+        if new := [one for one in dataset_input if one.dataset.name not in dataset_names]:
             self._client.log_inputs(run_id, new)
 
     def _send_rows(self, run: Run, rows: list[payload.Row]) -> int:
@@ -235,16 +237,16 @@ class Mirror:
         return len(new)
 
     def _send_files(self, run: Run) -> int:
-        known, new = self._note["files"], {}
+        uploaded_files, new = self._note["files"], {}
         for path in payload.files(self.folder):
             name = path.relative_to(self.folder.path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if known.get(str(name)) != digest:
+            if uploaded_files.get(str(name)) != digest:
                 inside = None if name.parent == Path() else str(name.parent)
                 self._client.log_artifact(run.info.run_id, str(path), inside)
                 new[str(name)] = digest
         if new:
-            self._remember(files=known | new)
+            self._remember(files=uploaded_files | new)
         return len(new)
 
     def _send_model(
@@ -257,17 +259,17 @@ class Mirror:
         if self._note["model_id"]:
             return ""
         run_id, experiment = run.info.run_id, run.info.experiment_id
-        found = self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-        model = found[0] if found else self._client.create_logged_model(experiment, "model", run_id)
+        models = self._client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        model = models[0] if models else self._client.create_logged_model(experiment, "model", run_id)
         if model.status != "READY":
             with tempfile.TemporaryDirectory() as temporary:
-                place = Path(temporary, "model")
+                path = Path(temporary, "model")
                 model_id = model.model_id
                 head = Model(model.artifact_location, run_id, model_uuid=model_id, model_id=model_id)
-                payload.save_model(self.folder, provenance, place, head)
-                self._client.log_model_artifacts(model.model_id, str(place))
-            known = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
-            if model.model_id not in known:
+                payload.save_model(self.folder, provenance, path, head)
+                self._client.log_model_artifacts(model.model_id, str(path))
+            model_ids = {one.model_id for one in run.outputs.model_outputs} if run.outputs else set()
+            if model.model_id not in model_ids:
                 self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
             # The run has these points already, and MLflow keeps one of two that are equal.
             for few in _chunks(payload.metrics(payload.scores(results), step, at, model.model_id)):

@@ -66,8 +66,8 @@ class StudyMirror:
         except Exception as error:
             self._down = True
             what = error.message if isinstance(error, MmtkError) else mlflow_client.reason(error)
-            place = mlflow_client.masked(self.uri)
-            self.warn(f"MLflow at {place}: {what} The study goes on; continuing it later sends what is missing.")
+            address = mlflow_client.masked(self.uri)
+            self.warn(f"MLflow at {address}: {what} The study goes on; continuing it later sends what is missing.")
 
     def _send(self, run: PlannedRun) -> None:
         if not self._parent:
@@ -83,14 +83,14 @@ class StudyMirror:
     def _make_parent(self, experiment: str) -> str:
         about = self.study.about
         client = mlflow_client.open_client(self.uri)
-        place = mlflow_client.experiment(client, self.uri, experiment)
-        self._share_view(client, place)
+        experiment_id = mlflow_client.experiment(client, self.uri, experiment)
+        self._share_view(client, experiment_id)
         name = f"{about['digest']} {self.study.path.absolute().name} {about['created']}"
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
-        found = client.search_runs([place], f"tags.`mmtk.key` = '{key}'", max_results=1)
-        if found:
-            client.update_run(found[0].info.run_id, "RUNNING")
-            return str(found[0].info.run_id)
+        runs = client.search_runs([experiment_id], f"tags.`mmtk.key` = '{key}'", max_results=1)
+        if runs:
+            client.update_run(runs[0].info.run_id, "RUNNING")
+            return str(runs[0].info.run_id)
         tags = {
             "mmtk.key": key,
             "mmtk.study": about["title"],
@@ -100,14 +100,14 @@ class StudyMirror:
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": about["command"] or "mmtk ablate",
         }
-        run = client.create_run(place, round(1000 * time.time()), tags, about["title"])
+        run = client.create_run(experiment_id, round(1000 * time.time()), tags, about["title"])
         facts = {"design": about["design"], "seeds": about["seeds"], "command": about["command"]}
         facts |= {f"axis.{key}": "+".join(levels) for key, levels in about["axes"].items()}
         for name, value in facts.items():
             client.log_param(run.info.run_id, allowed_name(name), str(value)[: payload.LONGEST_PARAM])
         return str(run.info.run_id)
 
-    def _share_view(self, client: MlflowClient, place: str) -> None:
+    def _share_view(self, client: MlflowClient, experiment_id: str) -> None:
         """Give MLflow's page a shared view: the study's runs by components, budgets and leading metrics."""
         plan, about = self.study.plan(), self.study.about
         values = [dict(leaves(cell.recipe.values)) for cell in plan.cells]
@@ -127,9 +127,11 @@ class StudyMirror:
             ],
         }
         key = f"mmtk-{about['digest']}"
-        client.set_experiment_tag(place, f"mlflow.sharedViewState.{key}", json.dumps(state))
+        client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(state))
         server = self.uri.startswith("http")
-        address = f"{self.uri.rstrip('/') if server else 'http://127.0.0.1:5000'}/#/experiments/{place}/runs"
+        address = (
+            f"{self.uri.rstrip('/') if server else 'http://127.0.0.1:5000'}/#/experiments/{experiment_id}/runs"
+        )
         how = "" if server else f"mlflow ui --backend-store-uri {self.uri}, then "
         self.page = mlflow_client.masked(f"{how}{address}?viewStateShareKey={key}")
 
@@ -137,16 +139,16 @@ class StudyMirror:
         client = mlflow_client.open_client(self.uri)
         text = "\n".join(summary_lines(analysis))
         client.set_tag(self._parent, "mlflow.note.content", f"```\n{text}\n```"[: payload.LONGEST_TAG])
-        known = client.get_run(self._parent).data.metrics
+        metrics = client.get_run(self._parent).data.metrics
         effects = {f"effect/{claim.what}/{claim.where}": claim.value for claim in claims(analysis)}
-        found = payload.metrics(effects, 0, round(1000 * time.time()))
-        if new := [metric for metric in found if known.get(metric.key) != metric.value]:
+        new_metrics = payload.metrics(effects, 0, round(1000 * time.time()))
+        if new := [metric for metric in new_metrics if metrics.get(metric.key) != metric.value]:
             client.log_batch(self._parent, new, synchronous=True)
 
     def _send_files(self, stopped: bool) -> None:
         client = mlflow_client.open_client(self.uri)
-        wanted: list[Path] = [self.study.file, self.study.failures_file]
-        for path in filter(Path.is_file, wanted):
+        paths: list[Path] = [self.study.file, self.study.failures_file]
+        for path in filter(Path.is_file, paths):
             client.log_artifact(self._parent, str(path))
         complete = all(run.folder.finished for run in self.study.runs())
         client.set_terminated(self._parent, "FINISHED" if complete else "KILLED" if stopped else "FAILED")

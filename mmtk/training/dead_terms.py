@@ -25,12 +25,18 @@ class Alarm:
         if index not in self.looks:
             return
         self._looked.append(index + 1)
-        found = {n: self._reason(term, step.logits) for n, term in step.terms.items() if n not in self._alive}
-        everywhere = distributed.share(found)
-        for name in found:
-            reasons = [each[name] for each in everywhere if name in each]
+        reasons_here = {
+            n: self._reason(term, step.logits) for n, term in step.terms.items() if n not in self._alive
+        }
+        everywhere = distributed.share(reasons_here)
+        for name in reasons_here:
+            reasons = [rank_reasons[name] for rank_reasons in everywhere if name in rank_reasons]
             # Alive on one rank is alive; else explained on one ("" is the smallest) is explained.
-            reason = None if None in reasons else min(each for each in reasons if each is not None)
+            reason = (
+                None
+                if None in reasons
+                else min(rank_reasons for rank_reasons in reasons if rank_reasons is not None)
+            )
             if reason is None:
                 self._alive.add(name)
                 self._dead.pop(name, None)
@@ -45,8 +51,10 @@ class Alarm:
         if not term.value.requires_grad:
             return "gives no gradient to anything"
         zero = "is exactly 0 and " if float(term.value.detach()) == 0 else ""
-        found = torch.autograd.grad(term.value, logits, retain_graph=True, allow_unused=True) if logits else ()
-        gradients = [gradient for gradient in found if gradient is not None]
+        gradients_or_none = (
+            torch.autograd.grad(term.value, logits, retain_graph=True, allow_unused=True) if logits else ()
+        )
+        gradients = [gradient for gradient in gradients_or_none if gradient is not None]
         # A term that goes around these logits (a twin's, or features) shows its death by its value alone.
         alive = any(bool(gradient.any()) for gradient in gradients) if gradients else not zero
         return None if alive else f"{zero}gives no gradient at the logits"

@@ -29,10 +29,12 @@ def _versions_from_metadata() -> Iterator[None]:
 
     def compare(package: str, op: Callable[..., bool], version: str, use_base_version: bool = False) -> bool:
         try:
-            found = Version(metadata.version(package))
+            installed_version = Version(metadata.version(package))
         except metadata.PackageNotFoundError:
             return False
-        return op(Version(found.base_version) if use_base_version else found, Version(version))
+        return op(
+            Version(installed_version.base_version) if use_base_version else installed_version, Version(version)
+        )
 
     before, imports.compare_version = imports.compare_version, compare
     try:
@@ -66,8 +68,13 @@ def make_fabric(device: str, precision: str) -> Fabric:
     # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
     strategy: Any = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
     # Named, so that nothing is guessed from a cluster's variables or from an srun on the path.
-    place = TorchElasticEnvironment() if world > 1 else LightningEnvironment()
-    keys: Any = {"accelerator": device, "devices": world, "precision": PRECISIONS[precision], "plugins": place}
+    environment = TorchElasticEnvironment() if world > 1 else LightningEnvironment()
+    keys: Any = {
+        "accelerator": device,
+        "devices": world,
+        "precision": PRECISIONS[precision],
+        "plugins": environment,
+    }
     fabric = Fabric(strategy=strategy, **keys)
     if world > 1:
         fabric.launch()  # finds the process group that the ranks have joined

@@ -29,8 +29,8 @@ class Step:
 class _Predict:
     """A task's forward as strategies call it: dropout seeded per call, logits in fp32 and remembered."""
 
-    def __init__(self, net: MultiTaskNet, task: str, now: StepContext, seen: list[Tensor]) -> None:
-        self._net, self._task, self._now, self._seen = net, task, now, seen
+    def __init__(self, net: MultiTaskNet, task: str, now: StepContext, logits: list[Tensor]) -> None:
+        self._net, self._task, self._now, self._seen = net, task, now, logits
         self._calls = 0
 
     def _run(self, function: Callable[[Tensor], Out], images: Tensor, statistics: bool = True) -> Out:
@@ -88,15 +88,15 @@ class Objective(nn.Module):
         """Every term of the step; total = Σ weight · value."""
         now = batch.now
         terms: Terms = {}
-        seen: list[Tensor] = []
+        logits: list[Tensor] = []
         for task, predict in _PREDICT.items():
             strategy, streams = self.strategies[task], batch.streams(task)
             if strategy is None or streams is None:
                 continue
             with seeded(now.seed, "strategy", task, now.index, *now.own):
-                found = strategy.terms(predict(self.net, task, now, seen), *streams, now)
-            terms |= {f"{task}/{name}": term for name, term in found.items()}
+                task_terms = strategy.terms(predict(self.net, task, now, logits), *streams, now)
+            terms |= {f"{task}/{name}": term for name, term in task_terms.items()}
         weighted = [term.weight * term.value for term in terms.values() if term.weight]
         if not weighted:
             raise RunFailed("no term of the objective has a weight above 0, so there is nothing to train.")
-        return Step(torch.stack(weighted).sum(), terms, seen)
+        return Step(torch.stack(weighted).sum(), terms, logits)

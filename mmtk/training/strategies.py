@@ -64,8 +64,8 @@ class TwinNet(nn.Module):
         main = dict(self._main[0].named_parameters())
         for name, parameter in self.net.named_parameters():
             parameter.lerp_(main[name], 1 - alpha)
-        for own, theirs in zip(self.net.buffers(), self._main[0].buffers(), strict=True):
-            own.copy_(theirs)
+        for buffer, main_buffer in zip(self.net.buffers(), self._main[0].buffers(), strict=True):
+            buffer.copy_(main_buffer)
 
 
 def strategy(
@@ -82,15 +82,15 @@ def strategy(
     target = targets[task]
     wires = {"classes": len(target.names), "exclusive": target.exclusive}
     loss = component("loss", table, {**wires, "class_weights": class_weights})
-    made = 0
+    twin_count = 0
 
     def twin(decay: float | None = None) -> nn.Module:
-        nonlocal made
-        made += 1
-        other = network(recipe, targets, f"twin-{made}") if decay is None else copy.deepcopy(net)
+        nonlocal twin_count
+        twin_count += 1
+        other = network(recipe, targets, f"twin-{twin_count}") if decay is None else copy.deepcopy(net)
         return TwinNet(net, other, task, decay)
 
-    offered = {
+    wires_of_kind = {
         **wires,
         "supervised": SupervisedLoss(table["use"], loss, table["weight"]),
         "twin": twin,
@@ -98,4 +98,4 @@ def strategy(
         "in_channels": recipe.data.channels,
     }
     with seeded(recipe.seed, "init", kind):
-        return cast(nn.Module, component(kind, recipe.strategy(kind), offered))
+        return cast(nn.Module, component(kind, recipe.strategy(kind), wires_of_kind))

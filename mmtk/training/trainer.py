@@ -138,9 +138,9 @@ class Training:
     def _class_weights(self, task: str) -> Tensor | None:
         if self.recipe.train.balance != "weight":
             return None
-        stored, part = self.data.stores[task], self.data.parts[task]
-        labels = torch.from_numpy(stored.targets[part.labelled])
-        counts = torch.bincount(labels, minlength=len(stored.labels.names)).clamp_min(1)
+        store, part = self.data.stores[task], self.data.parts[task]
+        labels = torch.from_numpy(store.targets[part.labelled])
+        counts = torch.bincount(labels, minlength=len(store.labels.names)).clamp_min(1)
         return (len(labels) / (len(counts) * counts)).float().to(self.fabric.device)
 
     def _streams(self) -> Streams:
@@ -158,12 +158,12 @@ class Training:
 
     def _load(self) -> dict[str, Any]:
         """The note of the last checkpoint that is whole, its state restored; empty where there is none yet."""
-        there = [path for path in (self.folder.last, self.folder.previous) if path.is_file()]
-        for path in there:
+        paths = [path for path in (self.folder.last, self.folder.previous) if path.is_file()]
+        for path in paths:
             try:
                 note = checkpoint.load(path, self._modules(), self.optimizer)
             except MmtkError as error:
-                if path is there[-1]:
+                if path is paths[-1]:
                     raise
                 self.display.warn(f"{error.where} {error.message} Going on from the checkpoint before it.")
                 path.unlink()  # or it would take the place of the good one when the next is written
@@ -212,13 +212,13 @@ class Training:
         self.timing_log.close()
 
     def _step(self, index: int) -> None:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         step = self.train_step(index)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         self.seconds += seconds
         row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss)}
-        told = {name: term for name, term in step.terms.items() if term.weight or float(term.active)}
-        row |= {f"train/{name}": float(term.value) for name, term in told.items()}
+        logged_terms = {name: term for name, term in step.terms.items() if term.weight or float(term.active)}
+        row |= {f"train/{name}": float(term.value) for name, term in logged_terms.items()}
         row["train/lr"] = rate(self.recipe, index, self.total)
         if self.rank == 0:
             self._log(row, seconds)
@@ -249,25 +249,25 @@ class Training:
         self._stepper.step()
         self.done = index + 1
         self._after_step()
-        found = self._read(step)
-        self._refuse_nan(index, found)
-        return found
+        mean_step = self._read(step)
+        self._refuse_nan(index, mean_step)
+        return mean_step
 
     def _read(self, step: Step) -> Step:
         """The loss and the terms as means over the ranks; a rank that was told to stop stops all in this step."""
         terms, device = step.terms.items(), step.loss.device
-        found = {"loss": step.loss} | {name: term.value for name, term in terms}
-        found |= {f"active {name}": torch.as_tensor(term.active) for name, term in terms}
+        scalars = {"loss": step.loss} | {name: term.value for name, term in terms}
+        scalars |= {f"active {name}": torch.as_tensor(term.active) for name, term in terms}
         values = torch.stack(
-            [each.detach().to(device, torch.float64, non_blocking=True) for each in found.values()]
+            [scalar.detach().to(device, torch.float64, non_blocking=True) for scalar in scalars.values()]
         )
-        said = distributed.share((dict(zip(found, values.tolist(), strict=True)), self.asked))
+        rank_values = distributed.share((dict(zip(scalars, values.tolist(), strict=True)), self.asked))
         if self.world > 1:  # of several ranks none may leave alone
-            self.stop = max((stop for _, stop in said if stop is not None), default=None)
+            self.stop = max((stop for _, stop in rank_values if stop is not None), default=None)
 
         def mean(name: str) -> Tensor:
-            own = [values[name] for values, _ in said if name in values]
-            return torch.tensor(sum(own) / len(own), dtype=torch.float64)
+            numbers = [values[name] for values, _ in rank_values if name in values]
+            return torch.tensor(sum(numbers) / len(numbers), dtype=torch.float64)
 
         means = {name: Term(mean(name), term.weight, mean(f"active {name}")) for name, term in terms}
         return Step(mean("loss"), means, [])
@@ -302,21 +302,21 @@ class Training:
         )
 
     def _validate(self) -> None:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         rounds = [math.ceil(steps / self.interval) for steps in (self.done, self.total)]
         self.display.stage(f"validating {rounds[0]}/{rounds[1]}")
         row: dict[str, Any] = {"step": self.done, "epoch": (self.done - 1) // self.epoch + 1}
-        chosen = []
+        selection_scores = []
         for test in self.data.validation():
             with self.fabric.autocast():
                 scores = compute(test.task, fill(self.judged, self.recipe, test, self.fabric.device))
             row |= {f"val/{test.task}/{name}": value for name, value in scores.items()}
-            chosen.append(scores[SELECT[test.task]])
-        row["val/score"] = sum(chosen) / len(chosen)
+            selection_scores.append(scores[SELECT[test.task]])
+        row["val/score"] = sum(selection_scores) / len(selection_scores)
         improved = row["val/score"] > self.best_score
         if improved:
             self.best_score, self.best_step = row["val/score"], self.done
-        self._log(row, time.perf_counter() - begun)
+        self._log(row, time.perf_counter() - start)
         if improved:
             note = {"step": self.done, "score": self.best_score}
             checkpoint.save(self.folder.best, {"net.": self.judged}, None, note)

@@ -56,13 +56,13 @@ def _packages() -> Iterator[Finding]:
         if version and requirement.specifier.contains(version, prereleases=True):
             yield Finding("✓", requirement.name, version)
         else:
-            found = (
+            versions = (
                 f"{version} is installed, and mmtk needs {requirement.specifier}" if version else "not installed"
             )
             cure = f"Install it: python -m pip install '{requirement}'"
-            yield Finding("✗", requirement.name, f"{found}. {cure}")
+            yield Finding("✗", requirement.name, f"{versions}. {cure}")
     for extra, loss in EXTRAS.items():
-        brought = {each.name: _version(each.name) for each in extras.requirements(extra)}
+        brought = {required.name: _version(required.name) for required in extras.requirements(extra)}
         if missing := [name for name, version in brought.items() if not version]:
             yield Finding("!", extra, f"without {', '.join(missing)} {loss}: {extras.install_line(extra)}")
         else:
@@ -110,12 +110,12 @@ def _device() -> Iterator[Finding]:
 
 def _folder(name: str, folder: Path, cure: str) -> Finding:
     """Whether a folder that may not be there yet can be written, and the room that is left."""
-    there = next((each for each in (folder, *folder.parents) if each.exists()), Path("/"))
-    shown = visible(folder)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        return Finding("✗", name, f"{shown} cannot be written. {cure}")
-    free = shutil.disk_usage(there).free
-    text = f"{shown}, {free / 2**30:.1f} GiB free"
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
+    visible_name = visible(folder)
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("✗", name, f"{visible_name} cannot be written. {cure}")
+    free = shutil.disk_usage(existing).free
+    text = f"{visible_name}, {free / 2**30:.1f} GiB free"
     return Finding("✓", name, text) if free >= ROOM else Finding("!", name, f"{text}: little. {cure}")
 
 
@@ -127,7 +127,7 @@ def _store() -> Finding:
     from mmtk.tracking.run import tracking_uri
 
     uri = tracking_uri()
-    parts, shown = urlsplit(uri), re.sub(r"//[^/]*@", "//", uri)  # without a password
+    parts, address = urlsplit(uri), re.sub(r"//[^/]*@", "//", uri)  # without a password
     try:
         if parts.scheme.startswith("sqlite"):
             _open_sqlite(Path(parts.path.removeprefix("/")))
@@ -137,8 +137,8 @@ def _store() -> Finding:
             _reach(parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 5432))
     except (OSError, ValueError, sqlite3.Error) as error:
         cure = "Start the server, or set MLFLOW_TRACKING_URI. Runs go on without it; mmtk track sends them later."
-        return Finding("✗", "tracking", f"{shown} cannot be reached: {error}. {cure}")
-    return Finding("✓", "tracking", shown)
+        return Finding("✗", "tracking", f"{address} cannot be reached: {error}. {cure}")
+    return Finding("✓", "tracking", address)
 
 
 def _open_sqlite(file: Path) -> None:

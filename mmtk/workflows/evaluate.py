@@ -50,7 +50,7 @@ def evaluate_run(
     out: Path | None = None,
     *,
     folders: Sequence[Path] = (),
-    said: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
     data: Path | None = None,
     match: Mapping[str, str] | None = None,
     device: str = "auto",
@@ -58,13 +58,12 @@ def evaluate_run(
 ) -> Result:
     """Score a run's best weights on folders of films, or on the sets of another profile or source.
 
-    Of ``folders`` all films are scored that have a label for a task of the run; ``said`` says where ``masks`` and
-    ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's sources, so
-    are those without a split of their own; of others the test part. ``overrides`` may hold ``tasks``, to score one
-    of two; ``match`` says which label is which of the run's (see ``matching``).
-
-    Images are brought to the run's own size. A set is named by its source, and in-domain where it is the data of
-    the training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
+    Of ``folders`` all films are scored that have a label for a task of the run; ``columns`` says where ``masks``
+    and ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's
+    sources, so are those without a split of their own; of others the test part. ``overrides`` may hold
+    ``tasks``, to score one of two; ``match`` says which label is which of the run's (see ``matching``). Images
+    are brought to the run's own size. A set is named by its source, and in-domain where it is the data of the
+    training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
     over.
     """
     display, folder = Display(quiet), RunDir(run_dir)
@@ -78,22 +77,22 @@ def evaluate_run(
     with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
         if folders:
             _refuse_mixture(profile, overrides)
-            sets = _in_folders(folders, said or {}, predictor, tasks, match, Path(spare), display)
+            sets = _in_folders(folders, columns or {}, predictor, tasks, match, Path(spare), display)
         else:
             sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
             refuse_inside(out, [*folders, *sources.data_paths(recipe, data_root(data, folder))])
-        tests = [_open(each, recipe, predictor, match, display.reading) for each in sets]
-    known, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
-    _warn(display, known, unlooked)
-    place = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
-    output = OutputFolder(place, "evaluate", set_aside=out is None)
+        tests = [_open(item, recipe, predictor, match, display.reading) for item in sets]
+    overlaps, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
+    _warn(display, overlaps, unlooked)
+    out_folder = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     with output.staged(WRITTEN) as stage:
         scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
         facts = {
             "run": str(run_dir.absolute()),
             "sets": [_described(test) for test in tests],
-            "trained_on": [each.report() for each in known],
+            "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
         }
         write_json(stage / "evaluation.json", facts)
@@ -101,7 +100,7 @@ def evaluate_run(
         write_json(stage / "results.json", scores.results)
         draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
     display.results(scores.results, recipe.name)
-    return Result(place, scores.results)
+    return Result(out_folder, scores.results)
 
 
 def _warn(display: Display, known: Sequence[leaks.Overlap], unlooked: str) -> None:
@@ -118,12 +117,12 @@ def _recipe(
 ) -> tuple[Recipe, list[str]]:
     """The run's recipe with other data, and the tasks to score: all that the profile has data for."""
     trained = predictor.recipe.tasks
-    asked = changes.pop("tasks", None)
-    if absent := sorted({*(asked or ())} - {*trained}):
+    task_names = changes.pop("tasks", None)
+    if absent := sorted({*(task_names or ())} - {*trained}):
         raise MmtkError(f"tasks: the run has no {listing(absent)}; it was trained for {listing(trained)}.")
     as_trained = {key: value for key in AS_TRAINED if (value := predictor.recipe.get(key)) is not None}
-    recipe, given = on_other_data(folder.recipe_file, profile, {**as_trained, **changes})
-    tasks = [task for task in trained if task in (asked or given)]
+    recipe, given_tasks = on_other_data(folder.recipe_file, profile, {**as_trained, **changes})
+    tasks = [task for task in trained if task in (task_names or given_tasks)]
     if not tasks:
         raise MmtkError(f"has no data for {listing(trained)}.", profile, "Give a source for a task of the run.")
     return recipe, tasks
@@ -135,14 +134,14 @@ def _in_recipe(
     """The sets of a recipe, source before cross; those of the run's own training keep their names."""
     sets: list[LabelledSet] = []
     for task in tasks:
-        for domain, own in (("source", "in-domain"), ("cross", "cross-domain")):
+        for domain, domain_name in (("source", "in-domain"), ("cross", "cross-domain")):
             if not (table := recipe.source(task, domain)):
                 continue
             source = sources.source(recipe, task, domain, root)
             split: api.Split = "test" if domain == "source" else recipe.task_data(task).cross_split
             name = source_name(table)
-            if source.digest() == digests.get(f"{task}/{own}"):
-                name = own
+            if source.digest() == digests.get(f"{task}/{domain_name}"):
+                name = domain_name
             elif isinstance(source, Folder) and not source.has_split:
                 split = "all"
             sets.append(LabelledSet(_unique(name, [s.name for s in sets if s.task == task]), task, source, split))
@@ -156,7 +155,7 @@ def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) ->
 
 def _in_folders(
     folders: Sequence[Path],
-    said: Mapping[str, str],
+    columns: Mapping[str, str],
     predictor: Predictor,
     tasks: Sequence[str],
     match: Mapping[str, str],
@@ -167,14 +166,14 @@ def _in_folders(
     sets: list[LabelledSet] = []
     targets = {task: predictor.targets[task] for task in tasks}
     for number, folder in enumerate(folders):
-        place = spare / str(number)
-        place.mkdir()
-        found, notes = folder_sets(folder, said, targets, match, place)
+        scratch = spare / str(number)
+        scratch.mkdir()
+        new_sets, notes = folder_sets(folder, columns, targets, match, scratch)
         for note in notes:
             display.note(note)
-        for name, task, source in found:
-            taken = [each.name for each in sets if each.task == task]
-            sets.append(LabelledSet(_unique(name, taken), task, source, "all"))
+        for name, task, source in new_sets:
+            used_names = [labelled_set.name for labelled_set in sets if labelled_set.task == task]
+            sets.append(LabelledSet(_unique(name, used_names), task, source, "all"))
     return sets
 
 
@@ -182,11 +181,11 @@ def source_name(table: Mapping[str, Any]) -> str:
     """Name a source: its component, with the domain or the folder of images where it has one."""
     if images := table.get("images"):
         return Path(images).as_posix().strip("/")
-    return " ".join(str(each) for each in (table["use"], table.get("domain")) if each)
+    return " ".join(str(word) for word in (table["use"], table.get("domain")) if word)
 
 
-def _unique(name: str, taken: Sequence[str]) -> str:
-    files = {file_name(each) for each in taken}
+def _unique(name: str, used_names: Sequence[str]) -> str:
+    files = {file_name(used_name) for used_name in used_names}
     number, free = 2, name
     while file_name(free) in files:
         free, number = f"{name} {number}", number + 1
@@ -194,28 +193,30 @@ def _unique(name: str, taken: Sequence[str]) -> str:
 
 
 def _open(
-    each: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
+    labelled_set: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
 ) -> TestSet:
-    source = matched(each.source, predictor.targets[each.task], match, each.name)
-    stored = store.open_store(
+    source = matched(labelled_set.source, predictor.targets[labelled_set.task], match, labelled_set.name)
+    store_of_set = store.open_store(
         source,
         recipe.data.size,
         recipe.data.channels,
-        progress=lambda done, of: progress(f"{each.name} ({each.task})", done, of),
+        progress=lambda count, of: progress(f"{labelled_set.name} ({labelled_set.task})", count, of),
     )
-    rows = stored.rows([item.id for item in source.items(each.split) if item.target is not None])
+    rows = store_of_set.rows([item.id for item in source.items(labelled_set.split) if item.target is not None])
     if not len(rows):
-        part = "" if each.split == "all" else f" in its {each.split} part"
-        raise MmtkError(f"no image with a label for {each.task}{part}: there is nothing to score.", each.name)
-    return TestSet(each.task, each.name, stored, [int(row) for row in rows])
+        part = "" if labelled_set.split == "all" else f" in its {labelled_set.split} part"
+        raise MmtkError(
+            f"no image with a label for {labelled_set.task}{part}: there is nothing to score.", labelled_set.name
+        )
+    return TestSet(labelled_set.task, labelled_set.name, store_of_set, [int(row) for row in rows])
 
 
-def known_films(found: leaks.Overlap) -> str:
+def known_films(overlap: leaks.Overlap) -> str:
     """One sentence for films that are known from training."""
-    name, task, count = found.scored.role.use, found.train.role.task, len(found.scored.rows)
-    films = share(found.images, count, "film", "was", "were")
+    name, task, count = overlap.scored.role.use, overlap.train.role.task, len(overlap.scored.rows)
+    films = share(overlap.images, count, "film", "was", "were")
     shared = f"{name}: {films} trained on ({task}), so its scores are too good"
-    return f"{shared}: {'; '.join(found.lines(5))}"
+    return f"{shared}: {'; '.join(overlap.lines(5))}"
 
 
 def _described(test: TestSet) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class _Film:
     spacing: tuple[float, float] | None
 
 
-def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Row]:
+def predict_files(run_dir: Path, inputs: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Row]:
     """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
 
     Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
@@ -60,11 +60,11 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     """
     from rich.progress import track
 
-    _refuse_runs(out, given)
-    refuse_inside(out, given)
+    _refuse_runs(out, inputs)
+    refuse_inside(out, inputs)
     predictor = load(run_dir, device)
-    paths = _films_among(find_images(given))
-    if masks := masks_among(given, paths):
+    paths = _films_among(find_images(inputs))
+    if masks := masks_among(inputs, paths):
         paths = [path for path in paths if path not in masks]
         folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
         print(
@@ -91,23 +91,23 @@ def predict_files(run_dir: Path, given: list[Path], out: Path, device: str = "au
     return rows
 
 
-def _refuse_runs(out: Path, given: Iterable[Path]) -> None:
+def _refuse_runs(out: Path, paths: Iterable[Path]) -> None:
     """Refuse a run directory for output, among whose files predictions would lie, and one for images."""
     if RunDir(out).is_run:
         hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
         raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
-    for path in given:
+    for path in paths:
         if os.path.isdir(path) and RunDir(path).is_run:  # is_dir of Path raises for a name that is too long
             message = "is a run directory: its pictures are drawings, not images to predict."
             raise MmtkError(message, str(path), "Give the images, or the folder that they lie in.")
 
 
-def _films_among(found: list[Path]) -> list[Path]:
+def _films_among(paths: list[Path]) -> list[Path]:
     """The images without the results of earlier predictions."""
-    earlier = results_of(COMMAND, found)
-    films = [path for path in found if path not in earlier]
-    if found and not films:
-        raise MmtkError("only results of earlier predictions were given.", str(found[0]), "Give the images.")
+    earlier = results_of(COMMAND, paths)
+    films = [path for path in paths if path not in earlier]
+    if paths and not films:
+        raise MmtkError("only results of earlier predictions were given.", str(paths[0]), "Give the images.")
     return films
 
 
@@ -136,13 +136,13 @@ def _error_noted(row: Row) -> Iterator[None]:
             raise
         report(MmtkError(row.error, str(error.filename or row.image)))
     except Exception as error:  # decoders of broken files raise nearly everything
-        known = (
+        errors = (
             error
             if isinstance(error, MmtkError)
             else MmtkError(f"{type(error).__name__}: {error}", str(row.image))
         )
-        row.error = known.message
-        report(known)
+        row.error = errors.message
+        report(errors)
 
 
 def _read(waiting: Iterable[tuple[Row, str]]) -> Iterator[_Film]:
@@ -195,18 +195,18 @@ def picture_stems(paths: Sequence[Path], ends: Sequence[str]) -> list[str]:
 
 def numbered(names: Sequence[str], files: Callable[[str], Iterable[str]]) -> list[str]:
     """The names, with numbers where the ``files`` of two would be one, whatever their case and composition."""
-    given = {_folded(name) for name in names}
-    taken: set[str] = set()
-    chosen = []
+    folded_names = {_folded(name) for name in names}
+    used_names: set[str] = set()
+    free_names = []
     for name in names:
         for number in itertools.count(1):
             free = name if number == 1 else f"{name}-{number}"
-            own = {_folded(file) for file in files(free)}
-            if not own & taken and (number == 1 or _folded(free) not in given):
+            file_names = {_folded(file) for file in files(free)}
+            if not file_names & used_names and (number == 1 or _folded(free) not in folded_names):
                 break
-        taken |= own
-        chosen.append(free)
-    return chosen
+        used_names |= file_names
+        free_names.append(free)
+    return free_names
 
 
 def _folded(name: str) -> str:
@@ -235,9 +235,9 @@ def _draw(folder: OutputFolder, film: _Film, case: Case, ends: Mapping[str, str]
 
 def _write_table(folder: OutputFolder, rows: Sequence[Row], ends: Iterable[str]) -> None:
     """One row per image in the order of the inputs; what is not known of an image is empty."""
-    said = dict.fromkeys(column for row in rows for column in row.cells)
-    last = [column for column in ends if column in said]
-    columns = ["image", *(column for column in said if column not in last), *last, "error"]
+    column_names = dict.fromkeys(column for row in rows for column in row.cells)
+    last = [column for column in ends if column in column_names]
+    columns = ["image", *(column for column in column_names if column not in last), *last, "error"]
     with folder.file(TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, restval="")
         table.writerow({column: safe(column) for column in columns})

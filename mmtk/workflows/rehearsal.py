@@ -41,14 +41,14 @@ RECENT = 12  # finished runs that are looked at
 
 def check_budgets(plan: Plan, data: Path | None) -> None:
     """Refuse label budgets that a data set of the plan cannot fill, before anything runs."""
-    known: dict[str, int] = {}
+    label_counts: dict[str, int] = {}
     for cell in plan.cells:
         for task, budget in cell.labels.items():
             name = f"{task} {cell.recipe[f'data.{task}.source']}"
-            if name not in known:
+            if name not in label_counts:
                 items = sources.source(cell.recipe, task, root=sources.data_root(data)).items("train")
-                known[name] = sum(item.target is not None for item in items)
-            check_budget(budget, task, known[name])
+                label_counts[name] = sum(item.target is not None for item in items)
+            check_budget(budget, task, label_counts[name])
 
 
 def check_weights(plan: Plan) -> None:
@@ -83,13 +83,13 @@ def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, 
     missing, device = [run for run in runs if not run.folder.finished], choose_device(device)
     threads, workers = getattr(launcher, "threads", torch.get_num_threads()), getattr(launcher, "workers", 1)
     timed = _timed_systems(missing, data, device, threads)
-    wall, cpu = (sum(getattr(each, name) for each in timed.values()) for name in ("wall", "cpu"))
+    wall, cpu = (sum(getattr(timing, name) for timing in timed.values()) for name in ("wall", "cpu"))
     machine = estimate.machine_now(wall, cpu, threads, os.getloadavg()[0], cores(), workers)
     ratio = estimate.rest_ratio(_finished(missing[0].folder.path.parent, missing[0].recipe, device))
     times = {
-        run.folder.path.name: estimate.run_time(found.work, found.step, machine, ratio)
+        run.folder.path.name: estimate.run_time(system_timing.work, system_timing.step, machine, ratio)
         for run in missing
-        if (found := timed.get(run.cell.recipe.system_digest))
+        if (system_timing := timed.get(run.cell.recipe.system_digest))
     }
     tracked = any(run.recipe.tracking.enabled for run in missing)
     seconds = estimate.study_seconds(list(times.values()), workers, machine, tracked)
@@ -101,20 +101,20 @@ def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, t
     """A few steps of every system (not of every budget), by its digest; systems that fail are left out."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    found: dict[str, _Timed | None] = {}
+    timings: dict[str, _Timed | None] = {}
     try:
         for run in runs:
             system = run.cell.recipe.system_digest
-            if system not in found:
+            if system not in timings:
                 status_line.stage(f"timing a few steps of {run.cell.name}")
                 precision = choose_precision(run.cell.recipe.train.precision, device)
                 recipe = run.cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
                 images = prepare(recipe, sources.data_root(data))
                 with tempfile.TemporaryDirectory() as temporary:
-                    found[system] = _timed(recipe, images, RunDir(Path(temporary)), device)
+                    timings[system] = _timed(recipe, images, RunDir(Path(temporary)), device)
     finally:
         torch.set_num_threads(before)
-    return {system: each for system, each in found.items() if each is not None}
+    return {system: timing for system, timing in timings.items() if timing is not None}
 
 
 def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | None:
@@ -127,11 +127,11 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
     ):
         run.objective.train()
         run.train_step(0)  # the first step pays for memory and kernels
-        begun, cpu, index = time.perf_counter(), time.process_time(), 0
-        while index < STEPS and time.perf_counter() - begun < ENOUGH:
+        start, cpu, index = time.perf_counter(), time.process_time(), 0
+        while index < STEPS and time.perf_counter() - start < ENOUGH:
             index += 1
             run.train_step(index)
-        wall = time.perf_counter() - begun
+        wall = time.perf_counter() - start
         images = [sum(len(test.rows) for test in tests) for tests in (data.validation(), data.tests())]
         work = Work(
             run.total,
@@ -151,9 +151,9 @@ def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work,
 
     Runs of another machine are left out.
     """
-    done = [(path.stat().st_mtime, path.parent) for path in folder.glob("*/done.json")]
+    seals = [(path.stat().st_mtime, path.parent) for path in folder.glob("*/done.json")]
     same = hardware(device)
-    for _, path in sorted(done, reverse=True)[:RECENT]:
+    for _, path in sorted(seals, reverse=True)[:RECENT]:
         run = RunDir(path)
         with suppress(MmtkError, OSError, LookupError, ValueError):  # runs of other versions, or damaged
             values = tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))

@@ -96,8 +96,8 @@ def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, 
     if not folder.finished:
         with _kernels(folder, deterministic):
             with distributed.first_alone():
-                held = prepare(recipe, data_root(data, folder))
-            Training(recipe, held, folder, device, Display(quiet=True)).fit()
+                run_data = prepare(recipe, data_root(data, folder))
+            Training(recipe, run_data, folder, device, Display(quiet=True)).fit()
             distributed.barrier()
     return Result(folder.path, current(read_json(folder.results_file)))
 
@@ -129,12 +129,12 @@ def _train(
     folder: RunDir, recipe: Recipe, root: Path | None, device: str, deterministic: bool, display: Display
 ) -> Result:
     """Train and finish a run in its folder, which is locked and claimed."""
-    begun = time.time()
+    start = time.time()
     with distributed.first_alone():
-        held = prepare(recipe, root, display.reading)
-        write_provenance(folder, recipe, held, root, device, deterministic)
-        write_json(folder.splits_file, held.splits())
-    for note in held.notes:
+        run_data = prepare(recipe, root, display.reading)
+        write_provenance(folder, recipe, run_data, root, device, deterministic)
+        write_json(folder.splits_file, run_data.splits())
+    for note in run_data.notes:
         display.warn(note)
     where = f"{device} × {world}" if (world := distributed.place()[1]) > 1 else device
     display.note(
@@ -142,14 +142,14 @@ def _train(
         f"({where}, {recipe['train.precision']})"
     )
     display.stage("building the network")
-    training = Training(recipe, held, folder, device, display)
+    training = Training(recipe, run_data, folder, device, display)
     if training.done:
         display.note(f"Continuing after step {training.done} of {training.total}.")
         note_continuation(folder, recipe, training.done, display.warn)
     mirror = _mirror(folder, recipe, display)
     try:
         training.fit(mirror)
-        results = _finish(folder, recipe, held, training, display, begun)
+        results = _finish(folder, recipe, run_data, training, display, start)
         distributed.barrier()
     except BaseException as error:
         if isinstance(error, OSError):
@@ -160,7 +160,7 @@ def _train(
         training.close()
         display.close()
     mirror()
-    display.note(f"Finished in {duration(time.time() - begun)}, {duration(training.seconds)} of them training.")
+    display.note(f"Finished in {duration(time.time() - start)}, {duration(training.seconds)} of them training.")
     return Result(folder.path, results)
 
 
@@ -182,8 +182,8 @@ def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
     """The data folder: as asked for, else where this run found it before."""
     root = sources.data_root(data)
     if root is None and folder.provenance_file.is_file():
-        known = folder.provenance.get("data_root")
-        return Path(known) if known else None
+        recorded_root = folder.provenance.get("data_root")
+        return Path(recorded_root) if recorded_root else None
     return root
 
 
@@ -217,26 +217,26 @@ def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., o
 
 
 def _finish(
-    folder: RunDir, recipe: Recipe, held: Data, training: Training, display: Display, begun: float
+    folder: RunDir, recipe: Recipe, data: Data, training: Training, display: Display, start: float
 ) -> dict[str, Any]:
     """Score the best weights on every test set, write results and pictures, and mark the run as done."""
     net, device = training.judged.float(), training.fabric.device
     weight_files.load_weights(net, folder.best)
     display.close()
     display.stage("scoring")
-    validation = {test.task: fill(net, recipe, test, device) for test in held.validation()}
-    scores = evaluate(net, recipe, held.tests(), validation, device)
+    validation = {test.task: fill(net, recipe, test, device) for test in data.validation()}
+    scores = evaluate(net, recipe, data.tests(), validation, device)
     results: dict[str, Any] = {
         **scores.results,
         "selected": {"step": training.best_step, "score": training.best_score, "steps": training.total},
-        "warnings": [*held.notes, *training.warnings],
+        "warnings": [*data.notes, *training.warnings],
     }
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)
-    write_json(folder.data_file, describe(held))
-    write_samples(folder.samples_file, recipe, net, held, device)
-    draw_run(folder.figures, recipe, net, held.tests(), held.targets, scores, device, folder.metrics_file)
-    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - begun, 3)}
+    write_json(folder.data_file, describe(data))
+    write_samples(folder.samples_file, recipe, net, data, device)
+    draw_run(folder.figures, recipe, net, data.tests(), data.targets, scores, device, folder.metrics_file)
+    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
     folder.finish({"steps": training.total, **seconds})
     display.results(results, recipe.name)
     return results

@@ -96,7 +96,7 @@ def flip_and_crop(
     flipped = draws[:, 0] < flip
     rows, columns = (_reflected(draws[:, 1 + axis], images.shape[2 + axis], padding) for axis in (0, 1))
     columns = torch.where(flipped[:, None], columns.flip(1), columns)
-    rows, columns, flipped = (_to(each, images) for each in (rows, columns, flipped))
+    rows, columns, flipped = (_to(parameter, images) for parameter in (rows, columns, flipped))
     images = _cross(images, rows, columns)
     if masks is None:
         return images, None
@@ -235,8 +235,8 @@ def _sharpness(images: Tensor, level: Tensor) -> Tensor:
 
 
 def _posterize(images: Tensor, level: Tensor) -> Tensor:
-    lost = (4 - 2 * level // 5).to(torch.uint8)
-    return (images >> lost) << lost
+    bits = (4 - 2 * level // 5).to(torch.uint8)
+    return (images >> bits) << bits
 
 
 def _solarize(images: Tensor, level: Tensor) -> Tensor:
@@ -267,14 +267,14 @@ def operate(
     for i, name in enumerate(names):
         if name != "identity":
             turns.setdefault("geometric" if name in MATRICES else name, []).append(i)
-    for turn, mine in turns.items():
-        rows = _to(torch.tensor(mine), images)
+    for turn, matrix_rows in turns.items():
+        rows = _to(torch.tensor(matrix_rows), images)
         if turn == "geometric":
-            matrices = [MATRICES[names[i]](levels[i] * signs[i], height, width) for i in mine]
-            moved, labels = warp(images[rows], None if masks is None else masks[rows], matrices)
-            images.index_copy_(0, rows, moved)
+            matrices = [MATRICES[names[i]](levels[i] * signs[i], height, width) for i in matrix_rows]
+            warped, labels = warp(images[rows], None if masks is None else masks[rows], matrices)
+            images.index_copy_(0, rows, warped)
             if masks is not None and labels is not None:
                 masks.index_copy_(0, rows, labels)
         else:
-            level = _to(torch.tensor([levels[i] for i in mine]).view(-1, 1, 1, 1), images)
+            level = _to(torch.tensor([levels[i] for i in matrix_rows]).view(-1, 1, 1, 1), images)
             images.index_copy_(0, rows, INTENSITIES[turn](images[rows], level))

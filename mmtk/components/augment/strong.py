@@ -80,8 +80,8 @@ class Strong(Augment):
             which = (choice * len(self.pool)).long()
             applied = chance < self.probability
         levels, signs = 1 + (level * 9).long(), 2 * (sign < 0.5).long() - 1
-        drawn = (each.T.tolist() for each in (which, applied, levels, signs))
-        for numbers, used, level_of, sign_of in zip(*drawn, strict=True):
+        lists = (column.T.tolist() for column in (which, applied, levels, signs))
+        for numbers, used, level_of, sign_of in zip(*lists, strict=True):
             names: list[Operation] = []
             for number, on in zip(numbers, used, strict=True):
                 name = self.pool[number]

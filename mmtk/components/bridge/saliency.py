@@ -21,8 +21,8 @@ def input_gradient(x: Tensor, classify: Classify, classes: Tensor | None = None)
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         x = x.detach().requires_grad_()
         scores = classify(x)
-        chosen = scores.amax(1) if classes is None else scores.gather(1, classes[:, None])
-        (gradient,) = torch.autograd.grad(chosen.sum(), x)
+        class_scores = scores.amax(1) if classes is None else scores.gather(1, classes[:, None])
+        (gradient,) = torch.autograd.grad(class_scores.sum(), x)
     return gradient.abs().amax(1, keepdim=True)
 
 

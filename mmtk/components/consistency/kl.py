@@ -43,7 +43,7 @@ class KL(Consistency):
         assert unlabelled is not None
         pairs = min(len(labelled.image), len(unlabelled.image))
         logits = segment(labelled.image)
-        others = segment(unlabelled.image[:pairs])
+        unlabelled_logits = segment(unlabelled.image[:pairs])
         terms = self.supervised(segment, labelled, logits)
-        terms["kl"] = Term(self.divergence(logits[:pairs], others), self.weight)
+        terms["kl"] = Term(self.divergence(logits[:pairs], unlabelled_logits), self.weight)
         return terms

@@ -56,8 +56,8 @@ def _build(name: str, in_channels: int, depth: int, pretrained: bool) -> nn.Modu
         )
     weights = None
     if pretrained:
-        known = encoders[name].get("pretrained_settings", {})
-        if "imagenet" not in known:
+        pretrained_settings = encoders[name].get("pretrained_settings", {})
+        if "imagenet" not in pretrained_settings:
             raise missing_weights(f"smp/{name}", "segmentation-models-pytorch has none of ImageNet for it")
         check_network(f"smp/{name}")
         weights = "imagenet"
@@ -99,8 +99,8 @@ def _settle(
 
 def _prune(module: nn.Module, prefix: str, used: set[str]) -> None:
     for name, child in module.named_children():
-        own = {f"{prefix}{name}.{key}" for key, _ in child.named_parameters()}
-        if own and not own & used:
+        unused_names = {f"{prefix}{name}.{key}" for key, _ in child.named_parameters()}
+        if unused_names and not unused_names & used:
             setattr(module, name, _Removed())
         else:
             _prune(child, f"{prefix}{name}.", used)

@@ -50,7 +50,9 @@ class Process(Launcher):
             while waiting or running:
                 while waiting and free:
                     running.append(self._start(waiting.pop(0), free.pop(0)))
-                for child in [each for each in running if each.process.poll() is not None]:
+                for child in [
+                    running_child for running_child in running if running_child.process.poll() is not None
+                ]:
                     running.remove(child)
                     free.append(child.slot)
                     child.output.close()
@@ -83,9 +85,9 @@ def _gpus() -> list[str]:
     """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
-    return [each for each in named.split(",") if each] if named and count else [str(i) for i in range(count)]
+    return [gpu for gpu in visible.split(",") if gpu] if visible and count else [str(i) for i in range(count)]
 
 
 def _end(children: Sequence[_Child]) -> None:

@@ -55,10 +55,10 @@ class SmpLoss(Loss):
             raise MmtkError(f"loss/smp 'mcc' takes one mask channel, and there are {classes}.", hint=_OTHERS)
         if name == "soft-bce" and exclusive:
             raise MmtkError("loss/smp 'soft-bce' takes independent masks, not exclusive ones.", hint=_OTHERS)
-        given = {"alpha": alpha, "beta": beta, "gamma": gamma, "smooth": smooth}
-        given = {key: value for key, value in given.items() if value is not None}
+        keys = {"alpha": alpha, "beta": beta, "gamma": gamma, "smooth": smooth}
+        keys = {key: value for key, value in keys.items() if value is not None}
         smp_class, takes = LOSSES[name]
-        for key in given:
+        for key in keys:
             if key not in takes:
                 raise MmtkError(
                     f"loss/smp '{name}' has no key '{key}'.",
@@ -69,7 +69,7 @@ class SmpLoss(Loss):
                 f"loss/smp gamma = {gamma}: between 0 and 1 the gradient of a right prediction is infinite.",
                 hint="Choose 0, or 1 and more.",
             )
-        options: dict[str, Any] = {takes[key]: value for key, value in given.items()}
+        options: dict[str, Any] = {takes[key]: value for key, value in keys.items()}
         if name not in ("mcc", "soft-bce"):
             options["mode"] = "multiclass" if exclusive else "multilabel" if name in OVERLAP else "binary"
         if name in OVERLAP:

@@ -20,8 +20,8 @@ def check_batch(logits: Tensor, target: Tensor, ids: Sequence[str], names: Seque
             f"Logits {tuple(logits.shape)}, target {tuple(target.shape)} and {counted(len(ids), 'id')} "
             f"do not fit {counted(len(names), 'name')} ({', '.join(names)})."
         )
-    known = torch.isin(target, torch.tensor(list(labels), dtype=target.dtype))
-    if unknown := _failing(known, ids):
+    is_label = torch.isin(target, torch.tensor(list(labels), dtype=target.dtype))
+    if unknown := _failing(is_label, ids):
         raise MmtkError(
             f"Unknown labels for {listing(unknown)}.", hint=f"A label is one of {', '.join(map(str, labels))}."
         )
@@ -34,4 +34,4 @@ def check_batch(logits: Tensor, target: Tensor, ids: Sequence[str], names: Seque
 
 def _failing(good: Tensor, ids: Sequence[str]) -> list[str]:
     fine = good.reshape(len(ids), prod(good.shape[1:])).all(1).tolist()
-    return [name for name, each in zip(ids, fine, strict=True) if not each]
+    return [name for name, is_fine in zip(ids, fine, strict=True) if not is_fine]

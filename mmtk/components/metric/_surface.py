@@ -28,6 +28,6 @@ def surface_distances(first: np.ndarray, second: np.ndarray, diagonal: float) ->
     if not len(first) or not len(second):
         empty = 0.0 if len(first) == len(second) else diagonal
         return empty, empty
-    there, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
-    average = (there.mean() + back.mean()) / 2
-    return float(average), float(max(np.quantile(there, 0.95), np.quantile(back, 0.95)))
+    forward, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    average = (forward.mean() + back.mean()) / 2
+    return float(average), float(max(np.quantile(forward, 0.95), np.quantile(back, 0.95)))

@@ -155,10 +155,10 @@ def _ranking(probabilities: Tensor, target: Tensor) -> dict[str, float]:
     classes = probabilities.shape[1]
     auroc, precision = [], []
     for k in [1] if classes == 2 else range(classes):
-        own = (target == k).long()
-        if own.any():
-            precision.append(binary_average_precision(probabilities[:, k], own))
-            if not own.all():
-                auroc.append(binary_auroc(probabilities[:, k], own))
-    found = {"auroc": auroc, "average-precision": precision}
-    return {key: torch.stack(values).mean().item() for key, values in found.items() if values}
+        is_class = (target == k).long()
+        if is_class.any():
+            precision.append(binary_average_precision(probabilities[:, k], is_class))
+            if not is_class.all():
+                auroc.append(binary_auroc(probabilities[:, k], is_class))
+    scores = {"auroc": auroc, "average-precision": precision}
+    return {key: torch.stack(values).mean().item() for key, values in scores.items() if values}

@@ -46,6 +46,6 @@ class Confidence(SSL):
         if unlabelled.truth is not None:
             right = everyones * now.gather((pseudo == unlabelled.truth).float())
             # To ask whether there is any would let a GPU wait.
-            found = right.sum() / everyones.sum().clamp_min(1)
-            terms["pseudo-label-accuracy"] = Term(found, 0, active=everyones.mean())
+            accuracy = right.sum() / everyones.sum().clamp_min(1)
+            terms["pseudo-label-accuracy"] = Term(accuracy, 0, active=everyones.mean())
         return terms

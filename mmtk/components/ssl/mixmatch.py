@@ -73,9 +73,9 @@ class MixMatch(SSL):
         images = pixels * images + (1 - pixels) * images[order]
         targets = share[:, None] * targets + (1 - share[:, None]) * targets[order]
         logits = self._forward(classify, images, len(labelled.image))
-        known = len(labelled.image)
-        supervised = F.cross_entropy(logits[:known], targets[:known])
-        guessed = (logits[known:].softmax(1) - targets[known:]).square().mean()
+        labelled_count = len(labelled.image)
+        supervised = F.cross_entropy(logits[:labelled_count], targets[:labelled_count])
+        guessed = (logits[labelled_count:].softmax(1) - targets[labelled_count:]).square().mean()
         weight = self.weight * now.ramp(self.ramp)
         terms = {"mixed-cross-entropy": Term(supervised), "mixed-squared-error": Term(guessed, weight)}
         if unlabelled.truth is not None:
