@@ -62,16 +62,17 @@ LIBRARIES = (
 )
 # Read by the interpreter or while modules are imported; where one differs, the real Python is called.
 AT_IMPORT = ("PYTHONHASHSEED", "PYTHONWARNINGS", "HOME", "XDG_", "MPL", "LC_", "LANG", "LD_", "CUDA", "FORCE_")
+NAME = "mmtk-forks"
 LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
 
 
 @functools.cache
 def python() -> str:
     """The program to call in the place of ``sys.executable``; the server starts at the first need."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or NAME in sys.executable:  # a fork has a server already
         return sys.executable
     owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    folder = Path(tempfile.gettempdir()) / f"mmtk-forks-{os.getuid()}-{owner}"
+    folder = Path(tempfile.gettempdir()) / f"{NAME}-{os.getuid()}-{owner}"
     if len(str(folder)) > 90:  # a socket's path has at most 107 bytes
         return sys.executable
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from loops import some  # noqa: E402 - tests are no package
+import fork_server  # noqa: E402 - tests are no package
+from loops import some  # noqa: E402
 
 PARTS = ("mmtk", "recipes", "tests", "docs", "pyproject.toml")
 SECONDS = 300  # for all tests of a mutant
@@ -60,9 +61,8 @@ def copied(mutant: Mutant, folder: Path) -> None:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(
-                source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "images", "results")
-            )
+            # Compiled files come along and stay valid, since the times of their sources do.
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("images", "results"))
         else:
             shutil.copy(source, folder / part)
     file = folder / mutant.file
@@ -70,12 +70,12 @@ def copied(mutant: Mutant, folder: Path) -> None:
 
 
 def tested(mutant: Mutant, base: Path) -> tuple[Mutant, str, float, str]:
-    """(mutant, its outcome, seconds, what its tests printed), from a process of its own."""
+    """(mutant, its outcome, seconds, what its tests printed), from a process that imports the copy."""
     begun = time.monotonic()
     folder = base / re.sub(r"\W+", "-", mutant.name)
     folder.mkdir()
     copied(mutant, folder)
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=outcomes.xml"]
+    argv = [fork_server.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=outcomes.xml"]
     argv += [f"-ofaulthandler_timeout={STACKS}", "--hypothesis-profile=unshrunk", *mutant.tests]
     # On CI pytest spells out a difference of any length, and takes minutes for one of two checkpoints.
     env = {name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_NUMBER")}
