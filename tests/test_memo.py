@@ -19,7 +19,7 @@ from mmtk.registry import memo
 ASK = """
 import json, sys
 from pathlib import Path
-from mmtk import catalog, memo
+from mmtk.registry import catalog, memo
 given, before_keep, margin = json.loads(sys.argv[1])
 memo._MARGIN = margin if margin is not None else memo._MARGIN
 memo.begin()

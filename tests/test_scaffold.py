@@ -78,7 +78,7 @@ def test_a_package_is_complete_and_free_of_place_holders(packages, kind):
     }
     for path in package.files:
         text = path.read_text()
-        assert not re.search(r"\$|Example|noqa|mmtk\.templates", text), path
+        assert not re.search(r"\$|Example|noqa|mmtk\.registry\.templates", text), path
         assert text.endswith("\n")
         assert not text.endswith("\n\n"), path
     project = tomllib.loads((package.folder / "pyproject.toml").read_text())["project"]
@@ -103,7 +103,7 @@ def test_every_kind_has_a_template_with_typed_documented_keys(kind):
     from mmtk.registry.factory import CONTRACTS
     from mmtk.registry.signature import schema
 
-    example = importlib.import_module(f"mmtk.templates.{kind}").Example
+    example = importlib.import_module(f"mmtk.registry.templates.{kind}").Example
     assert issubclass(example, CONTRACTS[kind])
     keys = set(schema(example).model_fields) - {"use"}
     assert keys
