@@ -13,6 +13,7 @@ import tomllib
 import venv
 from pathlib import Path
 
+import fork_server
 import pytest
 from fake_plugin import alone, install, refresh
 from tiny import CLASSIFICATION, SOURCES, TINY
@@ -107,7 +108,7 @@ def rows(out: str) -> dict[tuple[str, str], str]:
 
 def test_a_process_lists_every_state_and_load_finds_what_is_broken(site):
     install_all(site)
-    command = [sys.executable, "-m", "mmtk", "plugins"]
+    command = [fork_server.python(), "-m", "mmtk", "plugins"]
     environment = os.environ | {"PYTHONPATH": str(site)}
     plain, loaded = (
         subprocess.run([*command, *more], capture_output=True, text=True, env=environment, check=True)
