@@ -14,7 +14,7 @@ from mmtk.bench.measure import Options, Row, fresh
 from mmtk.bench.run import PARTS, measure, options_for
 from mmtk.bench.step import BATCH, summary
 from mmtk.bench.tables import show
-from mmtk.runs.folder import write_json
+from mmtk.io.files import write_json
 
 HERE = Path(__file__).parent
 BASELINES = {"plain Algorithm 1, fp32, as it ships": False, "plain Algorithm 1, fp32, pages kept": True}

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmtk.bench.tables import changes
-from mmtk.runs.folder import read_json
+from mmtk.io.files import read_json
 
 
 def main() -> None:

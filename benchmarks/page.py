@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.bench.tables import cells, markdown, number
-from mmtk.runs.folder import read_json
+from mmtk.io.files import read_json
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 MARK = re.compile(r"(<!-- bench: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -82,7 +82,8 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
 def sleeper(template: Path) -> Any:
     """A launcher whose jobs write the template's results as their own."""
     from mmtk.api import Job, JobResult, Launcher
-    from mmtk.runs.folder import RunDir, read_json, write_json
+    from mmtk.io.files import read_json, write_json
+    from mmtk.runs.folder import RunDir
 
     class Sleeper(Launcher):
         def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:

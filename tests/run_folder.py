@@ -16,9 +16,10 @@ def begin(path: Path, **overrides):
     """A run directory before its first step."""
     from mmtk import load_recipe
     from mmtk.data import sources
+    from mmtk.io.files import write_json
     from mmtk.model import build, checkpoint
     from mmtk.runs import provenance
-    from mmtk.runs.folder import RunDir, write_json
+    from mmtk.runs.folder import RunDir
 
     small = {"encoder.width": 4, "encoder.depth": 4, "data.size": 32, "train.precision": "fp32"}
     recipe = load_recipe("multimix", overrides=small | overrides)
@@ -83,7 +84,7 @@ def finish(folder) -> None:
     import pyarrow.parquet as pq
     from PIL import Image
 
-    from mmtk.runs.folder import write_json
+    from mmtk.io.files import write_json
 
     scores = {"classification": {"accuracy": 0.75, "n": 4}, "segmentation": {"dice": 0.5, "hd95": None}}
     selected = {"step": EVERY, "score": 0.5, "steps": 10}

@@ -15,8 +15,9 @@ import torch
 from moments import mmtk, same, sets
 from tiny import tiny
 
+from mmtk.io.files import read_lines
 from mmtk.model.device import deterministic_kernels
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.workflows.run import run
 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]

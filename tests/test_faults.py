@@ -17,7 +17,8 @@ from loops import some
 from moments import begin, mmtk, same, sets
 from PIL import Image
 
-from mmtk.runs.folder import LOCK, RunDir, holder, read_lines
+from mmtk.io.files import holder, read_lines
+from mmtk.runs.folder import LOCK, RunDir
 from mmtk.study.folder import StudyDir
 
 # One worker runs them all, so that the run they are compared with is made once.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+import mmtk
 
 HEAVY = {
     "torch",
@@ -80,3 +85,29 @@ def test_a_run_reaches_its_first_step_without_what_only_scores_or_draws():
     modules = imported("-c", "from mmtk.training.fabric import make_fabric; make_fabric('cpu', 'fp32')")
     assert "lightning_fabric" in modules
     assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()
+
+
+POSIX = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"}
+
+
+def module_imports(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports when it is imported: not those of its functions and of type checking."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from module_imports(node)
+
+
+def test_no_module_needs_a_posix_system_to_be_imported():
+    package = Path(mmtk.__file__).parent
+    found = {
+        f"{path.relative_to(package)}: {name}"
+        for path in package.rglob("*.py")
+        for name in module_imports(ast.parse(path.read_text(encoding="utf-8")))
+        if name.partition(".")[0] in POSIX
+    }
+    assert found == set()
+    assert "fcntl" in set(module_imports(ast.parse("class A:\n    if True:\n        import fcntl")))

@@ -10,7 +10,8 @@ import pytest
 from loops import some
 from moments import HOOKS, begin, mmtk, same, sets
 
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.io.files import read_lines
+from mmtk.runs.folder import RunDir
 
 pytestmark = pytest.mark.long
 RUN = ["run", "multimix", "--profile", "phantom", *sets(train__steps=8)]

@@ -12,7 +12,7 @@ from tiny import CLASSIFICATION, SOURCES, TINY
 from mmtk.cli import main as cli
 from mmtk.components.launcher.process import Process
 from mmtk.errors import MmtkError
-from mmtk.runs.folder import read_json, write_json
+from mmtk.io.files import read_json, write_json
 from mmtk.study import launcher_settings
 from mmtk.study.folder import StudyDir
 

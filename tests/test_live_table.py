@@ -16,7 +16,8 @@ from test_activity import CONTROL, on_terminal
 from tiny import tiny
 
 from mmtk import load_recipe
-from mmtk.runs.folder import RunDir, write_json
+from mmtk.io.files import write_json
+from mmtk.runs.folder import RunDir
 from mmtk.runs.progress import Progress
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import plan_components

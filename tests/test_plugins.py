@@ -20,9 +20,10 @@ from tiny import CLASSIFICATION, SOURCES, TINY
 
 from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_json
 from mmtk.registry import catalog, scaffold
 from mmtk.registry.summaries import summary
-from mmtk.runs.folder import RunDir, read_json
+from mmtk.runs.folder import RunDir
 
 ENTROPY = (scaffold.TEMPLATES / "ssl.py").read_text().replace("Example", "Entropy")
 SMALL = TINY | CLASSIFICATION | {key: value for key, value in SOURCES.items() if "classification" in key}

@@ -19,7 +19,8 @@ from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.data.batches import own_rows
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
-from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.io.files import read_json, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.workflows.run import run
 
 TESTS = Path(__file__).parent

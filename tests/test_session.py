@@ -17,8 +17,9 @@ from tiny import tiny
 
 import mmtk
 from mmtk.errors import MmtkError, RunFailed
+from mmtk.io.files import read_lines
 from mmtk.io.outputs import MANIFEST
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.workflows.evaluate import evaluate_run
 from mmtk.workflows.run import run
 

@@ -24,9 +24,10 @@ from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
 
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_json
 from mmtk.report.analysis import analyse
 from mmtk.runs.display import Display
-from mmtk.runs.folder import RunDir, read_json
+from mmtk.runs.folder import RunDir
 from mmtk.study import launcher_settings, status
 from mmtk.study.folder import StudyDir
 from mmtk.study.launch import run_study

@@ -12,7 +12,8 @@ import pytest
 from loops import some
 from moments import begin, mmtk, same, sets
 
-from mmtk.runs.folder import LOCK, holder
+from mmtk.io.files import holder
+from mmtk.runs.folder import LOCK
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("study-kills")]
 PLACES = str(len(os.sched_getaffinity(0)))  # one thread each, so that sums are taken in one order

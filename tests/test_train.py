@@ -18,10 +18,11 @@ from mmtk.api import StepContext
 from mmtk.components._blocks import Dropout
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_lines
 from mmtk.model.evaluate import compute, fill
 from mmtk.model.weight_files import read_weights
 from mmtk.runs.display import Display
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.training.trainer import Interrupted, Training, rate
 
 aten = torch.ops.aten

@@ -63,7 +63,7 @@ def _check_output(path: Path) -> None:
 def bench(part: str | None, device: str, precision: str, size: int, rounds: int, out: Path | None) -> None:
     """Measure, print tables, and write JSON to ``out``."""
     from mmtk.bench.tables import show
-    from mmtk.runs.folder import write_json
+    from mmtk.io.files import write_json
 
     if part is not None and part not in PARTS:
         raise MmtkError(f"{part}: unknown part.", hint=f"Known: {', '.join(PARTS)}.")

@@ -311,7 +311,7 @@ def _stop(*_: object) -> None:
 
 def _headline(run: PlannedRun) -> str:
     """A finished run's first scores, for its line."""
-    from mmtk.runs.folder import read_json
+    from mmtk.io.files import read_json
 
     scores = read_json(run.folder.results_file)["in-domain"]
     headline_scores = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -12,13 +11,14 @@ import tempfile
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, RunFailed
+from mmtk.io.files import Busy, lock
 
 _INDEX = "index.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,7 +49,8 @@ def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | Non
     root = _writable(root)
     folder = root / name
     _sweep(root)
-    with _lock(root / f"{name}.lock"):
+    # On a file system without locks, the rename alone keeps folders whole.
+    with lock(root / f"{name}.lock", wait=True, create=True):
         try:
             return _verified(folder)  # another process was faster
         except FileNotFoundError:
@@ -149,25 +150,13 @@ def _spare(root: Path, why: str) -> Path:
     return spare
 
 
-@contextmanager
-def _lock(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock and say whether it is held; the kernel frees that of a dead process."""
-    with ExitStack() as stack:
-        held = False
-        with suppress(OSError):  # a file system without locks: the rename alone keeps folders whole
-            file = stack.enter_context(path.open("w"))
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        yield held
-
-
 def _sweep(root: Path) -> None:
     """Remove what builders left that died: their lock is free."""
     for folder in root.glob("*.building-*"):
         name, _, builder = folder.name.partition(".building-")
         if not re.fullmatch("[0-9a-f]{32}", builder):
             continue  # somebody else's
-        with _lock(root / f"{name}.lock", wait=False) as held:
+        with suppress(Busy), lock(root / f"{name}.lock", create=True) as held:
             if held:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -15,34 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from mmtk.errors import MmtkError, listing
+from mmtk.io.files import Busy, atomic, lock, sha256
 from mmtk.io.spelling import visible
 
 MANIFEST = ".mmtk-files.jsonl"
 EARLIER = "earlier"
 OUTSIDE = "Choose an --out outside of it."
 FREE = "Move it away, or choose another --out."
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sha256(path: str | Path) -> str | None:
-    """The hash of a file's content; None where there is no such file."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return hashlib.sha256(file.readall()).hexdigest()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return None
 
 
 def make_folder(path: Path) -> None:
@@ -76,18 +53,12 @@ def check_folder(path: Path) -> None:
 @contextmanager
 def alone_in(path: Path) -> Iterator[None]:
     """Keep other commands from writing into a folder for output; MmtkError where one is at work in it."""
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            cure = "Wait for it, or choose another --out."
-            raise MmtkError("another mmtk command is writing into this folder.", str(path), cure) from error
-        except OSError:  # a network drive that locks no folders
-            pass
-        yield
-    finally:
-        os.close(descriptor)
+        with lock(path):
+            yield
+    except Busy as error:
+        cure = "Wait for it, or choose another --out."
+        raise MmtkError("another mmtk command is writing into this folder.", str(path), cure) from error
 
 
 def refuse_links(folder: Path, names: Iterable[str]) -> None:

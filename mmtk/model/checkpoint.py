@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mmtk.errors import MmtkError
-from mmtk.io.outputs import atomic
+from mmtk.io.files import atomic
 from mmtk.io.spelling import visible
 
 

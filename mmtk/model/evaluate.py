@@ -17,7 +17,7 @@ from mmtk.data.dataset import TestSet
 from mmtk.data.store import Stored
 from mmtk.errors import RunFailed
 from mmtk.io import status_line
-from mmtk.io.outputs import atomic
+from mmtk.io.files import atomic
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry.factory import component

@@ -13,7 +13,7 @@ from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import Stored
-from mmtk.io.outputs import atomic
+from mmtk.io.files import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS

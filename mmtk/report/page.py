@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
+from mmtk.io.files import read_json, write_text
 from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
 from mmtk.report.analysis import Analysis
@@ -23,7 +24,6 @@ from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv
 from mmtk.runs.display import duration
 from mmtk.runs.finished import SHARED_DATA
-from mmtk.runs.folder import read_json, write_text
 from mmtk.study.results import Study
 from mmtk.tasks import DOMAINS
 

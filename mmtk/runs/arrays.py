@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.errors import MmtkError
-from mmtk.runs.folder import read_lines
+from mmtk.io.files import read_lines
 from mmtk.runs.score_names import current, current_name
 
 Series = tuple[np.ndarray, np.ndarray]

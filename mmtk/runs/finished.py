@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.errors import MmtkError
-from mmtk.runs.folder import RunDir, read_facts
+from mmtk.io.files import read_facts
+from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 

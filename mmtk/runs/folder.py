@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import json
 import os
 import re
@@ -14,64 +12,26 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from mmtk.errors import MmtkError
-from mmtk.io.outputs import OutputFolder, atomic, make_folder, refuse_links, sha256
-from mmtk.io.spelling import command, visible
+from mmtk.io.files import (
+    AS_JSON,
+    atomic,
+    locked,
+    read_facts,
+    read_json,
+    read_lines,
+    sha256,
+    write_json,
+    write_text,
+)
+from mmtk.io.outputs import OutputFolder, make_folder, refuse_links
+from mmtk.io.spelling import command
 from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import local_file
 
 LOCK = "run.lock"
-AS_JSON = "backslashreplace"  # bytes of names that are no UTF-8 become \\udcf6, which JSON reads back
 FOLDERS = ("checkpoints", "figures")
 MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically; bytes of names that are no UTF-8 as ``\\xf6``."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(visible(text).encode())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN and infinity are refused."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic(path) as temporary:
-        temporary.write_bytes(text.encode(errors=AS_JSON))
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON; a damaged file is an error that names it."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return json.loads(file.readall().decode())
-    except FileNotFoundError as error:
-        raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
-    except (ValueError, RecursionError) as error:
-        raise MmtkError(f"is damaged: {error}", str(path)) from error
-
-
-def read_facts(path: Path, **kinds: Any) -> dict[str, Any]:
-    """Read a JSON object that has these keys with values of these types."""
-    value = read_json(path)
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), kind) for key, kind in kinds.items()):
-        keys = f" with {', '.join(kinds)}" if kinds else ""
-        raise MmtkError(f"is not what a run writes: it should hold an object{keys}.", str(path))
-    return value
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a .jsonl file; none if it does not exist."""
-    if not path.is_file():
-        return []
-    return cast(list[dict[str, Any]], json.loads(f"[{','.join(path.read_text(encoding='utf-8').splitlines())}]"))
-
-
-def lines_end(path: Path, count: int) -> int:
-    """Where the first ``count`` lines of a file end, in bytes; 0 where there is no file."""
-    if not path.is_file():
-        return 0
-    with open(path, "rb") as file:
-        return sum(len(line) for line in itertools.islice(file, count))
 
 
 def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
@@ -294,41 +254,3 @@ class RunDir:
             whole = re.fullmatch(r"\.(.+)\.\d+\.tmp", half.name)
             if whole and half.with_name(whole[1]).relative_to(self.path).as_posix() in names:
                 half.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(folder: Path, name: str, cure: str) -> Iterator[None]:
-    """Hold the lock file ``name`` in a folder; MmtkError names the process that holds it already."""
-    with open(folder / name, "a+", encoding="utf-8") as file:
-        try:
-            _flock(file)
-        except BlockingIOError as error:
-            file.seek(0)
-            who = file.read().strip() or "another process"
-            raise MmtkError(f"{who} is running in this folder.", str(folder), cure) from error
-        file.truncate(0)
-        file.write(f"mmtk process {os.getpid()}")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
-
-
-def _flock(file: IO[str]) -> None:
-    """Take the lock; a second try passes over one who only looked, as ``holder`` does."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.2)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def holder(folder: Path, name: str) -> str:
-    """Who holds the lock file ``name`` in a folder; empty where nobody does."""
-    with suppress(OSError), open(folder / name, encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip() or "another process"
-    return ""

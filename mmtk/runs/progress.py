@@ -7,8 +7,9 @@ import math
 from functools import cached_property
 
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_json
 from mmtk.recipe.recipe import Recipe
-from mmtk.runs.folder import RunDir, read_json
+from mmtk.runs.folder import RunDir
 from mmtk.tasks import TASKS
 
 

@@ -17,9 +17,10 @@ import torch
 from mmtk.api import LabelSpec
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
+from mmtk.io.files import read_facts, write_json
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
-from mmtk.runs.folder import RunDir, read_facts, write_json
+from mmtk.runs.folder import RunDir
 
 
 class DataFacts(Protocol):

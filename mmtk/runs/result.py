@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmtk.io.files import read_lines
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs import finished
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current, current_name, heading
 
 if TYPE_CHECKING:

@@ -23,13 +23,14 @@ from typing import Literal
 
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
+from mmtk.io.files import holder, locked, read_facts, read_json, write_json, write_text
 from mmtk.io.outputs import make_folder
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
 from mmtk.recipe.load import load_recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
-from mmtk.runs.folder import LOCK, holder, keep_code, locked, read_facts, read_json, write_json, write_text
+from mmtk.runs.folder import LOCK, keep_code
 from mmtk.study import results
 from mmtk.study.plan import Plan, PlannedCell
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from mmtk.api import Job, JobResult, Launcher
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
+from mmtk.io.files import write_json
 from mmtk.io.spelling import command
 from mmtk.registry import local_file
-from mmtk.runs.folder import write_json
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.tasks import IN_DOMAIN
 

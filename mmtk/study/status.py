@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_json
 from mmtk.runs.display import duration
-from mmtk.runs.folder import read_json
 from mmtk.runs.progress import Progress
 from mmtk.study.estimate import makespan, remaining
 from mmtk.study.folder import PlannedRun, StudyDir

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
+from mmtk.io import files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -108,18 +108,11 @@ def masked(text: str) -> str:
 @contextmanager
 def held(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold a file or folder against other mirrors; where the file system cannot lock it, do without."""
-    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        os.close(descriptor)
+        with files.lock(path, wait=wait):
+            yield
+    except files.Busy as error:
         raise MmtkError("another process is sending this run to MLflow.", str(path.parent)) from error
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtk.errors import MmtkError
+from mmtk.io.files import read_json, read_lines
 from mmtk.recipe.recipe import Recipe
-from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current_name
 from mmtk.tasks import CROSS_DOMAIN
 from mmtk.tracking.metric_names import allowed_name, allowed_names

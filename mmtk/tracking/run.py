@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
+from mmtk.io.files import holder, read_json, write_json
 from mmtk.recipe.recipe import Recipe
-from mmtk.runs.folder import LOCK, RunDir, holder, read_json, write_json
+from mmtk.runs.folder import LOCK, RunDir
 from mmtk.tracking import client, payload
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from mmtk.data.batches import Streams
 from mmtk.data.dataset import Data
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import distributed
+from mmtk.io.files import lines_end
 from mmtk.model import build, checkpoint
 from mmtk.model.evaluate import compute, fill
 from mmtk.model.network import MultiTaskNet
@@ -28,7 +29,7 @@ from mmtk.recipe import tables
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import factory
 from mmtk.runs.display import Display
-from mmtk.runs.folder import Log, RunDir, lines_end
+from mmtk.runs.folder import Log, RunDir
 from mmtk.runs.pace import Pace
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 from mmtk.training import strategies

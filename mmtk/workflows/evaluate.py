@@ -17,6 +17,7 @@ from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, matched
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
+from mmtk.io.files import write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model.evaluate import evaluate, write_cases
 from mmtk.model.predictor import Predictor, load
@@ -24,7 +25,7 @@ from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
-from mmtk.runs.folder import RunDir, write_json
+from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
 from mmtk.workflows.run import data_root
 

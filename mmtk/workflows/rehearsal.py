@@ -21,11 +21,12 @@ from mmtk.data.batches import check_budget
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError, Problems, RunFailed, heading
 from mmtk.io import status_line
+from mmtk.io.files import read_json
 from mmtk.model.device import choose_device, choose_precision, explained
 from mmtk.model.sketch import wrong_weights
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.display import Display
-from mmtk.runs.folder import RunDir, read_json
+from mmtk.runs.folder import RunDir
 from mmtk.runs.pace import cores
 from mmtk.runs.provenance import hardware
 from mmtk.study import estimate

@@ -13,6 +13,7 @@ from mmtk.data import sources
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.io import distributed, status_line
+from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
 from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, explained
@@ -23,7 +24,7 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import local_file
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
-from mmtk.runs.folder import RunDir, read_json, write_json
+from mmtk.runs.folder import RunDir
 from mmtk.runs.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current

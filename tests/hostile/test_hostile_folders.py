@@ -33,6 +33,7 @@ from mmtk.components.source.folder import Folder
 from mmtk.data import sources, store
 from mmtk.errors import MmtkError
 from mmtk.images import loader
+from mmtk.io.files import write_json
 from mmtk.model import build, predictor
 from mmtk.report.analysis import analyse
 from mmtk.report.figures import study as study_figures
@@ -40,7 +41,7 @@ from mmtk.report.page import write_report
 from mmtk.report.tables.table import Entry, Table, headings
 from mmtk.runs import finished
 from mmtk.runs.arrays import read_cases
-from mmtk.runs.folder import RunDir, write_json
+from mmtk.runs.folder import RunDir
 from mmtk.study import results
 from mmtk.study.folder import StudyDir
 from mmtk.study.launch import job_argv

@@ -17,13 +17,13 @@ import pytest
 from test_analysis import factorial, made_cell, noisy
 from tiny import tiny
 
+from mmtk.io.files import write_json
 from mmtk.io.outputs import MANIFEST
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import answer, sentence, summary_lines
 from mmtk.report.figures import study as study_figures
 from mmtk.report.page import shared_data, write_report
 from mmtk.report.summary import chance, summary
-from mmtk.runs.folder import write_json
 from mmtk.study.results import Cell, Study, from_runs
 from mmtk.workflows import run as run_workflow
 

@@ -19,6 +19,7 @@ from sklearn import metrics
 from tiny import tiny
 
 from mmtk import load_recipe
+from mmtk.io.files import read_lines
 from mmtk.report.analysis import analyse
 from mmtk.report.figures import classes, distributions, examples, roc_curves, study_classes, training
 from mmtk.report.figures import scores as score_figures
@@ -29,7 +30,7 @@ from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.paper import results
 from mmtk.runs.arrays import read_curves
 from mmtk.runs.finished import Run
-from mmtk.runs.folder import RunDir, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.stats import Effect, summary
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan, PlannedCell

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from moments import begin, mmtk, same, sets
 
-from mmtk.runs.folder import RunDir, read_json, read_lines
+from mmtk.io.files import read_json, read_lines
+from mmtk.runs.folder import RunDir
 from mmtk.tracking import payload
 
 pytestmark = pytest.mark.web

@@ -120,7 +120,7 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
 ) -> None:
     tried("studies that send to one MLflow server with PostgreSQL at once", "every run there, once")
     import mmtk
-    from mmtk.runs.folder import read_lines
+    from mmtk.io.files import read_lines
     from mmtk.study.folder import StudyDir
     from mmtk.study.launch import run_study
     from mmtk.study.plan import plan_components

@@ -12,8 +12,9 @@ from tiny import tiny
 
 import mmtk
 from mmtk.data import sources
+from mmtk.io.files import write_json, write_text
 from mmtk.model import checkpoint
-from mmtk.runs.folder import RunDir, write_json, write_text
+from mmtk.runs.folder import RunDir
 
 FILM = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 # Names of films, relative to their folder: each of a kind that once broke something, or breaks other programs.
