@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
@@ -124,11 +123,9 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     study = analysis.study
     for folder in ("tables", "figures"):
         (stage / folder).mkdir()
-    missing = [*study.gaps, *analysis.notes, *shared_data(study)]
-    jobs: list[Any] = [partial(_architecture, analysis), *drawings(study, stage / "figures", analysis.effects)]
-    (layers, absent), *drawn = on_all_cores(jobs)
-    missing += absent
-    figures = by_section(drawn)
+    layers, absent = _architecture(analysis)
+    missing = [*study.gaps, *analysis.notes, *shared_data(study), *absent]
+    figures = by_section(on_all_cores(drawings(study, stage / "figures", analysis.effects)))
     made = [
         answer(analysis),
         study_tables.effects(analysis),

@@ -57,6 +57,15 @@ class Run:
         return read_facts(self.folder.data_file)
 
     @cached_property
+    def layers(self) -> tuple[list[dict[str, Any]], int]:
+        """The layers of the network in the order they run (mmtk.model.layers), and the size of the images."""
+        file = self.folder.layers_file
+        if not file.is_file():
+            raise MmtkError("it has no layers.json, which runs of mmtk 0.1 did not write.", str(self.path))
+        facts = read_facts(file, size=int, layers=list)
+        return facts["layers"], facts["size"]
+
+    @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Arrays of a few test images under ``DOMAIN/TASK/WHAT`` (mmtk.model.examples.write_samples)."""
         try:

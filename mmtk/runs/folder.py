@@ -95,6 +95,7 @@ class RunDir:
     failure_file = _File("failure.json")
     data_file = _File("data.json")
     samples_file = _File("samples.npz")
+    layers_file = _File("layers.json")
     code_file = _File(local_file.COPY)
     last = _File("checkpoints/last.safetensors")
     previous = _File("checkpoints/previous.safetensors")
@@ -112,6 +113,7 @@ class RunDir:
             results_file,
             data_file,
             samples_file,
+            layers_file,
             code_file,
         )
     )

@@ -19,6 +19,7 @@ from mmtk.model import weight_files
 from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, explained
 from mmtk.model.evaluate import evaluate, fill, write_cases
 from mmtk.model.examples import describe, write_samples
+from mmtk.model.layers import write_layers
 from mmtk.model.sketch import sketch_network
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import local_file
@@ -236,6 +237,7 @@ def _finish(
     write_json(folder.results_file, results)
     write_json(folder.data_file, describe(data))
     write_samples(folder.samples_file, recipe, net, data, device)
+    write_layers(folder.layers_file, recipe, net, device)
     draw_run(folder.figures, recipe, net, data.tests(), data.targets, scores, device, folder.metrics_file)
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
     folder.finish({"steps": training.total, **seconds})

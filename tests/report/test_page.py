@@ -275,18 +275,16 @@ def test_a_list_of_files_from_elsewhere_removes_nothing_outside(study, tmp_path)
     assert all(path.is_file() for path in mine)
 
 
-def test_a_missing_checkpoint_is_a_gap(study, tmp_path, monkeypatch):
+def test_a_run_without_its_layers_is_a_gap(study, tmp_path, monkeypatch):
     monkeypatch.setattr(study_figures, "drawings", lambda study, out, effects: [])
-    checkpoint = study.cells[1].runs[0].folder.best
-    kept = checkpoint.read_bytes()
-    checkpoint.unlink()
-    try:
-        text = write_report(analyse(study), tmp_path).read_text()
-    finally:
-        checkpoint.write_bytes(kept)
+    folder = shutil.copytree(study.cells[1].runs[0].path, tmp_path / "run")
+    analysis = analyse(from_runs([folder]))
+    (folder / "layers.json").unlink()
+    text = write_report(analysis, tmp_path / "report").read_text()
     assert "No architecture tables" in text
-    assert not (tmp_path / "tables" / "encoder.csv").exists()
-    assert all((tmp_path / "tables" / f"{name}.csv").is_file() for name in ("tests", "data", "gaps"))
+    tables = tmp_path / "report" / "tables"
+    assert not (tables / "encoder.csv").exists()
+    assert all((tables / f"{name}.csv").is_file() for name in ("data", "runs", "gaps"))
 
 
 def test_importing_the_page_draws_nothing():

@@ -258,11 +258,11 @@ def test_the_first_of_single_runs_is_the_reference(trained):
         assert pairs == {(first, second)}
 
 
-def test_architecture_needs_the_weights(trained, tmp_path):
+def test_architecture_of_a_run_without_its_layers_is_a_gap(trained, tmp_path):
     folder = shutil.copytree(trained / "enc", tmp_path / "run")
     analysis = analyse(from_runs([folder]))
-    (folder / "checkpoints" / "best.safetensors").unlink()
-    with pytest.raises(MmtkError, match="no trained weights"):
+    (folder / "layers.json").unlink()
+    with pytest.raises(MmtkError, match=r"no layers\.json, which runs of mmtk 0\.1 did not write"):
         paper.architecture(analysis)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -173,62 +173,32 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
 
 
 def architecture(analysis: Analysis) -> list[Table]:
-    """Tables 4 and 5: the layers of the live model in the order they run; MmtkError without its checkpoint."""
+    """Tables 4 and 5: the layers of the network in the order they run; MmtkError where a run wrote none."""
     cells = sorted((c for c in analysis.study.cells if c.runs), key=lambda c: (len(c.labels), c.reference))
     if not cells:
         return []
-    import torch
-
-    # A fork may hang in the threads that torch had where it came from; with one, torch starts none.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        ran, size = _ran(cells[-1].runs[min(cells[-1].runs)].path)
-    finally:
-        torch.set_num_threads(threads)
+    layers, size = cells[-1].runs[min(cells[-1].runs)].layers
     return [
-        _layers(title, name, parts, ran, f"{cells[-1].name} on {size}×{size} pixels")
+        _layers(title, name, rows, f"{cells[-1].name} on {size}×{size} pixels")
         for name, title, parts in (
             ("encoder", "Encoder and class head", ("encoder", "head")),
             ("decoder", "Decoder and bridge", ("bridge", "decoder")),
         )
-        if any(layer.split(".")[0] in parts for layer in ran)
+        if (rows := [layer for layer in layers if layer["layer"].split(".")[0] in parts])
     ]
 
 
-def _ran(path: Path) -> tuple[dict[str, tuple[Any, tuple[int, ...]]], int]:
-    """The modules of a run's network that have no parts, each with the shape of its output; the images' size."""
-    import torch
-
-    from mmtk.model.predictor import load
-
-    predictor = load(path, "cpu")
-    net, size = predictor.net, predictor.size
-    ran: dict[str, tuple[Any, tuple[int, ...]]] = {}
-
-    def watch(name: str) -> Callable[..., None]:
-        def note(module: Any, given: Any, made: Any) -> None:
-            # A bridge runs the encoder a second time: the first pass is the one to show.
-            ran.setdefault(name, (module, tuple((made[0] if isinstance(made, tuple) else made).shape)))
-
-        return note
-
-    hooks = [m.register_forward_hook(watch(n)) for n, m in net.named_modules() if n and not [*m.children()]]
-    with torch.no_grad():
-        net(torch.zeros(1, predictor.recipe.data.channels, size, size))
-    for hook in hooks:
-        hook.remove()
-    return ran, size
-
-
-def _layers(title: str, name: str, parts: Sequence[str], ran: Mapping[str, Any], what: str) -> Table:
-    rows = []
-    total = 0
-    for layer, (module, shape) in ran.items():
-        if layer.split(".")[0] in parts:
-            count = sum(p.numel() for p in module.parameters())
-            total += count
-            kind = f"{type(module).__name__}({module.extra_repr()})"
-            rows.append([Entry(layer), Entry(kind), Entry(" × ".join(map(str, shape[1:]))), count_entry(count)])
-    caption = f"The layers of {what}, in the order they run; {counted(total, 'parameter')}."
+def _layers(title: str, name: str, layers: Sequence[Mapping[str, Any]], network: str) -> Table:
+    """The table of one part of a ``network``; ``layers`` as in ``layers.json``."""
+    rows = [
+        [
+            Entry(layer["layer"]),
+            Entry(layer["kind"]),
+            Entry(" × ".join(map(str, layer["output"]))),
+            count_entry(layer["parameters"]),
+        ]
+        for layer in layers
+    ]
+    total = sum(layer["parameters"] for layer in layers)
+    caption = f"The layers of {network}, in the order they run; {counted(total, 'parameter')}."
     return Table(name, title, caption, headings("Layer", "Kind", "Output", "*Parameters"), rows)
