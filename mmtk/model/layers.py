@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from mmtk.io.files import write_json
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
-from mmtk.runs.folder import write_json
 
 
 def write_layers(path: Path, recipe: Recipe, net: MultiTaskNet, device: torch.device | str) -> None:
