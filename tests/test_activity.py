@@ -59,13 +59,13 @@ def screen(pieces: list[tuple[float, str]]) -> list[str]:
 SLEEPER = """
 import sys, time
 from mmtk.io import status_line
-with activity.shown(sys.argv[1:]):
-    activity.stage('reading data')
+with status_line.shown(sys.argv[1:]):
+    status_line.stage('reading data')
     time.sleep(1.2)
     print('half', end=' ', flush=True)
     time.sleep(0.8)
     print('a line', file=sys.stderr)
-    activity.stage('drawing')
+    status_line.stage('drawing')
     time.sleep(1.2)
     print('result')
 """

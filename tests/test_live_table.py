@@ -108,7 +108,7 @@ from mmtk.runs.display import Display
 from mmtk.study.live_table import live_table
 from mmtk.study.folder import StudyDir
 study, display = StudyDir(Path('s')), Display()
-with activity.shown([]):
+with status_line.shown([]):
     with live_table(study, 2, {}, display.console):
         run = study.runs()[0]
         run.folder.path.mkdir(parents=True)
@@ -118,7 +118,7 @@ with activity.shown([]):
             display.warn('a warning')
             print('on stdout')
             time.sleep(0.2)
-        activity.stage('a stage')
+        status_line.stage('a stage')
     time.sleep(0.8)
     print('result')
 memo.end()

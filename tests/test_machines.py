@@ -18,7 +18,7 @@ QUEUE = """
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from mmtk.api import Done, Job, Launcher, MmtkError
+from mmtk.api import JobResult, Job, Launcher, MmtkError
 
 class Queue(Launcher):
     \"\"\"A queue whose jobs this test runs by hand, as other machines would.
@@ -29,7 +29,7 @@ class Queue(Launcher):
     def __init__(self, *, refuse: bool = False) -> None:
         self.refuse = refuse
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Done]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         if self.refuse:
             raise MmtkError("this queue takes no job.")
         try:

@@ -12,9 +12,9 @@ import pytest
 from tiny import tiny
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.data import sources
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
-from mmtk.model import build
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
 Change = Callable[[Split, list[Item]], list[Item]]
@@ -58,7 +58,7 @@ def read(monkeypatch: pytest.MonkeyPatch, task: str, domain: str, change: Change
         changed = {"change": change} if (task_, domain_) == (task, domain) else {}
         return Noise(task_, {"source": 1, "cross": 2}[domain_] + 2 * (task_ == "segmentation"), **changed)
 
-    monkeypatch.setattr(build, "source", source)
+    monkeypatch.setattr(sources, "source", source)
     recipe = tiny("enc" if task == "classification" else "unet", **values)
     return prepare(recipe, None)
 
@@ -160,7 +160,7 @@ def test_mask_values_are_0_1_and_255(monkeypatch):
         def mask(self, item: Item) -> np.ndarray:
             return super().mask(item) * 7
 
-    monkeypatch.setattr(build, "source", lambda recipe, task, domain="source", root=None: Odd(task, len(domain)))
+    monkeypatch.setattr(sources, "source", lambda recipe, task, domain="source", root=None: Odd(task, len(domain)))
     with pytest.raises(MmtkError, match="the mask has the value 7: 0 and 1 are allowed"):
         prepare(tiny("unet"), None)
 
@@ -181,7 +181,7 @@ def test_other_organs_are_refused_with_the_line_that_mends_it(
         made.labels = LabelSpec("segmentation", own if domain == "source" else foreign, False)
         return made
 
-    monkeypatch.setattr(build, "source", source)
+    monkeypatch.setattr(sources, "source", source)
     with pytest.raises(MmtkError) as caught:
         prepare(tiny("unet", data__segmentation__labels=4), None)
     labels = f"the source labels {', '.join(own)}, but the cross-domain source labels {', '.join(foreign)}."

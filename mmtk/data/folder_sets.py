@@ -27,7 +27,7 @@ class Labelled(Source):
     """The labelled images of another source, all in one part: nothing else is read."""
 
     def __init__(self, source: Source) -> None:
-        self.source, self.target = source, source.labels
+        self.source, self.labels = source, source.labels
 
     def items(self, split: Split) -> list[Item]:
         """All labelled items, whatever the part."""

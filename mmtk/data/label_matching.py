@@ -28,7 +28,7 @@ class Matched(Source):
     """
 
     def __init__(self, source: Source, target: LabelSpec, numbers: Mapping[int, int]) -> None:
-        self.source, self.target, self.numbers = source, target, dict(numbers)
+        self.source, self.labels, self.numbers = source, target, dict(numbers)
 
     def items(self, split: Split) -> list[Item]:
         """The source's items; targets of classes are the numbers of ``target``."""

@@ -165,7 +165,7 @@ class _Readable(Source):
     """Another source without its unreadable items."""
 
     def __init__(self, source: Source, bad: set[str]) -> None:
-        self.source, self.bad, self.target = source, bad, source.labels
+        self.source, self.bad, self.labels = source, bad, source.labels
 
     def items(self, split: Split) -> list[Item]:
         return [item for item in self.source.items(split) if item.id not in self.bad]

@@ -70,15 +70,15 @@ def check_listing(recipe: Recipe) -> None:
         domains = [domain for domain in ("source", "cross") if recipe.source(task, domain)]
         known = [domain for domain in domains if _made_in_code(recipe, task, domain)]
         roles = [Role.of(recipe, task, domain) for domain in known]
-        sources = [sources.source(recipe, task, domain) for domain in known]
-        for role, source in zip(roles, sources, strict=True):
+        opened = [sources.source(recipe, task, domain) for domain in known]
+        for role, source in zip(roles, opened, strict=True):
             check_items(role, source)
             check_parts(role, source)
             if role.domain == "source":
                 labels = [item.target for item in source.items("train") if item.target is not None]
                 batches.check_labels(recipe, task, labels, source.labels.names)
         if len(known) > 1:
-            check_same_labels(roles[0], sources[0].labels, roles[1], sources[1].labels)
+            check_same_labels(roles[0], opened[0].labels, roles[1], opened[1].labels)
 
 
 def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:

@@ -484,7 +484,7 @@ def test_importing_loads_neither_matplotlib_nor_torch_and_drawing_no_pyplot(tmp_
     code = """
 import sys
 from pathlib import Path
-from mmtk.report import figures
+from mmtk.report.figures import run as figures
 print(*{"matplotlib", "torch"} & set(sys.modules), "/")
 figures.confusion([[1, 2], [3, 4]], ["a", "b"], Path(sys.argv[1]), "Confusion")
 print(*{"matplotlib.pyplot", "torch"} & set(sys.modules), "/")
