@@ -5,7 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "build_model", "load", "load_recipe", "read_run", "read_study", "run"]
+__all__ = [
+    "__version__",
+    "ablate",
+    "build_model",
+    "check",
+    "evaluate",
+    "inspect",
+    "load",
+    "load_recipe",
+    "predict",
+    "read_run",
+    "read_study",
+    "report",
+    "run",
+    "track",
+]
 
 if TYPE_CHECKING:
     from mmtk.model.build import build_model
@@ -13,13 +28,19 @@ if TYPE_CHECKING:
     from mmtk.recipe.load import load_recipe
     from mmtk.runs.result import read_run
     from mmtk.study.folder import read_study
+    from mmtk.workflows.ablate import ablate
+    from mmtk.workflows.check import check
+    from mmtk.workflows.evaluate import evaluate
+    from mmtk.workflows.inspect import inspect
+    from mmtk.workflows.predict import predict
+    from mmtk.workflows.report import report
     from mmtk.workflows.run import run
+    from mmtk.workflows.track import track
 
 _HOMES = {
-    "load_recipe": "recipe.load",
     "build_model": "model.build",
-    "run": "workflows.run",
     "load": "model.predictor",
+    "load_recipe": "recipe.load",
     "read_run": "runs.result",
     "read_study": "study.folder",
 }
@@ -27,10 +48,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import the public functions on first use, so that ``import mmtk`` costs nothing."""
-    if name in _HOMES:
+    if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module(f"mmtk.{_HOMES[name]}"), name)
+        return getattr(import_module(f"mmtk.{_HOMES.get(name, f'workflows.{name}')}"), name)
     raise AttributeError(f"module 'mmtk' has no attribute '{name}'")
 
 

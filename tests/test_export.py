@@ -33,7 +33,7 @@ from mmtk.model import build
 from mmtk.model.exported import read_about
 from mmtk.model.predictor import Predictor
 from mmtk.runs.folder import RunDir
-from mmtk.workflows.predict import predict_files
+from mmtk.workflows.predict import predict
 from mmtk.workflows.run import run
 
 SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
@@ -190,7 +190,7 @@ def test_a_shared_folder_predicts_what_the_run_does(finished: Path, shared: Path
     tables = []
     for number, folder in enumerate((finished, alone)):
         out = tmp_path / f"predicted-{number}"
-        rows = predict_files(folder, [tmp_path / "pictures"], out, "cpu")
+        rows = predict(folder, [tmp_path / "pictures"], out, "cpu")
         assert not any(row.error for row in rows)
         tables.append((out / "predictions.csv").read_bytes())
     assert tables[0] == tables[1]

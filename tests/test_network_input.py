@@ -14,11 +14,12 @@ import mmtk
 from mmtk.data import sources
 from mmtk.data.batches import network_input, pixels
 from mmtk.data.dataset import prepare
-from mmtk.model import build, evaluate
+from mmtk.model import build
+from mmtk.model import evaluate as scoring
 from mmtk.model.examples import write_samples
 from mmtk.model.predictor import predict
 from mmtk.workflows import run as run_workflow
-from mmtk.workflows.evaluate import evaluate_run
+from mmtk.workflows.evaluate import evaluate
 
 RAW = {"data__classification__normalise": False}
 BOTH = pytest.mark.parametrize("changes", [{}, RAW], ids=["normalised", "raw"])
@@ -42,7 +43,7 @@ def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, change
     net.encoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     for test in data.tests():
         seen.clear()
-        evaluate.fill(net, recipe, test, "cpu")
+        scoring.fill(net, recipe, test, "cpu")
         plain = pixels(test.stored, test.rows)
         raw = changes and test.task == "classification"
         assert torch.equal(torch.cat(seen), plain if raw else (plain - 0.5) / 0.5)
@@ -76,8 +77,8 @@ def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path
     films = [np.asarray(test.stored.images[row])[0] for row in test.rows]
     for row, said in zip(test.rows, mmtk.load(out, device="cpu")(films), strict=True):
         assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.stored.ids[row], "p-pneumonia"], abs=1e-5)
-    again = evaluate_run(out, out=tmp_path / "again", device="cpu").scores
-    other = evaluate_run(
+    again = evaluate(out, out=tmp_path / "again", device="cpu").scores
+    other = evaluate(
         out, "phantom", SOURCES | {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu"
     )
     own = cases[(cases.task == "classification") & (cases.domain == "cross-domain")]

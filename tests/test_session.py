@@ -20,7 +20,7 @@ from mmtk.errors import MmtkError, RunFailed
 from mmtk.io.files import read_lines
 from mmtk.io.outputs import MANIFEST
 from mmtk.runs.folder import RunDir
-from mmtk.workflows.evaluate import evaluate_run
+from mmtk.workflows.evaluate import evaluate
 from mmtk.workflows.run import run
 
 SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix"]
@@ -218,10 +218,10 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_evaluate_on_another_domain(finished: Path, tmp_path: Path) -> None:
     changes = {"data.segmentation.source.domain": "mcu", "data.classification.source.domain": "nihx"}
-    result = evaluate_run(finished, overrides=changes, out=tmp_path / "e")
+    result = evaluate(finished, overrides=changes, out=tmp_path / "e")
     own = json.loads((finished / "results.json").read_text())
     assert result.scores["phantom mcu"]["segmentation"]["dice"] != own["in-domain"]["segmentation"]["dice"]
-    same = evaluate_run(finished, out=tmp_path / "same").scores
+    same = evaluate(finished, out=tmp_path / "same").scores
     assert same["in-domain"]["segmentation"] == pytest.approx(own["in-domain"]["segmentation"])
     assert same["cross-domain"]["classification"]["auroc"] == own["cross-domain"]["classification"]["auroc"]
 
@@ -232,7 +232,7 @@ def test_evaluate_writes_through_no_link(finished: Path, tmp_path: Path) -> None
     (tmp_path / "e").mkdir()
     (tmp_path / "e" / "results.json").symlink_to(mine)
     with pytest.raises(MmtkError, match=r"results\.json: is a symbolic link in a folder for output"):
-        evaluate_run(finished, out=tmp_path / "e")
+        evaluate(finished, out=tmp_path / "e")
     assert mine.read_text() == "kept"
 
 

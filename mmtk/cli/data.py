@@ -84,16 +84,10 @@ def inspect_(
     """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
     from rich.console import Console
 
-    from mmtk.data import sources
-    from mmtk.inspection.sets import inspect, sources_of
     from mmtk.inspection.text import show as show_report
-    from mmtk.io.outputs import refuse_inside
-    from mmtk.recipe.load import load_recipe, system_for
+    from mmtk.workflows.inspect import inspect
 
-    loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
-    root = sources.data_root(data)
-    refuse_inside(out, sources.data_paths(loaded, root))
-    summary = inspect(sources_of(loaded, root), loaded.data.size, out)
+    summary = inspect(recipe, profile, overrides(set_), data=data, out=out)
     if json:
         print_json(summary)
     else:

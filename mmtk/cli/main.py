@@ -150,7 +150,7 @@ def evaluate(
 ) -> None:
     """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
     from mmtk.data.label_matching import matches
-    from mmtk.workflows.evaluate import evaluate_run
+    from mmtk.workflows.evaluate import evaluate as evaluate_run
 
     columns = {"masks": masks, "labels": labels, "label": label}
     result = evaluate_run(
@@ -180,9 +180,10 @@ def predict(
     code: CodeOpt = None,
 ) -> None:
     """Masks, overlays, saliency and classes for images of any size."""
-    from mmtk.workflows.predict import TABLE, predict_files
+    from mmtk.workflows.predict import TABLE
+    from mmtk.workflows.predict import predict as predict_images
 
-    rows = predict_files(run_dir, images, out, device)
+    rows = predict_images(run_dir, images, out, device, quiet=False)
     results = [row for row in rows if not row.error]
     for row in results[:SHOWN]:
         typer.echo(_prediction(row.image, row.cells))
@@ -214,14 +215,13 @@ def track(
 ) -> None:
     """Send runs to MLflow (again); what is there already is not doubled."""
     from mmtk.runs.folder import RunDir
-    from mmtk.tracking.run import Mirror
+    from mmtk.workflows.track import track as track_run
 
     for path in run_dirs:
         if len(run_dirs) > 1 and not RunDir(path).provenance_file.is_file():  # as runs/* may name them
             typer.echo(f"{path}: left out: it is no run that began.", err=True)
             continue
-        summary = Mirror(RunDir(path)).sync()
-        typer.echo(f"{path}: {summary}")
+        typer.echo(f"{path}: {track_run(path)}")
 
 
 @app.command()

@@ -9,21 +9,13 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import JsonOpt, ProfileOpt, RecipeArg, SetOpt, overrides, print_json
-from mmtk.errors import Problems, heading
 
 
 def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
     """Check a recipe and the fit of its parts, and try a step on made-up images, without reading data."""
-    from mmtk.recipe.load import load_recipe
-    from mmtk.workflows.check import check_step
+    from mmtk.workflows.check import check as check_recipe
 
-    loaded = load_recipe(recipe, profile, overrides(set_))
-    if loaded.get("encoder.weights") or loaded.get("init"):
-        from mmtk.model.sketch import wrong_weights
-
-        if wrong := list(wrong_weights(loaded)):
-            raise Problems(wrong, heading(recipe, wrong))
-    check_step(loaded, recipe)
+    loaded = check_recipe(recipe, profile, overrides(set_))
     typer.echo(f"{recipe}: fine. {loaded.name} ({', '.join(loaded.tasks)}), digest {loaded.digest}")
 
 

@@ -14,7 +14,7 @@ from mmtk.data.sources import data_root, targets
 from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.model.weight_files import load_encoder, load_weights
 from mmtk.recipe.parts import make_bridge, make_encoder
-from mmtk.recipe.recipe import Recipe
+from mmtk.recipe.recipe import Recipe, need_recipe
 from mmtk.registry.factory import component
 from mmtk.seeding import seeded
 
@@ -73,4 +73,5 @@ def build_model(recipe: Recipe, data: str | Path | None = None) -> MultiTaskNet:
     Called with images [B,C,H,W] in [−1, 1] it gives a Prediction: logits ``classification`` [B,classes] and
     ``segmentation`` [B,K,H,W], and ``saliency`` [B,1,H,W]; None for what the system does not have.
     """
+    recipe = need_recipe(recipe, "build_model")
     return network(recipe, targets(recipe, data_root(data)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from functools import cached_property
 from html import escape
 from typing import Any, cast
 
+from mmtk.errors import MmtkError
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml as toml_layers
 from mmtk.recipe.toml import Values
@@ -204,3 +206,13 @@ def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
         elif isinstance(toml_layers.get(values, group), dict):
             for name, table in toml_layers.get(values, group).items():
                 yield f"{group}.{name}", kind, table
+
+
+def need_recipe(value: object, call: str) -> Recipe:
+    """``value`` where it is a recipe; for what stands for one, such as its name, say how ``call`` is written."""
+    if isinstance(value, Recipe):
+        return value
+    what = f"not {value!r}" if isinstance(value, str | os.PathLike) else f"not a {type(value).__name__}"
+    name = str(value) if isinstance(value, str | os.PathLike) else "multimix"
+    message = f"mmtk.{call} takes a recipe, {what}."
+    raise MmtkError(message, hint=f'Load it first: mmtk.{call}(mmtk.load_recipe("{name}"))')

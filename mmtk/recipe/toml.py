@@ -238,6 +238,9 @@ def _forget(places: dict[str, str], dotted: str, lasting: Iterable[str] = ()) ->
 def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
     """All ``--set key=value`` (or a mapping of dotted keys to values) together as one layer."""
     layer = Layer({})
+    if isinstance(assignments, str):
+        message = f"overrides: a mapping or a list of assignments is wanted, not the text {assignments!r}."
+        raise MmtkError(message, hint='Write overrides={"ssl.threshold": 0.9} or overrides=["ssl.threshold=0.9"].')
     if isinstance(assignments, Mapping):
         pairs: list[tuple[str, Any]] = list(assignments.items())
     else:

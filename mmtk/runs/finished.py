@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from mmtk.io.files import read_facts
 from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
-
-if TYPE_CHECKING:
-    pass
 
 SHARED_DATA = ("allowed", "shared encoder")  # how warnings of results.json on data shared with training begin
 
@@ -79,8 +76,7 @@ def read_run(path: Path) -> Run:
     """A finished run; MmtkError for one that is unfinished, or whose files are not as it left them."""
     folder = RunDir(path)
     if not folder.recipe_file.is_file():
-        what = "is no run directory: it has no recipe.toml." if path.exists() else "no such folder."
-        raise MmtkError(what, str(path), "Name a study or finished runs.")
+        raise folder.no_run()
     if folder.model.is_file():
         cure = "Name the run that it was exported from."
         raise MmtkError("is an exported model, not a run: it holds no results.", str(path), cure)

@@ -147,11 +147,21 @@ class RunDir:
     def recipe(self) -> Recipe:
         """The resolved recipe; refused with another local file of components than the run was made with."""
         if not self.recipe_file.is_file():
-            raise MmtkError("is not a run directory: it has no recipe.toml.", str(self.path))
+            raise self.no_run()
         recipe = load_recipe(self.recipe_file)
         recorded = self.provenance.get("code", {}) if self.provenance_file.is_file() else {}
         local_file.check(local_file.used_by([recipe]), self.code_file, recorded.get("sha256"))
         return recipe
+
+    def no_run(self) -> MmtkError:
+        """The error of a folder that is no run directory: what it is instead, with the cure."""
+        if not self.path.exists():
+            return MmtkError("no such folder.", str(self.path), "Name a run directory; mmtk run makes one.")
+        if (self.path / "study.json").is_file():
+            cure = f"Its runs lie in the folder runs beside it. In Python: mmtk.read_study({str(self.path)!r})"
+            return MmtkError("is a study, not a run directory.", str(self.path), cure)
+        cure = "Name a run directory; mmtk run makes one."
+        return MmtkError("is not a run directory: it has no recipe.toml.", str(self.path), cure)
 
     def command(self, verb: str) -> str:
         """A command for this run as it can be pasted, with the local file of components where there is one."""

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from mmtk.recipe.recipe import Recipe
-from mmtk.runs.folder import RunDir
-
-if TYPE_CHECKING:
-    pass
-
 import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
@@ -28,9 +19,10 @@ from mmtk.io.outputs import make_folder
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
 from mmtk.recipe.load import load_recipe
+from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
-from mmtk.runs.folder import LOCK, keep_code
+from mmtk.runs.folder import LOCK, RunDir, keep_code
 from mmtk.study import results
 from mmtk.study.plan import Plan, PlannedCell
 
@@ -146,8 +138,12 @@ class StudyDir:
     def about(self) -> dict[str, Any]:
         """What study.json says."""
         if not self.file.is_file():
+            if RunDir(self.path).recipe_file.is_file():
+                cure = f"In Python: mmtk.read_run({str(self.path)!r}), or mmtk.read_study([RUN, …]) of several."
+                raise MmtkError("is a run directory, not a study.", str(self.path), cure)
             cure = "Start one with: mmtk ablate --components saliency,ssl"
-            raise MmtkError("is not a study directory: it has no study.json.", str(self.path), cure)
+            what = "is not a study directory: it has no study.json." if self.path.exists() else "no such folder."
+            raise MmtkError(what, str(self.path), cure)
         return dict(read_json(self.file))
 
     def plan(self) -> Plan:
@@ -309,6 +305,4 @@ def read_study(path: str | Path | Sequence[str | Path]) -> results.Study:
     """What is there of a study, read from its folder, or of several runs; its ``gaps`` say what is not."""
     if not isinstance(path, str | Path):
         return results.from_runs([Path(run_path) for run_path in path])
-    from mmtk.study.folder import StudyDir
-
     return StudyDir(Path(path)).collect()

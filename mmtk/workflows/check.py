@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, Problems, heading
 from mmtk.io import status_line
+from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
 from mmtk.registry import catalog, memo
 
@@ -22,6 +26,26 @@ STEP_KEYS = (
     "precision",
     "frozen_views",
 )
+
+
+def check(
+    recipe: Recipe | str | Path, profile: str | None = None, overrides: Mapping[str, Any] | Iterable[str] = ()
+) -> Recipe:
+    """Check a recipe, the fit of its parts and its weights files; try a step on made-up images; return the recipe.
+
+    recipe: a recipe, its file or its name; ``profile`` and ``overrides`` change one that is not loaded yet
+
+    No data are read. Raises MmtkError with everything that is wrong.
+    """
+    source = repr(recipe) if isinstance(recipe, Recipe) else str(recipe)
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, profile, overrides)
+    if loaded.get("encoder.weights") or loaded.get("init"):
+        from mmtk.model.sketch import wrong_weights
+
+        if wrong := list(wrong_weights(loaded)):
+            raise Problems(wrong, heading(source, wrong))
+    check_step(loaded, source)
+    return loaded
 
 
 def check_step(recipe: Recipe, source: str) -> None:

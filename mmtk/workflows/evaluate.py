@@ -19,7 +19,7 @@ from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
-from mmtk.model.evaluate import evaluate, write_cases
+from mmtk.model import evaluate as scoring
 from mmtk.model.predictor import Predictor, load
 from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
@@ -44,15 +44,15 @@ class LabelledSet:
     split: api.Split
 
 
-def evaluate_run(
-    run_dir: Path,
+def evaluate(
+    run_dir: str | Path,
     profile: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
-    folders: Sequence[Path] = (),
+    folders: str | Path | Sequence[str | Path] = (),
     columns: Mapping[str, str] | None = None,
-    data: Path | None = None,
+    data: str | Path | None = None,
     match: Mapping[str, str] | None = None,
     device: str = "auto",
     quiet: bool = True,
@@ -67,41 +67,47 @@ def evaluate_run(
     training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
     over.
     """
-    display, folder = Display(quiet), RunDir(run_dir)
+    display, folder, out = Display(quiet), RunDir(Path(run_dir)), Path(out) if out is not None else None
+    films = _paths(folders)
     if out is not None:
         OutputFolder(out, "evaluate").check(WRITTEN)
-    predictor = load(run_dir, device)
+    predictor = load(folder.path, device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
     digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
     match = match or {}
     check_names(match, predictor.targets.values())
     with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
-        if folders:
+        if films:
             _refuse_mixture(profile, overrides)
-            sets = _in_folders(folders, columns or {}, predictor, tasks, match, Path(spare), display)
+            sets = _in_folders(films, columns or {}, predictor, tasks, match, Path(spare), display)
         else:
             sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
-            refuse_inside(out, [*folders, *sources.data_paths(recipe, data_root(data, folder))])
+            refuse_inside(out, [*films, *sources.data_paths(recipe, data_root(data, folder))])
         tests = [_open(item, recipe, predictor, match, display.reading) for item in sets]
     overlaps, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
     _warn(display, overlaps, unlooked)
-    out_folder = out or run_dir / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     with output.staged(WRITTEN) as stage:
-        scores = evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        scores = scoring.evaluate(predictor.net, recipe, tests, {}, predictor.device)
         facts = {
-            "run": str(run_dir.absolute()),
+            "run": str(folder.path.absolute()),
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
         }
         write_json(stage / "evaluation.json", facts)
-        write_cases(stage / "cases.parquet", scores)
+        scoring.write_cases(stage / "cases.parquet", scores)
         write_json(stage / "results.json", scores.results)
         draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
     display.results(scores.results, recipe.name)
     return Result(out_folder, scores.results)
+
+
+def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+    """One folder or several as paths."""
+    return [Path(path) for path in ([folders] if isinstance(folders, str | Path) else folders)]
 
 
 def _warn(display: Display, known: Sequence[leaks.Overlap], unlooked: str) -> None:

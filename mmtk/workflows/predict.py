@@ -51,7 +51,15 @@ class _Film:
     spacing: tuple[float, float] | None
 
 
-def predict_files(run_dir: Path, inputs: list[Path], out: Path, device: str = "auto", batch: int = 8) -> list[Row]:
+def predict(
+    run_dir: str | Path,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    device: str = "auto",
+    *,
+    batch: int = 8,
+    quiet: bool = True,
+) -> list[Row]:
     """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
 
     Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
@@ -60,17 +68,15 @@ def predict_files(run_dir: Path, inputs: list[Path], out: Path, device: str = "a
     """
     from rich.progress import track
 
+    out, inputs = Path(out), [Path(path) for path in ([images] if isinstance(images, str | Path) else images)]
     _refuse_runs(out, inputs)
     refuse_inside(out, inputs)
     predictor = load(run_dir, device)
     paths = _films_among(find_images(inputs))
     if masks := masks_among(inputs, paths):
         paths = [path for path in paths if path not in masks]
-        folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
-        print(
-            f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
-            "An image that is given by its own name is always predicted."
-        )
+        if not quiet:
+            print(_left_out(masks))
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)
@@ -78,7 +84,7 @@ def predict_files(run_dir: Path, inputs: list[Path], out: Path, device: str = "a
     starts = range(0, len(rows), batch)
     with folder.alone([TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())]):
         try:
-            for start in track(starts, "Predicting", transient=True):
+            for start in track(starts, "Predicting", transient=True, disable=quiet):
                 films = list(_read(zip(rows[start : start + batch], stems[start:], strict=False)))
                 for film, case in zip(films, predictor([film.pixels for film in films]), strict=True):
                     with _error_noted(film.row):
@@ -89,6 +95,14 @@ def predict_files(run_dir: Path, inputs: list[Path], out: Path, device: str = "a
             if any(row.error != WAITING for row in rows):
                 _write_table(folder, rows, ends)
     return rows
+
+
+def _left_out(masks: set[Path]) -> str:
+    folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
+    return (
+        f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
+        "An image that is given by its own name is always predicted."
+    )
 
 
 def _refuse_runs(out: Path, paths: Iterable[Path]) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mmtk.model.evaluate import evaluate, fill, write_cases
 from mmtk.model.examples import describe, write_samples
 from mmtk.model.layers import write_layers
 from mmtk.model.sketch import sketch_network
-from mmtk.recipe.recipe import Recipe
+from mmtk.recipe.recipe import Recipe, need_recipe
 from mmtk.registry import local_file
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
@@ -49,6 +50,7 @@ def run(
     torchrun, as many as it started. ``deterministic`` refuses GPU kernels whose sums differ from call to call; a
     run that was begun with it goes on with it. Raises MmtkError; RunFailed where training fails.
     """
+    recipe = need_recipe(recipe, "run")
     display = Display(quiet)
     device = choose_device(device)
     precision = choose_precision(recipe.train.precision, device)
@@ -57,81 +59,93 @@ def run(
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
     if not folder.recipe_file.is_file():
         refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
+    request = RunRequest(recipe, folder, data, device, deterministic, display)
     rank, world = distributed.place()
     if devices > world:
         if not folder.finished:
             distributed.check_batch_norm(sketch_network(recipe), device)
-        return _divided(recipe, folder, data, device, devices, deterministic, display)
+        return _spawn(request, devices)
     with distributed.joined(device):
-        if rank:
-            return _help(recipe, folder, data, device, deterministic)
-        return _run(recipe, folder, data, device, deterministic, display)
+        return _worker(request) if rank else _main(request)
 
 
-def _divided(
-    recipe: Recipe,
-    folder: RunDir,
-    data: str | Path | None,
-    device: str,
-    devices: int,
-    deterministic: bool,
-    display: Display,
-) -> Result:
+@dataclass(frozen=True)
+class RunRequest:
+    """One run: its recipe and folder, and the data, device and kernels that were asked for."""
+
+    recipe: Recipe
+    folder: RunDir
+    data: str | Path | None
+    device: str
+    deterministic: bool
+    display: Display
+
+    @property
+    def root(self) -> Path | None:
+        """The data folder: as asked for, else where this run found it before."""
+        return data_root(self.data, self.folder)
+
+    def result(self) -> Result:
+        """The result in the folder."""
+        return Result(self.folder.path, current(read_json(self.folder.results_file)))
+
+
+def _spawn(request: RunRequest, devices: int) -> Result:
     """Start ``devices`` ranks of this run and wait for them."""
+    folder, recipe = request.folder, request.recipe
     with folder.locked():
         folder.claim(recipe)
         if folder.finished:
-            return _reuse(folder, recipe, data_root(data, folder), display)
-    argv = [sys.executable, "-m", "mmtk", "run", str(folder.path), "--device", device]
-    argv += ["--data", str(data)] if data is not None else []
+            return _reuse(request)
+    argv = [sys.executable, "-m", "mmtk", "run", str(folder.path), "--device", request.device]
+    argv += ["--data", str(request.data)] if request.data is not None else []
     argv += ["--code", str(code.path)] if (code := local_file.used_by([recipe])) else []
-    argv += ["--deterministic"] if deterministic else []
-    argv += ["--json"] if display.console.quiet else []
+    argv += ["--deterministic"] if request.deterministic else []
+    argv += ["--json"] if request.display.console.quiet else []
     status_line.end()  # rank 0 writes to the terminal
     distributed.launch(argv, devices, folder.path)
-    return Result(folder.path, current(read_json(folder.results_file)))
+    return request.result()
 
 
-def _help(recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, deterministic: bool) -> Result:
-    """The part of every rank but the first: it reads what rank 0 made, and trains."""
+def _worker(request: RunRequest) -> Result:
+    """Load the data that rank 0 prepared, then train: the part of every rank but the first."""
     distributed.barrier()
-    if not folder.finished:
-        with _kernels(folder, deterministic):
+    if not request.folder.finished:
+        with _kernels(request):
             with distributed.first_alone():
-                run_data = prepare(recipe, data_root(data, folder))
-            Training(recipe, run_data, folder, device, Display(quiet=True)).fit()
+                run_data = prepare(request.recipe, request.root)
+            Training(request.recipe, run_data, request.folder, request.device, Display(quiet=True)).fit()
             distributed.barrier()
-    return Result(folder.path, current(read_json(folder.results_file)))
+    return request.result()
 
 
-def _run(
-    recipe: Recipe, folder: RunDir, data: str | Path | None, device: str, deterministic: bool, display: Display
-) -> Result:
-    """The run itself, in the one process that writes."""
+def _main(request: RunRequest) -> Result:
+    """Run in the one process that writes."""
+    folder = request.folder
     with folder.locked(), _failure_noted(folder):
-        folder.claim(recipe)
-        check_versions(folder, recipe)
-        root = data_root(data, folder)
+        folder.claim(request.recipe)
+        check_versions(folder, request.recipe)
         distributed.barrier()
         if folder.finished:
-            return _reuse(folder, recipe, root, display)
-        with _kernels(folder, deterministic) as deterministic:
-            return _train(folder, recipe, root, device, deterministic, display)
+            return _reuse(request)
+        with _kernels(request) as deterministic:
+            return _train(request, deterministic)
 
 
 @contextmanager
-def _kernels(folder: RunDir, deterministic: bool) -> Iterator[bool]:
-    """Deterministic kernels where they are asked for or the run was begun with them; gives whether they are."""
-    deterministic = deterministic or _begun_deterministic(folder)
+def _kernels(request: RunRequest) -> Iterator[bool]:
+    """Set deterministic kernels if asked for, or if the run was begun with them; yield whether."""
+    folder = request.folder
+    begun_so = folder.provenance_file.is_file() and bool(folder.provenance.get("deterministic"))
+    deterministic = request.deterministic or begun_so
     with deterministic_kernels(deterministic), explained(folder.path):
         yield deterministic
 
 
-def _train(
-    folder: RunDir, recipe: Recipe, root: Path | None, device: str, deterministic: bool, display: Display
-) -> Result:
-    """Train and finish a run in its folder, which is locked and claimed."""
-    start = time.time()
+def _train(request: RunRequest, deterministic: bool) -> Result:
+    """Train and finish a run in its folder, which is locked and claimed; ``deterministic``: which kernels."""
+    recipe, folder, device, display = request.recipe, request.folder, request.device, request.display
+    root, start = request.root, time.time()
     with distributed.first_alone():
         run_data = prepare(recipe, root, display.reading)
         write_provenance(folder, recipe, run_data, root, device, deterministic)
@@ -151,7 +165,7 @@ def _train(
     mirror = _mirror(folder, recipe, display)
     try:
         training.fit(mirror)
-        results = _finish(folder, recipe, run_data, training, display, start)
+        results = _finish(request, run_data, training, start)
         distributed.barrier()
     except BaseException as error:
         if isinstance(error, OSError):
@@ -189,12 +203,9 @@ def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
     return root
 
 
-def _begun_deterministic(folder: RunDir) -> bool:
-    return folder.provenance_file.is_file() and bool(folder.provenance.get("deterministic"))
-
-
-def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) -> Result:
+def _reuse(request: RunRequest) -> Result:
     """The results of a finished run, if its component versions still agree."""
+    folder, recipe = request.folder, request.recipe
     before, now = folder.provenance["components"], component_versions(recipe)
     if before != now:
         changed = ", ".join(f"{k}: {before.get(k)} then, {v} now" for k, v in now.items() if before.get(k) != v)
@@ -203,10 +214,10 @@ def _reuse(folder: RunDir, recipe: Recipe, root: Path | None, display: Display) 
             str(folder.path),
             "Choose another --out to run it again.",
         )
-    results = current(read_json(folder.results_file))
-    display.note(f"{folder.path} is finished; nothing to do.")
-    display.results(results, recipe.name)
-    return Result(folder.path, results)
+    result = request.result()
+    request.display.note(f"{folder.path} is finished; nothing to do.")
+    request.display.results(result.scores, recipe.name)
+    return result
 
 
 def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., object]:
@@ -218,10 +229,12 @@ def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., o
     return Mirror(folder, display.warn).sync
 
 
-def _finish(
-    folder: RunDir, recipe: Recipe, data: Data, training: Training, display: Display, start: float
-) -> dict[str, Any]:
-    """Score the best weights on every test set, write results and pictures, and mark the run as done."""
+def _finish(request: RunRequest, data: Data, training: Training, start: float) -> dict[str, Any]:
+    """Score the best weights on every test set, write results and pictures, and mark the run as done.
+
+    data, training: of this run, trained; ``start``: the time at which the run began, in seconds
+    """
+    folder, recipe, display = request.folder, request.recipe, request.display
     net, device = training.judged.float(), training.fabric.device
     weight_files.load_weights(net, folder.best)
     display.close()

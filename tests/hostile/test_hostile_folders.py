@@ -357,7 +357,7 @@ def test_names_of_classes_and_channels_stay_in_the_output_folder(run, tmp_path):
     image = save(tmp_path / "in" / "x.png")
     (tmp_path / "out" / "deep" / "x-mask-").mkdir(parents=True)
     before = everything(tmp_path)
-    predict_workflow.predict_files(run, [image], tmp_path / "out" / "deep", "cpu")
+    predict_workflow.predict(run, [image], tmp_path / "out" / "deep", "cpu")
     new = {name for name in everything(tmp_path) if name not in before}
     assert new
     assert all(Path(name).is_relative_to(tmp_path / "out" / "deep") for name in new)
@@ -378,7 +378,7 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
     write_json(tmp_path / "run" / "provenance.json", told)
     out = tmp_path / "out" / "deep"
     (out / "x-mask-").mkdir(parents=True)
-    predict_workflow.predict_files(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
+    predict_workflow.predict(tmp_path / "run", [save(tmp_path / "in" / "x.png")], out, "cpu")
     assert [path for path in tmp_path.rglob("*up*.png") if not path.is_relative_to(out)] == []
     assert len(list(out.glob("*.png"))) == len(names) + 1
 
@@ -386,7 +386,7 @@ def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
 def test_images_of_one_name_do_not_overwrite_each_other(run, tmp_path):
     folder = tmp_path / "in"
     given = [save(folder / name) for name in ("a.png", "a-2.png", "a.bmp", "b/a.png", "a-overlay.png")]
-    rows = predict_workflow.predict_files(run, given, tmp_path / "out", "cpu")
+    rows = predict_workflow.predict(run, given, tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     assert len(list((tmp_path / "out").glob("*-mask.png"))) == len(given)
 
@@ -490,7 +490,7 @@ def test_predictions_are_not_written_through_a_link(run, tmp_path, name):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(mine)
     with or_refused("link"):
-        predict_workflow.predict_files(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
+        predict_workflow.predict(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
     assert mine.read_bytes() == b"mine"
 
 
@@ -587,7 +587,7 @@ def test_predictions_hold_no_formula(run, tmp_path, monkeypatch):
     write_json(run / "provenance.json", told)
     monkeypatch.chdir(tmp_path)
     given = [save(Path(f"{sign}1+1.png")) for sign in "=+-@\t\r"]
-    rows = predict_workflow.predict_files(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
+    rows = predict_workflow.predict(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     text = (tmp_path / "out" / "predictions.csv").read_bytes().decode()
     assert len(list(csv.reader(io.StringIO(text, newline="")))) == len(given) + 1

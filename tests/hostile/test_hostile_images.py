@@ -38,7 +38,7 @@ from mmtk.components.source.nihx import NIHX
 from mmtk.errors import MmtkError
 from mmtk.images.loader import image_size, read_image, resize_image
 from mmtk.workflows import run as run_workflow
-from mmtk.workflows.predict import predict_files
+from mmtk.workflows.predict import predict
 
 SHAPE = (24, 20)  # rows, columns of every image that is in order
 SECONDS = 10  # for one image
@@ -366,7 +366,7 @@ def predicted(run: Path, out: Path, files: list[tuple[Path, Case]], said: Counte
     for path, case in files:
         path.write_bytes(case.data)
     try:
-        rows = predict_files(run, [path for path, _ in files], out, "cpu")
+        rows = predict(run, [path for path, _ in files], out, "cpu")
         bad = [row.image for row in rows if row.error]
     except Exception as error:
         return [f"predict {[path.name for path, _ in files]}: {error!r}"]

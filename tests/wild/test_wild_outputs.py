@@ -18,7 +18,7 @@ from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
 from mmtk.images import files, loader
 from mmtk.io.outputs import MANIFEST
-from mmtk.workflows.predict import TABLE, predict_files
+from mmtk.workflows.predict import TABLE, predict
 
 Rows = list[dict[str, str]]
 
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[bytes, str]:
 def test_every_film_has_a_row_and_pictures_of_its_own(run: Path, tmp_path: Path) -> None:
     given = films(tmp_path / "films")
     out = tmp_path / "out"
-    rows = predict_files(run, given, out, "cpu")
+    rows = predict(run, given, out, "cpu")
     assert [row.error for row in rows] == [""] * len(NAMES)
     found = table(out)
     assert len(found) == len(NAMES)
@@ -62,7 +62,7 @@ def test_two_films_of_one_name_keep_their_own_masks(run: Path, tmp_path: Path) -
     shapes = {"a": (24, 20), "b": (30, 40), "c": (50, 10)}
     for folder, shape in shapes.items():
         save(tmp_path / folder / "film.png", np.zeros(shape, np.uint8))
-    predict_files(run, [tmp_path / folder for folder in shapes], tmp_path / "out", "cpu")
+    predict(run, [tmp_path / folder for folder in shapes], tmp_path / "out", "cpu")
     for row in table(tmp_path / "out"):
         height, width = shapes[Path(row["image"]).parent.name]
         assert Image.open(tmp_path / "out" / row["mask-lung"]).size == (width, height)
@@ -76,7 +76,7 @@ def test_organs_that_look_alike_have_files_of_their_own(tmp_path: Path, organs: 
     run = untrained_run(tmp_path / "run", organs)
     save(tmp_path / "film.png")
     save(tmp_path / "film-mask.png")
-    predict_files(run, [tmp_path / "film.png", tmp_path / "film-mask.png"], tmp_path / "out", "cpu")
+    predict(run, [tmp_path / "film.png", tmp_path / "film-mask.png"], tmp_path / "out", "cpu")
     names = [
         row[column]
         for row in table(tmp_path / "out")
@@ -97,7 +97,7 @@ def test_one_bad_film_costs_the_others_nothing(run: Path, tmp_path: Path) -> Non
         tmp_path / name
         for name in ("cut.png", "absent.png", "text.png", "folder.png/x.png", "pipe.png", "y" * 300)
     ]
-    rows = predict_files(run, [*bad, good], tmp_path / "out", "cpu")
+    rows = predict(run, [*bad, good], tmp_path / "out", "cpu")
     assert [row.image for row in rows if row.error] == bad
     found = table(tmp_path / "out")
     assert [bool(row["error"]) for row in found] == [True] * len(bad) + [False]
@@ -117,7 +117,7 @@ def test_a_table_is_written_when_the_command_is_stopped(
 
     monkeypatch.setattr("mmtk.workflows.predict.read_image", stopped)
     with pytest.raises(KeyboardInterrupt):
-        predict_files(run, given, tmp_path / "out", "cpu", batch=1)
+        predict(run, given, tmp_path / "out", "cpu", batch=1)
     assert [row["error"][:13] for row in table(tmp_path / "out")] == ["", "", "not predicted", "not predicted"]
 
 
@@ -131,7 +131,7 @@ def test_a_reference_beside_its_film_is_refused_by_name_and_stays(run: Path, tmp
     (tmp_path / name).write_bytes(b"mine")
     before = contents(tmp_path)
     with pytest.raises(MmtkError, match=rf"not written by mmtk predict, or changed since: {name}"):
-        predict_files(run, [tmp_path / "p1.png", tmp_path / "p2.png"], tmp_path, "cpu")
+        predict(run, [tmp_path / "p1.png", tmp_path / "p2.png"], tmp_path, "cpu")
     assert contents(tmp_path) == before
 
 
@@ -144,32 +144,32 @@ def test_an_output_in_the_films_is_refused_before_anything_is_read(
     monkeypatch.setattr("mmtk.workflows.predict.read_image", lambda path: pytest.fail("was read"))
     before = contents(tmp_path)
     with pytest.raises(MmtkError, match="input"):
-        predict_files(run, [tmp_path / "films"], tmp_path / out, "cpu")
+        predict(run, [tmp_path / "films"], tmp_path / out, "cpu")
     assert contents(tmp_path) == before
     assert sorted(os.listdir(tmp_path)) == ["films", "link"]
 
 
 def test_a_second_prediction_replaces_the_first_and_takes_none_of_it_for_a_film(run: Path, tmp_path: Path) -> None:
     film = save(tmp_path / "a.png")
-    predict_files(run, [film], tmp_path, "cpu")
+    predict(run, [film], tmp_path, "cpu")
     first = contents(tmp_path)
     every = sorted(tmp_path.glob("*.png"))
-    rows = predict_files(run, every, tmp_path, "cpu")
+    rows = predict(run, every, tmp_path, "cpu")
     assert [row.image for row in rows] == [film]
     after = contents(tmp_path)
     changed = {Path(os.fsdecode(name)).name for name in after if after[name] != first.get(name)}
     assert changed <= {MANIFEST}
     with pytest.raises(MmtkError, match="only results of earlier predictions were given"):
-        predict_files(run, [tmp_path / "a-mask.png"], tmp_path / "out", "cpu")
+        predict(run, [tmp_path / "a-mask.png"], tmp_path / "out", "cpu")
 
 
 def test_a_mask_that_was_corrected_by_hand_stays(run: Path, tmp_path: Path) -> None:
     film, out = save(tmp_path / "a.png"), tmp_path / "out"
-    predict_files(run, [film], out, "cpu")
+    predict(run, [film], out, "cpu")
     (out / "a-mask.png").write_bytes(b"corrected")
     before = contents(out)
     with pytest.raises(MmtkError, match=r"changed since: a-mask\.png"):
-        predict_files(run, [film], out, "cpu")
+        predict(run, [film], out, "cpu")
     assert contents(out) == before
 
 
@@ -180,7 +180,7 @@ def test_areas_are_those_of_the_mask_in_pixels_shares_and_square_millimetres(run
     pytest.importorskip("pydicom")
     row_mm, column_mm = 0.5, 0.25
     given = [dicom(tmp_path / "film.dcm", (row_mm, column_mm)), save(tmp_path / "plain.png")]
-    predict_files(run, given, tmp_path / "out", "cpu")
+    predict(run, given, tmp_path / "out", "cpu")
     with_spacing, without = table(tmp_path / "out")
     for row in (with_spacing, without):
         mask = np.asarray(Image.open(tmp_path / "out" / row["mask-lung"])) > 0
@@ -214,7 +214,7 @@ def test_results_go_into_a_folder_whose_name_is_no_utf8(run: Path, tmp_path: Pat
     moved = tmp_path / os.fsdecode(b"runs \xf6") / "run"
     moved.parent.mkdir()
     moved.symlink_to(run)
-    rows = predict_files(moved, [save(tmp_path / "a.png")], out, "cpu")
+    rows = predict(moved, [save(tmp_path / "a.png")], out, "cpu")
     assert not rows[0].error
     assert (out / "a-mask.png").is_file()
 
@@ -224,12 +224,12 @@ def test_a_run_directory_is_neither_output_nor_images(run: Path, tmp_path: Path)
     (run / "run.lock").touch()
     before = contents(run)
     with pytest.raises(MmtkError, match=r"is a run directory, so no predictions are written among its files\."):
-        predict_files(run, [tmp_path / "film.png"], run, "cpu")
+        predict(run, [tmp_path / "film.png"], run, "cpu")
     with pytest.raises(MmtkError, match="is a run directory: its pictures are drawings"):
-        predict_files(run, [run], tmp_path / "out", "cpu")
+        predict(run, [run], tmp_path / "out", "cpu")
     assert contents(run) == before
     assert not (tmp_path / "out").exists()
-    predict_files(run, [tmp_path / "film.png"], run / "predictions", "cpu")
+    predict(run, [tmp_path / "film.png"], run / "predictions", "cpu")
     assert (run / "predictions" / TABLE).is_file(), film
 
 
@@ -241,15 +241,15 @@ def test_masks_among_the_films_are_left_out_and_named(run: Path, tmp_path: Path,
         save(root / f"films/{name}.png")
         (root / where.format(name)).parent.mkdir(exist_ok=True)
         Image.fromarray(mask).save(root / where.format(name))
-    rows = predict_files(run, [root], tmp_path / "out", "cpu")
+    rows = predict(run, [root], tmp_path / "out", "cpu")
     assert [row.image.name for row in rows] == ["a.png", "b.png", "c.png"]
     assert "3 masks" in capsys.readouterr().out
     given = root / where.format("a")
-    assert [row.image for row in predict_files(run, [given], tmp_path / "one", "cpu")] == [given]
+    assert [row.image for row in predict(run, [given], tmp_path / "one", "cpu")] == [given]
 
 
 def test_films_in_a_folder_called_as_masks_are_predicted(run: Path, tmp_path: Path) -> None:
     for folder in ("labels", "images"):
         for name in "ab":
             save(tmp_path / f"data/{folder}/{name}{folder}.png")
-    assert len(predict_files(run, [tmp_path / "data"], tmp_path / "out", "cpu")) == 4
+    assert len(predict(run, [tmp_path / "data"], tmp_path / "out", "cpu")) == 4

@@ -24,7 +24,7 @@ from mmtk.study.plan import plan_components
 from mmtk.testing import ContractError, suite
 from mmtk.training import strategies as training_strategies
 from mmtk.training.strategies import SupervisedLoss
-from mmtk.workflows.predict import predict_files
+from mmtk.workflows.predict import predict
 from PIL import Image
 from scipy.special import log_softmax
 
@@ -308,6 +308,6 @@ def test_a_run_from_end_to_end_warns_of_the_dead_term_by_name(tmp_path, monkeypa
     rows = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     assert {row["train/segmentation/kl"] for row in rows if "train/loss" in row} == {0.0}
     image = next((tmp_path / "run" / "figures").glob("*.png"))
-    rows = predict_files(result.path, [image], tmp_path / "out", "cpu")
+    rows = predict(result.path, [image], tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     assert (tmp_path / "out" / "predictions.csv").is_file()

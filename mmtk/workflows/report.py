@@ -1,0 +1,58 @@
+"""Report of a study or of finished runs: statistics, tables, pictures and the page, from files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from mmtk.errors import RunFailed
+from mmtk.report.analysis import Analysis, analyse
+from mmtk.report.answer import summary_lines
+from mmtk.report.page import write_report
+from mmtk.study.folder import StudyDir
+from mmtk.study.results import Study, from_runs
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A report: its page ``index.html``, and the analysis that it shows."""
+
+    page: Path
+    analysis: Analysis
+
+    @property
+    def summary(self) -> str:
+        """The answer of the study in a few lines."""
+        return "\n".join(summary_lines(self.analysis))
+
+    def __repr__(self) -> str:
+        return f"Report({str(self.page)!r})\n{self.summary}"
+
+    def _repr_html_(self) -> str:
+        page = escape(str(self.page))
+        return f'<pre>{escape(self.summary)}</pre><a href="{page}" target="_blank">{page}</a>'
+
+
+def report(
+    study: str | Path | Sequence[str | Path] | Study, out: str | Path | None = None, *, set_aside: bool = False
+) -> Report:
+    """Write the report of a study, or of finished runs of which the first is the reference.
+
+    study: a study directory, run directories, or what ``read_study`` gave
+    out: the folder to write (default ``STUDY/report``, else ``report``)
+    set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
+    """
+    paths = [Path(study)] if isinstance(study, str | Path) else study
+    if isinstance(paths, Study):
+        results, folder = paths, Path("report")
+    elif len(paths) == 1 and (Path(paths[0]) / "study.json").is_file():
+        study_dir = StudyDir(Path(paths[0]))
+        results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
+    else:
+        results, folder = from_runs([Path(path) for path in paths]), Path("report")
+    if not any(cell.runs for cell in results.cells):
+        raise RunFailed("no run has finished, so there is nothing to report.")
+    analysis = analyse(results)
+    return Report(write_report(analysis, Path(out or folder), set_aside=set_aside), analysis)
