@@ -69,11 +69,10 @@ def ablate(
     """Run every combination of components with several seeds, then test and report their effects."""
     from mmtk.runs.display import Display
     from mmtk.study import launcher_settings
-    from mmtk.workflows.ablate import StudyRequest, overridden, prepare
+    from mmtk.workflows.ablate import StudyRequest, prepare
 
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
-    changes = overridden(set_ or [])
-    request = StudyRequest(recipe, components, suite, design, seeds, tuple(labels or ()), changes, profile, out)
+    request = StudyRequest(recipe, components, suite, design, seeds, tuple(labels or ()), set_ or (), profile, out)
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
     try:
         session.check()

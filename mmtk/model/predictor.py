@@ -27,6 +27,7 @@ from mmtk.model.device import choose_device
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir
+from mmtk.runs.result import html_table
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,14 @@ class Predictor:
     def __repr__(self) -> str:
         names = [f"{task}: {', '.join(target.names)}" for task, target in self.targets.items()]
         return f"Predictor({self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            *((task, ", ".join(target.names)) for task, target in self.targets.items()),
+            ("images", f"of any size, scored at {self.size} × {self.size} pixels on {self.device}"),
+            ("use", "predictor(IMAGE): a path, a PIL image or an array, or a list of them"),
+        ]
+        return html_table(f"{self.recipe.name} {self.recipe.digest}", ("", ""), rows)
 
     def logits(self, images: Image | Iterable[Image]) -> api.Prediction:
         """Images of any size, as of a call → the network's Prediction at run size."""

@@ -73,8 +73,14 @@ class Result:
         return f"Result({str(self.path)!r}: scores of {', '.join(sorted(sets)) or 'no test set'})"
 
     def _repr_html_(self) -> str:
-        rows = [(domain, task, heading(metric), f"{value:.4g}") for domain, task, metric, value in self._rows()]
-        return html_table(str(self.path), ("domain", "task", "metric", "value"), rows)
+        scores = {(task, metric, domain): f"{value:.4g}" for domain, task, metric, value in self._rows()}
+        domains = list(dict.fromkeys(domain for _, _, domain in scores))
+        metrics = dict.fromkeys((task, metric) for task, metric, _ in scores)
+        rows = [
+            (task, heading(metric), *(scores.get((task, metric, domain), "–") for domain in domains))
+            for task, metric in metrics
+        ]
+        return html_table(str(self.path), ("task", "metric", *domains), rows)
 
 
 def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -217,6 +217,10 @@ def _known(names: Iterable[str]) -> str:
 def cells(axes: Sequence[Axis], design: str, values: toml.Values, keys: Keys) -> tuple[list[Cell], list[str]]:
     """The cells of a design, the recipe itself as the reference, last; and which of them stand for several.
 
+    axes: what varies, combined as ``design`` says
+    values: the recipe's own
+    keys: the keys of a component, by kind and name
+
     A factorial and an add-one-in build up: where the recipe says ``others = "off"``, strategies that no axis
     names, nor one of their keys, are off in every cell but the reference. The other designs take away from the
     whole recipe. Combinations that differ only in an axis that means nothing there are one cell.

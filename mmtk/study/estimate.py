@@ -66,8 +66,10 @@ def rest_seconds(work: Work, step: float) -> float:
 
 
 def run_time(work: Work, step: float, machine: Machine, ratio: float | None = None) -> RunTime:
-    """The time of a run; ``step``: seconds of a step as timed now.
+    """The time of a run.
 
+    work: what the run has to do, a step of which takes ``step`` seconds now
+    machine: how much longer things take than on free cores, now and beside the other runs
     ratio: how many times longer than by default the rest took in finished runs of this kind, where there are any
     """
     stretch = machine.stretch * machine.beside
@@ -96,7 +98,12 @@ def makespan(seconds: Sequence[float], workers: int) -> float:
 
 
 def study_seconds(runs: Sequence[RunTime], workers: int, machine: Machine, tracked: bool) -> float:
-    """Seconds from the first run's start to the report, MLflow included."""
+    """Seconds from the first run's start to the report, MLflow included.
+
+    runs: the time of every run, ``workers`` of them side by side
+    machine: how much longer than on free cores the report takes
+    tracked: whether MLflow hears of the runs
+    """
     after = REPORT + REPORT_RUN * len(runs)
     if tracked:
         after += MLFLOW_IMPORT + MLFLOW_RUN * len(runs)
@@ -106,7 +113,9 @@ def study_seconds(runs: Sequence[RunTime], workers: int, machine: Machine, track
 def machine_now(wall: float, cpu: float, threads: int, load: float, cores: int, workers: int) -> Machine:
     """How the machine is shared: from the wall and processor time of a few steps, the load and the cores.
 
-    ``threads`` per run; ``workers`` runs at a time, on these cores
+    wall, cpu: seconds that ``wall`` clock and processor (``cpu``) took for the steps
+    threads: of one run, with ``workers`` runs at a time
+    load: of the machine before, on all its ``cores``
     """
     busy = load + threads * (workers - 1)
     beside = max(1.0, busy / cores) / max(1.0, load / cores)

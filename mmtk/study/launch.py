@@ -25,32 +25,22 @@ def run_study(
     report: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, count, of: None,
     ended: Callable[[PlannedRun], None] = lambda run: None,
 ) -> list[PlannedRun]:
-    """Run what is missing or failed; returns the runs that failed.
+    """Run what is missing or failed; return the runs that failed.
+
+    study: the study whose runs are handed to the ``launcher``
+    data, device: the folder of the data sets (``data``) and the ``device`` that every run is told
 
     ``report`` hears of every run that ended: the run, what became of it, how many are done of how many.
     ``ended`` is called with every run that finished, for the MLflow mirror.
     """
-    runs = study.runs()
-    versions = Versions()
+    runs, versions, same = study.runs(), Versions(), SameData()
     failed: list[PlannedRun] = []
     missing = [run for run in runs if not run.folder.finished]
-    queue = standing(study, launcher, missing)
-    if queue:
-        jobs = ", ".join(study.queued[name] for name in queue)
-        raise MmtkError(
-            f"{counted(len(queue), 'run is', 'runs are')} in the queue already: {jobs}.",
-            str(study.path),
-            f"Wait for them ({study.command('status')}), or cancel them first.",
-        )
-    if queue is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
-        study.note_queued({})
+    _refuse_queued(study, launcher, missing)
     for run in missing:  # what failed is tried again
         study.note_failure(run, None)
-    same = SameData()
     count = 0
-    for run in runs:
-        if not run.folder.finished:
-            continue
+    for run in (run for run in runs if run.folder.finished):
         versions.check_reusable(run)
         if differs := same.differ(run):
             failed.append(run)
@@ -61,21 +51,30 @@ def run_study(
     by_folder = {run.folder.path: run for run in missing}
     for outcome in launcher.run(_jobs(missing, data, device)):
         run = by_folder[outcome.dir]
-        if outcome.code == 0 and run.folder.finished and (differs := same.differ(run)):
-            study.note_failure(run, differs)
+        is_whole = outcome.code == 0 and run.folder.finished
+        reason = same.differ(run) if is_whole else failure(outcome)
+        study.note_failure(run, reason or None)
+        if reason:
             failed.append(run)
-            report(run, differs, count, len(runs))
-        elif outcome.code == 0 and run.folder.finished:
-            count += 1
-            study.note_failure(run, None)
-            ended(run)
-            report(run, "done", count, len(runs))
         else:
-            reason = failure(outcome)
-            study.note_failure(run, reason)
-            failed.append(run)
-            report(run, reason, count, len(runs))
+            count += 1
+            ended(run)
+        report(run, reason or "done", count, len(runs))
     return failed
+
+
+def _refuse_queued(study: StudyDir, launcher: Launcher, missing: Iterable[PlannedRun]) -> None:
+    """Refuse to run what is in the launcher's queue; forget the jobs of a queue that is empty."""
+    queue = queue_states(study, launcher, missing)
+    if queue:
+        jobs = ", ".join(study.queued[name] for name in queue)
+        raise MmtkError(
+            f"{counted(len(queue), 'run is', 'runs are')} in the queue already: {jobs}.",
+            str(study.path),
+            f"Wait for them ({study.command('status')}), or cancel them first.",
+        )
+    if queue is not None:  # else jobs of another launcher may wait still; a run that one of them trains is locked
+        study.note_queued({})
 
 
 def submit_study(
@@ -83,11 +82,14 @@ def submit_study(
 ) -> tuple[list[str], list[str]]:
     """Hand what is missing to the launcher's queue; nobody waits for it.
 
+    study: the study whose runs are handed to the ``launcher``
+    data, device: the folder of the data sets (``data``) and the ``device`` that every run is told
+
     Returns the names of the new jobs, and of those that were in the queue already.
     """
     runs = study.runs()
     failures = study.failures(runs)
-    before = standing(study, launcher, runs) or {}
+    before = queue_states(study, launcher, runs) or {}
     missing = [
         run
         for run in runs
@@ -101,7 +103,7 @@ def submit_study(
     return names, [study.queued[name] for name in before]
 
 
-def standing(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]) -> dict[str, str] | None:
+def queue_states(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]) -> dict[str, str] | None:
     """The unfinished runs that are in the launcher's queue, by folder name, and what is known of each.
 
     None where the launcher cannot say.
@@ -130,14 +132,14 @@ class SameData:
     """Notices runs of a study whose machines saw other data under the same source."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], tuple[str, str]] = {}
+        self._first: dict[tuple[str, str], tuple[str, str]] = {}
 
     def differ(self, run: PlannedRun) -> str:
         """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
         for name, digest in run.folder.provenance["data"].items():
             task, domain = name.split("/")
             source = run.recipe.source(task, "source" if domain == IN_DOMAIN else "cross")
-            first, first_digest = self._seen.setdefault((name, str(source)), (run.title, digest))
+            first, first_digest = self._first.setdefault((name, str(source)), (run.title, digest))
             if digest != first_digest:
                 return (
                     f"its {name} data differ from those of {first}: "
@@ -184,15 +186,15 @@ class Versions:
     """Versions of mmtk and of the components of runs, asked once for all seeds of a cell."""
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, str]] = {}
+        self._expected: dict[str, dict[str, str]] = {}
 
     def expected(self, run: PlannedRun) -> dict[str, str]:
         """What every machine that trains the run must have (mmtk.runs.provenance.expected_versions)."""
         from mmtk.runs.provenance import expected_versions
 
-        if run.cell.recipe.digest not in self._known:
-            self._known[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
-        return self._known[run.cell.recipe.digest]
+        if run.cell.recipe.digest not in self._expected:
+            self._expected[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
+        return self._expected[run.cell.recipe.digest]
 
     def check_reusable(self, run: PlannedRun) -> None:
         """Refuse a finished run made by other component versions: it is not what this study would run."""

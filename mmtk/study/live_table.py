@@ -20,8 +20,9 @@ BESIDE = 9  # lines of a screen that hold no row: title, head and border, counts
 def live_table(study: StudyDir, workers: int, expected: Mapping[str, float], console: Console) -> Iterator[None]:
     """Show the table of the study's runs below all that is printed, refreshed every second; nothing remains of it.
 
-    ``expected``: seconds that each run will take, by the name of its folder. Shows nothing where the console is no
-    terminal.
+    study: the study whose runs are shown, ``workers`` of them at a time
+    expected: seconds that each run will take, by the name of its folder
+    console: where the table is shown; nothing is, unless this is a terminal
     """
     if not console.is_terminal or console.is_dumb_terminal:
         yield

@@ -97,7 +97,16 @@ def plan_components(
     budgets: Budgets | None = None,
     seeds: Sequence[int] = (0,),
 ) -> Plan:
-    """The plan of ``mmtk ablate RECIPE --components …``; raises MmtkError where fewer than two cells can be."""
+    """Plan the cells of a design from axes of components; MmtkError where there are fewer than two.
+
+    recipe: name or file of the recipe that the axes vary
+    components: axes, such as ``saliency,ssl=none+mixmatch``
+    design: one of ``DESIGNS``
+    profile: data and training budget in place of the recipe's own
+    overrides: recipe keys that are changed in every cell
+    budgets: label budgets by task; every cell is planned at each
+    seeds: of the runs of every cell
+    """
     path = recipe_path(recipe)
     base = read(path, profile, overrides)
     recipe_itself = resolve(base, recipe)  # the user's mistakes in the recipe itself, before anything is varied
@@ -169,7 +178,14 @@ def plan_suite(
     budgets: Budgets | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Plan:
-    """The plan of ``--suite NAME|FILE``: a TOML list of ``systems``, with ``labels`` and ``seeds`` if it likes."""
+    """Plan the cells of a suite: a TOML list of ``systems``, which may name ``labels`` and ``seeds`` too.
+
+    name: name or file of the suite
+    profile: data and training budget in place of the recipes' own
+    overrides: recipe keys that are changed in every system
+    budgets: label budgets by task (default: the suite's)
+    seeds: of the runs of every system (default: the suite's)
+    """
     path = toml.locate(name, "suites")
     values = toml.read(path).values
     keys = {"title", "description", "systems", "reference", "labels", "seeds"}

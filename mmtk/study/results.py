@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mmtk.errors import MmtkError
 from mmtk.io.parallel import on_all_cores
 from mmtk.runs.arrays import Cases, Series, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run
+from mmtk.runs.result import Result, html_table
 from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 
 LONG = ("system", "digest", "budget", "seed", "domain", "task", "metric", "value")
+IMAGES = ("system", "digest", "budget", "seed", "domain", "task", "id")
 
 
 @dataclass
@@ -50,6 +53,11 @@ class Cell:
     def tasks(self) -> list[str]:
         """The tasks that it trains."""
         return sorted(self.labels)
+
+    @property
+    def budget(self) -> str:
+        """Its labels of classes and of masks in one word, such as ``25-full``; – for a task that it has not."""
+        return "-".join(str(self.labels.get(task, "–")) for task in ("classification", "segmentation"))
 
     def values(self, domain: str, task: str, metric: str) -> dict[int, float]:
         """A score by seed, of the runs that have it."""
@@ -127,10 +135,9 @@ class Study:
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Every score of every run under ``LONG``: one row per system, seed, test set and metric."""
         for cell in self.cells:
-            budget = "-".join(str(cell.labels.get(task, "–")) for task in ("classification", "segmentation"))
             for (domain, task, metric), values in cell.scores.items():
                 for seed, value in values.items():
-                    yield cell.name, cell.digest, budget, seed, domain, task, metric, value
+                    yield cell.name, cell.digest, cell.budget, seed, domain, task, metric, value
 
     def frame(self) -> DataFrame:
         """Every score of every run as a tidy table, under the columns ``LONG``."""
@@ -138,19 +145,43 @@ class Study:
 
         return DataFrame(self.rows(), columns=list(LONG))
 
+    def cases(self) -> DataFrame:
+        """Values per test image of every run as a tidy table: the columns ``IMAGES``, then every score.
+
+        A row for each system, budget, seed, domain, task and image; a score that a task has not is empty.
+        """
+        from pandas import DataFrame, concat
+
+        tables = [
+            Result(run.path, run.scores)
+            .cases()
+            .assign(system=cell.name, digest=cell.digest, budget=cell.budget, seed=seed)
+            for cell in self.cells
+            for seed, run in sorted(cell.runs.items())
+            if run.folder.cases_file.is_file()
+        ]
+        table = concat(tables, ignore_index=True) if tables else DataFrame(columns=list(IMAGES))
+        return table[[*IMAGES, *(name for name in table.columns if name not in IMAGES)]]
+
     def __repr__(self) -> str:
         runs = sum(len(cell.runs) for cell in self.cells)
         numbers = {"cell": len(self.cells), "run": runs, "gap": len(self.gaps)}
         return f"Study({self.title!r}: {', '.join(counted(number, what) for what, number in numbers.items())})"
 
     def _repr_html_(self) -> str:
-        from mmtk.runs.result import html_table
-
         rows = [
-            (c.name, c.digest, *(c.labels.get(t, "–") for t in ("classification", "segmentation")), len(c.runs))
-            for c in self.cells
+            (
+                f"{cell.name}{' (reference)' if cell.reference else ''}",
+                *cell.levels.values(),
+                *(cell.labels.get(task, "–") for task in ("classification", "segmentation")),
+                f"{len(cell.runs)} of {len(self.seeds)}",
+                cell.digest,
+            )
+            for cell in self.cells
         ]
-        return html_table(self.title, ("system", "digest", "class labels", "masks", "runs"), rows)
+        axes = [key.removesuffix(".use") for key in (self.cells[0].levels if self.cells else ())]
+        table = html_table(self.title, ("system", *axes, "class labels", "masks", "runs", "digest"), rows)
+        return table + "".join(f"<div>Missing: {escape(gap)}</div>" for gap in self.gaps)
 
     def read(self) -> None:
         """Read what reports need of every run, on all cores; what was read already is not read again."""

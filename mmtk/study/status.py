@@ -164,10 +164,10 @@ def _queue(
     # Not above: a launcher needs torch, whose import takes longer than the table.
     from mmtk.api import JobResult
     from mmtk.study import launcher_settings
-    from mmtk.study.launch import failure, standing
+    from mmtk.study.launch import failure, queue_states
 
     try:
-        queue = standing(study, launcher_settings.make(study.launcher), runs)
+        queue = queue_states(study, launcher_settings.make(study.launcher), runs)
     except MmtkError as error:
         return {}, f"The queue cannot be asked: {error.message}"
     if queue is None:

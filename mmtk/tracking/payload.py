@@ -171,7 +171,11 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Metric]]:
 
 
 def metrics(values: Mapping[str, Any], step: int, at: int, model_id: str | None = None) -> list[Metric]:
-    """The numbers among ``values`` as MLflow metrics of one step and one time (ms), linked to a model if named."""
+    """The numbers among ``values`` as MLflow metrics.
+
+    step, at: the training ``step`` of all of them, and their time (``at``) in ms
+    model_id: of the logged model whose scores these are
+    """
     from mlflow.entities import Metric
 
     numbers = {
@@ -204,7 +208,11 @@ def _leaves(tables: Mapping[str, Any], prefix: str, joint: str) -> Iterator[tupl
 
 
 def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: Model) -> None:
-    """Write the best weights to the folder ``out`` as a pyfunc: mmtk/tracking/model.py and what it reads."""
+    """Write the best weights to the folder ``out`` as a pyfunc: mmtk/tracking/model.py and what it reads.
+
+    folder: the run directory, with its ``provenance``
+    head: the model's entry in MLflow
+    """
     from mlflow.pyfunc import save_model
 
     # A plugin's components load only where the plugin is installed.

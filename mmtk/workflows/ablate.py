@@ -18,7 +18,6 @@ from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
 from mmtk.io.files import holder, read_json
 from mmtk.model.device import choose_device, choose_precision
-from mmtk.recipe.toml import assignment, parse_set
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import LOCK
 from mmtk.study import launcher_settings
@@ -41,7 +40,7 @@ class StudyRequest:
 
     recipe: a recipe's name or file, or the directory of a study that goes on
     components: axes, such as ``saliency,ssl`` or ``ssl=none+mixmatch,ssl.weight=0.1+1``
-    suite: a list of systems in their place: ``paper``, or a TOML file
+    suite: a list of systems in place of ``components``: ``paper``, or a TOML file
     design: factorial (default), leave-one-out, add-one-in or one-at-a-time
     seeds: runs of every cell
     labels: label budgets, such as ``classification=8,25``
@@ -220,8 +219,10 @@ def ablate(
     design: factorial (default), leave-one-out, add-one-in or one-at-a-time
     seeds: runs of every cell (default 1, or the suite's)
     labels: label budgets of a task, such as ``{"classification": [8, 25]}``
-    profile, overrides: data and budget, and keys that are changed in every cell
+    profile: data and training budget in place of the recipe's own
+    overrides: recipe keys that are changed in every cell
     data: the folder of the data sets
+    device: auto, cpu or cuda
     launcher: where runs go: a name, or a table with ``use`` and keys, as ``{"use": "process", "jobs": 2}``
     out: the study directory (default ``studies/NAME-DIGEST``)
     quiet: print nothing; else a line for every run that ends
@@ -253,8 +254,10 @@ def ablate(
 def prepare(request: StudyRequest, launcher: Mapping[str, Any], data: Path | None, device: str) -> StudySession:
     """Plan a study, or read the one that goes on; nothing is written.
 
+    request: what the study compares
     launcher: its name under ``use`` and its keys; what is missing is as the study had it before, or the default
-    data, device: where runs find their images, and what they run on
+    data: the folder of the data sets
+    device: auto, cpu or cuda
     """
     if request.continued:
         study, plan, data = _planned_before(request, data)
@@ -295,7 +298,7 @@ def _plan(request: StudyRequest, device: str) -> Plan:
         raise MmtkError("a design is for --components: a suite lists its systems.", hint="Leave --design out.")
     common: dict[str, Any] = {
         "profile": request.profile,
-        "overrides": dict(overridden(request.overrides)),
+        "overrides": request.overrides,
         "budgets": parse_budgets(list(request.labels)),
     }
     if suite is not None:
@@ -305,13 +308,6 @@ def _plan(request: StudyRequest, device: str) -> Plan:
         plan = plan_components(recipe, components or "", design, seeds=range(seeds or 1), **common)
     device_name = choose_device(device)
     return plan.with_precision(lambda precision: choose_precision(precision, device_name))
-
-
-def overridden(overrides: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
-    """The dotted keys that a mapping or a list of assignments changes, with their values."""
-    if isinstance(overrides, str):
-        parse_set(overrides)  # refused with the cure
-    return dict(overrides) if isinstance(overrides, Mapping) else dict(assignment(text) for text in overrides)
 
 
 @contextmanager

@@ -59,6 +59,11 @@ def evaluate(
 ) -> Result:
     """Score a run's best weights on folders of films, or on the sets of another profile or source.
 
+    run_dir: a finished run directory, scored on ``device``
+    profile: another profile, whose sets are read in the folder ``data`` and changed by ``overrides``
+    out: the folder of the results (default ``RUNDIR/evaluations/NAME``)
+    quiet: print nothing
+
     Of ``folders`` all films are scored that have a label for a task of the run; ``columns`` says where ``masks``
     and ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's
     sources, so are those without a split of their own; of others the test part. ``overrides`` may hold

@@ -62,6 +62,10 @@ def predict(
 ) -> list[Row]:
     """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
 
+    run_dir: a finished run directory or an exported folder, on ``device``
+    images: files, or folders of images; ``batch`` of them go through the network at once
+    quiet: print no progress, and not which masks are left out
+
     Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
     Results of earlier predictions, and masks in the folders, are left out. What fails for one image is its row's
     error.

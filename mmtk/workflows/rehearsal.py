@@ -80,7 +80,12 @@ class _Timed:
 
 
 def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, device: str) -> Forecast:
-    """The time of a study's missing runs, from a few timed steps of every system and from its finished runs."""
+    """The time of a study's missing runs, from a few timed steps of every system and from its finished runs.
+
+    runs: all of the study; ``launcher`` runs as many of them at a time as it has workers
+    data: the folder of the data sets
+    device: on which steps are timed, as ``--device`` names it
+    """
     missing, device = [run for run in runs if not run.folder.finished], choose_device(device)
     threads, workers = getattr(launcher, "threads", torch.get_num_threads()), getattr(launcher, "workers", 1)
     timed = _timed_systems(missing, data, device, threads)

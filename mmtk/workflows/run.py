@@ -43,12 +43,17 @@ def run(
     deterministic: bool = False,
     quiet: bool = True,
 ) -> Result:
-    """Train, evaluate and draw a recipe in the folder ``out`` (default ``runs/NAME-DIGEST-sSEED``).
+    """Train, evaluate and draw a recipe; continue what is unfinished in ``out``, and return what is finished.
 
-    Continues what lies unfinished there, and returns at once what is finished. ``data`` is the folder of the
-    data sets (default: the environment variable MMTK_DATA). ``devices`` processes divide every batch; started by
-    torchrun, as many as it started. ``deterministic`` refuses GPU kernels whose sums differ from call to call; a
-    run that was begun with it goes on with it. Raises MmtkError; RunFailed where training fails.
+    recipe: what ``mmtk.load_recipe`` gives
+    out: the run directory (default ``runs/NAME-DIGEST-sSEED``)
+    data: the folder of the data sets (default: the environment variable MMTK_DATA)
+    device: auto, cpu or cuda
+    devices: processes that divide every batch; started by torchrun, as many as it started
+    deterministic: refuse GPU kernels whose sums differ from call to call; a run begun so goes on so
+    quiet: print nothing
+
+    Raises MmtkError; RunFailed where training fails.
     """
     recipe = need_recipe(recipe, "run")
     display = Display(quiet)
