@@ -31,7 +31,7 @@ def names(text: str, design: str = "factorial", name: str = "multimix", called: 
     own, known, levels = (
         values(name),
         cell_names.known_systems(),
-        {axis.key: axis.own for axis in axes(text, name)},
+        {axis.key: axis.recipe_level for axis in axes(text, name)},
     )
     return [
         cell_names.own_name(cell, called, levels)
@@ -72,7 +72,12 @@ def test_a_component_a_kind_and_levels_name_the_same_axis() -> None:
     assert axes("ssl.use=none+confidence") == axes("ssl")
     assert axes("saliency") == axes("bridge") == axes("bridge=none+saliency")
     axis = axes("saliency")[0]
-    assert (axis.key, axis.own, axis.on.label, axis.off.label) == ("bridge", "saliency", "saliency", "none")
+    assert (axis.key, axis.recipe_level, axis.on.label, axis.off.label) == (
+        "bridge",
+        "saliency",
+        "saliency",
+        "none",
+    )
     assert axis.on.changes == {}
     assert axis.off.changes == {"bridge.use": "none"}
 
@@ -86,7 +91,7 @@ def test_another_component_replaces_the_table_and_the_own_one_keeps_its_keys() -
 def test_any_recipe_key_may_be_an_axis_with_typed_levels() -> None:
     axis = axes("ssl.threshold=0.5+0.7+0.95")[0]
     assert [level.changes["ssl.threshold"] for level in axis.levels] == [0.5, 0.7, 0.95]
-    assert axis.own == "0.7"
+    assert axis.recipe_level == "0.7"
     lists = axes('metric.segmentation.threshold=0.4+0.5,x.y=[1,2]+["a+b","c"]')
     assert lists[1].levels[1].changes["x.y"] == ["a+b", "c"]
 
@@ -139,7 +144,7 @@ def test_strategies_of_a_task_that_is_not_trained_are_off() -> None:
 def test_tasks_are_an_axis() -> None:
     axis = axes("tasks")[0]
     assert [level.label for level in axis.levels] == ["both", "classification", "segmentation"]
-    assert axis.own == "both"
+    assert axis.recipe_level == "both"
 
 
 def test_the_sentence_of_the_readme_is_the_five_systems_of_the_paper() -> None:

@@ -136,7 +136,7 @@ def test_the_runs_of_a_copied_study_are_found_in_it_or_beside_it(
     (tmp_path / "lab/deep/deeper").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "lab/deep/deeper")
     study = StudyDir(Path("study"))
-    with study.held():
+    with study.locked():
         study.write(Plan("s", [PlannedCell("MultiMix", {}, tiny(), True)], [0]), {"command": "", "data": ""})
     about = json.loads(study.file.read_text()) | {"runs": "../../../runs"}
     laptop = StudyDir(tmp_path / "home" / "me" / "study")

@@ -418,7 +418,7 @@ def test_budgets_that_the_data_cannot_fill_are_refused_before_anything_runs(tmp_
 def test_two_processes_cannot_run_the_same_study(tmp_path: Path) -> None:
     one, two = StudyDir(tmp_path / "s"), StudyDir(tmp_path / "s")
     refused = pytest.raises(MmtkError, match=f"mmtk process {os.getpid()} is running in this folder")
-    with one.held(), refused, two.held():
+    with one.locked(), refused, two.locked():
         pass
 
 
@@ -429,7 +429,7 @@ def plan(*recipes: str) -> Plan:
 
 def test_a_folder_with_another_study_or_something_else_is_refused(tmp_path: Path) -> None:
     study = StudyDir(tmp_path / "s")
-    with study.held():
+    with study.locked():
         study.write(plan("umtl", "enc"), {})
         study.write(plan("umtl", "enc"), {})
         with pytest.raises(MmtkError, match="this folder holds another study"):
@@ -454,7 +454,7 @@ def test_an_edited_recipe_of_a_study_is_refused(tmp_path: Path) -> None:
 def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = StudyDir(tmp_path / "s")
-    with study.held():
+    with study.locked():
         study.write(plan("enc", "unet"), {})
     told: list[str] = []
     failed = run_study(

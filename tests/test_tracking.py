@@ -484,10 +484,10 @@ def test_a_folder_without_a_run_is_named(store, tmp_path):
 
 
 def test_two_mirrors_of_one_run_do_not_meet(store, folder):
-    from mmtk.tracking.client import held
+    from mmtk.tracking.client import locked
 
     train(folder, 1, 5)
-    with held(folder.recipe_file), pytest.raises(MmtkError, match=r"another process"):
+    with locked(folder.recipe_file), pytest.raises(MmtkError, match=r"another process"):
         Mirror(folder).sync()
     assert number(store, "runs") == 0
     assert Mirror(folder).sync().startswith("6 metric rows")

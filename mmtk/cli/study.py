@@ -84,15 +84,15 @@ def ablate(
     if dry_run:
         _show_plan(session, session.forecast())
         return
-    with session.begun(command(*sys.argv[1:])):
+    with session.locked(command(*sys.argv[1:])):
         expected = session.forecast()
         _show_plan(session, expected)
         if detach:
             _submit(session)
             return
         failed, mirror = session.run(expected, Display())
-    if written := session.report(mirror):
-        _show_report(written)
+    if page := session.report(mirror):
+        _show_report(page)
     session.refuse(failed)
 
 

@@ -39,16 +39,16 @@ class Level:
 
 @dataclass(frozen=True)
 class Axis:
-    """A component table, ``tasks`` or a recipe key, and its levels; ``own`` is the recipe's own level."""
+    """A component table, ``tasks`` or a recipe key, and its levels; ``recipe_level`` is the recipe's own."""
 
     key: str
     levels: tuple[Level, ...]
-    own: str
+    recipe_level: str
 
     @property
     def on(self) -> Level:
         """The level with the component in place: the recipe's own, else the last one named."""
-        return next((level for level in self.levels if level.label == self.own), self.levels[-1])
+        return next((level for level in self.levels if level.label == self.recipe_level), self.levels[-1])
 
     @property
     def off(self) -> Level:
@@ -229,7 +229,8 @@ def cells(axes: Sequence[Axis], design: str, values: toml.Values, keys: Keys) ->
     builds_up = design in ("factorial", "add-one-in") and values.get("others") == "off"
     without = tuple(kind for kind in STRATEGIES if builds_up and kind not in axis_tables and _is_on(values, kind))
     recipe_levels = {
-        k: v.label for k, v in _meant({a.key: Level(a.own, {}) for a in axes}, axes, values, keys)[0].items()
+        k: v.label
+        for k, v in _meant({a.key: Level(a.recipe_level, {}) for a in axes}, axes, values, keys)[0].items()
     }
     cells_by_levels: dict[tuple[str, ...], Cell] = {}
     remarks: dict[str, None] = {}

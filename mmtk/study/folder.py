@@ -78,7 +78,7 @@ class StudyDir:
         return command(verb, self.path, *code)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes from running the same study."""
         make_folder(self.path)
         with locked(self.path, "study.lock", "Wait for it, or choose another --out."):

@@ -119,7 +119,7 @@ def plan_components(
         name = name if ships else f"{name} ({_file_name(path)})"  # inherited from a recipe that it is not
     plan = Plan(_title(name, [axis.key for axis in axes]), [], list(seeds), design=design, remarks=remarks)
     plan.axes = {axis.key: _off_first(axis) for axis in axes}
-    levels = {axis.key: axis.own for axis in axes}
+    levels = {axis.key: axis.recipe_level for axis in axes}
     for cell in axis_cells:
         for budget in _budgets(budgets or {}):
             layer = toml.merge(base, toml.parse_set({**cell.changes, **budget}))

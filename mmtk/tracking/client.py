@@ -51,7 +51,7 @@ def open_client(uri: str) -> MlflowClient:
     if database is None:
         return MlflowClient(tracking_uri=uri)
     # Two processes that make the tables of a new database at once get into each other's way.
-    with held(database.parent, wait=True):
+    with locked(database.parent, wait=True):
         return MlflowClient(tracking_uri=uri)
 
 
@@ -106,7 +106,7 @@ def masked(text: str) -> str:
 
 
 @contextmanager
-def held(path: Path, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold a file or folder against other mirrors; where the file system cannot lock it, do without."""
     try:
         with files.lock(path, wait=wait):

@@ -101,7 +101,7 @@ class Mirror:
             )
         try:
             recipe, provenance = self.folder.recipe, self.folder.provenance
-            with client.held(self.folder.recipe_file, self._wait), client.calm():
+            with client.locked(self.folder.recipe_file, self._wait), client.calm():
                 return self._send(recipe, provenance)
         except MmtkError:
             raise

@@ -62,7 +62,7 @@ class StudyRequest:
         """Whether this is a study that lies there already."""
         return self.recipe is not None and (Path(self.recipe) / "study.json").is_file()
 
-    def given(self) -> list[str]:
+    def options(self) -> list[str]:
         """The options that say what is compared, as they are typed."""
         names = {"overrides": "set"}
         return [f"--{names.get(key, key)}" for key, value in vars(self).items() if value and key != "recipe"]
@@ -98,12 +98,12 @@ class StudySession:
         return forecast(runs, self.launcher, self.data, self.device)
 
     @contextmanager
-    def begun(self, typed: str = "") -> Iterator[None]:
+    def locked(self, typed: str = "") -> Iterator[None]:
         """Hold the study, with its plan written; a launcher that is refused is not what the study goes on with.
 
         typed: the command that began it, as reports show it
         """
-        with self.study.held():
+        with self.study.locked():
             data = str(self.data.absolute()) if self.data else ""
             self.study.write(self.plan, {"command": typed, "data": data})
             before = self.study.launcher
@@ -161,9 +161,9 @@ class StudySession:
         results = self.study.collect()
         if not any(cell.runs for cell in results.cells):
             return None
-        written = report(results, self.study.report, set_aside=True)
-        mirror.report(written.analysis)
-        return written
+        page = report(results, self.study.report, set_aside=True)
+        mirror.report(page.analysis)
+        return page
 
     def refuse(self, failed: list[PlannedRun]) -> None:
         """Raise RunFailed naming the runs that failed, with the line that repeats each."""
@@ -244,11 +244,11 @@ def ablate(
     table = {"use": launcher} if isinstance(launcher, str) else dict(launcher or {})
     session = prepare(request, table, Path(data) if data is not None else None, device)
     session.check()
-    with session.begun():
+    with session.locked():
         failed, mirror = session.run(None, Display(quiet))
-    written = session.report(mirror)
+    page = session.report(mirror)
     session.refuse(failed)
-    return written.analysis.study if written else session.study.collect()
+    return page.analysis.study if page else session.study.collect()
 
 
 def prepare(request: StudyRequest, launcher: Mapping[str, Any], data: Path | None, device: str) -> StudySession:
@@ -272,7 +272,7 @@ def prepare(request: StudyRequest, launcher: Mapping[str, Any], data: Path | Non
 def _planned_before(request: StudyRequest, data: Path | None) -> tuple[StudyDir, Plan, Path | None]:
     """A study that goes on, with its plan and data folder; options that would make another plan are refused."""
     path = str(request.recipe)
-    if wrong := request.given():
+    if wrong := request.options():
         cure = f"Leave out {', '.join(wrong)}, or start another study."
         raise MmtkError("this study has its plan already.", path, cure)
     study = StudyDir(Path(path))

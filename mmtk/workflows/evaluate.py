@@ -115,11 +115,11 @@ def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     return [Path(path) for path in ([folders] if isinstance(folders, str | Path) else folders)]
 
 
-def _warn(display: Display, known: Sequence[leaks.Overlap], unlooked: str) -> None:
+def _warn(display: Display, overlaps: Sequence[leaks.Overlap], unlooked: str) -> None:
     """Say which sets the run was trained on, a line for each, and what could not be compared."""
-    most = {each.scored.role.use: each for each in sorted(known, key=lambda each: each.images)}
-    for found in most.values():
-        display.warn(known_films(found))
+    largest = {overlap.scored.role.use: overlap for overlap in sorted(overlaps, key=lambda o: o.images)}
+    for overlap in largest.values():
+        display.warn(known_films(overlap))
     if unlooked:
         display.warn(f"Not known: {unlooked}.")
 

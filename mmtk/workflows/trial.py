@@ -51,12 +51,12 @@ def try_step(recipe: Recipe) -> None:
     kinds = [_kinds(recipe, task) for task in recipe.tasks]
     refusals: list[MmtkError] = []
     for targets in product(*kinds):
-        chosen = dict(zip(recipe.tasks, targets, strict=True))
+        specs = dict(zip(recipe.tasks, targets, strict=True))
         # A smaller image shows the same in less time; where it is refused, the full size decides.
         for size in sorted({_small(recipe), recipe.data.size}):
             try:
                 with _explained():
-                    _step(_plain(recipe, size), chosen)
+                    _step(_plain(recipe, size), specs)
                 return
             except MmtkError as error:
                 refusal = error
@@ -68,17 +68,17 @@ def check_listing(recipe: Recipe) -> None:
     """Raise what a run would say of budgets, classes and parts, for sources that make their images in code."""
     for task in recipe.tasks:
         domains = [domain for domain in ("source", "cross") if recipe.source(task, domain)]
-        known = [domain for domain in domains if _made_in_code(recipe, task, domain)]
-        roles = [Role.of(recipe, task, domain) for domain in known]
-        opened = [sources.source(recipe, task, domain) for domain in known]
-        for role, source in zip(roles, opened, strict=True):
+        in_code = [domain for domain in domains if _made_in_code(recipe, task, domain)]
+        roles = [Role.of(recipe, task, domain) for domain in in_code]
+        in_code_sources = [sources.source(recipe, task, domain) for domain in in_code]
+        for role, source in zip(roles, in_code_sources, strict=True):
             check_items(role, source)
             check_parts(role, source)
             if role.domain == "source":
                 labels = [item.target for item in source.items("train") if item.target is not None]
                 batches.check_labels(recipe, task, labels, source.labels.names)
-        if len(known) > 1:
-            check_same_labels(roles[0], opened[0].labels, roles[1], opened[1].labels)
+        if len(in_code) > 1:
+            check_same_labels(roles[0], in_code_sources[0].labels, roles[1], in_code_sources[1].labels)
 
 
 def _made_in_code(recipe: Recipe, task: str, domain: str) -> bool:

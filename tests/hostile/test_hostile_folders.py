@@ -285,7 +285,7 @@ def test_code_in_a_run_of_a_study_is_not_run(tmp_path, marker, monkeypatch):
     """Recipes without local components, but a file beside the run as if it had some."""
     monkeypatch.chdir(tmp_path)
     study = StudyDir(tmp_path / "studies" / "theirs")
-    with study.held():
+    with study.locked():
         study.write(Plan("theirs", [PlannedCell("MultiMix", {}, tiny(), True)], [0]), {"command": "", "data": ""})
     (one,) = study.runs()
     with one.folder.locked():
@@ -517,7 +517,7 @@ def test_a_study_runs_in_its_own_place(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     study = StudyDir(tmp_path / "work" / "studies" / "theirs")
-    with study.held():
+    with study.locked():
         study.write(Plan("theirs", [PlannedCell("MultiMix", {}, tiny(), True)], [0]), {"command": "", "data": ""})
     about = json.loads(study.file.read_text())
     for place in (str(tmp_path / "mine"), "../../../mine", "/"):

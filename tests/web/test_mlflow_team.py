@@ -31,7 +31,7 @@ sys.path.insert(0, sys.argv[1])
 import scale
 study = StudyDir(Path(sys.argv[2]))
 mirror = StudyMirror(study, sys.exit)
-with study.held():
+with study.locked():
     assert not run_study(study, scale.sleeper(Path("template")), ended=mirror.run)
     mirror.study_itself()
 """
@@ -149,7 +149,7 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
             overrides=small,
             seeds=range(seeds),
         )
-        with study.held():
+        with study.locked():
             study.write(plan, {"command": "", "data": ""})
         assert not run_study(study, scale.sleeper(Path("template")))
         for run in study.runs():
