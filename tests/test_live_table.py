@@ -22,6 +22,7 @@ from mmtk.runs.progress import Progress
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import plan_components
 from mmtk.study.status import StudyTable
+from mmtk.workflows.ablate import Clock
 
 
 def write_steps(folder: RunDir, first: int, last: int, seconds: float = 2.0) -> None:
@@ -162,3 +163,15 @@ def test_lines_alone_without_a_terminal(planned: StudyDir) -> None:
     done = subprocess.run([fork_server.python(), "-c", ON_TERMINAL], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["a finished run", "Warning: a warning"]
     assert done.stdout.splitlines() == ["on stdout", "result"]
+
+
+def test_the_time_left_of_a_study_counts_its_runs_side_by_side(planned: StudyDir) -> None:
+    runs = planned.runs()
+    by_mean = Clock(runs, {}, workers=2)
+    by_forecast = Clock(runs, {run.folder.path.name: 5.0 for run in runs}, workers=2)
+    assert by_mean.left() == 0
+    assert by_forecast.left() == 60  # 24 runs of 5 s, two at a time
+    for run in runs[:2]:
+        run.folder.path.mkdir(parents=True)
+        write_json(run.folder.done_file, {"seconds": 10.0})
+    assert by_mean.left() == by_forecast.left() == 110  # 22 runs, which take twice as long as expected

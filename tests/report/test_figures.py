@@ -130,7 +130,7 @@ def test_writes_a_png_of_sane_size_that_is_not_blank(kind, tmp_path, recwarn):
         assert 600 <= image.width <= 1250
         assert 250 <= image.height <= 1300
         assert np.asarray(image.convert("L"), float).std() > 8
-    assert not [item for item in path.parent.iterdir() if item.suffix == ".part"]
+    assert not [item for item in path.parent.iterdir() if item.suffix == ".tmp"]
     assert not recwarn.list
 
 
