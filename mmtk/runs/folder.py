@@ -157,8 +157,9 @@ class RunDir:
         """The error of a folder that is no run directory: what it is instead, with the cure."""
         if not self.path.exists():
             return MmtkError("no such folder.", str(self.path), "Name a run directory; mmtk run makes one.")
-        if (self.path / "study.json").is_file():
-            cure = f"Its runs lie in the folder runs beside it. In Python: mmtk.read_study({str(self.path)!r})"
+        if (file := self.path / "study.json").is_file():
+            runs = os.path.normpath(self.path / read_facts(file, runs=str)["runs"])
+            cure = f"Its runs lie in {runs}. In Python: mmtk.read_study({str(self.path)!r})"
             return MmtkError("is a study, not a run directory.", str(self.path), cure)
         cure = "Name a run directory; mmtk run makes one."
         return MmtkError("is not a run directory: it has no recipe.toml.", str(self.path), cure)
