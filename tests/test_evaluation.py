@@ -15,7 +15,7 @@ from tiny import tiny
 from mmtk import load_recipe
 from mmtk.api import Item, LabelSpec, Source
 from mmtk.data.dataset import prepare
-from mmtk.data.label_matching import check_names, matched, matches
+from mmtk.data.label_matching import check_names, parse_matches, relabel
 from mmtk.errors import MmtkError
 from mmtk.workflows import run as run_workflow
 from mmtk.workflows.evaluate import evaluate
@@ -163,12 +163,12 @@ def organs(target: LabelSpec, *channels: list[int]) -> Source:
     ],
 )
 def test_classes_are_matched_by_name(names: tuple[str, ...], match: dict[str, str], expected: list[Any]) -> None:
-    assert [item.target for item in matched(classes(*names), CLASSES, match, "set").items("all")] == expected
+    assert [item.target for item in relabel(classes(*names), CLASSES, match, "set").items("all")] == expected
 
 
 def test_a_class_that_the_run_does_not_know_is_named_with_the_cure() -> None:
     with pytest.raises(MmtkError) as caught:
-        matched(classes("normal", "TB"), CLASSES, {}, "set")
+        relabel(classes("normal", "TB"), CLASSES, {}, "set")
     assert "the labels TB are no classes of the run, which knows normal, pneumonia" in str(caught.value)
     assert '--match "TB=pneumonia"; --match "TB=" leaves its images out' in str(caught.value)
     with pytest.raises(MmtkError, match=r"--match TB=flu: the run knows no 'flu'. Known: lung, normal, pneumonia"):
@@ -198,16 +198,16 @@ PAIR = LabelSpec("segmentation", ("left lung", "right lung"), exclusive=False)
 def test_organs_are_matched_by_name(
     source: Source, target: LabelSpec, match: dict[str, str], expected: list[list[int]]
 ) -> None:
-    found = matched(source, target, match, "set")
+    found = relabel(source, target, match, "set")
     assert found.mask(found.items("all")[0])[:, 0].tolist() == expected
 
 
 def test_masks_that_do_not_fit_are_named_with_the_cure() -> None:
     with pytest.raises(MmtkError) as caught:
-        matched(organs(LabelSpec("segmentation", ("mask",), False), [1]), PAIR, {"mask": "left lung"}, "set")
+        relabel(organs(LabelSpec("segmentation", ("mask",), False), [1]), PAIR, {"mask": "left lung"}, "set")
     assert "has no mask of right lung, which the run marks: here are mask." in str(caught.value)
     with pytest.raises(MmtkError, match="the labels heart are no organs of the run, which knows lung"):
-        matched(organs(LabelSpec("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
+        relabel(organs(LabelSpec("segmentation", ("heart",), False), [1]), LUNG, {}, "set")
 
 
 # --- folders -----------------------------------------------------------------------------------------------------
@@ -261,11 +261,21 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
     assert '--match "TB=pneumonia"; --match "TB=" leaves its films out' in str(caught.value)
     assert not (tmp_path / "e").exists()
     scores = evaluate(
-        run, folders=[folder], columns=said, match=matches(["TB=pneumonia"]), out=tmp_path / "e", device="cpu"
+        run,
+        folders=[folder],
+        columns=said,
+        match=parse_matches(["TB=pneumonia"]),
+        out=tmp_path / "e",
+        device="cpu",
     ).scores
     assert scores["site"]["classification"]["n"] == 6
     scores = evaluate(
-        run, folders=[folder / "films"], columns=said, match=matches(["TB="]), out=tmp_path / "e", device="cpu"
+        run,
+        folders=[folder / "films"],
+        columns=said,
+        match=parse_matches(["TB="]),
+        out=tmp_path / "e",
+        device="cpu",
     ).scores
     assert scores["films"]["classification"]["n"] == 3
 
@@ -273,7 +283,7 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
 @pytest.mark.parametrize(("text", "words"), [("TB", "should be LABEL=NAME"), ("=x", "should be LABEL=NAME")])
 def test_a_match_has_two_sides(text: str, words: str) -> None:
     with pytest.raises(MmtkError, match=words):
-        matches([text])
+        parse_matches([text])
 
 
 def test_a_folder_without_labels_says_what_was_looked_at(run: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, change
     for test in data.tests():
         seen.clear()
         scoring.fill(net, recipe, test, "cpu")
-        plain = pixels(test.stored, test.rows)
+        plain = pixels(test.store, test.rows)
         raw = changes and test.task == "classification"
         assert torch.equal(torch.cat(seen), plain if raw else (plain - 0.5) / 0.5)
     seen.clear()
@@ -74,9 +74,9 @@ def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path
     cases = pq.read_table(out / "cases.parquet").to_pandas()
     mine = cases[(cases.task == "classification") & (cases.domain == "in-domain")].set_index("id")
     (test,) = [t for t in prepare(recipe, None).tests() if (t.task, t.domain) == ("classification", "in-domain")]
-    films = [np.asarray(test.stored.images[row])[0] for row in test.rows]
+    films = [np.asarray(test.store.images[row])[0] for row in test.rows]
     for row, said in zip(test.rows, mmtk.load(out, device="cpu")(films), strict=True):
-        assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.stored.ids[row], "p-pneumonia"], abs=1e-5)
+        assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.store.ids[row], "p-pneumonia"], abs=1e-5)
     again = evaluate(out, out=tmp_path / "again", device="cpu").scores
     other = evaluate(
         out, "phantom", SOURCES | {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mmtk.api import SSL, Consistency, Encoder, Labelled, LabelSpec, StepContext, Term, Unlabelled
 from mmtk.components._blocks import Dropout
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
-from mmtk.data.batches import Batch, Streams
+from mmtk.data.batches import Batch, BatchLoader
 from mmtk.data.dataset import prepare
 from mmtk.errors import RunFailed
 from mmtk.model import build
@@ -47,7 +47,7 @@ def make(name, **changes):
     objective = Objective(net, made["classification"], made["segmentation"]).train()
     views = {task: factory.views(strategy) for task, strategy in made.items() if strategy is not None}
     needs = {task: bool(views[task]) or getattr(made[task], "unlabelled_stream", False) for task in views}
-    return objective, Streams(recipe, data.stores, data.parts, views, needs)
+    return objective, BatchLoader(recipe, data.stores, data.parts, views, needs)
 
 
 @cache

@@ -16,7 +16,7 @@ from tiny import tiny
 from torch import nn
 
 from mmtk.api import Labelled, StepContext, Unlabelled
-from mmtk.data.batches import own_rows
+from mmtk.data.batches import rank_rows
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
 from mmtk.io.files import read_json, read_lines
@@ -110,14 +110,14 @@ def test_every_row_of_a_batch_goes_to_one_rank_and_partners_stay_together() -> N
     seen = []
     for rank in range(3):
         now = StepContext(0, 0, 1, rank, 3)
-        one, two = own_rows(known, now, size), own_rows(other, now, size)
+        one, two = rank_rows(known, now, size), rank_rows(other, now, size)
         assert torch.equal(one.target, one.image * 10)
         assert torch.equal(two.image[:2], one.image)  # the first unlabelled images are the labelled ones' partners
         assert torch.equal(two["weak"][1], two.image + 100)
         assert two.truth is None
         seen += two.image.tolist()
     assert sorted(seen) == list(range(size * ratio))
-    assert own_rows(None, StepContext(0, 0, 1, 1, 3), size) is None
+    assert rank_rows(None, StepContext(0, 0, 1, 1, 3), size) is None
 
 
 def test_a_batch_that_does_not_divide_and_absent_gpus_are_refused() -> None:

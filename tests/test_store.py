@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from mmtk.api import Item, LabelSpec, Source, Split
-from mmtk.data.store import Stored, duplicates, open_store
+from mmtk.data.store import ImageStore, duplicates, open_store
 from mmtk.errors import MmtkError, Problems
 
 SIZE = 32
@@ -96,7 +96,7 @@ def leftovers(cache: Path) -> list[Path]:
     return list(cache.glob("*.building-*"))
 
 
-def assert_whole(stored: Stored, films: Films) -> None:
+def assert_whole(stored: ImageStore, films: Films) -> None:
     for name, image in zip(stored.ids, stored.images, strict=True):
         np.testing.assert_array_equal(image[0], expected(films.root / f"{name}.png"))
 
@@ -400,7 +400,7 @@ def test_a_file_system_without_locks(films: Films, cache: Path) -> None:
     os.truncate(cache / name / "images.bin", 5)
     sources = [Films(films.root, delay=0.01) for _ in range(3)]
 
-    def at_once() -> list[Stored]:
+    def at_once() -> list[ImageStore]:
         with ThreadPoolExecutor(len(sources)) as pool:
             return list(pool.map(lambda source: open_store(source, SIZE, cache=cache), sources))
 

@@ -10,8 +10,9 @@ from tiny import tiny
 
 from mmtk.api import StepContext, View
 from mmtk.components.source.phantom import Phantom
-from mmtk.data.batches import Order, Streams, choose_labelled, masks, normalise, permutation, pixels, split_part
+from mmtk.data.batches import BatchLoader, EpochSampler, masks, normalise, pixels
 from mmtk.data.dataset import prepare
+from mmtk.data.label_budget import choose_labelled, permutation, split_part
 from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
 from mmtk.recipe import parts
@@ -31,7 +32,7 @@ def make(name="multimix", views=None, needs=True, epoch=1, **changes):
     recipe = tiny(name, **changes)
     data = prepare(recipe, None)
     weak = {"weak": View(), "strong": View()} if views is None else views
-    return Streams(
+    return BatchLoader(
         recipe,
         data.stores,
         data.parts,
@@ -150,7 +151,7 @@ def test_a_source_without_any_label():
 
 
 def test_every_row_comes_once_per_epoch_in_a_fresh_order():
-    order = Order(list(range(50, 60)), None, 0, "order")
+    order = EpochSampler(list(range(50, 60)), None, 0, "order")
     epochs = [[order.at(10 * epoch + i) for i in range(10)] for epoch in range(5)]
     assert all(sorted(epoch) == list(range(50, 60)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 5
@@ -160,17 +161,17 @@ def test_every_row_comes_once_per_epoch_in_a_fresh_order():
 
 
 def test_the_order_is_the_same_whenever_it_is_asked_for():
-    ahead, back = (Order(list(range(7)), [0, 1, 0, 1, 0, 0, 0], 0, "order") for _ in range(2))
+    ahead, back = (EpochSampler(list(range(7)), [0, 1, 0, 1, 0, 0, 0], 0, "order") for _ in range(2))
     steps = range(40)
     forwards = {step: ahead.batch(step, 3) for step in steps}
     assert {step: back.batch(step, 3) for step in reversed(steps)} == forwards
-    first, other = (Order(list(range(7)), None, seed, "order").batch(0, 7) for seed in (0, 1))
+    first, other = (EpochSampler(list(range(7)), None, seed, "order").batch(0, 7) for seed in (0, 1))
     assert first != other
 
 
 def test_class_balanced_batches():
     labels = [0] * 3 + [1] * 12
-    order = Order(list(range(15)), labels, 0, "order")
+    order = EpochSampler(list(range(15)), labels, 0, "order")
     drawn = [row for step in range(12) for row in order.batch(step, 4)]
     assert [labels[row] for row in drawn] == [0, 1] * 24
     rare, common = drawn[::2], drawn[1::2]
@@ -360,7 +361,7 @@ def test_mask_views_keep_the_geometry_of_their_image():
     )
     data = prepare(recipe, None)
     views = {"weak": View(geometric=False), "strong": View(geometric=False)}
-    streams = Streams(
+    streams = BatchLoader(
         recipe, data.stores, data.parts, {"classification": {}, "segmentation": views}, dict.fromkeys(TASKS, True)
     )
     _, others = streams.batch(StepContext(0, 0, 9)).segmentation

@@ -111,7 +111,7 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     """Seconds of batches from a warm cache: labelled weak, unlabelled weak and strong views."""
     from mmtk import load_recipe
     from mmtk.api import StepContext, View
-    from mmtk.data.batches import Streams
+    from mmtk.data.batches import BatchLoader
     from mmtk.data.dataset import prepare
     from mmtk.model.device import keep_pages
 
@@ -119,7 +119,7 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     recipe = load_recipe("enc-ssl", None, _changes(size))
     data = prepare(recipe, Path(folder))
     views = {"classification": {"weak": View(1), "strong": View(1)}}
-    batches = Streams(recipe, data.stores, data.parts, views, {"classification": True})
+    batches = BatchLoader(recipe, data.stores, data.parts, views, {"classification": True})
     steps = passes * FILES // BATCH
     batches.batch(StepContext(0, steps, steps + 1))
     seconds = []
@@ -221,7 +221,8 @@ def many(count: int, cache: str) -> dict[str, Any]:
 
     from mmtk import load_recipe
     from mmtk.api import Item, LabelSpec, Source, Split, StepContext, View
-    from mmtk.data.batches import Part, Streams
+    from mmtk.data.batches import BatchLoader
+    from mmtk.data.label_budget import SplitRows
     from mmtk.data.store import open_store
 
     class Generated(Source):
@@ -239,9 +240,9 @@ def many(count: int, cache: str) -> dict[str, Any]:
     store = open_store(Generated(), 32, cache=Path(cache))
     recipe = load_recipe("enc-ssl", None, _changes(32) | {"train.batch": 100})
     every = list(range(count))
-    part = {"classification": Part(every[:100], every, [], [])}
+    part = {"classification": SplitRows(every[:100], every, [], [])}
     views = {"classification": {"weak": View(1), "strong": View(1)}}
-    batches = Streams(recipe, {"classification": store}, part, views, {"classification": True})
+    batches = BatchLoader(recipe, {"classification": store}, part, views, {"classification": True})
     steps = count // 100
     usage: dict[str, Any] = {}
     start_time = 0.0

@@ -106,7 +106,7 @@ def evaluate(
     json: JsonOpt = False,
 ) -> None:
     """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
-    from mmtk.data.label_matching import matches
+    from mmtk.data.label_matching import parse_matches
     from mmtk.workflows.evaluate import evaluate as evaluate_run
 
     columns = {"masks": masks, "labels": labels, "label": label}
@@ -118,7 +118,7 @@ def evaluate(
         folders=folders or [],
         columns={key: value for key, value in columns.items() if value},
         data=data,
-        match=matches(match),
+        match=parse_matches(match),
         device=device,
         quiet=json,
     )

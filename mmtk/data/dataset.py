@@ -1,4 +1,4 @@
-"""Everything a run reads: sources, their stores, the parts of each task, and the test sets."""
+"""Data of a run: sources, their stores, the parts of each task, and the test sets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmtk import api
-from mmtk.data import leaks, sources, split_checks, store
-from mmtk.data.batches import Part, split_part
+from mmtk.data import leaks, sources, split_checks
+from mmtk.data.label_budget import SplitRows, split_part
 from mmtk.data.split_checks import Role
-from mmtk.data.store import SPLITS, Stored
+from mmtk.data.store import SPLITS, ImageStore, open_store
 from mmtk.io import status_line
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
@@ -20,41 +20,41 @@ from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
 
 @dataclass
 class Data:
-    """The data of a run; ``cross`` holds the rows that each task's cross-domain source is scored on.
+    """Data of a run; ``cross`` holds the rows of each task's cross-domain source that are scored.
 
     ``notes`` are sentences for the user, for results and reports: allowed leaks, classes that a part lacks.
     """
 
-    stores: dict[str, Stored] = field(default_factory=dict)
-    parts: dict[str, Part] = field(default_factory=dict)
-    cross_stores: dict[str, Stored] = field(default_factory=dict)
+    stores: dict[str, ImageStore] = field(default_factory=dict)
+    parts: dict[str, SplitRows] = field(default_factory=dict)
+    cross_stores: dict[str, ImageStore] = field(default_factory=dict)
     cross: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def targets(self) -> dict[str, api.LabelSpec]:
-        """What each task labels."""
-        return {task: stored.labels for task, stored in self.stores.items()}
+        """Classes or channels of each task."""
+        return {task: store.labels for task, store in self.stores.items()}
 
     @property
     def digests(self) -> dict[str, str]:
-        """A hash of the content of every source, by ``task/domain``."""
-        own = {f"{task}/{IN_DOMAIN}": stored.digest for task, stored in self.stores.items()}
-        return own | {f"{task}/{CROSS_DOMAIN}": stored.digest for task, stored in self.cross_stores.items()}
+        """Hash of the content of every source, by ``task/domain``."""
+        in_domain = {f"{task}/{IN_DOMAIN}": store.digest for task, store in self.stores.items()}
+        return in_domain | {f"{task}/{CROSS_DOMAIN}": store.digest for task, store in self.cross_stores.items()}
 
     def validation(self) -> list[TestSet]:
-        """The validation part of every task."""
+        """Validation part of every task."""
         return [TestSet(task, "validation", self.stores[task], part.val) for task, part in self.parts.items()]
 
     def tests(self) -> list[TestSet]:
-        """The test part of every task, then the cross-domain ones."""
-        own = [TestSet(task, IN_DOMAIN, self.stores[task], part.test) for task, part in self.parts.items()]
-        return own + [
+        """Test part of every task, then the cross-domain ones."""
+        in_domain = [TestSet(task, IN_DOMAIN, self.stores[task], part.test) for task, part in self.parts.items()]
+        return in_domain + [
             TestSet(task, CROSS_DOMAIN, self.cross_stores[task], rows) for task, rows in self.cross.items()
         ]
 
     def splits(self) -> dict[str, Any]:
-        """The ids of every part, as splits.json keeps them."""
+        """Ids of every part, as in ``splits.json``."""
         lists: dict[str, Any] = {}
         for task, part in self.parts.items():
             ids = self.stores[task].ids
@@ -67,35 +67,35 @@ class Data:
 def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int], None] | None = None) -> Data:
     """Open or build the stores, check their splits, choose the labelled images, refuse leaks.
 
-    ``progress`` is told (what, done, of). What is worth a word and no reason to stop goes into ``Data.notes``.
+    ``progress`` gets (name of the source, images read, images in all). Notes and warnings go into ``Data.notes``.
     """
     status_line.stage("reading data")
     data = Data()
     parts: list[leaks.Images] = []
     for task in recipe.tasks:
-        own = open_source(recipe, task, "source", root, progress)
-        data.stores[task] = own.stored
-        data.parts[task] = _split(recipe, own, data.notes)
-        parts += [leaks.Images.of(own.role, own.source, own.stored, split) for split in SPLITS]
+        in_domain = open_source(recipe, task, "source", root, progress)
+        data.stores[task] = in_domain.store
+        data.parts[task] = _split(recipe, in_domain, data.notes)
+        parts += [leaks.Images.of(in_domain.role, in_domain.source, in_domain.store, split) for split in SPLITS]
         if recipe.source(task, "cross"):
-            other = open_source(recipe, task, "cross", root, progress)
-            split_checks.check_same_labels(own.role, own.stored.labels, other.role, other.stored.labels)
-            split = other.role.split
-            rows = split_checks.scored_rows(other.role, other.source, other.stored, split, data.notes)
-            data.notes += split_checks.missing_classes(other.role, other.stored, rows, split)
-            data.cross_stores[task], data.cross[task] = other.stored, rows
-            parts.append(leaks.Images.of(other.role, other.source, other.stored, split))
+            cross = open_source(recipe, task, "cross", root, progress)
+            split_checks.check_same_labels(in_domain.role, in_domain.store.labels, cross.role, cross.store.labels)
+            split = cross.role.split
+            rows = split_checks.scored_rows(cross.role, cross.source, cross.store, split, data.notes)
+            data.notes += split_checks.missing_classes(cross.role, cross.store, rows, split)
+            data.cross_stores[task], data.cross[task] = cross.store, rows
+            parts.append(leaks.Images.of(cross.role, cross.source, cross.store, split))
     data.notes += leaks.check(leaks.overlaps(parts), refuse=recipe.data.leaks == "refuse")
     return data
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A source in its role, with its store."""
+class SourceData:
+    """Source in its role, with its store."""
 
     role: Role
     source: api.Source
-    stored: Stored
+    store: ImageStore
 
 
 def open_source(
@@ -104,22 +104,27 @@ def open_source(
     domain: str,
     root: Path | None,
     progress: Callable[[str, int, int], None] | None = None,
-) -> Opened:
-    """The source ``domain`` (source or cross) of a task with its store, after a look at its ids and labels."""
+) -> SourceData:
+    """Open the source of ``task`` in ``recipe`` with its store, after a check of its ids and labels.
+
+    ``domain`` is ``source`` or ``cross``, ``root`` the data folder; ``progress`` as in ``prepare``.
+    """
     role = Role.of(recipe, task, domain)
     source = sources.source(recipe, task, domain, root)
     split_checks.check_items(role, source)
-    tell = None if progress is None else lambda done, of: progress(role.name, done, of)
-    return Opened(role, source, store.open_store(source, recipe.data.size, recipe.data.channels, progress=tell))
+    report = None if progress is None else lambda count, total: progress(role.name, count, total)
+    return SourceData(role, source, open_store(source, recipe.data.size, recipe.data.channels, progress=report))
 
 
-def _split(recipe: Recipe, own: Opened, notes: list[str]) -> Part:
-    """The parts of the in-domain source, each with labels; classes that a part lacks are noted."""
-    part = split_part(recipe, own.role.task, own.source, own.stored)
-    scored = {split: split_checks.scored_rows(own.role, own.source, own.stored, split, notes) for split in SCORED}
-    labelled = split_checks.labelled_rows(own.stored, [int(row) for row in part.labelled])
+def _split(recipe: Recipe, data: SourceData, notes: list[str]) -> SplitRows:
+    """Split the in-domain source; each part needs labels, and classes that a part lacks are noted."""
+    part = split_part(recipe, data.role.task, data.source, data.store)
+    scored = {
+        split: split_checks.scored_rows(data.role, data.source, data.store, split, notes) for split in SCORED
+    }
+    labelled = split_checks.labelled_rows(data.store, [int(row) for row in part.labelled])
     for split, rows in {"train": labelled, **scored}.items():
-        notes += split_checks.missing_classes(own.role, own.stored, rows, split)
+        notes += split_checks.missing_classes(data.role, data.store, rows, split)
     return replace(part, val=scored["val"], test=scored["test"])
 
 
@@ -128,21 +133,21 @@ SCORED: tuple[api.Split, ...] = ("val", "test")
 
 @dataclass
 class TestSet:
-    """The images that one task is scored on in one domain."""
+    """Images that one task is scored on in one domain."""
 
     task: str
     domain: str
-    stored: Stored
+    store: ImageStore
     rows: list[int]
 
     @property
     def known_rows(self) -> list[int]:
-        """The rows that can be scored: without images of no class."""
+        """Rows that can be scored: without images of no class."""
         if TASKS[self.task].has_masks:
             return self.rows
-        return [row for row in self.rows if self.stored.targets[row] >= 0]
+        return [row for row in self.rows if self.store.targets[row] >= 0]
 
 
 def file_name(domain: str) -> str:
-    """A set's name as file names have it."""
+    """Name of a set, fit for a file name."""
     return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"

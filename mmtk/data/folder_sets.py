@@ -1,4 +1,4 @@
-"""Folders of films as they are, as sets to score a run on: whatever labels are there, in the run's own names."""
+"""Folders of films as sets to score a run on, with their labels in the names of the run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source.folder import Folder
 from mmtk.counts import counted
 from mmtk.data.dataset import file_name
-from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, matched, plain
+from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, plain, relabel
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.findings import FilmSet, find_sets
-from mmtk.data.plan.listing import list_folder, placed
+from mmtk.data.plan.listing import list_folder, resolve_hints
 from mmtk.errors import MmtkError, listing
 from mmtk.registry import factory
 
 
-class Labelled(Source):
-    """The labelled images of another source, all in one part: nothing else is read."""
+class LabelledSource(Source):
+    """Labelled images of another source, all in one part: nothing else is read."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.labels = source, source.labels
@@ -46,76 +46,90 @@ class Labelled(Source):
         return f"{self.source.digest()} labelled"
 
 
-Found = tuple[str, str, Source]
+FolderSet = tuple[str, str, Source]
 
 
 def folder_sets(
-    folder: Path, said: Mapping[str, str], targets: Mapping[str, LabelSpec], match: Mapping[str, str], spare: Path
-) -> tuple[list[Found], list[str]]:
-    """(name, task, source) of every set in a folder that has labels for a task of the run, and what was taken.
+    folder: Path,
+    columns: Mapping[str, str],
+    targets: Mapping[str, LabelSpec],
+    match: Mapping[str, str],
+    scratch: Path,
+) -> tuple[list[FolderSet], list[str]]:
+    """Find the sets in a folder that have labels for a task of the run, as (name, task, source), with notes.
 
-    ``said``: ``masks`` and ``labels`` as paths, and columns by use. ``spare`` is a folder for tables that live
-    as long as the sources do. Labels that the run does not know are refused where the user named them or where
-    nothing else can be scored; else the other task is scored, and a note says what was left out.
+    ``columns``: ``masks`` and ``labels`` as paths, and columns by use. ``targets``: classes and channels of the
+    run, by task. ``match``: label → name of the run. ``scratch``: folder for tables that the sources read.
+    Labels that the run does not know are refused where the user named them or where nothing else can be scored;
+    else the other task is scored, and a note says what was left out.
     """
-    root, said = placed(folder, said)
-    found: list[Found] = []
+    root, columns = resolve_hints(folder, columns)
+    sets: list[FolderSet] = []
     notes: list[str] = []
     refusals: list[UnknownLabelsError] = []
-    for films in find_sets(list_folder(root, (folder, *_paths(said, root))), said, training=False):
+    for films in find_sets(list_folder(root, (folder, *_paths(columns, root))), columns, training=False):
         name = "/".join(part for part in (folder.resolve().name, films.folder) if part)
-        before = len(found)
+        before = len(sets)
         for task in targets:
             if task in films.keys:
                 make = _classes if task == "classification" else _organs
                 try:
-                    found.append((name, task, Labelled(make(name, root, films, targets[task], match, spare))))
+                    sets.append(
+                        (name, task, LabelledSource(make(name, root, films, targets[task], match, scratch)))
+                    )
                 except UnknownLabelsError as error:
-                    if task in NAMED and any(said.get(key) for key in NAMED[task]):
+                    if task in NAMED and any(columns.get(key) for key in NAMED[task]):
                         raise
                     refusals.append(error)
-        labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in found[before:])
+        labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in sets[before:])
         notes.append(f"{name}: {counted(len(films.films), 'film')}; {labels or 'no labels for a task of the run'}")
         notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons))]
-    if refusals and not found:
+    if refusals and not sets:
         raise refusals[0]
     notes += [f"Not scored: {refusal}" for refusal in refusals]
-    if not found:
+    if not sets:
         raise MmtkError(
             f"no labels for {listing(targets)} were found, so there is nothing to score.",
             str(folder),
             "\n  ".join(["Say where they are: --labels TABLE.csv --label COLUMN, or --masks FOLDER.", *notes]),
         )
-    return found, notes
+    return sets, notes
 
 
 NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
 WHAT = {"classification": "a class", "segmentation": "a mask"}
 
 
-def _paths(said: Mapping[str, str], root: Path) -> list[Path]:
-    return [root / said[key] for key in ("masks", "labels") if said.get(key) and said[key] != "folders"]
+def _paths(columns: Mapping[str, str], root: Path) -> list[Path]:
+    return [root / columns[key] for key in ("masks", "labels") if columns.get(key) and columns[key] != "folders"]
 
 
 def _classes(
-    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], spare: Path
+    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], scratch: Path
 ) -> Source:
-    """The films with a class of the run, by a table in the run's own names."""
-    own_names = {plain(label): label for label in target.names}
-    asked = {plain(label): own_names.get(plain(own), "") for label, own in match.items()}
+    """Source of the films with a class of the run, by a table in the names of the run."""
+    class_by_spelling = {plain(label): label for label in target.names}
+    class_by_label = {plain(label): class_by_spelling.get(plain(name), "") for label, name in match.items()}
     strangers: Counter[str] = Counter()
     rows = []
     for path, film in sorted(films.films.items()):
         labels = [
-            asked.get(plain(each), words.class_among(each, target.names) or None)
-            for each in SEVERAL.split(film.label or "")
+            class_by_label.get(plain(text), words.class_among(text, target.names) or None)
+            for text in SEVERAL.split(film.label or "")
         ]
-        if film.label and plain(film.label) in asked:
-            labels = [asked[plain(film.label)]]
-        own = {label for label in labels if label}
-        if film.label and not own and None in labels and LEFT_OUT not in match:
+        if film.label and plain(film.label) in class_by_label:
+            labels = [class_by_label[plain(film.label)]]
+        run_classes = {label for label in labels if label}
+        if film.label and not run_classes and None in labels and LEFT_OUT not in match:
             strangers[film.label] += 1
-        rows.append((films.inside(path), own.pop() if len(own) == 1 else "", film.patient or path, film.spacing))
+        rows.append(
+            (
+                films.inside(path),
+                run_classes.pop() if len(run_classes) == 1 else "",
+                film.patient or path,
+                film.spacing,
+            )
+        )
     if strangers:
         some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
         first = next(iter(strangers))
@@ -127,7 +141,7 @@ def _classes(
             f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
             f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
         )
-    table = spare / f"{file_name(name)}.csv"
+    table = scratch / f"{file_name(name)}.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "label", "patient", "spacing"])
@@ -137,8 +151,8 @@ def _classes(
 
 
 def _organs(
-    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], spare: Path
+    name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], scratch: Path
 ) -> Source:
     table = {"use": "folder", **films.keys["segmentation"]}
     source = cast(Source, factory.component("source", table, {"root": root, "task": "segmentation"}))
-    return matched(source, target, match, name)
+    return relabel(source, target, match, name)

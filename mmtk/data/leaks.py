@@ -1,4 +1,4 @@
-"""Patients, identical and near-identical images that training shares with the images a run is scored on."""
+"""Leaks: patients and identical or near-identical images shared by training and scored parts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mmtk.api import Source, Split
 from mmtk.counts import counted
 from mmtk.data import near_duplicates
 from mmtk.data.split_checks import Role
-from mmtk.data.store import FORMAT, Stored
+from mmtk.data.store import FORMAT, ImageStore
 from mmtk.errors import MmtkError
 from mmtk.io.cache import kept
 from mmtk.runs.finished import SHARED_DATA
 
-Pairs = list[tuple[int, int]]  # places in two parts
+Pairs = list[tuple[int, int]]  # indices in two parts
 MOST_ALIKE = 5  # an image that resembles more training images than this, and a tenth of them, is a copy of none
 _PAIRS = "pairs.json"
 NEAR = "near-identical (resized, recompressed, flipped or brightened)"
@@ -38,49 +38,49 @@ HOSPITALS = (
 
 @dataclass
 class Images:
-    """The images of one part of a source, as leaks are looked for among them."""
+    """Images of one part of a source, as compared for leaks."""
 
     role: Role
     part: Split
-    stored: Stored
+    store: ImageStore
     rows: list[int]
     patients: list[str]
 
     @classmethod
-    def of(cls, role: Role, source: Source, stored: Stored, part: Split) -> Images:
-        """All images of a part, labelled or not."""
+    def of(cls, role: Role, source: Source, store: ImageStore, part: Split) -> Images:
+        """Collect all images of ``part``, labelled or not, from ``source`` in its ``role`` and its ``store``."""
         items = source.items(part)
-        rows = [int(row) for row in stored.rows([item.id for item in items])]
-        return cls(role, part, stored, rows, [item.patient for item in items])
+        rows = [int(row) for row in store.rows([item.id for item in items])]
+        return cls(role, part, store, rows, [item.patient for item in items])
 
     def __str__(self) -> str:
         return f"{self.role}: {self.part}"
 
     @property
     def label(self) -> str:
-        """The part in a word: train, val, test or cross."""
+        """Part in a word: train, val, test or cross."""
         return self.part if self.role.domain == "source" else self.role.domain
 
-    def id(self, place: int) -> str:
-        """The id of the image at a place of this part."""
-        return self.stored.ids[self.rows[place]]
+    def id(self, index: int) -> str:
+        """Id of the image at an index of this part."""
+        return self.store.ids[self.rows[index]]
 
-    def mark(self, place: int) -> str:
-        """The id with the part it stands in."""
-        return f"{self.id(place)} in {self.label}"
+    def mark(self, index: int) -> str:
+        """Id of an image with its part, for messages."""
+        return f"{self.id(index)} in {self.label}"
 
     @cached_property
     def details(self) -> np.ndarray:
         """Descriptors by which near-identical images are found (mmtk.data.near_duplicates)."""
-        return near_duplicates.details(self.stored.images[self.rows])
+        return near_duplicates.details(self.store.images[self.rows])
 
     @cached_property
     def contents(self) -> dict[bytes, list[int]]:
-        """A hash of the pixels → the places with it."""
-        found: dict[bytes, list[int]] = defaultdict(list)
-        for place, row in enumerate(self.rows):
-            found[hashlib.blake2b(self.stored.images[row], digest_size=16).digest()].append(place)
-        return found
+        """Indices of the images by the hash of their pixels."""
+        indices: dict[bytes, list[int]] = defaultdict(list)
+        for index, row in enumerate(self.rows):
+            indices[hashlib.blake2b(self.store.images[row], digest_size=16).digest()].append(index)
+        return indices
 
 
 @dataclass
@@ -95,7 +95,7 @@ class Overlap:
 
     @property
     def roles(self) -> tuple[Role, Role]:
-        """The sources of the two parts."""
+        """Sources of the two parts."""
         return self.train.role, self.scored.role
 
     @property
@@ -105,7 +105,7 @@ class Overlap:
 
     @property
     def cure(self) -> str:
-        """The key that gives a film one part in both tasks, where both read one folder; else nothing."""
+        """Recipe key that gives a film one part in both tasks, where both read one folder; else ""."""
         one, other = self.roles
         if not self.across or one.use != other.use or not one.use.startswith("folder"):
             return ""
@@ -116,11 +116,11 @@ class Overlap:
 
     @property
     def images(self) -> int:
-        """How many scored images are concerned."""
+        """Number of scored images concerned."""
         return len({pair[-1] for pair in (*self.patients, *self.identical, *self.near)})
 
     def lines(self, most: int = 10) -> list[str]:
-        """Describe what is shared: a sentence of each kind with ids."""
+        """Describe the overlap: a sentence of each kind with ids."""
         kinds = (
             ("patients in more than one split", sorted({p[0] for p in self.patients}), self._persons()),
             (
@@ -134,40 +134,40 @@ class Overlap:
                 [" ≈ ".join(pair) for pair in self.near],
             ),
         )
-        return [f"{title} ({len(found)}): {_first(texts, most)}" for title, found, texts in kinds if found]
+        return [f"{title} ({len(matches)}): {_first(texts, most)}" for title, matches, texts in kinds if matches]
 
     def _persons(self) -> list[str]:
         ids: dict[str, dict[str, None]] = {}
         for patient, one, other in self.patients:
             ids.setdefault(patient, {}).update({one: None, other: None})
-        return [f"{patient} ({', '.join(found)})" for patient, found in ids.items()]
+        return [f"{patient} ({', '.join(names)})" for patient, names in ids.items()]
 
     def __str__(self) -> str:
         return f"{self.train} and {self.scored}: " + " ".join(self.lines())
 
     def report(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+        """JSON content of the overlap."""
         return {
             "train": str(self.train),
             "scored": str(self.scored),
             "across": self.across,
             "images": self.images,
-            "patients": [list(each) for each in self.patients],
-            "identical": [list(each) for each in self.identical],
-            "near_identical": [list(each) for each in self.near],
+            "patients": [list(match) for match in self.patients],
+            "identical": [list(match) for match in self.identical],
+            "near_identical": [list(match) for match in self.near],
             "lines": self.lines(),
         }
 
     def count(self) -> str:
-        """One sentence for results and reports: how many images of which part, and why."""
+        """Sentence for results and reports: number of images, their part, and the reason."""
         kinds = [
-            f"{len({pair[-1] for pair in found})} {word}"
-            for found, word in (
+            f"{len({pair[-1] for pair in pairs})} {word}"
+            for pairs, word in (
                 (self.identical, "identical to training images"),
                 (self.near, "near-identical to training images"),
                 (self.patients, "of patients that are trained on"),
             )
-            if found
+            if pairs
         ]
         verb = "is" if self.images == 1 else "are"
         return f"{counted(self.images, 'image')} of {self.scored} {verb} known to {self.train}: {', '.join(kinds)}"
@@ -175,21 +175,21 @@ class Overlap:
 
 def overlap(train: Images, scored: Images) -> Overlap:
     """Compare a training part with one that is scored."""
-    found = _persons_in_both(train, scored)
+    result = _persons_in_both(train, scored)
     same, near = _remembered(train, scored)
-    found.identical = [(train.mark(one), scored.mark(other)) for one, other in same]
-    found.near = [(train.mark(one), scored.mark(other)) for one, other in near]
-    return found
+    result.identical = [(train.mark(one), scored.mark(other)) for one, other in same]
+    result.near = [(train.mark(one), scored.mark(other)) for one, other in near]
+    return result
 
 
 def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
-    """Places of identical and near-identical images; stored images are compared once, then read from the cache."""
-    stores = [each.stored for each in (train, scored)]
-    files = [each.images.filename for each in stores if isinstance(each.images, np.memmap)]
+    """Indices of identical and near-identical images; compared once, then read from the cache."""
+    stores = [part.store for part in (train, scored)]
+    files = [part.images.filename for part in stores if isinstance(part.images, np.memmap)]
     caches = {Path(str(file)).parents[1] for file in files}
-    if len(files) < len(stores) or len(caches) > 1:  # one of them is not kept itself
+    if len(files) < len(stores) or len(caches) > 1:  # one of them is not cached
         return _compared(train, scored)
-    told = [(stored.digest, stored.images.shape) for stored in stores]
+    contents = [(store.digest, store.images.shape) for store in stores]
     rule = (
         FORMAT,
         near_duplicates.SIDE,
@@ -198,7 +198,7 @@ def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
         near_duplicates.FLAT,
         MOST_ALIKE,
     )
-    key = hashlib.sha256(repr((rule, told, train.rows, scored.rows)).encode()).hexdigest()
+    key = hashlib.sha256(repr((rule, contents, train.rows, scored.rows)).encode()).hexdigest()
 
     def build(folder: Path) -> None:
         (folder / _PAIRS).write_text(json.dumps(_compared(train, scored)))
@@ -219,39 +219,39 @@ def _compared(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
 
 
 def overlaps(parts: Sequence[Images]) -> list[Overlap]:
-    """Find what every training part shares with the scored parts of every task, and val with test by patient."""
-    training = [each for each in parts if each.role.domain == "source" and each.part == "train"]
-    others = [each for each in parts if not any(each is one for one in training)]
-    found = [overlap(one, other) for one in training for other in others]
-    chosen = {each.role: each for each in others if each.part == "val"}
-    for other in others:
-        if other.part == "test" and other.role in chosen:
-            found.append(_persons_in_both(chosen[other.role], other))
-    return [each for each in found if each]
+    """Compare every training part with the scored parts of every task, and val with test by patient."""
+    training = [part for part in parts if part.role.domain == "source" and part.part == "train"]
+    scored = [part for part in parts if not any(part is one for one in training)]
+    results = [overlap(one, other) for one in training for other in scored]
+    validation = {part.role: part for part in scored if part.part == "val"}
+    for other in scored:
+        if other.part == "test" and other.role in validation:
+            results.append(_persons_in_both(validation[other.role], other))
+    return [part for part in results if part]
 
 
 def _persons_in_both(one: Images, other: Images) -> Overlap:
-    found = Overlap(one, other)
-    found.patients = [
+    result = Overlap(one, other)
+    result.patients = [
         (patient, one.mark(first), other.mark(second)) for patient, first, second in _shared_patients(one, other)
     ]
-    return found
+    return result
 
 
 def _shared_patients(train: Images, scored: Images) -> Iterator[tuple[str, int, int]]:
-    """(patient, place, place). Of two sources only where both say who it is: an id is no person elsewhere."""
+    """Yield (patient, index, index); of two sources only where both name the patient."""
     one_source = train.role == scored.role
     first: dict[str, int] = {}
-    for place, patient in enumerate(train.patients):
-        if one_source or patient != train.id(place):
-            first.setdefault(patient, place)
-    for place, patient in enumerate(scored.patients):
-        if patient in first and (one_source or patient != scored.id(place)):
-            yield patient, first[patient], place
+    for index, patient in enumerate(train.patients):
+        if one_source or patient != train.id(index):
+            first.setdefault(patient, index)
+    for index, patient in enumerate(scored.patients):
+        if patient in first and (one_source or patient != scored.id(index)):
+            yield patient, first[patient], index
 
 
 def _near(train: Images, scored: Images) -> list[tuple[int, int]]:
-    """(place, place) of near-identical images; one that resembles a good part of training proves nothing."""
+    """Pairs of indices of near-identical images; one that resembles a good part of training proves nothing."""
     matches: dict[int, list[int]] = defaultdict(list)
     for one, other in near_duplicates.alike(train.details, scored.details):
         matches[other].append(one)
@@ -260,15 +260,15 @@ def _near(train: Images, scored: Images) -> list[tuple[int, int]]:
 
 
 def check(overlaps: Sequence[Overlap], refuse: bool) -> list[str]:
-    """Refuse what training shares with the scored images of its own task; gives the sentences of what stays.
+    """Refuse overlaps of training with the scored images of its own task; return sentences on the others.
 
     Another task's images are never refused: the encoder has seen the pixels, but training has no label of them.
     """
-    refused = [each for each in overlaps if each and not each.across] if refuse else []
-    if refused:
-        numbered = any(each.patients and each.roles[0] != each.roles[1] for each in refused)
-        raise MmtkError("\n".join(map(str, refused)), hint=f"{CURE} {HOSPITALS}" if numbered else CURE)
-    return [f"{SHARED_DATA[each.across]}: {each.count()}.{each.cure}" for each in overlaps if each]
+    leaks = [overlap for overlap in overlaps if overlap and not overlap.across] if refuse else []
+    if leaks:
+        numbered = any(overlap.patients and overlap.roles[0] != overlap.roles[1] for overlap in leaks)
+        raise MmtkError("\n".join(map(str, leaks)), hint=f"{CURE} {HOSPITALS}" if numbered else CURE)
+    return [f"{SHARED_DATA[overlap.across]}: {overlap.count()}.{overlap.cure}" for overlap in overlaps if overlap]
 
 
 def _first(texts: Sequence[str], most: int = 10) -> str:

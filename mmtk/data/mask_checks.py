@@ -1,4 +1,4 @@
-"""Masks that do not belong where they lie: empty, full, turned, elsewhere; by the edges they share with images."""
+"""Checks of masks: empty, full, turned or misaligned, by the edges that they share with their images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmtk.api import Item
-from mmtk.data.store import IGNORED, Stored
+from mmtk.data.store import IGNORED, ImageStore
 
 SIDE = 64
 FULL = 0.995
@@ -39,58 +39,61 @@ class MaskCheck:
     turn: str = ""
 
 
-def check_masks(stored: Stored, items: list[Item]) -> MaskCheck:
-    """Look at every mask of a segmentation store; ``items`` in any order tell of orientation tags."""
-    first = 1 if stored.labels.exclusive and len(stored.labels.names) > 1 else 0
-    found = MaskCheck(tagged=[item.id for item in items if _tag_differs(item)])
+def check_masks(store: ImageStore, items: list[Item]) -> MaskCheck:
+    """Check every mask of a segmentation store; ``items``, in any order, give the files with orientation tags."""
+    first = 1 if store.labels.exclusive and len(store.labels.names) > 1 else 0
+    check = MaskCheck(tagged=[item.id for item in items if _tag_differs(item)])
     agreements: list[np.ndarray] = []
-    judged: list[int] = []
-    for start in range(0, len(stored.ids), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(stored.ids)))
-        masks = np.asarray(stored.targets[start : start + _CHUNK])[:, first:]
-        known, inside = (masks != IGNORED).sum((2, 3)), (masks == 1).sum((2, 3))
-        labelled = known.any(1)
-        empty, full = labelled & ~inside.any(1), labelled & (inside >= FULL * np.maximum(known, 1)).any(1)
-        found.empty += [stored.ids[row] for row in rows[empty]]
-        found.full += [stored.ids[row] for row in rows[full]]
+    usable_rows: list[int] = []
+    for start in range(0, len(store.ids), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(store.ids)))
+        masks = np.asarray(store.targets[start : start + _CHUNK])[:, first:]
+        known_pixels, inside = (masks != IGNORED).sum((2, 3)), (masks == 1).sum((2, 3))
+        labelled = known_pixels.any(1)
+        empty, full = labelled & ~inside.any(1), labelled & (inside >= FULL * np.maximum(known_pixels, 1)).any(1)
+        check.empty += [store.ids[row] for row in rows[empty]]
+        check.full += [store.ids[row] for row in rows[full]]
         usable = labelled & ~empty & ~full
-        judged += rows[usable].tolist()
-        images = np.asarray(stored.images[start : start + _CHUNK, 0])
+        usable_rows += rows[usable].tolist()
+        images = np.asarray(store.images[start : start + _CHUNK, 0])
         agreements.append(_agreements(images[usable], (masks[usable] == 1)))
-    _judge(found, np.concatenate(agreements, axis=1), [stored.ids[row] for row in judged])
-    return found
+    _judge(check, np.concatenate(agreements, axis=1), [store.ids[row] for row in usable_rows])
+    return check
 
 
-def _judge(found: MaskCheck, agreements: np.ndarray, ids: list[str]) -> None:
-    """``agreements`` [turns, N, K]; masks as they lie come first. A channel without clear edges says nothing."""
+def _judge(check: MaskCheck, agreements: np.ndarray, ids: list[str]) -> None:
+    """Add turned and misaligned masks to ``check``, by ``agreements`` [turns, N, K], without a turn first.
+
+    A channel without clear edges is not judged.
+    """
     if len(ids) < 3:
         return
     typical = np.median(agreements, axis=1)
     strength = np.abs(typical).max(1)
     best = int(strength.argmax())
     if best and strength[best] >= CLEAR and strength[0] < MOST_TURNED * strength[best]:
-        found.turn = list(TURNS)[best - 1]
-        found.turned = list(ids)
+        check.turn = list(TURNS)[best - 1]
+        check.turned = list(ids)
         return
     clear = np.abs(typical[0]) >= CLEAR
     if not clear.any():
         return
     shares = (agreements[:, :, clear] / typical[0, clear]).mean(2)
-    for name, own, *turned in zip(ids, *shares, strict=True):
-        if own < 0.5:
-            (found.turned if max(turned) >= 0.7 else found.misaligned).append(name)
+    for name, share, *turned_shares in zip(ids, *shares, strict=True):
+        if share < 0.5:
+            (check.turned if max(turned_shares) >= 0.7 else check.misaligned).append(name)
 
 
 def _agreements(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """[N,S,S] and [N,K,S,S] → [1 + turns, N, K] in −1…1: how far the edges of a mask run along edges of its image.
+    """Agreement of the edges of masks [N,K,S,S] with those of images [N,S,S]: [1 + turns, N, K] in −1…1.
 
     The sign says whether the organ is brighter (+) or darker (−) than what is around it.
     """
-    small = np.stack([_small(each) for each in images]) if len(images) else np.zeros((0, SIDE, SIDE))
+    small = np.stack([_small(image) for image in images]) if len(images) else np.zeros((0, SIDE, SIDE))
     outlines = np.array([[_small(channel) for channel in mask] for mask in masks]).reshape(
         *masks.shape[:2], SIDE, SIDE
     )
-    ways: list[Turn] = [lambda each: each, *TURNS.values()]
+    ways: list[Turn] = [lambda image: image, *TURNS.values()]
     return np.stack([_agreement(small[:, None], way(outlines)) for way in ways])
 
 
@@ -118,9 +121,9 @@ def _tag_differs(item: Item) -> bool:
 
 
 def _paths(target: object) -> Iterator[Path]:
-    for each in target if isinstance(target, tuple | list) else (target,):
-        if isinstance(each, Path):
-            yield each
+    for part in target if isinstance(target, tuple | list) else (target,):
+        if isinstance(part, Path):
+            yield part
 
 
 def _orientation(path: Path) -> int:

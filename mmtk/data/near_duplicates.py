@@ -1,4 +1,4 @@
-"""Near-identical images: a film resized, recompressed, brightened or flipped, found by its fine structure."""
+"""Near-identical images: films resized, recompressed, brightened or flipped, by their fine structure."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _BASIS = 96
 
 
 def details(images: np.ndarray) -> np.ndarray:
-    """Images uint8 [N,C,S,S] → float32 [N, SIDE²] of length 1: what a blur takes away from a small copy.
+    """Descriptors float32 [N, SIDE²] of length 1 of images uint8 [N,C,S,S]: a small copy less its blur.
 
     Chest films resemble each other in their broad shades, so these are left out; brightness and contrast go too.
     An image without structure (less than ``FLAT`` gray levels) becomes zeros, which resemble nothing.
     """
-    found = np.empty((len(images), SIDE * SIDE), np.float32)
+    descriptors = np.empty((len(images), SIDE * SIDE), np.float32)
     for start in range(0, len(images), _CHUNK):
         block = _small(np.asarray(images[start : start + _CHUNK]))
         fine = block - _blurred(block)
         flat = (fine - fine.mean((1, 2), keepdims=True)).reshape(len(block), -1)
         length = np.linalg.norm(flat, axis=1, keepdims=True)
-        found[start : start + _CHUNK] = np.where(length < FLAT * SIDE, 0, flat / np.maximum(length, 1e-9))
-    return found
+        descriptors[start : start + _CHUNK] = np.where(length < FLAT * SIDE, 0, flat / np.maximum(length, 1e-9))
+    return descriptors
 
 
 def _small(images: np.ndarray) -> np.ndarray:
-    """[N,C,S,S] → float64 [N,SIDE,SIDE] by area means."""
+    """Shrink [N,C,S,S] to float64 [N,SIDE,SIDE] by area means."""
     count, _, side, _ = images.shape
     gray = images[:, 0] if images.shape[1] == 1 else images.mean(1, dtype=np.float32)
     if side % SIDE == 0:
         step = side // SIDE
         rows = gray.reshape(count, SIDE, step, side).sum(2, dtype=np.float32)
         return rows.reshape(count, SIDE, SIDE, step).sum(3, dtype=np.float64) / step**2
-    pictures = [Image.fromarray(each.astype(np.float32)) for each in gray]
+    pictures = [Image.fromarray(image.astype(np.float32)) for image in gray]
     return np.stack([np.asarray(p.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64) for p in pictures])
 
 
@@ -51,36 +51,36 @@ def _blurred(images: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum([rows[:, :, i : i + SIDE] for i in range(wide)], axis=0) / wide)
 
 
-def flipped(found: np.ndarray) -> np.ndarray:
-    """The details of the images flipped left to right."""
-    return found.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(found), -1)
+def flipped(descriptors: np.ndarray) -> np.ndarray:
+    """Descriptors of the images flipped left to right."""
+    return descriptors.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(descriptors), -1)
 
 
-def alike(ones: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(row of ``ones``, row of ``others``) of details that correlate to THRESHOLD or more, as they are or flipped.
+def alike(ones: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield (row of ``ones``, row of ``candidates``) of details that correlate by THRESHOLD, flipped or not.
 
     Only pairs that are near enough in a few directions are compared in full: a projection brings no two details
     further apart, so none is missed.
     """
-    if not len(ones) or not len(others):
+    if not len(ones) or not len(candidates):
         return
-    seen: set[tuple[int, int]] = set()
+    pairs: set[tuple[int, int]] = set()
     basis = _basis(ones)
     far = 2 * (1 - THRESHOLD) + 1e-3
     short = ones @ basis
     lengths = (short**2).sum(1)
-    for turned in (others, flipped(others)):
-        for start in range(0, len(turned), 1024):
-            block = turned[start : start + 1024]
+    for variant in (candidates, flipped(candidates)):
+        for start in range(0, len(variant), 1024):
+            block = variant[start : start + 1024]
             small = block @ basis
             distance = lengths[:, None] + (small**2).sum(1)[None] - 2 * (short @ small.T)
             for one, other in np.argwhere(distance <= far):
                 if float(ones[one] @ block[other]) >= THRESHOLD:
-                    seen.add((int(one), start + int(other)))
-    yield from sorted(seen)
+                    pairs.add((int(one), start + int(other)))
+    yield from sorted(pairs)
 
 
-def _basis(found: np.ndarray) -> np.ndarray:
+def _basis(descriptors: np.ndarray) -> np.ndarray:
     """Orthonormal directions [SIDE², ≤ _BASIS] in which the details differ most."""
-    sample = found[:: max(1, len(found) // 512)]
+    sample = descriptors[:: max(1, len(descriptors) // 512)]
     return np.linalg.svd(sample, full_matrices=False)[2][:_BASIS].T

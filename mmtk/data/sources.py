@@ -13,34 +13,34 @@ from mmtk.registry.factory import component
 
 
 def data_root(data: str | Path | None = None) -> Path | None:
-    """The folder of the data sets: ``--data``, else ``MMTK_DATA``, else none."""
-    chosen = data or os.environ.get("MMTK_DATA")
+    """Folder of the data sets: ``--data``, else ``MMTK_DATA``, else None."""
+    folder = data or os.environ.get("MMTK_DATA")
     try:
-        return Path(chosen).expanduser() if chosen else None
+        return Path(folder).expanduser() if folder else None
     except RuntimeError as error:
-        raise MmtkError("there is no such home directory.", str(chosen), "Give the whole path.") from error
+        raise MmtkError("there is no such home directory.", str(folder), "Give the whole path.") from error
 
 
 def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None = None) -> api.Source:
-    """A data source of the recipe; ``domain`` is ``source`` (in-domain) or ``cross``."""
+    """Make the source of ``recipe`` for ``task``; ``domain`` is source or cross, ``root`` the data folder."""
     table = recipe.source(task, domain)
     try:
-        made: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
+        result: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
     except MmtkError as error:
         if root is None and not Path("data").is_dir() and "--data" in (error.hint or "") and not error.where:
             message = "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here."
             raise MmtkError(message, hint=error.hint) from error
         raise
-    if made.labels.task != task:
+    if result.labels.task != task:
         raise MmtkError(
-            f'data.{task}.{domain}: "{table["use"]}" is a source for {made.labels.task}, not for {task}.',
-            hint=f"Put it into data.{made.labels.task}.{domain}, or choose another source.",
+            f'data.{task}.{domain}: "{table["use"]}" is a source for {result.labels.task}, not for {task}.',
+            hint=f"Put it into data.{result.labels.task}.{domain}, or choose another source.",
         )
-    return made
+    return result
 
 
 def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
-    """The folders and files that the recipe's sources name by their keys, as far as they are there."""
+    """Existing folders and files that the keys of the recipe's sources name."""
     tables = [recipe.source(task, domain) or {} for task in recipe.tasks for domain in ("source", "cross")]
     texts = [value for table in tables for key, value in table.items() if isinstance(value, str) and key != "use"]
     fixed = [re.split(r"(?:^|/)\*(?:/|$)", text)[0] for text in texts if text]  # of a pattern such as "*/images"
@@ -49,5 +49,5 @@ def data_paths(recipe: Recipe, root: Path | None = None) -> list[Path]:
 
 
 def targets(recipe: Recipe, root: Path | None = None) -> dict[str, api.LabelSpec]:
-    """What each task labels, by task."""
+    """Classes or channels of each task."""
     return {task: source(recipe, task, root=root).labels for task in recipe.tasks}

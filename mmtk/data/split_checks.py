@@ -1,4 +1,4 @@
-"""Checks of a source's splits before training: ids, patients, labels, and no part without them."""
+"""Checks of a source before training: ids, patients and labels, and parts with labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.counts import counted, share
-from mmtk.data.store import IGNORED, SPLITS, Stored
+from mmtk.data.store import IGNORED, SPLITS, ImageStore
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
@@ -18,7 +18,7 @@ from mmtk.tasks import TASKS
 
 @dataclass(frozen=True)
 class Role:
-    """A source in its role: the task, the table of the recipe (``source`` or ``cross``), and its component.
+    """Role of a source: the task, the table of the recipe (``source`` or ``cross``), and its component.
 
     ``split`` is the part of a cross-domain source that is scored.
     """
@@ -30,7 +30,7 @@ class Role:
 
     @classmethod
     def of(cls, recipe: Recipe, task: str, domain: str) -> Role:
-        """The role of a source of a recipe; the component with its folder of images, or the phantom's domain."""
+        """Name a source of a recipe by its component with its folder of images, or the phantom's domain."""
         table = recipe.source(task, domain)
         use = " ".join(str(table[key]) for key in ("use", "domain", "images") if table.get(key))
         return cls(task, domain, use, recipe.task_data(task).cross_split if domain == "cross" else "test")
@@ -86,21 +86,24 @@ def _label_problems(items: Sequence[Item], names: tuple[str, ...]) -> list[str]:
     bad = [f"{item.id}: {item.target!r}" for item in items if wrong(item.target)]
     if not bad:
         return []
-    known = ", ".join(f"{number} {name}" for number, name in enumerate(names))
-    return [f"{counted(len(bad), 'label is', 'labels are')} no class ({listing(bad, 5)}). Known: {known}."]
+    classes = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+    return [f"{counted(len(bad), 'label is', 'labels are')} no class ({listing(bad, 5)}). Known: {classes}."]
 
 
-def labelled_rows(stored: Stored, rows: Sequence[int]) -> list[int]:
-    """The rows with a label: a class, or a mask with at least one pixel that is not ignored."""
-    if not TASKS[stored.labels.task].has_masks:
-        return [row for row in rows if stored.targets[row] >= 0]
-    return [row for row in rows if (stored.targets[row] != IGNORED).any()]
+def labelled_rows(store: ImageStore, rows: Sequence[int]) -> list[int]:
+    """Rows with a label: a class, or a mask with at least one pixel that is not ignored."""
+    if not TASKS[store.labels.task].has_masks:
+        return [row for row in rows if store.targets[row] >= 0]
+    return [row for row in rows if (store.targets[row] != IGNORED).any()]
 
 
-def scored_rows(role: Role, source: Source, stored: Stored, split: Split, notes: list[str]) -> list[int]:
-    """The labelled rows of a part that is scored; refuse a part without any, note what cannot be scored."""
-    rows = [int(row) for row in stored.rows([item.id for item in source.items(split)])]
-    labelled = labelled_rows(stored, rows)
+def scored_rows(role: Role, source: Source, store: ImageStore, split: Split, notes: list[str]) -> list[int]:
+    """Labelled rows of a scored part; refuse a part without any, note images that cannot be scored.
+
+    ``role`` and ``source`` name the part ``split``, ``store`` has its labels; sentences are added to ``notes``.
+    """
+    rows = [int(row) for row in store.rows([item.id for item in source.items(split)])]
+    labelled = labelled_rows(store, rows)
     _check_part(role, split, np.isin(rows, labelled).tolist())
     if unlabelled := len(rows) - len(labelled):
         without = share(unlabelled, len(rows), f"{split} image")
@@ -138,16 +141,16 @@ def _check_part(role: Role, split: Split, labelled: Sequence[bool]) -> None:
         raise MmtkError(f"no image of {split} has a {what} (of {len(labelled)}).", str(role), _cure(role, split))
 
 
-def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) -> list[str]:
-    """A sentence where classes, or organs, are absent from the labelled ``rows`` of a part."""
-    names = stored.labels.names
-    if not TASKS[stored.labels.task].has_masks:
-        present = {int(stored.targets[row]) for row in rows}
+def missing_classes(role: Role, store: ImageStore, rows: Sequence[int], part: str) -> list[str]:
+    """Sentence on classes, or organs, that the labelled ``rows`` of ``part`` lack; ``store`` has their labels."""
+    names = store.labels.names
+    if not TASKS[store.labels.task].has_masks:
+        present = {int(store.targets[row]) for row in rows}
         what = "no image of the class"
     else:
         present = set()
         for row in rows:
-            present |= {k for k in range(len(names)) if k not in present and (stored.targets[row, k] == 1).any()}
+            present |= {k for k in range(len(names)) if k not in present and (store.targets[row, k] == 1).any()}
             if len(present) == len(names):
                 break
         what = "no mask with"
@@ -159,17 +162,20 @@ def missing_classes(role: Role, stored: Stored, rows: Sequence[int], part: str) 
 
 
 def check_same_labels(source: Role, target: LabelSpec, cross: Role, foreign: LabelSpec) -> None:
-    """Refuse a cross-domain source with other classes or organs, with the line that mends it."""
+    """Refuse a ``cross`` source with other classes or organs than ``source``, with the line that mends it.
+
+    ``target``: labels of the in-domain source; ``foreign``: those of the cross-domain one.
+    """
     if foreign.names == target.names and foreign.exclusive == target.exclusive:
         return
     if foreign.names != target.names:
         # The set that can be told: a folder's channels have the names that its profile gives them.
         change, names = (source, foreign.names) if target.names == ("mask",) else (cross, target.names)
-        written = ", ".join(f'"{name}"' for name in names)
+        quoted = ", ".join(f'"{name}"' for name in names)
         raise MmtkError(
             f"data.{source.task}: the source labels {', '.join(target.names)}, but the cross-domain source "
             f"labels {', '.join(foreign.names)}.",
-            hint=f"If they mean the same, write into [data.{change.task}.{change.domain}]: classes = [{written}]",
+            hint=f"If they mean the same, write into [data.{change.task}.{change.domain}]: classes = [{quoted}]",
         )
     value = str(target.exclusive).lower()
     raise MmtkError(

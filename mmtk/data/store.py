@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Stored:
-    """All images of a source at run size, memory-mapped and read-only.
+class ImageStore:
+    """Images of a source at run size, memory-mapped and read-only.
 
     ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
     with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
@@ -53,7 +53,7 @@ class Stored:
         return {name: row for row, name in enumerate(self.ids)}
 
     def rows(self, ids: Iterable[str]) -> np.ndarray:
-        """The rows of the arrays where ``ids`` stand, in their order."""
+        """Rows of the arrays for ``ids``, in their order."""
         try:
             return np.array([self._row[name] for name in ids], dtype=np.int64)
         except KeyError as error:
@@ -81,11 +81,11 @@ class _Row:
 
 def open_store(
     source: Source, size: int, channels: int = 1, *, cache: Path | None = None, progress: Progress | None = None
-) -> Stored:
-    """All items of ``source`` at ``size`` pixels, built on first use; ``progress`` gets (done, all).
+) -> ImageStore:
+    """Open all items of ``source`` at ``size`` pixels with ``channels`` channels, built on first use.
 
-    They are kept in ``cache``: by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``. Raises Problems that name
-    every bad file, and RunFailed where the disk is full.
+    ``progress`` gets (images read, images in all). The files lie in ``cache``: by default ``$MMTK_CACHE``, else
+    ``~/.cache/mmtk``. Raises Problems that name every bad file, and RunFailed where the disk is full.
     """
     items, target, digest, origin = source.items("all"), source.labels, source.digest(), type(source).__name__
     if not items:
@@ -97,7 +97,7 @@ def open_store(
     key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r})".encode()).hexdigest()
     folder = kept(
         f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
-        partial(_write, source, items, size, channels, progress or (lambda done, total: None)),
+        partial(_write, source, items, size, channels, progress or (lambda number, total: None)),
         len(items) * (channels + masks) * size * size,
         cache,
     )
@@ -109,7 +109,7 @@ def open_store(
         targets = np.memmap(folder / _MASKS, np.uint8, "r", shape=(count, masks, size, size))
     spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
     shapes = np.array(about["shapes"], dtype=np.int64)
-    return Stored(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest)
+    return ImageStore(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest)
 
 
 def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _write(source: Source, items: list[Item], size: int, channels: int, progress
     bad: list[UnreadableError] = []
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / name).open("wb")) for name in names}
-        for done, row in enumerate(_ordered(partial(_read, source, size, channels), items), start=1):
+        for count, row in enumerate(_ordered(partial(_read, source, size, channels), items), start=1):
             if isinstance(row, UnreadableError):
                 bad.append(row)
             elif not bad:
@@ -127,7 +127,7 @@ def _write(source: Source, items: list[Item], size: int, channels: int, progress
                     file.write(row.pixels[name])
                 labels.append(row.label)
                 shapes.append(row.shape)
-            progress(done, len(items))
+            progress(count, len(items))
     if bad:
         raise Problems(bad, f"{share(len(bad), len(items), 'image')} could not be read:")
     about = {
@@ -177,7 +177,7 @@ def _read(source: Source, size: int, channels: int, item: Item) -> _Row | Unread
 
 
 def _planes(image: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """[H,W] or [H,W,C] → [channels,size,size]: gray is repeated, colour becomes gray for one channel."""
+    """Resize [H,W] or [H,W,C] to [channels,size,size]: gray is repeated, colour becomes gray for one channel."""
     from PIL import Image
 
     from mmtk.images.loader import resize_image
@@ -196,7 +196,7 @@ def _planes(image: np.ndarray, size: int, channels: int) -> np.ndarray:
 
 
 def _masks(source: Source, item: Item, size: int) -> np.ndarray:
-    """[K,size,size]; an item without a mask is ignored everywhere."""
+    """Mask [K,size,size] of an item; ignored everywhere where it has none."""
     from mmtk.images.loader import resize_mask
 
     channels = len(source.labels.names)
@@ -211,13 +211,13 @@ def _masks(source: Source, item: Item, size: int) -> np.ndarray:
     return resize_mask(mask, size)
 
 
-def duplicates(stored: Stored) -> list[tuple[str, ...]]:
-    """The groups of ids whose stored images are the same byte for byte."""
+def duplicates(store: ImageStore) -> list[tuple[str, ...]]:
+    """Groups of ids whose images in the store are the same byte for byte."""
     # A grid of pixels tells most images apart; those that agree in it are read whole.
     alike: dict[bytes, list[int]] = defaultdict(list)
-    for index, image in enumerate(stored.images):
+    for index, image in enumerate(store.images):
         alike[image[..., ::32, ::32].tobytes()].append(index)
     groups: dict[bytes, list[str]] = defaultdict(list)
     for index in sorted(i for indices in alike.values() if len(indices) > 1 for i in indices):
-        groups[hashlib.blake2b(stored.images[index]).digest()].append(stored.ids[index])
+        groups[hashlib.blake2b(store.images[index]).digest()].append(store.ids[index])
     return [tuple(group) for group in groups.values() if len(group) > 1]

@@ -1,4 +1,4 @@
-"""Films of a set to score on that the run was trained on, or that are of its patients."""
+"""Overlap of the sets that a run is scored on with its training films and patients."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ Progress = Callable[[str, int, int], None]
 def trained_on(
     folder: RunDir, recipe: Recipe, tests: Sequence[TestSet], progress: Progress
 ) -> tuple[list[leaks.Overlap], str]:
-    """Find what each set shares with the films of every task's training, and why that could not be looked for.
+    """Compare every set of ``tests`` with the training films; return overlaps, or why none can be looked for.
 
+    ``folder`` is the run, ``recipe`` its recipe; ``progress`` gets (name, images read, images in all).
     Sets of the run's own data are left out: they were compared before training.
     """
     foreign = [test for test in tests if test.domain not in (IN_DOMAIN, CROSS_DOMAIN)]
@@ -35,12 +36,12 @@ def trained_on(
         ]
     except MmtkError as error:
         return [], f"the films that the run was trained on are not there ({error.where or root}: {error.message})"
-    training = [leaks.Images.of(each.role, each.source, each.stored, "train") for each in sources]
-    scored = [_images(test) for test in foreign]
-    return [found for each in scored for one in training if (found := leaks.overlap(one, each))], ""
+    training = [leaks.Images.of(data.role, data.source, data.store, "train") for data in sources]
+    overlaps = [leaks.overlap(part, _images(test)) for test in foreign for part in training]
+    return [overlap for overlap in overlaps if overlap], ""
 
 
 def _images(test: TestSet) -> leaks.Images:
     role = Role(test.task, "cross", test.domain, "all")
-    patients = [test.stored.patients[row] for row in test.rows]
-    return leaks.Images(role, "all", test.stored, test.rows, patients)
+    patients = [test.store.patients[row] for row in test.rows]
+    return leaks.Images(role, "all", test.store, test.rows, patients)

@@ -20,15 +20,15 @@ from mmtk.images.raster import (
     check_size,
     check_there,
     decoding,
+    oriented,
     picture_raster,
-    turned,
     upright_size,
     xmp_orientation,
 )
 
 
 def read_raster(path: Path) -> Raster:
-    """The first frame of a PNG, JPEG, BMP, GIF, WebP or PNM file, or the first page of a TIFF."""
+    """Read the first frame of a PNG, JPEG, BMP, GIF, WebP or PNM file, or the first page of a TIFF."""
     check_there(path)
     with decoding(path):
         if is_tiff(path):
@@ -39,11 +39,13 @@ def read_raster(path: Path) -> Raster:
             check_size(jpeg.height, jpeg.width, path)
             values = decode_jpeg(path)
             lossy = "" if jpeg.lossless else "JPEG"
-            return turned(Raster(values, min(values.shape[2], 3), lossy=lossy), _exif_orientation(jpeg.exif) or 1)
+            return oriented(
+                Raster(values, min(values.shape[2], 3), lossy=lossy), _exif_orientation(jpeg.exif) or 1
+            )
         with Image.open(path, formats=FORMATS) as image:
             scale, deep = _scale(image), _deep_colour(image, path)
             raster = picture_raster(image, scale) if deep is None else deep
-            return turned(raster, orientation(image))
+            return oriented(raster, orientation(image))
 
 
 def raster_size(path: Path) -> tuple[int, int]:
@@ -70,7 +72,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def orientation(image: Image.Image) -> int:
-    """The orientation 1 to 8 that EXIF or XMP gives an opened image; 1 where they say none."""
+    """Orientation 1 to 8 of an opened image by EXIF or XMP; 1 without one."""
     try:
         value = _exif_orientation(image.getexif())  # Pillow looks into XMP, too, but not for single quotes
     except Exception:  # a damaged EXIF block says nothing
@@ -84,7 +86,7 @@ def _exif_orientation(exif: Image.Exif) -> int | None:
 
 
 def _scale(image: Image.Image) -> float:
-    """Stored numbers by Pillow's, for the formats that it spreads over the full range."""
+    """Ratio of stored numbers to Pillow's, for the formats that it spreads over the full range."""
     tile = _tile(image)
     if tile is not None and image.format == "PNG":
         return {"L;2": 3 / 255, "L;4": 15 / 255}.get(str(tile.args), 1.0)
@@ -111,7 +113,7 @@ def _deep_colour(image: Image.Image, path: Path) -> Raster | None:
 
 
 def _ppm_values(content: bytes, tile: Any, size: tuple[int, int]) -> np.ndarray:
-    """The numbers of a PPM of more than 8 bits, binary or as text."""
+    """Read the numbers of a PPM of more than 8 bits, binary or as text."""
     body, count = content[tile.offset :], size[0] * size[1] * 3
     if tile.codec_name == "ppm_plain":
         values = np.array(re.sub(rb"#[^\r\n]*", b"", body).split()[:count], dtype=np.uint16)
@@ -121,7 +123,7 @@ def _ppm_values(content: bytes, tile: Any, size: tuple[int, int]) -> np.ndarray:
 
 
 def _late_chunks(path: Path) -> bool:
-    """Whether a PNG has chunks behind its pixels that say something of them."""
+    """Whether a PNG has chunks behind its pixels that describe them."""
     behind = False
     with path.open("rb", buffering=0) as file:
         file.seek(8)

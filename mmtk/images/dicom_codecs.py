@@ -23,20 +23,20 @@ DECODER_DEPENDENCIES = dict.fromkeys(SYNTAXES, ("imagecodecs",))
 
 
 def register() -> None:
-    """Offer these decoders to pydicom, behind its own."""
-    for each in SYNTAXES:
-        decoder = get_decoder(each)
+    """Register the decoders with pydicom, behind its own."""
+    for syntax in SYNTAXES:
+        decoder = get_decoder(syntax)
         if LABEL not in decoder.available_plugins:
             decoder.add_plugin(LABEL, (__name__, "decode_frame"))
 
 
 def is_available(syntax: str) -> bool:
-    """Whether a transfer syntax is decoded here; pydicom asks."""
+    """Whether a transfer syntax is decoded here (called by pydicom)."""
     return syntax in SYNTAXES
 
 
 def decode_frame(source: bytes, runner: Any) -> bytes:
-    """One frame as bytes, colour by pixel; sets how many bits a sample takes."""
+    """Decode one frame to bytes, colour by pixel, and set the bits of a sample."""
     import imagecodecs
 
     syntax = runner.transfer_syntax

@@ -1,4 +1,4 @@
-"""Image files in folders: which files are images, what they are called, and every one of them below a folder."""
+"""Image files in folders: tests by suffix and mark, names, and listing."""
 
 from __future__ import annotations
 
@@ -48,36 +48,36 @@ def is_dicom(path: Path) -> bool:
 
 
 def without_suffix(path: PurePath) -> PurePath:
-    """The path without its suffix; the last part of a DICOM identifier such as ``1.2.840.113`` is none."""
+    """Path without its suffix; the last part of a DICOM identifier such as ``1.2.840.113`` is none."""
     last = path.suffix.lower()
     return path.with_suffix("") if last in SUFFIXES or last == ".ima" else path
 
 
 def image_name(path: PurePath) -> str:
-    """The name of an image: that of its file without the suffix, as text that every table takes."""
+    """Name of an image: that of its file without the suffix, as text fit for tables."""
     return visible(without_suffix(path).name)
 
 
-def find_images(folder: Path, wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
-    """All image files below a folder, in order; hidden ones and ``__MACOSX`` are skipped, links are followed.
+def find_images(folder: Path, predicate: Callable[[Path], bool] = is_image_file) -> list[Path]:
+    """List all image files below a folder in order; skip hidden ones and ``__MACOSX``, follow links.
 
-    ``wanted`` says which files count instead.
-    A folder that links lead to more than once is read once. Raises MmtkError for a folder that cannot be read.
+    ``predicate`` replaces the test for an image file. A folder that links lead to more than once is read once.
+    Raises MmtkError for a folder that cannot be read.
     """
-    return sorted(_walk(folder, wanted))
+    return sorted(_walk(folder, predicate))
 
 
-def _walk(folder: Path, wanted: Callable[[Path], bool]) -> Iterator[Path]:
-    seen: set[str] = set()  # links may lead in circles
-    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:
+def _walk(folder: Path, predicate: Callable[[Path], bool]) -> Iterator[Path]:
+    real_paths: set[str] = set()  # links may lead in circles
+    for directory, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
+        if (real := os.path.realpath(directory)) in real_paths:
             folders.clear()
             continue
-        seen.add(real)
+        real_paths.add(real)
         folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
         for name in names:
-            path = Path(place, name)
-            if not name.startswith(".") and wanted(path):
+            path = Path(directory, name)
+            if not name.startswith(".") and predicate(path):
                 yield path
 
 

@@ -9,7 +9,7 @@ from mmtk.images.raster import LUMINANCE, Raster
 
 
 def gray_levels(raster: Raster) -> np.ndarray:
-    """The picture as uint8 [H,W]: 8-bit values as they are, deeper ones stretched; transparent is black."""
+    """Convert a raster to uint8 [H,W]: 8-bit values unchanged, deeper ones stretched; transparent is black."""
     eight = raster.values.dtype == np.uint8 or raster.values.dtype == bool
     gray = _from_eight_bits(raster) if eight else stretch(_luminance(raster))
     return 255 - gray if raster.white_is_zero else gray
@@ -48,7 +48,7 @@ def _luminance(raster: Raster) -> np.ndarray:
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
-    """Any numbers → uint8, from the smallest finite value to the largest; a constant becomes 0."""
+    """Stretch numbers to uint8, from the smallest finite value to the largest; a constant becomes 0."""
     exact = values.astype(np.float64)
     finite = exact[np.isfinite(exact)]
     if finite.size == 0 or finite.min() == finite.max():
@@ -57,6 +57,6 @@ def stretch(values: np.ndarray) -> np.ndarray:
 
 
 def between(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Numbers → uint8 with ``low`` at 0 and ``high`` at 255; NaN and −∞ count as ``low``, +∞ as ``high``."""
+    """Map numbers to uint8 with ``low`` at 0 and ``high`` at 255; NaN and −∞ count as ``low``, +∞ as ``high``."""
     values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)

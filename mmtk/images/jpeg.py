@@ -25,7 +25,7 @@ class DeepJpeg:
 
 
 def deep_jpeg(path: Path) -> DeepJpeg | None:
-    """The header of a JPEG file of more than 8 bits or without loss; None for every other file."""
+    """Read the header of a JPEG file of more than 8 bits or without loss; None for every other file."""
     exif = Image.Exif()
     with path.open("rb") as file:
         if file.read(2) != b"\xff\xd8":
@@ -53,7 +53,7 @@ def decode_jpeg(path: Path) -> np.ndarray:
 
 
 def _marker(file: IO[bytes]) -> int | None:
-    """The next marker; None at the end of the headers."""
+    """Read the next marker; None at the end of the headers."""
     byte = file.read(1)
     while byte == b"\xff":
         byte = file.read(1)

@@ -1,4 +1,4 @@
-"""Images as gray levels, masks and label maps, and bringing them to the run size."""
+"""Images as gray levels, masks and label maps, resized to the run size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mmtk.images.decoder import orientation, raster_size, read_raster
 from mmtk.images.files import is_dicom
 from mmtk.images.gray_levels import gray_levels, stretch
 from mmtk.images.masks import foreground, label_colours, label_numbers
-from mmtk.images.raster import FORMATS, Raster, check_there, picture_raster, turned
+from mmtk.images.raster import FORMATS, Raster, check_there, oriented, picture_raster
 
 JSRT_SIDE = 2048
 
 
 def read_image(path: Path) -> np.ndarray:
-    """One image as gray uint8 [H,W], upright; the first frame or page of several.
+    """Read one image as gray uint8 [H,W], upright; the first frame or page of several.
 
     8-bit files keep their values (colour becomes luminance, transparent pixels black, white-is-zero is inverted).
     Deeper files are stretched from their own minimum to their maximum, where NaN and −∞ count as the minimum and
@@ -36,12 +36,12 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def gray_pixels(image: Image.Image) -> np.ndarray:
-    """An opened image as gray uint8 [H,W], upright, by the rules of ``read_image``."""
+    """Convert an opened image to gray uint8 [H,W], upright, by the rules of ``read_image``."""
     untouched = getattr(image, "tile", None) and image.tell() == 0
     if untouched and image.format in FORMATS and (file := Path(getattr(image, "filename", ""))).is_file():
         return gray_levels(read_raster(file))  # Pillow keeps 8 bits of deep colour and tears turned TIFF files
     raster = picture_raster(image)  # decoding turns some formats, and removes what says so
-    return gray_levels(turned(raster, orientation(image)))
+    return gray_levels(oriented(raster, orientation(image)))
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:
@@ -51,27 +51,27 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
     """
     if not is_dicom(path):
         return None
-    from mmtk.images.dicom import film_spacing
+    from mmtk.images.dicom_header import film_spacing
 
     return film_spacing(path)
 
 
 def read_patient(path: Path) -> str:
-    """The patient of a DICOM file: PatientID, with IssuerOfPatientID where there is one; "" where nothing is said.
+    """Patient of a DICOM file: PatientID, with IssuerOfPatientID where there is one; "" without one.
 
     The form is that of HL7: ``ID^^^ISSUER``. Other formats say nothing of the patient.
     """
     if not is_dicom(path):
         return ""
-    from mmtk.images.dicom import film_patient
+    from mmtk.images.dicom_header import film_patient
 
     return film_patient(path)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width of what :func:`read_image` gives, from the header alone."""
+    """Height and width of the result of :func:`read_image`, from the header alone."""
     if is_dicom(path):
-        from mmtk.images.dicom import film_size
+        from mmtk.images.dicom_header import film_size
 
         return film_size(path)
     if path.suffix.lower() == ".img":
@@ -81,30 +81,30 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """One mask as bool [H,W], from the values as they are stored: 0/1, 0/255, soft edges, one colour or alpha.
+    """Read one mask as bool [H,W], from stored values: 0/1, 0/255, soft edges, one colour or alpha.
 
     Foreground is the brighter of two values; of more, where any channel is above half of its own maximum. Alpha is
     the mask where the colours are constant, and says nothing where it is constant itself. Refused by name: a
     lossless file with three to eight values, which is a label map, and a lossy one that stays below 32 of 255.
     """
-    return foreground(_stored(path), path)
+    return foreground(_samples(path), path)
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """One label map as integers [H,W]: the numbers as stored; of a palette image the indexes, not the colours."""
-    return label_numbers(_stored(path), path)
+    """Read one label map as integers [H,W]: numbers as stored; of a palette image the indexes, not the colours."""
+    return label_numbers(_samples(path), path)
 
 
 def read_colours(path: Path) -> np.ndarray:
-    """One label map drawn in colours as integers [H,W]: 65536 red + 256 green + blue, each from 0 to 255."""
-    return label_colours(_stored(path), path)
+    """Read one label map in colours as integers [H,W]: 65536 red + 256 green + blue, each from 0 to 255."""
+    return label_colours(_samples(path), path)
 
 
-def _stored(path: Path) -> Raster:
+def _samples(path: Path) -> Raster:
     if is_dicom(path):
-        from mmtk.images.dicom import read_stored
+        from mmtk.images.dicom import read_single_frame
 
-        return read_stored(path)
+        return read_single_frame(path)
     return read_raster(path)
 
 
@@ -116,21 +116,27 @@ def resize_image(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [K,H,W] in {0, 1, 255} → [K,size,size]: foreground where at least half of the area is.
+    """Resize uint8 [K,H,W] in {0, 1, 255} to [K,size,size]: foreground where at least half of the area is.
 
     A mask with exactly one channel per pixel keeps that (the largest share wins). Ignored pixels (255) are
     resized by nearest and have no say in the shares of their neighbours.
     """
     if mask.shape[1:] == (size, size):
         return mask
-    known = mask != 255
-    weight = _resize_soft(known, size)
+    known_pixels = mask != 255
+    weight = _resize_soft(known_pixels, size)
     share = _resize_soft(mask == 1, size) / np.maximum(weight, 1e-6)
-    if len(mask) > 1 and known.any() and (np.where(known, mask, 0).sum(0)[known.all(0)] == 1).all():
+    if (
+        len(mask) > 1
+        and known_pixels.any()
+        and (np.where(known_pixels, mask, 0).sum(0)[known_pixels.all(0)] == 1).all()
+    ):
         resized = (np.arange(len(mask))[:, None, None] == share.argmax(0)).astype(np.uint8)
     else:
         resized = (share >= 0.5 - 1e-6).astype(np.uint8)  # a tie is foreground, whatever the rounding
-    nearest = [Image.fromarray(channel).resize((size, size), Image.Resampling.NEAREST) for channel in ~known]
+    nearest = [
+        Image.fromarray(channel).resize((size, size), Image.Resampling.NEAREST) for channel in ~known_pixels
+    ]
     return np.where(np.stack([np.asarray(channel) for channel in nearest]), np.uint8(255), resized)
 
 
@@ -141,10 +147,10 @@ def _resize_soft(channels: np.ndarray, size: int) -> np.ndarray:
 
 def _check_jsrt(path: Path) -> None:
     check_there(path)
-    size, wanted = path.stat().st_size, JSRT_SIDE * JSRT_SIDE * 2
-    if size != wanted:
+    size, expected = path.stat().st_size, JSRT_SIDE * JSRT_SIDE * 2
+    if size != expected:
         raise MmtkError(
-            f"is not a JSRT film: it has {counted(size, 'byte')}, not {wanted:,} (2048 × 2048, 16 bits).",
+            f"is not a JSRT film: it has {counted(size, 'byte')}, not {expected:,} (2048 × 2048, 16 bits).",
             str(path),
         )
 

@@ -15,7 +15,7 @@ _CURE = "Save it with two values (0 and 255), or read it as a label map with exc
 
 
 def foreground(raster: Raster, path: Path) -> np.ndarray:
-    """Bool [H,W]: the brighter of two values; of more, where any channel is above half of its own maximum.
+    """Mask bool [H,W]: the brighter of two values; of more, where any channel is above half of its own maximum.
 
     Refused by name: label maps, values that a lossy format may have made up, and what leaves nothing to see.
     """
@@ -35,8 +35,8 @@ def foreground(raster: Raster, path: Path) -> np.ndarray:
     if not raster.lossy and len(distinct) == 2 and shades.min() < shades.max():
         return np.asarray(shades > shades.min())
     if not raster.lossy and len(distinct) <= LABEL_VALUES:
-        written = ", ".join(_written(row) for row in distinct)
-        raise MmtkError(f"is not a mask: it has the values {written}.", str(path), _CURE)
+        shades_text = ", ".join(_shade_text(row) for row in distinct)
+        raise MmtkError(f"is not a mask: it has the values {shades_text}.", str(path), _CURE)
     noise = NOISE if raster.lossy else 0
     bright = np.asarray(shades > max(shades.max() / 2, noise))
     rest = values[~bright].max(-1)
@@ -46,7 +46,7 @@ def foreground(raster: Raster, path: Path) -> np.ndarray:
 
 
 def label_numbers(raster: Raster, path: Path) -> np.ndarray:
-    """Integers [H,W]: the numbers as they are stored; of a palette the indexes, not the colours."""
+    """Label numbers [H,W] as stored; of a palette the indexes, not the colours."""
     if raster.lossy:
         raise MmtkError(f"is no label map: {raster.lossy} changes the labels.", str(path), "Save it as PNG.")
     values = raster.values if raster.indexes is None else raster.indexes[..., None]
@@ -62,7 +62,7 @@ def label_numbers(raster: Raster, path: Path) -> np.ndarray:
 
 
 def label_colours(raster: Raster, path: Path) -> np.ndarray:
-    """Integers [H,W]: the colours of 8-bit pixels as 65536 red + 256 green + blue."""
+    """Label colours [H,W] of 8-bit pixels as 65536 red + 256 green + blue."""
     if raster.lossy:
         raise MmtkError(f"is no label map: {raster.lossy} changes the colours.", str(path), "Save it as PNG.")
     values = raster.values.astype(np.uint8) * np.uint8(255) if raster.values.dtype == bool else raster.values
@@ -79,7 +79,7 @@ def label_colours(raster: Raster, path: Path) -> np.ndarray:
 
 
 def _visible(raster: Raster, path: Path) -> np.ndarray:
-    """The channels [H,W,C] in which the mask is drawn: colours, palette indexes or alpha, as finite numbers."""
+    """Channels [H,W,C] in which the mask is drawn: colours, palette indexes or alpha, as finite numbers."""
     values, alpha, indexes = raster.values, raster.alpha, raster.indexes
     if values.dtype == bool:
         values = (values ^ (raster.white_is_zero and raster.fax)).astype(np.uint8)
@@ -89,10 +89,10 @@ def _visible(raster: Raster, path: Path) -> np.ndarray:
         return indexes[..., None]  # a palette that draws all labels alike
     if alpha is None:
         return values
-    drawn = bool((values != values[:1, :1]).any())
+    varied = bool((values != values[:1, :1]).any())
     if np.ptp(alpha) == 0:
-        return values if drawn or alpha.any() else np.zeros_like(values)
-    if not drawn:
+        return values if varied or alpha.any() else np.zeros_like(values)
+    if not varied:
         return alpha[..., None]
     if raster.premultiplied:
         return values
@@ -103,7 +103,7 @@ def _visible(raster: Raster, path: Path) -> np.ndarray:
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The different values or colours of [H,W,C], one row each."""
+    """Distinct values or colours of [H,W,C], one row each."""
     if values.shape[2] > 1 and (values == values[..., :1]).all():
         values = values[..., :1]
     if values.dtype == np.uint8 and values.shape[2] in (1, 3):
@@ -115,6 +115,6 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     )
 
 
-def _written(colour: np.ndarray) -> str:
+def _shade_text(colour: np.ndarray) -> str:
     numbers = [f"{number:g}" for number in colour]
     return numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"

@@ -1,4 +1,4 @@
-"""The samples that an image file stores, upright, before gray levels, masks or labels are made of them."""
+"""Stored samples of an image file, upright, as the source of gray levels, masks and labels."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _PNG_PIXELS = (b"IDAT", b"IEND", b"fcTL", b"fdAT")
 
 @dataclass(frozen=True)
 class Raster:
-    """What a file stores, upright.
+    """Stored samples of a file, upright.
 
     values: [H,W,C]; 8-bit files and palettes as uint8 from 0 to 255, 1-bit ones as bool, deeper ones as stored.
     colours: how many of the channels are the picture: 1 (gray) or 3 (red, green, blue).
     alpha: [H,W] in the type of the values, or None; ``premultiplied``: the colours are composed on black already.
     indexes: [H,W] of a palette image, else None.
-    scale: what brings 8-bit values back to the stored numbers, such as 3/255 for two bits.
-    white_is_zero: the largest value is meant to be black; ``fax``: as it always is in this compression.
+    scale: factor from 8-bit values to the stored numbers, such as 3/255 for two bits.
+    white_is_zero: the largest value means black; ``fax``: as always in this compression.
     lossy: the name of a format that changes values, or "".
     """
 
@@ -50,8 +50,8 @@ class Raster:
 
 
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored [H,W,…] → what the orientation 1 to 8 of EXIF and TIFF says; other numbers say nothing."""
-    turned = {
+    """Turn stored [H,W,…] by the orientation 1 to 8 of EXIF and TIFF; other numbers change nothing."""
+    turns = {
         2: lambda: values[:, ::-1],
         3: lambda: np.rot90(values, 2),
         4: lambda: values[::-1],
@@ -60,16 +60,16 @@ def upright(values: np.ndarray, orientation: int) -> np.ndarray:
         7: lambda: np.rot90(values, 2).swapaxes(0, 1),
         8: lambda: np.rot90(values, 1),
     }
-    return turned[orientation]() if orientation in turned else values
+    return turns[orientation]() if orientation in turns else values
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Stored (height, width) → the size after :func:`upright`."""
+    """Size (height, width) after :func:`upright`, from the stored one."""
     return (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
 
 
 def check_there(path: Path) -> None:
-    """Refuse what is no file, and a file without content."""
+    """Refuse a path that is no file, and a file without content."""
     if path.is_dir():
         raise MmtkError("is a folder, not an image.", str(path))
     if not path.is_file():
@@ -79,7 +79,7 @@ def check_there(path: Path) -> None:
 
 
 def check_size(height: int, width: int, path: Path) -> tuple[int, int]:
-    """The size, unless it is none or more than MOST_PIXELS."""
+    """Return the size, or refuse none and more than MOST_PIXELS."""
     if height <= 0 or width <= 0:
         raise MmtkError(f"has no pixels: it is {height} × {width}.", str(path))
     if height * width > MOST_PIXELS:
@@ -88,13 +88,13 @@ def check_size(height: int, width: int, path: Path) -> tuple[int, int]:
 
 
 def too_large(path: Path) -> MmtkError:
-    """The error for a file with more than MOST_PIXELS."""
+    """Error for a file with more than MOST_PIXELS."""
     return MmtkError(f"is too large: more than {MOST_PIXELS / 1e6:.0f} megapixels.", str(path))
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a file inside the block into an error that names it."""
+    """Convert any error of the block into an MmtkError that names the file."""
     try:
         yield
     except MmtkError:
@@ -110,14 +110,14 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def xmp_orientation(packet: bytes | str) -> int:
-    """The orientation 1 to 8 that an XMP packet gives as attribute or element; 1 where it gives none."""
+    """Orientation 1 to 8 of an XMP packet, by attribute or element; 1 without one."""
     text = packet.encode(errors="replace") if isinstance(packet, str) else packet
-    found = re.search(rb"""tiff:Orientation(?:\s*=\s*["']|\s*>)\s*([1-8])\s*["'<]""", text)
-    return int(found[1]) if found else 1
+    match = re.search(rb"""tiff:Orientation(?:\s*=\s*["']|\s*>)\s*([1-8])\s*["'<]""", text)
+    return int(match[1]) if match else 1
 
 
-def turned(raster: Raster, orientation: int) -> Raster:
-    """The raster upright."""
+def oriented(raster: Raster, orientation: int) -> Raster:
+    """Turn a raster upright."""
     if orientation == 1:
         return raster
     alpha, indexes = (
@@ -129,7 +129,7 @@ def turned(raster: Raster, orientation: int) -> Raster:
 
 
 def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:
-    """Return the pixels that Pillow decodes, as they are stored."""
+    """Read the pixels that Pillow decodes, as stored."""
     lossy = lossy_format(image)
     image.load()
     if image.mode in _DEEP:
@@ -150,7 +150,7 @@ def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:
 
 
 def lossy_format(image: Image.Image) -> str:
-    """The format of an opened image, where it changes values; "" for lossless WebP too."""
+    """Format of an opened image, where it changes values; "" for lossless ones such as lossless WebP."""
     file = getattr(image, "fp", None) if image.format == "WEBP" else None
     if file is not None and b"VP8L" in _webp_chunks(file):
         return ""
@@ -158,17 +158,17 @@ def lossy_format(image: Image.Image) -> str:
 
 
 def _webp_chunks(file: IO[bytes]) -> list[bytes]:
-    """The names of the chunks of a WebP file: ``VP8L`` holds pixels without loss, ``VP8 `` with it."""
-    place, names = file.tell(), []
+    """Names of the chunks of a WebP file: ``VP8L`` has pixels without loss, ``VP8 `` with loss."""
+    position, names = file.tell(), []
     file.seek(12)
     while len(head := file.read(8)) == 8:
         names.append(head[:4])
         length = int.from_bytes(head[4:], "little")
         file.seek(length + length % 2, 1)
-    file.seek(place)
+    file.seek(position)
     return names
 
 
 def _tile(image: Any) -> Any:
-    """How the pixels of an opened image are packed; None where it does not say."""
+    """Packing of the pixels of an opened image; None where Pillow has none."""
     return image.tile[0] if getattr(image, "tile", None) else None

@@ -18,8 +18,8 @@ from mmtk.images.raster import (
     ORIENTATION,
     Raster,
     check_size,
+    oriented,
     picture_raster,
-    turned,
     upright_size,
     xmp_orientation,
 )
@@ -49,7 +49,7 @@ def read_tiff(path: Path) -> Raster:
             raster = _raster(page, photometry, path)
         else:
             raise _unknown(f"its photometric interpretation is {photometry}", path)
-        return turned(raster, orientation)
+        return oriented(raster, orientation)
 
 
 @contextmanager

@@ -17,61 +17,61 @@ Report = dict[str, Any]
 
 
 def show(report: Report, console: Console) -> None:
-    """Print what ``inspect`` found as tables, then groups of identical images and every verdict."""
-    _print_table(
-        console,
-        "Parts",
-        ("set", "part", "*images", "*patients", "labels"),
-        [
-            (
-                _titled(name, found) if split == SPLITS[0] else "",
-                split,
-                f"{part['images']:,}",
-                f"{part['patients']:,}",
-                labels,
-            )
-            for name, found in report["sources"].items()
-            for split, part in found["splits"].items()
-            for labels in [", ".join(f"{label} {count:,}" for label, count in part["labels"].items())]
-        ],
-    )
-    _print_table(
-        console,
-        "Images",
-        ("set", "*height", "*width", "*mean ± sd", "mask share (min – max)"),
-        [
-            (
-                _titled(name, found),
-                *(_range(found["shape"][axis]) for axis in ("height", "width")),
-                f"{found['intensity']['mean']:.0f} ± {found['intensity']['sd']:.0f}",
-                ", ".join(
-                    f"{label} {share['mean']:.1%} ({share['min']:.1%} – {share['max']:.1%})"
-                    for label, share in found.get("foreground", {}).items()
-                ),
-            )
-            for name, found in report["sources"].items()
-            if "intensity" in found
-        ],
-    )
-    for name, found in report["sources"].items():
-        for note in found["notes"]:
-            console.print(Text(f"{_titled(name, found)}: {note}"), soft_wrap=True)
-        groups = [" = ".join(group) for group in found.get("duplicates", [])]
-        if groups:
-            console.print(Text(f"{_titled(name, found)}, groups of identical images: {len(groups)}", style="bold"))
-            shown = groups[:MOST] + ["…"] * (len(groups) > MOST)
-            console.print("\n".join(shown), markup=False, highlight=False, soft_wrap=True)
-            console.print()
+    """Print a report of ``inspect`` as tables, then groups of identical images and every verdict."""
+    headings = ("set", "part", "*images", "*patients", "labels")
+    _print_table(console, "Parts", headings, _part_rows(report["sources"]))
+    headings = ("set", "*height", "*width", "*mean ± sd", "mask share (min – max)")
+    _print_table(console, "Images", headings, _image_rows(report["sources"]))
+    for name, source in report["sources"].items():
+        _print_notes(_title(name, source), source, console)
     _print_verdicts(report["verdicts"], console)
 
 
-def _titled(name: str, found: Report) -> str:
-    return f"{name} ({found['component']})"
+def _part_rows(sources: Report) -> list[tuple[str, ...]]:
+    """Numbers of images, patients and labels, a row per set and part."""
+    rows: list[tuple[str, ...]] = []
+    for name, source in sources.items():
+        for split, part in source["splits"].items():
+            title = _title(name, source) if split == SPLITS[0] else ""
+            labels = ", ".join(f"{label} {count:,}" for label, count in part["labels"].items())
+            rows.append((title, split, f"{part['images']:,}", f"{part['patients']:,}", labels))
+    return rows
+
+
+def _image_rows(sources: Report) -> list[tuple[str, ...]]:
+    """Sizes, intensities and shares of masks, a row per set that could be read."""
+    rows: list[tuple[str, ...]] = []
+    for name, source in sources.items():
+        if "intensity" in source:
+            sizes = (_range(source["shape"][axis]) for axis in ("height", "width"))
+            levels = f"{source['intensity']['mean']:.0f} ± {source['intensity']['sd']:.0f}"
+            shares = ", ".join(
+                f"{label} {share['mean']:.1%} ({share['min']:.1%} – {share['max']:.1%})"
+                for label, share in source.get("foreground", {}).items()
+            )
+            rows.append((_title(name, source), *sizes, levels, shares))
+    return rows
+
+
+def _print_notes(title: str, source: Report, console: Console) -> None:
+    """Print the notes of a set and its groups of identical images."""
+    for note in source["notes"]:
+        console.print(Text(f"{title}: {note}"), soft_wrap=True)
+    groups = [" = ".join(group) for group in source.get("duplicates", [])]
+    if groups:
+        console.print(Text(f"{title}, groups of identical images: {len(groups)}", style="bold"))
+        lines = groups[:MOST] + ["…"] * (len(groups) > MOST)
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        console.print()
+
+
+def _title(name: str, source: Report) -> str:
+    return f"{name} ({source['component']})"
 
 
 def _print_verdicts(verdicts: list[Report], console: Console) -> None:
-    """✓ or ✗ with the cure; lines of names stand below their sentence."""
-    for verdict in sorted(verdicts, key=lambda each: (not each["ok"], each["refused"])):
+    """Print ✓ or ✗ with the cure; names stand in lines below their sentence."""
+    for verdict in sorted(verdicts, key=lambda item: (not item["ok"], item["refused"])):
         mark, style = ("✓", "green") if verdict["ok"] else ("✗", "red" if verdict["refused"] else "yellow")
         head, *lines = verdict["text"].split("\n")
         console.print(Text(f"{mark} ", style=style) + Text(f"{verdict['name']}: {head}"), soft_wrap=True)
@@ -85,7 +85,7 @@ def _print_verdicts(verdicts: list[Report], console: Console) -> None:
 
 
 def _print_table(console: Console, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A heading that starts with * is of numbers."""
+    """Print a table with a title; a heading that starts with * is of numbers."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for heading in headings:
         table.add_column(heading.lstrip("*"), justify="right" if heading.startswith("*") else "left")

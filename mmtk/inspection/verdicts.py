@@ -1,4 +1,4 @@
-"""Verdicts of ``mmtk data inspect`` on a set: a sentence, whether all is well, and the cure."""
+"""Verdicts of ``mmtk data inspect`` on a set: a sentence, and the cure of a fault."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mmtk.data import split_checks
 from mmtk.data.leaks import CURE, Overlap
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.split_checks import Role
-from mmtk.data.store import SPLITS, Stored
+from mmtk.data.store import SPLITS, ImageStore
 from mmtk.errors import MmtkError, Problems, listing
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``text`` says what is the matter with the set ``name``, ``cure`` what helps; ``refused``: training stops."""
+    """Verdict ``text`` on the set ``name``, with its ``cure``; ``refused``: training stops."""
 
     name: str
     ok: bool
@@ -28,7 +28,7 @@ class Verdict:
 
     @classmethod
     def of(cls, role: Role, error: MmtkError) -> Verdict:
-        """An error that training would end with."""
+        """Verdict of an error that training would end with."""
         if isinstance(error, Problems):
             text = "\n".join(problem.message for problem in error.problems)
         else:
@@ -37,39 +37,41 @@ class Verdict:
 
 
 def on_items(role: Role, source: Source) -> list[Verdict]:
-    """Find what is wrong with ids, patients and labels."""
-    return _caught(role, lambda: split_checks.check_items(role, source))
+    """Faults of ids, patients and labels."""
+    return _verdict_of_error(role, lambda: split_checks.check_items(role, source))
 
 
-def on_parts(role: Role, source: Source, stored: Stored) -> list[Verdict]:
+def on_parts(role: Role, source: Source, store: ImageStore) -> list[Verdict]:
     """Parts without images, labels or a class."""
-    found: list[Verdict] = []
+    verdicts: list[Verdict] = []
     scored: tuple[Split, ...] = ("val", "test") if role.domain == "source" else (role.split,)
     for split in scored:
         try:
-            notes = _scored(role, source, stored, split)
+            notes = _part_notes(role, source, store, split)
         except MmtkError as error:
-            found.append(Verdict.of(role, error))
+            verdicts.append(Verdict.of(role, error))
             continue
-        found += [
+        verdicts += [
             _note(role, note, "Training goes on. Label them, or give the part other images.") for note in notes
         ]
     if role.domain == "source":
-        train = [int(row) for row in stored.rows([item.id for item in source.items("train")])]
-        labelled = split_checks.labelled_rows(stored, train)
+        train = [int(row) for row in store.rows([item.id for item in source.items("train")])]
+        labelled = split_checks.labelled_rows(store, train)
         if not labelled:
             text = f"no training image has a label (of {len(train)})."
-            found.append(Verdict(role.name, False, text, "Training needs some labelled images.", refused=True))
+            verdicts.append(Verdict(role.name, False, text, "Training needs some labelled images.", refused=True))
         else:
-            notes = split_checks.missing_classes(role, stored, labelled, "train")
-            found += [_note(role, note, "Give training images of it, or leave the class out.") for note in notes]
-    return found
+            notes = split_checks.missing_classes(role, store, labelled, "train")
+            verdicts += [
+                _note(role, note, "Give training images of it, or leave the class out.") for note in notes
+            ]
+    return verdicts
 
 
-def _scored(role: Role, source: Source, stored: Stored, split: Split) -> list[str]:
+def _part_notes(role: Role, source: Source, store: ImageStore, split: Split) -> list[str]:
     notes: list[str] = []
-    rows = split_checks.scored_rows(role, source, stored, split, notes)
-    return notes + split_checks.missing_classes(role, stored, rows, split)
+    rows = split_checks.scored_rows(role, source, store, split, notes)
+    return notes + split_checks.missing_classes(role, store, rows, split)
 
 
 def on_unreadable(role: Role, texts: list[str]) -> list[Verdict]:
@@ -106,21 +108,21 @@ def on_masks(role: Role, check: MaskCheck, count: int) -> list[Verdict]:
             "mmtk turns what has a tag. Save images and masks upright, without a tag.",
         ),
     ]
-    found = [
+    verdicts = [
         Verdict(role.name, False, f"{len(ids)} of {count} {what}: {listing(ids, 5)}.", cure)
         for ids, what, cure in kinds
         if ids
     ]
     if check.turn:
         text = f"all masks seem to be turned: they fit their images when turned {check.turn}."
-        found.append(
+        verdicts.append(
             Verdict(role.name, False, text, "Turn the masks, or take the orientation tags of the images away.")
         )
-    return found
+    return verdicts
 
 
 def on_overlap(overlap: Overlap) -> Verdict:
-    """What training shares with what is scored."""
+    """Images and patients shared by training and a scored part."""
     name = f"{overlap.train.role.name} and {overlap.scored.role.name}"
     if overlap.roles[0] == overlap.roles[1]:
         name = overlap.train.role.name
@@ -132,13 +134,18 @@ def on_overlap(overlap: Overlap) -> Verdict:
     return Verdict(name, False, "\n".join(overlap.lines()), CURE, refused=True)
 
 
-def on_labels(source: Role, stored: Stored, cross: Role, other: Stored) -> list[Verdict]:
-    """A cross-domain source with other classes or organs."""
-    return _caught(cross, lambda: split_checks.check_same_labels(source, stored.labels, cross, other.labels))
+def on_labels(source: Role, store: ImageStore, cross: Role, cross_store: ImageStore) -> list[Verdict]:
+    """Fault of a ``cross`` source with other classes or organs than ``source``.
+
+    ``store`` and ``cross_store`` have their labels.
+    """
+    return _verdict_of_error(
+        cross, lambda: split_checks.check_same_labels(source, store.labels, cross, cross_store.labels)
+    )
 
 
 def all_well(role: Role, source: Source) -> Verdict:
-    """State that nothing is the matter with a set."""
+    """Verdict on a set without faults."""
     counts = " / ".join(f"{len(source.items(split)):,}" for split in SPLITS)
     return Verdict(role.name, True, f"nothing to mend ({counts} images for train / val / test).")
 
@@ -147,7 +154,7 @@ def _note(role: Role, text: str, cure: str) -> Verdict:
     return Verdict(role.name, False, text.removeprefix(f"{role}: "), cure)
 
 
-def _caught(role: Role, check: Callable[[], Any]) -> list[Verdict]:
+def _verdict_of_error(role: Role, check: Callable[[], Any]) -> list[Verdict]:
     try:
         check()
     except MmtkError as error:

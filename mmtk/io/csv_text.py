@@ -1,4 +1,4 @@
-"""CSV tables as spreadsheets write them: encoding, separator and line of every row."""
+"""CSV tables of spreadsheets, with encoding, separator and the lines of every row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEPARATORS = ",;\t"
 
 @dataclass(frozen=True)
 class Line:
-    """One row: its stripped cells, as many as there are columns, and its first and last line in the file."""
+    """Row of a table: its stripped cells, one for each column, and its first and last line in the file."""
 
     number: int
     end: int
@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it stands in the file, without its empty rows."""
+    """Table of a file, without its empty rows."""
 
     path: Path
     encoding: str
@@ -33,13 +33,13 @@ class Table:
     lines: tuple[Line, ...]
 
     @property
-    def place(self) -> str:
-        """The file, for messages."""
+    def file(self) -> str:
+        """Path of the file, for messages."""
         return str(self.path)
 
 
 def read_csv(path: Path) -> Table:
-    """The columns and rows of a table; commas, semicolons or tabs separate, or what a line ``sep=`` says."""
+    """Read the columns and rows of a table; commas, semicolons or tabs separate, or what a line ``sep=`` says."""
     text, encoding = _text(path)
     rows = io.StringIO(text, newline=None).readlines()
     skipped = 0
@@ -82,7 +82,7 @@ def _open_quote(path: Path, number: int, reason: str) -> MmtkError:
 
 
 def _text(path: Path) -> tuple[str, str]:
-    """The text and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    """Read text and encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -14,7 +14,7 @@ from mmtk import api
 from mmtk.components._blocks import Dropout
 from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
-from mmtk.data.store import Stored
+from mmtk.data.store import ImageStore
 from mmtk.errors import RunFailed
 from mmtk.io import status_line
 from mmtk.io.files import atomic
@@ -35,7 +35,7 @@ class Scores:
 
 
 def batches(
-    net: MultiTaskNet, recipe: Recipe, task: str, store: Stored, rows: list[int], device: torch.device | str
+    net: MultiTaskNet, recipe: Recipe, task: str, store: ImageStore, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
     """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
     forward: Callable[[torch.Tensor], torch.Tensor] = getattr(net, TASKS[task].forward)
@@ -49,7 +49,7 @@ def batches(
 
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored."""
-    store, rows = test.stored, test.known_rows
+    store, rows = test.store, test.known_rows
     metrics = make_metrics(recipe, test.task, store.labels, store.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
     with judging(net, recipe.evaluate.dropout), draws, torch.no_grad():

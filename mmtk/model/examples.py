@@ -12,7 +12,7 @@ import torch
 from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import Data, TestSet
-from mmtk.data.store import Stored
+from mmtk.data.store import ImageStore
 from mmtk.io.files import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
@@ -36,7 +36,7 @@ def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
 
 def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
     """Predicted masks [N,K,H,W] of boolean; of exclusive channels the background is left out."""
-    if test.stored.labels.exclusive:
+    if test.store.labels.exclusive:
         one_hot = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
         return one_hot[:, 1:].bool().cpu().numpy()
     return (logits.float().sigmoid() >= 0.5).cpu().numpy()
@@ -44,21 +44,21 @@ def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
 
 def reference(test: TestSet, rows: list[int]) -> np.ndarray:
     """Reference masks [N,K,H,W] of boolean, without the background of exclusive channels."""
-    reference_masks = masks(test.stored, rows).numpy() == 1
-    return reference_masks[:, 1:] if test.stored.labels.exclusive else reference_masks
+    reference_masks = masks(test.store, rows).numpy() == 1
+    return reference_masks[:, 1:] if test.store.labels.exclusive else reference_masks
 
 
 def fixed_rows(test: TestSet, count: int) -> list[int]:
     """``count`` rows that depend on the ids alone; of classification images the classes take turns."""
 
     def order_key(row: int) -> str:
-        return hashlib.sha256(f"mmtk-sample/{test.stored.ids[row]}".encode()).hexdigest()
+        return hashlib.sha256(f"mmtk-sample/{test.store.ids[row]}".encode()).hexdigest()
 
     ordered = sorted(test.rows, key=order_key)
     if TASKS[test.task].has_masks:
         return ordered[:count]
-    labels = range(len(test.stored.labels.names))
-    groups = [[row for row in ordered if test.stored.targets[row] == label] for label in labels]
+    labels = range(len(test.store.labels.names))
+    groups = [[row for row in ordered if test.store.targets[row] == label] for label in labels]
     return [group[i] for i in range(count) for group in groups if i < len(group)][:count]
 
 
@@ -81,12 +81,12 @@ def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, dev
 def _sample(
     net: MultiTaskNet, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
 ) -> Arrays:
-    images = network_input(pixels(test.stored, rows), recipe, test.task).to(device)
+    images = network_input(pixels(test.store, rows), recipe, test.task).to(device)
     with torch.no_grad():
         prediction = net(images)
     sample: Arrays = {
-        "ids": np.array([test.stored.ids[row] for row in rows]),
-        "image": np.asarray(test.stored.images[rows])[:, 0],
+        "ids": np.array([test.store.ids[row] for row in rows]),
+        "image": np.asarray(test.store.images[rows])[:, 0],
     }
     if prediction.classification is not None:
         maps = class_maps(net, images)
@@ -94,7 +94,7 @@ def _sample(
         sample["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
         sample["probabilities"] = prediction.classification.float().softmax(1).cpu().numpy()
     if not TASKS[test.task].has_masks:
-        sample["target"] = np.asarray(test.stored.targets[rows])
+        sample["target"] = np.asarray(test.store.targets[rows])
     else:
         sample["reference"], sample["predicted"] = reference(test, rows), foreground(prediction.segmentation, test)
     return sample
@@ -116,7 +116,7 @@ def describe(data: Data) -> dict[str, Any]:
     return facts
 
 
-def _described(store: Stored, parts: dict[str, list[int]]) -> dict[str, Any]:
+def _described(store: ImageStore, parts: dict[str, list[int]]) -> dict[str, Any]:
     pixels_of = np.zeros(256, np.int64)
     for start in range(0, len(store.ids), 256):
         pixels_of += np.bincount(np.asarray(store.images[start : start + 256]).ravel(), minlength=256)

@@ -87,7 +87,7 @@ class _Painter:
         return self.out / f"{kind}-{file_name(domain)}.png"
 
     def _images(self, test: TestSet, rows: list[int]) -> torch.Tensor:
-        return network_input(pixels(test.stored, rows), self.recipe, test.task).to(self.device)
+        return network_input(pixels(test.store, rows), self.recipe, test.task).to(self.device)
 
     def measured(self, test: TestSet) -> api.Metric:
         """mmtk's own metric on a test set, where the recipe's is another author's and may lack what is drawn."""
@@ -97,19 +97,17 @@ class _Painter:
     def classification(self, test: TestSet, metric: Classification) -> None:
         """Confusion counts, and class-specific saliency of the classification images (Fig. 9)."""
         self._ranked(test.domain, metric)
-        labelled = [row for row in test.rows if test.stored.targets[row] >= 0]
+        labelled = [row for row in test.rows if test.store.targets[row] >= 0]
         # The classes in turn, so that every class is seen.
-        groups = [
-            [r for r in labelled if test.stored.targets[r] == k] for k in range(len(test.stored.labels.names))
-        ]
+        groups = [[r for r in labelled if test.store.targets[r] == k] for k in range(len(test.store.labels.names))]
         rows = [group[i] for i in range(self.count) for group in groups if i < len(group)][: self.count]
         if not rows:
             return
-        names = test.stored.labels.names
-        ids = [names[int(test.stored.targets[row])] for row in rows]
+        names = test.store.labels.names
+        ids = [names[int(test.store.targets[row])] for row in rows]
         title = f"{self.recipe.name}: class-specific saliency, {test.domain} classification images"
         path = self._path("saliency-classification", test.domain)
-        images = np.asarray(test.stored.images[rows])[:, 0]
+        images = np.asarray(test.store.images[rows])[:, 0]
         self.keep(
             run_figures.saliency(images, class_maps(self.net, self._images(test, rows)), names, ids, path, title)
         )
@@ -120,14 +118,14 @@ class _Painter:
         if not test.rows or not self.count:
             return
         places = {name: place for place, name in enumerate(cases["id"])}
-        dice = [cases["dice"][places[test.stored.ids[row]]] for row in test.rows]
+        dice = [cases["dice"][places[test.store.ids[row]]] for row in test.rows]
         chosen = spread(dice, self.count)
         rows, shown = [test.rows[i] for i in chosen], [dice[i] for i in chosen]
-        images = np.asarray(test.stored.images[rows])[:, 0]
+        images = np.asarray(test.store.images[rows])[:, 0]
         with torch.no_grad():
             said = self.net(self._images(test, rows))
         predicted, known = foreground(said.segmentation, test), reference(test, rows)
-        ids = [test.stored.ids[row] for row in rows]
+        ids = [test.store.ids[row] for row in rows]
         note = f"{share(len(rows), len(dice), 'image')}, worst to best Dice"
         title = f"{self.recipe.name}: {test.domain} test images"
         path = self._path("boundaries", test.domain)

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mmtk.api import StepContext, Term
-from mmtk.data.batches import Streams
+from mmtk.data.batches import BatchLoader
 from mmtk.data.dataset import Data
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import distributed
@@ -144,14 +144,14 @@ class Training:
         counts = torch.bincount(labels, minlength=len(store.labels.names)).clamp_min(1)
         return (len(labels) / (len(counts) * counts)).float().to(self.fabric.device)
 
-    def _streams(self) -> Streams:
+    def _streams(self) -> BatchLoader:
         strategies = self.objective.strategies
         views = {task: factory.views(strategies[task]) for task in self.recipe.tasks}
         needs = {
             task: bool(views[task]) or bool(getattr(strategies[task], "unlabelled_stream", False))
             for task in self.recipe.tasks
         }
-        return Streams(self.recipe, self.data.stores, self.data.parts, views, needs, self.epoch)
+        return BatchLoader(self.recipe, self.data.stores, self.data.parts, views, needs, self.epoch)
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"": self.objective}

@@ -14,7 +14,7 @@ from mmtk.counts import share
 from mmtk.data import leaks, sources, store
 from mmtk.data.dataset import TestSet, file_name
 from mmtk.data.folder_sets import folder_sets
-from mmtk.data.label_matching import check_names, matched
+from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import write_json
@@ -207,7 +207,7 @@ def _unique(name: str, used_names: Sequence[str]) -> str:
 def _open(
     labelled_set: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
 ) -> TestSet:
-    source = matched(labelled_set.source, predictor.targets[labelled_set.task], match, labelled_set.name)
+    source = relabel(labelled_set.source, predictor.targets[labelled_set.task], match, labelled_set.name)
     store_of_set = store.open_store(
         source,
         recipe.data.size,
@@ -235,8 +235,8 @@ def _described(test: TestSet) -> dict[str, Any]:
     return {
         "name": test.domain,
         "task": test.task,
-        "digest": test.stored.digest,
-        "images": len(test.stored.ids),
+        "digest": test.store.digest,
+        "images": len(test.store.ids),
         "scored": len(test.rows),
     }
 

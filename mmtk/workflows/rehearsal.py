@@ -17,8 +17,8 @@ import torch
 
 from mmtk.api import Launcher
 from mmtk.data import sources
-from mmtk.data.batches import check_budget
 from mmtk.data.dataset import Data, prepare
+from mmtk.data.label_budget import check_budget
 from mmtk.errors import MmtkError, Problems, RunFailed, heading
 from mmtk.io import status_line
 from mmtk.io.files import read_json

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from mmtk import api
-from mmtk.data import batches, sources
-from mmtk.data.batches import Part
+from mmtk.data import label_budget, sources
 from mmtk.data.dataset import Data
+from mmtk.data.label_budget import SplitRows
 from mmtk.data.split_checks import Role, check_items, check_parts, check_same_labels
-from mmtk.data.store import Stored
+from mmtk.data.store import ImageStore
 from mmtk.errors import MmtkError
 from mmtk.model.device import choose_precision
 from mmtk.model.evaluate import evaluate, fill, write_cases
@@ -76,7 +76,7 @@ def check_listing(recipe: Recipe) -> None:
             check_parts(role, source)
             if role.domain == "source":
                 labels = [item.target for item in source.items("train") if item.target is not None]
-                batches.check_labels(recipe, task, labels, source.labels.names)
+                label_budget.check_labels(recipe, task, labels, source.labels.names)
         if len(in_code) > 1:
             check_same_labels(roles[0], in_code_sources[0].labels, roles[1], in_code_sources[1].labels)
 
@@ -133,11 +133,11 @@ def _data(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> Data:
     for task, target in targets.items():
         data.stores[task] = _stored(target, recipe.data.size, recipe.data.channels)
         rows = list(range(IMAGES))
-        data.parts[task] = Part(rows[: max(2, len(target.names))], rows, rows, rows)
+        data.parts[task] = SplitRows(rows[: max(2, len(target.names))], rows, rows, rows)
     return data
 
 
-def _stored(target: api.LabelSpec, size: int, channels: int) -> Stored:
+def _stored(target: api.LabelSpec, size: int, channels: int) -> ImageStore:
     draw = np.random.default_rng(0)
     ids = [f"{target.task}-{number}" for number in range(IMAGES)]
     images = draw.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)
@@ -149,7 +149,7 @@ def _stored(target: api.LabelSpec, size: int, channels: int) -> Stored:
             labels = np.moveaxis(
                 np.eye(classes, dtype=np.uint8)[draw.integers(0, classes, (IMAGES, size, size))], 3, 1
             )
-    return Stored(images, labels, ids, ids, {}, np.full((IMAGES, 2), size), target, "made up")
+    return ImageStore(images, labels, ids, ids, {}, np.full((IMAGES, 2), size), target, "made up")
 
 
 @contextmanager

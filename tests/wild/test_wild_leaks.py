@@ -13,7 +13,7 @@ from mmtk.api import LabelSpec
 from mmtk.data import leaks
 from mmtk.data.dataset import Data, prepare
 from mmtk.data.split_checks import Role
-from mmtk.data.store import Stored
+from mmtk.data.store import ImageStore
 from mmtk.errors import MmtkError
 
 FOLDER = {
@@ -129,7 +129,7 @@ def part_of(task: str, part: str, numbers: list[int]) -> leaks.Images:
     images = np.stack([film(number) for number in numbers])[:, None]
     ids = [f"{task[0]}-{part}-{number}" for number in numbers]
     target = LabelSpec(task, ("a", "b"))
-    stored = Stored(images, np.zeros(len(ids)), ids, ids, {}, np.zeros((len(ids), 2)), target, task)
+    stored = ImageStore(images, np.zeros(len(ids)), ids, ids, {}, np.zeros((len(ids), 2)), target, task)
     return leaks.Images(Role(task, domain, task), name, stored, list(range(len(ids))), ids)
 
 

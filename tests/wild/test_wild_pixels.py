@@ -38,7 +38,7 @@ from pydicom.uid import (
 )
 
 from mmtk.errors import MmtkError
-from mmtk.images.dicom import _read_facts
+from mmtk.images.dicom_header import _read_facts
 from mmtk.images.files import is_image_file
 from mmtk.images.loader import image_size, read_image, read_labels, read_mask, read_patient, read_spacing
 
@@ -217,7 +217,7 @@ def test_a_file_without_transfer_syntax_gets_the_cure(tmp_path):
 
 
 def test_a_deflated_file_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmtk.images.dicom._MOST_INFLATED", 1 << 24)
+    monkeypatch.setattr("mmtk.images.dicom_header._MOST_INFLATED", 1 << 24)
     dicom(path := tmp_path / "x.dcm", RAMP, syntax=DeflatedExplicitVRLittleEndian)
     start = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
     squeeze = zlib.compressobj(wbits=-15)

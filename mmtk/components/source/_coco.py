@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from mmtk.api import Item
-from mmtk.components.source._mask_names import Finder
-from mmtk.components.source._places import Place
-from mmtk.components.source._polygons import Found, fill
+from mmtk.components.source._folder_pattern import FolderPattern
+from mmtk.components.source._mask_names import MaskFinder
+from mmtk.components.source._polygons import Annotations, fill
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.loader import image_size
 
 
 @dataclass
-class _Outlined:
-    """One listed image: its annotations as (category, outline), the size when it was outlined, and the file."""
+class _AnnotatedImage:
+    """Image of a COCO file: its annotations as (category, outline), its size there, and the file."""
 
     file: Path
     name: str
@@ -30,65 +30,65 @@ class _Outlined:
     outlines: list[tuple[str, Any]] = field(default_factory=list)
 
 
-def read_coco(place: Place, find: Finder, classes: tuple[str, ...]) -> Found:
-    """Categories are channels, in the order of their numbers or of ``classes``; a listed image has a mask.
+def read_coco(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
+    """Read COCO annotations: categories are channels, in the order of their numbers or of ``classes``.
 
     An image that is listed without annotations has an empty mask.
     """
-    files = [path for path in place.entries() if path.is_file()]
+    files = [path for path in location.entries() if path.is_file()]
     if not files:
-        raise MmtkError("no such file of annotations.", str(place))
+        raise MmtkError("no such file of annotations.", str(location))
     used: list[str] = []
-    listed: list[_Outlined] = []
+    listed: list[_AnnotatedImage] = []
     for path in files:
         categories, images = _content(path)
         used += categories
         listed += images
-    names = _names(tuple(dict.fromkeys(used)), classes, place)
-    of: dict[str, _Outlined] = {}
+    names = _names(tuple(dict.fromkeys(used)), classes, location)
+    of: dict[str, _AnnotatedImage] = {}
     absent: list[str] = []
     for image, name in zip(listed, _ids(listed, find), strict=True):
         if name is None:
             absent.append(image.name)
         else:
             of[name] = image
-    find.unmatched(absent, place, "listed name")
+    find.unmatched(absent, location, "listed name")
 
     def read(item: Item) -> np.ndarray:
         size, image = image_size(item.image), of[item.id]
         if None not in image.size and image.size != size:
-            drawn = image.size
-            turned = " A tag of the image turns it." if drawn == size[::-1] else ""
+            annotated_size = image.size
+            tag_note = " A tag of the image turns it." if annotated_size == size[::-1] else ""
             raise MmtkError(
-                f"{item.id} was {drawn[0]} × {drawn[1]} when it was outlined, but is {size[0]} × {size[1]} "
-                f"pixels.{turned}",
+                f"{item.id} was {annotated_size[0]} × {annotated_size[1]} when it was outlined, "
+                f"but is {size[0]} × {size[1]} pixels.{tag_note}",
                 str(image.file),
                 "Outline the image as it is now, or give the image that was outlined.",
             )
         mask = np.zeros((len(names), *size), np.uint8)
         for name, outline in image.outlines:
             if name in names:
-                mask[names.index(name)] |= _outlined(outline, mask.shape[1:], image.file, item.id)
+                mask[names.index(name)] |= _draw(outline, mask.shape[1:], image.file, item.id)
         return mask
 
     return names, {name: (image.file,) for name, image in of.items()}, read
 
 
-def _content(path: Path) -> tuple[list[str], list[_Outlined]]:
-    """The categories in the order of their numbers, and the listed images."""
+def _content(path: Path) -> tuple[list[str], list[_AnnotatedImage]]:
+    """Read the categories in the order of their numbers, and the images."""
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        categories = {each["id"]: str(each["name"]) for each in content["categories"]}
+        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         listed = {
-            each["id"]: _Outlined(path, str(each["file_name"]), (each.get("height"), each.get("width")))
-            for each in content["images"]
+            entry["id"]: _AnnotatedImage(path, str(entry["file_name"]), (entry.get("height"), entry.get("width")))
+            for entry in content["images"]
         }
-        for each in content["annotations"]:
-            if each["image_id"] not in listed:
+        for entry in content["annotations"]:
+            if entry["image_id"] not in listed:
                 raise MmtkError(
-                    f"an annotation is of the image {each['image_id']}, which is not listed.", str(path)
+                    f"an annotation is of the image {entry['image_id']}, which is not listed.", str(path)
                 )
-            listed[each["image_id"]].outlines.append((categories[each["category_id"]], each["segmentation"]))
+            listed[entry["image_id"]].outlines.append((categories[entry["category_id"]], entry["segmentation"]))
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -101,8 +101,8 @@ def _content(path: Path) -> tuple[list[str], list[_Outlined]]:
     return [categories[number] for number in sorted(categories)], [*listed.values()]
 
 
-def _ids(listed: Sequence[_Outlined], find: Finder) -> list[str | None]:
-    """The id of every listed image: beside the file of annotations, in the folder of images, or by its name."""
+def _ids(listed: Sequence[_AnnotatedImage], find: MaskFinder) -> list[str | None]:
+    """Ids of the listed images: beside the file of annotations, in the folder of images, or by name."""
     by_path = {path: name for name, path in find.images.items()}
     counts = Counter(path.name for path in by_path)
     by_name = {path.name: name for path, name in by_path.items() if counts[path.name] == 1}
@@ -114,8 +114,8 @@ def _ids(listed: Sequence[_Outlined], find: Finder) -> list[str | None]:
     ]
 
 
-def _outlined(outline: Any, shape: tuple[int, ...], place: Path, name: str) -> np.ndarray:
-    """One annotation as uint8 [H,W]: polygons [[x, y, …], …], or run lengths {"counts", "size"}."""
+def _draw(outline: Any, shape: tuple[int, ...], file: Path, name: str) -> np.ndarray:
+    """Draw one annotation as uint8 [H,W]: polygons [[x, y, …], …], or run lengths {"counts", "size"}."""
     try:
         if isinstance(outline, dict):
             return _run_lengths(outline["counts"], outline["size"], shape)
@@ -124,22 +124,25 @@ def _outlined(outline: Any, shape: tuple[int, ...], place: Path, name: str) -> n
             mask |= fill(np.asarray(polygon, float).reshape(-1, 2), shape)
         return mask
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise MmtkError(f"the outline of {name} cannot be read: {error}.", str(place)) from error
+        raise MmtkError(f"the outline of {name} cannot be read: {error}.", str(file)) from error
 
 
 def _run_lengths(counts: Any, size: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
-    """COCO's run lengths, column by column, background first; a text is their compressed form."""
+    """Draw COCO's run lengths, column by column, background first; a text is their compressed form."""
     if tuple(size) != tuple(shape):
         raise ValueError(f"it is {size[0]} × {size[1]}, but the image is {shape[0]} × {shape[1]} pixels")
-    runs = _decompressed(counts) if isinstance(counts, str) else list(counts)
+    runs = _decompress(counts) if isinstance(counts, str) else list(counts)
     if sum(runs) != shape[0] * shape[1] or min(runs, default=0) < 0:
         raise ValueError(f"its run lengths cover {counted(sum(runs), 'pixel')} of {shape[0] * shape[1]}")
     values = np.arange(len(runs)) % 2
     return np.repeat(values, runs).astype(np.uint8).reshape(shape[::-1]).T
 
 
-def _decompressed(text: str) -> list[int]:
-    """Five bits a character from 48 on, the sixth says that more follow; later runs add the last but one."""
+def _decompress(text: str) -> list[int]:
+    """Decode run lengths: five bits a character from 48 on, a sixth if more follow.
+
+    From the third on, a run is stored as its difference from the last but one.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -155,11 +158,13 @@ def _decompressed(text: str) -> list[int]:
     return runs
 
 
-def _names(known: tuple[str, ...], classes: tuple[str, ...], place: Place) -> tuple[str, ...]:
-    """``classes``, all of which must be known, else all that are."""
+def _names(categories: tuple[str, ...], classes: tuple[str, ...], location: FolderPattern) -> tuple[str, ...]:
+    """Choose ``classes``, which must be among the categories, or else all categories."""
     for name in classes:
-        if name not in known:
-            raise MmtkError(f"no category '{name}'.{nearest(name, known)} Known: {listing(known)}.", str(place))
-    if not known:
-        raise MmtkError("has no category.", str(place))
-    return classes or known
+        if name not in categories:
+            raise MmtkError(
+                f"no category '{name}'.{nearest(name, categories)} Known: {listing(categories)}.", str(location)
+            )
+    if not categories:
+        raise MmtkError("has no category.", str(location))
+    return classes or categories

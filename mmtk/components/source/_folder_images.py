@@ -1,4 +1,4 @@
-"""The images of the folder source: which files they are, what they are called, whose they are."""
+"""Images of the folder source: files, ids and patients."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmtk.api import Split
+from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._folder_table import EMPTY, Row
 from mmtk.components.source._layout import stem
-from mmtk.components.source._places import Place
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.images.loader import read_patient
@@ -27,8 +27,8 @@ SPLIT_FOLDERS: dict[str, Split] = {
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 
 
-def named(paths: Iterable[Path], folder: Place) -> dict[str, Path]:
-    """Id → path: the stem, or the path within the folder without suffix where stems repeat."""
+def images_by_id(paths: Iterable[Path], folder: FolderPattern) -> dict[str, Path]:
+    """Paths by id: the stem, or the path within the folder without suffix where stems repeat."""
     paths = list(paths)
     stems = Counter(stem(path) for path in paths)
     names: dict[str, Path] = {}
@@ -39,21 +39,21 @@ def named(paths: Iterable[Path], folder: Place) -> dict[str, Path]:
     return names
 
 
-def unlabelled_images(folder: Place, images: Mapping[str, Path]) -> dict[str, Path]:
-    """Id → path of the images of a folder for training alone; ids of other images get the folder's name before."""
+def unlabelled_images(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, Path]:
+    """Paths by id of a folder for training alone; an id of ``images`` gets the folder's name before it."""
     names: dict[str, Path] = {}
-    for name, path in named(folder.images(), folder).items():
+    for name, path in images_by_id(folder.images(), folder).items():
         names[f"{folder.name}/{folder.inside(path)}" if name in images else name] = path
     return names
 
 
 def rows_of_folders(
-    images: Mapping[str, Path], folder: Place, classes: Iterable[str], notes: list[str]
+    images: Mapping[str, Path], folder: FolderPattern, classes: Iterable[str], notes: list[str]
 ) -> dict[str, Row]:
-    """Id → row from the folders that the images lie in: ``CLASS/…`` or ``train/CLASS/…``."""
-    places = {name: folder.inside(path).split("/")[:-1] for name, path in images.items()}
-    top = {place[0] for place in places.values() if place}
-    split = {each for each in top if each.casefold() in SPLIT_FOLDERS}
+    """Rows by id from the folders that the images lie in: ``CLASS/…`` or ``train/CLASS/…``."""
+    parents_of = {name: folder.inside(path).split("/")[:-1] for name, path in images.items()}
+    top = {parents[0] for parents in parents_of.values() if parents}
+    split = {folder_name for folder_name in top if folder_name.casefold() in SPLIT_FOLDERS}
     if split and split != top:
         raise MmtkError(
             f"folders of parts ({listing(split)}) beside folders of classes ({listing(top - split, 5)}).",
@@ -61,7 +61,7 @@ def rows_of_folders(
             "Either all images lie in train, val and test, each with folders of classes, or none.",
         )
     rows: dict[str, Row] = {}
-    loose = [name for name, place in places.items() if len(place) < (2 if split else 1)]
+    loose = [name for name, parents in parents_of.items() if len(parents) < (2 if split else 1)]
     if loose:
         raise MmtkError(
             f"{counted(len(loose), 'image lies', 'images lie')} in no folder of a class: {listing(loose, 5)}.",
@@ -70,8 +70,8 @@ def rows_of_folders(
             'Images without a class: unlabelled = "FOLDER".',
         )
     blank: Counter[str] = Counter()
-    for name, place in places.items():
-        label, part = (place[1], SPLIT_FOLDERS[place[0].casefold()]) if split else (place[0], "")
+    for name, parents in parents_of.items():
+        label, part = (parents[1], SPLIT_FOLDERS[parents[0].casefold()]) if split else (parents[0], "")
         if label.casefold() in EMPTY | UNLABELLED_FOLDERS and label not in {*classes}:
             blank[label] += 1
             label = ""
@@ -90,7 +90,7 @@ def patients_of(
     pattern: str | None,
     notes: list[str],
 ) -> dict[str, str]:
-    """Id → patient: from the table, the pattern of the path, the DICOM header; else each image is its own."""
+    """Patients by id: from the table, the pattern of the path, the DICOM header; else each image is its own."""
     expression = _expression(pattern) if pattern else None
     patients: dict[str, str] = {}
     unmatched: list[str] = []

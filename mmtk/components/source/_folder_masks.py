@@ -1,4 +1,4 @@
-"""The masks of the folder source: which file belongs to which image, and which channel it is."""
+"""Masks of the folder source: the files and channels of every image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from mmtk.api import Item
 from mmtk.components.source import _layout, _outlines
+from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._mask_channels import NUMPY, read_stack
-from mmtk.components.source._mask_names import Finder
-from mmtk.components.source._places import Place
+from mmtk.components.source._mask_names import MaskFinder
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
@@ -24,7 +24,7 @@ IGNORED = 255
 
 @dataclass(frozen=True)
 class Masks:
-    """Channel names, the mask files of every image that has one (by id), and how they are read."""
+    """Channel names, the mask files of images by id, and their reader."""
 
     names: tuple[str, ...]
     files: Mapping[str, tuple[Path, ...]]
@@ -32,109 +32,123 @@ class Masks:
 
 
 def find_masks(
-    place: Place, find: Finder, classes: tuple[str, ...], exclusive: bool, values: tuple[int | str, ...]
+    location: FolderPattern,
+    find: MaskFinder,
+    classes: tuple[str, ...],
+    exclusive: bool,
+    values: tuple[int | str, ...],
 ) -> Masks:
-    """The masks at ``place`` for the images of ``find``; masks without an image are an error that names them."""
+    """Find the masks at ``location`` for the images of ``find``; masks without an image are an error."""
     if values and not exclusive:
-        raise MmtkError("values: are those of label maps, which need exclusive = true.", str(place))
-    if reader := _outlines.reader_of(place):
+        raise MmtkError("values: are those of label maps, which need exclusive = true.", str(location))
+    if reader := _outlines.reader_of(location):
         if exclusive:
-            raise MmtkError("exclusive: is for label maps; polygons may overlap.", str(place))
-        names, files, read = reader(place, find, classes)
+            raise MmtkError("exclusive: is for label maps; polygons may overlap.", str(location))
+        names, files, read = reader(location, find, classes)
         return Masks(names, files, read)
     if find.affixes.by_channel:
-        return _by_ending(place, find, classes, exclusive)
+        return _by_ending(location, find, classes, exclusive)
     if exclusive:
         if len(classes) < 2:
             raise MmtkError("classes: exclusive masks need the names of their labels, the background first.")
-        codes = _codes(values, classes, place)
-        return Masks(classes, find.masks(place), lambda item: _label_map(item, classes, codes))
-    kind, names = _channels(place, classes, find)
+        codes = _codes(values, classes, location)
+        return Masks(classes, find.masks(location), lambda item: _label_map(item, classes, codes))
+    kind, names = _channels(location, classes, find)
     if kind == "channels in folders":
-        by_channel = {name: find.masks(place / name) for name in names}
-        return Masks(names, _joined(by_channel, place), _read_files)
-    files = find.masks(place, _is_mask_file)
+        by_channel = {name: find.masks(location / name) for name in names}
+        return Masks(names, _by_image(by_channel, location), _read_files)
+    files = find.masks(location, _is_mask_file)
     if kind == "channels in files":
         find.notes.append(f"the channels of each mask file are, in order: {', '.join(names)}.")
         return Masks(names, files, lambda item: read_stack(item.target[0], item.image, len(names)))
     return Masks(names, files, _read_files)
 
 
-def _by_ending(place: Place, find: Finder, classes: tuple[str, ...], exclusive: bool) -> Masks:
-    """One file per channel, all in one folder, told by the endings of their names."""
+def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...], exclusive: bool) -> Masks:
+    """Masks with one file per channel, all in one folder, by the endings of their names."""
     endings = find.affixes.mask_suffixes
     classes = classes or endings  # where the other task reads the masks
     if exclusive or len(endings) != len(classes) or len({*endings}) < len(endings):
         raise MmtkError(
             f"mask_suffix: names {counted(len(endings), 'ending')} for {counted(len(classes), 'class', 'classes')}"
             f"{', and exclusive is for label maps' if exclusive else ''}.",
-            str(place),
+            str(location),
             'Each class has one ending, in the same order: classes = ["heart"], mask_suffix = ["_heart"].',
         )
-    films = {*find.images.values(), *find.others.values()}
+    films = {*find.images.values(), *find.extra_images.values()}
     if strange := [
         path
-        for path in place.images("masks", _is_mask_file)
+        for path in location.images("masks", _is_mask_file)
         if path not in films and find.affixes.ending(_layout.stem(path)) is None
     ]:
         raise MmtkError(
             f"{counted(len(strange), 'file has', 'files have')} none of the endings {listing(endings)}: "
             f"{listing((path.name for path in strange), 5)}.",
-            str(place),
+            str(location),
             "Add the ending to mask_suffix and its class to classes, or move the files away.",
         )
 
     def masks(ending: str) -> dict[str, tuple[Path, ...]]:
-        def wanted(path: Path) -> bool:
+        def has_ending(path: Path) -> bool:
             return _is_mask_file(path) and find.affixes.ending(_layout.stem(path)) == ending
 
-        return find.of_channel(ending).masks(place, wanted)
+        return find.of_channel(ending).masks(location, has_ending)
 
     by_channel = {name: masks(end) for name, end in zip(classes, endings, strict=True)}
-    return Masks(classes, _joined(by_channel, place), _read_files)
+    return Masks(classes, _by_image(by_channel, location), _read_files)
 
 
-def _channels(place: Place, classes: tuple[str, ...], find: Finder) -> tuple[str, tuple[str, ...]]:
+def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinder) -> tuple[str, tuple[str, ...]]:
     """Whether masks lie in one folder per channel, hold their channels, or have one; and the channels' names."""
-    entries = [path for each in place.entries() if each.is_dir() for path in each.iterdir() if path.name[0] != "."]
+    entries = [
+        path
+        for folder in location.entries()
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.name[0] != "."
+    ]
     folders = sorted({path.name for path in entries if path.is_dir()})
     flat = any(map(_is_mask_file, entries))
     if not classes and folders and not flat:
-        if not (sites := find.sites(place)):
+        if not (sites := find.sites(location)):
             return "channels in folders", tuple(folders)
-        find.notes.append(f"the folders {listing(sites)} below {place.name} are those of the images, no channels.")
+        find.notes.append(
+            f"the folders {listing(sites)} below {location.name} are those of the images, no channels."
+        )
         return "one channel", ("mask",)
     if len(classes) < 2 and not {*classes} & {*folders}:
         return "one channel", classes or ("mask",)
-    if not {*classes} & {*folders} and (flat or find.sites(place)):
+    if not {*classes} & {*folders} and (flat or find.sites(location)):
         return "channels in files", classes
     for name in classes:
         if name not in folders:
             raise MmtkError(
                 f"no sub-folder for the channel '{name}'.{nearest(name, folders)} "
                 f"Found: {listing(folders) or 'none'}.",
-                str(place),
+                str(location),
                 "Several channels need one sub-folder each, or files with as many channels; "
                 "a label map needs exclusive = true.",
             )
     return "channels in folders", classes
 
 
-def _joined(by_channel: Mapping[str, Mapping[str, tuple[Path, ...]]], place: Place) -> dict[str, tuple[Path, ...]]:
-    """The files of all channels; an image with some of them only is an error."""
+def _by_image(
+    by_channel: Mapping[str, Mapping[str, tuple[Path, ...]]], location: FolderPattern
+) -> dict[str, tuple[Path, ...]]:
+    """Files of all channels by id; an image with some of them only is an error."""
     every: set[str] = set().union(*by_channel.values())
     for channel, files in by_channel.items():
         if lacking := every - files.keys():
             raise MmtkError(
                 f"no mask for {counted(len(lacking), 'image')}: {listing(lacking, 5)}.",
-                str(place / channel),
+                str(location / channel),
                 "Another channel has masks of them. An image has masks of all channels, or of none.",
             )
     return {name: tuple(path for files in by_channel.values() for path in files[name]) for name in every}
 
 
 def _read_files(item: Item) -> np.ndarray:
-    """[K,H,W] of one file per channel."""
+    """Read [K,H,W] from one file per channel."""
     channels = [
         read_stack(path, item.image, 1)[0]
         if path.suffix.lower() == NUMPY
@@ -148,8 +162,8 @@ def _is_mask_file(path: Path) -> bool:
     return path.suffix.lower() == NUMPY or is_image_file(path)
 
 
-def _codes(values: tuple[int | str, ...], names: Collection[str], place: Place) -> tuple[int, ...]:
-    """What stands for each class: its number, or a colour as 65536 red + 256 green + blue, negative less one."""
+def _codes(values: tuple[int | str, ...], names: Collection[str], location: FolderPattern) -> tuple[int, ...]:
+    """Codes of the classes in a label map: numbers, or colours as −1 − (65536 red + 256 green + blue)."""
     if not values:
         return tuple(range(len(names)))
     bad = [value for value in values if isinstance(value, str) and not re.fullmatch("#[0-9a-fA-F]{6}", value)]
@@ -164,24 +178,24 @@ def _codes(values: tuple[int | str, ...], names: Collection[str], place: Place) 
         )
         raise MmtkError(
             f"values: {reason}.",
-            str(place),
+            str(location),
             'One for each of classes, such as [0, 127, 255] or ["#000000", "#ff0000"].',
         )
     return tuple(value if isinstance(value, int) else -1 - int(value[1:], 16) for value in values)
 
 
 def _label_map(item: Item, names: Sequence[str], codes: Sequence[int]) -> np.ndarray:
-    """[K,H,W], one channel per class; 255 where the map says so and means no class."""
+    """Read [K,H,W], one channel per class; 255 where the map has it and means no class."""
     path = item.target[0]
     colours = min(codes) < 0
     labels = -1 - read_colours(path) if colours else read_labels(path)
     _layout.check_size(path, labels.shape, item.image)
     ignored = -1 if colours or IGNORED in codes else IGNORED
     if unknown := set(np.unique(labels).tolist()) - {*codes} - ({ignored} if ignored > 0 else set()):
-        written = [f"#{-1 - code:06x}" if colours else str(code) for code in (*codes, min(unknown, key=abs))]
+        code_texts = [f"#{-1 - code:06x}" if colours else str(code) for code in (*codes, min(unknown, key=abs))]
         raise MmtkError(
-            f"has the label {written[-1]}, but classes names {len(names)}: "
-            f"{', '.join(f'{code} {name}' for code, name in zip(written[:-1], names, strict=True))}.",
+            f"has the label {code_texts[-1]}, but classes names {len(names)}: "
+            f"{', '.join(f'{code} {name}' for code, name in zip(code_texts[:-1], names, strict=True))}.",
             str(path),
         )
     channels = (labels == np.array(codes)[:, None, None]).astype(np.uint8)

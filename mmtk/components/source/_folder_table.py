@@ -1,18 +1,18 @@
-"""The CSV table of the folder source: label, patient, split and spacing of each image."""
+"""CSV table of the folder source: label, patient, split and spacing of each image."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
+from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import inside, stem
-from mmtk.components.source._places import Place
 from mmtk.components.source._splitting import PARTS
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, Problems, listing, nearest
@@ -35,7 +35,7 @@ LIKELY: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of one image; ``label``: None without a column, "" for an unlabelled image."""
+    """Facts of one image; ``label``: None without a column, "" for an unlabelled image."""
 
     label: str | None = None
     patient: str = ""
@@ -43,83 +43,107 @@ class Row:
     spacing: tuple[float, float] | None = None
 
 
-def read_table(
-    table: Path,
-    folder: Place,
-    images: Mapping[str, Path],
-    *,
-    columns: Mapping[Column, str],
-    classes: Iterable[str],
-    others: Mapping[str, Path],
-    needs_label: bool,
-    both_tasks: bool,
-    notes: list[str],
-) -> dict[str, Row]:
-    """Id → row for every image; all problems of the table together.
+@dataclass(frozen=True)
+class TableReader:
+    """Reader of the table of a folder source.
 
-    The column ``image`` holds a file name, or a path within ``folder``, with or without suffix. ``columns``
-    says what the table's own columns are called. Labels that mean nothing are empty, unless ``classes`` has
-    them. ``others`` are images that need no row. With ``both_tasks`` an image without a class may be in test,
-    where its mask serves. What was assumed is added to ``notes``.
+    columns: the table's names of columns, where they differ from ``COLUMNS``.
+    classes: names of the classes; a word for an empty cell is a label where it is among them.
+    needs_label: whether the table must have labels.
+    both_tasks: whether an image without a class may be in val or test, where its mask serves.
+    notes: what was assumed is added here.
     """
-    content = read_csv(table)
-    if content.encoding == "cp1252":
-        notes.append(f"{table.name} is not UTF-8: it was read as Windows-1252.")
-    chosen = _chosen(content, columns, notes)
-    known = {**_spellings(folder, others), **_spellings(folder, images)}
-    for column in ("image", "label") if needs_label else ("image",):
-        if column not in chosen:
-            raise _no_column(column, content, known)
-    rows: dict[str, Row] = {}
-    absent: list[str] = []
-    twice: list[str] = []
-    problems: list[MmtkError] = []
-    numbers: dict[str, int] = {}
-    lines = [(line.number, _cells(line, chosen, content)) for line in content.lines]
-    _mend_cells([cells for _, cells in lines], {*classes}, table, notes)
-    for number, cells in lines:
-        name = _known(cells["image"], known, folder)
+
+    columns: Mapping[Column, str]
+    classes: tuple[str, ...]
+    needs_label: bool
+    both_tasks: bool
+    notes: list[str]
+
+    def read(
+        self, table: Path, folder: FolderPattern, images: Mapping[str, Path], extra_images: Mapping[str, Path]
+    ) -> dict[str, Row]:
+        """Read a row by id for every image of ``images``; report all problems of ``table`` together.
+
+        The column ``image`` holds a file name, or a path within ``folder``, with or without suffix.
+        ``extra_images`` may have rows and need none.
+        """
+        content = read_csv(table)
+        if content.encoding == "cp1252":
+            self.notes.append(f"{table.name} is not UTF-8: it was read as Windows-1252.")
+        numbers = _column_numbers(content, self.columns, self.notes)
+        ids = {**_spellings(folder, extra_images), **_spellings(folder, images)}
+        for column in ("image", "label") if self.needs_label else ("image",):
+            if column not in numbers:
+                raise _no_column(column, content, ids)
+        lines = [(line.number, _cells(line, numbers, content)) for line in content.lines]
+        _mend_cells([cells for _, cells in lines], {*self.classes}, table, self.notes)
+        rows = _Rows(table)
+        for number, cells in lines:
+            rows.add(number, cells, _image_id(cells["image"], ids, folder))
+        if problems := [*rows.check(self.both_tasks), *rows.check_images(images, ids, folder)]:
+            raise Problems(
+                [MmtkError(problem.message, problem.where or str(table), problem.hint) for problem in problems],
+                f"{counted(len(problems), 'problem')} in {table}:",
+            )
+        return rows.by_id
+
+
+@dataclass
+class _Rows:
+    """Rows of a table by id, with their lines, and cells of the column ``image`` that give no row."""
+
+    table: Path
+    by_id: dict[str, Row] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+    repeats: list[str] = field(default_factory=list)
+    problems: list[MmtkError] = field(default_factory=list)
+
+    def add(self, number: int, cells: Mapping[Column, str], name: str | None) -> None:
+        """Add the row of one line for the image ``name``; None where its cell names no image."""
         if name is None:
-            absent.append(cells["image"])
-        elif name in rows:
-            twice.append(cells["image"])
+            self.strangers.append(cells["image"])
+        elif name in self.by_id:
+            self.repeats.append(cells["image"])
         else:
             try:
-                rows[name], numbers[name] = _row(cells), number
+                self.by_id[name], self.lines[name] = _row(cells), number
             except MmtkError as error:
-                rows[name] = Row()
-                problems.append(MmtkError(error.message, f"{table}:{number}"))
-    if not both_tasks:
-        problems += _without_label(rows, numbers, table)
-    undecided = [name for name, row in rows.items() if not row.split]
-    if len(undecided) < len(rows) and undecided and not problems:
-        problems.append(MmtkError(f"rows without a split beside others with one: {listing(undecided, 5)}."))
-    if absent:
-        names = f"{listing(absent, 5)}.{nearest(absent[0], known)}"
-        problems.append(
-            MmtkError(f"{counted(len(absent), 'row names', 'rows name')} no image of {folder}: {names}")
-        )
-    if twice:
-        count = counted(len(twice), "row names", "rows name")
-        problems.append(MmtkError(f"{count} an image for the second time: {listing(twice, 5)}."))
-    if unlisted := [name for name in images if name not in rows]:
-        problems.append(
-            MmtkError(
+                self.by_id[name] = Row()
+                self.problems.append(MmtkError(error.message, f"{self.table}:{number}"))
+
+    def check(self, both_tasks: bool) -> list[MmtkError]:
+        """Problems of the rows' cells."""
+        problems = [*self.problems]
+        if not both_tasks:
+            problems += _without_label(self.by_id, self.lines, self.table)
+        undecided = [name for name, row in self.by_id.items() if not row.split]
+        if 0 < len(undecided) < len(self.by_id) and not problems:
+            problems.append(MmtkError(f"rows without a split beside others with one: {listing(undecided, 5)}."))
+        return problems
+
+    def check_images(
+        self, images: Mapping[str, Path], ids: Mapping[str, str], folder: FolderPattern
+    ) -> Iterator[MmtkError]:
+        """Problems of rows without an image, of two rows for one, and of images without a row."""
+        if self.strangers:
+            count = counted(len(self.strangers), "row names", "rows name")
+            names = f"{listing(self.strangers, 5)}.{nearest(self.strangers[0], ids)}"
+            yield MmtkError(f"{count} no image of {folder}: {names}")
+        if self.repeats:
+            count = counted(len(self.repeats), "row names", "rows name")
+            yield MmtkError(f"{count} an image for the second time: {listing(self.repeats, 5)}.")
+        if unlisted := [name for name in images if name not in self.by_id]:
+            yield MmtkError(
                 f"no row for {counted(len(unlisted), 'image')} of {folder}: {listing(unlisted, 5)}.",
                 hint="Add them; with an empty label they serve as unlabelled images for training. "
                 'Or move them into a folder of their own: unlabelled = "FOLDER".',
             )
-        )
-    if problems:
-        raise Problems(
-            [MmtkError(each.message, each.where or str(table), each.hint) for each in problems],
-            f"{counted(len(problems), 'problem')} in {table}:",
-        )
-    return rows
 
 
 def _without_label(rows: Mapping[str, Row], numbers: Mapping[str, int], table: Path) -> list[MmtkError]:
-    """An error for each row without a label in a part that is scored, but for other images of patients in it."""
+    """Errors for rows without a label in a scored part, but for other images of patients in it."""
     scored = {(row.patient, row.split) for row in rows.values() if row.label and row.patient}
     return [
         MmtkError(
@@ -130,67 +154,74 @@ def _without_label(rows: Mapping[str, Row], numbers: Mapping[str, int], table: P
     ]
 
 
-def _chosen(content: Table, columns: Mapping[Column, str], notes: list[str]) -> dict[Column, int]:
-    """The number of the column for each thing that the table says."""
-    chosen: dict[Column, int] = {}
+def _column_numbers(content: Table, columns: Mapping[Column, str], notes: list[str]) -> dict[Column, int]:
+    """Number of the table's column for each column of mmtk."""
+    column_numbers: dict[Column, int] = {}
     lower = [name.lower() for name in content.columns]
     for column in COLUMNS:
         name = columns.get(column, column)
-        fits = [n for n, own in enumerate(content.columns) if own == name]
-        fits = fits or [n for n, own in enumerate(lower) if own == name.lower()]
+        fits = [n for n, heading in enumerate(content.columns) if heading == name]
+        fits = fits or [n for n, heading in enumerate(lower) if heading == name.lower()]
         if len(fits) > 1:
-            raise MmtkError(f"two columns are called '{name}'.", content.place)
+            raise MmtkError(f"two columns are called '{name}'.", content.file)
         if fits and name:
-            chosen[column] = fits[0]
+            column_numbers[column] = fits[0]
         elif columns.get(column):
             raise _no_column(column, content, {}, name)
-    if "patient" not in chosen and "patient" not in columns:
-        fits = [n for n, own in enumerate(lower) if re.sub(r"[\W_]", "", own) in PATIENTS]
+    if "patient" not in column_numbers and "patient" not in columns:
+        fits = [n for n, heading in enumerate(lower) if re.sub(r"[\W_]", "", heading) in PATIENTS]
         if len(fits) == 1:
-            chosen["patient"] = fits[0]
+            column_numbers["patient"] = fits[0]
             notes.append(
                 f"patients are taken from the column '{content.columns[fits[0]]}' of {content.path.name}."
             )
-    unused = [name for n, name in enumerate(content.columns) if name and n not in chosen.values()]
+    unused = [name for n, name in enumerate(content.columns) if name and n not in column_numbers.values()]
     if unused:
         notes.append(f"columns of {content.path.name} that are not used: {', '.join(unused)}.")
-    return chosen
+    return column_numbers
 
 
-def _no_column(column: Column, content: Table, known: Mapping[str, str], name: str = "") -> MmtkError:
-    """Names the file's columns as they are, and the line to write."""
+def _no_column(column: Column, content: Table, id_by_spelling: Mapping[str, str], name: str = "") -> MmtkError:
+    """Error that names the columns of the file, and the line to write."""
     used = f"columns.{column}: no column '{name}'." if name else f"no column '{column}'."
-    found = ", ".join(f"'{each}'" for each in content.columns) or "none"
+    headings = ", ".join(f"'{item}'" for item in content.columns) or "none"
     suggestion = {}
-    for each in dict.fromkeys((column, "image", "label", "patient")):
-        if guess := _likely(each, content, known, name if each == column else ""):
-            suggestion[each] = guess
+    for item in dict.fromkeys((column, "image", "label", "patient")):
+        if guess := _likely(item, content, id_by_spelling, name if item == column else ""):
+            suggestion[item] = guess
     hint = None
     if column in suggestion:
-        pairs = ", ".join(f'{each} = "{guess}"' for each, guess in suggestion.items())
+        pairs = ", ".join(f'{item} = "{guess}"' for item, guess in suggestion.items())
         hint = f"Write into the source's table: columns = {{{pairs}}}"
-    return MmtkError(f"{used} Its columns: {found}.", content.place, hint)
+    return MmtkError(f"{used} Its columns: {headings}.", content.file, hint)
 
 
-def _likely(column: str, content: Table, known: Mapping[str, str], name: str) -> str:
-    """The column that most probably holds this: by its cells, by its name; "" where nothing speaks for one."""
-    if column == "image" and known:
+def _likely(column: str, content: Table, id_by_spelling: Mapping[str, str], name: str) -> str:
+    """Most probable column by its cells, then by its name; "" where nothing speaks for one."""
+    if column == "image" and id_by_spelling:
         hits = Counter(
-            n for line in content.lines[:50] for n, cell in enumerate(line.cells) if _known(cell, known, None)
+            n
+            for line in content.lines[:50]
+            for n, cell in enumerate(line.cells)
+            if _image_id(cell, id_by_spelling, None)
         )
         if hits:
             return content.columns[hits.most_common(1)[0][0]]
-    close = re.search(r"'(.+)'", nearest((name or column).lower(), [each.lower() for each in content.columns]))
-    for each in content.columns:
-        if close and each.lower() == close[1]:
-            return each
+    close = re.search(
+        r"'(.+)'", nearest((name or column).lower(), [heading.lower() for heading in content.columns])
+    )
+    for heading in content.columns:
+        if close and heading.lower() == close[1]:
+            return heading
     pattern = LIKELY.get(column)
-    return next((each for each in content.columns if pattern and re.search(pattern, each, re.IGNORECASE)), "")
+    return next(
+        (heading for heading in content.columns if pattern and re.search(pattern, heading, re.IGNORECASE)), ""
+    )
 
 
-def _cells(line: Line, chosen: Mapping[Column, int], content: Table) -> dict[Column, str]:
+def _cells(line: Line, column_numbers: Mapping[Column, int], content: Table) -> dict[Column, str]:
     cells: dict[Column, str] = {}
-    for column, number in chosen.items():
+    for column, number in column_numbers.items():
         cells[column] = line.cells[number]
         if "\n" in cells[column]:
             raise MmtkError(
@@ -203,7 +234,7 @@ def _cells(line: Line, chosen: Mapping[Column, int], content: Table) -> dict[Col
 
 
 def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, notes: list[str]) -> None:
-    """Cells that mean nothing become empty, patients lose the .0 that only some of them have; notes say so."""
+    """Empty cells that mean nothing, and drop a .0 that only some patients have; add notes."""
     blank: Counter[tuple[Column, str]] = Counter()
     for cells in lines:
         for column in [*cells]:
@@ -222,15 +253,15 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
         for cells in lines:
             cells["patient"] = re.sub(r"^(\d+)\.0$", r"\1", cells["patient"])
         notes.append(f"{table.name}: patients such as {floats[0]} are the same as {floats[0][:-2]}.")
-    if lost := [patient for patient in patients if re.fullmatch(r"\d[.,]\d+E\+\d+", patient)]:
+    if rounded := [patient for patient in patients if re.fullmatch(r"\d[.,]\d+E\+\d+", patient)]:
         notes.append(
-            f"{table.name}: patients such as {lost[0]} have lost digits in a spreadsheet "
-            f"({counted(len(lost), 'row')}): different patients may have become one."
+            f"{table.name}: patients such as {rounded[0]} have lost digits in a spreadsheet "
+            f"({counted(len(rounded), 'row')}): different patients may have become one."
         )
 
 
-def _spellings(folder: Place, images: Mapping[str, Path]) -> dict[str, str]:
-    """Every unambiguous way to write an image, composed (NFC) → its id."""
+def _spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, str]:
+    """Ids by every unambiguous way to write an image, composed (NFC)."""
     ways: dict[str, set[str]] = {}
     for name, path in images.items():
         within = path.relative_to(folder.base).as_posix() if path.is_relative_to(folder.base) else path.name
@@ -239,14 +270,16 @@ def _spellings(folder: Place, images: Mapping[str, Path]) -> dict[str, str]:
     return {way: names.pop() for way, names in ways.items() if len(names) == 1}
 
 
-def _known(cell: str, known: Mapping[str, str], folder: Place | None) -> str | None:
-    """The id of what a cell names: as it stands, with other slashes, below the folder's name, without suffix."""
+def _image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPattern | None) -> str | None:
+    """Id of the image of a cell: as written, with other slashes, below the folder's name, or without suffix."""
     way = normalize("NFC", cell)
     plain = way.replace("\\", "/").removeprefix("./")
     below = plain.removeprefix(f"{folder.base.name}/") if folder else plain
-    for each in (way, plain, below):
-        short, _, suffix = each.rpartition(".")
-        name = known.get(each) or (known.get(short) if f".{suffix.lower()}" in SUFFIXES else None)
+    for spelling in (way, plain, below):
+        short, _, suffix = spelling.rpartition(".")
+        name = id_by_spelling.get(spelling) or (
+            id_by_spelling.get(short) if f".{suffix.lower()}" in SUFFIXES else None
+        )
         if name is not None:
             return name
     return None
@@ -268,11 +301,11 @@ def _spacing(cells: Mapping[Column, str]) -> tuple[float, float] | None:
         spacing = _number(row), _number(column)
     except ValueError:
         spacing = 0.0, 0.0
-    if not all(isfinite(each) and each > 0 for each in spacing):
+    if not all(isfinite(length) and length > 0 for length in spacing):
         raise MmtkError(f"the spacing of {cells['image']} should be mm per pixel, not '{row}' and '{column}'.")
     return spacing
 
 
 def _number(cell: str) -> float:
-    """A number with a decimal point or a decimal comma."""
+    """Read a number with a decimal point or a decimal comma."""
     return float(cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)

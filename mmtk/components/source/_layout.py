@@ -1,4 +1,4 @@
-"""What the sources on disk share: finding files, reading masks, hashing content."""
+"""Shared code of the sources on disk: finding files, reading masks, hashing content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MASK_SUFFIXES = (".npy", ".txt")  # of files that hold masks and are no images
 
 @dataclass(frozen=True)
 class Parts:
-    """The items of each part, in order of their ids, with the folder and the tables they were read from."""
+    """Items of each part, in order of their ids, with the folder and the tables they were read from."""
 
     root: Path
     parts: Mapping[Split, list[Item]]
@@ -37,18 +37,18 @@ class Parts:
 
     def __post_init__(self) -> None:
         everything = [item for part in PARTS for item in self.parts.get(part, [])]
-        seen: dict[str, Item] = {}
+        items: dict[str, Item] = {}
         for item in everything:
-            if (other := seen.setdefault(item.id, item)) is not item:
+            if (other := items.setdefault(item.id, item)) is not item:
                 raise MmtkError(f"two images are called {item.id}: {other.image} and {item.image}.")
 
     def items(self, split: Split) -> list[Item]:
-        """The items of one part, or of all, ordered by id."""
-        chosen: tuple[Split, ...] = PARTS if split == "all" else (split,)
-        return sorted((item for part in chosen for item in self.parts.get(part, [])), key=lambda item: item.id)
+        """Items of one part, or of all, ordered by id."""
+        parts: tuple[Split, ...] = PARTS if split == "all" else (split,)
+        return sorted((item for part in parts for item in self.parts.get(part, [])), key=lambda item: item.id)
 
     def files(self) -> list[Path]:
-        """Every file once: tables, images, masks."""
+        """Files, each once: tables, images, masks."""
         return sorted({*self.tables, *(path for item in self.items("all") for path in _files_of(item))})
 
     def digest(self, **keys: object) -> str:
@@ -88,7 +88,7 @@ def _hash(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Path:
-    """The first of ``root/name`` and ``root`` itself with a sub-folder or file for one of ``holding``."""
+    """Find the first of ``root/name`` and ``root`` itself with a sub-folder or file for one of ``holding``."""
     for folder in (*(root / name for name in names), root):
         if any((folder / entry).exists() for entry in holding):
             return folder
@@ -100,36 +100,36 @@ def find_folder(root: Path, names: Sequence[str], holding: Sequence[str]) -> Pat
 
 
 def stem(path: Path) -> str:
-    """The file name without its suffix; the last number of a name such as 1.2.840.3 is none."""
+    """File name without its suffix; the last number of a name such as 1.2.840.3 is none."""
     return visible(path.stem) if path.suffix.lower() in MASK_SUFFIXES else image_name(path)
 
 
 def inside(path: Path, folder: Path) -> str:
-    """The path within a folder, without suffix."""
+    """Path within a folder, without suffix."""
     within = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
     return visible(within.with_name(stem(path)).as_posix())
 
 
 def list_images(
-    folder: Path, expected: str = "images", wanted: Callable[[Path], bool] = is_image_file
+    folder: Path, expected: str = "images", predicate: Callable[[Path], bool] = is_image_file
 ) -> list[Path]:
-    """All image files (or others that are wanted) below a folder, in order; none is an error."""
+    """List all image files (or those of ``predicate``) below a folder in order; none is an error."""
     if not folder.is_dir():
         raise MmtkError(f"no such folder: it should hold {expected}.", str(folder), CURE)
-    if not (found := find_images(folder, wanted)):
+    if not (paths := find_images(folder, predicate)):
         raise MmtkError(f"no {expected} in it. Known suffixes: {' '.join(sorted(SUFFIXES))}.", str(folder), CURE)
-    return found
+    return paths
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
-    """Name without suffix → path; a name that two files share is an error."""
-    found: dict[str, Path] = {}
+    """Paths by name without suffix; a name that two files share is an error."""
+    path_of: dict[str, Path] = {}
     for path in paths:
-        if (other := found.setdefault(image_name(path), path)) != path:
+        if (other := path_of.setdefault(image_name(path), path)) != path:
             raise MmtkError(
                 f"two files are called {image_name(path)}: {other} and {path}.", hint="Keep one of them."
             )
-    return found
+    return path_of
 
 
 def match(images: Collection[str], masks: Collection[str], folder: Path) -> None:
@@ -147,7 +147,7 @@ def match(images: Collection[str], masks: Collection[str], folder: Path) -> None
 
 
 def read_channel(path: Path, image: Path, *, enlarge: bool = False) -> np.ndarray:
-    """One mask as bool [H,W] in the size of its image.
+    """Read one mask as bool [H,W] in the size of its image.
 
     ``enlarge`` repeats the pixels of a mask that was drawn at a whole fraction of the image's resolution.
     """

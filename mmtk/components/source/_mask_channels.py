@@ -19,7 +19,7 @@ _MOST_VALUES = 8
 
 
 def read_stack(path: Path, image: Path, count: int) -> np.ndarray:
-    """[K,H,W], uint8 in {0, 1}: channel, page or plane i of the file is class i, true above half of its maximum.
+    """Read [K,H,W], uint8 in {0, 1}: channel, page or plane i of the file is class i, 1 above half of its maximum.
 
     Further channels must be empty (or an alpha channel that is the same everywhere).
     """
@@ -36,9 +36,9 @@ def read_stack(path: Path, image: Path, count: int) -> np.ndarray:
     values = np.nan_to_num(values[:count])
     for plane in values:
         if 2 < len(distinct := np.unique(plane)) <= _MOST_VALUES:
-            shown = ", ".join(f"{value:g}" for value in distinct)
+            values_text = ", ".join(f"{value:g}" for value in distinct)
             raise MmtkError(
-                f"a channel is no mask: it has the values {shown}.",
+                f"a channel is no mask: it has the values {values_text}.",
                 str(path),
                 "Save it with two values (0 and 255), or read it as a label map with exclusive = true.",
             )
@@ -46,9 +46,9 @@ def read_stack(path: Path, image: Path, count: int) -> np.ndarray:
 
 
 def _planes(path: Path, size: tuple[int, int], count: int) -> np.ndarray:
-    """All channels, pages or planes of a file as [K,H,W]; where both axes fit the size, ``count`` decides."""
+    """Read all channels, pages or planes of a file as [K,H,W]; where both axes fit the size, ``count`` decides."""
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix.lower() == NUMPY else _decoded(path)
+        values = np.load(path, allow_pickle=False) if path.suffix.lower() == NUMPY else _decode(path)
     except MmtkError:
         raise
     except Exception as error:  # decoders of broken files raise nearly everything
@@ -63,8 +63,8 @@ def _planes(path: Path, size: tuple[int, int], count: int) -> np.ndarray:
     return np.asarray(values)
 
 
-def _decoded(path: Path) -> np.ndarray:
-    """[H,W], [H,W,bands] of a single page, or [pages,H,W]."""
+def _decode(path: Path) -> np.ndarray:
+    """Decode to [H,W], [H,W,bands] of a single page, or [pages,H,W]."""
     if is_dicom(path):
         from mmtk.images.dicom import read_frames
 

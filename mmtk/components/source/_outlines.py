@@ -1,4 +1,4 @@
-"""Masks as outlines: annotations of COCO, and polygons of YOLO, a text per image."""
+"""Readers of outlines: COCO annotations, and YOLO polygons in a text per image."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 from mmtk.api import Item
 from mmtk.components.source._coco import read_coco
+from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import stem
-from mmtk.components.source._mask_names import Finder
-from mmtk.components.source._places import Place
-from mmtk.components.source._polygons import Found, fill
+from mmtk.components.source._mask_names import MaskFinder
+from mmtk.components.source._polygons import Annotations, fill
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images, is_image_file
 from mmtk.images.loader import image_size
 
-Reader = Callable[[Place, Finder, tuple[str, ...]], Found]
+Reader = Callable[[FolderPattern, MaskFinder, tuple[str, ...]], Annotations]
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 
-def reader_of(place: Place) -> Reader | None:
+def reader_of(location: FolderPattern) -> Reader | None:
     """Choose the reader of annotations: COCO for a .json file, YOLO for a folder with .txt files alone."""
-    if place.name.lower().endswith(".json"):
+    if location.name.lower().endswith(".json"):
         return read_coco
-    folders = [path for path in place.entries() if path.is_dir()]
+    folders = [path for path in location.entries() if path.is_dir()]
     if any(
         find_images(path, lambda file: file.suffix.lower() == ".npy" or is_image_file(file)) for path in folders
     ):
@@ -38,30 +38,38 @@ def _is_text(path: Path) -> bool:
     return path.suffix.lower() == ".txt" and path.name not in NAME_FILES
 
 
-def read_yolo(place: Place, find: Finder, classes: tuple[str, ...]) -> Found:
-    """One text per image, one polygon per line: class, then x and y as shares of width and height.
+def read_yolo(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
+    """Read YOLO polygons: one text per image, one line per polygon.
 
-    The names of the classes are ``classes``, or the lines of ``classes.txt``. An empty text is an empty mask.
+    A line has the class, then x and y as shares of width and height. The names of the classes are ``classes``,
+    or the lines of ``classes.txt``. An empty text is an empty mask.
     """
-    paths = place.images("polygons", _is_text)
-    by_place = {place.inside(path): path for path in paths}
+    paths = location.images("polygons", _is_text)
+    by_path = {location.inside(path): path for path in paths}
     by_name = {stem(path): path for path in paths}
     files: dict[str, tuple[Path, ...]] = {}
     for name, path in find.images.items():
-        if text := by_place.get(find.folder.inside(path)) or (by_name.get(name) if stem(path) == name else None):
+        if text := by_path.get(find.folder.inside(path)) or (by_name.get(name) if stem(path) == name else None):
             files[name] = (text,)
     spare = {*paths} - {text for (text,) in files.values()}
-    find.unmatched([place.inside(path) for path in sorted(spare)], place)
-    names = _yolo_names(place, paths, classes)
+    find.unmatched([location.inside(path) for path in sorted(spare)], location)
+    names = _yolo_names(location, paths, classes)
     return names, files, lambda item: _read_polygons(item, names)
 
 
-def _yolo_names(place: Place, paths: Sequence[Path], classes: tuple[str, ...]) -> tuple[str, ...]:
-    listed = [
-        each / file for each in (place.base, place.base.parent) for file in NAME_FILES if (each / file).is_file()
+def _yolo_names(location: FolderPattern, paths: Sequence[Path], classes: tuple[str, ...]) -> tuple[str, ...]:
+    name_files = [
+        folder / file
+        for folder in (location.base, location.base.parent)
+        for file in NAME_FILES
+        if (folder / file).is_file()
     ]
-    written = tuple(line.strip() for line in listed[0].read_text().splitlines() if line.strip()) if listed else ()
-    names = classes or written
+    file_names = (
+        tuple(line.strip() for line in name_files[0].read_text().splitlines() if line.strip())
+        if name_files
+        else ()
+    )
+    names = classes or file_names
     used = {number for path in paths for number, _ in _lines(path)}
     if not names and used <= {0}:
         return ("mask",)
@@ -69,7 +77,7 @@ def _yolo_names(place: Place, paths: Sequence[Path], classes: tuple[str, ...]) -
         raise MmtkError(
             f"classes: the polygons have the numbers {listing(map(str, used))}, "
             f"and {counted(len(names), 'name is', 'names are')} given.",
-            str(place),
+            str(location),
             'Name them from 0 on: classes = ["heart", "lung"]',
         )
     return names
@@ -87,7 +95,7 @@ def _lines(path: Path) -> list[tuple[int, np.ndarray]]:
             continue
         try:
             kind, *numbers = line.split()
-            points = np.array([float(each) for each in numbers])
+            points = np.array([float(coordinate) for coordinate in numbers])
             if len(points) == 4:
                 raise ValueError("it is a box, no polygon")
             if len(points) < 6 or len(points) % 2 or not np.isfinite(points).all() or int(kind) < 0:

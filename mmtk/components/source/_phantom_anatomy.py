@@ -136,9 +136,9 @@ def pneumonia(rng: Generator, chest: Chest) -> Array:
     draw, size = rng.uniform, chest.size
     cloud, fine = field(rng, 9, size), field(rng, 26, size)
     patterns = (_lobar, _patchy, _interstitial)
-    chosen = rng.choice(3, size=1 + int(draw() < 0.4), replace=False, p=(0.35, 0.40, 0.25))
-    total = patterns[chosen[0]](rng, chest, cloud, fine)
-    for other in chosen[1:]:
+    zones = rng.choice(3, size=1 + int(draw() < 0.4), replace=False, p=(0.35, 0.40, 0.25))
+    total = patterns[zones[0]](rng, chest, cloud, fine)
+    for other in zones[1:]:
         total = 1 - (1 - total) * (1 - 0.7 * patterns[other](rng, chest, cloud, fine))
     return np.clip(total, 0, 0.95)
 
@@ -203,8 +203,8 @@ def bones(body: Generator, chest: Chest) -> Array:
     for curve, share, strength in ((behind, 0.48, 0.11), (front, 0.55, 0.05)):
         phase = curve * (1 / gap)
         q = np.abs(phase - np.floor(phase) - 0.5) * (2 / share)
-        shown = 1 if curve is behind else ramp(r - 0.50, 0.35)
-        ribs += strength * (1 + 0.6 * k) * (0.62 * dome(1 - q * q) + 0.55 * bell(q - 0.86, 0.14)) * shown
+        visible = 1 if curve is behind else ramp(r - 0.50, 0.35)
+        ribs += strength * (1 + 0.6 * k) * (0.62 * dome(1 - q * q) + 0.55 * bell(q - 0.86, 0.14)) * visible
     ribs *= ramp(chest.wall + 0.012 - across, 0.02) * ramp(y - top + 0.03, 0.05)
     ribs *= 1 - 0.75 * ramp(y - chest.dome, 0.25)
     ribs += 0.08 * bell(across - chest.wall, 0.016) * ramp(y - top, 0.1)

@@ -1,4 +1,4 @@
-"""Polygons as masks, and what readers of outlines give."""
+"""Polygons as masks, and the type of annotations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from mmtk.api import Item
 
-# Channel names, files by id, and what reads [K,H,W].
-Found = tuple[tuple[str, ...], dict[str, tuple[Path, ...]], Callable[[Item], np.ndarray]]
+# Channel names, files by id, and the reader of a mask [K,H,W].
+Annotations = tuple[tuple[str, ...], dict[str, tuple[Path, ...]], Callable[[Item], np.ndarray]]
 
 
 def fill(polygon: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """uint8 [H,W]: 1 where a pixel's centre lies inside the polygon [N,2] of x and y in pixels (even-odd)."""
+    """Draw uint8 [H,W]: 1 where a pixel's centre lies inside the polygon [N,2] of x and y in pixels (even-odd)."""
     height, width = shape
     start, end = polygon, np.roll(polygon, -1, axis=0)
     centres = np.arange(height) + 0.5

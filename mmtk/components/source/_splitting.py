@@ -19,20 +19,20 @@ SPLIT_SALT = "mmtk-split-v1/"
 def hash_order(ids: Iterable[str]) -> list[str]:
     """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
     return sorted(
-        ids, key=lambda each: hashlib.sha256((SPLIT_SALT + each).encode(errors="surrogateescape")).digest()
+        ids, key=lambda name: hashlib.sha256((SPLIT_SALT + name).encode(errors="surrogateescape")).digest()
     )
 
 
 def split_by_size(items: Iterable[Item], sizes: Sequence[int]) -> dict[Split, list[Item]]:
-    """Train, val and test in hash order, in these sizes; of an incomplete set, in the same proportions."""
+    """Split into train, val and test in hash order, in these sizes; an incomplete set in the same proportions."""
     by_id = {item.id: item for item in items}
-    ordered = [by_id[each] for each in hash_order(by_id)]
+    ordered = [by_id[name] for name in hash_order(by_id)]
     first, second = (round(len(ordered) * sum(sizes[:end]) / sum(sizes)) for end in (1, 2))
     return {"train": ordered[:first], "val": ordered[first:second], "test": ordered[second:]}
 
 
 def patients_by_stratum(strata_of: Mapping[str, int], patients: Mapping[str, str]) -> dict[int, list[str]]:
-    """The patients of every stratum: each counts for the most frequent one of his images, of equal ones the first.
+    """Patients by stratum: each counts for the most frequent one of his images, of equal ones the first.
 
     Both arguments are by id; images without a stratum do not count.
     """
@@ -42,14 +42,14 @@ def patients_by_stratum(strata_of: Mapping[str, int], patients: Mapping[str, str
             counts[patient][strata_of[name]] += 1
     strata: dict[int, list[str]] = defaultdict(list)
     for patient, images in counts.items():
-        strata[min(images, key=lambda each: (-images[each], each))].append(patient)
+        strata[min(images, key=lambda stratum: (-images[stratum], stratum))].append(patient)
     return dict(strata)
 
 
 def split_by_patient(
     items: Iterable[Item], shares: Mapping[Split, float], strata_of: Mapping[str, int] | None = None
 ) -> dict[Split, list[Item]]:
-    """Whole patients in hash order, per class, until each part has its share of images; the rest is train.
+    """Split whole patients in hash order, per class, until each part has its share of images; the rest is train.
 
     A patient counts for the most frequent class of his images. Three patients of a class are enough for
     three parts. Unlabelled images go to train, but those of a val or test patient are left out. ``strata_of``
@@ -70,10 +70,10 @@ def split_by_patient(
         total = sum(len(of[patient]) for patient in patients)
         for later, (part, share) in enumerate(shares.items()):
             must_stay = len(shares) - later  # at least one patient for each part still to come, and for train
-            taken = 0
-            while taken < max(1, round(share * total)) and len(waiting) > must_stay:
+            image_count = 0
+            while image_count < max(1, round(share * total)) and len(waiting) > must_stay:
                 images = of[waiting.pop(0)]
-                taken += len(images)
+                image_count += len(images)
                 parts[part] += images
         parts["train"] += [image for patient in waiting for image in of[patient]]
     held_out = {item.patient for part in shares for item in parts[part]}
@@ -84,7 +84,7 @@ def split_by_patient(
 def class_and_mask_strata(
     labels: Mapping[str, str], masked: Collection[str], patients: Mapping[str, str]
 ) -> dict[str, int]:
-    """Id → stratum of every image with a class or a mask: by class, then by mask.
+    """Strata by id of every image with a class or a mask: by class, then by mask.
 
     ``labels`` and ``patients`` are by id. A class with fewer than three patients with, or without, a mask is one
     stratum.

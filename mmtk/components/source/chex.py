@@ -25,7 +25,7 @@ class CheX(Source):
     Files: ``chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`` below root, or root is that folder.
     """
 
-    target = LabelSpec("classification", ("normal", "pneumonia"))
+    labels = LabelSpec("classification", ("normal", "pneumonia"))
 
     def __init__(self, root: Path, *, val: Literal["patient", "official"] = "patient") -> None:
         self.val = val
@@ -33,11 +33,11 @@ class CheX(Source):
         folder = _layout.find_folder(Path(root), names, ("train/NORMAL", "test/NORMAL"))
         train, test = _part(folder / "train"), _part(folder / "test")
         # Mendeley's release has no val part, and needs none.
-        held = _part(folder / "val") if val == "official" or (folder / "val").is_dir() else []
+        validation = _part(folder / "val") if val == "official" or (folder / "val").is_dir() else []
         if val == "patient":
             carved = split_by_patient(train, {"val": 0.1})
-            train, held = carved["train"] + held, carved["val"]
-        self._parts = _layout.Parts(folder, {"train": train, "val": held, "test": test})
+            train, validation = carved["train"] + validation, carved["val"]
+        self._parts = _layout.Parts(folder, {"train": train, "val": validation, "test": test})
 
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems; a patient is a person's number and kind, or the number of a normal film."""

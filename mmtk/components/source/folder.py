@@ -1,4 +1,4 @@
-"""Anybody's own data: a folder of images with a table of classes or masks."""
+"""Own data: a folder of images with a table of classes or masks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _layout, _mask_names
-from mmtk.components.source._folder_images import named, patients_of, rows_of_folders, unlabelled_images
+from mmtk.components.source._folder_images import images_by_id, patients_of, rows_of_folders, unlabelled_images
 from mmtk.components.source._folder_masks import Masks, find_masks
-from mmtk.components.source._folder_table import EMPTY, Column, Row, read_table
+from mmtk.components.source._folder_pattern import FolderPattern, folder_pattern
+from mmtk.components.source._folder_table import EMPTY, Column, Row, TableReader
 from mmtk.components.source._mask_names import Affixes, beside_images
-from mmtk.components.source._places import Place, place_below
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
@@ -84,20 +84,20 @@ class Folder(Source):
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
         self._values, self._unmatched = values or (), unmatched_masks or "refuse"
-        self._folder, self._by_folders = place_below(root, images), labels == FOLDERS
-        self._mask_place = place_below(root, masks) if masks else None
+        self._folder, self._by_folders = folder_pattern(root, images), labels == FOLDERS
+        self._mask_folder = folder_pattern(root, masks) if masks else None
         endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
         self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", endings)
         self._folder.images()
         self._check_keys(labels, masks)
-        spare = place_below(root, unlabelled) if unlabelled else None
-        found = self._images(spare)
-        extra = unlabelled_images(spare, found) if spare else {}
-        files = found | extra
-        bases = dict.fromkeys(found, self._folder.base) | dict.fromkeys(extra, (spare or self._folder).base)
-        table = place_below(root, labels).base if labels not in ("", FOLDERS) else None
-        rows = self._rows(found, extra, table, labels, columns or {})
-        names, targets = self._targets(found, extra, rows, table)
+        extra_folder = folder_pattern(root, unlabelled) if unlabelled else None
+        paths = self._images(extra_folder)
+        extra = unlabelled_images(extra_folder, paths) if extra_folder else {}
+        files = paths | extra
+        bases = dict.fromkeys(paths, self._folder.base) | dict.fromkeys(extra, (extra_folder or self._folder).base)
+        table = folder_pattern(root, labels).base if labels not in ("", FOLDERS) else None
+        rows = self._rows(paths, extra, table, labels, columns or {})
+        names, targets = self._targets(paths, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
         self.labels = LabelSpec(task, names, exclusive=exclusive or task == "classification", swap=pairs)
         patients = patients_of(files, bases, rows, patient_pattern, self.notes)
@@ -144,42 +144,37 @@ class Folder(Source):
                 hint="Write the same images, labels and masks into the sources of both tasks.",
             )
 
-    def _images(self, spare: Place | None) -> dict[str, Path]:
-        """Id → path of all images but masks and unlabelled ones that lie among them."""
-        others = [place for place in (spare, self._mask_place) if place and place != self._folder]
-        inner = [place for place in others if place.lies_in(self._folder)]
-        paths = [path for path in self._folder.images() if not any(place.holds(path) for place in inner)]
-        if self._mask_place == self._folder:
+    def _images(self, extra_folder: FolderPattern | None) -> dict[str, Path]:
+        """Paths by id of all images but masks and unlabelled ones that lie among them."""
+        other_folders = [
+            folder for folder in (extra_folder, self._mask_folder) if folder and folder != self._folder
+        ]
+        inner = [folder for folder in other_folders if folder.lies_in(self._folder)]
+        paths = [path for path in self._folder.images() if not any(folder.holds(path) for folder in inner)]
+        if self._mask_folder == self._folder:
             paths = [path for path in paths if not self._affixes.is_mask(_layout.stem(path))]
             self.notes += beside_images([_layout.stem(path) for path in paths])
         if not paths:
             raise MmtkError("no images in it beside masks and unlabelled ones.", str(self._folder))
-        return named(paths, self._folder)
+        return images_by_id(paths, self._folder)
 
     def _rows(
         self,
-        found: Mapping[str, Path],
+        images: Mapping[str, Path],
         extra: Mapping[str, Path],
         table: Path | None,
         labels: str,
         columns: Mapping[Column, str],
     ) -> dict[str, Row]:
-        rows = dict.fromkeys(found, Row())
+        rows = dict.fromkeys(images, Row())
         if labels == FOLDERS:
             classes = self._classes if self._task == "classification" else ()
-            rows = rows_of_folders(found, self._folder, classes, self.notes)
+            rows = rows_of_folders(images, self._folder, classes, self.notes)
         elif table:
-            rows = read_table(
-                table,
-                self._folder,
-                found,
-                columns=columns,
-                classes=self._classes if self._task == "classification" else (),
-                others=extra,
-                needs_label=self._task == "classification",
-                both_tasks=self._both,
-                notes=self.notes,
-            )
+            needs_label = self._task == "classification"
+            classes = self._classes if needs_label else ()
+            reader = TableReader(columns, classes, needs_label, self._both, self.notes)
+            rows = reader.read(table, self._folder, images, extra)
         split = any(row.split for row in rows.values())
         for name in extra:
             row = rows.get(name, Row())
@@ -187,36 +182,36 @@ class Folder(Source):
         return rows
 
     def _targets(
-        self, found: Mapping[str, Path], extra: Mapping[str, Path], rows: Mapping[str, Row], table: Path | None
+        self, images: Mapping[str, Path], extra: Mapping[str, Path], rows: Mapping[str, Row], table: Path | None
     ) -> tuple[tuple[str, ...], dict[str, object]]:
-        """The names of classes or channels, and the target of every labelled image."""
+        """Names of classes or channels, and the target of every labelled image."""
         self._masks: Masks | None = None
-        if self._mask_place and (self._task == "segmentation" or self._both):
-            finder = _mask_names.Finder(
-                self._folder, found, extra, self._affixes, self._unmatched == "ignore", self.notes
+        if self._mask_folder and (self._task == "segmentation" or self._both):
+            finder = _mask_names.MaskFinder(
+                self._folder, images, extra, self._affixes, self._unmatched == "ignore", self.notes
             )
             organs = self._classes if self._task == "segmentation" else ()
-            self._masks = find_masks(self._mask_place, finder, organs, self._exclusive, self._values)
+            self._masks = find_masks(self._mask_folder, finder, organs, self._exclusive, self._values)
         if self._task == "classification":
             names = _class_names(rows, self._classes, table or self._folder.base)
             return names, {name: names.index(row.label) for name, row in rows.items() if row.label}
         assert self._masks is not None
-        hidden = set() if self._both else {name for name in found if rows[name].label == ""}
+        hidden = set() if self._both else {name for name in images if rows[name].label == ""}
         files_of = {name: paths for name, paths in self._masks.files.items() if name not in hidden}
         if unused := len(self._masks.files) - len(files_of):
             self.notes.append(
                 f"{counted(unused, 'mask is', 'masks are')} not used, because the table has no label for "
                 f"{'its image' if unused == 1 else 'their images'}."
             )
-        if lacking := [name for name in found if name not in self._masks.files and name not in hidden]:
-            without = share(len(lacking), len(found), "image", "has", "have")
+        if lacking := [name for name in images if name not in self._masks.files and name not in hidden]:
+            without = share(len(lacking), len(images), "image", "has", "have")
             self.notes.append(f"{without} no mask: unlabelled, for training alone.")
         return self._masks.names, dict(files_of)
 
     def _split(self, items: list[Item], rows: Mapping[str, Row]) -> dict[Split, list[Item]]:
-        """The parts; images without a label are in train alone, or left out where they are held out."""
+        """Split the items; images without a label are in train alone, or left out where their part is scored."""
         if self.has_split:
-            parts = {part: [each for each in items if rows[each.id].split == part] for part in PARTS}
+            parts = {part: [item for item in items if rows[item.id].split == part] for part in PARTS}
             if self._by_folders and parts["train"] and not parts["val"]:  # folders cannot leave the split out
                 parts |= split_by_patient(parts["train"], VAL_OF_TRAIN) | {"test": parts["test"]}
                 self.notes.append(f"no folder val: {counted(len(parts['val']), 'image')} of train taken for it.")
@@ -234,29 +229,29 @@ class Folder(Source):
         return parts
 
     def _strata(self, items: list[Item], rows: Mapping[str, Row]) -> dict[str, int]:
-        """Id → stratum of every image with a class or a mask, the same for both tasks."""
+        """Strata by id of every image with a class or a mask, the same for both tasks."""
         assert self._masks is not None
         # What may be a class in one task and an empty cell in the other must not decide.
         labels = {name: row.label for name, row in rows.items() if (row.label or "-").casefold() not in EMPTY}
         patients = {item.id: item.patient for item in items}
-        known = {name: label for name, label in labels.items() if label and name in patients}
+        class_of = {name: label for name, label in labels.items() if label and name in patients}
         masked = [name for name in self._masks.files if name in patients]
-        return class_and_mask_strata(known, masked, patients)
+        return class_and_mask_strata(class_of, masked, patients)
 
 
-def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], place: Path) -> tuple[str, ...]:
-    """The class names in order, at least two; one that is named may be absent."""
+def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], location: Path) -> tuple[str, ...]:
+    """Class names in order, at least two; a class of ``classes`` may be absent."""
     used = {row.label for row in rows.values() if row.label}
     if not used:
-        raise MmtkError("has no label: all of them are empty.", str(place))
+        raise MmtkError("has no label: all of them are empty.", str(location))
     names = classes or tuple(sorted(used))
     for label in sorted(used - {*names}):
         raise MmtkError(
             f"the class '{label}' is not among classes.{nearest(label, names)} Known: {listing(names)}.",
-            str(place),
+            str(location),
         )
     if len(names) < 2:
-        raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(place))
+        raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(location))
     return names
 
 
@@ -266,8 +261,8 @@ def _index(name: str, names: tuple[str, ...]) -> int:
     return names.index(name)
 
 
-def _check_classes(items: Iterable[Item], target: LabelSpec, folder: Place) -> None:
-    """A class without any image may be scored, but not learned."""
+def _check_classes(items: Iterable[Item], target: LabelSpec, folder: FolderPattern) -> None:
+    """Refuse a class without any image: it may be scored, but not learned."""
     present = {item.target for item in items}
     absent = [name for number, name in enumerate(target.names) if number not in present]
     if absent:
@@ -275,8 +270,8 @@ def _check_classes(items: Iterable[Item], target: LabelSpec, folder: Place) -> N
         raise MmtkError(f"no image of the class '{absent[0]}'. Found: {listing(used)}.", str(folder))
 
 
-def _check_split(parts: Mapping[Split, list[Item]], target: LabelSpec, folder: Place) -> None:
-    """Every class, or at least one mask, in every part; a part without one could say nothing."""
+def _check_split(parts: Mapping[Split, list[Item]], target: LabelSpec, folder: FolderPattern) -> None:
+    """Refuse a part without an image of every class, or without a mask."""
     classes = target.task == "classification"
     for part in PARTS:
         present = {item.target if classes else 0 for item in parts[part] if item.target is not None}

@@ -73,27 +73,27 @@ class JSRT(Source):
 
 
 def _films(folder: Path) -> dict[str, list[Path]]:
-    """Files with a film's name, by organ: "" is the film itself, "masks" the lungs joined."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    """Files with a film's name, by organ: "" is the film itself, "masks" the union of the lungs."""
+    paths: dict[str, list[Path]] = defaultdict(list)
     for path in _layout.list_images(folder, "JSRT films"):
         if FILM.fullmatch(path.stem):
             kind = path.parent.name.lower().replace("_", " ")
-            drawn = "clavicle" in kind or kind in (*ORGANS, "masks")
-            found[kind if drawn else ""].append(path)
-    if not found[""]:
+            is_mask = "clavicle" in kind or kind in (*ORGANS, "masks")
+            paths[kind if is_mask else ""].append(path)
+    if not paths[""]:
         raise MmtkError("no films named JPCLN001, JPCNN001, … in it.", str(folder), _layout.CURE)
-    return found
+    return paths
 
 
 def _masks(films: dict[str, list[Path]], separate: bool, folder: Path) -> dict[str, tuple[Path, ...]]:
-    """Name → its mask files: one per organ, or both lungs, or the joined one where a lung is missing."""
+    """Mask files by film: one per organ, or both lungs, or their union where a lung is missing."""
     organs = {organ: _layout.by_stem(films[organ]) for organ in (*ORGANS, "masks")}
-    wanted = ORGANS if separate else LUNGS
+    required = ORGANS if separate else LUNGS
     masks: dict[str, tuple[Path, ...]] = {} if separate else {n: (p,) for n, p in organs["masks"].items()}
-    for name in {name for organ in wanted for name in organs[organ]}:
-        missing = [organ for organ in wanted if name not in organs[organ]]
+    for name in {name for organ in required for name in organs[organ]}:
+        missing = [organ for organ in required if name not in organs[organ]]
         if not missing:
-            masks[name] = tuple(organs[organ][name] for organ in wanted)
+            masks[name] = tuple(organs[organ][name] for organ in required)
         elif name not in masks:
             raise MmtkError(f"{name} has no mask of {listing(missing)}.", str(folder))
     return masks

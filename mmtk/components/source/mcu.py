@@ -38,9 +38,9 @@ class MCU(Source):
         images = _layout.by_stem(_layout.list_images(folder / "CXR_png"))
         sides = []
         for name in ("leftMask", "rightMask"):
-            place = folder / "ManualMask" / name
-            sides.append(_layout.by_stem(_layout.list_images(place, "masks")))
-            _layout.match(images, sides[-1], place)
+            mask_folder = folder / "ManualMask" / name
+            sides.append(_layout.by_stem(_layout.list_images(mask_folder, "masks")))
+            _layout.match(images, sides[-1], mask_folder)
         items = [
             Item(name, path, tuple(side[name] for side in sides), patient=name, spacing=_spacing(path))
             for name, path in images.items()
@@ -75,5 +75,5 @@ def _centre(mask: np.ndarray) -> float:
 
 
 def _spacing(path: Path) -> tuple[float, float] | None:
-    """0.0875 mm says the read-me of the films; a stretched copy has none."""
+    """Spacing of 0.0875 mm by the read-me of the films; None for a stretched copy."""
     return (FILM_MM, FILM_MM) if image_size(path) in FILM_SIZES else None

@@ -26,23 +26,23 @@ class NIHX(Source):
     (``images/``, ``images_001/images/`` …).
     """
 
-    target = LabelSpec("classification", ("normal", "pneumonia"))
+    labels = LabelSpec("classification", ("normal", "pneumonia"))
 
     def __init__(self, root: Path) -> None:
         folder = _layout.find_folder(Path(root), ("NIHX",), TABLES)
         table = next(folder / name for name in TABLES if (folder / name).is_file())
         labels, patients = _read(table)
         healthy = hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
-        chosen = {*healthy[:MOST_NORMAL], *(Path(name).stem for name, pneumonia in labels.items() if pneumonia)}
+        stems = {*healthy[:MOST_NORMAL], *(Path(name).stem for name, pneumonia in labels.items() if pneumonia)}
         images = {path.name: path for path in _layout.list_images(folder)}
-        wanted = [name for name in labels if Path(name).stem in chosen]
-        missing = [name for name in wanted if name not in images]
+        names = [name for name in labels if Path(name).stem in stems]
+        missing = [name for name in names if name not in images]
         if missing:
             raise MmtkError(
-                f"{share(len(missing), len(wanted), 'image')} that it names not found: {listing(missing, 5)}.",
+                f"{share(len(missing), len(names), 'image')} that it names not found: {listing(missing, 5)}.",
                 str(table),
             )
-        items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in wanted]
+        items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in names]
         self._parts = _layout.Parts(folder, {"test": items}, (table,))
 
     def items(self, split: Split) -> list[Item]:
@@ -59,7 +59,7 @@ class NIHX(Source):
 
 
 def _read(table: Path) -> tuple[dict[str, int], dict[str, str]]:
-    """Image → pneumonia (1) or no finding (0), and image → patient; other findings are left out."""
+    """Read pneumonia (1) or no finding (0), and the patient, by image; other findings are left out."""
     labels: dict[str, int] = {}
     patients: dict[str, str] = {}
     with table.open(newline="", encoding="utf-8-sig") as file:

@@ -1,4 +1,4 @@
-"""Outlines in files instead of pictures: COCO in one JSON file, YOLO in a text file per film."""
+"""Masks in other files than pictures: COCO annotations, YOLO polygons, arrays of numpy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmtk.data.plan.words import organ
 
 
 def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
-    """The outlines of the films as keys of the source ``folder``; None where there are none."""
+    """Find annotations of the films, as keys of the source ``folder``; None where there are none."""
     return _coco(listing, films) or _yolo(listing, films) or _arrays(listing, films)
 
 
@@ -45,10 +45,10 @@ def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
         if not isinstance(about, dict) or not isinstance(about.get("annotations"), list):
             continue
         names = {image["id"]: PurePosixPath(str(image["file_name"])).name for image in about.get("images", ())}
-        if not any(each.get("segmentation") for each in about["annotations"]):
+        if not any(entry.get("segmentation") for entry in about["annotations"]):
             continue
         pairs = {by_name[name]: (path,) for name in names.values() if name in by_name}
-        organs = [str(each["name"]) for each in about.get("categories", ())]
+        organs = [str(entry["name"]) for entry in about.get("categories", ())]
         if pairs and (best is None or len(pairs) > len(best.pairs)):
             best = Masks({"masks": path, "classes": organs}, pairs, (f"{path}: outlines as COCO writes them",))
     return best

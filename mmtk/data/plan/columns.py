@@ -1,4 +1,4 @@
-"""Meaning of the columns of a table: found by content first, then by name."""
+"""Uses of the columns of a table, by content first, then by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns by use, as the file spells them; ``flags`` are columns of 0 and 1, one per finding."""
+    """Columns by use, as the file spells them; ``flags`` are columns of 0 and 1, one per finding."""
 
     image: str
     matches: Mapping[str, str]  # cell of the image column → image
@@ -31,26 +31,26 @@ class Columns:
     unused: tuple[str, ...] = field(default=())
 
 
-def find_columns(table: Table, images: Collection[str], said: Mapping[str, str]) -> Columns | None:
-    """The use of every column of a table that names some of the images; None for another table.
+def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]) -> Columns | None:
+    """Find the use of every column of a table that names some of the images; None for another table.
 
-    ``said`` maps label, patient, split, spacing or image to a column that the user names.
+    ``hints`` maps label, patient, split, spacing or image to a column that the user names.
     """
-    image, matches = _image_column(table, images, said.get("image", ""))
+    image, matches = _image_column(table, images, hints.get("image", ""))
     if not image:
         return None
-    left = [name for name in dict.fromkeys(table.columns) if name and name != image]
-    known = [row for row in table.rows if row[table.columns.index(image)] in matches] or list(table.rows)
-    seen = Table(table.columns, tuple(known))
-    patient = said.get("patient") or _first(left, words.PATIENT_COLUMNS)
-    left = [name for name in left if name != patient]
-    split = said.get("split") or _split_column(seen, left)
-    left = [name for name in left if name != split]
-    spacing = said.get("spacing") or _spacing_column(seen, left)
-    left = [name for name in left if name != spacing]
-    flags = _flags(seen, left)
-    label = said.get("label") or _label_column(seen, left, flags)
-    unused = tuple(name for name in left if name != label)
+    candidates = [name for name in dict.fromkeys(table.columns) if name and name != image]
+    named_rows = [row for row in table.rows if row[table.columns.index(image)] in matches] or list(table.rows)
+    named_table = Table(table.columns, tuple(named_rows))
+    patient = hints.get("patient") or _first(candidates, words.PATIENT_COLUMNS)
+    candidates = [name for name in candidates if name != patient]
+    split = hints.get("split") or _split_column(named_table, candidates)
+    candidates = [name for name in candidates if name != split]
+    spacing = hints.get("spacing") or _spacing_column(named_table, candidates)
+    candidates = [name for name in candidates if name != spacing]
+    flags = _flags(named_table, candidates)
+    label = hints.get("label") or _label_column(named_table, candidates, flags)
+    unused = tuple(name for name in candidates if name != label)
     return Columns(image, matches, label, patient, split, spacing, flags, unused)
 
 
@@ -65,21 +65,21 @@ def _spellings(images: Collection[str]) -> dict[str, str]:
     return {way: next(iter(paths)) for way, paths in ways.items() if way and len(paths) == 1}
 
 
-def _image_column(table: Table, images: Collection[str], asked: str) -> tuple[str, dict[str, str]]:
-    """The column whose cells name images, with what they name."""
-    ways, best, best_found = _spellings(images), "", dict[str, str]()
-    for name in [asked] if asked in table.columns else dict.fromkeys(table.columns):
+def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
+    """Column whose cells name images, with the image of every cell."""
+    ways, best, best_images = _spellings(images), "", dict[str, str]()
+    for name in [hint] if hint in table.columns else dict.fromkeys(table.columns):
         cells = {cell for cell in table.cells(name) if cell}
-        found = {cell: image for cell in cells if (image := _named(cell, ways))}
-        if len(found) > len(best_found):
-            best, best_found = name, found
-    needed = min(len({*best_found.values()}), len(images)) if best else 0
-    enough = needed >= max(1, 0.2 * min(len(images), len(table.rows)))
-    return (best, best_found) if enough else ("", {})
+        images_by_cell = {cell: image for cell in cells if (image := _image_of_cell(cell, ways))}
+        if len(images_by_cell) > len(best_images):
+            best, best_images = name, images_by_cell
+    image_count = min(len({*best_images.values()}), len(images)) if best else 0
+    enough = image_count >= max(1, 0.2 * min(len(images), len(table.rows)))
+    return (best, best_images) if enough else ("", {})
 
 
-def _named(cell: str, ways: Mapping[str, str]) -> str:
-    """The image that a cell names: as it is, or by the end of a longer path."""
+def _image_of_cell(cell: str, ways: Mapping[str, str]) -> str:
+    """Image that a cell names: as it is, or by the end of a longer path."""
     cell = normalize("NFC", cell.replace("\\", "/").removeprefix("./"))
     parts = cell.split("/")
     short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
@@ -87,8 +87,8 @@ def _named(cell: str, ways: Mapping[str, str]) -> str:
     return next((ways[way] for way in (*tails, short) if way in ways), "")
 
 
-def _first(names: list[str], known: Collection[str]) -> str:
-    return next((name for name in names if words.plain(name) in known), "")
+def _first(names: list[str], column_names: Collection[str]) -> str:
+    return next((name for name in names if words.plain(name) in column_names), "")
 
 
 def _split_column(table: Table, names: list[str]) -> str:
@@ -124,7 +124,7 @@ def _flags(table: Table, names: list[str]) -> tuple[str, ...]:
 
 
 def _label_column(table: Table, names: list[str], flags: tuple[str, ...]) -> str:
-    """The column that is most like a class: its name speaks of one, or its cells do."""
+    """Column that is most like a class, by its name and its cells."""
     points = {name: _label_points(name, table.cells(name)) for name in names if name not in flags}
     best = max(points, key=lambda name: points[name], default="")
     return best if best and points[best] > 0 else ""

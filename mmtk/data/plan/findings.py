@@ -1,4 +1,4 @@
-"""From a listing to one or several sets of films, each with the keys of the source ``folder``. Pure."""
+"""Sets of films in a listing, each with the keys of the source ``folder``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
 from mmtk.data.plan.columns import find_columns
-from mmtk.data.plan.labels import Film, Labels, find_labels, leave_several
+from mmtk.data.plan.films import Film, Labels, leave_several
+from mmtk.data.plan.labels import find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
@@ -27,10 +28,10 @@ _CURES = {
 
 @dataclass
 class FilmSet:
-    """The films of one place: where they lie, what is known of them, and the keys of each task's source.
+    """Films of one folder (a hospital, say), their facts, and the keys of each task's source.
 
-    ``table`` holds the keys that say who is who (``labels``, ``columns``, ``patient_pattern``); ``reasons`` say
-    why the user's own table cannot be read as it is, so that mmtk writes another.
+    ``table``: keys of classes and patients (``labels``, ``columns``, ``patient_pattern``).
+    ``reasons``: why the user's table cannot be read as it is, so that mmtk writes another.
     """
 
     folder: str
@@ -50,36 +51,36 @@ class FilmSet:
         return self.folder or "all films"
 
     def inside(self, path: str) -> str:
-        """The path of a film as a table has it: below the folder of images, or what is fixed of its pattern."""
+        """Path of a film for a table: below the folder of images, or below the fixed part of its pattern."""
         fixed = self.images.partition("*")[0].rstrip("/")
         return path if fixed in ("", ".") else path.removeprefix(f"{fixed}/")
 
 
-def find_sets(listing: Listing, said: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
-    """The sets of films in a folder: one, or one for each sub-folder that is complete by itself (a hospital).
+def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
+    """Find the sets of films in a folder: one, or one for each sub-folder that is complete (a hospital).
 
-    ``said`` holds what the user says: ``images``, ``masks``, ``labels`` (paths), ``label``, ``patient``,
+    ``hints`` of the user: ``images``, ``masks``, ``labels`` (paths), ``label``, ``patient``,
     ``split``, ``spacing``, ``image`` (columns). ``training`` leaves out classes too rare to be split.
     """
-    said = {key: value for key, value in (said or {}).items() if value}
+    hints = {key: value for key, value in (hints or {}).items() if value}
     if not listing.images:
-        others = ", ".join(
-            f"{count} {suffix}{_CURES.get(suffix, '')}" for suffix, count in sorted(listing.others.items())
+        unread = ", ".join(
+            f"{count} {suffix}{_CURES.get(suffix, '')}" for suffix, count in sorted(listing.unread.items())
         )
         raise MmtkError(
-            f"no image that mmtk reads{f' (but {others})' if others else ''}.",
+            f"no image that mmtk reads{f' (but {unread})' if unread else ''}.",
             str(listing.root),
             "It reads PNG, JPEG, TIFF, BMP, PGM and DICOM; convert other formats first.",
         )
-    if not {"images", "masks", "labels"} & {*said} and (places := _places(listing)):
-        sets = [found for place in places if (found := _complete(listing, place, said, training))]
+    if not {"images", "masks", "labels"} & {*hints} and (folders := _set_folders(listing)):
+        sets = [film_set for folder in folders if (film_set := _complete_set(listing, folder, hints, training))]
         if len(sets) > 1:
             return sets
-    return [find_set(listing, said, training=training)]
+    return [find_set(listing, hints, training=training)]
 
 
-def _places(listing: Listing) -> list[str]:
-    """The sub-folders that may be sets of their own: no film and no table of the films lies beside them."""
+def _set_folders(listing: Listing) -> list[str]:
+    """Sub-folders that may be sets by themselves: no film and no table of the films lies beside them."""
     children = _children(listing)
     if any("/" not in path for path in listing.images) or any(words.role(child) for child in children):
         return []
@@ -93,126 +94,136 @@ def _children(listing: Listing) -> list[str]:
     return sorted({path.split("/")[0] for path in listing.images if "/" in path})
 
 
-def _complete(listing: Listing, folder: str, said: Mapping[str, str], training: bool) -> FilmSet | None:
-    found = find_set(listing.below(folder), said, folder, training=training)
-    return found if found.keys else None
+def _complete_set(listing: Listing, folder: str, hints: Mapping[str, str], training: bool) -> FilmSet | None:
+    film_set = find_set(listing.below(folder), hints, folder, training=training)
+    return film_set if film_set.keys else None
 
 
-def find_set(listing: Listing, said: Mapping[str, str], folder: str = "", *, training: bool = True) -> FilmSet:
-    """One set of films, as the folder ``folder`` of the whole."""
-    roles, choice = one_group(find_roles(listing, said.get("masks", ""), said.get("images", "")))
+def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, training: bool = True) -> FilmSet:
+    """Describe the films of ``listing`` as one set, the sub-folder ``folder`` of the whole.
+
+    ``hints`` and ``training`` as in ``find_sets``.
+    """
+    roles, choice = one_group(find_roles(listing, hints.get("masks", ""), hints.get("images", "")))
     films, spare = list(roles.films), list(roles.unlabelled)
-    labels = find_labels(listing, films, spare, said)
+    labels = find_labels(listing, films, hints)
     if training:
         leave_several(labels)
     masks = find_masks(listing, films, roles.masks) if roles.masks else None
     masks = masks or find_annotations(listing, films)
     patterned = masks is not None and "*" in str(masks.keys["masks"])
-    images = said.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
-    found = FilmSet(folder, images or ".", labels.films, notes=[*choice, *labels.notes], reasons=[*labels.reasons])
+    images = hints.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
+    film_set = FilmSet(
+        folder, images or ".", labels.films, notes=[*choice, *labels.notes], reasons=[*labels.reasons]
+    )
     if masks is not None:
-        found.notes += masks.notes
-        found.masks = masks.pairs
+        film_set.notes += masks.notes
+        film_set.masks = masks.pairs
     elif roles.masks:
-        found.notes.append(
+        film_set.notes.append(
             f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: none has the name of a film"
         )
-    found.notes += [
+    film_set.notes += [
         f"{counted(count, 'file')} {suffix}: not read{_CURES.get(suffix, '')}"
-        for suffix, count in sorted(listing.others.items())
+        for suffix, count in sorted(listing.unread.items())
     ]
-    found.table = _place(found, labels.keys)
-    _classification(found, labels, masks, training)
-    _segmentation(found, labels, masks, training)
+    film_set.table = _keys_from_root(film_set, labels.keys)
+    _classification(film_set, labels, masks, training)
+    _segmentation(film_set, labels, masks, training)
     unlabelled = common(spare) if spare else ""
-    for keys in found.keys.values():
+    for keys in film_set.keys.values():
         if unlabelled:
-            keys["unlabelled"] = _joined(folder, unlabelled)
+            keys["unlabelled"] = _join_path(folder, unlabelled)
     if spare:
-        found.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
-    return found
+        film_set.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
+    return film_set
 
 
-def _joined(folder: str, path: str) -> str:
+def _join_path(folder: str, path: str) -> str:
     return PurePosixPath(folder, path).as_posix()
 
 
-def _place(found: FilmSet, keys: Mapping[str, object]) -> dict[str, object]:
-    """Keys with paths from the whole folder."""
+def _keys_from_root(film_set: FilmSet, keys: Mapping[str, object]) -> dict[str, object]:
+    """Keys with paths from the folder of all sets."""
     paths = ("masks", "labels")
     return {
-        key: _joined(found.folder, str(value)) if key in paths and value != "folders" else value
+        key: _join_path(film_set.folder, str(value)) if key in paths and value != "folders" else value
         for key, value in keys.items()
     }
 
 
-def _classification(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
+def _classification(film_set: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
     if training:
-        _make_splittable(labels, [*masks.pairs] if masks else [], found)
+        _make_splittable(labels, [*masks.pairs] if masks else [], film_set)
     counts = labels.counts
     if not counts or (training and len(counts) < 2):
         if counts:
-            found.notes.append(f"one class only ({', '.join(counts)}): there is nothing to tell apart")
+            film_set.notes.append(f"one class only ({', '.join(counts)}): there is nothing to tell apart")
         return
-    found.classes, found.labelled["classification"] = counts, sum(counts.values())
-    found.keys["classification"] = {"images": _joined(found.folder, found.images)}
+    film_set.classes, film_set.labelled["classification"] = counts, sum(counts.values())
+    film_set.keys["classification"] = {"images": _join_path(film_set.folder, film_set.images)}
 
 
-def _make_splittable(labels: Labels, masked: Collection[str], found: FilmSet) -> None:
-    """Fill or draw the parts where the source could not; films of classes too rare for it become unlabelled."""
+def _make_splittable(labels: Labels, masked: Collection[str], film_set: FilmSet) -> None:
+    """Fill or draw the parts where the source could not; unlabel films of classes too rare for it."""
     films = labels.films
-    known = [path for path, film in films.items() if film.label or path in masked]
-    if why := complete_parts(films, known, labels.keys.get("labels") == "folders"):
-        found.reasons.append(why)
-    given = any(film.split for film in films.values())
-    if given:
+    labelled = [path for path, film in films.items() if film.label or path in masked]
+    if why := complete_parts(films, labelled, labels.keys.get("labels") == "folders"):
+        film_set.reasons.append(why)
+    has_parts = any(film.split for film in films.values())
+    if has_parts:
         rare = sorted({*labels.counts} - {film.label or "" for film in films.values() if film.split == "train"})
         why = "classes without a film in train serve as unlabelled"
     else:
         rare, why = rare_classes(films), f"classes of fewer than {FEWEST} patients serve as unlabelled"
     if len(labels.counts) - len(rare) > 1 and rare:
-        found.reasons.append(f"{why}: {', '.join(rare)}")
+        film_set.reasons.append(f"{why}: {', '.join(rare)}")
     for film in films.values():
         film.label = "" if film.label in rare else film.label
-    while not given and labels.counts and not (splits_by_itself(films) and splits_by_itself(films, masked)):
+    while not has_parts and labels.counts and not (splits_by_itself(films) and splits_by_itself(films, masked)):
         if draw_parts(films, masked):
-            found.reasons.append(
+            film_set.reasons.append(
                 "patients have films of several classes: the parts are drawn so that each has all"
             )
             return
-        fewest = min(labels.counts.items(), key=lambda each: (each[1], each[0]))[0]
-        found.reasons.append(f"the class {fewest} cannot stand in every part: its films serve as unlabelled")
+        fewest = min(labels.counts.items(), key=lambda item: (item[1], item[0]))[0]
+        film_set.reasons.append(f"the class {fewest} cannot stand in every part: its films serve as unlabelled")
         for film in films.values():
             film.label = "" if film.label == fewest else film.label
 
 
-def _segmentation(found: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
+def _segmentation(film_set: FilmSet, labels: Labels, masks: Masks | None, training: bool) -> None:
     if masks is None or not masks.pairs:
         return
     patients = {labels.films[path].patient or path for path in masks.pairs if path in labels.films}
     if training and len(patients) < FEWEST:
-        found.notes.append(
+        film_set.notes.append(
             f"masks of {counted(len(patients), 'patient')}: it takes {FEWEST} to have one in each part"
         )
         return
-    found.keys["segmentation"] = {"images": _joined(found.folder, found.images), **_place(found, masks.keys)}
-    found.labelled["segmentation"] = len(masks.pairs)
+    film_set.keys["segmentation"] = {
+        "images": _join_path(film_set.folder, film_set.images),
+        **_keys_from_root(film_set, masks.keys),
+    }
+    film_set.labelled["segmentation"] = len(masks.pairs)
 
 
-def tell_apart(sets: Sequence[FilmSet]) -> None:
-    """Put the place before the patients of two places that both number theirs from 1 on."""
-    seen: set[str] = set()
-    for each in sets:
-        patients = {film.patient for film in each.films.values()} - {""}
-        if patients & seen and all(name.isdigit() and int(name) <= 3 * len(patients) for name in patients):
-            for film in each.films.values():
-                film.patient = f"{each.name} {film.patient}" if film.patient else ""
-            each.reasons.append(
+def separate_patients(sets: Sequence[FilmSet]) -> None:
+    """Put the name of the set before the patients of two sets that both number them from 1 on."""
+    other_patients: set[str] = set()
+    for film_set in sets:
+        patients = {film.patient for film in film_set.films.values()} - {""}
+        if patients & other_patients and all(
+            name.isdigit() and int(name) <= 3 * len(patients) for name in patients
+        ):
+            for film in film_set.films.values():
+                film.patient = f"{film_set.name} {film.patient}" if film.patient else ""
+            film_set.reasons.append(
                 "its patients are numbered as those of another place, from 1 on: they are taken for others"
             )
-        seen |= patients
+        other_patients |= patients
 
 
-def parts_of(found: FilmSet) -> Counter[str]:
-    """Films of each part that the data themselves give."""
-    return Counter(film.split for film in found.films.values() if film.split)
+def part_counts(film_set: FilmSet) -> Counter[str]:
+    """Number of films of each part, where the data give parts."""
+    return Counter(film.split for film in film_set.films.values() if film.split)

@@ -1,4 +1,4 @@
-"""Label maps among the masks: which numbers or colours they have, and what these may be called."""
+"""Label maps among masks: their numbers or colours, and names for these."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Keys of the source ``folder`` for label maps, and what was taken for what."""
+    """Keys of the source ``folder`` for label maps, and a note that describes them."""
 
     keys: dict[str, object] = field(default_factory=dict)
     note: str = ""
 
 
 def label_map(listing: Listing, masks: Sequence[str]) -> LabelMap | None:
-    """The labels of the masks where they are label maps, the background first; None for plain masks.
+    """Find the labels of label maps, the background first; None for plain masks.
 
-    Some masks are looked at; where these are label maps, all are.
+    Some masks are opened; where these are label maps, all are.
     """
     step = max(1, len(masks) // SAMPLES)
     samples = masks[::step][:SAMPLES]
@@ -62,22 +62,24 @@ def label_map(listing: Listing, masks: Sequence[str]) -> LabelMap | None:
         return _keys(names)
     if len(values) < 3 or (max(values) > MOST and len(values) > LABEL_VALUES):
         return None
-    found = {value for path in masks for value in _counts(listing.root / path)}
-    own = found - {IGNORED}
-    if own != {*range(len(own))} or len(own) < 2:  # 255 is a label beside 0 and 127, and is ignored beside 0, 1, 2
-        own = found
-    if len(own) > MOST or min(own) < 0:
+    all_values = {value for path in masks for value in _counts(listing.root / path)}
+    labels = all_values - {IGNORED}
+    if (
+        labels != {*range(len(labels))} or len(labels) < 2
+    ):  # 255 is a label beside 0 and 127, and is ignored beside 0, 1, 2
+        labels = all_values
+    if len(labels) > MOST or min(labels) < 0:
         return None
-    return _keys({value: "background" if k == 0 else f"label {value}" for k, value in enumerate(sorted(own))})
+    return _keys({value: "background" if k == 0 else f"label {value}" for k, value in enumerate(sorted(labels))})
 
 
 def _keys(names: dict[int, str]) -> LabelMap:
     keys: dict[str, object] = {"classes": [*names.values()], "exclusive": True}
     if [*names] != [*range(len(names))]:
         keys["values"] = [*names]
-    written = ", ".join(f"{value} {name}" for value, name in names.items())
+    description = ", ".join(f"{value} {name}" for value, name in names.items())
     unnamed = any(name.startswith("label ") for name in names.values())
-    return LabelMap(keys, f"label maps: {written}{' (give them their names in classes)' if unnamed else ''}")
+    return LabelMap(keys, f"label maps: {description}{' (give them their names in classes)' if unnamed else ''}")
 
 
 def _coloured(counts: Counter[int]) -> LabelMap:
@@ -85,20 +87,20 @@ def _coloured(counts: Counter[int]) -> LabelMap:
     order = [ground, *sorted({*counts} - {ground}, reverse=True)]
     names = ["background", *(COLOURS.get(colour, f"#{colour:06x}") for colour in order[1:])]
     values = [f"#{colour:06x}" for colour in order]
-    written = ", ".join(f"{value} {name}" for value, name in zip(values, names, strict=True))
+    description = ", ".join(f"{value} {name}" for value, name in zip(values, names, strict=True))
     keys: dict[str, object] = {"classes": names, "exclusive": True, "values": values}
-    return LabelMap(keys, f"label maps in colours: {written} (give them their names in classes)")
+    return LabelMap(keys, f"label maps in colours: {description} (give them their names in classes)")
 
 
 def _named_numbers(listing: Listing) -> dict[int, str]:
-    """Number → name by nnU-Net's dataset.json, old or new."""
+    """Names by number from nnU-Net's dataset.json, old or new."""
     for path in listing.jsons:
         if PurePosixPath(path).name == "dataset.json" and isinstance(about := listing.json(path), dict):
-            named = about.get("labels")
-            if isinstance(named, dict) and len(named) > 1:
+            labels = about.get("labels")
+            if isinstance(labels, dict) and len(labels) > 1:
                 pairs = [
                     (int(b), str(a)) if str(b).isdigit() else (int(a), str(b))
-                    for a, b in named.items()
+                    for a, b in labels.items()
                     if str(a).isdigit() or str(b).isdigit()
                 ]
                 return dict(sorted(pairs))
@@ -106,7 +108,7 @@ def _named_numbers(listing: Listing) -> dict[int, str]:
 
 
 def _counts(path: Path, colours: bool = False) -> Counter[int]:
-    """Numbers, or colours as 65536 red + 256 green + blue, of a mask with how many pixels have them."""
+    """Count the pixels of a mask by number, or by colour as 65536 red + 256 green + blue."""
     from mmtk.images.loader import read_colours, read_labels
 
     try:

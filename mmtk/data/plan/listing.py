@@ -1,4 +1,4 @@
-"""Listing of a folder: images, tables, other files, and how single images look. No torch."""
+"""Listing of a folder: images, tables and other files, and the look of single images."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ FEW = 32  # different gray values of a mask at most
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text: column names as they are in the file, and rows of cells."""
+    """Table as text: column names as in the file, and rows of cells."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def cells(self, column: str) -> list[str]:
-        """All cells of a column."""
-        place = self.columns.index(column)
-        return [row[place] for row in self.rows]
+        """Cells of a column."""
+        index = self.columns.index(column)
+        return [row[index] for row in self.rows]
 
 
 @dataclass(frozen=True)
 class Look:
-    """How an image looks: its values where they are few (else None), and if nearly all is black or white.
+    """Look of an image: its values where they are few (else None), and whether nearly all is black or white.
 
     Values of a coloured one are 65536 red + 256 green + blue.
     """
@@ -53,7 +53,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files below a folder, as relative paths with ``/``; ``others`` counts suffixes that are not read."""
+    """Files below a folder, as relative paths with ``/``; ``unread`` counts other files by suffix."""
 
     root: Path
     images: tuple[str, ...] = ()
@@ -61,10 +61,10 @@ class Listing:
     texts: tuple[str, ...] = ()
     jsons: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
-    others: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
     def below(self, folder: str) -> Listing:
-        """The part below a sub-folder, as if it were the root."""
+        """Listing of a sub-folder, as if it were the root."""
         head = f"{folder}/"
 
         def inside(paths: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,47 +75,47 @@ class Listing:
         return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays)
 
     def look(self, image: str) -> Look | None:
-        """How one image looks; None where it cannot be read."""
+        """Look of one image; None where it cannot be read."""
         return _look(self.root / image)
 
     def json(self, path: str) -> Any:
-        """The content of a JSON file; None where it is none."""
+        """Content of a JSON file; None where it is none."""
         try:
             return json.loads((self.root / path).read_text(encoding="utf-8-sig"))
         except (OSError, ValueError):
             return None
 
 
-def placed(folder: Path, said: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
-    """The folder that holds ``folder`` and the paths that the user names, and these as paths inside it.
+def resolve_hints(folder: Path, hints: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """Find the folder that holds ``folder`` and the paths of ``hints``; return it with the paths inside it.
 
-    A path is taken inside ``folder`` first, then from the current folder.
+    A path is looked up inside ``folder`` first, then from the current folder.
     """
     paths: dict[str, Path] = {}
     for key in ("images", "masks", "labels"):
-        if (given := said.get(key)) and given != "folders":
-            paths[key] = folder / given if (folder / given).exists() else Path(given)
+        if (hint := hints.get(key)) and hint != "folders":
+            paths[key] = folder / hint if (folder / hint).exists() else Path(hint)
             if not paths[key].exists():
-                raise MmtkError("no such file or folder.", given, f"Give a path inside {folder}, or from here.")
+                raise MmtkError("no such file or folder.", hint, f"Give a path inside {folder}, or from here.")
     if not paths:
-        return folder, dict(said)
-    whole = {key: Path(os.path.abspath(path)) for key, path in {"": folder, **paths}.items()}
-    root = Path(os.path.commonpath(list(whole.values())))
-    root = folder if root == whole[""] else root
-    inside = {key: os.path.relpath(path, os.path.abspath(root)) for key, path in whole.items()}
+        return folder, dict(hints)
+    absolute = {key: Path(os.path.abspath(path)) for key, path in {"": folder, **paths}.items()}
+    root = Path(os.path.commonpath(list(absolute.values())))
+    root = folder if root == absolute[""] else root
+    inside = {key: os.path.relpath(path, os.path.abspath(root)) for key, path in absolute.items()}
     images = {} if inside[""] == "." or "images" in paths else {"images": inside[""]}
-    return root, {**said, **images, **{key: Path(inside[key]).as_posix() for key in paths}}
+    return root, {**hints, **images, **{key: Path(inside[key]).as_posix() for key in paths}}
 
 
 def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
-    """Everything below a folder, or below some paths in it; hidden files are skipped, links are followed."""
+    """List the files below a folder, or below the paths ``only``; skip hidden files, follow links."""
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
     texts: list[str] = []
     jsons: list[str] = []
     arrays: list[str] = []
-    others: Counter[str] = Counter()
-    for path in dict.fromkeys(path for place in only or (root,) for path in _files(place)):
+    unread: Counter[str] = Counter()
+    for path in dict.fromkeys(path for folder in only or (root,) for path in _files(folder)):
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
         if suffix in TABLES:
             if (table := read_table(path)) is not None:
@@ -129,27 +129,29 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
         elif is_image_file(path):
             images[name] = None
         else:
-            others[suffix or "(no suffix)"] += 1
-    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), tuple(arrays), dict(others))
+            unread[suffix or "(no suffix)"] += 1
+    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), tuple(arrays), dict(unread))
 
 
-def _files(place: Path) -> Iterator[Path]:
-    if not place.exists():
-        raise MmtkError("no such folder.", str(place))
-    if place.is_file():
-        yield place
+def _files(root: Path) -> Iterator[Path]:
+    if not root.exists():
+        raise MmtkError("no such folder.", str(root))
+    if root.is_file():
+        yield root
         return
-    seen: set[str] = set()  # links may lead in circles
-    for folder, folders, names in os.walk(place, followlinks=True):
+    real_paths: set[str] = set()  # links may lead in circles
+    for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        folders[:] = [] if real in seen else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        if real not in seen:
-            seen.add(real)
+        folders[:] = (
+            [] if real in real_paths else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        )
+        if real not in real_paths:
+            real_paths.add(real)
             yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def read_table(path: Path) -> Table | None:
-    """A CSV table in any usual encoding and separator; None where there is no row."""
+    """Read a CSV table in any usual encoding and separator; None where there is no row."""
     try:
         raw = path.read_bytes()
     except OSError:
@@ -204,11 +206,11 @@ def _look(path: Path) -> Look | None:
 
 
 def parent(path: str) -> str:
-    """The folder of a relative path, "" at the top."""
+    """Folder of a relative path, "" at the top."""
     return "" if (folder := PurePosixPath(path).parent.as_posix()) == "." else folder
 
 
 def stem(path: str) -> str:
-    """The name without folder and suffix."""
+    """Name without folder and suffix."""
     pure = PurePosixPath(path)
     return pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure)

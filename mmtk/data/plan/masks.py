@@ -24,7 +24,7 @@ class Masks:
 
 
 def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
-    """The masks of the films as keys of the source ``folder``; None where none fits."""
+    """Find the masks of the films, as keys of the source ``folder``; None where none fits."""
     if organs := _by_ending(films, masks):
         return organs
     paired = pair(films, masks)
@@ -58,14 +58,14 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
 
 
 def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
-    """Masks of several organs in one folder, one ending each, as ``p1_heart.png`` and ``p1_left_lung.png``."""
+    """Match masks of several organs in one folder, by endings as in ``p1_heart.png``, ``p1_left_lung.png``."""
     by_stem = {stem(path): path for path in films}
     pairs: dict[str, dict[str, str]] = defaultdict(dict)
     for path in masks:
         name = stem(path)
         if cut := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in by_stem), 0):
             pairs[by_stem[name[:cut]]][name[cut:]] = path
-    counts = Counter(ending for each in pairs.values() for ending in each)
+    counts = Counter(ending for files in pairs.values() for ending in files)
     endings = sorted(counts)
     spoken = all(re.fullmatch(r"[-_. ]+[A-Za-z][\w -]*", ending) for ending in endings)
     if len(endings) < 2 or not spoken or len(by_stem) < len(films) or len({parent(path) for path in masks}) > 1:
@@ -76,11 +76,11 @@ def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
     if swap := _sides(names):
         keys["swap"] = swap
-    return Masks(keys, {film: tuple(each[end] for end in endings) for film, each in pairs.items()})
+    return Masks(keys, {film: tuple(files[end] for end in endings) for film, files in pairs.items()})
 
 
 def _sides(names: Sequence[str]) -> list[list[str]]:
-    """The pairs of channels that a flip exchanges."""
+    """Pairs of channels that a flip exchanges."""
     plain = {name.casefold(): name for name in names}
-    others = {name: name.casefold().replace("left", "right") for name in names if "left" in name.casefold()}
-    return [[name, plain[other]] for name, other in others.items() if other in plain]
+    counterparts = {name: name.casefold().replace("left", "right") for name in names if "left" in name.casefold()}
+    return [[name, plain[other]] for name, other in counterparts.items() if other in plain]

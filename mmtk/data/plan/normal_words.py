@@ -1,4 +1,4 @@
-"""The words of many languages for a film without a finding, which all count as the class ``normal``."""
+"""Words of many languages for a film without a finding, all of the class ``normal``."""
 
 from __future__ import annotations
 

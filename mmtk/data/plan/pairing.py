@@ -1,4 +1,4 @@
-"""Masks and films that belong together, by their names."""
+"""Pairs of masks and films, by their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ END = re.compile(r"[-_. ]+[A-Za-z0-9]+$|[A-Za-z]+$")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Film → its masks, and what their names have around the part that they share."""
+    """Masks by film, and the affixes of their names around the part that they share."""
 
     of: Mapping[str, list[str]]
     mask: str = ""
@@ -24,35 +24,35 @@ class Pairs:
 
 
 def pair(films: Sequence[str], masks: Sequence[str]) -> Pairs:
-    """Masks and films by the endings, or else the beginnings, of names that bring most of them together."""
+    """Pair masks and films by the endings, or else the beginnings, of names that match most of them."""
     best = Pairs({})
     for side in ("suffix", "prefix"):
-        film_stems, mask_stems = ({_turned(stem(path), side) for path in paths} for paths in (films, masks))
+        film_stems, mask_stems = ({_oriented(stem(path), side) for path in paths} for paths in (films, masks))
         for image_tail in _tails(film_stems, mask_stems):
             for mask_tail in _tails(mask_stems, film_stems):
-                found = _pairs(films, masks, mask_tail, image_tail, side)
-                if len(found) > len(best.of):
-                    best = Pairs(found, _turned(mask_tail, side), _turned(image_tail, side), side)
+                pairs = _pairs(films, masks, mask_tail, image_tail, side)
+                if len(pairs) > len(best.of):
+                    best = Pairs(pairs, _oriented(mask_tail, side), _oriented(image_tail, side), side)
         if len(best.of) >= min(len(films), len(mask_stems)) / 2:
             break
     return best
 
 
-def _turned(name: str, side: str) -> str:
+def _oriented(name: str, side: str) -> str:
     return name if side == "suffix" else name[::-1]
 
 
-def _tails(names: Collection[str], others: Collection[str]) -> list[str]:
-    """Endings that names may have: none, those that most share, and what is left over one of the others."""
+def _tails(names: Collection[str], counterparts: Collection[str]) -> list[str]:
+    """Endings that names may have: none, those that most share, and rests behind a name of ``counterparts``."""
     counts: Counter[str] = Counter()
     rests: Counter[str] = Counter()
     for name in names:
         cut, end = name, ""
         for _ in range(2):
-            if found := END.search(cut):
-                end, cut = found[0] + end, cut[: found.start()]
+            if match := END.search(cut):
+                end, cut = match[0] + end, cut[: match.start()]
                 counts[end] += 1
-        if (k := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in others), 0)) > 0:
+        if (k := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in counterparts), 0)) > 0:
             rests[name[k:]] += 1
     shared = [tail for tail, count in counts.most_common(3) if count > len(names) / 3]
     return list(dict.fromkeys(["", *(tail for tail, _ in rests.most_common(2)), *shared]))
@@ -63,15 +63,15 @@ def _pairs(
 ) -> dict[str, list[str]]:
     by_stem: dict[str, list[str]] = defaultdict(list)
     for path in films:
-        if (name := _turned(stem(path), side)).endswith(image_tail):
+        if (name := _oriented(stem(path), side)).endswith(image_tail):
             by_stem[name.removesuffix(image_tail)].append(path)
     pairs: dict[str, list[str]] = defaultdict(list)
     for path in masks:
-        if (name := _turned(stem(path), side)).endswith(mask_tail):
+        if (name := _oriented(stem(path), side)).endswith(mask_tail):
             near = by_stem.get(name.removesuffix(mask_tail), [])
             if len(near) > 1:
-                own = {*PurePosixPath(path).parent.parts}
-                near = sorted(near, key=lambda film: -len(own & {*PurePosixPath(film).parent.parts}))
+                folders = {*PurePosixPath(path).parent.parts}
+                near = sorted(near, key=lambda film: -len(folders & {*PurePosixPath(film).parent.parts}))
             if near:
                 pairs[near[0]].append(path)
     return pairs

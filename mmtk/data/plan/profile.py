@@ -1,4 +1,4 @@
-"""The profile that reads a folder of films, with comments that say what was taken for what."""
+"""Profiles that read a folder of films, with comments on the use of every file and column."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmtk.counts import counted
-from mmtk.data.plan.findings import FilmSet, find_sets, parts_of, tell_apart
-from mmtk.data.plan.listing import Listing, list_folder, placed
+from mmtk.data.plan.findings import FilmSet, find_sets, part_counts, separate_patients
+from mmtk.data.plan.listing import Listing, list_folder, resolve_hints
 from mmtk.data.plan.official import official_uses, recognise
 from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
@@ -23,7 +23,7 @@ RECIPE = {tuple(TASKS): "multimix", ("classification",): "enc-ssl", ("segmentati
 
 @dataclass
 class Plan:
-    """The profile's text, the tables beside it by name, what to say, and the recipe that fits."""
+    """Text of a profile, the tables beside it by name, lines for the user, and the recipe that fits."""
 
     text: str
     recipe: str
@@ -31,7 +31,7 @@ class Plan:
     lines: list[str] = field(default_factory=list)
 
     def write(self, out: Path) -> list[Path]:
-        """Write the profile and its tables; refuse where a file of such a name is there."""
+        """Write the profile and its tables; refuse where a file of such a name exists."""
         paths = [out, *(out.parent / name for name in self.tables)]
         for path in paths:
             if path.exists() or path.is_symlink():
@@ -42,23 +42,24 @@ class Plan:
         return paths
 
 
-def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) -> Plan:
-    """Look at a folder and plan the profile ``out`` for it."""
+def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None) -> Plan:
+    """Inspect a folder and plan the profile ``out`` for it; ``hints`` as in ``find_sets``."""
     if folder.is_file():
         raise MmtkError("is a file, not a folder.", str(folder))
-    root, said = placed(folder, said or {})
+    root, hints = resolve_hints(folder, hints or {})
     if root != folder:
         raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
     listing = list_folder(folder)
-    sets = find_sets(listing, said)
-    tell_apart(sets)
-    official = {} if said else {id(each): recognise(listing, each) for each in sets}
-    chosen = {task: choose(sets, task, official) for task in TASKS}
-    for task, each in chosen.items():
-        if len(each) > 1 and (same := _same_films(folder, each[0], each[1])):
-            each[1].notes.append(f"{counted(same, 'film')} of {each[0].name} are in it, too: it is not scored")
-            chosen[task] = each[:1]
-    tasks = tuple(task for task in TASKS if chosen[task])
+    sets = find_sets(listing, hints)
+    separate_patients(sets)
+    official = {} if hints else {id(film_set): recognise(listing, film_set) for film_set in sets}
+    sets_by_task = {task: choose(sets, task, official) for task in TASKS}
+    for task, task_sets in sets_by_task.items():
+        if len(task_sets) > 1 and (same := _same_films(folder, task_sets[0], task_sets[1])):
+            name = task_sets[0].name
+            task_sets[1].notes.append(f"{counted(same, 'film')} of {name} are in it, too: it is not scored")
+            sets_by_task[task] = task_sets[:1]
+    tasks = tuple(task for task in TASKS if sets_by_task[task])
     if not tasks:
         raise MmtkError(
             f"{counted(len(listing.images), 'image')}, but no label for either task was found.",
@@ -66,15 +67,15 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
             "\n  ".join(
                 [
                     "Say where they are: --labels TABLE.csv --label COLUMN, --labels folders, or --masks FOLDER.",
-                    *dict.fromkeys(note for each in sets for note in each.notes),
+                    *dict.fromkeys(note for film_set in sets for note in film_set.notes),
                 ]
             ),
         )
-    plan, shared = Plan("", RECIPE[tasks]), both_tasks(chosen)
+    plan, shared = Plan("", RECIPE[tasks]), both_tasks(sets_by_task)
     body = [f'tasks = ["{tasks[0]}"]      # no labels for the other task'] if len(tasks) == 1 else []
     for task in tasks:
-        body += [*_task(task, chosen[task], official, shared, plan, out)]
-    comments = _comments(folder, listing, sets, chosen)
+        body += [*_task(task, sets_by_task[task], official, shared, plan, out)]
+    comments = _comments(folder, listing, sets, sets_by_task)
     head = [
         *(f"# {line}".rstrip() for line in comments),
         f'extends = "{BUDGET}"      # its training budget and image size; everything below is yours',
@@ -85,19 +86,19 @@ def plan_folder(folder: Path, out: Path, said: Mapping[str, str] | None = None) 
 
 
 def _same_films(folder: Path, one: FilmSet, other: FilmSet) -> int:
-    """How many files of two sets have the same name and the same bytes."""
+    """Number of files of two sets with the same name and the same bytes."""
     first, second = (
-        {Path(path).name: folder / each.folder / path for path in each.films} for each in (one, other)
+        {Path(path).name: folder / film_set.folder / path for path in film_set.films} for film_set in (one, other)
     )
     pairs = [(first[name], second[name]) for name in first.keys() & second.keys()]
-    alike = [each for each in pairs if each[0].stat().st_size == each[1].stat().st_size]
-    return sum(path.read_bytes() == copy.read_bytes() for path, copy in alike)
+    candidates = [film_set for film_set in pairs if film_set[0].stat().st_size == film_set[1].stat().st_size]
+    return sum(path.read_bytes() == copy.read_bytes() for path, copy in candidates)
 
 
 def _task(
     task: str, sets: Sequence[FilmSet], official: Mapping[int, str], shared: bool, plan: Plan, out: Path
 ) -> Iterator[str]:
-    """The tables of one task: its budget, its source, and another place where there is one."""
+    """Yield the recipe tables of one task: its budget, its source, and its cross-domain source if any."""
     uses = official_uses(task, sets, {} if shared else official)
     yield f"\n[data.{task}]"
     yield 'labels = "full"                  # or a number: how many labels training may use'
@@ -105,17 +106,17 @@ def _task(
         yield 'cross_split = "all"              # every labelled film of the other place is scored'
     else:
         yield 'cross = "none"                   # no second place to score on'
-    for domain, each, use in zip(("source", "cross"), sets, uses, strict=False):
+    for domain, film_set, use in zip(("source", "cross"), sets, uses, strict=False):
         yield f"[data.{task}.{domain}]"
         if use:
             yield f'use = "{use}"                      # its official layout'
             continue
-        keys, rows = source_keys(task, sets[0], each, shared and domain == "source")
+        keys, rows = source_keys(task, sets[0], film_set, shared and domain == "source")
         if rows:
-            place = re.sub(r"[^\w.]+", "-", each.folder).strip("-") or "labels"
-            name = f"{out.stem}-{place}.csv"
+            folder = re.sub(r"[^\w.]+", "-", film_set.folder).strip("-") or "labels"
+            name = f"{out.stem}-{folder}.csv"
             if plan.tables.get(name, csv_text(rows)) != csv_text(rows):
-                name = f"{out.stem}-{place}-{task}.csv"  # the other task has columns of its own
+                name = f"{out.stem}-{folder}-{task}.csv"  # the other task has columns of its own
             plan.tables[name] = csv_text(rows)
             keys["labels"] = str((out.parent / name).absolute())
         yield 'use = "folder"'
@@ -123,32 +124,36 @@ def _task(
 
 
 def _comments(
-    folder: Path, listing: Listing, sets: Sequence[FilmSet], chosen: Mapping[str, Sequence[FilmSet]]
+    folder: Path, listing: Listing, sets: Sequence[FilmSet], sets_by_task: Mapping[str, Sequence[FilmSet]]
 ) -> list[str]:
     files = counted(len(listing.images), "image file")
     lines = [f"Found in {folder.resolve().name}: {files}, {counted(len(sets), 'place')}."]
-    for each in sets:
+    for film_set in sets:
         uses = [
             f"{task}: {('training', 'scoring')[k]}"
             for task in TASKS
-            for k, one in enumerate(chosen[task])
-            if one is each
+            for k, candidate in enumerate(sets_by_task[task])
+            if candidate is film_set
         ]
-        lines.append(f"{each.name} ({'; '.join(uses) or 'left out'}): {counted(len(each.films), 'film')}")
-        if each.classes:
+        lines.append(f"{film_set.name} ({'; '.join(uses) or 'left out'}): {counted(len(film_set.films), 'film')}")
+        if film_set.classes:
             lines.append(
-                "  classes: " + ", ".join(f"{name} {count:,}" for name, count in each.classes.most_common())
+                "  classes: " + ", ".join(f"{name} {count:,}" for name, count in film_set.classes.most_common())
             )
-        if each.masks:
-            lines.append(f"  masks: {len(each.masks):,}")
-        if spare := len(each.films) - max(each.labelled.values(), default=0):
+        if film_set.masks:
+            lines.append(f"  masks: {len(film_set.masks):,}")
+        if spare := len(film_set.films) - max(film_set.labelled.values(), default=0):
             lines.append(f"  without a label: {spare:,}, for training as unlabelled films")
-        if parts := parts_of(each):
+        if parts := part_counts(film_set):
             lines.append("  parts: " + ", ".join(f"{part} {parts[part]:,}" for part in ("train", "val", "test")))
-        lines += [f"  {note}" for note in dict.fromkeys(each.notes)]
-        if each.reasons:
-            lines += ["  a table of its own was written, because:", *(f"    {why}" for why in each.reasons)]
-    spare_sets = [each for each in sets if each.keys and not any(each in some for some in chosen.values())]
-    for each in spare_sets:
-        lines.append(f"Score a finished run on it: mmtk evaluate RUN {shlex.quote(str(folder / each.folder))}")
+        lines += [f"  {note}" for note in dict.fromkeys(film_set.notes)]
+        if film_set.reasons:
+            lines += ["  a table of its own was written, because:", *(f"    {why}" for why in film_set.reasons)]
+    spare_sets = [
+        film_set
+        for film_set in sets
+        if film_set.keys and not any(film_set in task_sets for task_sets in sets_by_task.values())
+    ]
+    for film_set in spare_sets:
+        lines.append(f"Score a finished run on it: mmtk evaluate RUN {shlex.quote(str(folder / film_set.folder))}")
     return lines

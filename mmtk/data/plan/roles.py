@@ -1,4 +1,4 @@
-"""Films and masks apart: by the names of folders and files, then by how they look."""
+"""Roles of images, films or masks: by the names of folders and files, then by how they look."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEAD = re.compile(r"^[A-Za-z]+[-_. ]+")
 
 @dataclass(frozen=True)
 class Roles:
-    """Films, masks and films in a folder for the unlabelled, each as paths."""
+    """Paths of films, of masks, and of films in a folder for the unlabelled."""
 
     films: tuple[str, ...]
     masks: tuple[str, ...]
@@ -27,7 +27,7 @@ class Roles:
 
 
 def common(paths: Iterable[str]) -> str:
-    """The deepest folder that holds all files."""
+    """Deepest folder that holds all files."""
     folders = [PurePosixPath(path).parent.parts for path in paths]
     shared: list[str] = []
     for parts in zip(*folders, strict=False):
@@ -38,37 +38,43 @@ def common(paths: Iterable[str]) -> str:
 
 
 def find_roles(listing: Listing, masks: str = "", images: str = "") -> Roles:
-    """Films and masks apart; ``masks`` and ``images`` are folders that the user names."""
-    top = len(PurePosixPath(common(listing.images)).parts) if listing.images else 0
+    """Tell films from masks; ``masks`` and ``images`` are folders that the user names."""
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in listing.images:
         by_folder[parent(path)].append(path)
-    of: dict[str, str] = {folder: _role(folder, top) for folder in by_folder}
+    role_of = _folder_roles(listing, by_folder, masks, images)
+    paths: dict[str, list[str]] = defaultdict(list)
+    for folder, files in by_folder.items():
+        if role_of[folder] == "masks" and not (images and _inside(folder, images) and folder != masks):
+            paths["masks"] += files
+        elif not images or _inside(folder, images):
+            beside = _beside(listing, files) if not masks or folder == masks else set()
+            role = "unlabelled" if role_of[folder] == "unlabelled" else "films"
+            for path in files:
+                paths["masks" if path in beside else role].append(path)
+    return Roles(tuple(paths["films"]), tuple(paths["masks"]), tuple(paths["unlabelled"]))
+
+
+def _folder_roles(
+    listing: Listing, by_folder: Mapping[str, Sequence[str]], masks: str, images: str
+) -> dict[str, str]:
+    """Role of every folder by the user, by its name, or by the look of its files; not masks alone."""
+    top = len(PurePosixPath(common(listing.images)).parts) if listing.images else 0
+    role_of = {folder: _role(folder, top) for folder in by_folder}
     for folder in by_folder:
         if masks and _inside(folder, masks):
-            of[folder] = "masks"
+            role_of[folder] = "masks"
         elif images and _inside(folder, images):
-            of[folder] = "images"
-        elif images:
-            of[folder] = of[folder] if of[folder] == "masks" and not masks else ""
-    if not images and not masks and "masks" not in of.values() and len(by_folder) > 1:
-        of = _by_look(listing, by_folder, of)
-    if {*of.values()} == {"masks"}:
-        of = dict.fromkeys(of, "")
-    found: dict[str, list[str]] = defaultdict(list)
-    for folder, paths in by_folder.items():
-        if of[folder] == "masks" and not (images and _inside(folder, images) and folder != masks):
-            found["masks"] += paths
-        elif not images or _inside(folder, images):
-            beside = _beside(listing, paths) if not masks or folder == masks else set()
-            for path in paths:
-                kind = "masks" if path in beside else "unlabelled" if of[folder] == "unlabelled" else "films"
-                found[kind].append(path)
-    return Roles(tuple(found["films"]), tuple(found["masks"]), tuple(found["unlabelled"]))
+            role_of[folder] = "images"
+        elif images and (masks or role_of[folder] != "masks"):
+            role_of[folder] = ""
+    if not images and not masks and "masks" not in role_of.values() and len(by_folder) > 1:
+        role_of = _by_look(listing, by_folder, role_of)
+    return dict.fromkeys(role_of, "") if {*role_of.values()} == {"masks"} else role_of
 
 
 def one_group(roles: Roles) -> tuple[Roles, list[str]]:
-    """One folder, or pattern, of masks with its films, where there are several; and what is left out."""
+    """Choose one folder, or pattern, of masks with its films where there are several; notes on the others."""
     tops: dict[str, list[str]] = defaultdict(list)
     for path in roles.masks:
         tops[_top(path, "masks")].append(path)
@@ -76,41 +82,43 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     for top in tops:
         alike[top.count("/"), PurePosixPath(top).name].append(top)
     groups: dict[str, list[str]] = {}
-    for each in alike.values():
-        films = [film for top in each for film in pair(roles.films, tops[top]).of] if len(each) > 1 else []
-        for part in [each] if len({*films}) == len(films) else [[top] for top in each]:  # or of two readers
+    for folders in alike.values():
+        films = [film for top in folders for film in pair(roles.films, tops[top]).of] if len(folders) > 1 else []
+        for part in [folders] if len({*films}) == len(films) else [[top] for top in folders]:  # or of two readers
             groups[_merged(part)] = [path for top in part for path in tops[top]]
     if len(groups) < 2:
         return roles, []
     pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
     best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), top))
     beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
-    kept = [path for path in roles.films if not any(_inside(parent(path), place) for place in beside if place)]
+    films_left = [
+        path for path in roles.films if not any(_inside(parent(path), folder) for folder in beside if folder)
+    ]
     notes = [
         f"the masks in {top or '.'} are left out ({counted(len(groups[top]), 'file')}): --masks takes them"
         for top in sorted(groups)
         if top != best
     ]
-    if len(kept) < len(roles.films):
-        notes.append(f"{counted(len(roles.films) - len(kept), 'film')} beside them left out, too")
-    return Roles(tuple(kept), tuple(groups[best]), roles.unlabelled), notes
+    if len(films_left) < len(roles.films):
+        notes.append(f"{counted(len(roles.films) - len(films_left), 'film')} beside them left out, too")
+    return Roles(tuple(films_left), tuple(groups[best]), roles.unlabelled), notes
 
 
 def pattern_of(paths: Iterable[str], role: str) -> str:
-    """The pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
+    """Pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
     tops = {_top(path, role) for path in paths}
     same = len({(top.count("/"), PurePosixPath(top).name) for top in tops}) == 1
     return _merged([*tops]) if len(tops) > 1 and same else ""
 
 
 def _merged(tops: Sequence[str]) -> str:
-    """Folders of one depth as a pattern, with ``*`` for the parts in which they differ."""
+    """Merge folders of one depth to a pattern, with ``*`` for the parts in which they differ."""
     parts = zip(*(top.split("/") for top in tops), strict=True)
-    return "/".join(each[0] if len({*each}) == 1 else "*" for each in parts)
+    return "/".join(names[0] if len({*names}) == 1 else "*" for names in parts)
 
 
 def _top(path: str, role: str) -> str:
-    """The outermost folder of a file that is called so; its own folder where none is."""
+    """Outermost folder of a file whose name has the role; its own folder where none has."""
     parts = PurePosixPath(path).parent.parts
     depth = next((k for k, part in enumerate(parts, 1) if words.role(part) == role), len(parts))
     return "/".join(parts[:depth])
@@ -121,20 +129,20 @@ def _inside(folder: str, outer: str) -> bool:
 
 
 def _role(folder: str, top: int) -> str:
-    """The role by the deepest folder below the common one whose name speaks of one."""
+    """Role by the deepest folder below the common one whose name speaks of one."""
     parts = PurePosixPath(folder).parts[top:]
     roles = [role for part in reversed(parts) if (role := words.role(part)) in ("masks", "images", "unlabelled")]
     return "masks" if "masks" in roles else roles[0] if roles else ""
 
 
-def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], of: dict[str, str]) -> dict[str, str]:
-    """Folders without a telling name whose files look like masks, and have the names of others' files."""
+def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], role_of: dict[str, str]) -> dict[str, str]:
+    """Add folders whose files look like masks and have the names of files in other folders."""
     stems = {folder: {stem(path) for path in paths} for folder, paths in by_folder.items()}
     for folder, paths in by_folder.items():
-        others = set().union(*(names for other, names in stems.items() if other != folder))
-        if of[folder] == "" and stems[folder] & others and _masklike(listing, paths):
-            of[folder] = "masks"
-    return of
+        other_names = set().union(*(names for other, names in stems.items() if other != folder))
+        if role_of[folder] == "" and stems[folder] & other_names and _masklike(listing, paths):
+            role_of[folder] = "masks"
+    return role_of
 
 
 def _masklike(listing: Listing, paths: Collection[str]) -> bool:
@@ -143,17 +151,17 @@ def _masklike(listing: Listing, paths: Collection[str]) -> bool:
 
 
 def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
-    """The masks among the files of one folder, as ``p1_mask.png`` or ``mask_p1.png`` beside ``p1.png``."""
+    """Masks among the files of one folder, as ``p1_mask.png`` or ``mask_p1.png`` beside ``p1.png``."""
     stems = {stem(path): path for path in paths}
     masks: set[str] = set()
     for turn, end in ((1, TAIL), (-1, HEAD)):
         groups: dict[str, list[str]] = defaultdict(list)
-        turned = {name[::turn] for name in stems}
+        variants = {name[::turn] for name in stems}
         for name, path in stems.items():
-            cut = next((k for k in range(len(name) - 1, 0, -1) if name[::turn][:k] in turned), 0)
+            cut = next((k for k in range(len(name) - 1, 0, -1) if name[::turn][:k] in variants), 0)
             rest = name[::turn][cut:][::turn] if cut else ""
             if not re.search(r"[A-Za-z]", rest):
-                rest = found[0] if (found := end.search(name)) else ""
+                rest = match[0] if (match := end.search(name)) else ""
             groups[rest].append(path)
         for rest, files in groups.items():
             spoken = {*words.plain(rest).split()} & (words.MASKS | {*words.ORGANS})

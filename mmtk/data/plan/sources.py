@@ -1,4 +1,4 @@
-"""The tables of the recipe for the sets of films that were found, and the table of classes that mmtk writes."""
+"""Recipe tables for sets of films, and the CSV table that mmtk writes for them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmtk.data.plan import words
+from mmtk.data.plan.films import Film
 from mmtk.data.plan.findings import FilmSet
-from mmtk.data.plan.labels import Film
 from mmtk.data.plan.official import TASK
 from mmtk.tasks import TASKS
 
@@ -36,29 +36,34 @@ Rows = list[tuple[str, str, str, str, str]]
 
 
 def choose(sets: Sequence[FilmSet], task: str, official: Mapping[int, str]) -> list[FilmSet]:
-    """The set to train on, the one with most labels, and another to score on where one has the same labels."""
+    """Choose the set with most labels to train on, and another with the same labels to score on."""
 
     def agree(one: FilmSet, other: FilmSet) -> bool:
-        uses = [official.get(id(each), "") for each in (one, other)]
+        uses = [official.get(id(film_set), "") for film_set in (one, other)]
         return all(TASK.get(use) == task for use in uses) or _agree(one, other, task)
 
-    ranked = sorted((each for each in sets if task in each.keys), key=lambda each: -each.labelled[task])
-    return ranked[:1] + [each for each in ranked[1:] if agree(ranked[0], each)][:1]
+    ranked = sorted(
+        (candidate for candidate in sets if task in candidate.keys),
+        key=lambda candidate: -candidate.labelled[task],
+    )
+    return ranked[:1] + [candidate for candidate in ranked[1:] if agree(ranked[0], candidate)][:1]
 
 
-def both_tasks(chosen: Mapping[str, Sequence[FilmSet]]) -> bool:
+def both_tasks(sets_by_task: Mapping[str, Sequence[FilmSet]]) -> bool:
     """Whether one set of films serves both tasks, so that they have to share one split."""
-    first = [chosen[task][0] for task in TASKS if chosen[task]]
+    first = [sets_by_task[task][0] for task in TASKS if sets_by_task[task]]
     return len(first) == 2 and first[0] is first[1]
 
 
 def _agree(one: FilmSet, other: FilmSet, task: str) -> bool:
     if task == "classification":
-        ours, theirs = ({words.same_class(name) for name in each.classes} for each in (one, other))
-        return theirs <= ours
-    keys, others = one.keys[task], other.keys[task]
-    same = len(_names(keys)) == len(_names(others)) == 1 or {*_names(keys)} == {*_names(others)}
-    return same and bool(keys.get("exclusive")) == bool(others.get("exclusive"))
+        classes, other_classes = (
+            {words.same_class(name) for name in film_set.classes} for film_set in (one, other)
+        )
+        return other_classes <= classes
+    keys, other_keys = one.keys[task], other.keys[task]
+    same = len(_names(keys)) == len(_names(other_keys)) == 1 or {*_names(keys)} == {*_names(other_keys)}
+    return same and bool(keys.get("exclusive")) == bool(other_keys.get("exclusive"))
 
 
 def _names(keys: Mapping[str, object]) -> list[str]:
@@ -66,63 +71,66 @@ def _names(keys: Mapping[str, object]) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
-def source_keys(task: str, trained: FilmSet, each: FilmSet, shared: bool) -> tuple[dict[str, object], Rows]:
-    """The keys of the source ``folder`` for one set, in the names of the set that is trained on.
+def source_keys(
+    task: str, training_set: FilmSet, film_set: FilmSet, shared: bool
+) -> tuple[dict[str, object], Rows]:
+    """Keys of the source ``folder`` for ``film_set`` in ``task``, in the class names of ``training_set``.
 
-    With the rows of a table to be written where the user's own does not do; its place is then to be added.
+    ``shared``: the set serves both tasks. Also returned are the rows of a table to be written where the user's
+    does not do; the caller adds its path.
     """
-    keys = {**each.keys[task]}
+    keys = {**film_set.keys[task]}
     classes = task == "classification"
-    names = words.class_order(trained.classes) if classes else _names(trained.keys[task])
+    names = words.class_order(training_set.classes) if classes else _names(training_set.keys[task])
     if shared:
-        masks = {key: value for key, value in each.keys["segmentation"].items() if key not in ONE_TASK}
+        masks = {key: value for key, value in film_set.keys["segmentation"].items() if key not in ONE_TASK}
         keys = {**masks, **keys, "both_tasks": True}
     with_labels = classes or shared
-    rows = _rows(each, names if classes else [*each.classes], with_labels, shared)
+    rows = _rows(film_set, names if classes else [*film_set.classes], with_labels, shared)
     if not rows:
-        keys |= _table(each, with_labels)
+        keys |= _table(film_set, with_labels)
     return {**keys, "classes": names}, rows
 
 
-def _table(each: FilmSet, with_labels: bool) -> dict[str, object]:
-    """The keys of the user's own table; without its classes where only the masks count."""
+def _table(film_set: FilmSet, with_labels: bool) -> dict[str, object]:
+    """Keys of the user's table; without its classes where only the masks count."""
     if with_labels:
-        return dict(each.table)
-    columns = each.table.get("columns")
+        return dict(film_set.table)
+    columns = film_set.table.get("columns")
     names = {**columns} if isinstance(columns, dict) else {}
-    if each.table.get("labels") == "folders" or not any(
-        film.patient or film.spacing for film in each.films.values()
+    if film_set.table.get("labels") == "folders" or not any(
+        film.patient or film.spacing for film in film_set.films.values()
     ):
-        return {key: value for key, value in each.table.items() if key == "patient_pattern"}
-    keys = {key: value for key, value in each.table.items() if key != "columns"}
+        return {key: value for key, value in film_set.table.items() if key == "patient_pattern"}
+    keys = {key: value for key, value in film_set.table.items() if key != "columns"}
     return {**keys, "columns": {**names, "label": ""}} if "labels" in keys else keys
 
 
-def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) -> Rows:
-    """The cells of mmtk's own table; empty where the user's own does."""
-    parts = {film.split for film in each.films.values()} - {""}
-    foreign = with_labels and not {*each.classes} <= {*names}
-    of_folders = not with_labels and each.table.get("labels", "folders") == "folders" and len(parts) > 1
-    if not (foreign or of_folders or each.reasons):
+def _rows(film_set: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) -> Rows:
+    """Rows of the table that mmtk writes; empty where the user's does."""
+    parts = {film.split for film in film_set.films.values()} - {""}
+    foreign = with_labels and not {*film_set.classes} <= {*names}
+    of_folders = not with_labels and film_set.table.get("labels", "folders") == "folders" and len(parts) > 1
+    if not (foreign or of_folders or film_set.reasons):
         return []
     rows: Rows = []
 
     def scored(path: str, film: Film) -> bool:
-        return bool(not with_labels or film.label or (shared and path in each.masks))
+        return bool(not with_labels or film.label or (shared and path in film_set.masks))
 
     held_out = {
         film.patient: film.split
-        for path, film in each.films.items()
+        for path, film in film_set.films.items()
         if film.patient and film.split in ("val", "test") and scored(path, film)
     }
-    for path, film in sorted(each.films.items()):
+    for path, film in sorted(film_set.films.items()):
         label = film.label if with_labels else ""
         split = film.split if len(parts) > 1 else ""
         if len(parts) > 1 and not (split and scored(path, film)):
             split = held_out.get(film.patient, "train")  # beside his films that are scored, it is left out
         rows.append(
             (
-                each.inside(path),
+                film_set.inside(path),
                 words.class_among(label, names) or label if label else "",
                 film.patient,
                 split,
@@ -133,7 +141,7 @@ def _rows(each: FilmSet, names: Sequence[str], with_labels: bool, shared: bool) 
 
 
 def csv_text(rows: Rows) -> str:
-    """The table, with the columns that say something; an image without a patient is its own."""
+    """CSV text with the columns that are not empty; an image without a patient is its own."""
     used = [k for k, name in enumerate(HEAD) if name == "image" or any(row[k] for row in rows)]
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
@@ -143,12 +151,12 @@ def csv_text(rows: Rows) -> str:
 
 
 def toml_lines(keys: Mapping[str, object]) -> Iterator[str]:
-    """The keys as lines of TOML, in the order in which people read them."""
+    """Lines of TOML, in the order in which people read the keys."""
     for key in [*(key for key in ORDER if key in keys), *(key for key in keys if key not in ORDER)]:
         yield f"{key} = {_toml(keys[key])}"
 
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The words that folders, files and columns are called by, in the plain spelling of ``plain``."""
+"""Words in the names of folders, files and columns, in the spelling of ``plain``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 from mmtk.data.plan.normal_words import WORDS
 
-# fmt: off - word lists are read as lines
 MASKS = {
     "mask",
     "masks",
@@ -225,11 +224,10 @@ PATIENT_COLUMNS = {
     "patid",
     "patienten nr",
 }
-# fmt: on
 
 
 def plain(name: str) -> str:
-    """Lower case, single spaces for punctuation and between words: ``FindingLabels_2`` → ``finding labels 2``."""
+    """Lower the case and put single spaces between words: ``FindingLabels_2`` → ``finding labels 2``."""
     spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
 
@@ -240,24 +238,24 @@ EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  #
 
 
 def same_class(name: str) -> str:
-    """A spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
+    """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
     return "normal" if plain(name) in NORMAL else plain(name)
 
 
 def class_order(names: Iterable[str]) -> list[str]:
-    """The classes as mmtk numbers them: films without a finding first, the others by name."""
+    """Sort classes as mmtk numbers them: films without a finding first, the others by name."""
     return sorted(names, key=lambda name: (same_class(name) != "normal", plain(name).startswith("non"), name))
 
 
 def class_among(name: str, names: Iterable[str]) -> str:
-    """The one of ``names`` that a class is: spelled so, or else of one meaning; "" where none is."""
+    """Find the class in ``names``: by spelling, or else by meaning; "" where none matches."""
     names = list(names)
-    exact = [each for each in names if each == name] or [each for each in names if plain(each) == plain(name)]
-    return next(iter(exact or [each for each in class_order(names) if same_class(each) == same_class(name)]), "")
+    spelled = [item for item in names if item == name] or [item for item in names if plain(item) == plain(name)]
+    return next(iter(spelled or [item for item in class_order(names) if same_class(item) == same_class(name)]), "")
 
 
 def role(folder: str) -> str:
-    """``masks``, ``images``, ``unlabelled``, a part or "" by the name of one folder."""
+    """Role of a folder by its name: ``masks``, ``images``, ``unlabelled``, a part or ""."""
     words = plain(folder).split()
     joined = "".join(words)
     if joined in UNLABELLED:
@@ -274,6 +272,6 @@ def role(folder: str) -> str:
 
 
 def organ(text: str) -> str:
-    """The organ that a file or folder name speaks of, or ""."""
-    found = [ORGANS[word] for word in plain(text).split() if word in ORGANS]
-    return found[0] if found else ""
+    """Organ that a file or folder name speaks of, or ""."""
+    organs = [ORGANS[word] for word in plain(text).split() if word in ORGANS]
+    return organs[0] if organs else ""

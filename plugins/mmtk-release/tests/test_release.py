@@ -15,7 +15,7 @@ from mmtk.api import Labelled, StepContext, Unlabelled
 from mmtk.components.augment._operations import MATRICES, OPERATIONS, operate
 from mmtk.components.augment.weak import Weak
 from mmtk.components.loss.dice import Dice
-from mmtk.data.batches import Streams
+from mmtk.data.batches import BatchLoader
 from mmtk.data.dataset import prepare
 from mmtk.model import build
 from mmtk.recipe import toml
@@ -253,7 +253,7 @@ def batches(recipe, data):
         for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
     }
     views = {task: factory.views(strategy) for task, strategy in strategies.items()}
-    streams = Streams(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
+    streams = BatchLoader(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
     found = {}
     for step in (0, 1):
         batch = streams.batch(StepContext(0, step, 9))

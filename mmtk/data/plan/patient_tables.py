@@ -9,14 +9,14 @@ from pathlib import Path
 
 from mmtk.data.plan.listing import Listing, Table
 
-FILE = "(file)"  # the column of images that is added
+FILE = "(file)"  # the added column of images
 TAGS = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID")
 
 
-def by_key(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, str] | None:
-    """The table with a row per image and the column ``(file)``, and its column that names patients or studies.
+def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, str] | None:
+    """Expand a table to a row per image, with the column ``(file)``; also its column of patients or studies.
 
-    A cell is looked for in the names of files and folders, then in DICOM headers. None where it names too few.
+    Cells are matched to names of files and folders, then to DICOM headers. None where too few match.
     """
     for images_of in (_of_names(films), _of_headers(listing, films)):
         best, best_images = "", dict[str, set[str]]()
@@ -28,8 +28,8 @@ def by_key(table: Table, listing: Listing, films: Collection[str]) -> tuple[Tabl
             if clear and len(covered) > len(set().union(*best_images.values())):
                 best, best_images = column, images
         if len(set().union(*best_images.values())) >= 0.3 * len(films):
-            place = table.columns.index(best)
-            rows = [(*row, path) for row in table.rows for path in sorted(best_images.get(row[place], ()))]
+            index = table.columns.index(best)
+            rows = [(*row, path) for row in table.rows for path in sorted(best_images.get(row[index], ()))]
             return Table((*table.columns, FILE), tuple(rows)), best
     return None
 
@@ -43,11 +43,11 @@ def _of_names(films: Collection[str]) -> dict[str, set[str]]:
 
 
 def _words(path: str) -> Iterator[str]:
-    """Every name in a path, with and without suffix, its words, and their numbers without letters before."""
+    """Yield the names in a path, with and without suffix, their words, and numbers behind letters."""
     for part in path.split("/"):
         pieces = [part, part.rpartition(".")[0], *re.split(r"[-_ .()]+", part)]
         yield from pieces
-        yield from (found[1] for piece in pieces if (found := re.fullmatch(r"[A-Za-z]+(\d{3,})", piece)))
+        yield from (match[1] for piece in pieces if (match := re.fullmatch(r"[A-Za-z]+(\d{3,})", piece)))
 
 
 def _of_headers(listing: Listing, films: Collection[str]) -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""Places of images and masks: a folder, or the folders that a pattern such as ``*/images`` names."""
+"""Folders of images and masks: one folder, or the folders of a pattern such as ``*/images``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANY = "*"
 
 
 @dataclass(frozen=True)
-class Place:
+class FolderPattern:
     """Files below ``base``, whose path begins with the parts of ``pattern``; the part ``*`` stands for any folder.
 
     What ``*`` stands for is a part of the name of a file, the other parts of the pattern are not: below
@@ -26,25 +26,25 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The last part of the path or pattern."""
+        """Last part of the path or pattern."""
         return self.pattern[-1] if self.pattern else self.base.name
 
     def __str__(self) -> str:
         return str(self.base.joinpath(*self.pattern))
 
-    def __truediv__(self, name: str) -> Place:
-        return Place(self.base, (*self.pattern, name)) if self.pattern else Place(self.base / name)
+    def __truediv__(self, name: str) -> FolderPattern:
+        return FolderPattern(self.base, (*self.pattern, name)) if self.pattern else FolderPattern(self.base / name)
 
     def holds(self, path: Path) -> bool:
-        """Whether a file lies here."""
+        """Whether a file lies in a folder of the pattern."""
         if not path.is_relative_to(self.base):
             return False
         parts = path.relative_to(self.base).parts
-        fits = (part in (ANY, own) for part, own in zip(self.pattern, parts, strict=False))
+        fits = (part in (ANY, name) for part, name in zip(self.pattern, parts, strict=False))
         return len(parts) > len(self.pattern) and all(fits)
 
-    def lies_in(self, other: Place) -> bool:
-        """Whether this is another place than ``other``, and below it."""
+    def lies_in(self, other: FolderPattern) -> bool:
+        """Whether the pattern is another than ``other``, and below it."""
         return (
             self != other
             and self.base.is_relative_to(other.base)
@@ -52,39 +52,39 @@ class Place:
         )
 
     def inside(self, path: Path) -> str:
-        """The path of a file from here, without suffix."""
+        """Path of a file below the folders of the pattern, without suffix."""
         if not self.holds(path):
             return inside(path, self.base)
         parts = path.relative_to(self.base).parts
-        chosen = [own for part, own in zip(self.pattern, parts, strict=False) if part == ANY]
-        return inside(self.base.joinpath(*chosen, *parts[len(self.pattern) :]), self.base)
+        names = [name for part, name in zip(self.pattern, parts, strict=False) if part == ANY]
+        return inside(self.base.joinpath(*names, *parts[len(self.pattern) :]), self.base)
 
     def entries(self) -> list[Path]:
         """Files or folders that the whole pattern names."""
-        found = [self.base]
+        paths = [self.base]
         for part in self.pattern:
-            below = (sorted(path.iterdir()) if part == ANY else [path / part] for path in found if path.is_dir())
-            found = [path for paths in below for path in paths if path.name[0] != "." and path.exists()]
-        return found
+            below = (sorted(path.iterdir()) if part == ANY else [path / part] for path in paths if path.is_dir())
+            paths = [path for level in below for path in level if path.name[0] != "." and path.exists()]
+        return paths
 
-    def images(self, expected: str = "images", wanted: Callable[[Path], bool] = is_image_file) -> list[Path]:
-        """All image files (or others that are wanted) here, in order; none is an error."""
+    def images(self, expected: str = "images", predicate: Callable[[Path], bool] = is_image_file) -> list[Path]:
+        """List all image files (or those of ``predicate``) in order; none is an error."""
         if not self.pattern:
-            return list_images(self.base, expected, wanted)
+            return list_images(self.base, expected, predicate)
         folders = [path for path in self.entries() if path.is_dir()]
         if not folders:
             raise MmtkError(f"no folder of this pattern: it should hold {expected}.", str(self))
-        found = [path for path in list_images(self.base, expected, wanted) if self.holds(path)]
-        if not found:
+        paths = [path for path in list_images(self.base, expected, predicate) if self.holds(path)]
+        if not paths:
             raise MmtkError(f"no {expected} in the folders of this pattern.", str(self))
-        return found
+        return paths
 
 
-def place_below(root: Path, name: str) -> Place:
-    """A path or pattern of the recipe: below the data folder, absolute, or from the user's home (~)."""
+def folder_pattern(root: Path, name: str) -> FolderPattern:
+    """Read a path or pattern of the recipe: below the data folder, absolute, or from the user's home (~)."""
     try:
         path = Path(root) / Path(name).expanduser()
     except RuntimeError as error:
         raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
     at = path.parts.index(ANY) if ANY in path.parts else len(path.parts)
-    return Place(Path(*path.parts[:at]), path.parts[at:])
+    return FolderPattern(Path(*path.parts[:at]), path.parts[at:])

@@ -1,0 +1,44 @@
+"""Facts of single films: class, patient, part and spacing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from mmtk.counts import counted
+from mmtk.data.plan.columns import SEVERAL
+
+
+@dataclass
+class Film:
+    """Facts of one film; ``label`` is None where nothing speaks of a class, "" where it has none."""
+
+    label: str | None = None
+    patient: str = ""
+    split: str = ""
+    spacing: str = ""
+
+
+@dataclass
+class Labels:
+    """Facts of films by path, the recipe keys that give them, and ``reasons`` why keys alone cannot."""
+
+    films: dict[str, Film]
+    keys: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    listed: set[str] = field(default_factory=set)  # films with a row
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Number of films of each class."""
+        return Counter(film.label for film in self.films.values() if film.label)
+
+
+def leave_several(labels: Labels) -> None:
+    """Unlabel films with several findings: mmtk learns from films of one class."""
+    films = [film for film in labels.films.values() if film.label and len(SEVERAL.split(film.label)) > 1]
+    for film in films:
+        film.label = ""
+    if films:
+        labels.reasons.append(f"{counted(len(films), 'image')} with several findings: unlabelled")

@@ -1,0 +1,181 @@
+"""Class, patient, part and spacing of films from the tables of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mmtk.counts import counted
+from mmtk.data.plan import words
+from mmtk.data.plan.columns import Columns, find_columns
+from mmtk.data.plan.films import Film, Labels
+from mmtk.data.plan.listing import Listing, Table, stem
+from mmtk.data.plan.patient_tables import rows_per_film
+from mmtk.errors import MmtkError, listing, nearest
+
+
+@dataclass(frozen=True)
+class _FilmTable:
+    """Table with a row per film, its columns by use, and the column ``key`` of patients or studies behind it."""
+
+    table: Table
+    columns: Columns
+    key: str = ""
+
+
+def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> None:
+    """Fill ``labels`` from the table that names most films, and from others with the same columns.
+
+    ``hints``: the user's ``labels`` (a table) and columns.
+    """
+    tables = _tables(files, hints.get("labels", ""))
+    film_tables = _film_tables(files, tables, labels, hints)
+    if not film_tables:
+        if name := hints.get("labels"):
+            raise MmtkError("no column names the images.", name, f"Its columns: {listing(tables[name].columns)}.")
+        labels.notes += [f"the table {name} names none of the images" for name in tables]
+        return
+    name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), -len(item)))
+    main = film_tables[name]
+    if main.key:
+        labels.reasons.append(f'the table names no images: "{main.key}" is in their names or headers')
+    _check_hints(hints, name, main.table)
+    for other in tables:
+        if other in film_tables and other != name and _continues(film_tables[other], main):
+            labels.reasons.append(f"the rows of {other} are put to those of {name}")
+            _read(film_tables[other], labels, _part(other))
+        elif other != name:
+            labels.notes.append(f"the table {other} is left out: {name} has the labels")
+    _read(main, labels, _part(name))
+    if without := len(labels.films) - len(labels.listed):
+        labels.reasons.append(f"{without} images have no row")
+    if main.key and not main.columns.patient:
+        index = main.table.columns.index(main.key)
+        for row in main.table.rows:
+            labels.films[row[-1]].patient = row[index]
+    _describe(name, main.columns, labels)
+
+
+def _tables(files: Listing, name: str) -> Mapping[str, Table]:
+    """Tables of the folder, or the one that the user names."""
+    tables = files.tables
+    if not name:
+        return tables
+    if name not in tables:
+        cure = f"Tables here: {listing(tables)}." if tables else "There is no table here."
+        raise MmtkError(f"no table '{name}'.{nearest(name, tables)}", str(files.root), cure)
+    return {name: tables[name]}
+
+
+def _film_tables(
+    files: Listing, tables: Mapping[str, Table], labels: Labels, hints: Mapping[str, str]
+) -> dict[str, _FilmTable]:
+    """Tables that name films; where none does, those that name patients or studies of them."""
+    film_tables: dict[str, _FilmTable] = {}
+    for name, table in tables.items():
+        if columns := find_columns(table, labels.films, hints):
+            film_tables[name] = _FilmTable(table, columns)
+    if film_tables:
+        return film_tables
+    for name, table in tables.items():
+        if expanded := rows_per_film(table, files, labels.films):
+            table, key = expanded
+            if columns := find_columns(table, labels.films, hints):
+                film_tables[name] = _FilmTable(table, columns, key)
+    return film_tables
+
+
+def _priority(item: _FilmTable) -> tuple[bool, int]:
+    return bool(item.columns.label), len(item.columns.matches)
+
+
+def _continues(one: _FilmTable, other: _FilmTable) -> bool:
+    """Whether two tables have the same columns and no film in common."""
+    shared = {*one.columns.matches.values()} & {*other.columns.matches.values()}
+    return one.table.columns == other.table.columns and not shared
+
+
+def _check_hints(hints: Mapping[str, str], name: str, table: Table) -> None:
+    """Refuse a column that the user names and the table lacks."""
+    for key in ("image", "label", "patient", "split", "spacing"):
+        if (column := hints.get(key)) and column not in table.columns:
+            cure = f"Its columns: {', '.join(table.columns)}."
+            raise MmtkError(f"no column '{column}'.{nearest(column, table.columns)}", name, cure)
+
+
+def _part(name: str) -> str:
+    """Part that the name of a table speaks of, as ``valid.csv``; "" where it does not."""
+    parts = [words.PARTS[word] for word in words.plain(stem(name)).split() if word in words.PARTS]
+    return parts[0] if len(parts) == 1 else ""
+
+
+def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
+    """Write the rows of a table into its films, with reasons against reading the table as it is."""
+    table, columns = film_table.table, film_table.columns
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    matches = [(columns.matches[row[columns.image]], row) for row in rows if row[columns.image] in columns.matches]
+    for path, row in matches:
+        _write(labels.films[path], row, columns, part_of_table)
+    if columns.split:
+        parts = {words.plain(row[columns.split]).replace(" ", "") for _, row in matches}
+        if parts - {"", "train", "val", "test"}:
+            _add(labels.reasons, "the words of the parts differ")
+    if columns.flags and not columns.label:
+        why = "one column per finding: a film has the class of its only finding, with several it is unlabelled"
+        _add(labels.reasons, why)
+    if columns.label or columns.flags:
+        for film in labels.films.values():
+            film.label = film.label or ""
+    if any("/" in cell or "\\" in cell for cell in columns.matches):
+        labels.reasons.append("the table has paths, which may begin in another folder")
+    if absent := len(rows) - len(matches):
+        labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
+    paths = {path for path, _ in matches}
+    if repeats := len(matches) - len(paths):
+        labels.reasons.append(f"{repeats} rows name an image again (the last one counts)")
+    labels.listed |= paths
+
+
+def _add(reasons: list[str], reason: str) -> None:
+    if reason not in reasons:
+        reasons.append(reason)
+
+
+def _write(film: Film, row: Mapping[str, str], columns: Columns, part_of_table: str) -> None:
+    """Write the cells of one row into its film."""
+    if columns.label:
+        label = row[columns.label]
+        film.label = "" if label.casefold() in words.EMPTY else label
+    elif columns.flags:
+        film.label = _flagged({name: row[name].removesuffix(".0") for name in columns.flags})
+    film.split = part_of_table or film.split
+    film.patient = row[columns.patient] if columns.patient else ""
+    film.spacing = row[columns.spacing] if columns.spacing else ""
+    if columns.split:
+        film.split = words.PARTS.get(words.plain(row[columns.split]).replace(" ", ""), "")
+
+
+def _flagged(cells: Mapping[str, str]) -> str:
+    """Findings of a row with a column of 0 and 1 for each; "" where none is certain."""
+    positive = [name for name, cell in cells.items() if cell == "1"]
+    if positive:
+        return "|".join(positive)
+    stated = all(cell == "0" for cell in cells.values())
+    return "no finding" if stated and not any(words.same_class(name) == "normal" for name in cells) else ""
+
+
+def _describe(name: str, columns: Columns, labels: Labels) -> None:
+    """Add the table to keys and notes."""
+    used = {key: getattr(columns, key) for key in ("image", "label", "patient", "split", "spacing")}
+    used = {key: column for key, column in used.items() if column}
+    labels.keys["labels"] = name
+    if renamed := {key: column for key, column in used.items() if column != key}:
+        labels.keys["columns"] = renamed
+    uses = ", ".join(f'"{column}" as {key}' for key, column in used.items())
+    labels.notes.insert(0, f"{name}: {uses}")
+    if columns.unused:
+        labels.notes.append(f"{name}: not used: {', '.join(columns.unused)} (--label COLUMN takes another)")
+    if columns.flags and not columns.label:
+        labels.notes.append(
+            f"{name}: one column per finding ({', '.join(columns.flags[:6])}): take one by --label COLUMN"
+        )
