@@ -104,7 +104,7 @@ def describe(word: str) -> str:
 
 def _tasks(entry: catalog.Entry, component: type[Any]) -> list[str]:
     """The tasks that a component serves; none where its class alone does not say."""
-    own = getattr(component, "task", None) or getattr(getattr(component, "target", None), "task", None)
+    own = getattr(component, "task", None) or getattr(getattr(component, "labels", None), "task", None)
     if isinstance(own, str):
         return [own]
     if entry.kind == "loss":
