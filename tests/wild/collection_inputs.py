@@ -29,14 +29,19 @@ def parts_above_films_with_masks_below(root: Path) -> Right:
 
 
 def classes_above_images_and_masks(root: Path) -> Right:
-    """COVID-19 Radiography: CLASS/{images,masks}, a sheet of metadata and a readme beside."""
+    """COVID-19 Radiography: CLASS/{images,masks} of two sizes, a sheet of metadata and a readme beside."""
     for name, count in (("COVID", 8), ("Lung_Opacity", 6), ("Normal", 10), ("Viral Pneumonia", 6)):
         for n in range(1, count + 1):
             film(root / f"COVID-19_Radiography_Dataset/{name}/images/{name}-{n}.png")
-            mask(root / f"COVID-19_Radiography_Dataset/{name}/masks/{name}-{n}.png")
+            mask(root / f"COVID-19_Radiography_Dataset/{name}/masks/{name}-{n}.png", scale=2)
         (root / f"COVID-19_Radiography_Dataset/{name}.metadata.xlsx").write_bytes(b"PK\x03\x04")
     (root / "COVID-19_Radiography_Dataset/README.md.txt").write_text("COVID-19 CHEST X-RAY DATABASE\n")
-    return Right(classes={"Normal": 10, "COVID": 8, "Lung_Opacity": 6, "Viral Pneumonia": 6}, masks=30, films=30)
+    return Right(
+        classes={"Normal": 10, "COVID": 8, "Lung_Opacity": 6, "Viral Pneumonia": 6},
+        masks=30,
+        films=30,
+        words=("masks of another size than their films: scaled to them",),
+    )
 
 
 def parts_and_classes_above_two_kinds_of_masks(root: Path) -> Right:

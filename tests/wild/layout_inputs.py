@@ -37,12 +37,12 @@ def film(path: Path) -> None:
     save(path, GENERATOR.integers(0, 256, (24, 20), dtype=np.uint8))
 
 
-def mask(path: Path, values: Sequence[int] = (0, 255)) -> None:
-    """A mask with a box for each value after the first."""
+def mask(path: Path, values: Sequence[int] = (0, 255), scale: int = 1) -> None:
+    """A mask with a box for each value after the first, ``scale`` times the size of its film."""
     pixels = np.full((24, 20), values[0], np.uint8)
     for number, value in enumerate(values[1:]):
         pixels[4 + 6 * number : 9 + 6 * number, 5:15] = value
-    save(path, pixels)
+    save(path, pixels.repeat(scale, 0).repeat(scale, 1))
 
 
 def save(path: Path, pixels: np.ndarray) -> None:

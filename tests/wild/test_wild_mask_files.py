@@ -49,6 +49,39 @@ def test_an_ending_for_each_class(tmp_path, between, masks):
         ]
 
 
+@pytest.mark.parametrize("suffix", ["png", "npy"])
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_masks_of_another_size_are_scaled_on_request(tmp_path, suffix, exclusive):
+    """Masks of 4 × 6 on films of 6 × 9, as 256 on 299: every pixel is the nearest one of the mask."""
+    write(tmp_path, "_", "organs")
+    (tmp_path / "masks").mkdir()
+    small = np.arange(24).reshape(4, 6) % 5 == 0
+    values = small.astype(np.uint8) * (1 if exclusive else 255)
+    for name in FILMS:
+        if suffix == "npy" and not exclusive:
+            np.save(tmp_path / "masks" / f"{name}.npy", values)
+        else:
+            Image.fromarray(values).save(tmp_path / "masks" / f"{name}.png")
+    keys = {"classes": ("background", "lung"), "exclusive": True} if exclusive else {}
+    refused = source(tmp_path, **keys)
+    with pytest.raises(MmtkError, match=r"4 × 6, but its image .* is 6 × 9") as error:
+        refused.mask(refused.items("all")[0])
+    assert "resize_masks = true" in str(error.value)
+    scaled = source(tmp_path, resize_masks=True, **keys)
+    expected = [[small[int((y + 0.5) * 4 / 6), int((x + 0.5) * 6 / 9)] for x in range(9)] for y in range(6)]
+    assert np.array_equal(scaled.mask(scaled.items("all")[0])[-1], expected)
+
+
+def test_masks_of_another_aspect_ratio_are_refused(tmp_path):
+    write(tmp_path, "_", "organs")
+    (tmp_path / "masks").mkdir()
+    for name in FILMS:
+        Image.fromarray(np.eye(6, dtype=np.uint8) * 255).save(tmp_path / "masks" / f"{name}.png")
+    stretched = source(tmp_path, resize_masks=True)
+    with pytest.raises(MmtkError, match="6 × 6, but its image"):
+        stretched.mask(stretched.items("all")[0])
+
+
 def test_endings_that_fit_no_class_or_no_file_are_refused(tmp_path):
     write(tmp_path, "_")
     with pytest.raises(MmtkError, match="names 2 endings for 1 class"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from mmtk.components.source._mask_names import MaskFinder
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
-from mmtk.images.loader import read_colours, read_labels
+from mmtk.images.loader import read_colours, read_labels, read_mask
 
 IGNORED = 255
 
@@ -52,16 +53,16 @@ def find_masks(
         if len(classes) < 2:
             raise MmtkError("classes: exclusive masks need the names of their labels, the background first.")
         codes = _codes(values, classes, location)
-        return Masks(classes, find.masks(location), lambda item: _label_map(item, classes, codes))
+        return Masks(classes, find.masks(location), lambda item: _label_map(item, classes, codes, find.resize))
     kind, names = _channels(location, classes, find)
     if kind == "channels in folders":
         by_channel = {name: find.masks(location / name) for name in names}
-        return Masks(names, _by_image(by_channel, location), _read_files)
+        return Masks(names, _by_image(by_channel, location), partial(_read_files, resize=find.resize))
     files = find.masks(location, _is_mask_file)
     if kind == "channels in files":
         find.notes.append(f"the channels of each mask file are, in order: {', '.join(names)}.")
-        return Masks(names, files, lambda item: read_stack(item.target[0], item.image, len(names)))
-    return Masks(names, files, _read_files)
+        return Masks(names, files, lambda item: read_stack(item.target[0], item.image, len(names), find.resize))
+    return Masks(names, files, partial(_read_files, resize=find.resize))
 
 
 def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...], exclusive: bool) -> Masks:
@@ -95,7 +96,7 @@ def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ..
         return find.of_channel(ending).masks(location, has_ending)
 
     by_channel = {name: masks(end) for name, end in zip(classes, endings, strict=True)}
-    return Masks(classes, _by_image(by_channel, location), _read_files)
+    return Masks(classes, _by_image(by_channel, location), partial(_read_files, resize=find.resize))
 
 
 def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinder) -> tuple[str, tuple[str, ...]]:
@@ -147,12 +148,12 @@ def _by_image(
     return {name: tuple(path for files in by_channel.values() for path in files[name]) for name in every}
 
 
-def _read_files(item: Item) -> np.ndarray:
+def _read_files(item: Item, resize: bool) -> np.ndarray:
     """Read [K,H,W] from one file per channel."""
     channels = [
-        read_stack(path, item.image, 1)[0]
+        read_stack(path, item.image, 1, resize)[0]
         if path.suffix.lower() == NUMPY
-        else _layout.read_channel(path, item.image)
+        else _layout.fit_size(read_mask(path)[None], path, item.image, resize)[0]
         for path in item.target
     ]
     return np.stack(channels).astype(np.uint8)
@@ -184,12 +185,12 @@ def _codes(values: tuple[int | str, ...], names: Collection[str], location: Fold
     return tuple(value if isinstance(value, int) else -1 - int(value[1:], 16) for value in values)
 
 
-def _label_map(item: Item, names: Sequence[str], codes: Sequence[int]) -> np.ndarray:
+def _label_map(item: Item, names: Sequence[str], codes: Sequence[int], resize: bool) -> np.ndarray:
     """Read [K,H,W], one channel per class; 255 where the map has it and means no class."""
     path = item.target[0]
     colours = min(codes) < 0
     labels = -1 - read_colours(path) if colours else read_labels(path)
-    _layout.check_size(path, labels.shape, item.image)
+    labels = _layout.fit_size(labels[None], path, item.image, resize)[0]
     ignored = -1 if colours or IGNORED in codes else IGNORED
     if unknown := set(np.unique(labels).tolist()) - {*codes} - ({ignored} if ignored > 0 else set()):
         code_texts = [f"#{-1 - code:06x}" if colours else str(code) for code in (*codes, min(unknown, key=abs))]

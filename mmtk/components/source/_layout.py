@@ -23,6 +23,7 @@ CURE = (
     "Give the data folder by --data DIR or MMTK_DATA, or use --profile phantom, which needs no files. "
     "For films in a layout of their own, mmtk data plan DIR writes the profile."
 )
+RESIZE = "resize_masks = true in the source's table scales the masks to their images."
 MATCHING = "A mask has the file name of its image, apart from the suffix."
 MASK_SUFFIXES = (".npy", ".txt")  # of files that hold masks and are no images
 
@@ -159,10 +160,27 @@ def read_channel(path: Path, image: Path, *, enlarge: bool = False) -> np.ndarra
     return mask
 
 
-def check_size(path: Path, shape: tuple[int, ...], image: Path) -> None:
-    """Refuse a mask whose size is not that of its image."""
+def check_size(path: Path, shape: tuple[int, ...], image: Path, hint: str | None = None) -> None:
+    """Refuse a mask ``path`` whose ``shape`` is not that of its ``image``."""
     if tuple(shape) != (size := image_size(image)):
         raise MmtkError(
             f"the mask is {shape[0]} × {shape[1]}, but its image {image} is {size[0]} × {size[1]} pixels.",
             str(path),
+            hint,
         )
+
+
+def fit_size(mask: np.ndarray, path: Path, image: Path, resize: bool) -> np.ndarray:
+    """Mask [K,H,W] in the size of its image: by nearest neighbours with ``resize``, else of that size already.
+
+    A mask of another aspect ratio, by more than 2 %, is refused.
+    """
+    size, shape = image_size(image), mask.shape[1:]
+    if size == shape:
+        return mask
+    scales = size[0] / max(shape[0], 1), size[1] / max(shape[1], 1)
+    similar = max(scales) <= 1.02 * min(scales)
+    if not resize or not similar:
+        check_size(path, shape, image, RESIZE if similar else None)
+    rows, columns = ((np.arange(new) + 0.5) * old // new for new, old in zip(size, shape, strict=True))
+    return mask[:, rows.astype(int)[:, None], columns.astype(int)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from mmtk.components.source._layout import check_size
+from mmtk.components.source._layout import fit_size
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.images.files import is_dicom
@@ -18,13 +18,13 @@ NUMPY = ".npy"
 _MOST_VALUES = 8
 
 
-def read_stack(path: Path, image: Path, count: int) -> np.ndarray:
+def read_stack(path: Path, image: Path, count: int, resize: bool = False) -> np.ndarray:
     """Read [K,H,W], uint8 in {0, 1}: channel, page or plane i of the file is class i, 1 above half of its maximum.
 
-    Further channels must be empty (or an alpha channel that is the same everywhere).
+    Further channels must be empty (or a constant alpha channel). ``resize`` as in ``fit_size``.
     """
     values = _planes(path, image_size(image), count)
-    check_size(path, values.shape[1:], image)
+    values = fit_size(values, path, image, resize)
     if len(values) > count and len(values) in (2, 4) and np.ptp(values[-1]) == 0:
         values = values[:-1]  # alpha
     if len(values) < count or values[count:].any():

@@ -67,9 +67,10 @@ class MaskFinder:
         affixes: Affixes,
         ignore_unmatched: bool,
         notes: list[str],
+        resize: bool = False,
     ) -> None:
         self.folder, self.images, self.extra_images, self.affixes = folder, images, extra_images, affixes
-        self.ignore_unmatched, self.notes = ignore_unmatched, notes
+        self.ignore_unmatched, self.notes, self.resize = ignore_unmatched, notes, resize
         self._files = {*images.values(), *extra_images.values()}
         self._extra_keys = {self._key(stem(path), affixes.of_image) for path in extra_images.values()}
         stems = Counter(stem(path) for path in images.values())
@@ -83,7 +84,9 @@ class MaskFinder:
     def of_channel(self, suffix: str) -> MaskFinder:
         """Finder of the masks with one of the endings."""
         affixes = self.affixes.of_channel(suffix)
-        return MaskFinder(self.folder, self.images, self.extra_images, affixes, self.ignore_unmatched, self.notes)
+        return MaskFinder(
+            self.folder, self.images, self.extra_images, affixes, self.ignore_unmatched, self.notes, self.resize
+        )
 
     def masks(
         self, location: FolderPattern, predicate: Callable[[Path], bool] = is_image_file

@@ -52,6 +52,7 @@ class Folder(Source):
     mask_prefix: what a mask's name has before that of its image.
     image_suffix: what an image's name has behind that of its mask, such as "_0000".
     image_prefix: what an image's name has before that of its mask.
+    resize_masks: masks of another size than their images are scaled to them, by nearest neighbours.
     unmatched_masks: "ignore" leaves out masks without an image; by default they are refused by name.
 
     Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order. A patient
@@ -80,10 +81,12 @@ class Folder(Source):
         image_prefix: str | None = None,
         values: tuple[int | str, ...] | None = None,
         unmatched_masks: Literal["refuse", "ignore"] | None = None,
+        resize_masks: bool | None = None,
     ) -> None:
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
         self._values, self._unmatched = values or (), unmatched_masks or "refuse"
+        self._resize_masks = bool(resize_masks)
         self._folder, self._by_folders = folder_pattern(root, images), labels == FOLDERS
         self._mask_folder = folder_pattern(root, masks) if masks else None
         endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
@@ -187,8 +190,9 @@ class Folder(Source):
         """Names of classes or channels, and the target of every labelled image."""
         self._masks: Masks | None = None
         if self._mask_folder and (self._task == "segmentation" or self._both):
+            ignore = self._unmatched == "ignore"
             finder = _mask_names.MaskFinder(
-                self._folder, images, extra, self._affixes, self._unmatched == "ignore", self.notes
+                self._folder, images, extra, self._affixes, ignore, self.notes, self._resize_masks
             )
             organs = self._classes if self._task == "segmentation" else ()
             self._masks = find_masks(self._mask_folder, finder, organs, self._exclusive, self._values)

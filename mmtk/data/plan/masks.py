@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mmtk.data.plan import words
-from mmtk.data.plan.label_maps import label_map
+from mmtk.data.plan.label_maps import SAMPLES, label_map
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
 from mmtk.data.plan.roles import common, pattern_of
+from mmtk.errors import MmtkError
+from mmtk.images.loader import image_size
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,26 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
         if affix:
             keys[f"{name}_{paired.side}"] = affix
+    if _resized(listing, pairs):
+        keys["resize_masks"] = True
+        notes.append("masks of another size than their films: scaled to them")
     if spare := len({*masks} - {*used}):
         some = ", ".join(sorted({*masks} - {*used})[:3])
         keys["unmatched_masks"] = "ignore"
         notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _resized(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a mask of some films has another size than its film, by the headers."""
+    step = max(1, len(pairs) // SAMPLES)
+    try:
+        return any(
+            image_size(listing.root / film) != image_size(listing.root / paths[0])
+            for film, paths in [*pairs.items()][::step][:SAMPLES]
+        )
+    except MmtkError:  # the source names unreadable files
+        return False
 
 
 def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:

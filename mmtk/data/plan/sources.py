@@ -29,6 +29,7 @@ ORDER = (
     "values",
     "swap",
     "unmatched_masks",
+    "resize_masks",
 )
 ONE_TASK = ("classes", "exclusive", "values", "swap")
 
