@@ -109,7 +109,21 @@ def nnunet_old(root: Path) -> Right:
     return Right(masks=8, films=8, organs=("background", "left lung", "right lung"))
 
 
+def dicom_patients_with_films_of_both_classes(root: Path) -> Right:
+    """A folder per class of DICOM films; by the headers, a patient has films of both."""
+    for n in range(12):
+        for kind, k in (("ill", 0), ("well", 1)):
+            dicom(root / f"{kind}/{n * 2 + k:08X}.dcm", f"MRN-{n:05}")
+    return Right(
+        classes={"ill": 12, "well": 12},
+        films=24,
+        patients=12,
+        words=("patients have films of several classes: the parts are drawn so that each has all",),
+    )
+
+
 COLLECTIONS: tuple[Callable[[Path], Right], ...] = (
+    dicom_patients_with_films_of_both_classes,
     parts_above_images_and_masks,
     parts_above_films_with_masks_below,
     classes_above_images_and_masks,

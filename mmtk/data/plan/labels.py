@@ -12,6 +12,7 @@ from mmtk.data.plan import table_labels, words
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.errors import MmtkError, listing
+from mmtk.images.loader import read_patient
 
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
 # The first counts that tells several films of one person from others.
@@ -34,6 +35,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
         _from_names(labels)
     if not any(film.patient for film in labels.films.values()):
         _patients(labels, hints.get("patient", ""))
+    _header_patients(files, labels)
     return labels
 
 
@@ -117,6 +119,16 @@ def _patients(labels: Labels, pattern: str) -> None:
             return
     if pattern:
         raise MmtkError(f"--patient {pattern}: fits {share(len(names), len(labels.films), 'file name')} only.")
+
+
+def _header_patients(files: Listing, labels: Labels) -> None:
+    """Take the patients of DICOM headers where tables and names give none, as the source does."""
+    for path, film in labels.films.items():
+        if not film.patient:
+            try:
+                film.patient = read_patient(files.root / path)
+            except MmtkError:  # the source names unreadable files
+                continue
 
 
 def _persons(films: Collection[str], pattern: str) -> dict[str, str]:
