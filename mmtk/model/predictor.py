@@ -26,6 +26,7 @@ from mmtk.model import build, weight_files
 from mmtk.model.device import choose_device
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.recipe.resolved import read_resolved
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import html_table
 
@@ -207,7 +208,9 @@ def _targets(folder: RunDir) -> dict[str, Any]:
     if folder.model.is_file():
         from mmtk.model.exported import read_about
 
-        exported: dict[str, Any] = read_about(folder.path)["targets"]
+        about = read_about(folder.path)
+        read_resolved(folder.recipe_file, about["digest"])
+        exported: dict[str, Any] = about["targets"]
         return exported
     targets: dict[str, Any] = folder.provenance["targets"]
     if not folder.best.is_file():

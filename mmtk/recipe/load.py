@@ -14,6 +14,7 @@ from mmtk.io.spelling import quoted, visible
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml as toml_layers
 from mmtk.recipe.recipe import Recipe, component_tables
+from mmtk.recipe.resolved import fixed_tables
 from mmtk.recipe.toml import Layer, Values
 from mmtk.registry import catalog, memo, signature
 from mmtk.tasks import TASKS
@@ -178,23 +179,6 @@ def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) 
     return recipe
 
 
-def _fixed(layer: Layer, path: str, model: type[signature.Table]) -> tuple[Values, list[MmtkError]]:
-    table = toml_layers.get(layer.values, path, {}) if path else layer.values
-    if not isinstance(table, dict):
-        got = json.dumps(table, default=str)
-        return {}, [MmtkError(f"{path}: should be a table, [{path}], got {got}.", layer.place(path))]
-    prefix = f"{path}." if path else ""
-    nested = {
-        p[len(prefix) :].split(".")[0]
-        for p in [*recipe_tables.FIXED, *recipe_tables.PLACES]
-        if p.startswith(prefix)
-    }
-    own = {key: value for key, value in table.items() if key not in nested}
-    if path == "":
-        own = {key: value for key, value in own.items() if key in model.model_fields}
-    return signature.validate(model, own, path, layer.place, nested)
-
-
 def _unknown_tables(layer: Layer) -> list[MmtkError]:
     """Keys above the tables, and names in a group of tables, that mean nothing."""
     problems = []
@@ -283,17 +267,8 @@ def _place(problems: list[MmtkError], source: str) -> None:
 def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
     """The values of every table with its defaults, and what is wrong in one table alone."""
     problems = [*layer.problems, *_unknown_tables(layer)]
-    values: Values = {}
-    tables: dict[str, type[signature.Table]] = {"": recipe_tables.Top, **recipe_tables.FIXED}
-    for path, model in tables.items():
-        checked, found = _fixed(layer, path, model)
-        problems += found
-        if path == "":
-            values |= checked
-        elif checked and (
-            toml_layers.has(layer.values, path) or path in ("data", "train", "evaluate", "tracking")
-        ):
-            toml_layers.put(values, path, checked)
+    values, wrong = fixed_tables(layer)
+    problems += wrong
     for path, kind, table in component_tables(layer.values):
         checked, found = _component(layer, path, kind, table)
         problems += found

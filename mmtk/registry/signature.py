@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from mmtk.errors import MmtkError, is_out_of_memory, nearest
+from mmtk.errors import MmtkError, Problems, heading, is_out_of_memory, nearest
 from mmtk.registry import signature
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False)
@@ -178,10 +178,15 @@ def construct(component: type[Any], word: str, wires: Mapping[str, Any], keys: M
             )
     model = schema(component)
     # Back through the model, so that the component gets the types it declared (tuples, enums).
-    typed = model.model_validate_json(json.dumps({"use": word, **keys}))
-    values = {name: getattr(typed, name) for name in model.model_fields if name != "use"}
+    values = {"use": word, **keys}
     try:
-        return component(**arguments, **values)
+        typed = model.model_validate_json(json.dumps(values))
+    except ValidationError as error:  # a table of an earlier version, read back
+        problems = _problems(model, error, word, lambda key: None, ())
+        raise Problems(problems, heading(word, problems)) from error
+    settings = {name: getattr(typed, name) for name in model.model_fields if name != "use"}
+    try:
+        return component(**arguments, **settings)
     except (MmtkError, OSError):
         raise
     except Exception as error:

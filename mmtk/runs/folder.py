@@ -25,8 +25,8 @@ from mmtk.io.files import (
 )
 from mmtk.io.outputs import OutputFolder, make_folder, refuse_links
 from mmtk.io.spelling import command
-from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import Recipe
+from mmtk.recipe.resolved import read_resolved
 from mmtk.registry import local_file
 
 LOCK = "run.lock"
@@ -145,12 +145,13 @@ class RunDir:
 
     @property
     def recipe(self) -> Recipe:
-        """The resolved recipe; refused with another local file of components than the run was made with."""
+        """The resolved recipe; MmtkError if it, or the local file of components, is not that of the run."""
         if not self.recipe_file.is_file():
             raise self.no_run()
-        recipe = load_recipe(self.recipe_file)
-        recorded = self.provenance.get("code", {}) if self.provenance_file.is_file() else {}
-        local_file.check(local_file.used_by([recipe]), self.code_file, recorded.get("sha256"))
+        provenance = self.provenance if self.provenance_file.is_file() else {}
+        recipe = read_resolved(self.recipe_file, provenance.get("digest"))
+        sha256 = provenance.get("code", {}).get("sha256")
+        local_file.check(local_file.used_by([recipe]), self.code_file, sha256)
         return recipe
 
     def no_run(self) -> MmtkError:
@@ -241,9 +242,9 @@ class RunDir:
     def _take_over(self, recipe: Recipe) -> None:
         folder, code = OutputFolder(self.path, "run"), local_file.used_by([recipe])
         try:
-            other = load_recipe(self.recipe_file)
+            other = read_resolved(self.recipe_file)
             same = (other.digest, other.seed) == (recipe.digest, recipe.seed)
-        except MmtkError:  # of a component that is not there, or not any more
+        except MmtkError:  # edited to what is no recipe
             same = False
         if not same:
             folder.put_aside([self.recipe_file.name])

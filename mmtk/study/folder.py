@@ -18,8 +18,8 @@ from mmtk.io.files import holder, locked, read_facts, read_json, write_json, wri
 from mmtk.io.outputs import make_folder
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
-from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import Recipe
+from mmtk.recipe.resolved import read_resolved
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
 from mmtk.runs.folder import LOCK, RunDir, keep_code
@@ -153,7 +153,7 @@ class StudyDir:
             PlannedCell(
                 cell_facts["name"],
                 cell_facts["levels"],
-                load_recipe(self.path / cell_facts["recipe"]),
+                read_resolved(self.path / cell_facts["recipe"]),
                 cell_facts["reference"],
                 cell_facts["beside"],
             )

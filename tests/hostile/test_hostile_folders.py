@@ -403,9 +403,9 @@ def test_links_in_circles_end(tmp_path):
     code = f"""
         import signal
         from pathlib import Path
-        from mmtk.components.source import layout
+        from mmtk.components.source import _layout
         signal.alarm(10)
-        print(len(layout.list_images(Path({str(films)!r}))))
+        print(len(_layout.list_images(Path({str(films)!r}))))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100
