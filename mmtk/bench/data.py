@@ -226,7 +226,7 @@ def many(count: int, cache: str) -> dict[str, Any]:
     from mmtk.data.store import open_store
 
     class Generated(Source):
-        target = LabelSpec("classification", ("dark", "bright"))
+        labels = LabelSpec("classification", ("dark", "bright"))
 
         def items(self, split: Split) -> list[Item]:
             return [Item(f"{i:06d}", i, i % 2, f"{i:06d}", None) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Work shared among forks of this process, one a core: they have its data already, and only answers travel."""
+"""Maps over forked processes, one per core."""
 
 from __future__ import annotations
 
@@ -10,55 +10,63 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import current_process, get_context
-from multiprocessing.connection import Connection
-from typing import Generic, TypeVar
+from multiprocessing import active_children, current_process, get_context
+from typing import TypeVar, cast
 
 Result = TypeVar("Result")
 
-_PLACE = 4  # bytes of a job's number in the queue
+_jobs: Sequence[Callable[[], object]] = ()  # of a forked worker, inherited from its parent
 
 
 def on_all_cores(jobs: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What every job gives, in their order; each core takes the next job that is left.
+    """Call every job in forked workers, one per core: inputs are inherited, results are pickled back, in order.
 
     On Linux only: elsewhere a process that has threads cannot be forked safely; and not in a daemon, which may not
-    have children. What a fork that dies had taken is done here.
+    have children. Jobs that a dead worker leaves are called here.
     """
     alone = sys.platform != "linux" or current_process().daemon
     count = 1 if alone else min(len(jobs), len(os.sched_getaffinity(0)))
-    if count < 2:
-        return [job() for job in jobs]
-    found: dict[int, Result] = {}
-    with _queue(len(jobs)) as left, _still():
-        forks: list[_Fork[Result]] = []
-        try:
-            with _uninterrupted():
-                forks += (_Fork(jobs, left) for _ in range(count))
-            for fork in forks:
-                found |= fork.answer() or {}
-        finally:
-            for fork in forks:
-                fork.process.kill()
-                fork.process.join()
-    return [found[place] if place in found else job() for place, job in enumerate(jobs)]
+    return [job() for job in jobs] if count < 2 else _in_workers(jobs, count)
 
 
-@contextmanager
-def _queue(count: int) -> Iterator[int]:
-    """A file with the numbers of all jobs; forks share its position, so every read takes the next number."""
-    left = os.memfd_create("jobs")
+def _in_workers(jobs: Sequence[Callable[[], Result]], count: int) -> list[Result]:
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    children = {child.pid for child in active_children()}
+    pool = ProcessPoolExecutor(count, get_context("fork"), _start_worker, (jobs,))
+    results: list[Result] = []
     try:
-        os.write(left, b"".join(place.to_bytes(_PLACE, "little") for place in range(count)))
-        os.lseek(left, 0, os.SEEK_SET)
-        yield left
+        with _shared_memory(), _uninterrupted():  # between a fork and its registration nobody would end it
+            futures = [pool.submit(_call, index) for index in range(len(jobs))]
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                results.append(cast(Result, future.result()))
+            except BrokenProcessPool:
+                results.append(job())
+    except BaseException:
+        for child in active_children():
+            if child.pid not in children:
+                child.kill()
+        raise
     finally:
-        os.close(left)
+        pool.shutdown(cancel_futures=True)
+    return results
+
+
+def _start_worker(jobs: Sequence[Callable[[], object]]) -> None:
+    global _jobs
+    _jobs = jobs
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches a worker too, and it has nothing to say
+
+
+def _call(index: int) -> object:
+    return _jobs[index]()
 
 
 @contextmanager
-def _still() -> Iterator[None]:
-    """Leave what is there already out of garbage collection: looking at an object copies its page in a fork."""
+def _shared_memory() -> Iterator[None]:
+    """Leave present objects out of garbage collection in forks: looking at an object copies its page."""
     gc.collect()
     gc.freeze()
     try:
@@ -69,7 +77,7 @@ def _still() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Delay Ctrl-C to the end of the block: between the start of a fork and its note nobody would end it."""
+    """Delay Ctrl-C to the end of the block."""
     if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
         yield
         return
@@ -81,44 +89,6 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
     if interrupts:
         signal.raise_signal(signal.SIGINT)
-
-
-def _taken(jobs: Sequence[Callable[[], Result]], left: int) -> dict[int, Result]:
-    """What the jobs give that this process takes from the queue, by their number."""
-    found = {}
-    while number := os.read(left, _PLACE):
-        place = int.from_bytes(number, "little")
-        found[place] = jobs[place]()
-    return found
-
-
-class _Fork(Generic[Result]):
-    """A process that takes jobs until none is left."""
-
-    def __init__(self, jobs: Sequence[Callable[[], Result]], left: int) -> None:
-        context = get_context("fork")
-        self._answer, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(jobs, left, theirs), daemon=True)
-        self.process.start()
-        theirs.close()  # so that its death is the end of the answer, and no later fork holds it open
-
-    def answer(self) -> dict[int, Result] | None:
-        """What its jobs gave; None where it died. Raises what a job raised."""
-        try:
-            answer: dict[int, Result] | Exception = self._answer.recv()
-        except EOFError:
-            return None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def _work(jobs: Sequence[Callable[[], object]], left: int, answer: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches it too, and it has nothing to say
-    try:
-        answer.send(_taken(jobs, left))
-    except Exception as error:
-        answer.send(error)
 
 
 def die_with_parent() -> None:
