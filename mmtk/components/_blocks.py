@@ -15,15 +15,11 @@ from mmtk.components._norm_leaky import norm_leaky
 NEGATIVE_SLOPE = 0.2
 
 
-class Dropout(nn.Module):
+class Dropout(nn.Dropout):
     """Dropout of single values, from bytes on a CPU: ``bernoulli_`` there is single-threaded and 7 times slower.
 
     On a CPU ``p`` is rounded to a multiple of 1/256 (0.25 is exact). Draws from torch's global generator.
     """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         """[…] → […]: values dropped in training mode, the rest scaled by 1/(1 − p)."""

@@ -11,7 +11,6 @@ import torch
 from torch.nn.modules.dropout import _DropoutNd
 
 from mmtk import api
-from mmtk.components._blocks import Dropout
 from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.data.store import ImageStore
@@ -52,7 +51,7 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     store, rows = test.store, test.known_rows
     metrics = make_metrics(recipe, test.task, store.labels, store.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
-    with judging(net, recipe.evaluate.dropout), draws, torch.no_grad():
+    with eval_mode(net, recipe.evaluate.dropout), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, store, rows, device):
             if not bool(torch.isfinite(logits).all()):
                 raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
@@ -62,12 +61,12 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
 
 
 @contextmanager
-def judging(net: MultiTaskNet, dropout: bool) -> Iterator[None]:
+def eval_mode(net: MultiTaskNet, dropout: bool) -> Iterator[None]:
     """Evaluation mode inside the block, with the encoder's dropout on if asked for; the mode is restored."""
     training = net.training
     net.eval()
     for module in net.encoder.modules() if dropout else ():
-        if isinstance(module, Dropout | _DropoutNd):
+        if isinstance(module, _DropoutNd):
             module.train()
     try:
         yield

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtk.components.bridge.saliency import input_gradient
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import ImageStore
+from mmtk.gradients import input_gradient
 from mmtk.io.files import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe

@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from mmtk.api import Bridge
 from mmtk.components.bridge.none import NoBridge
-from mmtk.components.bridge.saliency import Saliency, input_gradient
+from mmtk.components.bridge.saliency import Saliency
 from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.timm import TimmEncoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.components.loss.dice import Dice
+from mmtk.gradients import input_gradient
 from mmtk.model.network import ClassHead, FrozenClassify, MultiTaskNet
 
 SIZE = 32

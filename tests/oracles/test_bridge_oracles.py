@@ -11,7 +11,8 @@ from oracle_inputs import FEW, SEEDS, TOLERANCE, logits, spread, tensors
 from scipy.ndimage import map_coordinates
 
 from mmtk.components.bridge.none import NoBridge
-from mmtk.components.bridge.saliency import Saliency, input_gradient
+from mmtk.components.bridge.saliency import Saliency
+from mmtk.gradients import input_gradient
 
 
 class Layers:

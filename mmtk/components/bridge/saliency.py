@@ -9,21 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmtk.api import Bridge, Classify, Field
-
-
-def input_gradient(x: Tensor, classify: Classify, classes: Tensor | None = None) -> Tensor:
-    """|∂ s_k / ∂x| of the class scores s, k the best class (or ``classes`` [B]): [B,1,H,W], no gradient (eq. 3).
-
-    With several input channels the largest gradient of a pixel counts. Asks for input gradients only, so no
-    parameter's ``.grad`` is touched; works under an outer ``no_grad``.
-    """
-    # Autocast would run parts of the backward pass (matrix products) in half precision too.
-    with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-        x = x.detach().requires_grad_()
-        scores = classify(x)
-        class_scores = scores.amax(1) if classes is None else scores.gather(1, classes[:, None])
-        (gradient,) = torch.autograd.grad(class_scores.sum(), x)
-    return gradient.abs().amax(1, keepdim=True)
+from mmtk.gradients import input_gradient
 
 
 class Saliency(Bridge):
