@@ -38,7 +38,6 @@ LIBRARIES = (
     "PIL.GifImagePlugin",
     "PIL.JpegImagePlugin",
     "contourpy",
-    "lightning_fabric.strategies.ddp",
     "matplotlib.backends.backend_agg",
     "matplotlib.patheffects",
     "matplotlib.pyplot",

@@ -27,7 +27,7 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 
 # Run in the child before the command: `act` at the n-th call of something, sometimes half-way through it.
 HOOKS = {
-    "step": "after(train.Training, 'train_step')",
+    "step": "after(train.Trainer, 'train_step')",
     "log row, half written": (
         "def half(self, row):\n"
         "    if calls() == N: self._file.write(b'{\"step\": 3, '); self._file.flush(); act()\n"

@@ -21,7 +21,7 @@ from mmtk.data.dataset import prepare
 from mmtk.io import distributed
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import Trainer, make_trainer
 
 SYSTEMS = ("unet", "unet-ssl", "enc", "enc-ssl", "umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "multimix")
 EXACT: dict[str, Any] = {
@@ -72,14 +72,14 @@ CASES |= {
 CASES["consistency/cps"] = ("multimix", CASES["consistency/cps"][1])  # whose second class head nobody uses
 
 
-def training(case: str, folder: Path) -> Training:
+def training(case: str, folder: Path) -> Trainer:
     """A case before its first step."""
     system, changes = CASES[case]
     if system not in ("enc", "enc-ssl", "enc-mm"):
         changes = {"decoder__dropout": 0.0, **changes}
     recipe = tiny(system, **EXACT | changes)
     (folder / "checkpoints").mkdir(parents=True)
-    made = Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
+    made = make_trainer(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
     made.objective.train()
     return made
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from mmtk.errors import MmtkError
-from mmtk.model.device import choose_device, choose_precision, has_bf16
-from mmtk.training.fabric import make_fabric
+from mmtk.model.device import choose_device, choose_precision, has_bf16, in_precision, prepare_device
 
 
 def test_auto_is_what_the_hardware_has() -> None:
@@ -37,7 +36,9 @@ def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
     (tmp_path / "srun").chmod(0o755)
     slurm = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "study"}
     code = (
-        f"from mmtk.training.fabric import make_fabric; assert make_fabric('cpu', '{precision}').world_size == 1"
+        "from mmtk.io import distributed; from mmtk.model.device import in_precision, prepare_device\n"
+        f"with in_precision('{precision}', prepare_device('cpu')): assert distributed.place() == (0, 1)\n"
+        "import mmtk.training.trainer"
     )
     done = subprocess.run(
         [fork_server.python(), "-c", code], capture_output=True, text=True, check=True, env=os.environ | slurm
@@ -46,8 +47,20 @@ def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
 
 
 def test_bf16_multiplies_in_half_precision_and_keeps_weights_in_full() -> None:
-    fabric = make_fabric("cpu", "bf16")
     layer = torch.nn.Linear(8, 8)
-    with fabric.autocast():
+    with in_precision("bf16", torch.device("cpu")):
         assert layer(torch.ones(2, 8)).dtype == torch.bfloat16
     assert layer.weight.dtype == torch.float32
+
+
+def test_fp64_is_the_type_of_new_tensors_inside_alone() -> None:
+    with in_precision("fp64", torch.device("cpu")):
+        assert torch.ones(1).dtype == torch.float64
+    assert torch.ones(1).dtype == torch.float32
+
+
+def test_tf32_is_off_and_a_rank_alone_is_on_the_first_device() -> None:
+    device = prepare_device(choose_device("auto"))
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    assert device in (torch.device("cpu"), torch.device("cuda", 0))

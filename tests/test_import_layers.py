@@ -26,7 +26,6 @@ HEAVY = {
     "monai",
     "pandas",
     "PIL",
-    "lightning_fabric",
     "torchmetrics",
     "segmentation_models_pytorch",
     "pyarrow",
@@ -82,8 +81,8 @@ def test_components_are_not_imported_before_a_recipe_names_them():
 
 
 def test_a_run_reaches_its_first_step_without_what_only_scores_or_draws():
-    modules = imported("-c", "from mmtk.training.fabric import make_fabric; make_fabric('cpu', 'fp32')")
-    assert "lightning_fabric" in modules
+    modules = imported("-c", "import mmtk.training.trainer")
+    assert "mmtk.training.assembly" in modules
     assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()
 
 

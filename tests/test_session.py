@@ -140,7 +140,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
         "import sys, os, signal; sys.path.insert(0, sys.argv[1])\n"
         "from tiny import tiny; from mmtk.training import trainer as train\n"
         "from mmtk.workflows import run as session\n"
-        "kind = train.Training; plain = kind.train_step\n"
+        "kind = train.Trainer; plain = kind.train_step\n"
         "def step(self, index):\n"
         "    done = plain(self, index)\n"
         "    if index == 2: os.kill(os.getpid(), signal.SIGTERM)\n"

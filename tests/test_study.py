@@ -34,7 +34,7 @@ from mmtk.study.launch import run_study
 from mmtk.study.plan import Plan, PlannedCell, plan_components
 from mmtk.study.status import show
 from mmtk.tracking.study import StudyMirror
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import Trainer, make_trainer
 
 # One worker runs them all, so that the study they look at is made once.
 pytestmark = pytest.mark.xdist_group("study")
@@ -468,10 +468,10 @@ def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: p
 # --- pairing ----------------------------------------------------------------------------------------------------
 
 
-def live(name: str, folder: Path) -> Training:
+def live(name: str, folder: Path) -> Trainer:
     recipe = tiny(name, train__steps=2)
     (folder / "checkpoints").mkdir(parents=True)
-    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
+    return make_trainer(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
 
 
 @pytest.mark.parametrize("name", ["umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "enc", "enc-ssl", "unet"])
@@ -498,7 +498,7 @@ def test_switching_a_component_off_changes_no_split_batch_or_initial_weight(name
                 )
 
 
-def _now(training: Training, index: int):
+def _now(training: Trainer, index: int):
     from mmtk.api import StepContext
 
     return StepContext(training.recipe.seed, index, training.total)

@@ -23,16 +23,17 @@ from mmtk.model.evaluate import compute, fill
 from mmtk.model.weight_files import read_weights
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.trainer import Interrupted, Training, rate
+from mmtk.training.schedule import rate
+from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 
 aten = torch.ops.aten
 
 
-def training(folder: Path, name: str = "umtl", **changes: Any) -> Training:
+def training(folder: Path, name: str = "umtl", **changes: Any) -> Trainer:
     """A run at toy size, ready for its first step or where its checkpoint left it."""
     recipe = tiny(name, **changes)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
+    return make_trainer(recipe, prepare(recipe, None), RunDir(folder), "cpu", Display(quiet=True))
 
 
 def test_learning_rates() -> None:
@@ -92,7 +93,7 @@ def test_nothing_is_read_before_all_work_of_a_step_is_on_its_way(tmp_path: Path,
     run.objective.train()
     batch = run.streams.batch(StepContext(run.recipe.seed, 0, run.total))
     with Reads() as reads:
-        _, step = run.forward(batch)
+        step = run.forward(batch)
         step.loss.backward()
         assert reads.found == []
         assert torch.isfinite(step.loss)
@@ -129,7 +130,7 @@ def test_the_evaluated_average_is_the_mean_of_the_steps_until_the_decay_is_small
                 value = value.double()
                 expected[name] = alpha * expected[name] + (1 - alpha) * value if index else value
     run.close()
-    judged = run.judged.state_dict()
+    judged = run.eval_net.state_dict()
     assert expected
     for name, value in expected.items():
         torch.testing.assert_close(judged[name].double(), value, rtol=1e-5, atol=1e-7)
@@ -233,17 +234,17 @@ def stopped_after(folder: Path, steps: int) -> None:
     run.objective.train()
     for index in range(steps):
         run.train_step(index)
-        run._log({"step": run.done, "train/loss": 0.0}, 0.0)
+        run.logs.write({"step": run.done, "train/loss": 0.0}, 0.0)
         run.save()
     run.close()
 
 
-def continued(folder: Path) -> tuple[Training, list[str]]:
+def continued(folder: Path) -> tuple[Trainer, list[str]]:
     recipe = tiny("umtl", train__validate_every=1)
     display = Display(quiet=True)
     said: list[str] = []
     display.warn = said.append  # type: ignore[method-assign]
-    return Training(recipe, prepare(recipe, None), RunDir(folder), "cpu", display), said
+    return make_trainer(recipe, prepare(recipe, None), RunDir(folder), "cpu", display), said
 
 
 @pytest.mark.parametrize("damage", [flipped, lambda data: data[: len(data) // 2], lambda data: b"", None])

@@ -20,7 +20,7 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import make_trainer
 from mmtk.workflows import check, trial
 
 # Values that look legal, by key. Whether they are depends on the recipe and on the other keys.
@@ -62,9 +62,9 @@ def first_steps(recipe: Recipe, folder: Path) -> None:
     """What a run does with its data: train, validate and score."""
     data = prepare(recipe, None)
     (folder / "checkpoints").mkdir()
-    with closing(Training(recipe, data, RunDir(folder), "cpu", Display(quiet=True))) as training:
+    with closing(make_trainer(recipe, data, RunDir(folder), "cpu", Display(quiet=True))) as training:
         training.fit()
-        net = training.judged.float()
+        net = training.eval_net.float()
         validation = {test.task: fill(net, recipe, test, "cpu") for test in data.validation()}
         write_cases(folder / "cases.parquet", evaluate(net, recipe, data.tests(), validation))
 

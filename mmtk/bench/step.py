@@ -74,7 +74,7 @@ def training(size: int, batch: int, precision: str, device: str, **changes: Any)
     from mmtk.data.dataset import prepare
     from mmtk.runs.display import Display
     from mmtk.runs.folder import RunDir
-    from mmtk.training.trainer import Training
+    from mmtk.training.trainer import make_trainer
 
     keys = {
         "data.size": size,
@@ -104,7 +104,7 @@ def training(size: int, batch: int, precision: str, device: str, **changes: Any)
     folder = RunDir(Path(tempfile.mkdtemp(prefix="mmtk-bench-")))
     folder.make()
     folder.claim(recipe)
-    trainer = Training(recipe, prepare(recipe, None), folder, device, Display(quiet=True))
+    trainer = make_trainer(recipe, prepare(recipe, None), folder, device, Display(quiet=True))
     trainer.objective.train()
     return trainer
 
@@ -127,7 +127,7 @@ def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict
     trainer = training(size, batch, precision, device)
     if not data:
         now = StepContext(trainer.recipe.seed, 0, trainer.total)
-        trainer.streams = _Held(trainer.streams.batch(now, trainer.fabric.device))
+        trainer.streams = _Held(trainer.streams.batch(now, trainer.device))
     trainer.train_step(0)
     numbers = iter(range(1, 1 + STEPS))
     seconds = timed(lambda: trainer.train_step(next(numbers)), STEPS, device)

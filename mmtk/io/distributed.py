@@ -11,15 +11,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from mmtk.errors import MmtkError, Reported, RunFailed
 from mmtk.io import spelling
@@ -183,6 +184,28 @@ def _parts(rows: Tensor) -> list[Tensor]:
     parts = [torch.empty_like(sent) for _ in range(distributed.get_world_size())]
     distributed.all_gather(parts, sent)
     return [part.to(rows.dtype) for part in parts]
+
+
+class _LossFirst(nn.Module):
+    """An objective with its loss beside its step: DDP looks there for the parameters that the loss reaches."""
+
+    def __init__(self, objective: nn.Module) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, batch: Any) -> tuple[Tensor, Any]:
+        step = self.objective(batch)
+        return step.loss, step
+
+
+def share_gradients(objective: nn.Module, device: torch.device) -> Callable[[Any], Any]:
+    """The forward of an objective whose gradients become means over the ranks; it gives a step with a ``loss``."""
+    if place()[1] == 1:
+        return objective
+    # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
+    ids = [device.index] if device.type == "cuda" else None
+    shared = DistributedDataParallel(_LossFirst(objective), device_ids=ids, find_unused_parameters=True)
+    return lambda batch: shared(batch)[1]
 
 
 def share_batch_norm(module: nn.Module, device: str) -> None:

@@ -9,17 +9,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from mmtk.errors import MmtkError, RunFailed, is_out_of_memory
 
-if TYPE_CHECKING:
-    pass
-
-
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp64": "64-true"}
+PRECISIONS = ("fp32", "bf16", "fp64")
 
 
 def choose_device(name: str = "auto") -> str:
@@ -52,6 +47,33 @@ def choose_precision(name: str, device: str) -> str:
     if name != "auto":
         return name
     return "bf16" if has_bf16(device) else "fp32"
+
+
+def prepare_device(name: str) -> torch.device:
+    """This rank's device for ``cpu`` or ``cuda``, set up for training; TF32 stays off: fp32 means fp32."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    if name == "cpu":
+        keep_pages()
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@contextmanager
+def in_precision(name: str, device: torch.device) -> Iterator[None]:
+    """Compute in fp32, bf16 (torch's autocast; weights stay fp32) or fp64 (the type of new tensors too)."""
+    if name == "bf16":
+        with torch.autocast(device.type, torch.bfloat16):
+            yield
+    elif name == "fp64":
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+    else:
+        yield
 
 
 def keep_pages() -> bool:

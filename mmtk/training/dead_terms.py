@@ -1,11 +1,16 @@
-"""Monitor of loss terms that are dead: exactly zero, or without gradient."""
+"""Monitor of the loss: terms that are dead (exactly zero, or without gradient), values that are not finite."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mmtk.api import Term
+from mmtk.errors import RunFailed
 from mmtk.io import distributed
 from mmtk.training.objective import Step
 
@@ -68,3 +73,23 @@ class Alarm:
             f"The loss term {name} {reason} (looked at in step {looked}). It has a weight but trains nothing."
             for name, reason in sorted(self._dead.items())
         ]
+
+
+class NotFinite(RunFailed):
+    """The loss of a step is NaN or infinite."""
+
+
+def not_finite(step: Step, index: int, ids: Mapping[str, Sequence[str]], folder: Path) -> NotFinite:
+    """Error for a step whose loss is not finite.
+
+    step: with the values of the whole batch. index: of the step, from 0. ids: labelled images of it, by task.
+    folder: of the run.
+    """
+    bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
+    images = "; ".join(f"{task}: {', '.join(names)}" for task, names in ids.items())
+    return NotFinite(
+        f"the loss is not finite in step {index + 1}: {', '.join(bad) or 'the weighted total'}. "
+        f"Labelled images of this step: {images}.",
+        str(folder),
+        'Lower train.lr, set train.clip, or use train.precision = "fp32"; the last checkpoint is kept.',
+    )

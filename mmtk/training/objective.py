@@ -1,4 +1,4 @@
-"""One forward for a whole step: every stream, every loss term, and the alarm for terms that are dead."""
+"""One forward for a whole step: every stream, every loss term, and their means over ranks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mmtk.api import SSL, Consistency, StepContext, Terms
+from mmtk.api import SSL, Consistency, StepContext, Term, Terms
 from mmtk.data.batches import Batch
 from mmtk.errors import RunFailed
+from mmtk.io import distributed
 from mmtk.model.network import MultiTaskNet, at_least_float32, frozen_statistics
 from mmtk.seeding import seeded
 from mmtk.tasks import TASKS
@@ -100,3 +101,21 @@ class Objective(nn.Module):
         if not weighted:
             raise RunFailed("no term of the objective has a weight above 0, so there is nothing to train.")
         return Step(torch.stack(weighted).sum(), terms, logits)
+
+
+def mean_over_ranks(step: Step, note: Any = None) -> tuple[Step, list[Any]]:
+    """Read loss and terms as means over the ranks, in one transfer; and the ``note`` of every rank."""
+    terms, device = step.terms.items(), step.loss.device
+    scalars = {"loss": step.loss} | {name: term.value for name, term in terms}
+    scalars |= {f"active {name}": torch.as_tensor(term.active) for name, term in terms}
+    values = torch.stack(
+        [scalar.detach().to(device, torch.float64, non_blocking=True) for scalar in scalars.values()]
+    )
+    by_rank = distributed.share((dict(zip(scalars, values.tolist(), strict=True)), note))
+
+    def mean(name: str) -> Tensor:
+        numbers = [numbers[name] for numbers, _ in by_rank if name in numbers]
+        return torch.tensor(sum(numbers) / len(numbers), dtype=torch.float64)
+
+    means = {name: Term(mean(name), term.weight, mean(f"active {name}")) for name, term in terms}
+    return Step(mean("loss"), means, []), [rank_note for _, rank_note in by_rank]

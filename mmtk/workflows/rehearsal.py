@@ -34,7 +34,7 @@ from mmtk.study.estimate import Work
 from mmtk.study.folder import PlannedRun
 from mmtk.study.plan import Plan
 from mmtk.tasks import TASKS
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import make_trainer
 
 STEPS, ENOUGH = 5, 2.0  # steps that are timed at most, and seconds after which fewer are enough
 RECENT = 12  # finished runs that are looked at
@@ -129,7 +129,7 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
     with (
         suppress(RunFailed),
         explained(folder.path),
-        closing(Training(recipe, data, folder, device, display)) as run,
+        closing(make_trainer(recipe, data, folder, device, display)) as run,
     ):
         run.objective.train()
         run.train_step(0)  # the first step pays for memory and kernels

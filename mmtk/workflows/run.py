@@ -30,7 +30,8 @@ from mmtk.runs.folder import RunDir
 from mmtk.runs.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current
-from mmtk.training.trainer import Interrupted, Training
+from mmtk.training.trainer import Interrupted, Trainer, make_trainer
+from mmtk.workflows.signals import stopped_by_signals
 
 
 def run(
@@ -119,7 +120,9 @@ def _worker(request: RunRequest) -> Result:
         with _kernels(request):
             with distributed.first_alone():
                 run_data = prepare(request.recipe, request.root)
-            Training(request.recipe, run_data, request.folder, request.device, Display(quiet=True)).fit()
+            trainer = make_trainer(request.recipe, run_data, request.folder, request.device, Display(quiet=True))
+            with stopped_by_signals(trainer):
+                trainer.fit()
             distributed.barrier()
     return request.result()
 
@@ -163,13 +166,14 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
         f"({where}, {recipe['train.precision']})"
     )
     display.stage("building the network")
-    training = Training(recipe, run_data, folder, device, display)
+    training = make_trainer(recipe, run_data, folder, device, display)
     if training.done:
         display.note(f"Continuing after step {training.done} of {training.total}.")
         note_continuation(folder, recipe, training.done, display.warn)
     mirror = _mirror(folder, recipe, display)
     try:
-        training.fit(mirror)
+        with stopped_by_signals(training):
+            training.fit(mirror)
         results = _finish(request, run_data, training, start)
         distributed.barrier()
     except BaseException as error:
@@ -234,13 +238,13 @@ def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., o
     return Mirror(folder, display.warn).sync
 
 
-def _finish(request: RunRequest, data: Data, training: Training, start: float) -> dict[str, Any]:
+def _finish(request: RunRequest, data: Data, training: Trainer, start: float) -> dict[str, Any]:
     """Score the best weights on every test set, write results and pictures, and mark the run as done.
 
     data, training: of this run, trained; ``start``: the time at which the run began, in seconds
     """
     folder, recipe, display = request.folder, request.recipe, request.display
-    net, device = training.judged.float(), training.fabric.device
+    net, device = training.eval_net.float(), training.device
     weight_files.load_weights(net, folder.best)
     display.close()
     display.stage("scoring")

@@ -27,7 +27,8 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, signature
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.trainer import NotFinite, Training
+from mmtk.training.dead_terms import NotFinite
+from mmtk.training.trainer import make_trainer
 
 IMAGES, SMALL = 4, 64  # images of each task; pixels a side at which a step is tried first
 _KINDS: dict[str, tuple[api.LabelSpec, ...]] = {
@@ -114,7 +115,7 @@ def _step(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> None:
     data = _data(recipe, targets)
     with (
         tempfile.TemporaryDirectory(prefix="mmtk-trial-", ignore_cleanup_errors=True) as folder,
-        closing(Training(recipe, data, RunDir(Path(folder)), "cpu", Display(quiet=True))) as training,
+        closing(make_trainer(recipe, data, RunDir(Path(folder)), "cpu", Display(quiet=True))) as training,
     ):
         training.objective.train()
         for index in sorted({0, training.total - 1}):
@@ -122,7 +123,7 @@ def _step(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> None:
                 training.train_step(index)
             except NotFinite:  # of noise that proves nothing
                 return
-        net = training.judged.float()
+        net = training.eval_net.float()
         validation = {test.task: fill(net, recipe, test, "cpu") for test in data.validation()}
         write_cases(Path(folder) / "cases.parquet", evaluate(net, recipe, data.tests(), validation))
 

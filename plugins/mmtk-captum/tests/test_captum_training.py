@@ -14,7 +14,7 @@ from mmtk.data.dataset import prepare
 from mmtk.registry.signature import schema
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import make_trainer
 
 HERE = Path(__file__).parents[1]
 RECIPES = {"grad-cam": "grad-cam", "attention": "attention", "integrated-gradients": "captum"}
@@ -57,7 +57,7 @@ def begin(recipe, path):
     if not path.exists():
         folder.make()
     folder.claim(recipe)
-    return Training(recipe, prepare(recipe, None), folder, "cpu", Display(quiet=True))
+    return make_trainer(recipe, prepare(recipe, None), folder, "cpu", Display(quiet=True))
 
 
 # --- the package ---------------------------------------------------------------------------------------------

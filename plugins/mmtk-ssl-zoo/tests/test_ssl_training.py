@@ -13,7 +13,7 @@ from mmtk.data.dataset import prepare
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.training.strategies import TwinNet
-from mmtk.training.trainer import Training
+from mmtk.training.trainer import make_trainer
 from ssl_oracle import STRATEGIES
 
 HERE = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def begin(recipe, path):
     if not path.exists():
         folder.make()
     folder.claim(recipe)
-    return Training(recipe, prepare(recipe, None), folder, "cpu", Display(quiet=True))
+    return make_trainer(recipe, prepare(recipe, None), folder, "cpu", Display(quiet=True))
 
 
 # --- the package ---------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+"""Length of an epoch, learning rate, and optimiser."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from mmtk.data.dataset import Data
+from mmtk.recipe.recipe import Recipe
+from mmtk.tasks import TASKS
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+def epoch_steps(recipe: Recipe, data: Data) -> int:
+    """⌈images / batch⌉, with the images of the classification training part unless the profile says more."""
+    part = next(data.parts[task] for task in TASKS if task in data.parts)
+    images = recipe.train.epoch_images or len({*part.labelled, *part.unlabelled})
+    return math.ceil(images / recipe.train.batch)
+
+
+def rate(recipe: Recipe, step: int, total: int) -> float:
+    """The learning rate of a step; schedules stretch with the number of steps."""
+    progress = step / total
+    factor = 1.0
+    if recipe.train.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * progress))
+    elif recipe.train.schedule == "step":
+        # The tiny term keeps a boundary such as 8/24 · 3 on the right side of rounding.
+        passed = math.floor(progress * recipe.train.epochs / recipe.train.decay_every + 1e-9)
+        factor = recipe.train.decay**passed
+    if step < recipe.train.warmup * total:
+        factor *= (step + 1) / (recipe.train.warmup * total)
+    learning_rate: float = recipe.train.lr * factor
+    return learning_rate
+
+
+def make_optimizer(recipe: Recipe, objective: nn.Module) -> Optimizer:
+    """The recipe's optimiser over every trained parameter, strategies' own networks included."""
+    keys: dict[str, Any] = {"lr": recipe.train.lr, "weight_decay": recipe.train.weight_decay, "fused": True}
+    if recipe.train.optimizer == "sgd":
+        keys |= {"momentum": 0.9, "nesterov": True}
+    trained = [p for p in objective.parameters() if p.requires_grad]
+    return OPTIMIZERS[recipe.train.optimizer](trained, **keys)
