@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mmtk import seeding
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
+from mmtk.scores import ScoreInfo
 
 __all__ = [
     "SSL",
@@ -41,6 +42,7 @@ __all__ = [
     "Metric",
     "MmtkError",
     "Prediction",
+    "ScoreInfo",
     "Segment",
     "Source",
     "Split",
@@ -380,10 +382,13 @@ class Source(ABC):
 class Metric(ABC):
     """(names, exclusive, spacing, *, …): scores of one task over a data set.
 
-    ``spacing`` maps an id to (row, column) in mm per pixel at run size; ids without one are absent.
+    ``spacing`` maps an id to (row, column) in mm per pixel at run size; ids without one are absent. ``scores``
+    declares what ``compute`` gives, in the order in which it is shown; it may depend on the names and the keys.
+    A score that is not declared is a row in the table of all scores, and nothing else.
     """
 
     task: ClassVar[Task]
+    scores: Mapping[str, ScoreInfo] = {}
 
     @abstractmethod
     def update(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import re
 import pytest
 from rich.console import Console
 
+from mmtk.components.metric import _declarations
 from mmtk.runs.display import Display
 from mmtk.runs.pace import Pace, share_cores
 
@@ -30,6 +31,11 @@ SCORES = {
     "val/segmentation/dice": 0.8,
     "val/segmentation/hd95": 3.0,
     "val/score": 0.75,
+}
+
+
+DECLARED = {
+    task: _declarations.of_task(task, ("normal", "pneumonia"), True) for task in ("classification", "segmentation")
 }
 
 
@@ -61,7 +67,7 @@ def test_every_term_of_a_step_is_shown_whole_on_any_terminal(width):
 def test_a_validation_takes_one_line_and_is_explained_once(width):
     display, text = shown(True, width)
     for best in (True, False):
-        display.validation(SCORES, best, ["macro-f1", "dice"])
+        display.validation(SCORES, best, DECLARED)
     lines = plain(text)
     assert len(lines) == 3
     assert all(len(line) <= width for line in lines[1:])
@@ -138,7 +144,7 @@ def test_the_last_table_has_units_and_fits_eighty_columns(everywhere):
         results["cross-domain"]["segmentation"] |= in_mm
     display, text = Display(), io.StringIO()
     display.console = Console(file=text, width=80)
-    display.results(results, "MultiMix")
+    display.results(results, "MultiMix", DECLARED)
     said = " ".join(text.getvalue().split())
     assert ("10.032" in said, "(mm)" in said, "(px)" in said) == (everywhere, everywhere, not everywhere)
     assert "…" not in said

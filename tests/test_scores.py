@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmtk.components.metric import _declarations
 from mmtk.runs.arrays import read_cases, read_curves
-from mmtk.runs.score_names import current, heading, lower_is_better, words
+from mmtk.runs.score_names import current
+from mmtk.scores import info
 
 
 def test_scores_of_the_first_release_have_the_names_of_today():
@@ -45,5 +47,6 @@ def test_values_per_image_and_curves_of_both_releases_stand_together(tmp_path):
     ],
 )
 def test_a_heading_has_the_full_name_and_the_unit(metric, head, lower):
-    assert (heading(metric), lower_is_better(metric)) == (head, lower)
-    assert head.startswith(words(metric))
+    declared = _declarations.classification(["no-finding", "mm"]) | _declarations.segmentation(["lung"])
+    score = info(declared, metric)
+    assert (score.heading, score.better == "lower") == (head, lower)

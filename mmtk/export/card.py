@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmtk.counts import counted
-from mmtk.report import analysis, headlines
+from mmtk.report import analysis
 from mmtk.report.tables.paper import data as data_table
 from mmtk.report.tables.paper import source
 from mmtk.report.tables.table import Entry, Table, headings, interval, number, value_entry
 from mmtk.runs.finished import Run
-from mmtk.runs.score_names import heading, words
+from mmtk.scores import leading
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
@@ -24,7 +24,7 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
     """
     cell = _cell(run, others)
     study = Study(run.path.name, [cell], sorted(cell.runs))
-    scores = [s for s in analysis.scores(study) if s.metric in headlines.HEADLINE[s.task]]
+    scores = [s for s in analysis.scores(study) if "tests" in s.info.shown]
     table = data_table(analysis.Analysis(study, scores, [], []))
     parts = [
         *_head(run),
@@ -133,7 +133,7 @@ def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
         spread = f"{number(s.seeds.mean)} ± {number(s.seeds.sd)}" if several else "–"
         ends = "–" if over is None else interval(over.low, over.high)
         first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}")]
-        first.append(Entry(heading(s.metric)))
+        first.append(Entry(s.info.heading))
         own = value_entry(run.score(s.domain, s.task, s.metric))
         rows.append([*first, own, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
@@ -164,23 +164,24 @@ USE = (
 def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[str]:
     yield "- For research only. It was not tested in clinical use, nor on groups of patients apart."
     for task in cell.tasks:
-        metric = headlines.LEAD[task]
+        metric = leading(run.declared[task])
+        label = run.score_info(task, metric).label
         inside, across = (run.score(domain, task, metric) for domain in (IN_DOMAIN, CROSS_DOMAIN))
         if inside is None:
             continue
         if across is None:
-            yield f"- {words(metric)}: it was tested on data of one origin only; elsewhere it may be worse."
+            yield f"- {label}: it was tested on data of one origin only; elsewhere it may be worse."
             continue
         where = f"{source(run, task, IN_DOMAIN)} to {source(run, task, CROSS_DOMAIN)}"
         yield (
-            f"- From its own data to those of another origin ({where}), {words(metric)} goes "
+            f"- From its own data to those of another origin ({where}), {label} goes "
             f"from {number(inside)} to {number(across)}."
         )
     for s in scores:
         own = run.score(s.domain, s.task, s.metric)
-        if s.chance is not None and own is not None and own <= s.chance:
+        if s.chance is not None and own is not None and not s.info.improves(own, s.chance):
             level = f"{number(own)} against {number(s.chance)}"
-            yield f"- {words(s.metric)} {s.domain} is no better than chance: {level}."
+            yield f"- {s.info.label} {s.domain} is no better than chance: {level}."
     sets = {source(run, *name.split("/")) for name in run.provenance["data"]}
     if "phantom" in sets:
         yield "- It was trained or tested on synthetic images (phantom), which no patient looks like."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,23 +15,26 @@ from mmtk import api
 from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.data.store import ImageStore
-from mmtk.errors import RunFailed
+from mmtk.errors import RunFailed, listing
 from mmtk.io import status_line
 from mmtk.io.files import atomic
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry.declared import declared_scores
 from mmtk.registry.factory import component
 from mmtk.registry.per_image import case_columns
+from mmtk.scores import ScoreInfo, selecting
 from mmtk.seeding import seeded
 from mmtk.tasks import TASKS
 
 
 @dataclass
 class Scores:
-    """``results[domain][task][metric]``, the metrics themselves, and values per image."""
+    """``results[domain][task][metric]``, the metrics themselves, and the declared scores by task."""
 
     results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
+    declared: dict[str, dict[str, ScoreInfo]] = field(default_factory=dict)
 
 
 def batches(
@@ -83,6 +87,22 @@ def compute(task: str, metrics: Mapping[str, api.Metric]) -> dict[str, float]:
     return scores
 
 
+def selection_score(task: str, numbers: Mapping[str, float], declared: Mapping[str, ScoreInfo]) -> float:
+    """The validation score that selects the best weights: the larger, the better.
+
+    Raises RunFailed where the metric has not given it, or as no finite number.
+    """
+    name = selecting(declared)
+    value = numbers.get(name, math.nan)
+    if not math.isfinite(value):
+        raise RunFailed(
+            f"metric.{task} gives no {name or 'declared score'} of the validation images, by which the best "
+            "weights are chosen.",
+            hint=f"compute() has to give a finite number under this name; it gave {listing(numbers)}.",
+        )
+    return value if declared[name].better == "higher" else -value
+
+
 def evaluate(
     net: MultiTaskNet,
     recipe: Recipe,
@@ -102,6 +122,7 @@ def evaluate(
         task_scores.setdefault("n", len(test.known_rows))  # another author's metric may not say it
         scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
+        scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
     return scores
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache, partial
 from typing import Any, cast
 
+from mmtk.components.metric import _declarations as builtin_scores
 from mmtk.errors import MmtkError, listing
 from mmtk.io import status_line
-from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
+from mmtk.scores import selecting
 from mmtk.tasks import TASKS
 
 
@@ -282,7 +283,7 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
     for name, table in recipe.get("metric", {}).items():
         key, entry = f"metric.{name}", catalog.find("metric", table["use"])
         task = memo.recall("task", entry, name, partial(_task_of, entry, name))
-        if name in recipe_tables.SELECT and task != name:
+        if name in TASKS and task != name:
             yield MmtkError(
                 f'{key}.use = "{table["use"]}" scores {task}, not {name}.',
                 _where(recipe, f"{key}.use"),
@@ -292,21 +293,21 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
         if task not in recipe.tasks:
             continue
         try:
-            given = memo.recall("scores", entry, [key, table], partial(_scores, table, key, task))
+            given, selects = memo.recall("selection", entry, [key, table], partial(_scores, table, key, task))
         except MmtkError as error:
             yield _placed(error, recipe, key)
             continue
-        if name == task and recipe_tables.SELECT[task] not in given:
+        if name == task and selects not in given:
             yield MmtkError(
-                f'{key}.use = "{table["use"]}" gives no {recipe_tables.SELECT[task]}, '
-                "by which the best weights are chosen.",
+                f'{key}.use = "{table["use"]}" gives no {selects}, by which the best weights are chosen.',
                 _where(recipe, f"{key}.use"),
-                f'Keep {key}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
+                "Declare the score that selects in the metric's scores, ScoreInfo(…, selects=True); or keep "
+                f'{key}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
             )
 
 
-def _scores(table: dict[str, Any], key: str, task: str) -> list[str]:
-    """The names of a metric's scores, on a small batch of the first kind of label that it takes."""
+def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]:
+    """The names of a metric's scores and the selecting one, on a small batch of the first labels that it takes."""
     refusals: list[MmtkError] = []
     for channels, exclusive in _LABELS[task]:
         names = tuple(map(str, range(channels)))
@@ -321,11 +322,13 @@ def _scores(table: dict[str, Any], key: str, task: str) -> list[str]:
     raise refusals[0]
 
 
-def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) -> list[str]:
-    """The names of the scores of two images; two instances are used as validation and test are."""
+def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) -> tuple[list[str], str]:
+    """The names of the scores of two images, and the selecting one; a second instance serves as validation."""
     import torch
 
+    from mmtk.api import LabelSpec
     from mmtk.registry import factory
+    from mmtk.registry.declared import declared_scores
     from mmtk.registry.per_image import case_columns
 
     channels = len(offered["names"])
@@ -339,7 +342,10 @@ def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) 
     metric.calibrate(validation)
     scores = metric.compute()
     case_columns({key.removeprefix("metric."): metric})
-    return sorted(scores)
+    labels = LabelSpec(TASKS[task].name, offered["names"], offered["exclusive"])
+    declared = declared_scores(task, {task: metric}, labels)
+    builtin = builtin_scores.of_task(task, labels.names, labels.exclusive)
+    return sorted(scores), selecting(declared) or selecting(builtin)
 
 
 def _training(recipe: Recipe) -> list[MmtkError]:

@@ -137,9 +137,6 @@ FIXED: dict[str, type[Table]] = {
 }
 
 
-# The score of each task by which validation selects the best weights.
-SELECT = {"classification": "macro-f1", "segmentation": "dice"}
-
 # Where components stand in a recipe: dotted table → kind; "*" stands for any name.
 PLACES: dict[str, str] = {
     "encoder": "encoder",

@@ -5,31 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from mmtk import stats
 from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, without_effects
-from mmtk.report.headlines import HEADLINE, Labels, at
+from mmtk.report.headlines import Labels, at
 from mmtk.report.intervals import ENOUGH, sensible
+from mmtk.scores import ScoreInfo, shown
 from mmtk.stats import Summary, Test
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import DOMAINS, TASKS
 
 KINDS = ("student", "paired", "cases")
-# What results.json holds beside scores.
-_NO_SCORE = ("n", "threshold", "majority-accuracy", "empty-predictions")
 
 
 @dataclass(frozen=True)
 class Score:
     """One metric of one cell: over its seeds, and for values per image also over seeds and images.
 
-    ``chance`` is what needs no look at the image: the majority class for accuracy, 1/classes for balanced
-    accuracy, 0.5 for AUROC. ``images`` is the size of the test set.
+    ``chance`` is what needs no look at the image, as the metric declares it. ``images`` counts the test images.
     """
 
     cell: Cell
@@ -40,6 +37,7 @@ class Score:
     cases: Summary | None
     chance: float | None
     images: int
+    info: ScoreInfo
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Comparison:
     task: str
     metric: str
     tests: Mapping[str, Test]
+    info: ScoreInfo
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,12 @@ def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric
     Accuracy per image is 1 where the predicted class is the right one, else 0.
     """
     cases = cell.cases.get((domain, task), {})
-    if not ({"target", "predicted"} if metric == "accuracy" else {metric}) <= cases.keys():
+    from_classes = metric == "accuracy" and metric not in cases
+    if not ({"target", "predicted"} if from_classes else {metric}) <= cases.keys():
         return None
     place = {seed: row for row, seed in enumerate(sorted(cell.runs))}
     rows = [place[seed] for seed in seeds]
-    if metric == "accuracy":
+    if from_classes:
         known, predicted = cases["target"][rows], cases["predicted"][rows]
         values = np.where(np.isnan(known + predicted), np.nan, known == predicted)
     else:
@@ -132,7 +132,8 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
     for domain, task in itertools.product(DOMAINS, TASKS):
         known = first.scores.get(domain, {}).get(task, {})
         for metric in known:
-            if metric in _NO_SCORE or metric.startswith("count-") or metric.endswith("-at-threshold"):
+            declared = first.score_info(task, metric)
+            if "scores" not in declared.shown:
                 continue
             values = cell.values(domain, task, metric)
             cases = case_values(cell, sorted(cell.runs), domain, task, metric)
@@ -141,17 +142,12 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
                 domain,
                 task,
                 metric,
-                sensible(stats.summary(list(values.values())), metric),
+                sensible(stats.summary(list(values.values())), declared),
                 None if cases is None else stats.bootstrap(cases),
-                _chance(first.provenance, known, task, metric),
+                declared.level(known),
                 int(known.get("n", 0)),
+                declared,
             )
-
-
-def _chance(provenance: Mapping[str, Any], known: Mapping[str, float], task: str, metric: str) -> float | None:
-    if metric == "balanced-accuracy":
-        return 1 / len(provenance["targets"][task]["names"])
-    return {"accuracy": known.get("majority-accuracy"), "auroc": 0.5}.get(metric)
 
 
 # --- the reference against the others ---------------------------------------------------------------------------
@@ -168,9 +164,11 @@ def comparisons(study: Study) -> list[Comparison]:
         present = at(study, labels)
         for first in (cell for cell in present if cell.reference):
             for other, domain, task in itertools.product(present, DOMAINS, TASKS):
-                for metric in HEADLINE[task] if other is not first else ():
-                    if tests := _tests(first, other, domain, task, metric):
-                        found.append(Comparison(first, other, labels, domain, task, metric, tests))
+                declared = study.declared.get(task, {})
+                for metric in shown(declared, "tests") if other is not first else ():
+                    info = declared[metric]
+                    if tests := _tests(first, other, domain, task, metric, info):
+                        found.append(Comparison(first, other, labels, domain, task, metric, tests, info))
     families = itertools.product(KINDS, dict.fromkeys(one.metric for one in found))
     adjusted: dict[tuple[int, str], Test] = {}
     for kind, metric in families:
@@ -183,16 +181,16 @@ def comparisons(study: Study) -> list[Comparison]:
     ]
 
 
-def _tests(first: Cell, other: Cell, domain: str, task: str, metric: str) -> dict[str, Test]:
+def _tests(first: Cell, other: Cell, domain: str, task: str, metric: str, declared: ScoreInfo) -> dict[str, Test]:
     ours, theirs = first.values(domain, task, metric), other.values(domain, task, metric)
     if not ours or not theirs:
         return {}
     few = min(len(ours), len(theirs)) < ENOUGH
-    tests = {"student": sensible(stats.student(list(ours.values()), list(theirs.values())), metric, few)}
+    tests = {"student": sensible(stats.student(list(ours.values()), list(theirs.values())), declared, few)}
     # Cells are paired by seed: the same splits, labels, batches and initial weights.
     if shared := sorted(ours.keys() & theirs.keys()):
         pairs = stats.paired([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
-        tests["paired"] = sensible(pairs, metric)
+        tests["paired"] = sensible(pairs, declared)
         a, b = (case_values(cell, shared, domain, task, metric) for cell in (first, other))
         if a is not None and b is not None:
             tests["cases"] = stats.paired_cases(a, b)

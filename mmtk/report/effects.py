@@ -10,8 +10,9 @@ import numpy as np
 
 from mmtk import stats
 from mmtk.errors import MmtkError
-from mmtk.report.headlines import HEADLINE, Labels, at, budget
+from mmtk.report.headlines import Labels, at, budget
 from mmtk.report.intervals import sensible
+from mmtk.scores import ScoreInfo, shown
 from mmtk.stats import Effect, Test
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.results import Cell, Study
@@ -34,6 +35,7 @@ class Effects:
     domain: str
     task: str
     metric: str
+    info: ScoreInfo
     effects: Sequence[Effect] = ()
     adjusted: Sequence[float | None] = ()
     shares: Sequence[Effect] = ()
@@ -58,19 +60,20 @@ def factorial_effects(study: Study) -> list[Effects]:
     two = two and not any(NO_LEVEL in cell.levels.values() for cell in study.cells)
     found = []
     for labels, domain, task in itertools.product(study.budgets, DOMAINS, TASKS):
-        for metric in HEADLINE[task]:
+        declared = study.declared.get(task, {})
+        for metric in shown(declared, "tests"):
             cells = _design(study, labels)
             values = {levels: cell.values(domain, task, metric) for levels, cell in cells.items()}
             values = {levels: by_seed for levels, by_seed in values.items() if by_seed}
             if values:
-                one = Effects(labels, domain, task, metric)
+                one = Effects(labels, domain, task, metric, declared[metric])
                 found.append(_on_off(one, study.axes, values) if two else _levels(one, study.axes, values))
     return _adjusted(
         [
             replace(
                 one,
-                effects=[sensible(effect, one.metric) for effect in one.effects],
-                shares=[sensible(share, one.metric) for share in one.shares],
+                effects=[sensible(effect, one.info) for effect in one.effects],
+                shares=[sensible(share, one.info) for share in one.shares],
             )
             for one in found
         ]

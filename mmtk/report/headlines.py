@@ -9,12 +9,6 @@ from mmtk.tasks import TASKS
 
 Labels = Mapping[str, int | str]
 
-# Accuracy and Dice lead in the paper; of accuracy, the balanced one has a chance level that no set can shift.
-HEADLINE = {
-    "classification": ("accuracy", "balanced-accuracy", "macro-f1", "auroc"),
-    "segmentation": ("dice", "average-hausdorff"),
-}
-LEAD = {"classification": "balanced-accuracy", "segmentation": "dice"}
 ALPHA = 0.05
 
 

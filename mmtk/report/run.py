@@ -41,7 +41,7 @@ def draw_run(
     out.mkdir(parents=True, exist_ok=True)
     painter = _Painter(out, recipe, net.eval(), targets, device)
     if metrics_file is not None:
-        painter.keep(curves.curves(metrics_file, out / "curves.png", f"{recipe.name}: training"))
+        painter.keep(curves.curves(metrics_file, out / "curves.png", f"{recipe.name}: training", scores.declared))
     for test in tests:
         metric: Any = scores.metrics[test.domain, test.task][test.task]
         if not isinstance(metric, OURS):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
-from mmtk.report.headlines import ALPHA, LEAD, budget
+from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables import claims as paper_claims
 from mmtk.report.tables.table import interval, number, probability
-from mmtk.runs.score_names import words
+from mmtk.scores import leading, shown
 from mmtk.tasks import DOMAINS
+
+VERBS = {"classification": ("classifies", "classify"), "segmentation": ("segments", "segment")}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def claims(analysis: Analysis) -> list[Claim]:
     several = len(analysis.study.budgets) > 1
 
     def where(one: Any) -> str:
-        return f"{words(one.metric)} {one.domain}" + (f" ({budget(one.labels)} labels)" if several else "")
+        return f"{one.info.label} {one.domain}" + (f" ({budget(one.labels)} labels)" if several else "")
 
     found = [
         Claim(
@@ -63,13 +66,13 @@ def claims(analysis: Analysis) -> list[Claim]:
             e.high,
             p,
             counted(e.n, "seed"),
-            f"{words(one.metric)} {one.domain}",
+            f"{one.info.label} {one.domain}",
             budget(one.labels),
             True,
             len(e.factors) > 1,
         )
         for one in analysis.effects
-        if one.metric == LEAD[one.task]
+        if one.metric == leading(analysis.study.declared[one.task])
         for e, p in zip(one.effects, one.adjusted, strict=True)
     ]
     return found or [
@@ -81,11 +84,11 @@ def claims(analysis: Analysis) -> list[Claim]:
             test.high,
             test.adjusted,
             counted(test.n, "run"),
-            f"{words(one.metric)} {one.domain}",
+            f"{one.info.label} {one.domain}",
             budget(one.labels),
         )
         for one in analysis.comparisons
-        if one.metric == LEAD[one.task]
+        if one.metric == leading(analysis.study.declared[one.task])
         for test in (one.tests["student"],)
     ]
 
@@ -138,20 +141,23 @@ def _said(made: Sequence[Claim]) -> Iterator[str]:
 
 
 def chance(analysis: Analysis) -> Iterator[str]:
-    """How many systems are no more accurate than always guessing the majority class, by test set."""
-    for domain in DOMAINS:
-        known = [
-            s for s in analysis.scores if (s.domain, s.metric) == (domain, "accuracy") and s.chance is not None
-        ]
-        below = [s for s in known if s.chance is not None and s.seeds.mean <= s.chance]
+    """How many systems are no better than chance, by test set, in the first score that has a chance level.
+
+    Of the built-in metrics that is accuracy, whose level is the majority class.
+    """
+    for (task, declared), domain in itertools.product(analysis.study.declared.items(), DOMAINS):
+        metric = next((n for n in shown(declared, "figures") if declared[n].chance is not None), "")
+        scores = [s for s in analysis.scores if (s.domain, s.task, s.metric) == (domain, task, metric)]
+        known = [s for s in scores if s.chance is not None]
+        below = [s for s in known if s.chance is not None and not s.info.improves(s.seeds.mean, s.chance)]
         if below:
             verb = "is no" if len(below) == 1 else "are no"
-            systems = f"{len(below)} of {counted(len(known), 'system')} that classify {verb}"
+            systems = f"{len(below)} of {counted(len(known), 'system')} that {VERBS[task][1]} {verb}"
             if len(below) == len(known):
-                systems = f"none of {counted(len(known), 'system')} that classify is"
+                systems = f"none of {counted(len(known), 'system')} that {VERBS[task][1]} is"
             if len(known) == 1:
-                systems = "the one system that classifies is no"
-            yield (
-                f"{domain.capitalize()}, {systems} more accurate than always guessing the majority class "
-                f"({number(below[0].chance)})."
-            )
+                systems = f"the one system that {VERBS[task][0]} is no"
+            than = f"better than chance in {declared[metric].label}"
+            if metric == "accuracy":
+                than = "more accurate than always guessing the majority class"
+            yield f"{domain.capitalize()}, {systems} {than} ({number(below[0].chance)})."

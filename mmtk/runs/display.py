@@ -23,13 +23,7 @@ from rich.text import Text
 
 from mmtk.counts import counted
 from mmtk.io import status_line
-from mmtk.runs.score_names import heading
-
-SHOWN = ("accuracy", "macro-f1", "auroc", "dice")
-COLUMNS = {
-    "classification": ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc"),
-    "segmentation": ("dice", "jaccard", "ssim", "average-hausdorff", "average-hausdorff-mm", "hd95", "hd95-mm"),
-}
+from mmtk.scores import Scores, info, selecting, shown
 
 
 class _Rate(ProgressColumn):
@@ -113,16 +107,24 @@ class Display:
             left = self._left(count, total)
             self.note(f"step {count}/{total}  {text}{f'  about {duration(left)} left' if left else ''}")
 
-    def validation(self, row: Mapping[str, Any], best: bool, selected: Sequence[str] = ()) -> None:
-        """Validation scores, as many as fit a line; ``selected``: the metrics whose mean is the score."""
+    def validation(self, row: Mapping[str, Any], best: bool, declared: Mapping[str, Scores]) -> None:
+        """Print validation scores, as many as fit a line.
+
+        row: a row of ``metrics.jsonl``
+        best: whether its score is the best so far
+        declared: the scores that the metric of each task declares; the mean of the selecting ones is the score
+        """
+        selected = {f"{task}/{selecting(scores)}": scores for task, scores in declared.items() if scores}
         if selected and not self._explained:
             self._explained = True
-            mean = selected[0] if len(selected) == 1 else f"the mean of {' and '.join(selected)}"
+            signed = [_signed(key.partition("/")[2], scores) for key, scores in selected.items()]
+            mean = signed[0] if len(signed) == 1 else f"the mean of {' and '.join(signed)}"
             self.note(f"score: {mean} on the validation images;  *: the best so far, whose weights are used")
         line = f"validation {row['step']:>6}  score {row['val/score']:.3f}{' *' if best else '  '}"
-        by_name = {name.split("/")[-1]: value for name, value in row.items()}
-        for name in dict.fromkeys((*selected, *SHOWN)):
-            if name in by_name and len(more := f"{line}  {name} {by_name[name]:.3f}") <= self._width:
+        more_keys = [f"{task}/{name}" for task, scores in declared.items() for name in shown(scores, "progress")]
+        for key in dict.fromkeys((*selected, *more_keys)):
+            value = row.get(f"val/{key}")
+            if value is not None and len(more := f"{line}  {_short(key)} {value:.3f}") <= self._width:
                 line = more
         self.note(line)
 
@@ -159,29 +161,44 @@ class Display:
         self._bar.text = text
         self._bar.update(self._task, description=what, completed=count, total=of)
 
-    def results(self, results: Mapping[str, Any], title: str) -> None:
-        """The final table: one row per task and domain, with the chance level beside accuracy."""
+    def results(self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores]) -> None:
+        """Print the final table: a row per task and domain, a column per score that is declared for it."""
         self.close()
-        for task, columns in COLUMNS.items():
+        for task, scores_of_task in declared.items():
             rows = {d: r[task] for d, r in results.items() if isinstance(r, dict) and task in r}
             if not rows:
                 continue
             table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
             table.add_column("test set", no_wrap=True)
-            present_columns = [c for c in columns if any(c in scores for scores in rows.values())]
-            # Eighty columns have no room for both units: millimetres where every set has them, else pixels.
-            in_mm = {
-                c.removesuffix("-mm")
-                for c in present_columns
-                if c.endswith("-mm") and all(c in r for r in rows.values())
-            }
-            present = [c for c in present_columns if c not in in_mm and (not c.endswith("-mm") or c[:-3] in in_mm)]
-            for name in [*present, "n"]:
-                table.add_column(heading(name) if name != "n" else name, justify="right")
+            columns = _columns(scores_of_task, list(rows.values()))
+            for name in columns:
+                table.add_column(info(scores_of_task, name).heading, justify="right")
+            table.add_column("n", justify="right")
             for domain, scores in rows.items():
-                cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in present]
+                cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in columns]
                 table.add_row(domain, *cells, f"{scores.get('n', 0):.0f}")
             self.console.print(table)
+
+
+def _columns(scores: Scores, rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """Names of the scores that a table shows, as far as a row has them.
+
+    Of scores of one label, which differ in the unit, the last that every row has is shown, else the first: eighty
+    columns have no room for both.
+    """
+    by_label: dict[str, list[str]] = {}
+    for name in shown(scores, "summary"):
+        if any(name in row for row in rows):
+            by_label.setdefault(scores[name].label, []).append(name)
+    return [
+        next((name for name in reversed(names) if all(name in row for row in rows)), names[0])
+        for names in by_label.values()
+    ]
+
+
+def _signed(name: str, scores: Scores) -> str:
+    """The name of a score, with a minus where a lower value is better."""
+    return name if scores[name].better == "higher" else f"−{name}"
 
 
 def duration(seconds: float) -> str:

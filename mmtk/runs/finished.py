@@ -16,7 +16,8 @@ import numpy as np
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_facts
 from mmtk.runs.folder import RunDir
-from mmtk.runs.score_names import current
+from mmtk.runs.score_names import current, read_declarations
+from mmtk.scores import ScoreInfo, info
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 SHARED_DATA = ("allowed", "shared encoder")  # how warnings of results.json on data shared with training begin
@@ -47,6 +48,15 @@ class Run:
         """One number of ``results.json``; None where the run has none."""
         value = self.scores.get(domain, {}).get(task, {}).get(metric)
         return None if value is None else float(value)
+
+    @cached_property
+    def declared(self) -> dict[str, dict[str, ScoreInfo]]:
+        """The declared scores by task."""
+        return read_declarations(self.folder, self.provenance)
+
+    def score_info(self, task: str, metric: str) -> ScoreInfo:
+        """The declaration of a score."""
+        return info(self.declared.get(task, {}), metric)
 
     @cached_property
     def data(self) -> dict[str, Any]:

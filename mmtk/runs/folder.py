@@ -96,6 +96,7 @@ class RunDir:
     data_file = _File("data.json")
     samples_file = _File("samples.npz")
     layers_file = _File("layers.json")
+    scores_file = _File("scores.json")
     code_file = _File(local_file.COPY)
     last = _File("checkpoints/last.safetensors")
     previous = _File("checkpoints/previous.safetensors")
@@ -114,6 +115,7 @@ class RunDir:
             data_file,
             samples_file,
             layers_file,
+            scores_file,
             code_file,
         )
     )

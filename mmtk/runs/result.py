@@ -11,7 +11,8 @@ from mmtk.io.files import read_lines
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs import finished
 from mmtk.runs.folder import RunDir
-from mmtk.runs.score_names import current, current_name, heading
+from mmtk.runs.score_names import current, current_name, read_declarations
+from mmtk.scores import info
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -73,11 +74,17 @@ class Result:
         return f"Result({str(self.path)!r}: scores of {', '.join(sorted(sets)) or 'no test set'})"
 
     def _repr_html_(self) -> str:
+        folder = RunDir(self.path)
+        declared = read_declarations(folder, folder.provenance if folder.provenance_file.is_file() else {})
         scores = {(task, metric, domain): f"{value:.4g}" for domain, task, metric, value in self._rows()}
         domains = list(dict.fromkeys(domain for _, _, domain in scores))
         metrics = dict.fromkeys((task, metric) for task, metric, _ in scores)
         rows = [
-            (task, heading(metric), *(scores.get((task, metric, domain), "–") for domain in domains))
+            (
+                task,
+                info(declared.get(task, {}), metric).heading,
+                *(scores.get((task, metric, domain), "–") for domain in domains),
+            )
             for task, metric in metrics
         ]
         return html_table(str(self.path), ("task", "metric", *domains), rows)

@@ -1,40 +1,21 @@
-"""Names of scores: their full names and units, which way is better, and names of earlier releases."""
+"""Names of scores of earlier releases, and the declarations of scores in a run directory."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Any
+
+from mmtk.components.metric import _declarations as builtin_scores
+from mmtk.errors import MmtkError
+from mmtk.io.files import read_facts, write_json
+from mmtk.runs.folder import RunDir
+from mmtk.scores import ScoreInfo, first, from_json, to_json
+from mmtk.tasks import TASKS
 
 # Names of release 0.1, which called the average Hausdorff distance by the name of the largest one.
 RENAMED = {"hausdorff": "average-hausdorff", "hausdorff-mm": "average-hausdorff-mm"}
-
-NAMES = {
-    "balanced-accuracy": "balanced accuracy",
-    "macro-f1": "macro-F1",
-    "auroc": "AUROC",
-    "dice": "Dice",
-    "jaccard": "Jaccard",
-    "ssim": "SSIM",
-    "hd95": "HD95",
-    "average-hausdorff": "average Hausdorff distance",
-    "majority-accuracy": "always the majority",
-    "n": "images",
-}
-_SHARES = (
-    "accuracy",
-    "balanced-accuracy",
-    "macro-f1",
-    "auroc",
-    "average-precision",
-    "calibration-error",
-    "sensitivity",
-    "specificity",
-    "dice",
-    "jaccard",
-    "precision",
-    "recall",
-)
-_DISTANCES = ("average-hausdorff", "hd95")
+# The first score of each task's built-in metric.
+BUILTIN_FIRST = {task: first(builtin_scores.of_task(task, (), True)) for task in TASKS}
 
 
 def current(scores: Any) -> Any:
@@ -48,34 +29,35 @@ def current(scores: Any) -> Any:
 
 
 def current_name(key: str) -> str:
-    """A key under which a score stands, its last part as this release calls the score."""
+    """The key of a score, its last part as this release calls the score."""
     before, slash, name = key.rpartition("/")
     return f"{before}{slash}{RENAMED.get(name, name)}"
 
 
-def words(metric: str) -> str:
-    """A score as text calls it, without its unit: ``average Hausdorff distance``."""
-    plain = metric.removesuffix("-mm") if unit(metric) else metric
-    return NAMES.get(plain) or re.sub(r"^f1-", "F1 of ", plain).replace("-", " ")
+def first_scores(folder: RunDir) -> dict[str, str]:
+    """The score of each task that stands for a finished run where there is room for one."""
+    return {task: first(scores) for task, scores in read_declarations(folder, {}).items()}
 
 
-def unit(metric: str) -> str:
-    """The unit of a distance, ``px`` (at run size) or ``mm``; empty for a score without one."""
-    if metric.removesuffix("-mm") not in _DISTANCES:
-        return ""
-    return "mm" if metric.endswith("-mm") else "px"
+def write_declarations(folder: RunDir, declared: Mapping[str, Mapping[str, ScoreInfo]]) -> None:
+    """Write ``scores.json``: what the metrics of a run declare of their scores, by task."""
+    write_json(folder.scores_file, {task: to_json(scores) for task, scores in declared.items()})
 
 
-def is_share(metric: str) -> bool:
-    """Whether a score lies between 0 and 1, as far as mmtk knows it."""
-    return metric in _SHARES or metric.startswith(("f1-", "dice-"))
+def read_declarations(folder: RunDir, provenance: Mapping[str, Any]) -> dict[str, dict[str, ScoreInfo]]:
+    """Declared scores of a run by task; those of the built-in metrics for a run of 0.1, which has no such file.
 
-
-def heading(metric: str) -> str:
-    """A score as a column is headed, with its unit: ``average Hausdorff distance (px)``."""
-    return f"{words(metric)} ({unit(metric)})" if unit(metric) else words(metric)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value is the better one: distances and calibration error."""
-    return bool(unit(metric)) or metric == "calibration-error"
+    folder: the run directory
+    provenance: its ``provenance.json``, which names classes and mask channels
+    """
+    if not folder.scores_file.is_file():
+        labels = provenance.get("targets") or {task: {"names": ()} for task in TASKS}
+        return {
+            task: builtin_scores.of_task(task, facts["names"], facts.get("exclusive", True))
+            for task, facts in labels.items()
+        }
+    tables = read_facts(folder.scores_file)
+    try:
+        return {task: from_json(scores) for task, scores in tables.items()}
+    except (AttributeError, TypeError, ValueError, MmtkError) as error:
+        raise MmtkError(f"is damaged: {error}", str(folder.scores_file)) from error

@@ -18,6 +18,7 @@ from mmtk.io.parallel import on_all_cores
 from mmtk.runs.arrays import Cases, Series, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run
 from mmtk.runs.result import Result, html_table
+from mmtk.scores import ScoreInfo, merged
 from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ class Study:
     design: str = ""
     gaps: list[str] = field(default_factory=list)
     command: str = ""
+
+    @cached_property
+    def declared(self) -> dict[str, dict[str, ScoreInfo]]:
+        """The scores that the metrics of the runs declare, by task; the first run of a score counts."""
+        return merged(run.declared for cell in self.cells for _, run in sorted(cell.runs.items()))
 
     @property
     def systems(self) -> dict[str, str]:

@@ -14,11 +14,11 @@ from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.runs.display import duration
 from mmtk.runs.progress import Progress
+from mmtk.runs.score_names import BUILTIN_FIRST, first_scores
 from mmtk.study.estimate import makespan, remaining
 from mmtk.study.folder import PlannedRun, StudyDir
 
-SCORES = ("accuracy", "dice")
-COLUMNS = ("run", "seed", "state", "step", "time", "left", *SCORES)
+COLUMNS = ("run", "seed", "state", "step", "time", "left")
 TEXTS = ("run", "state")
 MOST_ROWS = 300  # more runs than that are shown as a row for each system, besides those that need attention
 COLOURS = {"done": "green", "changed": "red", "running": "cyan", "failed": "red", "waiting": "dim"}
@@ -54,7 +54,8 @@ class StudyTable:
         self.study, self.most, self.workers, self.expected = study, most, workers, expected or {}
         self.plan = study.plan()
         self.runs = study.runs(self.plan)
-        self._columns = len(COLUMNS) - len(SCORES) if most else len(COLUMNS)  # finished runs are told with scores
+        self._with_scores = not most  # below a study that runs, the line of a finished run has them
+        self._first_scores: dict[str, str] = {}  # of each task, as the first finished run declares it
         self.running = False
         self._done: dict[str, tuple[str, ...]] = {}  # cells of the rows of finished runs
         self._seconds: dict[str, float] = {}  # what finished runs took
@@ -69,7 +70,8 @@ class StudyTable:
         self.running = "running" in states
         many = not self.most and len(self.runs) > MOST_ROWS
         table = Table(title=self.plan.title, title_justify="left", title_style="bold")
-        for heading in COLUMNS[: self._columns]:
+        scores = [self._first_scores.get(task, name) for task, name in BUILTIN_FIRST.items()] * self._with_scores
+        for heading in (*COLUMNS, *scores):
             justify: JustifyMethod = "left" if heading in TEXTS else "right"
             table.add_column(
                 heading, overflow="ellipsis" if self.most else "fold", no_wrap=bool(self.most), justify=justify
@@ -81,7 +83,8 @@ class StudyTable:
                 more = ", ".join(self._changed[name])
             text = Text(state, style=COLOURS[state])
             text.append(f": {more}" if more else "", style="default")
-            table.add_row(run.cell.title, str(run.seed), text, *self._cells(run, state)[: self._columns - 3])
+            cells = self._cells(run, state)[: len(COLUMNS) - 3 + len(scores)]
+            table.add_row(run.cell.title, str(run.seed), text, *cells)
         lines: list[RenderableType] = [_by_system(self.runs, states)] if many else []
         lines.append(Text(f"{_counts(states)}{self._left(states)}"))
         lines += [Text(unknown)] if unknown else []
@@ -113,14 +116,16 @@ class StudyTable:
             return "changed"
         self._changed.pop(name, None)
         facts, scores = read_json(run.folder.done_file), read_json(run.folder.results_file)["in-domain"]
-        values = [scores.get("classification", {}).get("accuracy"), scores.get("segmentation", {}).get("dice")]
+        for task, name in first_scores(run.folder).items():
+            self._first_scores.setdefault(task, name)
+        values = [scores.get(task, {}).get(self._first_scores.get(task)) for task in BUILTIN_FIRST]
         texts = ["–" if value is None else f"{value:.3f}" for value in values]
         self._done[name] = (str(facts["steps"]), duration(facts["seconds"]), "–", *texts)
         self._seconds[name] = facts["seconds"]
         return state
 
     def _cells(self, run: PlannedRun, state: str) -> tuple[str, ...]:
-        """Step, time, time left, accuracy and Dice of a run, as far as it has them."""
+        """Step, time, time left and first scores of a run, as far as it has them."""
         name = run.folder.path.name
         if state == "done":
             return self._done[name]

@@ -19,7 +19,8 @@ from mmtk.io.files import read_json, read_lines
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current_name
-from mmtk.tasks import CROSS_DOMAIN
+from mmtk.scores import Scores, shown
+from mmtk.tasks import CROSS_DOMAIN, DOMAINS
 from mmtk.tracking.metric_names import allowed_name, allowed_names
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ Row = tuple[dict[str, Any], int]  # a row of metrics.jsonl and its time in ms
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_DIGEST, MOST_METRICS = 6000, 8000, 36, 1000  # MLflow's limits
 TRAIN, VAL = "train/loss", "val/score"  # every row of metrics.jsonl has one of them
-HEADLINE = ("accuracy", "balanced-accuracy", "macro-f1", "auroc", "dice", "hd95")  # in a run's description
 COUNTS = "counts.csv"
 
 
@@ -46,7 +46,9 @@ def params(recipe: Recipe) -> dict[str, str]:
     return {allowed_name(k): (v if isinstance(v, str) else json.dumps(v))[:LONGEST_PARAM] for k, v in flat}
 
 
-def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, str]:
+def tags(
+    recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any], declared: Mapping[str, Scores]
+) -> dict[str, str]:
     """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version."""
     values = {
         "mmtk.digest": recipe.digest,
@@ -66,7 +68,7 @@ def tags(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, An
             values[f"mmtk.component.{path}"] = f"{component}, {origin}"
     values |= {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
     values["mlflow.source.name"] = shlex.join(provenance["command"])
-    values["mlflow.note.content"] = note(recipe, provenance, results)
+    values["mlflow.note.content"] = note(recipe, provenance, results, declared)
     mmtk_git = provenance["git"]
     if mmtk_git:
         values["mlflow.source.git.commit"], values["mmtk.git.dirty"] = mmtk_git["commit"], mmtk_git["dirty"]
@@ -86,8 +88,15 @@ def user() -> str:
         return ""
 
 
-def note(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    """The description of a run on MLflow's page, in Markdown."""
+def note(
+    recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any], declared: Mapping[str, Scores]
+) -> str:
+    """The description of a run on MLflow's page, in Markdown.
+
+    provenance: its ``provenance.json``
+    results: its ``results.json``, empty before the run has ended
+    declared: its declared scores by task; the table holds those that are tested
+    """
     lines = [
         recipe.description or f"{recipe.name}, a recipe for {' and '.join(recipe.tasks)}.",
         f"Profile {recipe.profile or 'of its own'}, digest `{recipe.digest}`, seed {recipe.seed}.",
@@ -95,9 +104,12 @@ def note(recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, An
     ]
     if results:
         rows = [
-            "| " + " | ".join([*key.split("/", 2), f"{value:.3f}"]) + " |"
-            for key, value in flatten(results, "/").items()
-            if key.split("/", 2)[-1] in HEADLINE and isinstance(value, int | float)
+            f"| {domain} | {task} | {name} | {tasks[task][name]:.3f} |"
+            for domain, tasks in results.items()
+            if domain in DOMAINS
+            for task in tasks
+            for name in shown(declared.get(task, {}), "tests")
+            if name in tasks[task]
         ]
         lines.append("\n".join(["| test set | task | metric | score |", "|---|---|---|---|", *rows]))
     return "\n\n".join(lines)

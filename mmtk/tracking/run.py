@@ -19,6 +19,7 @@ from mmtk.io import status_line
 from mmtk.io.files import holder, read_json, write_json
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.folder import LOCK, RunDir
+from mmtk.runs.score_names import read_declarations
 from mmtk.tracking import client, payload
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Mirror:
         # A run that studies share stays the child of the first, and is marked as a member of all.
         further = {key: value for key, value in self.tags.items() if key not in data.tags}
         results = read_json(self.folder.results_file) if self.folder.finished else {}
-        run_tags = payload.tags(recipe, provenance, results) | further
+        run_tags = payload.tags(recipe, provenance, results, read_declarations(self.folder, provenance)) | further
         tags = [RunTag(k, v) for k, v in run_tags.items() if data.tags.get(k) != v]
         for few in _chunks(tags):
             self._client.log_batch(run_id, tags=few, synchronous=True)

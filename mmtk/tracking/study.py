@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from mmtk.recipe import tables
 from mmtk.recipe.toml import leaves
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import summary_lines
-from mmtk.report.headlines import LEAD
 from mmtk.report.summary import claims
+from mmtk.runs.score_names import read_declarations
+from mmtk.scores import Scores, leading
 from mmtk.study.folder import PlannedRun, StudyDir
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import DOMAINS, TASKS
 from mmtk.tracking import client as mlflow_client
 from mmtk.tracking import payload
 from mmtk.tracking.metric_names import allowed_name
@@ -71,7 +72,7 @@ class StudyMirror:
 
     def _send(self, run: PlannedRun) -> None:
         if not self._parent:
-            self._parent = self._make_parent(experiment_name(run.recipe))
+            self._parent = self._make_parent(run)
         about = self.study.about
         tags = {"mlflow.parentRunId": self._parent, "mmtk.study": about["title"], "mmtk.cell": run.cell.title}
         tags[_member(about)] = about["title"]
@@ -80,11 +81,12 @@ class StudyMirror:
         # Two studies that share a run may come to it at the same time.
         Mirror(run.folder, tags=tags, wait=True).sync()
 
-    def _make_parent(self, experiment: str) -> str:
+    def _make_parent(self, first: PlannedRun) -> str:
+        experiment = experiment_name(first.recipe)
         about = self.study.about
         client = mlflow_client.open_client(self.uri)
         experiment_id = mlflow_client.experiment(client, self.uri, experiment)
-        self._share_view(client, experiment_id)
+        self._share_view(client, experiment_id, read_declarations(first.folder, {}))
         name = f"{about['digest']} {self.study.path.absolute().name} {about['created']}"
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         runs = client.search_runs([experiment_id], f"tags.`mmtk.key` = '{key}'", max_results=1)
@@ -107,18 +109,23 @@ class StudyMirror:
             client.log_param(run.info.run_id, allowed_name(name), str(value)[: payload.LONGEST_PARAM])
         return str(run.info.run_id)
 
-    def _share_view(self, client: MlflowClient, experiment_id: str) -> None:
-        """Give MLflow's page a shared view: the study's runs by components, budgets and leading metrics."""
+    def _share_view(self, client: MlflowClient, experiment_id: str, declared: Mapping[str, Scores]) -> None:
+        """Give MLflow's page a shared view: the study's runs by components, budgets and leading scores.
+
+        experiment_id: the experiment of the runs
+        declared: the scores of the first finished run, by task
+        """
         plan, about = self.study.plan(), self.study.about
         values = [dict(leaves(cell.recipe.values)) for cell in plan.cells]
         parts = [f"{key}.use" if key in tables.PLACES else key for key in plan.axes]
         parts += [key for key in values[0] if key.endswith(".use") and len({str(v.get(key)) for v in values}) > 1]
-        tasks = [task for task in LEAD if any(task in cell.recipe.tasks for cell in plan.cells)]
-        scores = [f"metrics.`{domain}/{task}/{LEAD[task]}`" for domain in DOMAINS for task in tasks]
+        tasks = [task for task in TASKS if any(task in cell.recipe.tasks for cell in plan.cells)]
+        leads = {task: leading(scores) for task, scores in declared.items() if task in tasks and scores}
+        scores = [f"metrics.`{domain}/{task}/{name}`" for domain in DOMAINS for task, name in leads.items()]
         state = {
             "searchFilter": f"tags.`{_member(about)}` != ''",
             "orderByKey": scores[0],
-            "orderByAsc": False,
+            "orderByAsc": declared[tasks[0]][leads[tasks[0]]].better == "lower",
             "selectedColumns": [
                 *(f"params.`{part}`" for part in dict.fromkeys(parts)),
                 *(f"tags.`mmtk.labels.{task}`" for task in tasks),

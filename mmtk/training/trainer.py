@@ -17,10 +17,10 @@ from mmtk.errors import MmtkError
 from mmtk.io import distributed
 from mmtk.model import checkpoint
 from mmtk.model.device import in_precision
-from mmtk.model.evaluate import compute, fill
+from mmtk.model.evaluate import compute, fill, selection_score
 from mmtk.model.network import MultiTaskNet
-from mmtk.recipe import tables
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry.declared import declared_scores
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.runs.pace import Pace
@@ -30,8 +30,6 @@ from mmtk.training.dead_terms import Alarm, not_finite
 from mmtk.training.objective import Step, mean_over_ranks
 from mmtk.training.record import Logs, load_newest, save_newest
 from mmtk.training.schedule import rate
-
-SELECT = tables.SELECT
 
 
 class Interrupted(MmtkError):
@@ -184,11 +182,14 @@ class Trainer:
         self.display.stage(f"validating {rounds[0]}/{rounds[1]}")
         row: dict[str, Any] = {"step": self.done, "epoch": (self.done - 1) // self.epoch + 1}
         selection_scores = []
+        declared = {}
         for test in self.data.validation():
             with in_precision(self.recipe.train.precision, self.device):
-                scores = compute(test.task, fill(self.eval_net, self.recipe, test, self.device))
+                metrics = fill(self.eval_net, self.recipe, test, self.device)
+            scores = compute(test.task, metrics)
             row |= {f"val/{test.task}/{name}": value for name, value in scores.items()}
-            selection_scores.append(scores[SELECT[test.task]])
+            declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
+            selection_scores.append(selection_score(test.task, scores, declared[test.task]))
         row["val/score"] = sum(selection_scores) / len(selection_scores)
         improved = row["val/score"] > self.best_score
         if improved:
@@ -198,7 +199,7 @@ class Trainer:
             note = {"step": self.done, "score": self.best_score}
             checkpoint.save(self.folder.best, {"net.": self.eval_net}, None, note)
         self.save()
-        self.display.validation(row, improved, [SELECT[test.task] for test in self.data.validation()])
+        self.display.validation(row, improved, declared)
 
     def save(self) -> None:
         """Write ``last``: all that the next step depends on, and how long the log is; the one before is kept."""

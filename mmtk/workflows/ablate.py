@@ -20,6 +20,7 @@ from mmtk.io.files import holder, read_json
 from mmtk.model.device import choose_device, choose_precision
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import LOCK
+from mmtk.runs.score_names import first_scores
 from mmtk.study import launcher_settings
 from mmtk.study.estimate import makespan, remaining
 from mmtk.study.folder import PlannedRun, StudyDir
@@ -331,7 +332,6 @@ def _stop(*_: object) -> None:
 def _headline(run: PlannedRun) -> str:
     """A finished run's first scores, for its line."""
     scores = read_json(run.folder.results_file)["in-domain"]
-    headline_scores = [
-        (task, metric) for task, metric in (("classification", "accuracy"), ("segmentation", "dice"))
-    ]
-    return "".join(f"  {metric} {scores[task][metric]:.3f}" for task, metric in headline_scores if task in scores)
+    first = first_scores(run.folder)
+    values = {metric: scores.get(task, {}).get(metric) for task, metric in first.items()}
+    return "".join(f"  {metric} {value:.3f}" for metric, value in values.items() if value is not None)

@@ -106,7 +106,7 @@ def evaluate(
         scoring.write_cases(stage / "cases.parquet", scores)
         write_json(stage / "results.json", scores.results)
         draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
-    display.results(scores.results, recipe.name)
+    display.results(scores.results, recipe.name, scores.declared)
     return Result(out_folder, scores.results)
 
 

@@ -29,7 +29,7 @@ from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import RunDir
 from mmtk.runs.provenance import check_versions, component_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
-from mmtk.runs.score_names import current
+from mmtk.runs.score_names import current, read_declarations, write_declarations
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 from mmtk.workflows.signals import stopped_by_signals
 
@@ -225,7 +225,7 @@ def _reuse(request: RunRequest) -> Result:
         )
     result = request.result()
     request.display.note(f"{folder.path} is finished; nothing to do.")
-    request.display.results(result.scores, recipe.name)
+    request.display.results(result.scores, recipe.name, read_declarations(folder, folder.provenance))
     return result
 
 
@@ -257,11 +257,12 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     }
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)
+    write_declarations(folder, scores.declared)
     write_json(folder.data_file, describe(data))
     write_samples(folder.samples_file, recipe, net, data, device)
     write_layers(folder.layers_file, recipe, net, device)
     draw_run(folder.figures, recipe, net, data.tests(), data.targets, scores, device, folder.metrics_file)
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
     folder.finish({"steps": training.total, **seconds})
-    display.results(results, recipe.name)
+    display.results(results, recipe.name, scores.declared)
     return results

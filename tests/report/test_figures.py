@@ -12,11 +12,16 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
+from mmtk.components.metric import _declarations
 from mmtk.report.figures import classes, curves, style
 from mmtk.report.figures import run as run_figures
 
 SIDE = 48
 NAMES = ["normal", "pneumonia"]
+
+DECLARED = {
+    task: _declarations.of_task(task, ("normal", "pneumonia"), True) for task in ("classification", "segmentation")
+}
 
 
 def disc(radius: float, centre: tuple[float, float] = (SIDE / 2, SIDE / 2)) -> np.ndarray:
@@ -100,7 +105,7 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
     if kind == "confusion":
         return run_figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
     metrics = jsonl(path.with_suffix(".jsonl"), rows(epochs=n))
-    return curves.curves(metrics, path, "Training")
+    return curves.curves(metrics, path, "Training", DECLARED)
 
 
 KINDS = ["boundaries", "saliency", "overview", "roc", "calibration", "dice_distribution", "confusion", "curves"]
@@ -382,7 +387,7 @@ def test_confusion_counts_and_row_shares(tmp_path, figs):
 def test_curves_mark_the_best_epoch(tmp_path, figs):
     found = rows()
     assert curves.best_epoch(found)["epoch"] == 3
-    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training", DECLARED)
     left, right = figs[0].axes
     star = next(line for line in right.lines if line.get_marker() == "*")
     assert np.ravel(star.get_data()).tolist() == [89, pytest.approx(0.9)]
@@ -406,7 +411,9 @@ def noisy_terms(weights: dict[str, float], ramp: bool = False) -> list[dict[str,
 
 def test_weighted_terms_stack_to_the_total_and_rates_stand_apart(tmp_path, figs):
     weights = {"classification/cross-entropy": 1.0, "segmentation/dice": 5.0, "segmentation/confidence": 0.25}
-    curves.curves(jsonl(tmp_path / "metrics.jsonl", noisy_terms(weights)), tmp_path / "c.png", "Training")
+    curves.curves(
+        jsonl(tmp_path / "metrics.jsonl", noisy_terms(weights)), tmp_path / "c.png", "Training", DECLARED
+    )
     losses, rates, _ = figs[0].axes
     names = losses.get_legend_handles_labels()[1]
     assert set(names) == {
@@ -425,7 +432,7 @@ def test_weighted_terms_stack_to_the_total_and_rates_stand_apart(tmp_path, figs)
 
 def test_terms_with_a_ramp_are_lines_that_say_so(tmp_path, figs):
     found = noisy_terms({"classification/cross-entropy": 1.0, "segmentation/dice": 5.0}, ramp=True)
-    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training", DECLARED)
     assert figs[0].axes[0].get_ylabel() == "loss terms, not weighted"
 
 
@@ -439,7 +446,7 @@ def test_best_epoch_takes_the_first_of_equals_and_no_nan():
 @pytest.mark.parametrize("place", [0, 30])
 def test_curves_of_a_single_row(place, tmp_path, recwarn):
     metrics = jsonl(tmp_path / "metrics.jsonl", rows()[place : place + 1])
-    assert curves.curves(metrics, tmp_path / "c.png", "Training")
+    assert curves.curves(metrics, tmp_path / "c.png", "Training", DECLARED)
     assert not recwarn.list
 
 
@@ -449,7 +456,7 @@ def test_curves_of_an_interrupted_and_resumed_run(tmp_path, figs):
     content += '{"step": 1, "train/loss": 3}\n{"step": 2, "train/loss": NaN}\n17\n{"step": 3, "train/loss": 2}'
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text(content)
-    curves.curves(metrics, tmp_path / "c.png", "Training")
+    curves.curves(metrics, tmp_path / "c.png", "Training", DECLARED)
     x, y = figs[0].axes[0].lines[0].get_data()
     assert x.tolist() == [0, 1, 3]
     assert y.tolist() == [4, 3, 2]
@@ -460,7 +467,7 @@ def test_curves_of_several_validations_per_epoch(tmp_path, figs):
         {"step": 10 * i, "epoch": 1 + i // 3, "val/score": score}
         for i, score in enumerate([0.1, 0.2, 0.6, 0.5, 0.4, 0.3])
     ]
-    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training")
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training", DECLARED)
     right = figs[0].axes[1]
     assert right.get_xlabel() == "step"
     assert right.lines[0].get_xdata().tolist() == [0, 10, 20, 30, 40, 50]
@@ -468,7 +475,7 @@ def test_curves_of_several_validations_per_epoch(tmp_path, figs):
 
 
 def test_curves_without_a_file(tmp_path):
-    assert curves.curves(tmp_path / "metrics.jsonl", tmp_path / "c.png", "Training") is None
+    assert curves.curves(tmp_path / "metrics.jsonl", tmp_path / "c.png", "Training", DECLARED) is None
 
 
 @pytest.mark.parametrize("n", [1, 5, 41, 200])

@@ -296,10 +296,11 @@ def test_scores_against_budgets_average_per_seed_over_the_other_task() -> None:
     ]
     study = Study("x", cells, [0, 1, 2])
     assert score_figures.levels(study, "classification") == [10, 20, "full"]
-    found = score_figures.by_budget(study, "UMTL", score_figures.ACCURACY, "in-domain")
+    accuracy, _ = score_figures.first_metrics(study)
+    found = score_figures.by_budget(study, "UMTL", accuracy, "in-domain")
     # 20 labels lack a budget of the other task, seed 2 lacks one run: neither is averaged over.
     assert found == {10: pytest.approx([0.6, 0.7]), "full": pytest.approx([0.8])}
-    assert score_figures.by_budget(study, "UMTL", score_figures.ACCURACY, "cross-domain") == {}
+    assert score_figures.by_budget(study, "UMTL", accuracy, "cross-domain") == {}
 
 
 def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> None:
@@ -317,9 +318,9 @@ def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> No
 
 def test_baselines() -> None:
     cell = fake("Enc", {"classification": 5}, {0: 0.5})
-    assert score_figures.ACCURACY.baseline(cell, "in-domain") == 0.6
-    assert score_figures.AUROC.baseline(cell, "in-domain") == 0.5
-    assert score_figures.DICE.baseline(cell, "in-domain") is None
+    metrics = score_figures.figure_metrics(Study("x", [cell], [0]))
+    levels = {metric.key: metric.baseline(cell, "in-domain") for metric in metrics}
+    assert levels == {"accuracy": 0.6, "auroc": 0.5, "dice": None}
 
 
 def test_the_interval_of_the_dots_is_students() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmtk.report.figures import style
+from mmtk.scores import Scores, first, selecting
+from mmtk.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +22,14 @@ if TYPE_CHECKING:
 Row = dict[str, float]
 Series = tuple[np.ndarray, np.ndarray]
 
-VALIDATION: dict[str, tuple[str, dict[str, Any]]] = {
-    "val/score": ("score (selects)", {"color": "black", "lw": 3.2, "alpha": 0.35}),
-    "val/segmentation/dice": ("segmentation: Dice", {"color": style.BLUE, "ls": "-"}),
-    "val/classification/macro-f1": ("classification: macro-F1", {"color": style.VERMILION, "ls": "--"}),
-    "val/classification/accuracy": ("classification: accuracy", {"color": style.PURPLE, "ls": ":"}),
-}
+Lines = dict[str, tuple[str, dict[str, Any]]]  # label and look by the key of a curve
+
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": style.BLUE, "ls": "-"},
+    {"color": style.VERMILION, "ls": "--"},
+    {"color": style.PURPLE, "ls": ":"},
+    {"color": style.GREEN, "ls": "-."},
+)
 
 # What strategies count beside their losses: shares between 0 and 1.
 RATES = ("rate", "accuracy", "share")
@@ -35,22 +41,42 @@ def best_epoch(rows: Sequence[Row]) -> Row | None:
     return max(scored, key=lambda row: row["val/score"], default=None)
 
 
-def curves(metrics_jsonl: Path, path: Path, title: str) -> Path | None:
-    """Loss terms, rates and validation scores with the best step, from a ``metrics.jsonl``; all over steps."""
+def score_lines(declared: Mapping[str, Scores]) -> Lines:
+    """Validation scores to draw: their mean, and of each task the selecting one and the first of the figures."""
+    keys = {
+        f"val/{task}/{name}": f"{task}: {declared[task][name].heading}"
+        for task in reversed(TASKS)
+        if declared.get(task)
+        for name in (selecting(declared[task]), first(declared[task]))
+    }
+    looks = zip(keys.items(), itertools.cycle(LOOKS), strict=False)
+    lines: Lines = {"val/score": ("score (selects)", {"color": "black", "lw": 3.2, "alpha": 0.35})}
+    return lines | {key: (label, look) for (key, label), look in looks}
+
+
+def curves(metrics_jsonl: Path, path: Path, title: str, declared: Mapping[str, Scores]) -> Path | None:
+    """Draw loss terms, rates and validation scores over steps, with the best step.
+
+    metrics_jsonl: the log of the run
+    declared: its declared scores by task
+    """
     rows = _read(metrics_jsonl)
     # train/loss is the total, train/TASK/TERM a term; train/lr is neither.
     terms = sorted({key for row in rows for key in row if key.startswith("train/") and key.count("/") == 2})
     rates = _series(rows, [key for key in terms if key.endswith(RATES)])
     losses = _series(rows, ["train/loss", *(key for key in terms if not key.endswith(RATES))])
-    scores = _series(rows, list(VALIDATION))
+    lines = score_lines(declared)
+    scores = _series(rows, list(lines))
     if not losses and not scores:
         return None
-    drawn = [(_losses, losses), *[(_rates, rates)] * bool(rates), (_scores, scores)]
+    draw_scores = partial(_scores, lines)
+    drawn: list[tuple[Callable[[Axes, dict[str, Series]], None], dict[str, Series]]] = [(_losses, losses)]
+    drawn += [*[(_rates, rates)] * bool(rates), (draw_scores, scores)]
     with style.chart(path, title, 3.7 * len(drawn), 4.6) as fig:
         for axes, (draw, series) in zip(fig.subplots(1, len(drawn)), drawn, strict=True):
             axes.set_xlabel("step")
             draw(axes, series)
-            if draw is _scores:
+            if draw is draw_scores:
                 _mark_best(axes, best_epoch(rows))
             if series:
                 axes.locator_params(axis="x", integer=True, nbins=6, min_n_ticks=1)
@@ -118,9 +144,9 @@ def _rates(axes: Axes, rates: Mapping[str, Series]) -> None:
     axes.set(ylim=(-0.02, 1.02), ylabel="rate")
 
 
-def _scores(axes: Axes, scores: Mapping[str, Series]) -> None:
+def _scores(lines: Lines, axes: Axes, scores: Mapping[str, Series]) -> None:
     for key, (x, y) in scores.items():
-        name, look = VALIDATION[key]
+        name, look = lines[key]
         axes.plot(x, y, label=name, marker="o", ms=3 if len(x) > 1 else 6, **look)
     axes.set_ylabel("validation score")
 

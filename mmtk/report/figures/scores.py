@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import (
+    WORDS,
     Budget,
     Figure,
     Look,
@@ -25,9 +26,10 @@ from mmtk.report.figures.systems import (
     systems,
 )
 from mmtk.report.intervals import ENOUGH, sensible
+from mmtk.scores import ScoreInfo, info, shown
 from mmtk.stats import summary
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import DOMAINS, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,38 +37,56 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A score in [0, 1] of one task, and what it is without any skill."""
+    """A score of one task, as its metric declares it."""
 
     task: str
     key: str
-    words: str
-    chance: str = ""
+    info: ScoreInfo
 
     def baseline(self, cell: Cell, domain: str) -> float | None:
-        """The score of the majority class (accuracy) or of chance (AUROC) on a cell's test images."""
-        if self.key == "auroc":
-            return 0.5
-        return first_run(cell).score(domain, self.task, self.chance) if self.chance else None
+        """The score without a look at the image, on a cell's test images."""
+        return self.info.level(first_run(cell).scores.get(domain, {}).get(self.task, {}))
 
 
-ACCURACY = Metric("classification", "accuracy", "accuracy", "majority-accuracy")
-AUROC = Metric("classification", "auroc", "AUROC", "chance")
-DICE = Metric("segmentation", "dice", "Dice")
-METRICS = (ACCURACY, AUROC, DICE)
-CHANCE = "dashed: always the majority class for accuracy, chance for AUROC"
+def figure_metrics(study: Study) -> list[Metric]:
+    """The scores that figures show, task by task, in the order of their declaration."""
+    return [
+        Metric(task, name, declared[name])
+        for task in TASKS
+        if (declared := study.declared.get(task))
+        for name in shown(declared, "figures")
+    ]
+
+
+def first_metrics(study: Study) -> list[Metric]:
+    """The first of these scores of each task."""
+    metrics = figure_metrics(study)
+    return [next(metric for metric in metrics if metric.task == task) for task in {m.task: None for m in metrics}]
+
+
+def _chance(study: Study, metrics: Sequence[Metric]) -> str:
+    """What dashed lines show, in words; empty where no score has a chance level."""
+    levels = []
+    for metric in metrics:
+        if isinstance(metric.info.chance, str):
+            label = info(study.declared[metric.task], metric.info.chance).label
+            levels.append(f"{label} for {metric.info.label}")
+        elif metric.info.chance is not None:
+            levels.append(f"chance for {metric.info.label}")
+    return f"; dashed: {', '.join(levels)}" if levels else ""
 
 
 def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     """Dot plot of all systems at a budget: every seed, their mean, Student's 95 % interval over seeds."""
     found = {
         (metric, domain): values
-        for metric in METRICS
+        for metric in figure_metrics(study)
         for domain in DOMAINS
         if (values := _values(systems(study, budget, metric.task), metric, domain))
     }
     if not found:
         return None
-    metrics = [metric for metric in METRICS if any(metric is other for other, _ in found)]
+    metrics = list(dict.fromkeys(metric for metric, _ in found))
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
     cells = systems(study, budget)
     rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
@@ -78,17 +98,17 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         )
         for (metric, domain), values in found.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
-            _dots(axes, rows[metric], values, looks(study))
+            _dots(axes, rows[metric], values, looks(study), metric.info)
             level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
             if level is not None:
                 axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
-            axes.set(xlabel=f"{metric.words}, {domain}")
+            axes.set(xlabel=f"{metric.info.heading}, {domain}")
         for row in panels:
             row[0].set_ylim(row[0].get_ylim()[::-1])
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
         f"{', bars the 95 % interval (Student)' if any(len(c.runs) >= ENOUGH for c in cells.values()) else ''}"
-        f"; {_tested(cells, metrics)}{'; ' + CHANCE if ACCURACY in metrics or AUROC in metrics else ''}."
+        f"; {_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
 
@@ -112,14 +132,23 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
 
 
 def _dots(
-    axes: Axes, names: Mapping[str, str], values: Mapping[str, list[float]], shown: Mapping[str, Look]
+    axes: Axes,
+    names: Mapping[str, str],
+    values: Mapping[str, list[float]],
+    looks: Mapping[str, Look],
+    info: ScoreInfo,
 ) -> None:
-    """Seeds, mean and interval of every system in ``names``, by system."""
+    """Draw seeds, mean and interval of every system in ``names``.
+
+    values: one score of every run, by system
+    looks: colour and marker by system
+    info: the declaration of the score
+    """
     for row, system in enumerate(names):
         if system not in values:
             continue
-        look, points = shown[system], np.array(values[system])
-        mean = sensible(summary(points.tolist()), "accuracy")
+        look, points = looks[system], np.array(values[system])
+        mean = sensible(summary(points.tolist()), info)
         if mean.low is not None and mean.high is not None:
             axes.plot([mean.low, mean.high], [row, row], color=look.colour, lw=2.2, zorder=2)
         axes.plot(
@@ -171,20 +200,20 @@ def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[in
 
 
 def budgets(study: Study, path: Path) -> Figure | None:
-    """Accuracy and Dice against the label budget with one standard deviation over seeds (Fig. 6).
+    """The first score of each task against the label budget with one standard deviation over seeds (Fig. 6).
 
     None where no task has two budgets.
     """
     found = {
         (metric, domain): curves
-        for metric in (ACCURACY, DICE)
+        for metric in first_metrics(study)
         if len(levels(study, metric.task)) > 1
         for domain in DOMAINS
         if (curves := {s: c for s in study.systems if (c := by_budget(study, s, metric, domain))})
     }
     if not found:
         return None
-    metrics = [metric for metric in (ACCURACY, DICE) if any(metric is other for other, _ in found)]
+    metrics = list(dict.fromkeys(metric for metric, _ in found))
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
     title, wide = "Scores against the label budget", 0.6 + 4.3 * len(domains)
     with style.chart(path, title, wide, 1.5 + 2.9 * len(metrics), vector=True) as fig:
@@ -201,14 +230,14 @@ def budgets(study: Study, path: Path) -> Figure | None:
             if level is not None:
                 axes.axhline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
             axes.set_xticks(range(len(places)), ["all" if label == "full" else str(label) for label in places])
-            axes.set(xlabel="masks" if metric is DICE else "class labels", ylabel=f"{metric.words}, {domain}")
+            axes.set(xlabel=WORDS[metric.task], ylabel=f"{metric.info.heading}, {domain}")
             axes.set_xlim(-0.5, len(places) - 0.5)
         legend(fig, handles(study, {s for curves in found.values() for s in curves}, marked=True), wide)
     cells = {str(place): cell for place, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "
         f"standard deviation over {seeds(cells.values())}; {_tested(cells, metrics)}"
-        f"{'; dashed: always the majority class' if ACCURACY in metrics else ''}."
+        f"{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
 

@@ -15,8 +15,8 @@ from mmtk.report.figures.scores import budgets, scores
 from mmtk.report.figures.study_classes import calibration, roc
 from mmtk.report.figures.systems import Figure
 from mmtk.report.figures.training import losses, validation
-from mmtk.report.headlines import LEAD, budget
-from mmtk.runs.score_names import words
+from mmtk.report.headlines import budget
+from mmtk.scores import leading
 from mmtk.study.results import Study
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
@@ -43,7 +43,7 @@ def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[D
 
     Pictures of one label budget show the smallest.
     """
-    jobs = [job for one in effects for job in _of_effects(one, out)]
+    jobs = [job for one in effects for job in _of_effects(one, leading(study.declared[one.task]), out)]
     if study.budgets:
         smallest = study.budgets[0]
         jobs += [partial(draw, study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
@@ -57,11 +57,11 @@ def by_section(drawn: Iterable[Figure | None]) -> list[Figure]:
     return sorted(there, key=lambda figure: SECTIONS.index(figure.section))
 
 
-def _of_effects(one: Effects, out: Path) -> list[Drawing]:
+def _of_effects(one: Effects, lead: str, out: Path) -> list[Drawing]:
     """A forest plot and a waterfall of a leading metric."""
-    if one.metric != LEAD[one.task] or not one.effects:
+    if one.metric != lead or not one.effects:
         return []
-    name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", words(one.metric)
+    name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", one.info.label
     title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
     path = out / f"effects-{name}.png"
     jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]

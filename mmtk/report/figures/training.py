@@ -11,16 +11,22 @@ import numpy as np
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import Budget, Figure, Look, handles, labelled, legend, looks, seeds, systems
 from mmtk.runs.arrays import Series
+from mmtk.scores import selecting
 from mmtk.study.results import Cell, Study
+from mmtk.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SCORES = {
-    "val/score": "validation score (selects)",
-    "val/segmentation/dice": "validation Dice",
-    "val/classification/macro-f1": "validation macro-F1",
-}
+
+def score_keys(study: Study) -> dict[str, str]:
+    """Titles of the validation scores by the keys of their curves: the mean that selects, and its parts."""
+    parts = {
+        f"val/{task}/{name}": f"validation {declared[name].heading}"
+        for task in reversed(TASKS)
+        if (name := selecting(declared := study.declared.get(task, {})))
+    }
+    return {"val/score": "validation score (selects)", **parts}
 
 
 def loss_terms(study: Study, budget: Budget) -> list[str]:
@@ -32,17 +38,18 @@ def loss_terms(study: Study, budget: Budget) -> list[str]:
 
 def validation(study: Study, path: Path) -> Figure | None:
     """Validation scores over steps of every cell: a row of panels for every label budget."""
+    score_titles = score_keys(study)
     found = {
         (row, key): drawn
         for row, budget in enumerate(study.budgets)
-        for key in SCORES
+        for key in score_titles
         if (drawn := _lines(systems(study, budget), key))
     }
     if not found:
         return None
-    keys = [key for key in SCORES if any(key == other for _, other in found)]
+    keys = [key for key in score_titles if any(key == other for _, other in found)]
     alone = len(keys) == 2  # the score of one task is its metric
-    titles = {key: SCORES[key] + " (selects)" * alone for key in keys}
+    titles = {key: score_titles[key] + " (selects)" * alone for key in keys}
     keys = keys[1:] if alone else keys
     rows = sorted({row for row, _ in found})
     title = "Validation scores while training"

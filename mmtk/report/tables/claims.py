@@ -21,12 +21,13 @@ from mmtk.report.tables.table import (
     p_entry,
     value_entry,
 )
-from mmtk.runs.score_names import words
+from mmtk.scores import info
 from mmtk.stats import Test
 from mmtk.study.results import Cell
 from mmtk.tasks import DOMAINS
 
 METRIC = {"classification": "accuracy", "segmentation": "dice"}  # what the paper states its claims in
+LABEL = {"classification": "accuracy", "segmentation": "Dice"}
 
 # Systems with and without a part, and the score that the part is said to raise (MELBA 2021, sections 2 to 4).
 CLAIMS = (
@@ -98,7 +99,7 @@ def _claimed(analysis: Analysis) -> Iterator[Claimed]:
                     continue
                 seen.add(key)
                 test = stats.paired(*([one[seed] for seed in shared] for one in values))
-                test = sensible(test, METRIC[task])
+                test = sensible(test, info(analysis.study.declared[task], METRIC[task]))
                 yield Claimed(what, pair, labels, domain, task, _published(analysis, pair, domain, task), test)
 
 
@@ -117,7 +118,7 @@ def table(analysis: Analysis) -> Table:
             Entry(one.verdict),
             Entry(budget(one.labels)),
             Entry(one.domain),
-            Entry(words(METRIC[one.task])),
+            Entry(LABEL[one.task]),
             value_entry(one.published, sign=True),
             value_entry(one.test.difference, sign=True),
             interval_entry(one.test.low, one.test.high),
@@ -180,7 +181,7 @@ def _named(found: Sequence[Claimed]) -> str:
         return ""
     names = (
         f"{one.systems[0].name} − {one.systems[1].name} {number(one.test.difference, sign=True)} on "
-        f"{words(METRIC[one.task])} {one.domain} ({budget(one.labels)})"
+        f"{LABEL[one.task]} {one.domain} ({budget(one.labels)})"
         for one in found
     )
     return f" ({', '.join(names)})"

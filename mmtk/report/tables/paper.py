@@ -13,7 +13,7 @@ from mmtk.report.analysis import Analysis, Score
 from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
 from mmtk.runs.finished import Run
-from mmtk.runs.score_names import heading, lower_is_better, unit, words
+from mmtk.scores import info, shown
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
@@ -94,23 +94,37 @@ def published_score(score: Score) -> float | None:
 
 
 def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
-    """Task, metric and heading of the paper's columns, as far as a cell has them."""
+    """Task, metric and heading of the paper's columns, as far as a cell has them.
+
+    A task whose metric gives none of them has a column for every score that is tested.
+    """
+    columns = list(_paper_columns(analysis))
+    yield from columns
+    for task in (task for task in TASKS if all(task != other for other, _, _ in columns)):
+        for name in shown(scores := analysis.study.declared.get(task, {}), "tests"):
+            yield task, name, Column(scores[name].heading, "", True)
+
+
+def _paper_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
     known = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
+    declared = analysis.study.declared
     if ("classification", "accuracy") in known:
         yield "classification", "accuracy", Column("accuracy", "", True, "Acc")
         yield (
             "classification",
             "majority",
-            Column(words("majority-accuracy"), "accuracy of always guessing the majority class", True, "Maj"),
+            Column("always the majority", "accuracy of always guessing the majority class", True, "Maj"),
         )
         names = [metric[3:] for task, metric in known if metric.startswith("f1-")]
         short = len({name[:1] for name in names}) == len(names)
         for name in names:
             letter = f"F1-{name[:1].upper() if short else name}"
-            yield "classification", f"f1-{name}", Column(words(f"f1-{name}"), "", True, letter)
+            label = info(declared["classification"], f"f1-{name}").label
+            yield "classification", f"f1-{name}", Column(label, "", True, letter)
     for metric, (letters, meaning) in SEGMENTATION.items():
         if ("segmentation", metric) in known:
-            yield "segmentation", metric, Column(heading(metric), meaning, True, letters)
+            heading = info(declared["segmentation"], metric).heading
+            yield "segmentation", metric, Column(heading, meaning, True, letters)
 
 
 def results(analysis: Analysis, domain: str) -> Table:
@@ -154,7 +168,7 @@ def results(analysis: Analysis, domain: str) -> Table:
 
 
 def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
-    digits = 2 if unit(score.metric) else 3
+    digits = score.info.digits
     seeds, paper = score.seeds, published_score(score)
     rivals = [
         s.seeds.mean
@@ -162,10 +176,14 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
         if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
         and s.cell.labels[s.task] == score.cell.labels[s.task]
     ]
-    best = (min if lower_is_better(score.metric) else max)(rivals)
+    best = (min if score.info.better == "lower" else max)(rivals)
     text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
     numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}
-    best_here = len(rivals) > 1 and seeds.mean == best and (score.chance is None or best > score.chance)
+    best_here = (
+        len(rivals) > 1
+        and seeds.mean == best
+        and (score.chance is None or score.info.improves(best, score.chance))
+    )
     note = ""
     if paper is not None:
         numbers["published"], note = paper, f"paper {number(paper, digits)}"

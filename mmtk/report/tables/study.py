@@ -20,12 +20,12 @@ from mmtk.report.tables.table import (
     p_entry,
     value_entry,
 )
-from mmtk.runs.score_names import heading
+from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect
 
 
-def _place(labels: Mapping[str, int | str], domain: str, metric: str) -> list[Entry]:
-    return [Entry(budget(labels)), Entry(domain), Entry(heading(metric))]
+def _place(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> list[Entry]:
+    return [Entry(budget(labels)), Entry(domain), Entry(info.heading)]
 
 
 def tests(analysis: Analysis) -> Table:
@@ -33,7 +33,7 @@ def tests(analysis: Analysis) -> Table:
     rows = [
         [
             Entry(f"{one.reference.name} − {one.other.name}"),
-            *_place(one.labels, one.domain, one.metric),
+            *_place(one.labels, one.domain, one.info),
             value_entry(test.difference, sign=True),
             interval_entry(test.low, test.high),
             Entry(test.name),
@@ -93,7 +93,7 @@ def effects(analysis: Analysis) -> Table:
 
 
 def _effect(one: Effects, effect: Effect) -> list[Entry]:
-    place = _place(one.labels, one.domain, one.metric)
+    place = _place(one.labels, one.domain, one.info)
     return [*place, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
 
 
@@ -125,7 +125,7 @@ def scores(analysis: Analysis) -> Table:
     rows = [
         [
             Entry(one.cell.name),
-            *_place(one.cell.labels, one.domain, one.metric),
+            *_place(one.cell.labels, one.domain, one.info),
             value_entry(one.seeds.mean),
             value_entry(one.seeds.sd),
             interval_entry(one.seeds.low, one.seeds.high),

@@ -1,0 +1,68 @@
+"""Scores of the built-in metrics, without torch: reports read runs of 0.1, which declared none, by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from mmtk.scores import ScoreInfo
+
+_share = partial(ScoreInfo, low=0.0, high=1.0)
+_distance = partial(ScoreInfo, better="lower", low=0.0)
+
+
+def classification(names: Sequence[str]) -> dict[str, ScoreInfo]:
+    """Scores of predicted classes.
+
+    Accuracy leads in the paper; of it, the balanced one has a chance level that no set can shift.
+    """
+    scores = {
+        "accuracy": _share("accuracy", chance="majority-accuracy"),
+        "majority-accuracy": _share("always the majority class", shown=("summary",)),
+        "balanced-accuracy": _share(
+            "balanced accuracy",
+            chance=1 / len(names) if names else None,
+            shown=("summary", "tests", "scores"),
+            leads=True,
+        ),
+        "macro-f1": _share("macro-F1", shown=("progress", "summary", "tests", "scores"), selects=True),
+        "auroc": _share("AUROC", chance=0.5),
+    }
+    rest = ("average-precision", "sensitivity", "specificity")
+    scores |= {name: _share(_label(name), shown=("scores",)) for name in rest}
+    scores["calibration-error"] = _share("calibration error", better="lower", shown=("scores",))
+    scores |= {f"f1-{name}": _share(f"F1 of {_label(name)}", shown=("scores",)) for name in names}
+    at_threshold = ("accuracy", "balanced-accuracy", "sensitivity", "specificity")
+    scores |= {f"{name}-at-threshold": _share(f"{_label(name)} at threshold", shown=()) for name in at_threshold}
+    scores["threshold"] = ScoreInfo("threshold", shown=())
+    counts = (f"count-{true}-as-{predicted}" for true in names for predicted in names)
+    return scores | {name: ScoreInfo(_label(name), shown=()) for name in counts}
+
+
+def segmentation(channels: Sequence[str]) -> dict[str, ScoreInfo]:
+    """Scores of predicted masks; ``channels``: without the background of exclusive ones."""
+    scores = {
+        "dice": _share("Dice", leads=True, selects=True),
+        "jaccard": _share("Jaccard", shown=("summary", "scores")),
+        "ssim": ScoreInfo("SSIM", shown=("summary", "scores")),
+        "average-hausdorff": _distance(
+            "average Hausdorff distance", unit="px", shown=("summary", "tests", "scores")
+        ),
+        "average-hausdorff-mm": _distance("average Hausdorff distance", unit="mm", shown=("summary", "scores")),
+        "hd95": _distance("HD95", unit="px", shown=("summary", "scores")),
+        "hd95-mm": _distance("HD95", unit="mm", shown=("summary", "scores")),
+    }
+    scores |= {name: _share(name, shown=("scores",)) for name in ("precision", "recall")}
+    scores |= {f"dice-{name}": _share(f"dice {_label(name)}", shown=("scores",)) for name in channels}
+    return scores | {"empty-predictions": ScoreInfo("empty predictions", shown=())}
+
+
+def of_task(task: str, names: Sequence[str], exclusive: bool) -> dict[str, ScoreInfo]:
+    """Scores of the built-in metric of a task; ``names`` and ``exclusive`` as in a LabelSpec."""
+    if task == "classification":
+        return classification(names)
+    return segmentation(names[1:] if exclusive else names) if task == "segmentation" else {}
+
+
+def _label(name: str) -> str:
+    return name.replace("-", " ")
