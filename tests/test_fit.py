@@ -331,7 +331,7 @@ def test_the_metric_of_a_task_gives_the_score_that_selects(monkeypatch):
 class Columns(Counted):
     """A metric whose values per image belong to none."""
 
-    def cases(self):
+    def per_image(self):
         return {"loss": [0.0, 1.0]}
 
 
@@ -339,7 +339,7 @@ class Columns(Counted):
 def test_values_per_image_of_a_metric_have_their_ids(name, monkeypatch):
     monkeypatch.setitem(catalog.BUILTINS["metric"], "columns", f"{__name__}:Columns")
     text = refusal("enc", f"metric.{name}.use=columns")
-    assert text.startswith(f"--set: metric.{name}: cases() gives columns without 'id'")
+    assert text.startswith(f"--set: metric.{name}: per_image() gives columns without 'id'")
 
 
 def test_weights_files_are_opened(tmp_path):

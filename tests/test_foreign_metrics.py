@@ -80,7 +80,7 @@ def test_values_of_several_metrics_are_brought_together_by_id() -> None:
 
 
 def test_values_without_ids_are_refused_by_the_name_of_their_table() -> None:
-    with pytest.raises(MmtkError, match=r"metric\.mine: cases\(\) gives columns without 'id'"):
+    with pytest.raises(MmtkError, match=r"metric\.mine: per_image\(\) gives columns without 'id'"):
         case_columns({"segmentation": Given({"id": ["a"], "dice": [1.0]}), "mine": Given({"share": [0.5]})})
 
 

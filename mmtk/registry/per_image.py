@@ -18,7 +18,7 @@ def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
     for name, cases in tables.items():
         if "id" not in cases:
             raise MmtkError(
-                f"metric.{name}: cases() gives columns without 'id', so its values belong to no image.",
+                f"metric.{name}: per_image() gives columns without 'id', so its values belong to no image.",
                 hint="Put the ids first, or return {}. Then run the folder again: what was trained is kept.",
             )
     ids = sorted({image_id for cases in tables.values() for image_id in cases["id"]})

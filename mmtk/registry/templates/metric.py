@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from torch import Tensor
 
-from mmtk.api import Field, Metric, MmtkError
+from mmtk.api import Field, Metric, MmtkError, ScoreInfo
 
 
 class Example(Metric):
@@ -20,6 +20,7 @@ class Example(Metric):
 
     def __init__(self, *, k: Annotated[int, Field(ge=1)] = 1) -> None:
         self.k = k
+        self.scores = {f"top-{k}": ScoreInfo(f"top-{k} accuracy", low=0, high=1, leads=True, selects=True)}
         self.hits: dict[str, int] = {}
 
     def update(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> None:
