@@ -125,7 +125,7 @@ def marks(word: str) -> list[str]:
     """Places in Python files of the project with a comment such as ``noqa`` or ``fmt:``."""
     tops = ("mmtk", "plugins", "tests", "benchmarks", "docs")
     files = [path for top in tops for path in (ROOT.parent / top).rglob("*.py") if ".venv" not in path.parts]
-    pattern = re.compile(rf"# {word}")
+    pattern = re.compile(rf"# {word}:? ?[A-Zo]")
     return [
         f"{path.relative_to(ROOT.parent).as_posix()}:{number}"
         for path in files

@@ -16,13 +16,13 @@ from mmtk.study.results import Cell, Study
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 
-def model_card(run: Run, others: Sequence[Run] = ()) -> str:
+def model_card(run: Run, other_seeds: Sequence[Run] = ()) -> str:
     """Markdown: what the model is, its data and budgets, scores with spread, intended use and limits.
 
-    ``others`` are runs of the same recipe and data with other seeds: the spread is over them and this run. Without
-    any, intervals are over the test images.
+    ``other_seeds`` are runs of the same recipe and data with other seeds: the spread is over them and this run.
+    Without any, intervals are over the test images.
     """
-    cell = _cell(run, others)
+    cell = _cell(run, other_seeds)
     study = Study(run.path.name, [cell], sorted(cell.runs))
     scores = [s for s in analysis.scores(study) if "tests" in s.info.shown]
     table = data_table(analysis.Analysis(study, scores, [], []))
@@ -56,10 +56,10 @@ def model_card(run: Run, others: Sequence[Run] = ()) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _cell(run: Run, others: Sequence[Run]) -> Cell:
+def _cell(run: Run, other_seeds: Sequence[Run]) -> Cell:
     recipe = run.folder.recipe
     labels: dict[str, int | str] = {task: recipe.task_data(task).labels for task in recipe.tasks}
-    runs = {each.seed: each for each in (run, *others)}
+    runs = {seed_run.seed: seed_run for seed_run in (run, *other_seeds)}
     return Cell(recipe.name, {}, labels, run.digest, reference=True, runs=dict(sorted(runs.items())))
 
 
@@ -100,22 +100,23 @@ def _data(run: Run, cell: Cell) -> Iterator[str]:
 
 
 def _training(run: Run) -> Iterator[str]:
-    recipe, done = run.folder.recipe, run.scores["selected"]
+    recipe, selected = run.folder.recipe, run.scores["selected"]
     train = recipe.train
     yield (
-        f"{counted(done['steps'], 'step')} of {counted(train.batch, 'image')} per stream at "
+        f"{counted(selected['steps'], 'step')} of {counted(train.batch, 'image')} per stream at "
         f"{recipe.data.size} px, {train.optimizer}, learning rate {train.lr}, {train.precision}, "
         f"seed {run.seed}, {run.seconds:.0f} s on {run.provenance['hardware']}. "
-        f"The weights are those of step {done['step']}, the best on validation (score {number(done['score'])})."
+        f"The weights are those of step {selected['step']}, "
+        f"the best on validation (score {number(selected['score'])})."
     )
     yield ""
     columns = headings("Part", "Component", "From")
     parts = [tuple(word.split("=", 1)) for word in run.provenance["components"]]
     versions = run.provenance["components"].values()
     rows = [
-        [Entry(place), Entry(word), Entry(dist)]
-        for (place, word), dist in zip(parts, versions, strict=True)
-        if not place.startswith(("data.", "metric."))
+        [Entry(path), Entry(word), Entry(dist)]
+        for (path, word), dist in zip(parts, versions, strict=True)
+        if not path.startswith(("data.", "metric."))
     ]
     yield Table("components", "Components", "", columns, rows).markdown()
     yield "`recipe.toml` has every value."
@@ -134,8 +135,8 @@ def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
         ends = "–" if over is None else interval(over.low, over.high)
         first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}")]
         first.append(Entry(s.info.heading))
-        own = value_entry(run.score(s.domain, s.task, s.metric))
-        rows.append([*first, own, Entry(spread), Entry(ends), value_entry(s.chance)])
+        run_value = value_entry(run.score(s.domain, s.task, s.metric))
+        rows.append([*first, run_value, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
     if several:
         yield (
@@ -178,9 +179,9 @@ def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[
             f"from {number(inside)} to {number(across)}."
         )
     for s in scores:
-        own = run.score(s.domain, s.task, s.metric)
-        if s.chance is not None and own is not None and not s.info.improves(own, s.chance):
-            level = f"{number(own)} against {number(s.chance)}"
+        run_value = run.score(s.domain, s.task, s.metric)
+        if s.chance is not None and run_value is not None and not s.info.improves(run_value, s.chance):
+            level = f"{number(run_value)} against {number(s.chance)}"
             yield f"- {s.info.label} {s.domain} is no better than chance: {level}."
     sets = {source(run, *name.split("/")) for name in run.provenance["data"]}
     if "phantom" in sets:
@@ -192,11 +193,12 @@ def _limits(run: Run, cell: Cell, scores: Sequence[analysis.Score]) -> Iterator[
 
 
 def _origin(run: Run) -> Iterator[str]:
-    told = run.provenance
-    yield f"- mmtk {told['mmtk']}, recipe digest `{run.digest}`, seed {run.seed}, begun {told['started']}"
-    if commit := told["git"].get("commit"):
-        yield f"- commit `{commit}`{', with changes of its own' if told['git'].get('dirty') else ''}"
-    yield f"- {', '.join(f'{name} {version}' for name, version in told['libraries'].items() if version)}"
-    if code := told["code"]:
-        kept = run.folder.code_file.name
-        yield f"- components of `{Path(code['path']).name}`, kept as `{kept}`, SHA-256 `{code['sha256']}`"
+    provenance = run.provenance
+    version, started = provenance["mmtk"], provenance["started"]
+    yield f"- mmtk {version}, recipe digest `{run.digest}`, seed {run.seed}, begun {started}"
+    if commit := provenance["git"].get("commit"):
+        yield f"- commit `{commit}`{', with changes of its own' if provenance['git'].get('dirty') else ''}"
+    yield f"- {', '.join(f'{name} {version}' for name, version in provenance['libraries'].items() if version)}"
+    if code := provenance["code"]:
+        code_name = run.folder.code_file.name
+        yield f"- components of `{Path(code['path']).name}`, kept as `{code_name}`, SHA-256 `{code['sha256']}`"

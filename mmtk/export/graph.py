@@ -38,23 +38,23 @@ class Probabilities(nn.Module):
         self.exclusive = target is not None and target.exclusive
         self.shape = (predictor.recipe.data.channels, predictor.size, predictor.size)
         with torch.no_grad():
-            said = self._said(torch.zeros(1, *self.shape))
-        self.outputs = tuple(name for name, value in said.items() if value is not None)
+            outputs = self._said(torch.zeros(1, *self.shape))
+        self.outputs = tuple(name for name, value in outputs.items() if value is not None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """[B,C,H,W] → one tensor for each of ``outputs``."""
-        said = self._said(images)
-        return tuple(value for value in said.values() if value is not None)
+        outputs = self._said(images)
+        return tuple(value for value in outputs.values() if value is not None)
 
     def _said(self, images: Tensor) -> dict[str, Tensor | None]:
-        said = predict(self.net, self.recipe, images)
-        classes, mask = said.classification, said.segmentation
+        prediction = predict(self.net, self.recipe, images)
+        classes, mask = prediction.classification, prediction.segmentation
         if mask is not None:
             mask = mask.softmax(1) if self.exclusive else mask.sigmoid()
         return {
             "classes": None if classes is None else classes.softmax(1),
             "mask": mask,
-            "saliency": said.saliency,
+            "saliency": prediction.saliency,
         }
 
 
@@ -83,8 +83,8 @@ def _convolution_backward(
         for i in sides
     ]
     beyond = [int(x.shape[2 + i] - reached[i]) for i in sides]  # rows that no step of the stride reached
-    found = aten.convolution(gradient, weight, None, stride, padding, dilation, True, beyond, groups)
-    return found, None, None
+    input_gradient = aten.convolution(gradient, weight, None, stride, padding, dilation, True, beyond, groups)
+    return input_gradient, None, None
 
 
 def _max_pool_backward(
@@ -122,8 +122,8 @@ def trace(model: Probabilities) -> tuple[GraphModule, Tensor]:
 
     # Torch takes a batch of one or two for a constant, and one of as many images as another size, such as that of
     # the channels, for the same number.
-    taken = {*model.shape, *(side for parameter in model.parameters() for side in parameter.shape)}
-    images = next(count for count in itertools.count(3) if count not in taken)
+    used_sizes = {*model.shape, *(side for parameter in model.parameters() for side in parameter.shape)}
+    images = next(count for count in itertools.count(3) if count not in used_sizes)
     example = torch.rand(images, *model.shape, generator=torch.Generator().manual_seed(0))
     recorder = make_fx(
         model,
@@ -170,11 +170,11 @@ def refusal(model: Probabilities, kind: str | None, why: str) -> MmtkError:
 
 def culprit(model: Probabilities, graph: GraphModule, why: str) -> str | None:
     """The kind of the component that needs the operator which an error message of the exporter names."""
-    found = re.search(r"op='\w+\.(\w+)", why)
+    match = re.search(r"op='\w+\.(\w+)", why)
     files = {inspect.getsourcefile(type(part)) or "": kind for kind, part in _parts(model)}
     for node in graph.graph.nodes:
         # The exporter may have taken an operator apart: aten.special_bessel_j0 becomes prims.bessel_j0.
-        if found and str(node.target).partition(".")[2].partition(".")[0].endswith(found[1]):
+        if match and str(node.target).partition(".")[2].partition(".")[0].endswith(match[1]):
             stack = node.meta.get("stack_trace") or ""
             last = max(files, key=stack.rfind)
             if stack.rfind(last) >= 0:

@@ -66,11 +66,11 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
     status_line.stage("converting")
     data = convert(model, facts).SerializeToString()
     status_line.stage("comparing with onnxruntime")
-    found = differences(model, data)
-    check(found)
+    gaps = differences(model, data)
+    check(gaps)
     with output.file(out.name) as temporary:
         temporary.write_bytes(data)
-    return Written(out, len(data), found)
+    return Written(out, len(data), gaps)
 
 
 def _required() -> None:
@@ -137,26 +137,26 @@ def convert(model: Probabilities, facts: Mapping[str, Any]) -> ModelProto:
 def metadata(facts: Mapping[str, Any], model: Probabilities) -> dict[str, str]:
     """The metadata of the file: lists as JSON, everything else as it is."""
     targets = facts["targets"]
-    told: dict[str, Any] = {
+    entries: dict[str, Any] = {
         key: facts[key] for key in ("name", "run", "digest", "seed", "mmtk", "size", "channels")
     }
-    told["input"] = "image: float32 [batch,channels,size,size], gray values in [0, 1], not normalised"
+    entries["input"] = "image: float32 [batch,channels,size,size], gray values in [0, 1], not normalised"
     meaning = {
         "classes": "probability of each class [batch,classes]",
         "mask": "probability of each organ at each pixel [batch,organs,size,size]",
         "saliency": "what the bridge shows the decoder [batch,1,size,size]",
     }
-    told |= {f"output-{name}": meaning[name] for name in model.outputs}
+    entries |= {f"output-{name}": meaning[name] for name in model.outputs}
     if "classes" in model.outputs:
-        told["classes"] = targets["classification"]["names"]
+        entries["classes"] = targets["classification"]["names"]
         if (threshold := facts["thresholds"]["classification"]) is not None:
-            told["class-threshold"] = threshold
+            entries["class-threshold"] = threshold
     if "mask" in model.outputs:
-        told["organs"] = targets["segmentation"]["names"]
-        told["exclusive"] = targets["segmentation"]["exclusive"]
+        entries["organs"] = targets["segmentation"]["names"]
+        entries["exclusive"] = targets["segmentation"]["exclusive"]
         if not targets["segmentation"]["exclusive"]:
-            told["mask-threshold"] = facts["thresholds"]["segmentation"]
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}
+            entries["mask-threshold"] = facts["thresholds"]["segmentation"]
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in entries.items()}
 
 
 # --- the check --------------------------------------------------------------------------------------------------
@@ -165,8 +165,8 @@ def metadata(facts: Mapping[str, Any], model: Probabilities) -> dict[str, str]:
 def samples(model: Probabilities) -> Iterator[torch.Tensor]:
     """Batches [B,C,H,W] in [0, 1] for the check: noise and synthetic X-rays, of several sizes of batch."""
     channels, size, _ = model.shape
-    drawn = min(max(size, 32), 1024)
-    films = [Phantom("classification", domain=domain, test=sum(BATCHES), size=drawn) for domain in DOMAINS]
+    side = min(max(size, 32), 1024)
+    films = [Phantom("classification", domain=domain, test=sum(BATCHES), size=side) for domain in DOMAINS]
     turns = zip(cycle(films), range(sum(BATCHES)), strict=False)
     pictures = [resize_image(film.image(film.items("test")[row]), size) for film, row in turns]
     chests = torch.from_numpy(np.stack(pictures)).float()[:, None].div(255).expand(-1, channels, -1, -1)
@@ -189,12 +189,12 @@ def differences(model: Probabilities, data: bytes) -> dict[str, float]:
     for images in samples(model):
         with torch.no_grad():
             live = model(images)
-        for name, ours, theirs in zip(
+        for name, live_output, onnx_output in zip(
             model.outputs, live, session.run(None, {"image": images.numpy()}), strict=True
         ):
-            gap = np.abs(ours.numpy() - theirs).reshape(len(images), -1).max(1)
+            gap = np.abs(live_output.numpy() - onnx_output).reshape(len(images), -1).max(1)
             if name == "saliency":
-                gap = gap / np.maximum(np.abs(ours.numpy()).reshape(len(images), -1).max(1), 1e-30)
+                gap = gap / np.maximum(np.abs(live_output.numpy()).reshape(len(images), -1).max(1), 1e-30)
             gaps[name].append(gap)
     # A NaN wins in both: what is no number agrees with nothing.
     return {
@@ -203,9 +203,9 @@ def differences(model: Probabilities, data: bytes) -> dict[str, float]:
     }
 
 
-def check(found: Mapping[str, float]) -> None:
+def check(gaps: Mapping[str, float]) -> None:
     """Raise MmtkError if an output differs by more than 1e-4."""
-    wrong = [f"{name} by {gap:.1e}" for name, gap in found.items() if not gap <= TOLERANCE]
+    wrong = [f"{name} by {gap:.1e}" for name, gap in gaps.items() if not gap <= TOLERANCE]
     if wrong:
         raise MmtkError(
             f"the ONNX file would differ from the live model: {', '.join(wrong)}; {TOLERANCE:.0e} is allowed. "

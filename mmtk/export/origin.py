@@ -48,10 +48,10 @@ def origin(path: Path) -> dict[str, Any]:
     return about(read_run(path))
 
 
-def place(out: Path, mine: Callable[[], bool]) -> None:
+def place(out: Path, is_earlier_export: Callable[[], bool]) -> None:
     """Refuse an ``out`` that could not be written, or is not ours to replace, before any work is done.
 
-    ``mine`` says whether what lies at ``out`` is an earlier export of the same run.
+    ``is_earlier_export`` says whether what lies at ``out`` is an earlier export of the same run.
     """
     above = next(folder for folder in (out.parent, *out.parent.parents) if folder.exists())
     if not above.is_dir():
@@ -60,7 +60,7 @@ def place(out: Path, mine: Callable[[], bool]) -> None:
         raise MmtkError("cannot be written in: permission denied.", str(above), "Choose another --out.")
     if out.is_symlink():
         raise MmtkError("is a symbolic link.", str(out), "Remove it, or choose another --out.")
-    if out.exists() and not mine():
+    if out.exists() and not is_earlier_export():
         raise MmtkError(
             "is there already, and is no export of this run.", str(out), "Remove it, or choose another --out."
         )

@@ -33,31 +33,31 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
         raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
     run = read_run(path)
     facts = about(run)
-    made = RunDir(out or path / "exports" / facts["run"])
-    place(made.path, lambda: _is_export(made, facts))
-    output = OutputFolder(made.path, "export", set_aside=out is None)
+    export = RunDir(out or path / "exports" / facts["run"])
+    place(export.path, lambda: _is_export(export, facts))
+    output = OutputFolder(export.path, "export", set_aside=out is None)
     names = (MODEL, "recipe.toml", COPY, "README.md")
     output.check(names)
     net = load(path, "cpu").net
     with output.alone(names):
-        place(made.path, lambda: _is_export(made, facts))  # another export may have ended meanwhile
+        place(export.path, lambda: _is_export(export, facts))  # another export may have ended meanwhile
         # The weights first: they say whose folder it is, should the rest not come to be.
-        with output.file(made.model.name) as temporary:
+        with output.file(export.model.name) as temporary:
             checkpoint.save(temporary, {"": net}, None, facts)
         for name, text in _texts(run).items():
             with output.file(name) as temporary:
                 temporary.write_bytes(text)
-    return made.path
+    return export.path
 
 
-def _is_export(made: RunDir, facts: Mapping[str, Any]) -> bool:
+def _is_export(folder: RunDir, facts: Mapping[str, Any]) -> bool:
     """Whether a folder is empty, or an earlier export of the run that has these facts."""
-    if not made.path.is_dir():
+    if not folder.path.is_dir():
         return False
-    if not made.model.is_file():
-        return all(item.name == MANIFEST for item in made.path.iterdir())
+    if not folder.model.is_file():
+        return all(item.name == MANIFEST for item in folder.path.iterdir())
     try:
-        return same_run(read_about(made.path), facts)
+        return same_run(read_about(folder.path), facts)
     except MmtkError:  # damaged, or another's: not ours to replace
         return False
 
@@ -73,7 +73,7 @@ def _texts(run: Run) -> dict[str, bytes]:
 
 def other_seeds(run: Run) -> list[Run]:
     """Finished runs beside this one, of the same recipe and data with other seeds: those of its study."""
-    found: dict[int, Run] = {}
+    runs_by_seed: dict[int, Run] = {}
     for file in sorted(run.path.absolute().parent.glob("*/done.json")):
         try:
             other = read_run(file.parent)
@@ -81,5 +81,5 @@ def other_seeds(run: Run) -> list[Run]:
             continue
         same = (other.digest, other.provenance["data"]) == (run.digest, run.provenance["data"])
         if same and other.seed != run.seed:
-            found.setdefault(other.seed, other)
-    return list(found.values())
+            runs_by_seed.setdefault(other.seed, other)
+    return list(runs_by_seed.values())

@@ -30,11 +30,11 @@ class _DamagedError(Exception):
 
 def default_root() -> Path:
     """``$MMTK_CACHE``, else ``~/.cache/mmtk``, else a folder for temporary files; it may not be there yet."""
-    chosen = Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk")
+    root = Path(os.environ.get("MMTK_CACHE") or "~/.cache/mmtk")
     try:
-        return chosen.expanduser()
+        return root.expanduser()
     except RuntimeError:  # no HOME, and no entry for this user in the system's list
-        return _spare(chosen, "there is no home directory")
+        return _spare(root, "there is no home directory")
 
 
 def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | None = None) -> Path:

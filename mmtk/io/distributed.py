@@ -41,8 +41,8 @@ def place() -> tuple[int, int]:
 
 def command() -> list[str]:
     """The command of this run, as its user gave it."""
-    given: list[str] = json.loads(os.environ[COMMAND]) if COMMAND in os.environ else sys.argv
-    return given
+    arguments: list[str] = json.loads(os.environ[COMMAND]) if COMMAND in os.environ else sys.argv
+    return arguments
 
 
 def silent() -> bool:
@@ -70,8 +70,10 @@ def check(devices: int | None, device: str, batch: int) -> int:
     if world > 1 and devices not in (None, world):
         raise MmtkError(f"--devices {devices}: torchrun started {world} processes.", hint="Leave --devices out.")
     devices = world if world > 1 else devices or 1
-    if device == "cuda" and devices > (there := torch.cuda.device_count()):
-        raise MmtkError(f"{devices} GPUs asked for, but torch sees {there}.", hint=f"Use --devices {there}.")
+    if device == "cuda" and devices > (visible_gpus := torch.cuda.device_count()):
+        raise MmtkError(
+            f"{devices} GPUs asked for, but torch sees {visible_gpus}.", hint=f"Use --devices {visible_gpus}."
+        )
     if batch % devices:
         fitting = [str(n) for n in range(1, batch + 1) if batch % n == 0]
         raise MmtkError(
@@ -120,8 +122,8 @@ def joined(device: str) -> Iterator[None]:
 
 def _is_loss(error: RuntimeError) -> bool:
     """Whether a collective failed because another rank is gone."""
-    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
-    return isinstance(error, distributed.DistNetworkError) or any(words in str(error) for words in said)
+    phrases = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return isinstance(error, distributed.DistNetworkError) or any(words in str(error) for words in phrases)
 
 
 def barrier() -> None:
@@ -170,19 +172,19 @@ def whole_batch(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     rank, world = place()
     if world == 1:
         return logits, target
-    own = logits.view_as(logits)
-    if own.requires_grad:
-        own.register_hook(lambda gradient: gradient * world)
+    rank_logits = logits.view_as(logits)
+    if rank_logits.requires_grad:
+        rank_logits.register_hook(lambda gradient: gradient * world)
     parts = _parts(logits)
-    parts[rank] = own
+    parts[rank] = rank_logits
     return torch.cat(parts), gather(target)
 
 
 def _parts(rows: Tensor) -> list[Tensor]:
     plain = rows.detach().contiguous()
-    sent = plain.to(torch.uint8) if plain.dtype == torch.bool else plain  # which gloo does not know
-    parts = [torch.empty_like(sent) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, sent)
+    message = plain.to(torch.uint8) if plain.dtype == torch.bool else plain  # which gloo does not know
+    parts = [torch.empty_like(message) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, message)
     return [part.to(rows.dtype) for part in parts]
 
 
@@ -219,7 +221,7 @@ def share_batch_norm(module: nn.Module, device: str) -> None:
 
 def check_batch_norm(module: nn.Module, device: str) -> int:
     """The number of batch norms; MmtkError where several processes on such a device could not share them."""
-    norms = sum(isinstance(each, _BatchNorm) for each in module.modules())
+    norms = sum(isinstance(part, _BatchNorm) for part in module.modules())
     if norms and device == "cpu":
         raise MmtkError(
             f"this network has {norms} batch norms, whose statistics torch cannot share among processes on a CPU.",
@@ -264,9 +266,9 @@ def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
         raise Reported(128 + stop.sigval) from stop
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        said = [code for code in codes.values() if code > 0 and code != LOST]
-        if said:
-            raise Reported(said[0]) from error
+        exit_codes = [code for code in codes.values() if code > 0 and code != LOST]
+        if exit_codes:
+            raise Reported(exit_codes[0]) from error
         # Ranks that lost another one, or that the agent ended thereupon, are no cause.
         rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
         how = f"was killed by {signal.Signals(-codes[rank]).name}" if codes[rank] < 0 else "has ended"

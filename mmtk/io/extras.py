@@ -16,7 +16,7 @@ def install_line(extra: str) -> str:
     extra: its name in ``pyproject.toml``, such as ``dicom``. ``pip install 'mmtk[dicom]'`` would ask a package
     index for mmtk, which may not be there.
     """
-    packages = [shlex.quote(str(each)) for each in requirements(extra)]
+    packages = [shlex.quote(str(requirement)) for requirement in requirements(extra)]
     return " ".join(["python -m pip install", *packages])
 
 
@@ -24,12 +24,12 @@ def requirements(extra: str = "") -> list[Requirement]:
     """Requirements of the installed mmtk; with the name of an extra, what that needs besides."""
     from packaging.requirements import Requirement
 
-    found = []
+    results = []
     for line in metadata.requires("mmtk") or ():
         requirement = Requirement(line)
         of_extra = requirement.marker is not None and "extra" in str(requirement.marker)
         met = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
         if met and of_extra == bool(extra) and requirement.name != "mmtk":
             requirement.marker = None
-            found.append(requirement)
-    return found
+            results.append(requirement)
+    return results

@@ -73,14 +73,14 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
 
 def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is an input, or lies in a folder of inputs: it would be taken for data next time."""
-    here = out.resolve()
-    for given in inputs:
-        if not os.path.exists(given):
+    resolved = out.resolve()
+    for path in inputs:
+        if not os.path.exists(path):
             continue
-        if here.exists() and here.samefile(given):
+        if resolved.exists() and resolved.samefile(path):
             raise MmtkError("is an input, so nothing is written there.", str(out), OUTSIDE)
-        if given.is_dir() and any(folder.exists() and folder.samefile(given) for folder in here.parents):
-            raise MmtkError(f"lies in the folder of inputs {given}.", str(out), OUTSIDE)
+        if path.is_dir() and any(folder.exists() and folder.samefile(path) for folder in resolved.parents):
+            raise MmtkError(f"lies in the folder of inputs {path}.", str(out), OUTSIDE)
 
 
 class OutputFolder:
@@ -146,14 +146,14 @@ class OutputFolder:
 
     def _take(self, stage: Path) -> None:
         """Let the files of ``stage`` take the place of what the command wrote before."""
-        made = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
-        self.check(made)
-        for name in made:
+        names = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
+        self.check(names)
+        for name in names:
             self._make_room(name)
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             self._note(name, sha256(stage / name))
             os.replace(stage / name, self.path / name)
-        for name in [name for name in self._hashes if name not in made and self.wrote(name)]:
+        for name in [name for name in self._hashes if name not in names and self.wrote(name)]:
             (self.path / name).unlink()
             del self._hashes[name]
 
@@ -194,13 +194,13 @@ class OutputFolder:
 def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
     """Return the files that a command wrote, by the list in their folder, and that are as it left them."""
     folders: dict[Path, OutputFolder] = {}
-    found = set()
+    names = set()
     for path in paths:
         if path.parent not in folders:
             folders[path.parent] = OutputFolder(path.parent, command)
         if folders[path.parent].wrote(path.name):
-            found.add(path)
-    return found
+            names.add(path)
+    return names
 
 
 def _free(path: Path) -> Path:
@@ -213,15 +213,15 @@ def _free(path: Path) -> Path:
 
 def _read(folder: Path) -> dict[str, dict[str, set[str]]]:
     """Command → file name → hashes; a line that is damaged or points elsewhere lists nothing."""
-    found: dict[str, dict[str, set[str]]] = defaultdict(dict)
+    hashes: dict[str, dict[str, set[str]]] = defaultdict(dict)
     try:
         lines = (folder / MANIFEST).read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return found
+        return hashes
     for line in lines:
         with suppress(ValueError, KeyError, TypeError):
             row = json.loads(line)
             command, name, digest = (str(row[key]) for key in ("command", "name", "sha256"))
             if not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts:
-                found[command].setdefault(name, set()).add(digest)
-    return found
+                hashes[command].setdefault(name, set()).add(digest)
+    return hashes

@@ -127,7 +127,7 @@ def shown(arguments: list[str]) -> Iterator[None]:
     if _line is not None or not _for_a_reader(arguments):
         yield
         return
-    _line = StatusLine(sys.stderr, tuple(each for each in (sys.stderr, sys.stdout) if each.isatty()))
+    _line = StatusLine(sys.stderr, tuple(stream for stream in (sys.stderr, sys.stdout) if stream.isatty()))
     try:
         yield
     finally:

@@ -34,8 +34,8 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
 
 
 def _where(recipe: Recipe, key: str) -> str | None:
-    place = recipe.origins.get(key)
-    return None if place in (None, "default") else place
+    origin = recipe.origins.get(key)
+    return None if origin in (None, "default") else origin
 
 
 def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
@@ -47,8 +47,8 @@ def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
 def _recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[], Any]) -> Any:
     """The answer of the component under ``key``, to which its table and ``data.channels`` are given."""
     table = recipe[key]
-    given = {"key": key, "table": table, "channels": recipe["data.channels"]}
-    return memo.recall(question, catalog.find(kind, table["use"]), given, ask)
+    facts = {"key": key, "table": table, "channels": recipe["data.channels"]}
+    return memo.recall(question, catalog.find(kind, table["use"]), facts, ask)
 
 
 def _strides(recipe: Recipe) -> list[int]:
@@ -152,8 +152,8 @@ def _refused(recipe: Recipe) -> list[MmtkError]:
         return answer
 
     try:
-        given = [text, batch, {kind: vars(entry) for kind, entry in entries.items()}]
-        found = memo.recall("pass", entries["encoder"], given, ask)
+        facts = [text, batch, {kind: vars(entry) for kind, entry in entries.items()}]
+        found = memo.recall("pass", entries["encoder"], facts, ask)
     except MmtkError as error:
         return [MmtkError(error.message, error.where or _where(recipe, "data.size"), error.hint)]
     if not found:
@@ -180,8 +180,11 @@ def _pass(network: str, batch: int, classes: tuple[type[Any], ...]) -> str | Mmt
 
 
 def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
-    given = recipe.get("augment", {})
-    augmentations = {*given, *(key.removeprefix("augment.") for key in unknown if key.startswith("augment."))}
+    augment_tables = recipe.get("augment", {})
+    augmentations = {
+        *augment_tables,
+        *(key.removeprefix("augment.") for key in unknown if key.startswith("augment.")),
+    }
     problems = []
     for kind in ("ssl", "consistency"):
         if not recipe.get(kind):
@@ -196,7 +199,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
                 problems.append(
                     MmtkError(
                         f"{kind}.use = \"{recipe[f'{kind}.use']}\" asks for a view '{name}', but there is no "
-                        f"[augment.{name}]. Known: {listing(given) or 'none'}.",
+                        f"[augment.{name}]. Known: {listing(augment_tables) or 'none'}.",
                         _where(recipe, f"{kind}.use"),
                         f"Add a table [augment.{name}].",
                     )
@@ -209,8 +212,8 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
                     )
                 )
     for task, name in ((task.name, task.augment) for task in TASKS.values()):
-        asked = any(f"[augment.{name}]" in (problem.hint or "") for problem in problems)
-        if task in recipe.tasks and name not in augmentations and not asked:
+        is_named = any(f"[augment.{name}]" in (problem.hint or "") for problem in problems)
+        if task in recipe.tasks and name not in augmentations and not is_named:
             message = f"augment.{name}: missing, and the labelled images of {task} need it."
             problems.append(MmtkError(message, None, f"Add a table [augment.{name}]; its use may be none."))
     return problems
@@ -251,9 +254,9 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
     for channels, exclusive in _LABELS[task]:
         pixels = () if task == "classification" else (16, 16)
         target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
-        offered = {"classes": channels, "exclusive": exclusive, "class_weights": None}
+        wires = {"classes": channels, "exclusive": exclusive, "class_weights": None}
         try:
-            loss = factory.component("loss", table, offered)
+            loss = factory.component("loss", table, wires)
             loss(torch.zeros(2, channels, *pixels), target.long())
         except MmtkError as error:
             refusals.append(error)
@@ -266,11 +269,11 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
 def _loss_fault(word: str, task: str, error: Exception) -> MmtkError:
     """An error inside a loss as a message with its file and line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    others = [other for other in _LABELS if other != task]
+    other_tasks = [other for other in _LABELS if other != task]
     return MmtkError(
         f"{word} fails on a small batch of {task}: {type(error).__name__}: {error} "
         f"({last.filename}:{last.lineno}).",
-        hint=f'If it serves {others[0]} alone, declare tasks = ("{others[0]}",) in its class.',
+        hint=f'If it serves {other_tasks[0]} alone, declare tasks = ("{other_tasks[0]}",) in its class.',
     )
 
 
@@ -293,11 +296,13 @@ def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
         if task not in recipe.tasks:
             continue
         try:
-            given, selects = memo.recall("selection", entry, [key, table], partial(_scores, table, key, task))
+            score_names, selects = memo.recall(
+                "selection", entry, [key, table], partial(_scores, table, key, task)
+            )
         except MmtkError as error:
             yield _placed(error, recipe, key)
             continue
-        if name == task and selects not in given:
+        if name == task and selects not in score_names:
             yield MmtkError(
                 f'{key}.use = "{table["use"]}" gives no {selects}, by which the best weights are chosen.',
                 _where(recipe, f"{key}.use"),
@@ -322,7 +327,7 @@ def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]
     raise refusals[0]
 
 
-def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) -> tuple[list[str], str]:
+def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) -> tuple[list[str], str]:
     """The names of the scores of two images, and the selecting one; a second instance serves as validation."""
     import torch
 
@@ -331,18 +336,18 @@ def _tried(table: dict[str, Any], key: str, task: str, offered: dict[str, Any]) 
     from mmtk.registry.declared import declared_scores
     from mmtk.registry.per_image import case_columns
 
-    channels = len(offered["names"])
+    channels = len(wires["names"])
     target = torch.tensor([0, 1]) if task == "classification" else torch.zeros(2, channels, 16, 16)
     if task == "segmentation":
         target[:, 0] = 1
     logits = torch.eye(2) if task == "classification" else 2 * target - 1
-    metric, validation = (factory.component("metric", table, offered) for _ in range(2))
-    for each in (validation, metric):
-        each.update(logits, target, ["a", "b"])
+    metric, validation = (factory.component("metric", table, wires) for _ in range(2))
+    for instance in (validation, metric):
+        instance.update(logits, target, ["a", "b"])
     metric.calibrate(validation)
     scores = metric.compute()
     case_columns({key.removeprefix("metric."): metric})
-    labels = LabelSpec(TASKS[task].name, offered["names"], offered["exclusive"])
+    labels = LabelSpec(TASKS[task].name, wires["names"], wires["exclusive"])
     declared = declared_scores(task, {task: metric}, labels)
     builtin = builtin_scores.of_task(task, labels.names, labels.exclusive)
     return sorted(scores), selecting(declared) or selecting(builtin)

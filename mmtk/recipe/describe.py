@@ -126,9 +126,9 @@ def _takes(entry: catalog.Entry, task: str) -> bool:
     shape = (2, 2) if task == "classification" else (2, 2, 16, 16)
     target = torch.zeros(2 if task == "classification" else shape).long()
     for exclusive in (True, False):
-        offered = {"classes": 2, "exclusive": exclusive, "class_weights": None}
+        wires = {"classes": 2, "exclusive": exclusive, "class_weights": None}
         try:
-            factory.component("loss", {"use": _full(entry)}, offered)(torch.zeros(shape), target)
+            factory.component("loss", {"use": _full(entry)}, wires)(torch.zeros(shape), target)
             return True
         except Exception:  # a refusal, or whatever the loss says to a target it cannot read
             continue

@@ -52,39 +52,41 @@ def is_complete(path_or_name: str | Path) -> bool:
 def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
     """All layers merged: parents, recipe, profile, overrides; not checked yet."""
     layer, changes = toml_layers.with_parents(path), toml_layers.parse_set(overrides)
-    asked = profile if profile is not None else changes.values.get("profile")
+    wanted_profile = profile if profile is not None else changes.values.get("profile")
     origin = layer.values.get("origin")
-    if asked and isinstance(origin, dict):
-        raise _mixed(origin, asked, str(path))
-    if origin is not None and not asked:
+    if wanted_profile and isinstance(origin, dict):
+        raise _mixed(origin, wanted_profile, str(path))
+    if origin is not None and not wanted_profile:
         return toml_layers.merge(layer, changes)
-    chosen = asked if asked is not None else layer.values.get("profile", "")
-    place = (layer if asked is None else changes).place("profile")
-    if not isinstance(chosen, str):
-        raise MmtkError(f"profile: should be a name, got {json.dumps(chosen, default=str)}.", place)
-    if chosen:
+    profile_name = wanted_profile if wanted_profile is not None else layer.values.get("profile", "")
+    line = (layer if wanted_profile is None else changes).place("profile")
+    if not isinstance(profile_name, str):
+        raise MmtkError(f"profile: should be a name, got {json.dumps(profile_name, default=str)}.", line)
+    if profile_name:
         # An option is a path from here, a recipe's own profile one from the recipe.
-        given = _profile(chosen, path.parent, path.parent if asked is None else Path(), place)
-        layer.problems.extend(toml_layers.overruled(layer, given, chosen, changes.values))
-        layer = toml_layers.merge(layer, given)
+        profile_layer = _profile(
+            profile_name, path.parent, path.parent if wanted_profile is None else Path(), line
+        )
+        layer.problems.extend(toml_layers.overruled(layer, profile_layer, profile_name, changes.values))
+        layer = toml_layers.merge(layer, profile_layer)
     merged = toml_layers.merge(layer, changes)
-    merged.values["origin"] = {"recipe": visible(path.stem), "profile": visible(chosen)}
+    merged.values["origin"] = {"recipe": visible(path.stem), "profile": visible(profile_name)}
     return merged
 
 
-def _profile(chosen: str, recipes: Path, start: Path, place: str | None) -> Layer:
+def _profile(name: str, recipes: Path, start: Path, line: str | None) -> Layer:
     """The profile of a name beside the recipes, of a path from ``start``, or the one that ships."""
-    beside = (recipes / "profiles" / f"{chosen}.toml", start / chosen)
+    beside = (recipes / "profiles" / f"{name}.toml", start / name)
     try:
-        found = next(filter(os.path.isfile, beside), None) or toml_layers.locate(chosen, "profiles")
+        path = next(filter(os.path.isfile, beside), None) or toml_layers.locate(name, "profiles")
     except MmtkError as error:
-        error.where = place
+        error.where = line
         raise
-    given = toml_layers.with_parents(found, folder="profiles")
-    for own in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
-        given.values.pop(own, None)
-        given.places.pop(own, None)
-    return given
+    layer = toml_layers.with_parents(path, folder="profiles")
+    for key in ("name", "description", "profile"):  # these say what the profile is, not what the recipe is
+        layer.values.pop(key, None)
+        layer.places.pop(key, None)
+    return layer
 
 
 def system_for(recipe: str, profile: str | None) -> str:
@@ -98,9 +100,10 @@ def system_for(recipe: str, profile: str | None) -> str:
 
 def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
     """What a complete recipe has and another profile has not, as its ``train.steps``, would stay in force."""
-    own, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
+    origin_profile, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
     return MmtkError(
-        f"is complete, with the data and the training budget of {own}: a second profile would mix the two.",
+        f"is complete, with the data and the training budget of {origin_profile}: "
+        "a second profile would mix the two.",
         where,
         f"Start from the recipe that it was made of (mmtk … {quoted(recipe)} --profile {quoted(str(profile))}), "
         "or change single values by --set.",
@@ -115,13 +118,15 @@ def on_other_data(path: Path, profile: str | None, overrides: Mapping[str, Any])
     """
     layer, given_for = toml_layers.with_parents(path), list(recipe_tables.OF_TASK)
     if profile is not None:
-        given = _profile(profile, path.parent, Path(), None)
-        asked = given.values.pop("tasks", given_for)
-        given_for = [task for task in asked if toml_layers.has(given.values, f"data.{task}.source")]
+        profile_layer = _profile(profile, path.parent, Path(), None)
+        profile_tasks = profile_layer.values.pop("tasks", given_for)
+        given_for = [
+            task for task in profile_tasks if toml_layers.has(profile_layer.values, f"data.{task}.source")
+        ]
         for task in recipe_tables.OF_TASK:
-            toml_layers.drop((layer if task in given_for else given).values, f"data.{task}")
-        toml_layers.drop(given.values, "train")  # the network stays as it was trained
-        layer = toml_layers.merge(layer, given)
+            toml_layers.drop((layer if task in given_for else profile_layer).values, f"data.{task}")
+        toml_layers.drop(profile_layer.values, "train")  # the network stays as it was trained
+        layer = toml_layers.merge(layer, profile_layer)
         toml_layers.put(layer.values, "origin.profile", visible(profile))
     return resolve(toml_layers.merge(layer, toml_layers.parse_set(overrides)), str(path)), given_for
 
@@ -144,11 +149,11 @@ def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkEr
             return []
         unknown.add(part or key)
         toml_layers.drop(trial.values, part or key)
-    known = {problem.message for problem in problems}
+    messages = {problem.message for problem in problems}
     try:
         _resolve(trial, source, unknown)
     except Problems as more:
-        return [problem for problem in more.problems if problem.message not in known]
+        return [problem for problem in more.problems if problem.message not in messages]
     return []
 
 
@@ -184,11 +189,11 @@ def _unknown_tables(layer: Layer) -> list[MmtkError]:
     problems = []
     groups = {path.rpartition(".")[0] for path in recipe_tables.PLACES} - set(recipe_tables.FIXED) - {""}
     tables = {path.split(".")[0] for path in [*recipe_tables.FIXED, *recipe_tables.PLACES]}
-    known = {*recipe_tables.Top.model_fields, *tables}
+    known_keys = {*recipe_tables.Top.model_fields, *tables}
     for key in layer.values:
-        if key not in known:
-            keys = ", ".join(sorted(known - {"origin"}))
-            message = f"{key}: unknown key.{nearest(key, known)} Keys here: {keys}."
+        if key not in known_keys:
+            keys = ", ".join(sorted(known_keys - {"origin"}))
+            message = f"{key}: unknown key.{nearest(key, known_keys)} Keys here: {keys}."
             problems.append(MmtkError(message, layer.place(key)))
     for group in sorted(groups & set(layer.values)):
         table = layer.values[group]
@@ -224,12 +229,12 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
 
 
 def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
-    needed = {"encoder": "every system"}
+    required = {"encoder": "every system"}
     for task in values["tasks"]:
         for path in recipe_tables.OF_TASK[task]:
             if not path.startswith(("data.", "augment.")):
-                needed[path] = task
-        needed[f"data.{task}.source"] = task
+                required[path] = task
+        required[f"data.{task}.source"] = task
     return [
         MmtkError(
             f"{path}: missing, and {who} needs it.",
@@ -237,7 +242,7 @@ def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
             if path.startswith("data.")
             else 'Begin the recipe with extends = "base.toml", or add the table.',
         )
-        for path, who in needed.items()
+        for path, who in required.items()
         if not toml_layers.has(values, path) and path not in unknown
     ]
 
@@ -270,7 +275,7 @@ def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
     values, wrong = fixed_tables(layer)
     problems += wrong
     for path, kind, table in component_tables(layer.values):
-        checked, found = _component(layer, path, kind, table)
-        problems += found
+        checked, component_problems = _component(layer, path, kind, table)
+        problems += component_problems
         toml_layers.put(values, path, checked)
     return values, problems

@@ -40,7 +40,7 @@ def sketch_bridge(recipe: Recipe) -> api.Bridge | None:
 
 def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
     """The views of a strategy, asked of an instance that is wired to nothing."""
-    offered = {
+    wires = {
         "supervised": None,
         "twin": lambda decay=None: nn.Identity(),
         "classes": 2,
@@ -49,4 +49,4 @@ def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
         "in_channels": recipe.data.channels,
     }
     with torch.random.fork_rng():
-        return views(component(kind, recipe.strategy(kind), offered))
+        return views(component(kind, recipe.strategy(kind), wires))

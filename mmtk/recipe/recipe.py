@@ -142,11 +142,11 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """Ten hex digits over everything that changes a result, except the seed."""
-        kept = copy.deepcopy({key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST})
+        values = copy.deepcopy({key: value for key, value in self.values.items() if key not in NOT_IN_DIGEST})
         for key, plain in YOUNGER.items():
-            if toml_layers.get(kept, key) == plain:
-                toml_layers.drop(kept, key)
-        text = json.dumps(kept, sort_keys=True, ensure_ascii=False)
+            if toml_layers.get(values, key) == plain:
+                toml_layers.drop(values, key)
+        text = json.dumps(values, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property

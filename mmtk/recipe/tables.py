@@ -162,8 +162,8 @@ def model_of(entry: catalog.Entry) -> type[BaseModel]:
 
 def tasks_of(key: str) -> set[str]:
     """The tasks that a table, or a key in it, has a meaning for: it needs all of them."""
-    needed = {task for task, paths in OF_TASK.items() if any(f"{key}.".startswith(f"{path}.") for path in paths)}
-    return needed | ({"classification"} if f"{key}.".startswith("bridge.") else set())  # a bridge reads classes
+    tasks = {task for task, paths in OF_TASK.items() if any(f"{key}.".startswith(f"{path}.") for path in paths)}
+    return tasks | ({"classification"} if f"{key}.".startswith("bridge.") else set())  # a bridge reads classes
 
 
 # The tables that only one task needs; a recipe without that task drops them.

@@ -25,7 +25,7 @@ def as_text(recipe: Recipe, values: Values) -> str:
     """``values``, some or all of the recipe's, as TOML; what is longer than a line follows its origin."""
     blocks = ["\n".join(_block(recipe, path, table)) for path, table in _tables(values)]
     end = [f"# digest {recipe.digest}"]
-    if any(_shipped(place) for place in recipe.origins.values()):
+    if any(_shipped(origin) for origin in recipe.origins.values()):
         end.insert(0, f"# mmtk: stands for {toml_layers.recipe_folder()}")
     return "\n\n".join([*blocks, "\n".join(end)])
 
@@ -106,8 +106,8 @@ def place_of(origin: str) -> str:
     file, colon, line = origin.rpartition(":")
     if not colon or not os.path.isabs(file):
         return origin
-    if os.path.realpath(file).startswith(here := os.path.join(os.path.realpath(os.getcwd()), "")):
-        return f"{os.path.realpath(file)[len(here) :]}:{line}"
+    if os.path.realpath(file).startswith(prefix := os.path.join(os.path.realpath(os.getcwd()), "")):
+        return f"{os.path.realpath(file)[len(prefix) :]}:{line}"
     return f"mmtk:{Path(file).relative_to(toml_layers.recipe_folder())}:{line}" if _shipped(origin) else origin
 
 

@@ -55,11 +55,11 @@ def locate(name: str, folder: str = "") -> Path:
     if os.path.isdir(name):
         hint = "A run directory would have a recipe.toml." if what == "recipe" else None
         raise MmtkError(f"{name} is a folder, not a {what}.", hint=hint)
-    known = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
+    names = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
     raise MmtkError(
         f"No {what} '{name}': no such file, and none of that name ships with mmtk."
-        f"{nearest(Path(name).stem, known)}",
-        hint=f"Shipped: {listing(known)}.",
+        f"{nearest(Path(name).stem, names)}",
+        hint=f"Shipped: {listing(names)}.",
     )
 
 
@@ -92,18 +92,18 @@ def _check_shape(layer: Layer, source: str) -> None:
     left: list[tuple[str, Any, int]] = [("", layer.values, 0)]
     while left:
         path, value, depth = left.pop()
-        place = layer.place(path) or source
+        line = layer.place(path) or source
         if depth > _DEEPEST:
-            raise MmtkError(f"{path.split('.')[0]}: is nested too deeply.", place)
+            raise MmtkError(f"{path.split('.')[0]}: is nested too deeply.", line)
         if isinstance(value, list):
-            left += [(path, each, depth + 1) for each in value]
+            left += [(path, entry, depth + 1) for entry in value]
         elif isinstance(value, dict):
-            for key, each in value.items():
+            for key, entry in value.items():
                 dotted = f"{path}.{key}" if path else str(key)
                 if not _NAME.fullmatch(str(key)):
                     message = f"{json.dumps(str(key))} is not a key: keys have letters, digits, '_' and '-'."
-                    raise MmtkError(message, layer.place(dotted) or place)
-                left.append((dotted, each, depth + 1))
+                    raise MmtkError(message, layer.place(dotted) or line)
+                left.append((dotted, entry, depth + 1))
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
@@ -121,7 +121,7 @@ def key_lines(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     table: list[str] = []
     # Prose in a multi-line string may look like TOML.
-    text = _TEXT.sub(lambda found: '""' + "\n" * found[0].count("\n") if found[1] else found[0], text)
+    text = _TEXT.sub(lambda match: '""' + "\n" * match[0].count("\n") if match[1] else match[0], text)
     for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.match(line):
             table = _split(header[1])
@@ -135,15 +135,15 @@ def _split(path: str) -> list[str]:
     return [part.strip("\"'") for part in re.findall(_KEY, path)]
 
 
-def with_parents(path: Path, seen: tuple[Path, ...] = (), folder: str = "") -> Layer:
+def with_parents(path: Path, ancestors: tuple[Path, ...] = (), folder: str = "") -> Layer:
     """A file merged over the files it ``extends``: names or paths.
 
     Each is looked for beside the file, then among what ships: profiles where ``folder`` is "profiles" or the file
     lies in a folder of that name, else recipes.
     """
     resolved = path.resolve()
-    if resolved in seen:
-        chain = " → ".join(p.name for p in [*seen, resolved])
+    if resolved in ancestors:
+        chain = " → ".join(p.name for p in [*ancestors, resolved])
         raise MmtkError(f"extends itself: {chain}", str(path), "Remove one 'extends' of this circle.")
     layer = read(path)
     parents = layer.values.pop("extends", [])
@@ -154,12 +154,16 @@ def with_parents(path: Path, seen: tuple[Path, ...] = (), folder: str = "") -> L
     merged = Layer({})
     for parent in parents:
         beside = (path.parent / parent, path.parent / f"{parent}.toml")
-        others = (each for each in beside if os.path.isfile(each) and each.resolve() != resolved)
+        paths_beside = (
+            path_beside
+            for path_beside in beside
+            if os.path.isfile(path_beside) and path_beside.resolve() != resolved
+        )
         try:
-            found = next(others, None) or locate(parent, folder or _folder_of(path))
+            parent_path = next(paths_beside, None) or locate(parent, folder or _folder_of(path))
         except MmtkError as error:
             raise MmtkError(f"extends: {error.message}", layer.places.get("extends"), error.hint) from error
-        merged = merge(merged, with_parents(found, (*seen, resolved), folder))
+        merged = merge(merged, with_parents(parent_path, (*ancestors, resolved), folder))
     layer.places.pop("extends", None)
     for key in NOT_INHERITED:
         merged.values.pop(key, None)
@@ -175,7 +179,7 @@ def merge(base: Layer, over: Layer) -> Layer:
     """``over`` laid on ``base``: tables key by key; of a table with another ``use`` only LASTING keys stay."""
     places = dict(base.places)
     values = _merge(base.values, over.values, "", places)
-    places.update({key: place for key, place in over.places.items() if has(values, key)})
+    places.update({key: line for key, line in over.places.items() if has(values, key)})
     return Layer(values, places, [*base.problems, *over.problems, *_clashes(base, over), *_clashes(over, base)])
 
 
@@ -186,14 +190,14 @@ def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iter
         other = get(merged, key)
         if other == value or isinstance(other, dict) or has(settled, key):
             continue
-        ours, theirs = json.dumps(value, default=str), json.dumps(other, default=str)
-        what = f"{theirs} in" if other is not None else "left out by"
+        recipe_value, profile_value = json.dumps(value, default=str), json.dumps(other, default=str)
+        what = f"{profile_value} in" if other is not None else "left out by"
         yield MmtkError(
-            f"{key}: {ours} here, but {what} the profile {name}, which is laid over recipes.",
+            f"{key}: {recipe_value} here, but {what} the profile {name}, which is laid over recipes.",
             recipe.place(key),
             f"The profile has data for {', '.join(other)} alone: take a system of that task (mmtk list)."
             if key == "tasks" and isinstance(other, list)
-            else f"Write it into a profile that extends {name}, for --profile, or add --set {key}={ours}.",
+            else f"Write it into a profile that extends {name}, for --profile, or add --set {key}={recipe_value}.",
         )
 
 
@@ -254,9 +258,9 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise MmtkError(f"--set {key}: '{part}' was set to a value before, so it has no keys.")
-        if (shown := visible(str(value))) != str(value):
+        if (visible_value := visible(str(value))) != str(value):
             cure = "TOML takes UTF-8 only: give the file or folder another name."
-            raise MmtkError(f"{key}: {shown} has bytes that are no UTF-8.", "--set", cure)
+            raise MmtkError(f"{key}: {visible_value} has bytes that are no UTF-8.", "--set", cure)
         table[parts[-1]] = value
         layer.places[key] = "--set"
     _check_shape(layer, "--set")
@@ -288,12 +292,12 @@ def leaves(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def get(values: Values, dotted: str, default: Any = None) -> Any:
     """The value under a dotted key."""
-    found: Any = values
+    value: Any = values
     for part in dotted.split("."):
-        if not isinstance(found, dict) or part not in found:
+        if not isinstance(value, dict) or part not in value:
             return default
-        found = found[part]
-    return found
+        value = value[part]
+    return value
 
 
 def has(values: Values, dotted: str) -> bool:

@@ -69,9 +69,9 @@ class Analysis:
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
         """One score, if the cell has it."""
-        wanted = (domain, task, metric)
-        found = (s for s in self.scores if s.cell is cell and (s.domain, s.task, s.metric) == wanted)
-        return next(found, None)
+        key = (domain, task, metric)
+        matches = (s for s in self.scores if s.cell is cell and (s.domain, s.task, s.metric) == key)
+        return next(matches, None)
 
 
 def analyse(study: Study) -> Analysis:
@@ -112,11 +112,11 @@ def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric
     from_classes = metric == "accuracy" and metric not in cases
     if not ({"target", "predicted"} if from_classes else {metric}) <= cases.keys():
         return None
-    place = {seed: row for row, seed in enumerate(sorted(cell.runs))}
-    rows = [place[seed] for seed in seeds]
+    row_of_seed = {seed: row for row, seed in enumerate(sorted(cell.runs))}
+    rows = [row_of_seed[seed] for seed in seeds]
     if from_classes:
-        known, predicted = cases["target"][rows], cases["predicted"][rows]
-        values = np.where(np.isnan(known + predicted), np.nan, known == predicted)
+        labels, predicted = cases["target"][rows], cases["predicted"][rows]
+        values = np.where(np.isnan(labels + predicted), np.nan, labels == predicted)
     else:
         values = cases[metric][rows]
     return None if np.isnan(values).all(1).any() else values
@@ -130,8 +130,8 @@ def scores(study: Study) -> list[Score]:
 def _scores_of(cell: Cell) -> Iterator[Score]:
     first = next(iter(cell.runs.values()))
     for domain, task in itertools.product(DOMAINS, TASKS):
-        known = first.scores.get(domain, {}).get(task, {})
-        for metric in known:
+        first_scores = first.scores.get(domain, {}).get(task, {})
+        for metric in first_scores:
             declared = first.score_info(task, metric)
             if "scores" not in declared.shown:
                 continue
@@ -144,8 +144,8 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
                 metric,
                 sensible(stats.summary(list(values.values())), declared),
                 None if cases is None else stats.bootstrap(cases),
-                declared.level(known),
-                int(known.get("n", 0)),
+                declared.level(first_scores),
+                int(first_scores.get("n", 0)),
                 declared,
             )
 
@@ -159,7 +159,7 @@ def comparisons(study: Study) -> list[Comparison]:
     Holm's family: all comparisons of the study by the same kind of test on the same metric, that is over all
     systems, budgets and both domains.
     """
-    found = []
+    results = []
     for labels in study.budgets:
         present = at(study, labels)
         for first in (cell for cell in present if cell.reference):
@@ -168,28 +168,30 @@ def comparisons(study: Study) -> list[Comparison]:
                 for metric in shown(declared, "tests") if other is not first else ():
                     info = declared[metric]
                     if tests := _tests(first, other, domain, task, metric, info):
-                        found.append(Comparison(first, other, labels, domain, task, metric, tests, info))
-    families = itertools.product(KINDS, dict.fromkeys(one.metric for one in found))
+                        results.append(Comparison(first, other, labels, domain, task, metric, tests, info))
+    families = itertools.product(KINDS, dict.fromkeys(one.metric for one in results))
     adjusted: dict[tuple[int, str], Test] = {}
     for kind, metric in families:
-        own = [i for i, one in enumerate(found) if one.metric == metric and kind in one.tests]
-        after = stats.holm([found[i].tests[kind] for i in own])
-        adjusted |= {(i, kind): test for i, test in zip(own, after, strict=True)}
+        indices = [i for i, one in enumerate(results) if one.metric == metric and kind in one.tests]
+        after = stats.holm([results[i].tests[kind] for i in indices])
+        adjusted |= {(i, kind): test for i, test in zip(indices, after, strict=True)}
     return [
         replace(one, tests={kind: adjusted[i, kind] for kind in KINDS if kind in one.tests})
-        for i, one in enumerate(found)
+        for i, one in enumerate(results)
     ]
 
 
 def _tests(first: Cell, other: Cell, domain: str, task: str, metric: str, declared: ScoreInfo) -> dict[str, Test]:
-    ours, theirs = first.values(domain, task, metric), other.values(domain, task, metric)
-    if not ours or not theirs:
+    first_values, other_values = first.values(domain, task, metric), other.values(domain, task, metric)
+    if not first_values or not other_values:
         return {}
-    few = min(len(ours), len(theirs)) < ENOUGH
-    tests = {"student": sensible(stats.student(list(ours.values()), list(theirs.values())), declared, few)}
+    few = min(len(first_values), len(other_values)) < ENOUGH
+    tests = {
+        "student": sensible(stats.student(list(first_values.values()), list(other_values.values())), declared, few)
+    }
     # Cells are paired by seed: the same splits, labels, batches and initial weights.
-    if shared := sorted(ours.keys() & theirs.keys()):
-        pairs = stats.paired([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
+    if shared := sorted(first_values.keys() & other_values.keys()):
+        pairs = stats.paired([first_values[seed] for seed in shared], [other_values[seed] for seed in shared])
         tests["paired"] = sensible(pairs, declared)
         a, b = (case_values(cell, shared, domain, task, metric) for cell in (first, other))
         if a is not None and b is not None:

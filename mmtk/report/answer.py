@@ -17,12 +17,16 @@ def answer(analysis: Analysis) -> Table:
     single = [claim for claim in claims(analysis) if not claim.interaction]
     rows = list(dict.fromkeys((claim.what, claim.labels) for claim in single))
     scores = list(dict.fromkeys(claim.score for claim in single))
-    known = {(claim.what, claim.labels, claim.score): claim for claim in single}
+    claims_by_key = {(claim.what, claim.labels, claim.score): claim for claim in single}
     several = len({labels for _, labels in rows}) > 1
     first = "Effect of" if single and single[0].component else "Difference of"
     columns = [*headings(first, *["Labels"] * several), *(Column(score, numeric=True) for score in scores)]
     entries = [
-        [Entry(what), *[Entry(labels)] * several, *(_entry(known.get((what, labels, score))) for score in scores)]
+        [
+            Entry(what),
+            *[Entry(labels)] * several,
+            *(_entry(claims_by_key.get((what, labels, score))) for score in scores),
+        ]
         for what, labels in rows
     ]
     ends = "its 95 % interval over seeds in brackets" if any(c.low is not None for c in single) else "no interval"
@@ -41,24 +45,24 @@ def _entry(claim: Claim | None) -> Entry:
 
 def sentence(analysis: Analysis) -> str:
     """What the table says, in one sentence that is not stronger than the numbers."""
-    made = claims(analysis)
+    claim_list = claims(analysis)
     fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
     if fewest < 2:
         return "One seed: nothing can be concluded, since a difference between two systems may be luck."
-    if not made:
+    if not claim_list:
         return "Nothing was compared, so nothing can be said about what helps."
     by_what: dict[str, list[str]] = {}
-    for claim in made:
+    for claim in claim_list:
         if claim.shows:
             by_what.setdefault(f"{claim.what} {'raises' if claim.value > 0 else 'lowers'}", []).append(claim.where)
-    named = "; ".join(f"{what} {', '.join(places)}" for what, places in by_what.items())
+    parts_text = "; ".join(f"{what} {', '.join(places)}" for what, places in by_what.items())
     few = f"; intervals need {ENOUGH} seeds" if fewest < ENOUGH else ""
-    if not named:
+    if not parts_text:
         return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
-    shown = sum(claim.shows for claim in made)
-    if shown > MANY:
-        return f"Shown: {share(shown, len(made), 'difference')}, in bold in the table{few}."
-    return f"Shown: {named}{few}."
+    supported = sum(claim.shows for claim in claim_list)
+    if supported > MANY:
+        return f"Shown: {share(supported, len(claim_list), 'difference')}, in bold in the table{few}."
+    return f"Shown: {parts_text}{few}."
 
 
 def summary_lines(analysis: Analysis) -> list[str]:

@@ -58,7 +58,7 @@ def factorial_effects(study: Study) -> list[Effects]:
         return []
     two = all(len(levels) == 2 for levels in study.axes.values())
     two = two and not any(NO_LEVEL in cell.levels.values() for cell in study.cells)
-    found = []
+    results = []
     for labels, domain, task in itertools.product(study.budgets, DOMAINS, TASKS):
         declared = study.declared.get(task, {})
         for metric in shown(declared, "tests"):
@@ -67,7 +67,7 @@ def factorial_effects(study: Study) -> list[Effects]:
             values = {levels: by_seed for levels, by_seed in values.items() if by_seed}
             if values:
                 one = Effects(labels, domain, task, metric, declared[metric])
-                found.append(_on_off(one, study.axes, values) if two else _levels(one, study.axes, values))
+                results.append(_on_off(one, study.axes, values) if two else _levels(one, study.axes, values))
     return _adjusted(
         [
             replace(
@@ -75,7 +75,7 @@ def factorial_effects(study: Study) -> list[Effects]:
                 effects=[sensible(effect, one.info) for effect in one.effects],
                 shares=[sensible(share, one.info) for share in one.shares],
             )
-            for one in found
+            for one in results
         ]
     )
 
@@ -91,14 +91,14 @@ def _design(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:
 
 def _on_off(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> Effects:
     names = [factor(key, *levels) for key, levels in axes.items()]
-    chosen = {
+    on_levels = {
         levels: frozenset(
             name for name, level, known in zip(names, levels, axes.values(), strict=True) if level == known[1]
         )
         for levels in values
         if all(level in known for level, known in zip(levels, axes.values(), strict=True))
     }
-    cells = {subset: values[levels] for levels, subset in chosen.items()}
+    cells = {subset: values[levels] for levels, subset in on_levels.items()}
     try:
         effects, shares = stats.factorial(cells, names), stats.shapley(cells, names)
     except MmtkError as error:
@@ -112,15 +112,18 @@ def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
     """Each level against the first of its axis: per seed the difference, averaged over the other axes."""
     effects: list[Effect] = []
     missing = ""
-    for place, (key, levels) in enumerate(axes.items()):
-        rest = [names for k, names in enumerate(axes.values()) if k != place]
+    for index, (key, levels) in enumerate(axes.items()):
+        rest = [names for k, names in enumerate(axes.values()) if k != index]
         for level in levels[1:]:
             name = factor(key, levels[0], level)
             pairs = [
-                [_standing((*o[:place], own, *o[place:]), values) for own in (levels[0], level)]
+                [
+                    _standing((*o[:index], level_of_axis, *o[index:]), values)
+                    for level_of_axis in (levels[0], level)
+                ]
                 for o in itertools.product(*rest)
             ]
-            pairs = [pair for pair in pairs if all(one[place] != NO_LEVEL for one in pair)]
+            pairs = [pair for pair in pairs if all(one[index] != NO_LEVEL for one in pair)]
             try:
                 first, second = (_average([pair[k] for pair in pairs], values) for k in (0, 1))
                 effects += stats.factorial({Subset(): first, Subset({name}): second}, [name])
@@ -131,26 +134,30 @@ def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
 
 def _standing(levels: tuple[str, ...], values: Values) -> tuple[str, ...]:
     """The levels of the cell that stands for a combination: its own, or those with NO_LEVEL for some of them."""
-    fits = (known for known in values if all(b in (a, NO_LEVEL) for a, b in zip(levels, known, strict=True)))
+    fits = (
+        combination
+        for combination in values
+        if all(b in (a, NO_LEVEL) for a, b in zip(levels, combination, strict=True))
+    )
     return next(fits, levels)
 
 
-def _average(wanted: Sequence[tuple[str, ...]], values: Values) -> dict[int, float]:
+def _average(combinations: Sequence[tuple[str, ...]], values: Values) -> dict[int, float]:
     """The mean over cells by seed; MmtkError naming the cells that are not there."""
-    if absent := [", ".join(levels) for levels in wanted if levels not in values]:
+    if absent := [", ".join(levels) for levels in combinations if levels not in values]:
         raise MmtkError(f"no run of {'; '.join(absent)}.")
-    seeds = set.intersection(*(set(values[levels]) for levels in wanted))
+    seeds = set.intersection(*(set(values[levels]) for levels in combinations))
     if not seeds:
-        raise MmtkError(f"no seed that all have of {'; '.join(', '.join(levels) for levels in wanted)}.")
+        raise MmtkError(f"no seed that all have of {'; '.join(', '.join(levels) for levels in combinations)}.")
     shared = sorted(seeds)
-    means = np.array([[values[levels][seed] for seed in shared] for levels in wanted]).mean(0)
+    means = np.array([[values[levels][seed] for seed in shared] for levels in combinations]).mean(0)
     return dict(zip(shared, means.tolist(), strict=True))
 
 
-def without_effects(found: Sequence[Effects]) -> list[str]:
+def without_effects(effects_list: Sequence[Effects]) -> list[str]:
     """A sentence for every reason why effects could not be computed, with the scores that it concerns."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
-    for one in (one for one in found if one.missing):
+    for one in (one for one in effects_list if one.missing):
         reasons.setdefault((one.domain, budget(one.labels), one.missing), []).append(one.metric)
     return [
         f"No effects on {', '.join(metrics)} ({domain}, {labels} labels): {why}"
@@ -158,13 +165,16 @@ def without_effects(found: Sequence[Effects]) -> list[str]:
     ]
 
 
-def _adjusted(found: Sequence[Effects]) -> list[Effects]:
+def _adjusted(effects_list: Sequence[Effects]) -> list[Effects]:
     adjusted: dict[tuple[int, int], float | None] = {}
-    for metric in dict.fromkeys(one.metric for one in found):
-        own = [(i, k) for i, one in enumerate(found) if one.metric == metric for k in range(len(one.effects))]
-        effects = [found[i].effects[k] for i, k in own]
+    for metric in dict.fromkeys(one.metric for one in effects_list):
+        keys = [
+            (i, k) for i, one in enumerate(effects_list) if one.metric == metric for k in range(len(one.effects))
+        ]
+        effects = [effects_list[i].effects[k] for i, k in keys]
         tests = [Test("t over seeds", e.p, None, e.n, "seeds", e.value, e.low, e.high, None, "") for e in effects]
-        adjusted |= {place: test.adjusted for place, test in zip(own, stats.holm(tests), strict=True)}
+        adjusted |= {key: test.adjusted for key, test in zip(keys, stats.holm(tests), strict=True)}
     return [
-        replace(one, adjusted=[adjusted[i, k] for k in range(len(one.effects))]) for i, one in enumerate(found)
+        replace(one, adjusted=[adjusted[i, k] for k in range(len(one.effects))])
+        for i, one in enumerate(effects_list)
     ]

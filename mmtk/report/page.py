@@ -69,19 +69,19 @@ def shared_data(study: Study) -> list[str]:
 def facts(study: Study) -> dict[str, str]:
     """Versions, hardware, command and times, each with all values that the runs have."""
     runs = [run for cell in study.cells for run in cell.runs.values()]
-    found: dict[str, list[str]] = {}
+    values_by_name: dict[str, list[str]] = {}
     for run in runs:
-        given = run.provenance
-        versions = {"mmtk": given["mmtk"], "Python": given["python"], **given["libraries"]}
-        own = {
-            "Profile": given["profile"],
-            "Hardware": f"{given['hardware']} ({given['device']})",
-            "Commit": given["git"].get("commit", ""),
+        provenance = run.provenance
+        versions = {"mmtk": provenance["mmtk"], "Python": provenance["python"], **provenance["libraries"]}
+        run_facts = {
+            "Profile": provenance["profile"],
+            "Hardware": f"{provenance['hardware']} ({provenance['device']})",
+            "Commit": provenance["git"].get("commit", ""),
             "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
         }
-        for name, text in own.items():
-            found.setdefault(name, []).append(text)
-    listed = {name: "; ".join(sorted({text for text in texts if text})) for name, texts in found.items()}
+        for name, text in run_facts.items():
+            values_by_name.setdefault(name, []).append(text)
+    listed = {name: "; ".join(sorted({text for text in texts if text})) for name, texts in values_by_name.items()}
     seconds = [run.seconds for run in runs]
     times = f"{duration(sum(seconds))} in all, {duration(max(seconds))} at most"
     listed["Training"] = f"{counted(len(runs), 'run')}, {times}"
@@ -112,8 +112,10 @@ def _of_older_report(out: Path) -> list[str]:
     since cannot be told, so they are kept."""
     listed = out / "files.json"
     names = read_json(listed) if listed.is_file() else []
-    own = [name for name in names if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", str(name))]
-    return [*own, "index.html", "report.md", "files.json"] if own else []
+    report_names = [
+        name for name in names if re.fullmatch(r"(tables|figures)/[^/]+\.(csv|tex|png|svg)", str(name))
+    ]
+    return [*report_names, "index.html", "report.md", "files.json"] if report_names else []
 
 
 def _write(analysis: Analysis, out: Path, stage: Path) -> None:
@@ -126,7 +128,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     layers, absent = _architecture(analysis)
     missing = [*study.gaps, *analysis.notes, *shared_data(study), *absent]
     figures = by_section(on_all_cores(drawings(study, stage / "figures", analysis.effects)))
-    made = [
+    tables = [
         answer(analysis),
         study_tables.effects(analysis),
         study_tables.shapley(analysis),
@@ -139,12 +141,12 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
         study_tables.runs(analysis, out),
         study_tables.gaps(missing),
     ]
-    kept = {table.name: table for table in made if table.rows}
-    for name, table in kept.items():
+    tables_by_name = {table.name: table for table in tables if table.rows}
+    for name, table in tables_by_name.items():
         write_text(stage / "tables" / f"{name}.csv", table.csv())
         write_text(stage / "tables" / f"{name}.tex", table.latex())
     write_text(stage / "tables" / "runs-long.csv", long_csv(study.rows()))
-    parts = _parts(kept, figures)
+    parts = _parts(tables_by_name, figures)
     write_text(stage / "report.md", _markdown(analysis, missing, parts, stage))
     write_text(stage / "index.html", _html(analysis, missing, parts))
 
@@ -160,11 +162,11 @@ def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
 Part = tuple[str, list[Table], "list[Figure]"]
 
 
-def _parts(kept: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
+def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     """The sections in their order: title, tables, figures (which the page shows first)."""
 
     def some(*names: str) -> list[Table]:
-        return [kept[name] for name in names if name in kept]
+        return [tables[name] for name in names if name in tables]
 
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
     parts: list[Part] = [
@@ -179,17 +181,17 @@ def _parts(kept: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
 
 
 def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
-    first, said = answer(analysis), [sentence(analysis), *chance(analysis)]
+    first, sentences = answer(analysis), [sentence(analysis), *chance(analysis)]
     lines = [f"# {analysis.study.title}", "", *([first.markdown(), first.caption, ""] if first.rows else [])]
-    lines += [" ".join(said), "", summary(analysis)[0], ""]
+    lines += [" ".join(sentences), "", summary(analysis)[0], ""]
     if missing:
         lines += ["## Gaps", "", *(f"- {sentence}" for sentence in missing), ""]
-    for title, own, figures in parts:
+    for title, part_tables, figures in parts:
         lines += [f"## {title}", ""]
         for figure in figures:
             path = figure.path.relative_to(out).as_posix()
             lines += [f"![{figure.title}]({path})", "", f"**{figure.title}.** {figure.caption}", ""]
-        for table in own:
+        for table in part_tables:
             lines += [f"### {table.title}", "", table.caption, "", table.markdown()]
     lines += ["## Methods", "", " ".join(summary(analysis)), "", *(f"- {line}" for line in METHODS)]
     lines += [f"- {name}: {text}" for name, text in facts(analysis.study).items()]
@@ -197,8 +199,8 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:
-    here = Path(__file__)
-    style, script = (here.with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    module = Path(__file__)
+    style, script = (module.with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     title = escape(analysis.study.title)
     anchors = [f"part-{k}" for k in range(1, len(parts) + 1)]
     links = [*zip(anchors, (part[0] for part in parts), strict=True), ("methods", "Methods")]
@@ -250,18 +252,18 @@ def _first(analysis: Analysis) -> str:
     first = answer(analysis)
     kind = "answer box" if len(first.rows) > SCREEN else "answer"
     box = f'<div class="{kind}">{first.html(stacked=True)}</div>' if first.rows else ""
-    said = " ".join([sentence(analysis), *chance(analysis)])
+    sentences = " ".join([sentence(analysis), *chance(analysis)])
     return f"""{box}
-<p class="lede">{escape(said)}</p>
+<p class="lede">{escape(sentences)}</p>
 <p class="kind">{escape(summary(analysis)[0])}</p>
 """
 
 
-def _section(anchor: str, title: str, own: Sequence[Table], figures: Sequence[Figure]) -> str:
-    shown = "".join(_table(table) for table in own)
-    drawn = "".join(_figure(figure) for figure in figures)
-    drawn = f'<div class="figures">{drawn}</div>\n' if drawn else ""
-    return f'<section id="{anchor}"><h2>{escape(title)}</h2>\n{drawn}{shown}</section>\n'
+def _section(anchor: str, title: str, tables: Sequence[Table], figures: Sequence[Figure]) -> str:
+    tables_html = "".join(_table(table) for table in tables)
+    figures_html = "".join(_figure(figure) for figure in figures)
+    figures_html = f'<div class="figures">{figures_html}</div>\n' if figures_html else ""
+    return f'<section id="{anchor}"><h2>{escape(title)}</h2>\n{figures_html}{tables_html}</section>\n'
 
 
 def _table(table: Table) -> str:

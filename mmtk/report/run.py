@@ -58,7 +58,7 @@ def spread(values: Any, count: int) -> list[int]:
     """Indices of ``count`` values evenly from the worst to the best, so that a picture hides neither."""
     order = np.argsort(np.asarray(values), kind="stable")
     places = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    return [int(order[place]) for place in places]
+    return [int(order[position]) for position in places]
 
 
 class _Painter:
@@ -117,24 +117,24 @@ class _Painter:
         self.dice[test.domain] = np.asarray(cases["dice"])
         if not test.rows or not self.count:
             return
-        places = {name: place for place, name in enumerate(cases["id"])}
+        places = {name: index for index, name in enumerate(cases["id"])}
         dice = [cases["dice"][places[test.store.ids[row]]] for row in test.rows]
-        chosen = spread(dice, self.count)
-        rows, shown = [test.rows[i] for i in chosen], [dice[i] for i in chosen]
+        sample_indices = spread(dice, self.count)
+        rows, sample_dice = [test.rows[i] for i in sample_indices], [dice[i] for i in sample_indices]
         images = np.asarray(test.store.images[rows])[:, 0]
         with torch.no_grad():
-            said = self.net(self._images(test, rows))
-        predicted, known = foreground(said.segmentation, test), reference(test, rows)
+            prediction = self.net(self._images(test, rows))
+        predicted, reference_masks = foreground(prediction.segmentation, test), reference(test, rows)
         ids = [test.store.ids[row] for row in rows]
         note = f"{share(len(rows), len(dice), 'image')}, worst to best Dice"
         title = f"{self.recipe.name}: {test.domain} test images"
         path = self._path("boundaries", test.domain)
-        self.keep(run_figures.boundaries(images, known, predicted, ids, shown, path, title, note))
+        self.keep(run_figures.boundaries(images, reference_masks, predicted, ids, sample_dice, path, title, note))
         names: tuple[str, ...] = ()
         probabilities = None
-        if said.classification is not None:
+        if prediction.classification is not None:
             names = self.targets["classification"].names
-            probabilities = said.classification.float().softmax(1).cpu().numpy()
+            probabilities = prediction.classification.float().softmax(1).cpu().numpy()
             title = f"{self.recipe.name}: class-specific saliency, {test.domain} segmentation images"
             path = self._path("saliency-segmentation", test.domain)
             self.keep(
@@ -142,11 +142,22 @@ class _Painter:
                     images, class_maps(self.net, self._images(test, rows)), names, ids, path, title
                 )
             )
-        saliency = None if said.saliency is None else said.saliency[:, 0].cpu().numpy()
+        saliency = None if prediction.saliency is None else prediction.saliency[:, 0].cpu().numpy()
         path = self._path("overview", test.domain)
         title = f"{self.recipe.name}: {test.domain} test images"
-        drawn = (images, known, predicted, saliency, probabilities, names, shown, path, title, note)
-        self.keep(run_figures.overview(*drawn))
+        arguments = (
+            images,
+            reference_masks,
+            predicted,
+            saliency,
+            probabilities,
+            names,
+            sample_dice,
+            path,
+            title,
+            note,
+        )
+        self.keep(run_figures.overview(*arguments))
 
     def _ranked(self, domain: str, metric: Classification) -> None:
         """Draw the confusion counts of a test set and keep what ROC and calibration show."""

@@ -57,7 +57,7 @@ def claims(analysis: Analysis) -> list[Claim]:
     def where(one: Any) -> str:
         return f"{one.info.label} {one.domain}" + (f" ({budget(one.labels)} labels)" if several else "")
 
-    found = [
+    results = [
         Claim(
             " × ".join(e.factors),
             where(one),
@@ -75,7 +75,7 @@ def claims(analysis: Analysis) -> list[Claim]:
         if one.metric == leading(analysis.study.declared[one.task])
         for e, p in zip(one.effects, one.adjusted, strict=True)
     ]
-    return found or [
+    return results or [
         Claim(
             f"{one.reference.name} − {one.other.name}",
             where(one),
@@ -101,32 +101,32 @@ def summary(analysis: Analysis) -> list[str]:
     seeds = "one seed" if max(runs) == 1 else seeds
     count = len(study.budgets)
     budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
-    found = [f"{counted(len(runs), 'system')} at {budgets} with {seeds} each: {counted(sum(runs), 'run')}."]
+    sentences = [f"{counted(len(runs), 'system')} at {budgets} with {seeds} each: {counted(sum(runs), 'run')}."]
     if max(runs) < 2:
-        found.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
+        sentences.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
     else:
-        found += _said(claims(analysis))
-        if said := paper_claims.sentence(analysis):
-            found.append(said)
-    return [*found, *chance(analysis)]
+        sentences += _said(claims(analysis))
+        if paper_sentence := paper_claims.sentence(analysis):
+            sentences.append(paper_sentence)
+    return [*sentences, *chance(analysis)]
 
 
-def _said(made: Sequence[Claim]) -> Iterator[str]:
-    if not made:
+def _said(claims: Sequence[Claim]) -> Iterator[str]:
+    if not claims:
         yield "Nothing was compared, so nothing can be said about what helps."
         return
-    shown = [claim for claim in made if claim.shows]
+    supported = [claim for claim in claims if claim.shows]
     family = f"p < {ALPHA} after Holm's adjustment"
-    noun = "effect of a component" if made[0].component else "difference of the reference"
-    if shown:
-        yield f"What shows at {family}: {'; '.join(claim.sentence for claim in shown)}."
-    hidden = [claim for claim in made if not claim.shows and not claim.interaction]
+    noun = "effect of a component" if claims[0].component else "difference of the reference"
+    if supported:
+        yield f"What shows at {family}: {'; '.join(claim.sentence for claim in supported)}."
+    hidden = [claim for claim in claims if not claim.shows and not claim.interaction]
     if not hidden:
         return
     by_what: dict[str, list[str]] = {}
     for claim in hidden:
         by_what.setdefault(claim.what, []).append(claim.where)
-    if shown:
+    if supported:
         names = "; ".join(f"{what} on {', '.join(places)}" for what, places in by_what.items())
         yield f"What does not show: {names}."
     else:
@@ -148,14 +148,16 @@ def chance(analysis: Analysis) -> Iterator[str]:
     for (task, declared), domain in itertools.product(analysis.study.declared.items(), DOMAINS):
         metric = next((n for n in shown(declared, "figures") if declared[n].chance is not None), "")
         scores = [s for s in analysis.scores if (s.domain, s.task, s.metric) == (domain, task, metric)]
-        known = [s for s in scores if s.chance is not None]
-        below = [s for s in known if s.chance is not None and not s.info.improves(s.seeds.mean, s.chance)]
+        scores_with_chance = [s for s in scores if s.chance is not None]
+        below = [
+            s for s in scores_with_chance if s.chance is not None and not s.info.improves(s.seeds.mean, s.chance)
+        ]
         if below:
             verb = "is no" if len(below) == 1 else "are no"
-            systems = f"{len(below)} of {counted(len(known), 'system')} that {VERBS[task][1]} {verb}"
-            if len(below) == len(known):
-                systems = f"none of {counted(len(known), 'system')} that {VERBS[task][1]} is"
-            if len(known) == 1:
+            systems = f"{len(below)} of {counted(len(scores_with_chance), 'system')} that {VERBS[task][1]} {verb}"
+            if len(below) == len(scores_with_chance):
+                systems = f"none of {counted(len(scores_with_chance), 'system')} that {VERBS[task][1]} is"
+            if len(scores_with_chance) == 1:
                 systems = f"the one system that {VERBS[task][0]} is no"
             than = f"better than chance in {declared[metric].label}"
             if metric == "accuracy":

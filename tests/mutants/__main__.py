@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import fork_server  # noqa: E402 - tests are no package
-from loops import some  # noqa: E402
+import fork_server
+from loops import some
 
 PARTS = ("mmtk", "recipes", "tests", "docs", "pyproject.toml")
 SECONDS = 300  # for all tests of a mutant

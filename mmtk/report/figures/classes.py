@@ -80,22 +80,22 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     """Confidence [N] in the likeliest class and whether it was right [N], in bins of equal width."""
     places = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
     counts = np.bincount(places, minlength=BINS)
-    there = counts > 0
-    counts = counts[there]
+    present = counts > 0
+    counts = counts[present]
     confident, answered = (
-        np.bincount(places, values, BINS)[there] for values in (confidence, right.astype(float))
+        np.bincount(places, values, BINS)[present] for values in (confidence, right.astype(float))
     )
     return Reliability(confident / counts, answered / counts, counts)
 
 
 def calibration(sets: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path, title: str) -> Path | None:
     """Reliability diagram: share of right answers against confidence, by test set [confidence, right]."""
-    found = {name: reliability(*values) for name, values in sets.items() if len(values[0])}
-    if not found:
+    curves = {name: reliability(*values) for name, values in sets.items() if len(values[0])}
+    if not curves:
         return None
     with style.chart(path, title, 6.2, 6.6) as fig:
         axes = fig.add_subplot()
-        for k, (name, one) in enumerate(found.items()):
+        for k, (name, one) in enumerate(curves.items()):
             colour, dash = style.CYCLE[k % len(style.CYCLE)], style.DASHES[k % len(style.DASHES)]
             draw_reliability(axes, one, {"color": colour, "ls": dash})
             label = f"{style.short(name, 44)}: calibration error {one.error:.3f} (n = {one.images.sum():,})"

@@ -70,10 +70,10 @@ def curves(metrics_jsonl: Path, path: Path, title: str, declared: Mapping[str, S
     if not losses and not scores:
         return None
     draw_scores = partial(_scores, lines)
-    drawn: list[tuple[Callable[[Axes, dict[str, Series]], None], dict[str, Series]]] = [(_losses, losses)]
-    drawn += [*[(_rates, rates)] * bool(rates), (draw_scores, scores)]
-    with style.chart(path, title, 3.7 * len(drawn), 4.6) as fig:
-        for axes, (draw, series) in zip(fig.subplots(1, len(drawn)), drawn, strict=True):
+    panels: list[tuple[Callable[[Axes, dict[str, Series]], None], dict[str, Series]]] = [(_losses, losses)]
+    panels += [*[(_rates, rates)] * bool(rates), (draw_scores, scores)]
+    with style.chart(path, title, 3.7 * len(panels), 4.6) as fig:
+        for axes, (draw, series) in zip(fig.subplots(1, len(panels)), panels, strict=True):
             axes.set_xlabel("step")
             draw(axes, series)
             if draw is draw_scores:
@@ -94,11 +94,11 @@ def weights(total: Series, terms: Mapping[str, Series]) -> dict[str, float] | No
     shared = set(total[0].tolist()).intersection(*(x.tolist() for x, _ in terms.values()))
     if not terms or len(shared) < 2 * len(terms):
         return None
-    columns, wanted = ([y[np.isin(x, list(shared))] for x, y in series] for series in (terms.values(), [total]))
+    columns, totals = ([y[np.isin(x, list(shared))] for x, y in series] for series in (terms.values(), [total]))
     table = np.array(columns).T
-    found, rest = nnls(table, wanted[0])
-    exact = rest <= 1e-4 * float(np.linalg.norm(wanted[0]))
-    return dict(zip(terms, found.tolist(), strict=True)) if exact else None
+    weights_of_terms, rest = nnls(table, totals[0])
+    exact = rest <= 1e-4 * float(np.linalg.norm(totals[0]))
+    return dict(zip(terms, weights_of_terms.tolist(), strict=True)) if exact else None
 
 
 def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
@@ -153,7 +153,7 @@ def _scores(lines: Lines, axes: Axes, scores: Mapping[str, Series]) -> None:
 
 def _mark_best(axes: Axes, best: Row | None) -> None:
     if best is not None and "step" in best:
-        place, score = best["step"], best["val/score"]
+        step, score = best["step"], best["val/score"]
         look: dict[str, Any] = {
             "ls": "",
             "marker": "*",
@@ -162,8 +162,8 @@ def _mark_best(axes: Axes, best: Row | None) -> None:
             "mec": "black",
             "zorder": 5,
         }
-        axes.plot(place, score, label=f"best: step {place:g}, score {score:.3f}", **look)
-        axes.axvline(place, color=style.GREY, lw=1, ls=":", zorder=1)
+        axes.plot(step, score, label=f"best: step {step:g}, score {score:.3f}", **look)
+        axes.axvline(step, color=style.GREY, lw=1, ls=":", zorder=1)
 
 
 def _read(path: Path) -> list[Row]:
@@ -171,8 +171,8 @@ def _read(path: Path) -> list[Row]:
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         with suppress(ValueError, AttributeError):
-            found = json.loads(line).items()
-            rows.append({key: value for key, value in found if isinstance(value, int | float)})
+            entries = json.loads(line).items()
+            rows.append({key: value for key, value in entries if isinstance(value, int | float)})
     return rows
 
 
@@ -183,5 +183,5 @@ def _series(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Series]:
         points = {row.get("step", i): row[key] for i, row in enumerate(rows) if np.isfinite(row.get(key, np.nan))}
         if points:
             x = np.array(sorted(points), float)
-            series[key] = (x, np.array([points[place] for place in sorted(points)], float))
+            series[key] = (x, np.array([points[step] for step in sorted(points)], float))
     return series

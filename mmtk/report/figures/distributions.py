@@ -43,23 +43,23 @@ SETS: dict[str, dict[str, Any]] = {
 def intensities(study: Study, path: Path) -> Figure | None:
     """Distribution of the pixel values of every data set, a panel for each task (Fig. 2b)."""
     runs = [run for cell in study.cells for run in cell.runs.values() if run.folder.data_file.is_file()]
-    found: dict[str, dict[str, Run]] = {}
+    runs_by_set: dict[str, dict[str, Run]] = {}
     for task in TASKS:
         for domain in DOMAINS:
-            own = next((run for run in runs if f"{task}/{domain}" in run.data), None)
-            if own:
-                found.setdefault(task, {})[domain] = own
-    if not found:
+            first = next((run for run in runs if f"{task}/{domain}" in run.data), None)
+            if first:
+                runs_by_set.setdefault(task, {})[domain] = first
+    if not runs_by_set:
         return None
     title = "Intensities of the data sets"
-    with style.chart(path, title, 0.6 + 4.1 * len(found), 3.5, vector=True) as fig:
-        panels = fig.subplots(1, len(found), squeeze=False, sharey=True)[0]
-        for axes, (task, sets) in zip(panels, found.items(), strict=True):
+    with style.chart(path, title, 0.6 + 4.1 * len(runs_by_set), 3.5, vector=True) as fig:
+        panels = fig.subplots(1, len(runs_by_set), squeeze=False, sharey=True)[0]
+        for axes, (task, sets) in zip(panels, runs_by_set.items(), strict=True):
             for domain, run in sets.items():
-                told = run.data[f"{task}/{domain}"]
-                counts = np.asarray(told["intensities"], float)
+                facts = run.data[f"{task}/{domain}"]
+                counts = np.asarray(facts["intensities"], float)
                 edges = np.linspace(0, 256, len(counts) + 1)
-                name = f"{domain}: {_source(run, task, domain)} (n = {told['images']:,})"
+                name = f"{domain}: {_source(run, task, domain)} (n = {facts['images']:,})"
                 axes.stairs(100 * counts / counts.sum(), edges, label=name, lw=1.5, **SETS[domain])
             axes.set(
                 title=task, xlabel="pixel value (0 black, 255 white)", xlim=(-3, 259), xticks=range(0, 257, 64)
@@ -72,16 +72,16 @@ def intensities(study: Study, path: Path) -> Figure | None:
 
 def _source(run: Run, task: str, domain: str) -> str:
     """The recipe word of a data set, as ``chex``."""
-    place = f"data.{task}.{'source' if domain == IN_DOMAIN else 'cross'}=source/"
+    prefix = f"data.{task}.{'source' if domain == IN_DOMAIN else 'cross'}=source/"
     return next(
-        (part.removeprefix(place) for part in run.provenance["components"] if part.startswith(place)), "own"
+        (part.removeprefix(prefix) for part in run.provenance["components"] if part.startswith(prefix)), "own"
     )
 
 
 def dice_distribution(study: Study, budget: Budget, path: Path) -> Figure | None:
     """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3)."""
     cells = systems(study, budget, "segmentation")
-    found = {
+    values_by_domain = {
         domain: values
         for domain in DOMAINS
         if (
@@ -90,23 +90,28 @@ def dice_distribution(study: Study, budget: Budget, path: Path) -> Figure | None
             }
         )
     }
-    if not found:
+    if not values_by_domain:
         return None
-    shown = [system for system in cells if any(system in values for values in found.values())]
+    present_systems = [system for system in cells if any(system in values for values in values_by_domain.values())]
     title = f"Dice of every test image ({labelled(budget)})"
-    with style.chart(path, title, 1.6 + 4.0 * len(found), 1.3 + 0.5 * len(shown), vector=True) as fig:
-        panels = fig.subplots(1, len(found), squeeze=False, sharex=True, sharey=True)[0]
-        for axes, (domain, values) in zip(panels, found.items(), strict=True):
-            for row, system in enumerate(shown):
+    with style.chart(
+        path, title, 1.6 + 4.0 * len(values_by_domain), 1.3 + 0.5 * len(present_systems), vector=True
+    ) as fig:
+        panels = fig.subplots(1, len(values_by_domain), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, (domain, values) in zip(panels, values_by_domain.items(), strict=True):
+            for row, system in enumerate(present_systems):
                 if system in values:
                     _box(axes, row, np.concatenate(values[system])[:, 0], looks(study)[system])
-            axes.set_yticks(range(len(shown)), [folded(cells[system].name) for system in shown])
+            axes.set_yticks(
+                range(len(present_systems)), [folded(cells[system].name) for system in present_systems]
+            )
             axes.tick_params(axis="y", length=0, labelsize=9)
-            axes.set(xlabel=f"Dice, {domain}", ylim=(len(shown) - 0.45, -0.55))
+            axes.set(xlabel=f"Dice, {domain}", ylim=(len(present_systems) - 0.45, -0.55))
             axes.grid(axis="y", visible=False)
             axes.margins(x=0.03)
     counts = {
-        domain: max(len(run) for runs in values.values() for run in runs) for domain, values in found.items()
+        domain: max(len(run) for runs in values.values() for run in runs)
+        for domain, values in values_by_domain.items()
     }
     caption = (
         f"Dice of {images(counts)} with {seeds(cells.values())}: points are images, the box holds "
@@ -139,11 +144,11 @@ class Agreement(NamedTuple):
     high: float
 
 
-def agreement(known: np.ndarray, predicted: np.ndarray) -> Agreement | None:
+def agreement(reference_sizes: np.ndarray, predicted: np.ndarray) -> Agreement | None:
     """Bias and limits bias ± 1.96 sd of predicted − known (Bland and Altman 1986); None with one pair."""
-    if len(known) < 2:
+    if len(reference_sizes) < 2:
         return None
-    difference = predicted - known
+    difference = predicted - reference_sizes
     bias, spread = float(difference.mean()), float(difference.std(ddof=1))
     return Agreement(bias, bias - 1.96 * spread, bias + 1.96 * spread)
 
@@ -156,35 +161,35 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
     cells = systems(study, budget, "segmentation")
     heads = study.systems
     title = f"Agreement on the size of the masks ({labelled(budget)})"
-    own = reference(study, budget, "segmentation")
-    if own is not None and len(study.budgets) > 1:
-        cells = {labelled(b): c for b in study.budgets if (c := study.cell(own.system, b)) and c.runs}
+    reference_system = reference(study, budget, "segmentation")
+    if reference_system is not None and len(study.budgets) > 1:
+        cells = {labelled(b): c for b in study.budgets if (c := study.cell(reference_system.system, b)) and c.runs}
         heads = dict(zip(cells, cells, strict=True))
-        title = f"{own.name}: agreement on the size of the masks, by label budget"
+        title = f"{reference_system.name}: agreement on the size of the masks, by label budget"
     columns = ["pixels-reference", "pixels-predicted"]
-    found = {
+    sizes = {
         (column, domain): runs
         for column, cell in cells.items()
         for domain in DOMAINS
         if (runs := per_image(cell, domain, "segmentation", columns))
     }
-    if not found:
+    if not sizes:
         return None
-    drawn = [column for column in cells if any(column == other for other, _ in found)]
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
-    pairs = {place: np.concatenate(runs) for place, runs in found.items()}
+    columns_drawn = [column for column in cells if any(column == other for other, _ in sizes)]
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in sizes)]
+    pairs = {place: np.concatenate(runs) for place, runs in sizes.items()}
     # Up to five systems side by side, then another block of rows.
-    across = -(-len(drawn) // -(-len(drawn) // 5))
-    blocks = -(-len(drawn) // across)
+    across = -(-len(columns_drawn) // -(-len(columns_drawn) // 5))
+    blocks = -(-len(columns_drawn) // across)
     wide = max(5.6, 0.8 + 2.25 * across)
     with style.chart(path, title, wide, 0.9 + 2.25 * blocks * len(domains), vector=True) as fig:
         panels = fig.subplots(blocks * len(domains), across, squeeze=False)
         limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
-        shown: set[tuple[int, int]] = set()
+        positions: set[tuple[int, int]] = set()
         for (key, domain), own_pairs in pairs.items():
-            block, column = divmod(drawn.index(key), across)
+            block, column = divmod(columns_drawn.index(key), across)
             place = block * len(domains) + domains.index(domain), column
-            shown.add(place)
+            positions.add(place)
             axes = panels[place]
             words = _differences(axes, own_pairs, SETS[domain]["color"])
             axes.set(xlim=limits[0], ylim=limits[1])
@@ -193,13 +198,13 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
                 axes.set_ylabel(domain)
         for row, line in enumerate(panels):
             for column, axes in enumerate(line):
-                axes.set_visible((row, column) in shown)
+                axes.set_visible((row, column) in positions)
                 # Numbers where nothing stands below or at the left.
-                axes.tick_params(labelbottom=(row + 1, column) not in shown, labelleft=column == 0)
+                axes.tick_params(labelbottom=(row + 1, column) not in positions, labelleft=column == 0)
         structures = ", ".join(class_names(first_run(next(iter(cells.values()))), "segmentation"))
         fig.supxlabel(f"mean of both pixel counts ({structures})", fontsize=9)
         fig.supylabel("predicted − reference pixels", fontsize=9)
-    return Figure(path.stem, title, _agreed(found, cells), path, "segmentation")
+    return Figure(path.stem, title, _agreed(sizes, cells), path, "segmentation")
 
 
 def _common(pairs: Iterable[np.ndarray]) -> tuple[Span, Span]:
@@ -218,9 +223,9 @@ def _span(values: np.ndarray) -> Span:
     return low - margin, high + margin
 
 
-def _agreed(found: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cell]) -> str:
+def _agreed(sizes: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cell]) -> str:
     counts: dict[str, int] = {}
-    for (_, domain), runs in found.items():
+    for (_, domain), runs in sizes.items():
         counts[domain] = max(counts.get(domain, 0), *map(len, runs))
     counts = {domain: counts[domain] for domain in DOMAINS if domain in counts}
     return (
@@ -231,12 +236,20 @@ def _agreed(found: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cel
 
 def _differences(axes: Axes, pairs: np.ndarray, colour: str) -> str:
     """Points, bias and limits; returns them in words."""
-    known, predicted = pairs[:, 0], pairs[:, 1]
+    reference_sizes, predicted = pairs[:, 0], pairs[:, 1]
     raster = len(pairs) > 500
-    axes.scatter((known + predicted) / 2, predicted - known, s=9, color=colour, alpha=0.5, lw=0, rasterized=raster)
+    axes.scatter(
+        (reference_sizes + predicted) / 2,
+        predicted - reference_sizes,
+        s=9,
+        color=colour,
+        alpha=0.5,
+        lw=0,
+        rasterized=raster,
+    )
     axes.axhline(0, color="#9CA3AF", lw=0.8)
     words = "one image"
-    if limits := agreement(known, predicted):
+    if limits := agreement(reference_sizes, predicted):
         axes.axhline(limits.bias, color="black", lw=1.3)
         for limit in (limits.low, limits.high):
             axes.axhline(limit, color="black", lw=1, ls="--")

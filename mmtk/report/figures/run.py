@@ -28,14 +28,14 @@ def boundaries(
     note: str = "",
 ) -> Path | None:
     """Reference and predicted boundaries on up to 8 X-rays, the Dice under each (Fig. 4)."""
-    shown = min(8, len(images))
-    if not shown:
+    count = min(8, len(images))
+    if not count:
         return None
-    columns = {1: 1, 2: 2, 3: 3, 5: 3, 6: 3}.get(shown, 4)
+    columns = {1: 1, 2: 2, 3: 3, 5: 3, 6: 3}.get(count, 4)
     aspect, tile = images.shape[1] / images.shape[2], min(2.3, 7.2 / columns)
-    sheet = style.Sheet(title, -(-shown // columns), columns, aspect, tile, bottom=0.08, below=0.4)
-    with sheet.open(path, note or style.sample(shown, len(images)), legend=True) as fig:
-        for i in range(shown):
+    sheet = style.Sheet(title, -(-count // columns), columns, aspect, tile, bottom=0.08, below=0.4)
+    with sheet.open(path, note or style.sample(count, len(images)), legend=True) as fig:
+        for i in range(count):
             axes = sheet.image(fig, i // columns, i % columns, style.gray(images[i]))
             style.outline(axes, references[i], style.REFERENCE)
             if not style.outline(axes, predictions[i], style.PREDICTION):
@@ -48,19 +48,26 @@ def saliency(
     images: np.ndarray, maps: np.ndarray, names: Sequence[str], ids: Sequence[str], path: Path, title: str
 ) -> Path | None:
     """Class-specific saliency [N,C,H,W] beside up to 8 X-rays, each map scaled by itself (Figs. 9, 10)."""
-    shown = min(8, len(images))
-    if not shown:
+    count = min(8, len(images))
+    if not count:
         return None
-    each = 1 + maps.shape[1]
-    groups = 2 if each <= 3 and shown > 3 else 1
-    aspect, tile = images.shape[1] / images.shape[2], max(1.05, min(2.1, 6.5 / each / groups))
+    panels_per_image = 1 + maps.shape[1]
+    groups = 2 if panels_per_image <= 3 and count > 3 else 1
+    aspect, tile = images.shape[1] / images.shape[2], max(1.05, min(2.1, 6.5 / panels_per_image / groups))
     sheet = style.Sheet(
-        title, -(-shown // groups), each * groups, aspect, tile, above=0.15, right=0.62, group=each
+        title,
+        -(-count // groups),
+        panels_per_image * groups,
+        aspect,
+        tile,
+        above=0.15,
+        right=0.62,
+        group=panels_per_image,
     )
     note = "gradient of each class score with respect to the image; 1 = the map's 99th percentile"
-    with sheet.open(path, f"{style.sample(shown, len(images))}; {note}") as fig:
-        for i in range(shown):
-            row, first = i // groups, i % groups * each
+    with sheet.open(path, f"{style.sample(count, len(images))}; {note}") as fig:
+        for i in range(count):
+            row, first = i // groups, i % groups * panels_per_image
             tiles = [sheet.image(fig, row, first, style.gray(images[i]))]
             style.tag(tiles[0], style.short(ids[i], int(tile * 10)))
             for c, relevance in enumerate(maps[i], 1):
@@ -87,8 +94,8 @@ def overview(
     note: str = "",
 ) -> Path | None:
     """Up to 6 X-rays: image, boundaries, saliency [N,H,W], predicted class, Dice; None leaves a part out."""
-    shown = min(6, len(images))
-    if not shown:
+    count = min(6, len(images))
+    if not count:
         return None
     outlines = [
         (masks, look)
@@ -97,12 +104,12 @@ def overview(
     ]
     kinds = ["X-ray", *["boundary"] * bool(outlines), *["saliency"] * (saliency is not None)]
     below = 2 * (class_probabilities is not None) + (dice is not None)
-    aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / shown)
-    sheet = style.Sheet(title, len(kinds), shown, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
-    words = note or style.sample(shown, len(images))
+    aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / count)
+    sheet = style.Sheet(title, len(kinds), count, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
+    words = note or style.sample(count, len(images))
     words += "; saliency: |gradient of the class score|" if saliency is not None else ""
     with sheet.open(path, words, legend=bool(outlines)) as fig:
-        for i in range(shown):
+        for i in range(count):
             pixels = style.gray(images[i])
             for row, kind in enumerate(kinds):
                 maps = saliency if kind == "saliency" else None
@@ -148,8 +155,8 @@ def dice_distribution(values: Mapping[str, np.ndarray], path: Path, title: str) 
                     zorder=4,
                 )
                 words = f"median {middle:.3f}\n{words}"
-            place = axes.get_yaxis_transform()
-            axes.text(1.02, row, words, transform=place, va="center", fontsize=8, linespacing=1.4)
+            transform = axes.get_yaxis_transform()
+            axes.text(1.02, row, words, transform=transform, va="center", fontsize=8, linespacing=1.4)
         axes.set_yticks(range(len(sets)), [style.short(name, 30) for name in sets])
         axes.tick_params(axis="y", length=0, labelsize=9)
         axes.set(xlim=(max(0.0, np.floor(lowest * 10 - 0.5) / 10), 1), ylim=(len(sets) - 0.45, -0.55))
@@ -169,7 +176,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
     side = max(3.0, 0.95 * len(table))
     with style.chart(path, f"{title} (n = {table.sum():,.0f})", side + 2.8, side + 1.2) as fig:
         axes = fig.add_subplot()
-        drawn = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+        matrix_image = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(shares):
             ink = "white" if share > 0.55 else "black"
             axes.annotate(f"{table[i, j]:,.0f}", (j, i), color=ink, ha="center", fontsize=12, fontweight="bold")
@@ -184,7 +191,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.set(xlabel="predicted class", ylabel="reference class")
-        bar = fig.colorbar(drawn, ax=axes, shrink=0.8, aspect=22, ticks=[0, 0.5, 1])
+        bar = fig.colorbar(matrix_image, ax=axes, shrink=0.8, aspect=22, ticks=[0, 0.5, 1])
         bar.set_label("share of the reference class", fontsize=8)
         bar.outline.set_visible(False)
     return path

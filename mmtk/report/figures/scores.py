@@ -78,16 +78,16 @@ def _chance(study: Study, metrics: Sequence[Metric]) -> str:
 
 def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     """Dot plot of all systems at a budget: every seed, their mean, Student's 95 % interval over seeds."""
-    found = {
+    values_by_panel = {
         (metric, domain): values
         for metric in figure_metrics(study)
         for domain in DOMAINS
         if (values := _values(systems(study, budget, metric.task), metric, domain))
     }
-    if not found:
+    if not values_by_panel:
         return None
-    metrics = list(dict.fromkeys(metric for metric, _ in found))
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    metrics = list(dict.fromkeys(metric for metric, _ in values_by_panel))
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in values_by_panel)]
     cells = systems(study, budget)
     rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
     tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
@@ -96,7 +96,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         panels = fig.subplots(
             len(metrics), len(domains), squeeze=False, sharex="row", sharey="row", height_ratios=tall
         )
-        for (metric, domain), values in found.items():
+        for (metric, domain), values in values_by_panel.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
             _dots(axes, rows[metric], values, looks(study), metric.info)
             level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
@@ -115,20 +115,20 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
 
 def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str, list[float]]:
     values = {system: list(c.values(domain, metric.task, metric.key).values()) for system, c in cells.items()}
-    return {system: found for system, found in values.items() if found}
+    return {system: runs for system, runs in values.items() if runs}
 
 
 def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
     """How many test images each task has, in words."""
-    found = []
+    parts = []
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}
         for domain in DOMAINS:
             known = [n for c in cells.values() if (n := first_run(c).score(domain, task, "n")) is not None]
             counts |= {domain: int(known[0])} if known else {}
         if counts:
-            found.append(f"{task}: {images(counts)}")
-    return ", ".join(found)
+            parts.append(f"{task}: {images(counts)}")
+    return ", ".join(parts)
 
 
 def _dots(
@@ -176,8 +176,8 @@ def _dots(
 
 def levels(study: Study, task: str) -> list[int | str]:
     """The label budgets of a task, the smallest first and ``full`` last."""
-    known = {cell.labels[task] for cell in study.cells if task in cell.labels}
-    return sorted(known, key=lambda label: float("inf") if label == "full" else float(label))
+    budgets_of_task = {cell.labels[task] for cell in study.cells if task in cell.labels}
+    return sorted(budgets_of_task, key=lambda label: float("inf") if label == "full" else float(label))
 
 
 def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
@@ -186,13 +186,15 @@ def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[in
     Only seeds with all budgets of the other task count, and only budgets with as many of them as any other.
     """
     cells = [cell for cell in study.cells if cell.system == system and metric.task in cell.labels]
-    found: dict[int | str, list[dict[int, float]]] = {}
+    values_by_label: dict[int | str, list[dict[int, float]]] = {}
     for cell in cells:
-        found.setdefault(cell.labels[metric.task], []).append(cell.values(domain, metric.task, metric.key))
-    most = max((len(parts) for parts in found.values()), default=0)
+        values_by_label.setdefault(cell.labels[metric.task], []).append(
+            cell.values(domain, metric.task, metric.key)
+        )
+    most = max((len(parts) for parts in values_by_label.values()), default=0)
     curve = {}
     for label in levels(study, metric.task):
-        parts = found.get(label, [])
+        parts = values_by_label.get(label, [])
         shared = sorted(set.intersection(*map(set, parts))) if len(parts) == most and parts else []
         if shared:
             curve[label] = [float(np.mean([part[seed] for part in parts])) for seed in shared]
@@ -218,11 +220,11 @@ def budgets(study: Study, path: Path) -> Figure | None:
     title, wide = "Scores against the label budget", 0.6 + 4.3 * len(domains)
     with style.chart(path, title, wide, 1.5 + 2.9 * len(metrics), vector=True) as fig:
         panels = fig.subplots(len(metrics), len(domains), squeeze=False)
-        shown = looks(study)
+        styles = looks(study)
         for (metric, domain), curves in found.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
             places = levels(study, metric.task)
-            _curves(axes, places, curves, shown)
+            _curves(axes, places, curves, styles)
             # Every budget of a task is tested on the same images.
             level = next(
                 (b for c in study.cells if c.runs and (b := metric.baseline(c, domain)) is not None), None
@@ -233,7 +235,7 @@ def budgets(study: Study, path: Path) -> Figure | None:
             axes.set(xlabel=WORDS[metric.task], ylabel=f"{metric.info.heading}, {domain}")
             axes.set_xlim(-0.5, len(places) - 0.5)
         legend(fig, handles(study, {s for curves in found.values() for s in curves}, marked=True), wide)
-    cells = {str(place): cell for place, cell in enumerate(study.cells) if cell.runs}
+    cells = {str(index): cell for index, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "
         f"standard deviation over {seeds(cells.values())}; {_tested(cells, metrics)}"
@@ -246,11 +248,11 @@ def _curves(
     axes: Axes,
     places: list[int | str],
     curves: Mapping[str, Mapping[int | str, list[float]]],
-    shown: Mapping[str, Look],
+    styles: Mapping[str, Look],
 ) -> None:
     """Mean and standard deviation at every budget, the systems a little aside of each other."""
     for k, (system, curve) in enumerate(curves.items()):
-        look, aside = shown[system], (k - (len(curves) - 1) / 2) * 0.5 / len(curves)
+        look, aside = styles[system], (k - (len(curves) - 1) / 2) * 0.5 / len(curves)
         x = [places.index(label) + aside for label in curve]
         y = [float(np.mean(values)) for values in curve.values()]
         spread = [float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in curve.values()]

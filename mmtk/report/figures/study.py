@@ -51,10 +51,10 @@ def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[D
     return jobs
 
 
-def by_section(drawn: Iterable[Figure | None]) -> list[Figure]:
+def by_section(figures_or_none: Iterable[Figure | None]) -> list[Figure]:
     """The pictures that there are, section by section."""
-    there = [figure for figure in drawn if figure is not None]
-    return sorted(there, key=lambda figure: SECTIONS.index(figure.section))
+    figures = [figure for figure in figures_or_none if figure is not None]
+    return sorted(figures, key=lambda figure: SECTIONS.index(figure.section))
 
 
 def _of_effects(one: Effects, lead: str, out: Path) -> list[Drawing]:

@@ -41,8 +41,8 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
     None where no test set has two classes.
     """
     cells = systems(study, budget, TASK)
-    found, counts = _by_set(cells, mean_roc)
-    if not found:
+    curves, counts = _by_set(cells, mean_roc)
+    if not curves:
         return None
 
     def draw(axes: Axes, domain: str, system: str, curve: MeanRoc, look: Look) -> None:
@@ -65,9 +65,9 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
         axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
 
     title = f"ROC curves ({labelled(budget)})"
-    _draw(study, path, title, found, counts, "AUC", draw, finish)
+    _draw(study, path, title, curves, counts, "AUC", draw, finish)
     several = any(len(cell.runs) > 1 for cell in cells.values())
-    marked = any(operating_point(cell, domain) for cell in cells.values() for domain in found)
+    marked = any(operating_point(cell, domain) for cell in cells.values() for domain in curves)
     caption = (
         f"ROC curves {_what(cells)} on {images(counts)}: mean over {seeds(cells.values())}"
         f", band: {'one standard deviation' if several else '95 % of bootstrap samples of the images'}; "
@@ -79,8 +79,8 @@ def roc(study: Study, budget: Budget, path: Path) -> Figure | None:
 def calibration(study: Study, budget: Budget, path: Path) -> Figure | None:
     """Reliability diagram of every system at a budget, the images of all its seeds together, by test set."""
     cells = systems(study, budget, TASK)
-    found, counts = _by_set(cells, lambda runs: reliability(*confidences(np.concatenate(runs))))
-    if not found:
+    curves, counts = _by_set(cells, lambda runs: reliability(*confidences(np.concatenate(runs))))
+    if not curves:
         return None
 
     def draw(axes: Axes, domain: str, system: str, one: Reliability, look: Look) -> None:
@@ -88,7 +88,7 @@ def calibration(study: Study, budget: Budget, path: Path) -> Figure | None:
         axes.plot([], [], **look.line, label=f"{cells[system].name}: {one.error:.3f}")
 
     title = f"Calibration of the classes ({labelled(budget)})"
-    _draw(study, path, title, found, counts, "calibration error", draw, finish_reliability)
+    _draw(study, path, title, curves, counts, "calibration error", draw, finish_reliability)
     caption = (
         f"Share of right answers against the confidence in the likeliest class on {images(counts)}, "
         f"{seeds(cells.values())} together: above the dotted line a system is more often right than confident."
@@ -98,10 +98,10 @@ def calibration(study: Study, budget: Budget, path: Path) -> Figure | None:
 
 def operating_point(cell: Cell, domain: str) -> tuple[float, float] | None:
     """Mean false and true positive rates at the thresholds that validation chose; None where there was none."""
-    found = [cell.values(domain, TASK, f"{name}-at-threshold") for name in ("specificity", "sensitivity")]
-    if not all(found):
+    rates = [cell.values(domain, TASK, f"{name}-at-threshold") for name in ("specificity", "sensitivity")]
+    if not all(rates):
         return None
-    specificity, sensitivity = (float(np.mean(list(values.values()))) for values in found)
+    specificity, sensitivity = (float(np.mean(list(values.values()))) for values in rates)
     return 1 - specificity, sensitivity
 
 
@@ -128,21 +128,21 @@ def _by_set(
     cells: Mapping[str, Cell], measure: Callable[[list[np.ndarray]], Shown | None]
 ) -> tuple[dict[str, dict[str, Shown]], dict[str, int]]:
     """What ``measure`` makes of the runs of each system by test set, and how many images each set has."""
-    found: dict[str, dict[str, Shown]] = {}
+    curves: dict[str, dict[str, Shown]] = {}
     counts: dict[str, int] = {}
     for domain in DOMAINS:
         for system, cell in cells.items():
             if (runs := answers(cell, domain)) and (one := measure(runs)) is not None:
-                found.setdefault(domain, {})[system] = one
+                curves.setdefault(domain, {})[system] = one
                 counts[domain] = max(counts.get(domain, 0), len(runs[0]))
-    return found, counts
+    return curves, counts
 
 
 def _draw(
     study: Study,
     path: Path,
     title: str,
-    found: Mapping[str, Mapping[str, Shown]],
+    curves: Mapping[str, Mapping[str, Shown]],
     counts: Mapping[str, int],
     measure: str,
     draw: Callable[[Axes, str, str, Shown, Look], None],
@@ -150,13 +150,13 @@ def _draw(
 ) -> None:
     """A panel for each test set with a line for each system, and their names with the ``measure`` below it."""
     # Names with numbers stand in a row of their own, as long as there are systems.
-    tall = 0.35 + 0.18 * (1 + max(len(drawn) for drawn in found.values()))
-    with style.chart(path, title, 0.4 + 4.5 * len(found), 5.3 + tall, vector=True) as fig:
-        panels = fig.subplots(2, len(found), squeeze=False, height_ratios=[4.1, tall])
-        shown = looks(study)
-        for axes, legend, (domain, drawn) in zip(*panels, found.items(), strict=True):
-            for system, one in drawn.items():
-                draw(axes, domain, system, one, shown[system])
+    tall = 0.35 + 0.18 * (1 + max(len(set_curves) for set_curves in curves.values()))
+    with style.chart(path, title, 0.4 + 4.5 * len(curves), 5.3 + tall, vector=True) as fig:
+        panels = fig.subplots(2, len(curves), squeeze=False, height_ratios=[4.1, tall])
+        styles = looks(study)
+        for axes, legend, (domain, set_curves) in zip(*panels, curves.items(), strict=True):
+            for system, one in set_curves.items():
+                draw(axes, domain, system, one, styles[system])
             finish(axes)
             axes.set_title(f"{domain} (n = {counts[domain]:,})")
             legend.set_axis_off()

@@ -210,9 +210,9 @@ def outline(axes: Axes, masks: np.ndarray, look: dict[str, Any]) -> bool:
     for mask in inside[inside.any((1, 2))]:
         # One pixel of padding closes boundaries that run along the edge of the image.
         x, y, padded = np.arange(-1, width + 1), np.arange(-1, height + 1), np.pad(mask, 1).astype(float)
-        drawn = axes.contour(x, y, padded, levels=[0.5], linewidths=1.3, **look)
+        contour = axes.contour(x, y, padded, levels=[0.5], linewidths=1.3, **look)
         if look is REFERENCE:
-            drawn.set_path_effects([Stroke(linewidth=2.2, foreground="#00000088"), Normal()])
+            contour.set_path_effects([Stroke(linewidth=2.2, foreground="#00000088"), Normal()])
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     return bool(inside.any())
 
@@ -258,9 +258,9 @@ def number(value: float | None) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
-def sample(shown: int, n: int) -> str:
+def sample(count: int, n: int) -> str:
     """How many images there are and how many of them a picture shows."""
-    return f"n = {n}" if shown == n else f"the first {shown} of n = {n}"
+    return f"n = {n}" if count == n else f"the first {count} of n = {n}"
 
 
 def verdict(probabilities: np.ndarray, names: Sequence[str]) -> list[str]:

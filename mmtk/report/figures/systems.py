@@ -75,17 +75,17 @@ def looks(study: Study) -> dict[str, Look]:
     names = study.systems
     free = [look for name, look in LOOKS.items() if name not in names.values()] or list(LOOKS.values())
     again = len(free) == len(LOOKS) and bool(LOOKS.keys() & names.values())  # nothing is free from the start
-    others = [system for system, name in names.items() if name not in LOOKS]
-    taken = {
-        system: _shifted(free[place % len(free)], place // len(free) + again)
-        for place, system in enumerate(others)
+    other_systems = [system for system, name in names.items() if name not in LOOKS]
+    looks_of_others = {
+        system: _shifted(free[index % len(free)], index // len(free) + again)
+        for index, system in enumerate(other_systems)
     }
-    return {system: LOOKS.get(name) or taken[system] for system, name in names.items()}
+    return {system: LOOKS.get(name) or looks_of_others[system] for system, name in names.items()}
 
 
 def _shifted(look: Look, turn: int) -> Look:
     """The same colour with the dash and marker that are ``turn`` places on."""
-    dashes, markers = style.DASHES, [each.marker for each in LOOKS.values()]
+    dashes, markers = style.DASHES, [look_of_paper.marker for look_of_paper in LOOKS.values()]
     dash = dashes[(dashes.index(look.dash) + turn) % len(dashes)]
     return Look(look.colour, dash, markers[(markers.index(look.marker) + turn) % len(markers)])
 
@@ -118,9 +118,9 @@ def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> lis
 
 def samples(run: Run, domain: str, task: str) -> dict[str, np.ndarray]:
     """The arrays of the sample images of a test set by WHAT (mmtk.model.examples); none where nothing was kept."""
-    kept = run.samples if run.folder.samples_file.is_file() else {}
+    arrays = run.samples if run.folder.samples_file.is_file() else {}
     start = f"{domain}/{task}/"
-    return {key.removeprefix(start): value for key, value in kept.items() if key.startswith(start)}
+    return {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
 
 
 def class_names(run: Run, task: str = "classification") -> list[str]:
@@ -138,10 +138,10 @@ def seeds(cells: Iterable[Cell]) -> str:
 
 def seed_counts(counts: Iterable[int]) -> str:
     """Numbers of seeds in words: one seed, 5 seeds, 3 to 5 seeds."""
-    found = sorted(set(counts))
-    if found == [1]:
+    distinct = sorted(set(counts))
+    if distinct == [1]:
         return "one seed"
-    return f"{found[0]} seeds" if len(found) == 1 else f"{found[0]} to {found[-1]} seeds"
+    return f"{distinct[0]} seeds" if len(distinct) == 1 else f"{distinct[0]} to {distinct[-1]} seeds"
 
 
 def seed_shown(cells: Iterable[Cell]) -> str:
@@ -185,20 +185,20 @@ def legend(fig: Canvas, handles: Sequence[Any], width: float) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2)
 
 
-def handles(study: Study, shown: Iterable[str], *, marked: bool = False) -> list[Any]:
-    """Legend entries of the ``shown`` systems: their line, with their marker where the panels show it."""
+def handles(study: Study, present_systems: Iterable[str], *, marked: bool = False) -> list[Any]:
+    """Legend entries of ``present_systems``: their line, with their marker where the panels show it."""
     from matplotlib.lines import Line2D
 
-    found, wanted = looks(study), set(shown)
+    styles, wanted_systems = looks(study), set(present_systems)
     return [
         Line2D(
             [],
             [],
-            **found[system].line,
-            marker=found[system].marker if marked else None,
-            ms=0.75 * found[system].size,
+            **styles[system].line,
+            marker=styles[system].marker if marked else None,
+            ms=0.75 * styles[system].size,
             label=name,
         )
         for system, name in study.systems.items()
-        if system in wanted
+        if system in wanted_systems
     ]

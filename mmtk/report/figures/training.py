@@ -39,34 +39,34 @@ def loss_terms(study: Study, budget: Budget) -> list[str]:
 def validation(study: Study, path: Path) -> Figure | None:
     """Validation scores over steps of every cell: a row of panels for every label budget."""
     score_titles = score_keys(study)
-    found = {
-        (row, key): drawn
+    lines_by_panel = {
+        (row, key): system_lines
         for row, budget in enumerate(study.budgets)
         for key in score_titles
-        if (drawn := _lines(systems(study, budget), key))
+        if (system_lines := _lines(systems(study, budget), key))
     }
-    if not found:
+    if not lines_by_panel:
         return None
-    keys = [key for key in score_titles if any(key == other for _, other in found)]
+    keys = [key for key in score_titles if any(key == other for _, other in lines_by_panel)]
     alone = len(keys) == 2  # the score of one task is its metric
     titles = {key: score_titles[key] + " (selects)" * alone for key in keys}
     keys = keys[1:] if alone else keys
-    rows = sorted({row for row, _ in found})
+    rows = sorted({row for row, _ in lines_by_panel})
     title = "Validation scores while training"
     with style.chart(path, title, 9.6, 1.2 + 2.5 * len(rows), vector=True) as fig:
         panels = fig.subplots(len(rows), len(keys), squeeze=False, sharex=True)
-        shown = looks(study)
-        for (row, key), lines in found.items():
+        styles = looks(study)
+        for (row, key), lines in lines_by_panel.items():
             if key not in keys:
                 continue
             axes = panels[rows.index(row), keys.index(key)]
-            _draw(axes, lines, shown, smooth=False)
+            _draw(axes, lines, styles, smooth=False)
         for axes, key in zip(panels[0], keys, strict=True):
             axes.set_title(titles[key])
         for axes, row in zip(panels[:, 0], rows, strict=True):
             axes.set_ylabel(labelled(study.budgets[row]).replace(" and ", "\n"))
         _finish(panels)
-        legend(fig, handles(study, {system for lines in found.values() for system in lines}), 9.6)
+        legend(fig, handles(study, {system for lines in lines_by_panel.values() for system in lines}), 9.6)
     cells = [cell for cell in study.cells if cell.runs]
     caption = f"Scores on the validation images over training steps: mean over {seeds(cells)}{_band(cells)}."
     return Figure(path.stem, title, caption, path, "training")
@@ -75,16 +75,16 @@ def validation(study: Study, path: Path) -> Figure | None:
 def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
     """Every loss term over steps, one panel each, all systems of one budget in it."""
     cells = systems(study, budget)
-    found = {key: lines for key in loss_terms(study, budget) if (lines := _lines(cells, key))}
-    if not found:
+    lines_by_term = {key: lines for key in loss_terms(study, budget) if (lines := _lines(cells, key))}
+    if not lines_by_term:
         return None
-    columns = min(3, len(found))
+    columns = min(3, len(lines_by_term))
     title = f"Loss terms while training ({labelled(budget)})"
-    with style.chart(path, title, 9.6, 1.2 + 2.4 * -(-len(found) // columns), vector=True) as fig:
-        panels = fig.subplots(-(-len(found) // columns), columns, squeeze=False)
-        shown = looks(study)
-        for axes, (key, lines) in zip(panels.flat, found.items(), strict=False):
-            _draw(axes, lines, shown, smooth=True)
+    with style.chart(path, title, 9.6, 1.2 + 2.4 * -(-len(lines_by_term) // columns), vector=True) as fig:
+        panels = fig.subplots(-(-len(lines_by_term) // columns), columns, squeeze=False)
+        styles = looks(study)
+        for axes, (key, lines) in zip(panels.flat, lines_by_term.items(), strict=False):
+            _draw(axes, lines, styles, smooth=True)
             axes.set_title(key.removeprefix("train/").replace("/", ": ") if key != "train/loss" else "total")
             dead = [cells[system].name for system, (_, values) in lines.items() if not values.any()]
             if dead:
@@ -92,7 +92,7 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
                 axes.text(
                     0.03, 0.04, words, transform=axes.transAxes, fontsize=7.5, color=style.VERMILION, wrap=True
                 )
-        for axes in panels.flat[len(found) :]:
+        for axes in panels.flat[len(lines_by_term) :]:
             axes.set_visible(False)
         _finish(panels)
         legend(fig, handles(study, cells), 9.6)
@@ -105,14 +105,14 @@ def _lines(cells: Mapping[str, Cell], key: str) -> dict[str, Series]:
     return {system: cell.curves[key] for system, cell in cells.items() if key in cell.curves}
 
 
-def _draw(axes: Axes, lines: Mapping[str, Series], shown: Mapping[str, Look], *, smooth: bool) -> None:
+def _draw(axes: Axes, lines: Mapping[str, Series], styles: Mapping[str, Look], *, smooth: bool) -> None:
     """Mean over seeds in the band from the lowest to the highest seed; a single step is a point."""
     for system, (steps, values) in lines.items():
-        drawn = np.array([style.smooth(row) for row in values]) if smooth else values
-        mean, look = drawn.mean(0), shown[system]
+        smoothed = np.array([style.smooth(row) for row in values]) if smooth else values
+        mean, look = smoothed.mean(0), styles[system]
         axes.plot(steps, mean, **look.line, lw=1.6, marker=look.marker if len(steps) == 1 else None)
-        if len(drawn) > 1:
-            axes.fill_between(steps, drawn.min(0), drawn.max(0), color=look.colour, alpha=0.11, lw=0)
+        if len(smoothed) > 1:
+            axes.fill_between(steps, smoothed.min(0), smoothed.max(0), color=look.colour, alpha=0.11, lw=0)
 
 
 def _band(cells: Collection[Cell]) -> str:
@@ -123,5 +123,5 @@ def _finish(panels: np.ndarray) -> None:
     for axes in panels.flat:
         axes.locator_params(axis="x", integer=True, nbins=6, min_n_ticks=1)
     for column in panels.T:
-        if shown := [axes for axes in column if axes.get_visible()]:
-            shown[-1].set_xlabel("step")
+        if visible_axes := [axes for axes in column if axes.get_visible()]:
+            visible_axes[-1].set_xlabel("step")

@@ -74,16 +74,16 @@ class Claimed:
 
 def claimed(analysis: Analysis) -> list[Claimed]:
     """Every such difference that the paper published and the study has both systems of."""
-    found = [one for one in _claimed(analysis) if one.published is not None]
+    statements = [one for one in _claimed(analysis) if one.published is not None]
     for task in METRIC:
-        own = [i for i, one in enumerate(found) if one.task == task]
-        for i, test in zip(own, stats.holm([found[i].test for i in own]), strict=True):
-            found[i] = replace(found[i], test=test)
-    return found
+        indices = [i for i, one in enumerate(statements) if one.task == task]
+        for i, test in zip(indices, stats.holm([statements[i].test for i in indices]), strict=True):
+            statements[i] = replace(statements[i], test=test)
+    return statements
 
 
 def _claimed(analysis: Analysis) -> Iterator[Claimed]:
-    seen = set()
+    seen_pairs = set()
     for labels in analysis.study.budgets:
         present = {cell.name: cell for cell in at(analysis.study, labels)}
         for what, first, second, task in CLAIMS:
@@ -95,9 +95,9 @@ def _claimed(analysis: Analysis) -> Iterator[Claimed]:
                 key = (pair[0].digest, pair[1].digest, task, domain)
                 values = [cell.values(domain, task, METRIC[task]) for cell in pair]
                 shared = sorted(values[0].keys() & values[1].keys())
-                if key in seen or not shared:
+                if key in seen_pairs or not shared:
                     continue
-                seen.add(key)
+                seen_pairs.add(key)
                 test = stats.paired(*([one[seed] for seed in shared] for one in values))
                 test = sensible(test, info(analysis.study.declared[task], METRIC[task]))
                 yield Claimed(what, pair, labels, domain, task, _published(analysis, pair, domain, task), test)
@@ -157,31 +157,31 @@ def sentence(analysis: Analysis) -> str:
     tested = [one for one in claimed(analysis) if one.test.adjusted is not None]
     if not tested:
         return ""
-    shown = [one for one in tested if one.verdict == "shows"]
+    supported = [one for one in tested if one.verdict == "shows"]
     opposite = [one for one in tested if one.verdict == "shows the opposite"]
     level = f"here at p < {ALPHA} after Holm's adjustment"
     if len(tested) == 1:
-        verb = "shows" if shown else "shows the opposite" if opposite else "does not show"
+        verb = "shows" if supported else "shows the opposite" if opposite else "does not show"
         return f"The one difference that the paper takes to be a gain {verb} {level}{_named(tested)}."
-    gains = share(len(shown), len(tested), "difference", "that the paper takes to be gains")
-    said = [f"{gains[0].upper()}{gains[1:]} {_verb(shown)} {level}{_named(shown)}"]
+    gains = share(len(supported), len(tested), "difference", "that the paper takes to be gains")
+    sentences = [f"{gains[0].upper()}{gains[1:]} {_verb(supported)} {level}{_named(supported)}"]
     if opposite:
-        said.append(f"{len(opposite)} {_verb(opposite)} the opposite{_named(opposite)}")
+        sentences.append(f"{len(opposite)} {_verb(opposite)} the opposite{_named(opposite)}")
     positive = sum(one.test.difference > 0 for one in tested)
-    said.append(f"{share(positive, len(tested), 'mean')} above zero")
-    return "; ".join(said) + "."
+    sentences.append(f"{share(positive, len(tested), 'mean')} above zero")
+    return "; ".join(sentences) + "."
 
 
-def _verb(found: Sequence[Claimed]) -> str:
-    return "shows" if len(found) == 1 else "show"
+def _verb(statements: Sequence[Claimed]) -> str:
+    return "shows" if len(statements) == 1 else "show"
 
 
-def _named(found: Sequence[Claimed]) -> str:
-    if not found:
+def _named(statements: Sequence[Claimed]) -> str:
+    if not statements:
         return ""
     names = (
         f"{one.systems[0].name} − {one.systems[1].name} {number(one.test.difference, sign=True)} on "
         f"{LABEL[one.task]} {one.domain} ({budget(one.labels)})"
-        for one in found
+        for one in statements
     )
     return f" ({', '.join(names)})"

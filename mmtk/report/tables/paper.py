@@ -46,8 +46,8 @@ SEGMENTATION = {
 
 def source(run: Run, task: str, domain: str) -> str:
     """The word of the data source that a run was tested on."""
-    place = f"data.{task}.{'cross' if domain == CROSS_DOMAIN else 'source'}="
-    return next((c.rpartition("/")[2] for c in run.provenance["components"] if c.startswith(place)), "")
+    prefix = f"data.{task}.{'cross' if domain == CROSS_DOMAIN else 'source'}="
+    return next((c.rpartition("/")[2] for c in run.provenance["components"] if c.startswith(prefix)), "")
 
 
 def data(analysis: Analysis) -> Table:
@@ -55,11 +55,11 @@ def data(analysis: Analysis) -> Table:
     rows: dict[tuple[str, ...], list[Entry]] = {}
     for cell in (cell for cell in analysis.study.cells if cell.runs):
         run = cell.runs[min(cell.runs)]
-        for name, found in run.data.items():
+        for name, facts in run.data.items():
             task, domain = name.split("/")
-            for part, count in found["parts"].items():
+            for part, count in facts["parts"].items():
                 label = f"{part} ({cell.labels[task]} labels)" if part in ("labelled", "unlabelled") else part
-                classes = found.get("classes", {}).get(part, {})
+                classes = facts.get("classes", {}).get(part, {})
                 counted = ", ".join(f"{number:,} {name}" for name, number in classes.items()) or "–"
                 first = [Entry(text) for text in (source(run, task, domain), task, domain, label)]
                 rows.setdefault((name, label), [*first, count_entry(count), Entry(counted)])
@@ -106,23 +106,23 @@ def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
 
 
 def _paper_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
-    known = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
+    present_scores = list(dict.fromkeys((score.task, score.metric) for score in analysis.scores))
     declared = analysis.study.declared
-    if ("classification", "accuracy") in known:
+    if ("classification", "accuracy") in present_scores:
         yield "classification", "accuracy", Column("accuracy", "", True, "Acc")
         yield (
             "classification",
             "majority",
             Column("always the majority", "accuracy of always guessing the majority class", True, "Maj"),
         )
-        names = [metric[3:] for task, metric in known if metric.startswith("f1-")]
+        names = [metric[3:] for task, metric in present_scores if metric.startswith("f1-")]
         short = len({name[:1] for name in names}) == len(names)
         for name in names:
             letter = f"F1-{name[:1].upper() if short else name}"
             label = info(declared["classification"], f"f1-{name}").label
             yield "classification", f"f1-{name}", Column(label, "", True, letter)
     for metric, (letters, meaning) in SEGMENTATION.items():
-        if ("segmentation", metric) in known:
+        if ("segmentation", metric) in present_scores:
             heading = info(declared["segmentation"], metric).heading
             yield "segmentation", metric, Column(heading, meaning, True, letters)
 
@@ -130,7 +130,7 @@ def _paper_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
 def results(analysis: Analysis, domain: str) -> Table:
     """Table 2 or 3: every system at every budget in one domain, as the paper lays it out."""
     study = analysis.study
-    wanted = list(_score_columns(analysis))
+    score_columns = list(_score_columns(analysis))
     adjusted: dict[tuple[int, str], list[float]] = {}
     for one in (one for one in analysis.comparisons if one.domain == domain):
         p = one.tests["student"].adjusted
@@ -138,7 +138,7 @@ def results(analysis: Analysis, domain: str) -> Table:
     rows = []
     for cell in (cell for cell in study.cells if cell.runs):
         row = [Entry(cell.name), Entry(budget(cell.labels)), count_entry(len(cell.runs))]
-        for task, metric, _ in wanted:
+        for task, metric, _ in score_columns:
             score = analysis.score(cell, domain, task, "accuracy" if metric == "majority" else metric)
             if score is None:
                 row.append(Entry("–", {"": None}))
@@ -148,11 +148,11 @@ def results(analysis: Analysis, domain: str) -> Table:
                 mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
                 row.append(_score_entry(analysis, score, mark))
         rows.append(row)
-    place, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
+    number, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
     sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
-    said = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
+    sizes_text = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
     caption = (
-        f"Mean ± sd over seeds on {said or 'no image'}, laid out as Table {place} of the paper. Labels: "
+        f"Mean ± sd over seeds on {sizes_text or 'no image'}, laid out as Table {number} of the paper. Labels: "
         "classes-masks. Bold: best at its labels, and above chance."
     )
     if any("published" in entry.numbers for row in rows for entry in row):
@@ -163,7 +163,7 @@ def results(analysis: Analysis, domain: str) -> Table:
             f"over seeds, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
             "are accuracy, Dice and average Hausdorff distance (px)."
         )
-    columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in wanted)]
+    columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in score_columns)]
     return Table(f"results-{where}", f"{where.capitalize()} results", caption, columns, rows)
 
 

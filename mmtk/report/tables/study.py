@@ -93,8 +93,8 @@ def effects(analysis: Analysis) -> Table:
 
 
 def _effect(one: Effects, effect: Effect) -> list[Entry]:
-    place = _place(one.labels, one.domain, one.info)
-    return [*place, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
+    entries = _place(one.labels, one.domain, one.info)
+    return [*entries, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
 
 
 def shapley(analysis: Analysis) -> Table:

@@ -152,14 +152,14 @@ def _title(column: Column) -> str:
     return f' title="{escape(column.meaning)}"' if column.meaning else ""
 
 
-def _html_cell(place: int, entry: Entry, column: Column, headed: bool) -> str:
+def _html_cell(column_index: int, entry: Entry, column: Column, headed: bool) -> str:
     text = escape(entry.text)
     text = f"<b>{text}</b>" if entry.best else text
     text += f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""
     text += f'<span class="note">{escape(entry.note)}</span>' if entry.note else ""
     sorts = next(iter(entry.numbers.values()), None)
     value = f' data-value="{sorts!r}"' if sorts is not None else ""
-    tag = 'th scope="row"' if place == 0 else "td"
+    tag = 'th scope="row"' if column_index == 0 else "td"
     head = f' data-head="{escape(column.name)}"' if headed else ""
     return f"<{tag}{_numeric(column)}{value}{head}>{text}</{tag[:2]}>"
 
