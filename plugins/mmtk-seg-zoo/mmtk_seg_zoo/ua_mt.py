@@ -57,5 +57,4 @@ class UAMT(Consistency):
         return terms
 
     def _predict(self, images: Tensor, now: StepContext, number: int) -> Tensor:
-        logits = self.teacher(noisy(images, self.noise, now, f"noise-{number}"))
-        return log_classes(logits, self.exclusive).exp()
+        return log_classes(self.teacher(noisy(images, self.noise, now, f"noise-{number}")), self.exclusive).exp()
