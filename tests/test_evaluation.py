@@ -118,7 +118,7 @@ def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -
 
 
 def test_a_folder_that_takes_no_file_is_refused_before_data_are_read(run: Path, monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "_open", lambda *_: pytest.fail("data were read"))
+    monkeypatch.setattr("mmtk.workflows.evaluate._open", lambda *_: pytest.fail("data were read"))
     with pytest.raises(MmtkError, match="nothing can be written in this folder"):
         evaluate(run, overrides={"tasks": ["segmentation"]}, out=Path("/proc/self"), device="cpu")
 

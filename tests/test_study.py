@@ -205,7 +205,7 @@ def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(
     assert members == (6,)
 
 
-def test_stateand_report_speak_from_the_files_alone(
+def test_status_and_report_speak_from_the_files_alone(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = studied
@@ -218,7 +218,7 @@ def test_stateand_report_speak_from_the_files_alone(
     assert same
 
 
-def test_neither_statenor_the_reading_of_a_report_waits_for_torch(
+def test_neither_status_nor_the_reading_of_a_report_waits_for_torch(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = studied
@@ -240,7 +240,7 @@ print("with" if "torch" in sys.modules else "without")
     assert said[1].stdout.splitlines()[-1] == "without", said[1].stderr
 
 
-def test_stateof_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
+def test_status_of_many_runs_has_a_row_for_every_system_and_one_for_every_failure(
     study: StudyDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(status, "MOST_ROWS", 5)

@@ -116,8 +116,8 @@ class StudyTable:
             return "changed"
         self._changed.pop(name, None)
         facts, scores = read_json(run.folder.done_file), read_json(run.folder.results_file)["in-domain"]
-        for task, name in first_scores(run.folder).items():
-            self._first_scores.setdefault(task, name)
+        for task, score in first_scores(run.folder).items():
+            self._first_scores.setdefault(task, score)
         values = [scores.get(task, {}).get(self._first_scores.get(task)) for task in BUILTIN_FIRST]
         texts = ["–" if value is None else f"{value:.3f}" for value in values]
         self._done[name] = (str(facts["steps"]), duration(facts["seconds"]), "–", *texts)

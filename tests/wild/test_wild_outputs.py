@@ -241,7 +241,7 @@ def test_masks_among_the_films_are_left_out_and_named(run: Path, tmp_path: Path,
         save(root / f"films/{name}.png")
         (root / where.format(name)).parent.mkdir(exist_ok=True)
         Image.fromarray(mask).save(root / where.format(name))
-    rows = predict(run, [root], tmp_path / "out", "cpu")
+    rows = predict(run, [root], tmp_path / "out", "cpu", quiet=False)
     assert [row.image.name for row in rows] == ["a.png", "b.png", "c.png"]
     assert "3 masks" in capsys.readouterr().out
     given = root / where.format("a")
