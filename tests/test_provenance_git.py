@@ -37,9 +37,9 @@ def test_a_folder_without_a_repository(tmp_path: Path) -> None:
 def test_the_users_commit_is_the_source_of_a_tracked_run() -> None:
     about = {"device": "cpu", "hardware": "", "mmtk": "0", "python": "3", "libraries": {}, "components": {}}
     about |= {"command": ["mmtk"], "data": {}, "created": "", "git": {"commit": "a", "dirty": False}}
-    without = tags(tiny("multimix"), about, {})
+    without = tags(tiny("multimix"), about, {}, {})
     assert without["mlflow.source.git.commit"] == "a"
     assert "mmtk.git.commit" not in without
-    found = tags(tiny("multimix"), about | {"git_here": {"commit": "b", "dirty": True}}, {})
+    found = tags(tiny("multimix"), about | {"git_here": {"commit": "b", "dirty": True}}, {}, {})
     assert (found["mlflow.source.git.commit"], found["mmtk.source.git.dirty"]) == ("b", "True")
     assert found["mmtk.git.commit"] == "a"

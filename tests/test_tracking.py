@@ -17,7 +17,7 @@ import fork_server
 import pytest
 from run_folder import RESULTS, begin, cut, finish, points, train
 
-from mmtk.cli.main import track
+from mmtk.cli.runs import track
 from mmtk.errors import MmtkError
 from mmtk.runs.folder import RunDir
 from mmtk.tracking.metric_names import allowed_names
