@@ -13,8 +13,8 @@ from rich.console import Console
 from tiny import tiny
 
 import mmtk
+from mmtk import builtin_scores
 from mmtk.api import ScoreInfo
-from mmtk.components.metric import _declarations
 from mmtk.errors import MmtkError
 from mmtk.export.card import model_card
 from mmtk.registry import catalog, local_file
@@ -179,7 +179,7 @@ def test_a_metric_without_a_score_to_select_by_is_refused_before_the_run() -> No
 
 
 def test_declarations_survive_a_file() -> None:
-    for scores in (_declarations.classification(("a", "b")), _declarations.segmentation(("lung",))):
+    for scores in (builtin_scores.classification(("a", "b")), builtin_scores.segmentation(("lung",))):
         assert from_json(json.loads(json.dumps(to_json(scores)))) == scores
         assert [*from_json(to_json(scores))] == [*scores]
 
@@ -199,7 +199,7 @@ def test_a_wrong_declaration_is_refused_by_its_field(wrong: dict[str, object], n
 
 
 def test_the_built_in_scores_lead_select_and_stand_in_the_order_of_the_paper() -> None:
-    classes, masks = _declarations.classification(("normal", "pneumonia")), _declarations.segmentation(("lung",))
+    classes, masks = builtin_scores.classification(("normal", "pneumonia")), builtin_scores.segmentation(("lung",))
     assert (leading(classes), selecting(classes), leading(masks), selecting(masks)) == (
         "balanced-accuracy",
         "macro-f1",

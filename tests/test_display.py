@@ -9,7 +9,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mmtk.components.metric import _declarations
+from mmtk import builtin_scores
 from mmtk.runs.display import Display
 from mmtk.runs.pace import Pace, share_cores
 
@@ -35,7 +35,8 @@ SCORES = {
 
 
 DECLARED = {
-    task: _declarations.of_task(task, ("normal", "pneumonia"), True) for task in ("classification", "segmentation")
+    task: builtin_scores.of_task(task, ("normal", "pneumonia"), True)
+    for task in ("classification", "segmentation")
 }
 
 

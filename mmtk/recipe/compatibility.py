@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache, partial
 from typing import Any, cast
 
-from mmtk.components.metric import _declarations as builtin_scores
+from mmtk import builtin_scores
 from mmtk.errors import MmtkError, listing
 from mmtk.io import status_line
 from mmtk.recipe.recipe import Recipe

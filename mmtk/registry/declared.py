@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mmtk import api
-from mmtk.components.metric import _declarations as builtin_scores
+from mmtk import api, builtin_scores
 from mmtk.scores import ScoreInfo
 
 

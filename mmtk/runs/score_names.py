@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmtk.components.metric import _declarations as builtin_scores
+from mmtk import builtin_scores
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_facts, write_json
 from mmtk.runs.folder import RunDir

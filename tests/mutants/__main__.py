@@ -62,7 +62,8 @@ def copied(mutant: Mutant, folder: Path) -> None:
         source = ROOT / part
         if source.is_dir():
             # Compiled files come along and stay valid, since the times of their sources do.
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("images", "results"))
+            pictures = ("images", "results") if part == "docs" else ()
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns(*pictures))
         else:
             shutil.copy(source, folder / part)
     file = folder / mutant.file

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats as oracle
 
-from mmtk.components.metric import _declarations
+from mmtk import builtin_scores
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse, case_values
 from mmtk.report.headlines import at, budget
@@ -24,7 +24,7 @@ from mmtk.tasks import DOMAINS
 
 BOTH = {"classification": 100, "segmentation": 10}
 TESTED = {
-    task: shown(_declarations.of_task(task, ("normal", "pneumonia"), True), "tests")
+    task: shown(builtin_scores.of_task(task, ("normal", "pneumonia"), True), "tests")
     for task in ("classification", "segmentation")
 }
 AXES = {"bridge": ["none", "saliency"], "ssl": ["none", "confidence"]}

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
-from mmtk.components.metric import _declarations
+from mmtk import builtin_scores
 from mmtk.report.figures import classes, curves, style
 from mmtk.report.figures import run as run_figures
 
@@ -20,7 +20,8 @@ SIDE = 48
 NAMES = ["normal", "pneumonia"]
 
 DECLARED = {
-    task: _declarations.of_task(task, ("normal", "pneumonia"), True) for task in ("classification", "segmentation")
+    task: builtin_scores.of_task(task, ("normal", "pneumonia"), True)
+    for task in ("classification", "segmentation")
 }
 
 

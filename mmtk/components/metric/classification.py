@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmtk import builtin_scores
 from mmtk.api import Metric
-from mmtk.components.metric import _declarations
 from mmtk.components.metric._inputs import check_batch
 from mmtk.errors import MmtkError
 
@@ -30,7 +30,7 @@ class Classification(Metric):
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.threshold = tuple(names), 0.5
-        self.scores = _declarations.classification(self.names)
+        self.scores = builtin_scores.classification(self.names)
         self.rows: list[tuple[str, int, int, list[float]]] = []
 
     def update(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> None:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from mmtk import builtin_scores
 from mmtk.api import Field, Metric
-from mmtk.components.metric import _declarations
 from mmtk.components.metric._inputs import check_batch
 from mmtk.components.metric._structure import ssim
 from mmtk.components.metric._surface import boundaries, surface_distances
@@ -47,7 +47,7 @@ class Segmentation(Metric):
         self.names, self.exclusive, self.spacing, self.threshold = tuple(names), exclusive, spacing, threshold
         if exclusive and len(self.names) < 2:
             raise MmtkError(f"Exclusive masks need a background and a name besides {', '.join(self.names)}.")
-        self.scores = _declarations.segmentation(self.names[1:] if exclusive else self.names)
+        self.scores = builtin_scores.segmentation(self.names[1:] if exclusive else self.names)
         self.rows: list[dict[str, Any]] = []
 
     def update(self, logits: Tensor, target: Tensor, ids: Sequence[str]) -> None:
