@@ -113,10 +113,14 @@ def begin(
     cwd: Path,
     act: str = KILL,
     env: Mapping[str, str] | None = None,
+    python: str | None = None,
 ) -> subprocess.Popen[str]:
-    """The command in a process that does ``act``, a Python statement, at the n-th time of a moment."""
+    """The command in a process that does ``act``, a Python statement, at the n-th time of a moment.
+
+    ``python`` is the interpreter where the process has to be no fork, such as for its own number.
+    """
     code = CHILD.replace("ACT", act)
-    call = [fork_server.python(), "-c", code, HOOKS.get(moment, ""), str(number), *map(str, arguments)]
+    call = [python or fork_server.python(), "-c", code, HOOKS.get(moment, ""), str(number), *map(str, arguments)]
     return subprocess.Popen(
         call, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
     )

@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,7 +263,8 @@ def test_two_processes_on_one_run_directory(whole: Path, tmp_path: Path, tried: 
     tried("lock left by a dead process", "taken over; continued to the same bytes")
     out = tmp_path / "run"
     # It stops itself in its second step and holds the folder, for as long as it is needed.
-    first = begin("step", 2, *RUN, "--out", out, cwd=tmp_path, act="os.kill(os.getpid(), signal.SIGSTOP)")
+    stop = "os.kill(os.getpid(), signal.SIGSTOP)"
+    first = begin("step", 2, *RUN, "--out", out, cwd=tmp_path, act=stop, python=sys.executable)
     try:
         deadline = time.monotonic() + 300
         while not read_lines(out / "metrics.jsonl") and first.poll() is None and time.monotonic() < deadline:
@@ -292,7 +294,7 @@ def test_a_cell_that_needs_more_memory_than_there_is_stops_nobody(tmp_path: Path
     done = mmtk(*study, *sets("classification", "width"), cwd=tmp_path, before=limited)
     assert done.returncode == 1, done.stderr
     assert "out of memory: 38654705664 bytes more were asked for." in done.stderr
-    assert "1 of the runs failed. By hand:\n  U-Net (encoder.width=32768)" in done.stderr
+    assert "1 of 2 runs failed. By hand:\n  U-Net (encoder.width=32768)" in done.stderr
     assert "Traceback" not in done.stderr
     kept = StudyDir(tmp_path / "s")
     states = {run.recipe["encoder.width"]: kept.state(run, kept.failures(kept.runs())) for run in kept.runs()}

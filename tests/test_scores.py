@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmtk.components.metric import _declarations
+from mmtk import builtin_scores
 from mmtk.runs.arrays import read_cases, read_curves
 from mmtk.runs.score_names import current
 from mmtk.scores import info
@@ -47,6 +47,6 @@ def test_values_per_image_and_curves_of_both_releases_stand_together(tmp_path):
     ],
 )
 def test_a_heading_has_the_full_name_and_the_unit(metric, head, lower):
-    declared = _declarations.classification(["no-finding", "mm"]) | _declarations.segmentation(["lung"])
+    declared = builtin_scores.classification(["no-finding", "mm"]) | builtin_scores.segmentation(["lung"])
     score = info(declared, metric)
     assert (score.heading, score.better == "lower") == (head, lower)
