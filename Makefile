@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLflow run
 	$(BIN)/mmtk run recipes/multimix.toml
 
-test: $(READY)  ## the tests, under 8 minutes on 2 cores
+test: $(READY)  ## the tests, under 9 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web and not cluster"
 
 test-long: $(READY)  ## what takes minutes: long loops, and whether the tests kill the known bugs
