@@ -82,7 +82,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def lines_end(path: Path, count: int) -> int:
-    """Where the first ``count`` lines of a file end, in bytes; 0 where there is no file."""
+    """End of the first ``count`` lines of a file, in bytes; 0 where there is no file."""
     if not path.is_file():
         return 0
     with open(path, "rb") as file:

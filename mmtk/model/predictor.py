@@ -33,7 +33,7 @@ from mmtk.runs.result import html_table
 
 @dataclass(frozen=True)
 class Case:
-    """What a run says about one image: class probabilities, mask [K,H,W] and saliency [H,W] at its own size.
+    """Prediction of a run for one image: class probabilities, mask [K,H,W] and saliency [H,W] at its own size.
 
     A task that the run was not trained for is None, as is the saliency of a system without a bridge.
     """

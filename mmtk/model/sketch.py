@@ -30,7 +30,7 @@ def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
 
 
 def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
-    """What a batch's pass through the network ends with: "", "norm" (a batch norm gets one value), or the refusal.
+    """End of a batch's pass through the network: "", "norm" (a batch norm gets one value), or the refusal.
 
     Asked on ``meta``; on the processor where a part needs values, but that only of a single image, for its norms.
     """
@@ -48,7 +48,7 @@ def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
 
 
 def _pass(recipe: Recipe, net: MultiTaskNet, task: str, batch: int, device: str) -> str | MmtkError | None:
-    """What a pass for one task ends with; None where it fails of something else."""
+    """End of a pass for one task; None where it fails of something else."""
     images = torch.zeros(batch, recipe.data.channels, recipe.data.size, recipe.data.size, device=device)
     try:
         features = net.encoder(images)

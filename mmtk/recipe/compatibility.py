@@ -39,7 +39,7 @@ def _where(recipe: Recipe, key: str) -> str | None:
 
 
 def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
-    """What a component says of itself, with the place where the recipe names it."""
+    """Error of a component, with the place where the recipe names it."""
     error.where = error.where or _where(recipe, f"{key}.use")
     return error
 

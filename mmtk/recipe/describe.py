@@ -104,9 +104,9 @@ def describe(word: str) -> str:
 
 def _tasks(entry: catalog.Entry, component: type[Any]) -> list[str]:
     """The tasks that a component serves; none where its class alone does not say."""
-    own = getattr(component, "task", None) or getattr(getattr(component, "labels", None), "task", None)
-    if isinstance(own, str):
-        return [own]
+    declared_task = getattr(component, "task", None) or getattr(getattr(component, "labels", None), "task", None)
+    if isinstance(declared_task, str):
+        return [declared_task]
     if entry.kind == "loss":
         return [task for task in tables.OF_TASK if _takes(entry, task)]
     if entry.kind == "launcher" or (entry.kind == "source" and "task" not in signature.wired(component)):

@@ -93,10 +93,12 @@ def _on_off(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
     names = [factor(key, *levels) for key, levels in axes.items()]
     on_levels = {
         levels: frozenset(
-            name for name, level, known in zip(names, levels, axes.values(), strict=True) if level == known[1]
+            name
+            for name, level, axis_levels in zip(names, levels, axes.values(), strict=True)
+            if level == axis_levels[1]
         )
         for levels in values
-        if all(level in known for level, known in zip(levels, axes.values(), strict=True))
+        if all(level in axis_levels for level, axis_levels in zip(levels, axes.values(), strict=True))
     }
     cells = {subset: values[levels] for levels, subset in on_levels.items()}
     try:

@@ -55,7 +55,7 @@ class Log:
         return self._file.tell()
 
     def rows(self) -> list[dict[str, Any]]:
-        """What was written so far."""
+        """Rows written so far."""
         return read_lines(Path(self._file.name))
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -254,7 +254,7 @@ class RunDir:
             folder.put_aside([self.code_file.name])
 
     def _written(self) -> Iterator[str]:
-        """What a run writes, and what lies in its folders already, relative to the run directory."""
+        """Names of files that a run writes, or that lie in its folders already, relative to the run directory."""
         yield LOCK
         for file in vars(RunDir).values():
             if isinstance(file, _File):

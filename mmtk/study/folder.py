@@ -136,7 +136,7 @@ class StudyDir:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What study.json says."""
+        """Content of study.json."""
         if not self.file.is_file():
             if RunDir(self.path).recipe_file.is_file():
                 cure = f"In Python: mmtk.read_run({str(self.path)!r}), or mmtk.read_study([RUN, …]) of several."
@@ -242,7 +242,7 @@ class StudyDir:
             self.queue_file.unlink(missing_ok=True)
 
     def state(self, run: PlannedRun, failures: dict[str, str]) -> State:
-        """Where a run stands, from its own files."""
+        """State of a run, from its own files."""
         if run.folder.finished:
             return "done"
         if holder(run.folder.path, LOCK):

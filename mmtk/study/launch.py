@@ -169,7 +169,7 @@ def by_hand(run: PlannedRun, data: Path | None) -> str:
 
 
 def failure(outcome: JobResult) -> str:
-    """What a failed job said last: its message, else its exit code."""
+    """Last words of a failed job: its message, else its exit code."""
     lines = []
     if outcome.log.is_file():
         lines = outcome.log.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -35,7 +35,7 @@ COUNTS = "counts.csv"
 
 
 def run_key(folder: RunDir, recipe: Recipe, provenance: Mapping[str, Any]) -> str:
-    """What tells this run from all others, wherever its folder lies."""
+    """Key that tells this run from all others, wherever its folder lies."""
     parts = [recipe.digest, recipe.seed, folder.path.absolute().name, provenance["started"]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

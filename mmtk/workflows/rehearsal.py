@@ -170,7 +170,7 @@ def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work,
 
 
 def _work(values: dict[str, Any], splits: dict[str, Any], facts: dict[str, Any]) -> Work:
-    """What a finished run did."""
+    """Work of a finished run."""
     train, steps = values["train"], facts["steps"]
     first = next(splits[task] for task in TASKS if task in splits)
     epoch = math.ceil(len({*first["labelled"], *first["unlabelled"]}) / train["batch"])

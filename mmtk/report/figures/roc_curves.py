@@ -42,18 +42,18 @@ def curve(target: np.ndarray, probabilities: np.ndarray) -> Curve | None:
     every false positive rate that one of them has; None where no class can be told from others.
     """
     count = probabilities.shape[1]
-    found = [
+    class_curves = [
         points
         for k in ([1] if count == 2 else range(count))
         if (points := roc_points(target == k, probabilities[:, k])) is not None
     ]
-    if not found:
+    if not class_curves:
         return None
-    area = float(np.mean([np.trapezoid(true, false) for false, true in found]))
-    if len(found) == 1:
-        return Curve(*found[0], area)
-    false = np.unique(np.concatenate([one for one, _ in found]))
-    mean = np.mean([np.interp(false, *points) for points in found], axis=0)
+    area = float(np.mean([np.trapezoid(true, false) for false, true in class_curves]))
+    if len(class_curves) == 1:
+        return Curve(*class_curves[0], area)
+    false = np.unique(np.concatenate([one for one, _ in class_curves]))
+    mean = np.mean([np.interp(false, *points) for points in class_curves], axis=0)
     return Curve(np.append(0, false), np.append(0, mean), area)
 
 
