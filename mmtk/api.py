@@ -47,6 +47,7 @@ __all__ = [
     "Source",
     "Split",
     "StepContext",
+    "Strategy",
     "Supervised",
     "Task",
     "Term",
@@ -258,35 +259,49 @@ class Bridge(nn.Module, ABC):
         """
 
 
-class SSL(nn.Module, ABC):
-    """(supervised, *, …): the whole classification objective; ``views`` may depend on the keys.
+class Strategy(nn.Module, ABC):
+    """Base of ``SSL`` and ``Consistency``: the whole objective of one task.
 
-    A strategy without ``views`` gets no unlabelled images (``unlabelled`` is None): one that reads
-    ``unlabelled.image`` alone declares a view too. Parameters of its own are trained with the network.
-    """
-
-    views: Mapping[str, int | View] = {}
-
-    @abstractmethod
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
-        """The terms of one step, by name; ``unlabelled`` is None for a strategy that declares no views."""
-
-
-class Consistency(nn.Module, ABC):
-    """(supervised, *, …): the whole segmentation objective.
-
-    ``unlabelled_stream = False`` says that the strategy needs no unlabelled images at all.
+    ``views`` declares the views of unlabelled images that it reads, and may depend on the keys. A strategy that
+    needs no unlabelled images gets an empty ``unlabelled``, its image [0,C,H,W]. Its own parameters are trained with
+    the network.
     """
 
     views: Mapping[str, int | View] = {}
     unlabelled_stream: ClassVar[bool] = True
 
+    @property
+    def declared_views(self) -> dict[str, View]:
+        """The views by name; a number stands for so many views of the images themselves."""
+        return {name: view if isinstance(view, View) else View(view) for name, view in self.views.items()}
+
+    @property
+    def needs_unlabelled(self) -> bool:
+        """Whether the host has to read unlabelled images for it."""
+        return bool(self.views) or self.unlabelled_stream
+
+
+class SSL(Strategy):
+    """(supervised, *, …): the whole classification objective.
+
+    Unlabelled images come with the declared views; ``unlabelled_stream = True`` asks for them without a view.
+    """
+
+    unlabelled_stream = False
+
     @abstractmethod
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
+        """The terms of one step, by name."""
+
+
+class Consistency(Strategy):
+    """(supervised, *, …): the whole segmentation objective.
+
+    ``unlabelled_stream = False`` says that the strategy needs no unlabelled images at all.
+    """
+
+    @abstractmethod
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The terms of one step, by name."""
 
 

@@ -17,7 +17,7 @@ from mmtk.data.dataset import prepare
 from mmtk.errors import RunFailed
 from mmtk.model import build
 from mmtk.model.network import ClassHead, MultiTaskNet
-from mmtk.registry import catalog, factory
+from mmtk.registry import catalog
 from mmtk.training import strategies
 from mmtk.training.dead_terms import Alarm
 from mmtk.training.objective import Objective, Step
@@ -45,8 +45,9 @@ def make(name, **changes):
         for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
     }
     objective = Objective(net, made["classification"], made["segmentation"]).train()
-    views = {task: factory.views(strategy) for task, strategy in made.items() if strategy is not None}
-    needs = {task: bool(views[task]) or getattr(made[task], "unlabelled_stream", False) for task in views}
+    strategies_of = {task: strategy for task, strategy in made.items() if strategy is not None}
+    views = {task: strategy.declared_views for task, strategy in strategies_of.items()}
+    needs = {task: strategy.needs_unlabelled for task, strategy in strategies_of.items()}
     return objective, BatchLoader(recipe, data.stores, data.parts, views, needs)
 
 

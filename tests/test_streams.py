@@ -48,7 +48,7 @@ def tensors(batch):
     for task in TASKS:
         known, others = getattr(batch, task)
         found |= {f"{task}.{name}": value for name, value in vars(known).items()}
-        if others is not None:
+        if len(others.image):
             found |= {f"{task}.unlabelled.{n}": v for n, v in vars(others).items() if isinstance(v, torch.Tensor)}
             found |= {f"{task}.{v}-{k}": x for v, copies in others.views.items() for k, x in enumerate(copies)}
     return found
@@ -318,7 +318,9 @@ def test_labelled_classification_images_are_weakly_augmented_and_masks_move_with
 def test_what_a_task_does_not_need_is_not_made():
     streams, _ = make("umtl", needs=False)
     batch = streams.batch(StepContext(0, 0, 9))
-    assert batch.classification[1] is batch.segmentation[1] is None
+    for labelled, unlabelled in (batch.classification, batch.segmentation):
+        assert unlabelled.image.shape == (0, *labelled.image.shape[1:])
+        assert not unlabelled.views
 
 
 def test_a_stream_that_is_off_shifts_no_other():

@@ -21,7 +21,7 @@ from mmtk.registry.factory import component
 from mmtk.seeding import generator
 from mmtk.tasks import TASKS
 
-Stream = TypeVar("Stream", bound=Labelled | Unlabelled | None)
+Stream = TypeVar("Stream", bound=Labelled | Unlabelled)
 
 
 def rank_rows(stream: Stream, now: StepContext, size: int) -> Stream:
@@ -29,7 +29,7 @@ def rank_rows(stream: Stream, now: StepContext, size: int) -> Stream:
 
     Each rank has the same indices of every ``size`` images: labelled image i keeps its unlabelled partner.
     """
-    if stream is None or now.world == 1:
+    if now.world == 1:
         return stream
     rows = [i for i in range(len(stream.image)) if i % size * now.world // size == now.rank]
     batch: Any = stream
@@ -169,7 +169,7 @@ class BatchLoader:
     def _generator(self, task: str, stream: str, view: str, step: int) -> torch.Generator:
         return generator(self._recipe.seed, "augment", task, stream, view, step)
 
-    def _task(self, task: str, step: int, device: torch.device | str) -> tuple[Labelled, Unlabelled | None]:
+    def _task(self, task: str, step: int, device: torch.device | str) -> tuple[Labelled, Unlabelled]:
         store, size = self._stores[task], self._recipe.train.batch
         rows = self._orders[task, "labelled"].batch(step, size)
         augment = self._augment[task][TASKS[task].augment]
@@ -184,7 +184,9 @@ class BatchLoader:
             )
         labels = target.to(device) if warped_mask is None else warped_mask
         labelled = Labelled(self._input(image, task), labels, self._index(task, "labelled", rows, device))
-        return labelled, self._unlabelled(task, step, device) if self._needs[task] else None
+        if self._needs[task]:
+            return labelled, self._unlabelled(task, step, device)
+        return labelled, Unlabelled(labelled.image[:0], labelled.index[:0])
 
     def _frozen(
         self, augment: Augment, images: Tensor, masks: Tensor | None, rows: list[int], task: str, step: int
@@ -252,12 +254,12 @@ class Batch:
     def __init__(
         self,
         now: StepContext,
-        classification: tuple[Labelled, Unlabelled | None] | None = None,
-        segmentation: tuple[Labelled, Unlabelled | None] | None = None,
+        classification: tuple[Labelled, Unlabelled] | None = None,
+        segmentation: tuple[Labelled, Unlabelled] | None = None,
     ) -> None:
         self.now, self.classification, self.segmentation = now, classification, segmentation
 
-    def streams(self, task: str) -> tuple[Labelled, Unlabelled | None] | None:
+    def streams(self, task: str) -> tuple[Labelled, Unlabelled] | None:
         """Labelled and unlabelled images of a task; None where the recipe lacks the task."""
-        streams: tuple[Labelled, Unlabelled | None] | None = getattr(self, task)
+        streams: tuple[Labelled, Unlabelled] | None = getattr(self, task)
         return streams

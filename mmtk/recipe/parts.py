@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtk import api
 from mmtk.recipe.recipe import Recipe
-from mmtk.registry.factory import component, views
+from mmtk.registry.factory import component
 
 
 def make_encoder(recipe: Recipe) -> api.Encoder:
@@ -39,7 +39,7 @@ def sketch_bridge(recipe: Recipe) -> api.Bridge | None:
 
 
 def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
-    """The views of a strategy, asked of an instance that is wired to nothing."""
+    """Return the views of a strategy, asked of an instance that is wired to nothing."""
     wires = {
         "supervised": None,
         "twin": lambda decay=None: nn.Identity(),
@@ -49,4 +49,5 @@ def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
         "in_channels": recipe.data.channels,
     }
     with torch.random.fork_rng():
-        return views(component(kind, recipe.strategy(kind), wires))
+        strategy: api.Strategy = component(kind, recipe.strategy(kind), wires)
+        return strategy.declared_views

@@ -35,8 +35,3 @@ def component(kind: str, table: Mapping[str, Any], wires: Mapping[str, Any]) -> 
     host = {"use", *(name for name, _, _ in signature.HOST_KEYS.get(kind, ()))}
     keys = {key: value for key, value in table.items() if key not in host}
     return signature.construct(loaded, entry.word, wires, keys)
-
-
-def views(strategy: Any) -> dict[str, api.View]:
-    """The views that a strategy declares, ints turned into View(count)."""
-    return {n: v if isinstance(v, api.View) else api.View(v) for n, v in strategy.views.items()}

@@ -17,7 +17,6 @@ from mmtk.model import build
 from mmtk.model.device import in_precision, prepare_device
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
-from mmtk.registry import factory
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 from mmtk.training import strategies
 from mmtk.training.objective import Objective, Step
@@ -91,10 +90,7 @@ def _forward(objective: Objective, precision: str, device: torch.device) -> Call
 
 
 def _streams(recipe: Recipe, data: Data, objective: Objective, epoch: int) -> BatchLoader:
-    strategy_of = objective.strategies
-    views = {task: factory.views(strategy_of[task]) for task in recipe.tasks}
-    needs = {
-        task: bool(views[task]) or bool(getattr(strategy_of[task], "unlabelled_stream", False))
-        for task in recipe.tasks
-    }
+    strategies = {task: strategy for task, strategy in objective.strategies.items() if strategy is not None}
+    views = {task: strategy.declared_views for task, strategy in strategies.items()}
+    needs = {task: strategy.needs_unlabelled for task, strategy in strategies.items()}
     return BatchLoader(recipe, data.stores, data.parts, views, needs, epoch)

@@ -19,11 +19,8 @@ class Entropy(SSL):
         super().__init__()
         self.supervised, self.weight = supervised, weight
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss; the mean over all unlabelled images of −Σ p log p."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         log_p = classify(unlabelled["weak"][0]).log_softmax(1)
         entropy = -(log_p.exp() * log_p).sum(1).mean()

@@ -37,7 +37,7 @@ from mmtk.components.ssl.confidence import Confidence
 from mmtk.components.ssl.mixmatch import MixMatch
 from mmtk.data.batches import Batch
 from mmtk.model import build
-from mmtk.registry import catalog, factory
+from mmtk.registry import catalog
 from mmtk.training import strategies as training_strategies
 from mmtk.training.objective import Objective
 
@@ -287,7 +287,7 @@ def stream(task, target, strategy, seed):
         y = (images(seed + 2).repeat(1, classes, 1, 1) > 0).double()
     made = {
         view: tuple(images(seed + 10 + 5 * i + k) for k in range(declared.count))
-        for i, (view, declared) in enumerate(factory.views(strategy).items())
+        for i, (view, declared) in enumerate(strategy.declared_views.items())
     }
     hidden = torch.arange(4) % classes if task == "classification" else None
     streams = Labelled(known, y, torch.arange(4)), Unlabelled(other, torch.arange(4), made, hidden)

@@ -36,11 +36,8 @@ class KL(Consistency):
         self.supervised, self.weight = supervised, weight
         self.divergence = categorical_kl if exclusive else bernoulli_kl
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss; the divergence of labelled image i and unlabelled image i (the first of each)."""
-        assert unlabelled is not None
         pairs = min(len(labelled.image), len(unlabelled.image))
         logits = segment(labelled.image)
         unlabelled_logits = segment(unlabelled.image[:pairs])

@@ -14,8 +14,6 @@ class NoConsistency(Consistency):
         super().__init__()
         self.supervised = supervised
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss."""
         return self.supervised(segment, labelled)

@@ -29,11 +29,8 @@ class Confidence(SSL):
         super().__init__()
         self.supervised, self.threshold, self.weight = supervised, threshold, weight
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ t) · CE(argmax p, strong logits)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             confidence, pseudo = classify(unlabelled["weak"][0]).softmax(1).max(1)

@@ -52,11 +52,8 @@ class MixMatch(SSL):
         self.classes, self.temperature, self.alpha = classes, temperature, alpha
         self.weight, self.ramp = weight, ramp
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """CE on the mixed labelled part + w · mean over images and classes of (p − q)² on the unlabelled part."""
-        assert unlabelled is not None
         weak = unlabelled["weak"]
         with torch.no_grad():
             guess = torch.stack([classify(view).softmax(1) for view in weak]).mean(0)

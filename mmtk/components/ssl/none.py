@@ -12,8 +12,6 @@ class NoSSL(SSL):
         super().__init__()
         self.supervised = supervised
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss."""
         return self.supervised(classify, labelled)

@@ -25,11 +25,8 @@ class Example(Consistency):
         super().__init__()
         self.supervised, self.exclusive, self.weight = supervised, exclusive, weight
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss; the mean over pixels of (p strong − p weak)², gradient through the strong view."""
-        assert unlabelled is not None
         terms = self.supervised(segment, labelled)
         with torch.no_grad():
             target = self.probabilities(segment(unlabelled["weak"][0]))

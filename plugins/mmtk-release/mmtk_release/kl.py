@@ -17,11 +17,8 @@ class ReleaseKL(Consistency):
         super().__init__()
         self.supervised, self.weight = supervised, weight
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The supervised loss; mean over images, channels and pixels of p (log p − log q), by pairs."""
-        assert unlabelled is not None
         pairs = min(len(labelled.image), len(unlabelled.image))
         logits = segment(labelled.image)
         log_p = logits[:pairs].log_softmax(1)

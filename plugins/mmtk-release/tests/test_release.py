@@ -19,7 +19,6 @@ from mmtk.data.batches import BatchLoader
 from mmtk.data.dataset import prepare
 from mmtk.model import build
 from mmtk.recipe import toml
-from mmtk.registry import factory
 from mmtk.study.plan import plan_components
 from mmtk.testing import ContractError, suite
 from mmtk.training import strategies as training_strategies
@@ -252,7 +251,7 @@ def batches(recipe, data):
         task: training_strategies.strategy(recipe, kind, net, data.targets)
         for task, kind in (("classification", "ssl"), ("segmentation", "consistency"))
     }
-    views = {task: factory.views(strategy) for task, strategy in strategies.items()}
+    views = {task: strategy.declared_views for task, strategy in strategies.items()}
     streams = BatchLoader(recipe, data.stores, data.parts, views, dict.fromkeys(strategies, True), epoch=2)
     found = {}
     for step in (0, 1):

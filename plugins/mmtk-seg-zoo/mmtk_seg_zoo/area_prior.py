@@ -35,11 +35,8 @@ class AreaPrior(Consistency):
         self.register_buffer("low", torch.ones(classes))
         self.register_buffer("high", torch.zeros(classes))
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over images and channels of (lower bound − area)₊² + (area − upper bound)₊²."""
-        assert unlabelled is not None
         terms = self.supervised(segment, labelled)
         known = (labelled.target >= 0).float()
         shares = now.gather((labelled.target * known).sum((-2, -1)) / known.sum((-2, -1)).clamp_min(1))

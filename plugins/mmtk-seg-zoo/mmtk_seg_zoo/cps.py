@@ -23,11 +23,8 @@ class CPS(Consistency):
         self.supervised, self.second, self.exclusive = supervised, twin(), exclusive
         self.weight = weight
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss of both; CE(p₁, argmax p₂) + CE(p₂, argmax p₁), mean over all pixels of both streams."""
-        assert unlabelled is not None
         known = segment(labelled.image), self.second(labelled.image)
         terms = self.supervised(segment, labelled, known[0])
         for name, term in self.supervised(self.second, labelled, known[1]).items():

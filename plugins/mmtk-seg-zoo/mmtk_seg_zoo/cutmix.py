@@ -35,11 +35,8 @@ class CutMix(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.threshold, self.area = weight, threshold, area
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; share of sure pixels times the mean over pixels of Σ_c (p(mix) − mix of p teacher)²."""
-        assert unlabelled is not None
         terms, x = self.supervised(segment, labelled), unlabelled.image
         box = boxes(len(x), (x.shape[-2], x.shape[-1]), self.area, now.generator("cutmix")).to(x)
         with torch.no_grad():

@@ -28,11 +28,8 @@ class Entropy(Consistency):
         self.supervised, self.exclusive = supervised, exclusive
         self.weight, self.ramp = weight, ramp
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over images, pixels (and independent channels) of −Σ p log p."""
-        assert unlabelled is not None
         terms = self.supervised(segment, labelled)
         found = entropy(log_classes(segment(unlabelled.image), self.exclusive)).mean()
         terms["entropy"] = Term(found, self.weight * now.ramp(self.ramp, "sigmoid"))

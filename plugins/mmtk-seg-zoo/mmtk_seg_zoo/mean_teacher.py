@@ -36,11 +36,8 @@ class MeanTeacher(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.ramp, self.noise = weight, ramp, noise
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over images, pixels and classes of (p student − p teacher)²."""
-        assert unlabelled is not None
         terms = self.supervised(segment, labelled)
         with torch.no_grad():
             logits = self.teacher(noisy(unlabelled.image, self.noise, now, "noise"))

@@ -39,11 +39,8 @@ class UAMT(Consistency):
         self.supervised, self.teacher, self.exclusive = supervised, twin(decay), exclusive
         self.weight, self.ramp, self.noise, self.passes = weight, ramp, noise, passes
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; Σ m Σ_c (p − p̂)² / (C Σ m), m = 1(u < (0.75 + 0.25 ramp) ln C), u the entropy of p̄."""
-        assert unlabelled is not None
         terms, rise = self.supervised(segment, labelled), now.ramp(self.ramp, "sigmoid")
         with torch.no_grad():
             target, *others = (self._predict(unlabelled.image, now, i) for i in range(self.passes + 1))

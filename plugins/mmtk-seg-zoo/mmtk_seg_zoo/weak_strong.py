@@ -32,11 +32,8 @@ class WeakStrong(Consistency):
         self.supervised, self.exclusive = supervised, exclusive
         self.threshold, self.weight = threshold, weight
 
-    def terms(
-        self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over all pixels of 1(max p ≥ τ) · CE(argmax p, strong); others count 0."""
-        assert unlabelled is not None
         terms = self.supervised(segment, labelled)
         with torch.no_grad():
             confidence, pseudo = log_classes(segment(unlabelled["weak"][0]), self.exclusive).exp().max(1)

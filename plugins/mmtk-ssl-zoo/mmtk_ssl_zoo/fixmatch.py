@@ -38,11 +38,8 @@ class FixMatch(SSL):
         self.alignment, self.momentum = alignment, momentum
         self.predicted, self.labelled = uniform(classes), uniform(classes)
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(argmax p, strong logits)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             p = classify(unlabelled["weak"][0]).softmax(1)

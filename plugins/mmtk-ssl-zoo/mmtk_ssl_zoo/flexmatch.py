@@ -35,11 +35,8 @@ class FlexMatch(SSL):
         # The class that each image was last learned as; −1 for none yet.
         self.learned = State(torch.full((unlabelled_size,), -1))
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over unlabelled images of 1(max p ≥ T(argmax p)) · CE(argmax p, strong logits)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             confidence, pseudo = classify(unlabelled["weak"][0]).softmax(1).max(1)

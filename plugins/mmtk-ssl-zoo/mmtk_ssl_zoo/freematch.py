@@ -38,11 +38,8 @@ class FreeMatch(SSL):
         self.confidence = State(torch.tensor(1 / classes))
         self.predicted, self.histogram = uniform(classes), uniform(classes)
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean of 1(max p ≥ τ(argmax p)) · CE(argmax p, strong logits); fairness (eq. 11)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             p = classify(unlabelled["weak"][0]).softmax(1)

@@ -32,11 +32,8 @@ class MeanTeacher(SSL):
         self.supervised, self.teacher = supervised, twin(decay)
         self.weight, self.ramp = weight, ramp
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over images and classes of (p student − p teacher)², none through the teacher."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         mine, others = unlabelled["weak"]
         with torch.no_grad():

@@ -27,11 +27,8 @@ class PiModel(SSL):
         super().__init__()
         self.supervised, self.weight, self.ramp = supervised, weight, ramp
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over images and classes of (p − p')², gradient through both views."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         one, other = (classify(view).softmax(1) for view in unlabelled["weak"])
         terms["consistency"] = Term(F.mse_loss(one, other), self.weight * now.ramp(self.ramp, "sigmoid"))

@@ -30,11 +30,8 @@ class PseudoLabel(SSL):
         super().__init__()
         self.supervised, self.threshold, self.weight, self.ramp = supervised, threshold, weight, ramp
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(argmax p, p), of one forward."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         logits = classify(unlabelled["weak"][0])
         confidence, pseudo = logits.detach().softmax(1).max(1)

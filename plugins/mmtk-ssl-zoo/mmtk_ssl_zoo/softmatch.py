@@ -38,11 +38,8 @@ class SoftMatch(SSL):
         self.mean, self.variance = State(torch.tensor(1 / classes)), State(torch.tensor(1.0))
         self.predicted = uniform(classes)
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean of exp(−n² min(max p − μ, 0)² / 2σ²) · CE(argmax p, strong logits)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             p = classify(unlabelled["weak"][0]).softmax(1)

@@ -32,11 +32,8 @@ class UDA(SSL):
         self.supervised, self.weight = supervised, weight
         self.threshold, self.temperature = threshold, temperature
 
-    def terms(
-        self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled | None, now: StepContext
-    ) -> Terms:
+    def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """Supervised loss; mean over all unlabelled images of 1(max p ≥ τ) · CE(p^(1/T)/Σ, strong logits)."""
-        assert unlabelled is not None
         terms = self.supervised(classify, labelled)
         with torch.no_grad():
             logits = classify(unlabelled["weak"][0])
