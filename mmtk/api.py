@@ -263,8 +263,8 @@ class Strategy(nn.Module, ABC):
     """Base of ``SSL`` and ``Consistency``: the whole objective of one task.
 
     ``views`` declares the views of unlabelled images that it reads, and may depend on the keys. A strategy that
-    needs no unlabelled images gets an empty ``unlabelled``, its image [0,C,H,W]. Its own parameters are trained with
-    the network.
+    needs no unlabelled images gets an empty ``unlabelled``, its image [0,C,H,W]. Its own parameters are trained
+    with the network.
     """
 
     views: Mapping[str, int | View] = {}

@@ -15,7 +15,7 @@ from PIL import Image
 import mmtk
 from mmtk.errors import MmtkError
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 FILMS = np.random.default_rng(0).integers(0, 256, (3, 40, 56), dtype=np.uint8)
 SMALL = {
     "train.steps": 6,

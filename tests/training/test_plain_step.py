@@ -15,7 +15,7 @@ from mmtk.model import build
 from mmtk.training import strategies as training_strategies
 from mmtk.training.objective import Objective
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TARGETS = {
     "classification": LabelSpec("classification", ("normal", "pneumonia")),
     "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),

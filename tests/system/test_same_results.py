@@ -1,8 +1,8 @@
 """Every shipped recipe gives the results that it gave: same digest and values, on the same machine same bytes.
 
-``fixtures/results.json`` is written by ``python tests/test_same_results.py``, and only when a change of results
-is meant: the CHANGELOG then says which and why. Floating point differs in the last bits between processors and
-versions of torch, so bytes are compared on the kind of machine that wrote the file, values everywhere.
+``PYTHONPATH=tests python tests/system/test_same_results.py`` writes ``fixtures/results.json``, and only when a
+change of results is meant: the CHANGELOG then says which and why. Floating point differs in the last bits between
+processors and versions of torch: bytes are compared on the kind of machine that wrote the file, values everywhere.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tiny import tiny
 
 import mmtk
 
-PATH = Path(__file__).parent / "fixtures" / "results.json"
-RECIPES = sorted({path.stem for path in (Path(__file__).parents[1] / "recipes").glob("*.toml")} - {"base"})
+PATH = Path(__file__).parents[1] / "fixtures" / "results.json"
+RECIPES = sorted({path.stem for path in (Path(__file__).parents[2] / "recipes").glob("*.toml")} - {"base"})
 FILES = ("metrics.jsonl", "checkpoints/last.safetensors", "checkpoints/best.safetensors")
 # Four steps of a few images: the processors' rounding grows, a changed method is far off.
 TOLERANCE = 5e-3

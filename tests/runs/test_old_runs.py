@@ -20,7 +20,7 @@ import pytest
 import mmtk
 from mmtk.cli import main as cli
 
-ARCHIVE = Path(__file__).parent / "fixtures" / "v0.1.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "fixtures" / "v0.1.tar.xz"
 FINISHED = "runs/umtl-ssl-bdcd368619-s0"
 
 

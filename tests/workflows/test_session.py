@@ -153,7 +153,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
         fork_server.python(),
         "-c",
         code,
-        str(Path(__file__).parent),
+        str(Path(__file__).parents[1]),
         name,
         str(tmp_path / "cut"),
         repr(changes),

@@ -23,7 +23,7 @@ from mmtk.io.files import read_json, read_lines
 from mmtk.runs.folder import RunDir
 from mmtk.workflows.run import run
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 # A component that, on rank 1 and in step 6, does what the file `fate` says, if there is one; SIGTERM comes to a

@@ -19,7 +19,7 @@ from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
 from mmtk.registry import catalog, scaffold
 
-PLUGINS = Path(__file__).parents[1] / "plugins"
+PLUGINS = Path(__file__).parents[2] / "plugins"
 
 
 @pytest.fixture(autouse=True)

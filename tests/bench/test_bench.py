@@ -16,7 +16,7 @@ from mmtk.bench.measure import Options, command, fresh, spread
 from mmtk.bench.run import PARTS, options_for
 from mmtk.errors import MmtkError, RunFailed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from mmtk.errors import MmtkError
 from mmtk.recipe.resolved import read_resolved
 from mmtk.runs.folder import RunDir
 
-ARCHIVE = Path(__file__).parent / "fixtures" / "v0.1.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "fixtures" / "v0.1.tar.xz"
 
 
 @pytest.fixture(scope="module")

@@ -517,7 +517,7 @@ def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
 def test_the_catalog_knows_what_the_plugins_beside_it_bring():
     """So that it can say what to install; the smallest one is an example and brings nothing of use."""
     brought = {}
-    for path in (Path(__file__).parents[1] / "plugins").glob("*/pyproject.toml"):
+    for path in (Path(__file__).parents[2] / "plugins").glob("*/pyproject.toml"):
         about = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
         groups = about["entry-points"].items()
         brought[about["name"]] = {f"{group[5:]}/{name}" for group, names in groups for name in names}

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from mmtk.io.extras import install_line
 
-EXTRAS = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"][
+EXTRAS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"][
     "optional-dependencies"
 ]
 
