@@ -6,16 +6,19 @@ from __future__ import annotations
 def counted(number: int, one: str, many: str = "") -> str:
     """Number and noun: ``1 image``, ``2 images``.
 
-    many: the plural, where it is more than an s behind ``one``; both may go on with their verbs, as ``image has``
-    and ``images have``
+    one: the singular; it may go on with its verb, as ``image has``
+    many: the plural, where it is more than an s behind ``one``, as ``images have``
     """
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def share(number: int, total: int, noun: str, one: str = "", many: str = "") -> str:
-    """So many of a number of things: ``1 of 3 images``, ``all 3 images``, ``both images``, ``the one image``.
+    """Part of a whole in words: ``1 of 3 images``, ``all 3 images``, ``both images``, ``the one image``.
 
-    one, many: what goes on behind it, of one and of several, as ``has no mask`` and ``have no mask``
+    number: from 0 to ``total``
+    noun: in the singular; its plural has an s
+    one: continuation where ``number`` is 1, as ``has no mask``
+    many: continuation otherwise, as ``have no mask``; the same as ``one`` by default
     """
     things = noun if total == 1 else f"{noun}s"
     whole = {1: "the one", 2: "both"}.get(total, f"all {total:,}")

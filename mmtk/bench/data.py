@@ -40,8 +40,8 @@ def rows(options: Options) -> list[Row]:
 def _throughput(files: str, what: str, options: Options) -> list[Row]:
     table = []
     keys: dict[str, Any] = {"folder": files, "size": options.size}
-    for name, target in (("PIL pipeline", "pillow"), ("mmtk streams", "streams")):
-        results = [fresh(f"{HERE}:{target}", **keys) for _ in range(options.rounds)]
+    for name, target in (("PIL pipeline", "mmtk.bench.pil_pipeline:batches"), ("mmtk streams", f"{HERE}:streams")):
+        results = [fresh(target, **keys) for _ in range(options.rounds)]
         seconds = spread([duration for result in results for duration in result["seconds"]])
         row: Row = {"name": f"{name}, {what}", "seconds": seconds}
         row["images/s"] = results[0]["images"] / seconds["median"]
@@ -130,76 +130,16 @@ def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
     return {"seconds": seconds, "images": 3 * BATCH}
 
 
-def pillow(folder: str, size: int) -> dict[str, Any]:
-    """Seconds of the same batches by decoding, resizing and augmenting one image after the other with PIL."""
-    import numpy as np
-    import torch
-    from PIL import Image, ImageEnhance, ImageOps
-
-    paths = sorted((Path(folder) / "images").iterdir())
-    draw = np.random.default_rng(0)
-    reach = size // 8
-
-    def opened(path: Path) -> Image.Image:
-        with Image.open(path) as image:
-            return image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
-
-    def weak(image: Image.Image) -> Image.Image:
-        if draw.random() < 0.5:
-            image = ImageOps.mirror(image)
-        padded = Image.fromarray(np.pad(np.asarray(image), reach, mode="reflect"))
-        x, y = draw.integers(0, 2 * reach + 1, 2).tolist()
-        return padded.crop((x, y, x + size, y + size))
-
-    def enhanced(image: Image.Image, kind: Any, v: int) -> Image.Image:
-        result: Image.Image = kind(image).enhance(0.05 + 0.09 * v)
-        return result
-
-    def affine(image: Image.Image, *matrix: float) -> Image.Image:
-        return image.transform(image.size, Image.Transform.AFFINE, matrix)
-
-    pool: list[Any] = [
-        lambda i, v: ImageOps.autocontrast(i),
-        lambda i, v: enhanced(i, ImageEnhance.Brightness, v),
-        lambda i, v: enhanced(i, ImageEnhance.Contrast, v),
-        lambda i, v: ImageOps.equalize(i),
-        lambda i, v: i,
-        lambda i, v: ImageOps.posterize(i, 4 + 2 * v // 5),
-        lambda i, v: i.rotate(3 * v),
-        lambda i, v: enhanced(i, ImageEnhance.Sharpness, v),
-        lambda i, v: affine(i, 1, 0.03 * v, 0, 0, 1, 0),
-        lambda i, v: affine(i, 1, 0, 0, 0.03 * v, 1, 0),
-        lambda i, v: ImageOps.solarize(i, 256 - 128 * v // 5),
-        lambda i, v: affine(i, 1, 0, 0.03 * v * size, 0, 1, 0),
-        lambda i, v: affine(i, 1, 0, 0, 0, 1, 0.03 * v * size),
-    ]
-
-    def strong(image: Image.Image) -> Image.Image:
-        image = weak(image)
-        for number in draw.integers(0, len(pool), 2):
-            if draw.random() < 0.5:
-                image = pool[number](image, int(draw.integers(1, 10)))
-        return image
-
-    def tensor(image: Image.Image) -> torch.Tensor:
-        return (torch.from_numpy(np.array(image)).float() / 255 - 0.5)[None] / 0.5
-
-    seconds = []
-    for start in range(0, FILES, BATCH):
-        batch_paths = paths[start : start + BATCH]
-        start_time = time.perf_counter()
-        torch.stack([tensor(weak(opened(path))) for path in batch_paths])  # labelled images
-        images = [
-            opened(path) for path in reversed(batch_paths)
-        ]  # unlabelled ones: two views of one decoded image
-        torch.stack([tensor(weak(image)) for image in images])
-        torch.stack([tensor(strong(image)) for image in images])
-        seconds.append(time.perf_counter() - start_time)
-    return {"seconds": seconds, "images": 3 * BATCH}
-
-
 def build(folder: str, size: int, used: int, times: int = 3) -> list[float]:
-    """Seconds of building the cache of a folder on ``used`` cores, after once that loads the libraries."""
+    """Time the building of a folder's cache.
+
+    folder: made by ``draw``
+    size: pixels a side of the stored images
+    used: CPU cores that the process may run on
+    times: builds that are timed, after one more that imports the libraries
+
+    Returns the seconds of each build.
+    """
     from mmtk.components.source.folder import Folder
     from mmtk.data.store import open_store
 

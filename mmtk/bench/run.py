@@ -18,7 +18,13 @@ SCHEMA = 1
 
 
 def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
-    """Options with ``auto`` decided; every precision that the hardware has, fp32 first, for ``auto``."""
+    """Resolve ``auto`` to the hardware of this machine.
+
+    device: ``auto``, ``cpu`` or ``cuda``
+    precision: ``auto`` (every precision that the device has, fp32 first), ``fp32`` or ``bf16``; else MmtkError
+    size: pixels a side of the images
+    rounds: fresh processes per variant
+    """
     from mmtk.model.device import PRECISIONS, choose_device, has_bf16
 
     device_name = choose_device(device)
@@ -29,7 +35,10 @@ def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
 
 
 def measure(parts: Sequence[str], options: Options, note: Callable[[str], None]) -> dict[str, Any]:
-    """Machine, settings and the rows of each part, ready for JSON; ``note`` is told what is being measured."""
+    """Measure some ``parts`` of PARTS; machine, settings and the rows of each part, ready for JSON.
+
+    ``note`` gets a line of progress before and after each part.
+    """
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "measured": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -61,7 +70,15 @@ def _check_output(path: Path) -> None:
 
 
 def bench(part: str | None, device: str, precision: str, size: int, rounds: int, out: Path | None) -> None:
-    """Measure, print tables, and write JSON to ``out``."""
+    """Measure, print tables, and write JSON.
+
+    part: a name of PARTS, None for all
+    device: ``auto``, ``cpu`` or ``cuda``
+    precision: ``auto``, ``fp32`` or ``bf16``
+    size: pixels a side of the images, a multiple of 16 from 32 on
+    rounds: fresh processes per variant
+    out: JSON file, None for none; an earlier one is replaced, any other file is an MmtkError
+    """
     from mmtk.bench.tables import show
     from mmtk.io.files import write_json
 

@@ -69,7 +69,14 @@ def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
 
 
 def training(size: int, batch: int, precision: str, device: str, **changes: Any) -> Any:
-    """MultiMix on synthetic films at ``size`` pixels, ready for ``train_step(index)``; nothing is kept."""
+    """Make a trainer of MultiMix on synthetic films, ready for ``train_step(index)``, in a temporary folder.
+
+    size: pixels a side of the images
+    batch: images of each of the four streams
+    precision: ``fp32`` or ``bf16``
+    device: ``cpu`` or ``cuda``
+    changes: further recipe keys, dotted
+    """
     from mmtk import load_recipe
     from mmtk.data.dataset import prepare
     from mmtk.runs.display import Display
@@ -121,7 +128,16 @@ class _Held:
 
 
 def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict[str, Any]:
-    """Seconds of some steps after a warm-up, FLOP of one, and the process's peak memory."""
+    """Time ``STEPS`` training steps after a warm-up of one.
+
+    size: pixels a side of the images
+    batch: images of each of the four streams
+    precision: ``fp32`` or ``bf16``
+    device: ``cpu`` or ``cuda``
+    data: whether each step loads its batch; otherwise all take the same one
+
+    Returns ``seconds`` of each step, ``flops`` of one, and ``peak``, the memory of the process in GB.
+    """
     from mmtk.api import StepContext
 
     trainer = training(size, batch, precision, device)
@@ -157,7 +173,15 @@ def count(call: Callable[[], object]) -> int:
 
 
 def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]:
-    """Seconds and FLOP of a large matrix product, and of the step's own convolutions, one after another."""
+    """Time a large matrix product, and the convolutions of a training step one after another.
+
+    size: pixels a side of the images
+    batch: images of each of the four streams
+    precision: ``fp32`` or ``bf16``
+    device: ``cpu`` or ``cuda``
+
+    Returns ``product`` and ``convolutions`` (seconds of each repetition), and the FLOP of one of each.
+    """
     import torch
 
     trainer = training(size, batch, precision, device)

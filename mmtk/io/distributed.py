@@ -266,19 +266,24 @@ def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
         raise Reported(128 + stop.sigval) from stop
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        exit_codes = [code for code in codes.values() if code > 0 and code != LOST]
-        if exit_codes:
-            raise Reported(exit_codes[0]) from error
-        # Ranks that lost another one, or that the agent ended thereupon, are no cause.
-        rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
-        how = f"was killed by {signal.Signals(-codes[rank]).name}" if codes[rank] < 0 else "has ended"
-        raise RunFailed(
-            f"process {rank} of {devices} {how}; the others were ended and the last checkpoint is kept.",
-            str(folder),
-            "SIGKILL mostly means that the memory was full. Continue, with any number of --devices: "
-            f"{spelling.command('run', folder)}",
-        ) from error
+        raise _failure(codes, devices, folder) from error
     finally:
         del os.environ[COMMAND]
         for number, handler in handlers.items():  # which the agent has replaced
             signal.signal(number, handler)
+
+
+def _failure(codes: dict[int, int], devices: int, folder: Path) -> RunFailed | Reported:
+    """Error for ranks that ended with these exit codes, negative for a signal."""
+    exit_codes = [code for code in codes.values() if code > 0 and code != LOST]
+    if exit_codes:
+        return Reported(exit_codes[0])
+    # Ranks that lost another one, or that the agent ended thereupon, are no cause.
+    rank = min(codes, key=lambda rank: codes[rank] in (LOST, -signal.SIGTERM))
+    how = f"was killed by {signal.Signals(-codes[rank]).name}" if codes[rank] < 0 else "has ended"
+    return RunFailed(
+        f"process {rank} of {devices} {how}; the others were ended and the last checkpoint is kept.",
+        str(folder),
+        "SIGKILL mostly means that the memory was full. Continue, with any number of --devices: "
+        f"{spelling.command('run', folder)}",
+    )

@@ -24,7 +24,13 @@ from mmtk.io.spelling import visible
 
 
 def save(path: Path, modules: dict[str, nn.Module], optimizer: Optimizer | None, note: dict[str, Any]) -> None:
-    """Write modules under their prefixes, the optimiser under ``optim.``, and the note, atomically."""
+    """Write a checkpoint atomically.
+
+    path: safetensors file; an earlier one is replaced
+    modules: by the prefix of their tensors, such as ``net.``
+    optimizer: its state goes under ``optim.``; None for weights alone
+    note: JSON values, kept in the header beside a SHA-256 of the content
+    """
     tensors: dict[str, Tensor] = {}
     for prefix, module in modules.items():
         for name, tensor in module.state_dict().items():

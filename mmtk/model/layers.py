@@ -14,7 +14,13 @@ from mmtk.recipe.recipe import Recipe
 
 
 def write_layers(path: Path, recipe: Recipe, net: MultiTaskNet, device: torch.device | str) -> None:
-    """Write ``layers.json``: the ``size`` of the images and the ``layers`` of ``layer_table``."""
+    """Write ``layers.json``: the ``size`` of the images and the ``layers`` of ``layer_table``.
+
+    path: of the file
+    recipe: with the size and channels of the images
+    net: left in evaluation mode
+    device: that ``net`` is on
+    """
     size = recipe.data.size
     image = torch.zeros(1, recipe.data.channels, size, size, device=device)
     write_json(path, {"size": size, "layers": layer_table(net.eval(), image)})

@@ -44,7 +44,13 @@ def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
 
 
 def check_weights(module: nn.Module, weights: dict[str, Tensor], path: Path, shapes: bool = True) -> None:
-    """Raise MmtkError with the names of weights that are missing, unknown or (``shapes``) of another shape."""
+    """Raise MmtkError with the names of the first three weights that do not fit a module.
+
+    module: with the expected names and shapes
+    weights: by name, as in a state dict
+    path: of their file, for the message
+    shapes: whether a weight of another shape is an error too, beside missing and unknown ones
+    """
     state = module.state_dict()
     other = {n for n in {*state} & {*weights} if shapes and state[n].shape != weights[n].shape}
     wrong = sorted({*state} ^ {*weights} | other)

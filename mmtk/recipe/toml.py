@@ -184,7 +184,13 @@ def merge(base: Layer, over: Layer) -> Layer:
 
 
 def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iterator[MmtkError]:
-    """Values of a recipe that its profile would silently replace or drop, but for those that --set gives."""
+    """Errors for values of a recipe that its profile would silently replace or drop.
+
+    recipe: its layer, without the profile
+    profile: the layer that is laid over it
+    name: of the profile, for the messages
+    settled: values of ``--set``, which are no error
+    """
     merged = merge(recipe, profile).values
     for key, value in leaves(recipe.values):
         other = get(merged, key)

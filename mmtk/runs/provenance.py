@@ -22,6 +22,8 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs.folder import RunDir
 
+LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
+
 
 class DataFacts(Protocol):
     """Data of a run by task and domain, as far as its provenance needs them."""
@@ -43,55 +45,85 @@ def component_versions(recipe: Recipe) -> dict[str, str]:
 def write_provenance(
     folder: RunDir, recipe: Recipe, data: DataFacts, root: Path | None, device: str, deterministic: bool
 ) -> None:
-    """Note what a run rests on; MmtkError where the data of one that goes on are not what they were.
+    """Write provenance.json of a new run; of one that goes on, check its data and note where they are now.
 
-    Of a run that goes on, the place of its data is noted anew: they may have moved.
+    folder: of the run
+    recipe: of the run
+    data: with the labels and the digest of every source
+    root: data folder, None for sources without files
+    device: ``cpu`` or ``cuda``
+    deterministic: whether torch may use deterministic algorithms alone
+
+    MmtkError if the run goes on and its data have changed.
     """
     data_folder = str(root.absolute()) if root else ""
     if folder.begun and folder.provenance_file.is_file():
         before = folder.provenance
-        if before["data"] != data.digests:
-            changed = ", ".join(n for n, digest in data.digests.items() if before["data"].get(n) != digest)
-            raise MmtkError(
-                f"the data of this unfinished run has changed: {changed}.",
-                str(folder.path),
-                "Restore the data, or choose another --out to start anew.",
-            )
+        _check_digests(folder, before["data"], data.digests)
         if before.get("data_root") != data_folder:
             write_json(folder.provenance_file, {**before, "data_root": data_folder})
         return
-    code = local_file.used_by([recipe])
-    names = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
-    write_json(
-        folder.provenance_file,
-        {
-            "mmtk": catalog.version(),
-            "recipe": recipe.run_name,
-            "digest": recipe.digest,
-            "seed": recipe.seed,
-            "profile": recipe.profile,
-            "components": component_versions(recipe),
-            "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
-            "data": data.digests,
-            "data_root": data_folder,
-            "targets": {task: asdict(target) for task, target in data.targets.items()},
-            "python": platform.python_version(),
-            "libraries": {name: _version(name) for name in names},
-            "device": device,
-            "deterministic": deterministic,
-            "devices": distributed.place()[1],
-            "hardware": hardware(device),
-            "threads": torch.get_num_threads(),
-            "git": _git(Path(__file__).parents[2]),
-            "git_here": _git(_checkout(Path.cwd()), "--untracked-files=no"),
-            "command": distributed.command(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        },
+    facts = {
+        **_recipe_facts(recipe),
+        "data": data.digests,
+        "data_root": data_folder,
+        "targets": {task: asdict(target) for task, target in data.targets.items()},
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "device": device,
+        "deterministic": deterministic,
+        **_process_facts(device),
+    }
+    write_json(folder.provenance_file, facts)
+
+
+def _check_digests(folder: RunDir, before: dict[str, str], now: dict[str, str]) -> None:
+    """Refuse to go on with data whose digests are not those of the run's start."""
+    if before == now:
+        return
+    changed = ", ".join(name for name, digest in now.items() if before.get(name) != digest)
+    raise MmtkError(
+        f"the data of this unfinished run has changed: {changed}.",
+        str(folder.path),
+        "Restore the data, or choose another --out to start anew.",
     )
 
 
+def _recipe_facts(recipe: Recipe) -> dict[str, Any]:
+    """Recipe, seed and the code of its components."""
+    code = local_file.used_by([recipe])
+    return {
+        "mmtk": catalog.version(),
+        "recipe": recipe.run_name,
+        "digest": recipe.digest,
+        "seed": recipe.seed,
+        "profile": recipe.profile,
+        "components": component_versions(recipe),
+        "code": {"path": str(code.path.absolute()), "sha256": code.sha256} if code else {},
+    }
+
+
+def _process_facts(device: str) -> dict[str, Any]:
+    """Hardware, commits, command and time of this process."""
+    return {
+        "devices": distributed.place()[1],
+        "hardware": hardware(device),
+        "threads": torch.get_num_threads(),
+        "git": _git(Path(__file__).parents[2]),
+        "git_here": _git(_checkout(Path.cwd()), "--untracked-files=no"),
+        "command": distributed.command(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
 def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[[str], None]) -> None:
-    """Where a run goes on with other versions than before: warn, and add version and step to provenance.json."""
+    """Add the versions to provenance.json where they differ from those before, and warn.
+
+    folder: of the run, with its provenance.json
+    recipe: of the run; its components have versions too
+    step: after which the run goes on, from 0
+    warn: called with one sentence if a version has changed
+    """
     facts = folder.provenance
     last = [facts, *facts.get("continued", [])][-1]
     before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}

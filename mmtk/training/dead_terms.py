@@ -82,8 +82,10 @@ class NotFinite(RunFailed):
 def not_finite(step: Step, index: int, ids: Mapping[str, Sequence[str]], folder: Path) -> NotFinite:
     """Error for a step whose loss is not finite.
 
-    step: with the values of the whole batch. index: of the step, from 0. ids: labelled images of it, by task.
-    folder: of the run.
+    step: with the values of the whole batch
+    index: of the step, from 0
+    ids: of the labelled images in the step, by task
+    folder: of the run
     """
     bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
     images = "; ".join(f"{task}: {', '.join(names)}" for task, names in ids.items())

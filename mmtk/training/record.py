@@ -47,8 +47,12 @@ def load_newest(
 ) -> dict[str, Any]:
     """Restore the newest intact checkpoint and return its note, ``{}`` if there is none.
 
-    modules: by the prefix of their names in the file. warn: told of a damaged checkpoint, whose file is removed.
-    MmtkError where all are damaged.
+    folder: of the run; a damaged checkpoint in it is removed
+    modules: by the prefix of their names in the file
+    optimizer: whose state is restored too
+    warn: called with a sentence for a damaged checkpoint
+
+    MmtkError if all checkpoints are damaged.
     """
     paths = [path for path in (folder.last, folder.previous) if path.is_file()]
     for path in paths:
@@ -65,7 +69,10 @@ def load_newest(
 def save_newest(folder: RunDir, modules: dict[str, nn.Module], optimizer: Optimizer, note: dict[str, Any]) -> None:
     """Write a checkpoint as ``last``, and leave the one before as ``previous``.
 
-    modules: by the prefix of their names in the file. note: JSON values.
+    folder: of the run, with the folder ``checkpoints``
+    modules: by the prefix of their names in the file
+    optimizer: whose state is written too
+    note: JSON values
     """
     if folder.last.is_file():
         folder.last.replace(folder.previous)

@@ -76,7 +76,16 @@ def strategy(
     unlabelled_size: int = 0,
     class_weights: Tensor | None = None,
 ) -> nn.Module:
-    """The SSL or consistency component, wired with its task's supervised loss."""
+    """Make the SSL or consistency component, with the supervised loss of its task.
+
+    kind: ``ssl`` or ``consistency``
+    net: network under training; a mean teacher is a copy of it
+    targets: labels by task
+    unlabelled_size: number of unlabelled images of the task
+    class_weights: [C] weights of the classes in the supervised loss, None for equal ones
+
+    Its weights are drawn from the recipe's seed.
+    """
     task = TASK_OF_STRATEGY[kind].name
     table = recipe.loss(task)
     target = targets[task]

@@ -218,7 +218,10 @@ class Trainer:
 def make_trainer(recipe: Recipe, data: Data, folder: RunDir, device: str, display: Display) -> Trainer:
     """Assemble a run and put it where its last checkpoint left it.
 
-    recipe: with a precision other than auto. data: stores and parts of every task. folder: its run directory, with
-    the folder ``checkpoints``. device: cpu or cuda. display: where progress is shown.
+    recipe: with a precision other than ``auto``
+    data: stores and split rows of every task
+    folder: run directory, with the folder ``checkpoints``
+    device: ``cpu`` or ``cuda``
+    display: of the progress
     """
     return Trainer(recipe, data, assemble(recipe, data, device), folder, display)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from loops import some, times
 
-from mmtk.bench import data, evaluation, step, tables
+from mmtk.bench import data, evaluation, pil_pipeline, step, tables
 from mmtk.bench.measure import Options, command, fresh, spread
 from mmtk.bench.run import PARTS, options_for
 from mmtk.errors import MmtkError, RunFailed
@@ -71,7 +71,10 @@ def step_now(made, index):
 def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
     data.draw(str(tmp_path / "files"), 48, "jpeg")
     assert len(list((tmp_path / "files" / "images").iterdir())) == data.FILES
-    ours, pil = data.streams(str(tmp_path / "files"), 32, passes=1), data.pillow(str(tmp_path / "files"), 32)
+    ours, pil = (
+        data.streams(str(tmp_path / "files"), 32, passes=1),
+        pil_pipeline.batches(str(tmp_path / "files"), 32),
+    )
     assert ours["images"] == pil["images"] == 3 * data.BATCH
     assert len(ours["seconds"]) == len(pil["seconds"]) == data.FILES // data.BATCH
     built = fresh("mmtk.bench.data:build", folder=str(tmp_path / "files"), size=32, used=1)
