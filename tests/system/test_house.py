@@ -6,6 +6,8 @@ import ast
 
 from house import FILLER, bound_names, marks, survey
 
+NEXT = ("api.py", "model/ev", "model/ex", "registry/", "report/", "stats/", "testing/", "tracking/")
+
 
 def test_names_have_a_noun() -> None:
     result = survey()
@@ -23,3 +25,9 @@ def test_every_binding_of_a_name_is_counted() -> None:
 def test_rules_are_switched_off_in_few_places() -> None:
     assert len(marks("noqa")) <= 10, marks("noqa")
     assert len(marks("fmt")) <= 5, marks("fmt")
+
+
+def test_functions_describe_their_parameters() -> None:
+    """All but one of four or more; the packages below are next."""
+    missing = [line for line in survey().undescribed if not line.startswith(NEXT)]
+    assert not missing, missing
