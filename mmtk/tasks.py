@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,3 +65,8 @@ SEGMENTATION = Task(
 )
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}
 TASK_OF_STRATEGY: dict[str, Task] = {task.strategy: task for task in TASKS.values()}
+
+
+def file_name(domain: str) -> str:
+    """Name of a test set, fit for a file name."""
+    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"

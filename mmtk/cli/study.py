@@ -156,7 +156,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
     code: CodeOpt = None,
 ) -> None:
-    """Build tables, statistics, pictures and the page again, from the files alone."""
+    """Build tables, statistics, pictures and the page again, from the files alone; of a run its pictures, too."""
     from mmtk.workflows.report import report as write_report
 
     _show_report(write_report(paths, out))

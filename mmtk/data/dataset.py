@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -146,8 +145,3 @@ class TestSet:
         if TASKS[self.task].has_masks:
             return self.rows
         return [row for row in self.rows if self.store.targets[row] >= 0]
-
-
-def file_name(domain: str) -> str:
-    """Name of a set, fit for a file name."""
-    return re.sub(r"[^\w.]+", "-", domain).strip("-.") or "set"

@@ -13,7 +13,6 @@ import numpy as np
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source.folder import Folder
 from mmtk.counts import counted
-from mmtk.data.dataset import file_name
 from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, plain, relabel
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
@@ -21,6 +20,7 @@ from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, resolve_hints
 from mmtk.errors import MmtkError, listing
 from mmtk.registry import factory
+from mmtk.tasks import file_name
 
 
 class LabelledSource(Source):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmtk.io import status_line
 from mmtk.io.files import atomic
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry import catalog
 from mmtk.registry.declared import declared_scores
 from mmtk.registry.factory import component
 from mmtk.registry.per_image import case_columns
@@ -124,6 +125,21 @@ def evaluate(
         scores.metrics[test.domain, test.task] = metrics
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
     return scores
+
+
+def add_builtin_metrics(
+    scores: Scores, net: MultiTaskNet, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
+) -> None:
+    """Add mmtk's own metric to ``scores`` as the table ``mmtk`` where the recipe has another: pictures need it.
+
+    net, recipe, device: what the ``tests`` are scored with
+    """
+    for test in tests:
+        metrics = scores.metrics[test.domain, test.task]
+        builtin = catalog.load(catalog.find("metric", test.task))
+        if not any(isinstance(metric, builtin) for metric in metrics.values()):
+            plain = recipe.with_values({f"metric.{test.task}": {"use": test.task}})
+            metrics["mmtk"] = fill(net, plain, test, device)[test.task]
 
 
 def write_cases(path: Path, scores: Scores) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from mmtk.api import Prediction
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import ImageStore
@@ -16,6 +18,7 @@ from mmtk.gradients import input_gradient
 from mmtk.io.files import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
+from mmtk.runs.arrays import read_cases
 from mmtk.tasks import TASKS
 
 Arrays = dict[str, np.ndarray]
@@ -62,25 +65,69 @@ def fixed_rows(test: TestSet, count: int) -> list[int]:
     return [group[i] for i in range(count) for group in groups if i < len(group)][:count]
 
 
-def write_samples(path: Path, recipe: Recipe, net: MultiTaskNet, data: Data, device: torch.device | str) -> None:
+def spread(values: Sequence[float], count: int) -> list[int]:
+    """Indices of ``count`` values evenly from the lowest to the highest; NaN counts as highest."""
+    order = np.argsort(np.asarray(values), kind="stable")
+    ranks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
+    return [int(order[rank]) for rank in ranks]
+
+
+def write_samples(
+    path: Path, recipe: Recipe, net: MultiTaskNet, tests: Sequence[TestSet], device: torch.device | str
+) -> None:
     """Write ``samples.npz``: arrays under ``DOMAIN/TASK/WHAT``, from ``evaluate.cases`` images of each test set.
 
     ids; image [N,H,W] uint8; probabilities [N,C] and maps [N,C,H,W] float16, each map over its largest value,
     where there are classes; target [N] or masks ``reference`` and ``predicted`` [N,K,H,W] of boolean.
     """
     arrays: Arrays = {}
-    for test in data.tests():
+    for test in tests:
         rows = fixed_rows(test, recipe.evaluate.cases)
         if rows:
-            sample = _sample(net.eval(), recipe, test, rows, device)
+            sample, _ = _sample(net.eval(), recipe, test, rows, device)
             arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in sample.items()}
+    _write(path, arrays)
+
+
+def write_ranked(
+    path: Path,
+    recipe: Recipe,
+    net: MultiTaskNet,
+    tests: Sequence[TestSet],
+    cases_file: Path,
+    device: torch.device | str,
+) -> None:
+    """Write ``ranked.npz``: images of the test sets with masks, evenly from the worst to the best Dice.
+
+    ``cases_file`` holds the Dice of every image. Arrays as in ``samples.npz``, and ``saliency`` [N,H,W] of a
+    bridge that has one. A picture of these images hides neither the failures nor the rule.
+    """
+    arrays: Arrays = {}
+    tables = read_cases([cases_file]) if cases_file.is_file() else {}
+    for test in tests:
+        table = tables.get((test.domain, test.task), {})
+        if "dice" not in table:
+            continue
+        dice = dict(zip(table["id"].tolist(), table["dice"][0].tolist(), strict=True))
+        scored = [row for row in test.rows if test.store.ids[row] in dice]
+        rows = [scored[i] for i in spread([dice[test.store.ids[row]] for row in scored], recipe.evaluate.cases)]
+        if rows:
+            sample, prediction = _sample(net.eval(), recipe, test, rows, device)
+            if prediction.saliency is not None:
+                sample["saliency"] = prediction.saliency[:, 0].float().cpu().numpy()
+            arrays |= {f"{test.domain}/{test.task}/{name}": value for name, value in sample.items()}
+    _write(path, arrays)
+
+
+def _write(path: Path, arrays: Arrays) -> None:
     with atomic(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _sample(
     net: MultiTaskNet, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
-) -> Arrays:
+) -> tuple[Arrays, Prediction]:
+    """Arrays of some ``rows`` of a test set, and what the network gave for them."""
     images = network_input(pixels(test.store, rows), recipe, test.task).to(device)
     with torch.no_grad():
         prediction = net(images)
@@ -97,7 +144,7 @@ def _sample(
         sample["target"] = np.asarray(test.store.targets[rows])
     else:
         sample["reference"], sample["predicted"] = reference(test, rows), foreground(prediction.segmentation, test)
-    return sample
+    return sample, prediction
 
 
 def describe(data: Data) -> dict[str, Any]:

@@ -75,11 +75,16 @@ class Run:
     @cached_property
     def samples(self) -> dict[str, np.ndarray]:
         """Arrays of a few test images under ``DOMAIN/TASK/WHAT`` (mmtk.model.examples.write_samples)."""
-        try:
-            with np.load(self.folder.samples_file, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise MmtkError(f"cannot be read: {error}", str(self.folder.samples_file)) from error
+        return read_arrays(self.folder.samples_file)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a NumPy archive by name; MmtkError for a damaged one."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise MmtkError(f"cannot be read: {error}", str(path)) from error
 
 
 def read_run(path: Path) -> Run:

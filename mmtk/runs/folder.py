@@ -95,6 +95,7 @@ class RunDir:
     failure_file = _File("failure.json")
     data_file = _File("data.json")
     samples_file = _File("samples.npz")
+    ranked_file = _File("ranked.npz")
     layers_file = _File("layers.json")
     scores_file = _File("scores.json")
     code_file = _File(local_file.COPY)
@@ -114,6 +115,7 @@ class RunDir:
             results_file,
             data_file,
             samples_file,
+            ranked_file,
             layers_file,
             scores_file,
             code_file,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +12,7 @@ from mmtk import api
 from mmtk.components.source.folder import Folder
 from mmtk.counts import share
 from mmtk.data import leaks, sources, store
-from mmtk.data.dataset import TestSet, file_name
+from mmtk.data.dataset import TestSet
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
@@ -20,6 +20,7 @@ from mmtk.errors import MmtkError, listing
 from mmtk.io.files import write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model import evaluate as scoring
+from mmtk.model.examples import write_ranked, write_samples
 from mmtk.model.predictor import Predictor, load
 from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
@@ -27,10 +28,11 @@ from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
+from mmtk.tasks import file_name
 from mmtk.workflows.run import data_root
 
 Progress = Callable[[str, int, int], None]
-WRITTEN = ("evaluation.json", "results.json", "cases.parquet", "figures/")
+WRITTEN = ("evaluation.json", "results.json", "cases.parquet", "samples.npz", "ranked.npz", "figures/")
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
 
 
@@ -103,11 +105,22 @@ def evaluate(
             "not_compared": unlooked,
         }
         write_json(stage / "evaluation.json", facts)
-        scoring.write_cases(stage / "cases.parquet", scores)
         write_json(stage / "results.json", scores.results)
-        draw_run(stage / "figures", recipe, predictor.net, tests, predictor.targets, scores, predictor.device)
+        _draw(RunDir(stage), recipe, predictor, tests, scores)
     display.results(scores.results, recipe.name, scores.declared)
     return Result(out_folder, scores.results)
+
+
+def _draw(
+    folder: RunDir, recipe: Recipe, predictor: Predictor, tests: list[TestSet], scores: scoring.Scores
+) -> None:
+    """Write the values per image and the examples of an evaluation, and its pictures."""
+    net, device = predictor.net, predictor.device
+    scoring.add_builtin_metrics(scores, net, recipe, tests, device)
+    scoring.write_cases(folder.cases_file, scores)
+    write_samples(folder.samples_file, recipe, net, tests, device)
+    write_ranked(folder.ranked_file, recipe, net, tests, folder.cases_file, device)
+    draw_run(folder, predictor.recipe, {task: asdict(labels) for task, labels in predictor.targets.items()})
 
 
 def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -11,6 +11,8 @@ from mmtk.errors import RunFailed
 from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.answer import summary_lines
 from mmtk.report.page import write_report
+from mmtk.report.run import redraw
+from mmtk.runs.finished import read_run
 from mmtk.study.folder import StudyDir
 from mmtk.study.results import Study, from_runs
 
@@ -40,6 +42,8 @@ def report(
 ) -> Report:
     """Write the report of a study, or of finished runs of which the first is the reference.
 
+    Of a single run its own pictures are drawn again, too.
+
     study: a study directory, run directories, or what ``read_study`` gave
     out: the folder to write (default ``STUDY/report``, else ``report``)
     set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
@@ -52,6 +56,8 @@ def report(
         results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
     else:
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
+        if len(paths) == 1:
+            redraw(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
     analysis = analyse(results)

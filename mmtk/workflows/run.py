@@ -18,8 +18,8 @@ from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
 from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, explained
-from mmtk.model.evaluate import evaluate, fill, write_cases
-from mmtk.model.examples import describe, write_samples
+from mmtk.model.evaluate import add_builtin_metrics, evaluate, fill, write_cases
+from mmtk.model.examples import describe, write_ranked, write_samples
 from mmtk.model.layers import write_layers
 from mmtk.model.sketch import sketch_network
 from mmtk.recipe.recipe import Recipe, need_recipe
@@ -255,13 +255,15 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
         "selected": {"step": training.best_step, "score": training.best_score, "steps": training.total},
         "warnings": [*data.notes, *training.warnings],
     }
+    add_builtin_metrics(scores, net, recipe, data.tests(), device)
     write_cases(folder.cases_file, scores)
     write_json(folder.results_file, results)
     write_declarations(folder, scores.declared)
     write_json(folder.data_file, describe(data))
-    write_samples(folder.samples_file, recipe, net, data, device)
+    write_samples(folder.samples_file, recipe, net, data.tests(), device)
+    write_ranked(folder.ranked_file, recipe, net, data.tests(), folder.cases_file, device)
     write_layers(folder.layers_file, recipe, net, device)
-    draw_run(folder.figures, recipe, net, data.tests(), data.targets, scores, device, folder.metrics_file)
+    draw_run(folder, recipe, folder.provenance["targets"])
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
     folder.finish({"steps": training.total, **seconds})
     display.results(results, recipe.name, scores.declared)

@@ -48,7 +48,7 @@ def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, change
         raw = changes and test.task == "classification"
         assert torch.equal(torch.cat(seen), plain if raw else (plain - 0.5) / 0.5)
     seen.clear()
-    write_samples(tmp_path / "samples.npz", recipe, net, data, "cpu")
+    write_samples(tmp_path / "samples.npz", recipe, net, data.tests(), "cpu")
     lowest = {bool((images < 0).any()) for images in seen}
     assert lowest == ({True, False} if changes else {True})
 

@@ -7,14 +7,20 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import ndimage
 
 from mmtk import builtin_scores
-from mmtk.report.figures import classes, curves, style
+from mmtk.counts import share
+from mmtk.report.figures import classes, curves, distributions, examples, roc_curves, study_classes, style
 from mmtk.report.figures import run as run_figures
+from mmtk.runs.finished import Run
+from mmtk.runs.folder import RunDir
+from mmtk.study.results import Cell, Study
 
 SIDE = 48
 NAMES = ["normal", "pneumonia"]
@@ -66,11 +72,89 @@ def rows(epochs: int = 6, steps: int = 30) -> list[dict[str, float]]:
     return found
 
 
-def ranking(seed: int) -> classes.Ranking:
+def ranking(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Targets [N] and probabilities [N,2]."""
     rng = np.random.default_rng(seed)
     positive = np.arange(60) % 3 == 0
     score = np.clip(rng.normal(0.35 + 0.2 * positive, 0.2), 0, 1)
-    return classes.Ranking(positive.astype(int), np.column_stack([1 - score, score]), 0.4)
+    return positive.astype(int), np.column_stack([1 - score, score])
+
+
+class System:
+    """A study of one system with one run, made of the files that its pictures are drawn from."""
+
+    def __init__(self, folder: Path, names: list[str] = NAMES) -> None:
+        self.folder, self.names = folder, names
+        self.arrays: dict[str, np.ndarray] = {}
+        self.tables: list[pa.Table] = []
+        self.scores: dict[str, object] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def images(self, task: str, domain: str = "in-domain", **arrays: object) -> None:
+        """Example images of a test set: ids, image and what else is given."""
+        self.arrays |= {f"{domain}/{task}/{name}": np.asarray(values) for name, values in arrays.items()}
+
+    def cases(self, task: str, ids: list[str], domain: str = "in-domain", **columns: object) -> None:
+        """Values per image of a test set."""
+        facts = {"domain": [domain] * len(ids), "task": [task] * len(ids), "id": ids}
+        self.tables.append(pa.table(facts | {name: list(values) for name, values in columns.items()}))
+
+    def classes(self, target: np.ndarray, probabilities: np.ndarray, domain: str = "in-domain") -> None:
+        """Targets [N] and probabilities [N,C] of a test set."""
+        columns = {f"p-{name}": probabilities[:, k] for k, name in enumerate(self.names)}
+        ids = [f"{domain}-{k:03}" for k in range(len(target))]
+        self.cases("classification", ids, domain, target=target, predicted=probabilities.argmax(1), **columns)
+
+    def study(self) -> Study:
+        """The study, its files written."""
+        if self.arrays:
+            np.savez(self.folder / "samples.npz", **self.arrays)
+        if self.tables:
+            pq.write_table(
+                pa.concat_tables(self.tables, promote_options="permissive"), self.folder / "cases.parquet"
+            )
+        targets = {"classification": {"names": self.names}, "segmentation": {"names": ["lung"]}}
+        run = Run(RunDir(self.folder), "digest", 0, self.scores, {"targets": targets})
+        labels = {"classification": 8, "segmentation": 4}
+        return Study("one", [Cell("MultiMix", {}, labels, "digest", reference=True, runs={0: run})], [0])
+
+    def draw(self, function: object, path: Path, **options: object) -> Path | None:
+        """Draw a picture of the study as that of a run."""
+        study = self.study()
+        figure = function(study, study.cells[0].labels, path, vector=False, **options)
+        return figure and figure.path
+
+
+def draw_boundaries(path, images, references, predictions, ids, dice) -> Path | None:
+    system = System(path.with_suffix(""))
+    system.images("segmentation", ids=ids, image=images, reference=references, predicted=predictions)
+    system.cases("segmentation", ids, dice=dice)
+    return system.draw(examples.boundaries, path, domain="in-domain")
+
+
+def draw_saliency(path, images, maps, ids) -> Path | None:
+    system = System(path.with_suffix(""))
+    probabilities = np.tile([0.2, 0.8], (len(ids), 1))
+    system.images("segmentation", ids=ids, image=images, maps=maps, probabilities=probabilities)
+    system.cases("segmentation", ids, dice=np.linspace(0.8, 0.9, len(ids)))
+    return system.draw(examples.saliency_segmentation, path, domain="in-domain")
+
+
+def draw_sets(kind: str, path: Path, n: int) -> Path | None:
+    """ROC, calibration or Dice of n test sets."""
+    system = System(path.with_suffix(""))
+    for k in range(n):
+        if kind == "dice_distribution":
+            ids = [f"case-{i}" for i in range(9)]
+            system.cases("segmentation", ids, f"set {k}", dice=np.linspace(0.8, 0.99, 9))
+        else:
+            system.classes(*ranking(k), f"set {k}")
+    draws = {
+        "roc": study_classes.roc,
+        "calibration": study_classes.calibration,
+        "dice_distribution": distributions.dice_distribution,
+    }
+    return system.draw(draws[kind], path)
 
 
 def confident(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,19 +174,19 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
     guess = np.roll(truth, 2, axis=-1)
     dice, ids = np.linspace(0.8, 0.99, n), [f"case-{i}" for i in range(n)]
     maps = np.stack([images, 255 - images], 1).astype(float)
+    if kind in ("roc", "calibration", "dice_distribution"):
+        return draw_sets(kind, path, n)
+    if kind in ("boundaries", "saliency") and not n:
+        function = examples.boundaries if kind == "boundaries" else examples.saliency_segmentation
+        return System(path.with_suffix("")).draw(function, path, domain="in-domain")
     if kind == "boundaries":
-        return run_figures.boundaries(images, truth, guess, ids, dice, path, "Boundaries")
+        return draw_boundaries(path, images, truth, guess, ids, dice)
     if kind == "saliency":
-        return run_figures.saliency(images, maps, NAMES, ids, path, "Saliency")
+        return draw_saliency(path, images, maps, ids)
     if kind == "overview":
-        guessed = np.tile([0.2, 0.8], (n, 1))
-        return run_figures.overview(images, truth, guess, maps[:, 0], guessed, NAMES, dice, path, "Overview")
-    if kind == "roc":
-        return classes.roc({f"set {i}": ranking(i) for i in range(n)}, path, "ROC")
-    if kind == "calibration":
-        return classes.calibration({f"set {i}": confident(i) for i in range(n)}, path, "Calibration")
-    if kind == "dice_distribution":
-        return run_figures.dice_distribution({f"set {i}": 1 - dice / 5 for i in range(n)}, path, "Dice")
+        arrays = {"image": images, "reference": truth, "predicted": guess, "saliency": maps[:, 0]}
+        arrays["probabilities"] = np.tile([0.2, 0.8], (n, 1))
+        return run_figures.overview(arrays, dice, NAMES, path, "Overview")
     if kind == "confusion":
         return run_figures.confusion(np.full((2, 2), 4 * n), NAMES, path, "Confusion")
     metrics = jsonl(path.with_suffix(".jsonl"), rows(epochs=n))
@@ -168,8 +252,11 @@ def test_one_and_too_many(kind, n, tmp_path, figs):
     path = tmp_path / f"{kind}.png"
     assert draw(kind, path, n=n) == path
     words = [text.get_text() for text in figs[0].texts]
-    if kind in ("boundaries", "saliency", "overview"):
+    if kind == "overview":
         assert any(f"n = {n}" in text for text in words)
+    if kind == "boundaries":
+        assert any(share(min(n, 8), n, "image") in text for text in words)
+    if kind in ("boundaries", "saliency", "overview"):
         tiles = [axes for axes in figs[0].axes if axes.images]
         per_image = {"boundaries": 1, "saliency": 3, "overview": 3}[kind]
         most = 6 if kind == "overview" else 8
@@ -198,7 +285,7 @@ def test_boundaries_lie_where_the_masks_end(channels, tmp_path, figs, monkeypatc
     parts = [truth] if channels == 1 else [truth & (np.arange(SIDE) < 24), truth & (np.arange(SIDE) >= 24)]
     path = tmp_path / "b.png"
     images = np.full((1, SIDE, SIDE), 60, np.uint8)
-    run_figures.boundaries(images, np.stack(parts)[None], guess[None, None], ["a"], [0.5], path, "Discs")
+    draw_boundaries(path, images, np.stack(parts)[None], guess[None, None], ["a"], [0.5])
 
     box = figs[0].axes[0].get_window_extent()
     pixels = np.asarray(Image.open(path).convert("RGB")) / 255
@@ -228,7 +315,7 @@ def test_boundaries_lie_where_the_masks_end(channels, tmp_path, figs, monkeypatc
 
 def test_a_mask_at_the_edge_is_closed(figs, tmp_path):
     full = np.ones((1, 1, SIDE, SIDE), bool)
-    run_figures.boundaries(xrays(1), full, full, ["a"], [1.0], tmp_path / "b.png", "Full")
+    draw_boundaries(tmp_path / "b.png", xrays(1), full, full, ["a"], [1.0])
     path = figs[0].axes[0].collections[0].get_paths()[0]
     assert np.allclose(path.vertices[0], path.vertices[-1])
     assert np.allclose(path.vertices.min(0), -0.5)
@@ -241,7 +328,7 @@ def test_boundaries_survive_empty_nan_and_ignored(tmp_path, figs):
     images = xrays(3).astype(float)
     images[0, :5] = np.nan
     dice = [np.nan, None, 0.5]
-    run_figures.boundaries(images, odd, odd, ["a", "$b$", "c" * 99], dice, tmp_path / "b.png", "$x$ " * 40)
+    draw_boundaries(tmp_path / "b.png", images, odd, odd, ["a", "$b$", "c" * 99], dice)
     texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
     assert texts.count("Dice –") == 2
     assert texts.count("nothing predicted") == 3
@@ -253,11 +340,11 @@ def test_saliency_scales_each_map_and_says_where_it_is_zero(tmp_path, figs):
     maps[0, 1] = np.random.default_rng(0).normal(size=(SIDE, SIDE)) * 1e-9
     maps[1, 0] = np.nan
     maps[1, 1, 3, 3] = 7  # the 99th percentile is 0
-    run_figures.saliency(xrays(2), maps, NAMES, ["a", "b"], tmp_path / "s.png", "Maps")
+    draw_saliency(tmp_path / "s.png", xrays(2), maps, ["a", "b"])
     tags = [text.get_text() for axes in figs[0].axes for text in axes.texts]
-    assert tags.count("zero everywhere") == 2
+    assert sum(tag.endswith("zero everywhere") for tag in tags) == 2
     assert [axes.get_title() for axes in figs[0].axes[:3]] == ["X-ray", *NAMES]
-    assert figs[0].axes[-1].get_ylabel() == "relative |gradient|"
+    assert figs[0].axes[-1].get_ylabel() == "relative saliency"
 
 
 @pytest.mark.parametrize("factor", [1e-12, 1.0, 1e6])
@@ -287,35 +374,36 @@ def test_gray_keeps_the_unit_range_and_stretches_what_leaves_it():
 def test_overview_names_the_class_and_leaves_unknown_parts_out(tmp_path, figs):
     images, classes = xrays(4), np.array([[0.9, 0.1], [0.25, 0.75], [np.nan, np.nan], [0.5, 0.5]])
     dice = [0.91, np.nan, 0.93, 0.94]
-    run_figures.overview(images, masks(4), masks(4), images * 0, classes, NAMES, dice, tmp_path / "a.png", "A")
+    arrays = {"image": images, "reference": masks(4), "predicted": masks(4), "saliency": images * 0}
+    arrays["probabilities"] = classes
+    run_figures.overview(arrays, dice, NAMES, tmp_path / "a.png", "A")
     texts = [text.get_text() for axes in figs[0].axes for text in axes.texts]
     assert texts[:3] == ["normal", "predicted, p = 0.90", "Dice 0.910"]
     assert texts[3:6] == ["pneumonia", "predicted, p = 0.75", "Dice –"]
     assert texts[6:8] == ["no class", "predicted, p –"]
     assert len(figs[0].axes) == 12
-    run_figures.overview(images, None, None, None, classes, NAMES, None, tmp_path / "b.png", "B")
+    run_figures.overview({"image": images, "probabilities": classes}, [], NAMES, tmp_path / "b.png", "B")
     assert len(figs[1].axes) == 4
     assert not figs[1].legends
 
 
 def test_roc_has_area_band_and_operating_point_and_leaves_one_class_out(tmp_path, figs):
-    from sklearn.metrics import confusion_matrix, roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
-    one = ranking(1)
-    alone = classes.Ranking(np.ones(9, int), np.linspace(0, 1, 18).reshape(9, 2), 0.5)
-    positive, score = one.target == 1, one.probabilities[:, 1]
-    assert classes.roc({"in-domain": one, "one class": alone}, tmp_path / "roc.png", "ROC")
-    (axes,) = figs[0].axes
-    (tn, fp), (fn, tp) = confusion_matrix(positive, score >= one.threshold)
-    point = axes.lines[1]
-    assert np.ravel(point.get_data()) == pytest.approx([fp / (fp + tn), tp / (tp + fn)])
-    labels = axes.get_legend_handles_labels()[1]
-    area = roc_auc_score(positive, score)
-    assert labels[0] == f"in-domain: AUC {area:.3f} (n = 60)"
-    assert labels[1].startswith("threshold 0.40: sensitivity")
-    assert labels[2:] == ["chance: AUC 0.5"]
-    band = classes.band(one.target, one.probabilities, np.linspace(0, 1, 11))
-    line = classes.curve(one.target, one.probabilities)
+    target, probabilities = ranking(1)
+    system = System(tmp_path / "run")
+    system.classes(target, probabilities)
+    system.classes(np.ones(9, int), np.linspace(0, 1, 18).reshape(9, 2), "cross-domain")
+    numbers = {"specificity-at-threshold": 0.75, "sensitivity-at-threshold": 0.6}
+    system.scores["in-domain"] = {"classification": numbers}
+    assert system.draw(study_classes.roc, tmp_path / "roc.png")
+    axes, _ = figs[0].axes
+    assert axes.get_title() == "in-domain (n = 60)"
+    assert np.ravel(axes.lines[1].get_data()) == pytest.approx([0.25, 0.6])
+    area = roc_auc_score(target == 1, probabilities[:, 1])
+    assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500"]
+    band = roc_curves.band(target, probabilities, np.linspace(0, 1, 11))
+    line = roc_curves.curve(target, probabilities)
     curve = np.interp(np.linspace(0, 1, 11), line.false, line.true)
     assert (band[0] <= curve + 0.15).all()
     assert (band[0] <= band[1]).all()
@@ -331,16 +419,16 @@ def test_roc_of_several_classes_is_their_mean_against_the_rest_without_an_operat
     probabilities = rng.dirichlet(np.ones(3), 60) + 0.3 * np.eye(3)[target]
     probabilities /= probabilities.sum(1, keepdims=True)
     absent = np.column_stack([probabilities * 0.9, np.full(60, 0.1)])  # a fourth class that does not occur
-    assert classes.roc(
-        {name: classes.Ranking(target, p, 0.5) for name, p in (("three", probabilities), ("four", absent))},
-        tmp_path / "roc.png",
-        "ROC",
-    )
-    (axes,) = figs[0].axes
     area = roc_auc_score(target, probabilities, multi_class="ovr", average="macro")
-    labels = axes.get_legend_handles_labels()[1]
-    assert labels == [f"three: AUC {area:.3f} (n = 60)", f"four: AUC {area:.3f} (n = 60)", "chance: AUC 0.5"]
-    assert figs[0].legends[0].get_title().get_text().count("mean over the classes, each against the rest") == 1
+    for values in (probabilities, absent):
+        system = System(tmp_path / str(values.shape[1]), [f"class {k}" for k in range(values.shape[1])])
+        system.classes(target, values)
+        study = system.study()
+        figure = study_classes.roc(study, study.cells[0].labels, tmp_path / "roc.png", vector=False)
+        assert "as means over the classes, each against the rest" in figure.caption
+        axes, _ = figs.pop().axes
+        assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500"]
+        assert len(axes.lines) == 2
 
 
 def test_the_reliability_diagram_has_the_calibration_error_of_torchmetrics():
@@ -362,18 +450,19 @@ def test_titles_wrap_into_lines_of_about_one_length():
     assert style.wrap("short", 7) == ["short"]
 
 
-def test_dice_distribution_states_median_n_and_missing(tmp_path, figs):
-    values = {"JSRT": np.array([0.9, 0.95, 0.97, np.nan]), "MCU": np.array([np.nan]), "one": np.array([0.5])}
-    run_figures.dice_distribution(values, tmp_path / "d.png", "Dice")
-    (axes,) = figs[0].axes
-    words = ["median 0.950\nn = 3 (1 missing)", "n = 0 (1 missing)", "median 0.500\nn = 1"]
-    assert [text.get_text() for text in axes.texts] == words
-    points = axes.collections[1].get_offsets()
+def test_dice_distribution_states_the_median_and_leaves_missing_values_out(tmp_path, figs):
+    system = System(tmp_path / "run")
+    values = {"JSRT": [0.9, 0.95, 0.97, np.nan], "MCU": [np.nan], "one": [0.5]}
+    for domain, dice in values.items():
+        system.cases("segmentation", [f"{k}" for k in range(len(dice))], domain, dice=dice)
+    study = system.study()
+    figure = distributions.dice_distribution(study, study.cells[0].labels, tmp_path / "d.png", vector=False)
+    assert "n = 3 JSRT and n = 1 one images" in figure.caption
+    first, last = figs[0].axes  # a set without any value has no panel
+    assert [text.get_text() for axes in (first, last) for text in axes.texts] == ["0.950", "0.500"]
+    points = first.collections[0].get_offsets()
     assert sorted(points[:, 0]) == [0.9, 0.95, 0.97]
     assert np.abs(points[:, 1]).max() < 0.33
-    left, right = axes.get_xlim()
-    assert 0 <= left < 0.5
-    assert right == 1
 
 
 def test_confusion_counts_and_row_shares(tmp_path, figs):
@@ -435,6 +524,14 @@ def test_terms_with_a_ramp_are_lines_that_say_so(tmp_path, figs):
     found = noisy_terms({"classification/cross-entropy": 1.0, "segmentation/dice": 5.0}, ramp=True)
     curves.curves(jsonl(tmp_path / "metrics.jsonl", found), tmp_path / "c.png", "Training", DECLARED)
     assert figs[0].axes[0].get_ylabel() == "loss terms, not weighted"
+
+
+def test_ticks_of_small_and_large_losses_are_plain_numbers(tmp_path, figs):
+    log = [{"step": step, "train/loss": 10.0**-step, "train/segmentation/dice": 10.0**-step} for step in range(3)]
+    curves.curves(jsonl(tmp_path / "metrics.jsonl", log), tmp_path / "c.png", "Training", DECLARED)
+    axes = figs[0].axes[0]
+    assert axes.get_yscale() == "symlog"
+    assert {"0.01", "0.1", "1"} <= {label.get_text() for label in axes.get_yticklabels()}
 
 
 def test_best_epoch_takes_the_first_of_equals_and_no_nan():

@@ -377,12 +377,10 @@ def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_resul
             np.testing.assert_allclose(errors, list(known.values()), atol=1e-6)
             point = study_classes.operating_point(cell, domain)
             assert point is not None
-            rates = [
-                classes.operating_point(
-                    run[:, 0] == 1, run[:, 2], one.scores[domain]["classification"]["threshold"]
-                )
-                for run, (_, one) in zip(runs, sorted(cell.runs.items()), strict=True)
-            ]
+            rates = []
+            for run, (_, result) in zip(runs, sorted(cell.runs.items()), strict=True):
+                called = run[:, 2] >= result.scores[domain]["classification"]["threshold"]
+                rates.append([called[run[:, 0] == label].mean() for label in (0, 1)])
             np.testing.assert_allclose(point, np.mean(rates, axis=0), atol=1e-6)
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import fork_server
@@ -19,6 +21,8 @@ import mmtk
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io.files import read_lines
 from mmtk.io.outputs import MANIFEST
+from mmtk.report.run import redraw
+from mmtk.runs.finished import read_run
 from mmtk.runs.folder import RunDir
 from mmtk.workflows.evaluate import evaluate
 from mmtk.workflows.run import run
@@ -59,6 +63,27 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert len(cases) == 40
     in_domain = cases[(cases.task == "segmentation") & (cases.domain == "in-domain")]
     assert in_domain.dice.mean() == pytest.approx(results["in-domain"]["segmentation"]["dice"], abs=1e-9)
+
+
+def test_the_pictures_of_a_run_are_drawn_again_from_its_files(finished: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(finished, tmp_path / "run")
+    before = {path.name: digest(path) for path in (copy / "figures").iterdir()}
+    shutil.rmtree(copy / "figures")
+    shutil.rmtree(copy / "checkpoints")
+    redraw(read_run(copy))
+    assert {path.name: digest(path) for path in (copy / "figures").iterdir()} == before
+    (copy / "ranked.npz").unlink()  # a run of mmtk 0.1 has none: its samples are shown
+    run = replace(read_run(finished), folder=RunDir(copy))
+    assert {path.name for path in redraw(run)} == before.keys()
+
+
+def test_ranked_images_go_from_the_worst_to_the_best_dice(finished: Path) -> None:
+    cases = pq.read_table(finished / "cases.parquet").to_pandas()
+    with np.load(finished / "ranked.npz") as arrays:
+        for domain in ("in-domain", "cross-domain"):
+            rows = cases[(cases.task == "segmentation") & (cases.domain == domain)].set_index("id")
+            dice = rows.dice[arrays[f"{domain}/segmentation/ids"].tolist()]
+            assert dice.tolist() == [rows.dice.min(), rows.dice.max()]
 
 
 def test_splits_are_disjoint_and_as_large_as_asked_for(finished: Path) -> None:

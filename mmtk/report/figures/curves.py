@@ -128,6 +128,7 @@ def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
     values = np.concatenate([y for _, y in losses.values()] or [np.ones(1)])
     if not stacked and values.max() > 30 * (np.abs(values[values != 0]).min(initial=np.inf)):
         axes.set_yscale("symlog", linthresh=float(np.abs(values[values != 0]).min()))
+        axes.yaxis.set_major_formatter("{x:g}")  # matplotlib's own is in math, which is off
     axes.set_ylabel("weighted loss terms, stacked" if stacked else "loss terms, not weighted")
 
 

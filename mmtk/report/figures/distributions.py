@@ -14,6 +14,7 @@ from mmtk.report.figures.systems import (
     Figure,
     Look,
     class_names,
+    domains,
     first_run,
     folded,
     images,
@@ -24,6 +25,7 @@ from mmtk.report.figures.systems import (
     seeds,
     signed,
     systems,
+    titled,
 )
 from mmtk.runs.finished import Run
 from mmtk.study.results import Cell, Study
@@ -78,41 +80,32 @@ def _source(run: Run, task: str, domain: str) -> str:
     )
 
 
-def dice_distribution(study: Study, budget: Budget, path: Path) -> Figure | None:
+def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
     """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3)."""
     cells = systems(study, budget, "segmentation")
-    values_by_domain = {
-        domain: values
-        for domain in DOMAINS
-        if (
-            values := {
-                s: runs for s, c in cells.items() if (runs := per_image(c, domain, "segmentation", ["dice"]))
-            }
-        )
-    }
-    if not values_by_domain:
+    dice: dict[str, dict[str, list[np.ndarray]]] = {}
+    for domain in domains(cells.values()):
+        for system, cell in cells.items():
+            if runs := per_image(cell, domain, "segmentation", ["dice"]):
+                dice.setdefault(domain, {})[system] = runs
+    if not dice:
         return None
-    present_systems = [system for system in cells if any(system in values for values in values_by_domain.values())]
-    title = f"Dice of every test image ({labelled(budget)})"
+    rows = [system for system in cells if any(system in values for values in dice.values())]
+    title = titled(cells, f"Dice of every test image ({labelled(budget)})")
     with style.chart(
-        path, title, 1.6 + 4.0 * len(values_by_domain), 1.3 + 0.5 * len(present_systems), vector=True
+        path, title, 1.6 + (4.0 if len(dice) == 1 else 3.3) * len(dice), 1.3 + 0.5 * len(rows), vector=vector
     ) as fig:
-        panels = fig.subplots(1, len(values_by_domain), squeeze=False, sharex=True, sharey=True)[0]
-        for axes, (domain, values) in zip(panels, values_by_domain.items(), strict=True):
-            for row, system in enumerate(present_systems):
+        panels = fig.subplots(1, len(dice), squeeze=False, sharex=True, sharey=True)[0]
+        for axes, (domain, values) in zip(panels, dice.items(), strict=True):
+            for row, system in enumerate(rows):
                 if system in values:
                     _box(axes, row, np.concatenate(values[system])[:, 0], looks(study)[system])
-            axes.set_yticks(
-                range(len(present_systems)), [folded(cells[system].name) for system in present_systems]
-            )
+            axes.set_yticks(range(len(rows)), [folded(cells[system].name) for system in rows])
             axes.tick_params(axis="y", length=0, labelsize=9)
-            axes.set(xlabel=f"Dice, {domain}", ylim=(len(present_systems) - 0.45, -0.55))
+            axes.set(xlabel=f"Dice, {domain}", ylim=(len(rows) - 0.45, -0.55))
             axes.grid(axis="y", visible=False)
             axes.margins(x=0.03)
-    counts = {
-        domain: max(len(run) for runs in values.values() for run in runs)
-        for domain, values in values_by_domain.items()
-    }
+    counts = {domain: max(len(run) for runs in values.values() for run in runs) for domain, values in dice.items()}
     caption = (
         f"Dice of {images(counts)} with {seeds(cells.values())}: points are images, the box holds "
         "the middle half, the line and the number are the median."

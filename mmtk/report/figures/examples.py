@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmtk.counts import counted
+from mmtk.counts import counted, share
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import (
     Budget,
     Figure,
     class_names,
+    domains,
     first_run,
     folded,
     labelled,
@@ -22,9 +24,15 @@ from mmtk.report.figures.systems import (
     systems,
 )
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 Arrays = Mapping[str, np.ndarray]
+
+MOST = 8  # images of one system on a page
+PER_DOMAIN = 3  # images of a domain beside those of other systems
+SALIENCY_ROWS = 4
 
 # Light, lighter and dark on an X-ray, so that gray print keeps them apart.
 OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the prediction": "#D55E00"}
@@ -36,72 +44,137 @@ def dice_of(cell: Cell, domain: str) -> dict[str, float]:
     return dict(zip(table["id"], table["dice"][0].tolist(), strict=True)) if "dice" in table else {}
 
 
-def boundaries(study: Study, budget: Budget, path: Path, most: int = 3) -> Figure | None:
-    """Reference and predicted outlines, ``most`` images of each domain in rows, systems in columns (Fig. 4)."""
+class Tile(NamedTuple):
+    """An image of a page: its place, its arrays, and the words around it; without ``below`` the X-ray alone."""
+
+    row: int
+    column: int
+    arrays: Arrays
+    image: int
+    below: tuple[str, ...] = ()
+    head: str = ""
+    side: str = ""
+
+    def draw(self, fig: Canvas, sheet: style.Sheet) -> None:
+        """Show the X-ray with both boundaries."""
+        axes = sheet.image(fig, self.row, self.column, style.gray(self.arrays["image"][self.image]))
+        if self.below:
+            style.outline(axes, self.arrays["reference"][self.image], style.REFERENCE)
+            if not style.outline(axes, self.arrays["predicted"][self.image], style.PREDICTION):
+                style.tag(axes, "nothing predicted")
+            style.caption(axes, list(self.below))
+        if self.head:
+            axes.set_title(self.head, fontsize=8, pad=4)
+        if self.side:
+            axes.set_ylabel(self.side)
+
+
+def boundaries(
+    study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
+) -> Figure | None:
+    """Reference and predicted outlines (Fig. 4), the Dice below each.
+
+    Images of each domain (or of ``domain`` alone) in rows, systems in columns; of a single system all images, from
+    the worst to the best Dice.
+    """
     cells = systems(study, budget, "segmentation")
-    sample_arrays = {
-        (system, domain): arrays
+    examples = {
+        (system, name): arrays
         for system, cell in cells.items()
-        for domain in DOMAINS
-        if (arrays := samples(first_run(cell), domain, "segmentation"))
+        for name in ([domain] if domain else domains([cell]))
+        if (arrays := samples(first_run(cell), name, "segmentation"))
     }
-    systems_drawn = {
-        system: cell for system, cell in cells.items() if any(system == other for other, _ in sample_arrays)
-    }
-    rows = [
-        (domain, image)
-        for domain in DOMAINS
-        for image in _common([arrays for (_, other), arrays in sample_arrays.items() if other == domain])[:most]
-    ]
-    if not rows:
+    drawn = {system: cell for system, cell in cells.items() if any(system == other for other, _ in examples)}
+    if not drawn:
         return None
-    first = next(iter(sample_arrays.values()))["image"]
-    aspect, tile = first.shape[1] / first.shape[2], max(1.05, min(1.7, 10 / (len(systems_drawn) + 1)))
-    heads = [folded(cell.name, int(tile * 12)) for cell in systems_drawn.values()]
-    title = f"Boundaries by system ({labelled(budget)})"
-    above = 0.1 + 0.15 * max(head.count("\n") + 1 for head in heads)
-    sheet = style.Sheet(title, len(rows), len(systems_drawn) + 1, aspect, tile, above=above, left=0.4, below=0.22)
-    dice = {(system, domain): dice_of(cells[system], domain) for system, domain in sample_arrays}
-    note = f"{seed_shown(systems_drawn.values())}; the Dice below each"
-    with sheet.open(path, note, legend=True, vector=True) as fig:
-        for row, (domain, image) in enumerate(rows):
-            for column, system in enumerate(["", *systems_drawn]):
-                arrays_here = sample_arrays.get((system or next(iter(systems_drawn)), domain))
-                if arrays_here is None:
-                    continue
-                index = arrays_here["ids"].tolist().index(image)
-                axes = sheet.image(fig, row, column, style.gray(arrays_here["image"][index]))
-                if not system:
-                    axes.set_ylabel(domain)
-                else:
-                    style.outline(axes, arrays_here["reference"][index], style.REFERENCE)
-                    if not style.outline(axes, arrays_here["predicted"][index], style.PREDICTION):
-                        style.tag(axes, "nothing predicted")
-                    style.caption(axes, [style.number(dice[system, domain].get(image))])
-                if row == 0:
-                    axes.set_title(heads[column - 1] if system else "X-ray", fontsize=8, pad=4)
+    if len(drawn) == 1:
+        return _one_system(
+            next(iter(drawn.values())), {name: arrays for (_, name), arrays in examples.items()}, path, vector
+        )
+    return _by_system(drawn, examples, labelled(budget), path, vector)
+
+
+def _one_system(cell: Cell, examples: Mapping[str, Arrays], path: Path, vector: bool) -> Figure:
+    """All images of one system in a grid, the domains below each other; ``examples`` by domain."""
+    count = min(MOST, max(len(arrays["ids"]) for arrays in examples.values()))
+    columns = {1: 1, 2: 2, 3: 3, 5: 3, 6: 3}.get(count, 4)
+    first = next(iter(examples.values()))["image"]
+    aspect, size = first.shape[1] / first.shape[2], min(2.3, 7.2 / columns)
+    tiles: list[Tile] = []
+    images = 0
+    for name, arrays in examples.items():
+        dice = dice_of(cell, name)
+        images += len(dice)
+        ids = arrays["ids"].tolist()
+        order = sorted(range(len(ids)), key=lambda i: np.nan_to_num(dice.get(ids[i], np.inf), nan=np.inf))[:MOST]
+        row = 1 + max((tile.row for tile in tiles), default=-1)
+        for k, i in enumerate(order):
+            below = (f"Dice {style.number(dice.get(ids[i]))}", style.short(ids[i], int(size * 13)))
+            side = name if k % columns == 0 and len(examples) > 1 else ""
+            tiles.append(Tile(row + k // columns, k % columns, arrays, i, below, side=side))
+    title = f"{cell.name}: boundaries, {' and '.join(examples)} test images"
+    rows = 1 + tiles[-1].row
+    sheet = style.Sheet(
+        title, rows, columns, aspect, size, bottom=0.08, left=0.4 if len(examples) > 1 else 0.15, below=0.4
+    )
+    note = f"{share(len(tiles), max(images, len(tiles)), 'image')}, worst to best Dice; {seed_shown([cell])}"
+    with sheet.open(path, note, legend=True, vector=vector) as fig:
+        for tile in tiles:
+            tile.draw(fig, sheet)
     caption = (
-        f"Reference (solid) and predicted (dashed) boundaries of {counted(len(rows), 'test image')} for every "
-        f"system, {seed_shown(systems_drawn.values())}, with the Dice below each."
+        f"Reference (solid) and predicted (dashed) boundaries of {counted(len(tiles), 'test image')}, "
+        f"{cell.name}, {seed_shown([cell])}, from the worst to the best Dice."
     )
     return Figure(path.stem, title, caption, path, "segmentation")
 
 
-def _common(sample_arrays: list[Arrays]) -> list[str]:
-    """The ids that all have, in the order of the first."""
-    return (
-        [i for i in sample_arrays[0]["ids"].tolist() if all(i in other["ids"] for other in sample_arrays)]
-        if sample_arrays
-        else []
+def _by_system(
+    cells: Mapping[str, Cell], examples: Mapping[tuple[str, str], Arrays], budget: str, path: Path, vector: bool
+) -> Figure:
+    """Images in rows, the X-ray and systems in columns; ``examples`` by system and domain, ``budget`` in words."""
+    by_domain: dict[str, list[Arrays]] = {}
+    for (_, name), arrays in examples.items():
+        by_domain.setdefault(name, []).append(arrays)
+    rows = [(name, image) for name in by_domain for image in _common(by_domain[name])[:PER_DOMAIN]]
+    first = next(iter(examples.values()))["image"]
+    aspect, size = first.shape[1] / first.shape[2], max(1.05, min(1.7, 10 / (len(cells) + 1)))
+    heads = {system: folded(cell.name, int(size * 12)) for system, cell in cells.items()}
+    tiles = []
+    for row, (name, image) in enumerate(rows):
+        arrays = by_domain[name][0]
+        head = "X-ray" if row == 0 else ""
+        tiles.append(Tile(row, 0, arrays, arrays["ids"].tolist().index(image), head=head, side=name))
+        for column, (system, cell) in enumerate(cells.items(), 1):
+            if (system, name) in examples:
+                arrays = examples[system, name]
+                below = (style.number(dice_of(cell, name).get(image)),)
+                head = heads[system] if row == 0 else ""
+                tiles.append(Tile(row, column, arrays, arrays["ids"].tolist().index(image), below, head))
+    title = f"Boundaries by system ({budget})"
+    above = 0.1 + 0.15 * max(head.count("\n") + 1 for head in heads.values())
+    sheet = style.Sheet(title, len(rows), len(cells) + 1, aspect, size, above=above, left=0.4, below=0.22)
+    seed = seed_shown(cells.values())
+    with sheet.open(path, f"{seed}; the Dice below each", legend=True, vector=vector) as fig:
+        for tile in tiles:
+            tile.draw(fig, sheet)
+    caption = (
+        f"Reference (solid) and predicted (dashed) boundaries of {counted(len(rows), 'test image')} for every "
+        f"system, {seed}, with the Dice below each."
     )
+    return Figure(path.stem, title, caption, path, "segmentation")
 
 
-def overlap(image: np.ndarray, reference_mask: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def _common(examples: list[Arrays]) -> list[str]:
+    """The ids that all have, in the order of the first."""
+    return [i for i in examples[0]["ids"].tolist() if all(i in other["ids"] for other in examples)]
+
+
+def overlap(image: np.ndarray, known: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Masks [K,H,W] as colours on a dimmed X-ray [H,W], as [H,W,3]: in both, missed, or added; errors on top."""
     from matplotlib.colors import to_rgb
 
     picture = np.repeat(0.8 * style.gray(image)[..., None], 3, axis=2)
-    parts = (reference_mask & predicted, reference_mask & ~predicted, predicted & ~reference_mask)
+    parts = (known & predicted, known & ~predicted, predicted & ~known)
     for part, colour, strength in zip(parts, OVERLAP.values(), (0.45, 0.9, 0.9), strict=True):
         inside = part.any(0)
         picture[inside] = (1 - strength) * picture[inside] + strength * np.array(to_rgb(colour))
@@ -113,90 +186,112 @@ def masks(study: Study, budget: Budget, path: Path, most: int = 6) -> Figure | N
     from matplotlib.patches import Patch
 
     cell = reference(study, budget, "segmentation")
-    sample_arrays = {
-        d: arrays for d in DOMAINS if cell and (arrays := samples(first_run(cell), d, "segmentation"))
-    }
-    if cell is None or not sample_arrays:
+    if cell is None:
         return None
-    columns = min(most, max(len(arrays["image"]) for arrays in sample_arrays.values()))
-    height, width = next(iter(sample_arrays.values()))["image"].shape[1:]
+    kept = {d: arrays for d in domains([cell]) if (arrays := samples(first_run(cell), d, "segmentation"))}
+    if not kept:
+        return None
+    columns = min(most, max(len(arrays["image"]) for arrays in kept.values()))
+    height, width = next(iter(kept.values()))["image"].shape[1:]
     title = f"{cell.name}: predicted and reference masks"
     tile = min(1.9, 9 / columns)
-    sheet = style.Sheet(title, len(sample_arrays), columns, height / width, tile, left=0.4, below=0.22, bottom=0.4)
+    sheet = style.Sheet(title, len(kept), columns, height / width, tile, left=0.4, below=0.22, bottom=0.4)
     with sheet.open(
         path, f"{labelled(cell.labels)}; {seed_shown([cell])}; the Dice below each", vector=True
     ) as fig:
-        for row, (domain, arrays) in enumerate(sample_arrays.items()):
+        for row, (domain, arrays) in enumerate(kept.items()):
             scores = dice_of(cell, domain)
             for i in range(min(columns, len(arrays["image"]))):
-                picture = overlap(arrays["image"][i], arrays["reference"][i], arrays["predicted"][i])
-                axes = sheet.image(fig, row, i, picture)
+                seen = overlap(arrays["image"][i], arrays["reference"][i], arrays["predicted"][i])
+                axes = sheet.image(fig, row, i, seen)
                 style.caption(axes, [style.number(scores.get(str(arrays["ids"][i])))])
                 if i == 0:
                     axes.set_ylabel(domain)
         swatches = [Patch(color=colour, label=name) for name, colour in OVERLAP.items()]
         fig.legend(handles=swatches, loc="lower center", ncols=3)
-    counts = " and ".join(
-        f"{min(columns, len(arrays['image']))} {domain}" for domain, arrays in sample_arrays.items()
-    )
+    counts = " and ".join(f"{min(columns, len(arrays['image']))} {domain}" for domain, arrays in kept.items())
     caption = f"Predicted and reference masks of {counts} test images, {cell.name}, {seed_shown([cell])}."
     return Figure(path.stem, title, caption, path, "segmentation")
 
 
-def saliency_classification(study: Study, budget: Budget, path: Path) -> Figure | None:
-    """Class-specific saliency of the reference system on classification images (Fig. 9)."""
-    return _saliency(study, budget, path, "classification")
+def saliency_classification(
+    study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
+) -> Figure | None:
+    """Class-specific saliency of the reference system on classification images, of all domains or one (Fig. 9)."""
+    return _saliency(study, budget, path, "classification", domain, vector)
 
 
-def saliency_segmentation(study: Study, budget: Budget, path: Path) -> Figure | None:
-    """Class-specific saliency of the reference system on segmentation images (Fig. 10)."""
-    return _saliency(study, budget, path, "segmentation")
+def saliency_segmentation(
+    study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
+) -> Figure | None:
+    """Class-specific saliency of the reference system on segmentation images, of all domains or one (Fig. 10)."""
+    return _saliency(study, budget, path, "segmentation", domain, vector)
 
 
-def _saliency(study: Study, budget: Budget, path: Path, task: str, most: int = 4) -> Figure | None:
-    """A block of columns for each domain: the X-ray and a map for every class, images in rows."""
+class Block(NamedTuple):
+    """Columns of a page that belong together: the domain, its arrays, and which of their images are shown."""
+
+    domain: str
+    head: str
+    arrays: Arrays
+    indices: range
+
+    def draw(self, fig: Canvas, sheet: style.Sheet, first: int, names: Sequence[str]) -> None:
+        """Show the X-ray and a map for every class from column ``first`` on, images in rows."""
+        for row, index in enumerate(self.indices):
+            image = self.arrays["image"][index]
+            axes = sheet.image(fig, row, first, style.gray(image))
+            target = int(self.arrays["target"][index]) if "target" in self.arrays else -1
+            tag = names[target] if target >= 0 else style.short(self.arrays["ids"][index], int(sheet.tile * 10))
+            style.tag(axes, tag)
+            tiles = [axes]
+            for k, relevance in enumerate(self.arrays["maps"][index]):
+                tiles.append(sheet.image(fig, row, first + 1 + k, style.heat(image, relevance)))
+                p = f"p = {self.arrays['probabilities'][index, k]:.2f}"
+                style.tag(tiles[-1], p if style.relative(relevance).any() else f"{p}, zero everywhere")
+            if row == 0:
+                for axes, head in zip(tiles, [self.head, *names], strict=True):
+                    axes.set_title(head, fontsize=8, pad=4)
+
+
+def _blocks(maps: Mapping[str, Arrays]) -> list[Block]:
+    """A block for each domain of ``maps``; more than three images of a single domain fill two blocks."""
+    if len(maps) > 1:
+        return [
+            Block(name, f"{name}\nX-ray", arrays, range(min(SALIENCY_ROWS, len(arrays["ids"]))))
+            for name, arrays in maps.items()
+        ]
+    (name, arrays), *_ = maps.items()
+    count = min(2 * SALIENCY_ROWS, len(arrays["ids"]))
+    rows = count if count <= 3 else -(-count // 2)
+    starts = range(0, count, rows)
+    return [Block(name, "X-ray", arrays, range(first, min(count, first + rows))) for first in starts]
+
+
+def _saliency(study: Study, budget: Budget, path: Path, task: str, domain: str, vector: bool) -> Figure | None:
+    """The maps of the images of a ``task``, in all domains or in ``domain`` alone."""
     cell = reference(study, budget, "classification")
-    samples_by_domain = {d: samples(first_run(cell), d, task) for d in DOMAINS} if cell else {}
-    sample_arrays = {domain: arrays for domain, arrays in samples_by_domain.items() if "maps" in arrays}
-    if cell is None or not sample_arrays:
+    shown = ([domain] if domain else domains([cell])) if cell else []
+    maps = {name: arrays for name in shown if cell and "maps" in (arrays := samples(first_run(cell), name, task))}
+    if cell is None or not maps:
         return None
-    names = class_names(first_run(cell))
-    panels_per_image, rows = (
-        1 + len(names),
-        min(most, max(len(arrays["image"]) for arrays in sample_arrays.values())),
-    )
-    height, width = next(iter(sample_arrays.values()))["image"].shape[1:]
-    title = f"{cell.name}: class-specific saliency, {task} images ({labelled(cell.labels)})"
-    sheet = style.Sheet(
-        title,
-        rows,
-        panels_per_image * len(sample_arrays),
-        height / width,
-        max(1.05, min(1.6, 9.4 / panels_per_image / len(sample_arrays))),
-        above=0.36,
-        right=0.62,
-        group=panels_per_image,
-    )
+    blocks, names = _blocks(maps), class_names(first_run(cell))
+    width, rows = 1 + len(names), max(len(block.indices) for block in blocks)
+    height, length = blocks[0].arrays["image"].shape[1:]
+    images = f"{next(iter(maps))} {task} images" if len(maps) == 1 else f"{task} images"
+    title = f"{cell.name}: class-specific saliency, {images} ({labelled(cell.labels)})"
+    tile = max(1.05, min(1.6, 9.4 / width / len(blocks)))
+    columns = width * len(blocks)
+    sheet = style.Sheet(title, rows, columns, height / length, tile, above=0.36, right=0.62, group=width)
     note = f"{seed_shown([cell])}; gradient of each class score; p: the probability of the class"
-    with sheet.open(path, note, vector=True) as fig:
-        for block, (domain, arrays) in enumerate(sample_arrays.items()):
-            for row in range(min(rows, len(arrays["image"]))):
-                image = arrays["image"][row]
-                tiles = [sheet.image(fig, row, block * panels_per_image, style.gray(image))]
-                if "target" in arrays and arrays["target"][row] >= 0:
-                    style.tag(tiles[0], names[int(arrays["target"][row])])
-                for c, relevance in enumerate(arrays["maps"][row], 1):
-                    tiles.append(sheet.image(fig, row, block * panels_per_image + c, style.heat(image, relevance)))
-                    style.tag(tiles[-1], f"p = {arrays['probabilities'][row, c - 1]:.2f}")
-                if row == 0:
-                    for axes, head in zip(tiles, [f"{domain}\nX-ray", *names], strict=True):
-                        axes.set_title(head, fontsize=8, pad=4)
+    with sheet.open(path, note, vector=vector) as fig:
+        for k, block in enumerate(blocks):
+            block.draw(fig, sheet, k * width, names)
         sheet.bar(fig, "relative saliency")
-    counts = " and ".join(
-        f"{min(rows, len(arrays['image']))} {domain}" for domain, arrays in sample_arrays.items()
-    )
+    counts = {name: sum(len(block.indices) for block in blocks if block.domain == name) for name in maps}
+    amounts = " and ".join(f"{count} {name}" for name, count in counts.items())
     caption = (
-        f"Size of the gradient of each class score with respect to {counts} {task} images, {cell.name}, "
+        f"Size of the gradient of each class score with respect to {amounts} {task} images, {cell.name}, "
         f"{seed_shown([cell])}; each map is scaled by its own 99th percentile."
     )
     return Figure(path.stem, title, caption, path, "saliency")

@@ -107,6 +107,12 @@ def first_run(cell: Cell) -> Run:
     return cell.runs[min(cell.runs)]
 
 
+def domains(cells: Iterable[Cell]) -> list[str]:
+    """The test sets that cells have values per image of: the study's domains first, then those of evaluations."""
+    names = dict.fromkeys(domain for cell in cells for domain, _ in cell.cases)
+    return [*(domain for domain in DOMAINS if domain in names), *(name for name in names if name not in DOMAINS)]
+
+
 def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> list[np.ndarray]:
     """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out."""
     table = cell.cases.get((domain, task), {})
@@ -126,6 +132,12 @@ def samples(run: Run, domain: str, task: str) -> dict[str, np.ndarray]:
 def class_names(run: Run, task: str = "classification") -> list[str]:
     """The names of a task's classes or structures."""
     return list(run.provenance["targets"][task]["names"])
+
+
+def titled(cells: Mapping[str, Cell], title: str) -> str:
+    """``title``, behind the name of the system where there is only one."""
+    names = [cell.name for cell in cells.values()]
+    return f"{names[0]}: {title}" if len(names) == 1 else title
 
 
 # --- words ----------------------------------------------------------------------------------------------------
@@ -152,7 +164,7 @@ def seed_shown(cells: Iterable[Cell]) -> str:
 
 def images(counts: Mapping[str, int]) -> str:
     """How many images each domain has, in words."""
-    return " and ".join(f"n = {counts[domain]:,} {domain}" for domain in DOMAINS if domain in counts) + " images"
+    return " and ".join(f"n = {count:,} {domain}" for domain, count in counts.items()) + " images"
 
 
 def labelled(budget: Budget) -> str:
