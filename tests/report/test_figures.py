@@ -527,7 +527,8 @@ def test_terms_with_a_ramp_are_lines_that_say_so(tmp_path, figs):
 
 
 def test_ticks_of_small_and_large_losses_are_plain_numbers(tmp_path, figs):
-    log = [{"step": step, "train/loss": 10.0**-step, "train/segmentation/dice": 10.0**-step} for step in range(3)]
+    names = ("loss", "segmentation/dice", "segmentation/kl")
+    log = [{"step": k} | {f"train/{name}": 10.0 ** (-2 * k) for name in names} for k in range(2)]
     curves.curves(jsonl(tmp_path / "metrics.jsonl", log), tmp_path / "c.png", "Training", DECLARED)
     axes = figs[0].axes[0]
     assert axes.get_yscale() == "symlog"
