@@ -7,7 +7,7 @@ import inspect
 import itertools
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -62,20 +62,14 @@ class Probabilities(nn.Module):
 
 
 def _convolution_backward(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Any,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-    wanted: Sequence[bool],
+    gradient: Tensor, x: Tensor, weight: Tensor, bias: Any, *settings: Any
 ) -> tuple[Tensor | None, None, None]:
-    """A convolution's gradient with respect to its input: the transposed convolution with the same weights."""
-    if transposed or wanted[1] or wanted[2]:
+    """A convolution's gradient with respect to its input: the transposed convolution with the same weights.
+
+    settings: the further arguments of ``aten::convolution_backward``
+    """
+    stride, padding, dilation, transposed, _, groups, (_, needs_weight, needs_bias) = settings
+    if transposed or needs_weight or needs_bias:
         raise NotImplementedError("the gradient of a transposed convolution, or of weights")
     sides = range(weight.dim() - 2)
     reached = [
@@ -87,17 +81,12 @@ def _convolution_backward(
     return input_gradient, None, None
 
 
-def _max_pool_backward(
-    gradient: Tensor,
-    x: Tensor,
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    ceil_mode: bool,
-    indices: Tensor,
-) -> Tensor:
-    """Every gradient goes to the pixel that was the largest; windows that overlap add up."""
+def _max_pool_backward(gradient: Tensor, x: Tensor, *settings: Any) -> Tensor:
+    """Add every gradient to the pixel that was the largest of its window.
+
+    settings: the further arguments of ``aten::max_pool2d_with_indices_backward``; the last are the indices
+    """
+    indices = settings[-1]
     empty = torch.zeros_like(x).flatten(-2)
     return empty.scatter_add(-1, indices.flatten(-2), gradient.flatten(-2)).reshape(x.shape)
 

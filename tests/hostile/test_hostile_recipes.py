@@ -144,41 +144,52 @@ def value(dice: random.Random) -> str:
     return dice.choice(MILD if dice.random() < 0.6 else VALUES)
 
 
+EDITS = ["drop", "double", "put", "flip", "line", "swap", "value", "value", "key", "cut", "deep"]
+
+
 def damaged(text: str, dice: random.Random) -> str:
     """The text after one to four edits of characters, lines, values or keys."""
     for _ in range(dice.randint(1, 4)):
         lines = text.split("\n")
         at, other = dice.randrange(len(lines)), dice.randrange(len(lines))
-        place = dice.randrange(len(text) + 1)
-        match dice.choice(
-            ["drop", "double", "put", "flip", "line", "swap", "value", "value", "key", "cut", "deep"]
-        ):
-            case "drop":
-                text = text[:place] + text[place + dice.randint(1, 3) :]
-            case "double":
-                text = text[:place] + text[place : place + 5] + text[place:]
-            case "put":
-                text = text[:place] + dice.choice(SIGNS) + text[place:]
-            case "flip" if place < len(text):
-                text = text[:place] + chr(ord(text[place]) ^ (1 << dice.randrange(7))) + text[place + 1 :]
-            case "line":
-                lines.insert(other, lines[at])
-                text = "\n".join(lines)
-            case "swap":
-                lines[at], lines[other] = lines[other], lines[at]
-                text = "\n".join(lines)
-            case "value" if " = " in lines[at]:
-                lines[at] = f"{lines[at].partition(' = ')[0]} = {value(dice)}"
-                text = "\n".join(lines)
-            case "key":
-                lines.insert(at, f"{dice.choice(NAMES)} = {dice.choice(VALUES)}")
-                text = "\n".join(lines)
-            case "cut":
-                text = text[:place] if dice.random() < 0.2 else text
-            case "deep":
-                lines.insert(at, f"[{'.'.join(['a'] * dice.choice([3, 20, 400]))}]")
-                text = "\n".join(lines)
+        index = dice.randrange(len(text) + 1)
+        edit = dice.choice(EDITS)
+        if edit in ("drop", "double", "put", "flip", "cut"):
+            text = with_other_characters(text, edit, index, dice)
+        else:
+            text = "\n".join(with_other_lines(lines, edit, (at, other), dice))
     return text
+
+
+def with_other_characters(text: str, edit: str, index: int, dice: random.Random) -> str:
+    match edit:
+        case "drop":
+            return text[:index] + text[index + dice.randint(1, 3) :]
+        case "double":
+            return text[:index] + text[index : index + 5] + text[index:]
+        case "put":
+            return text[:index] + dice.choice(SIGNS) + text[index:]
+        case "flip" if index < len(text):
+            return text[:index] + chr(ord(text[index]) ^ (1 << dice.randrange(7))) + text[index + 1 :]
+        case "cut":
+            return text[:index] if dice.random() < 0.2 else text
+    return text
+
+
+def with_other_lines(lines: list[str], edit: str, indices: tuple[int, int], dice: random.Random) -> list[str]:
+    at, other = indices
+    match edit:
+        case "line":
+            lines.insert(other, lines[at])
+        case "swap":
+            lines[at], lines[other] = lines[other], lines[at]
+        case "value" if " = " in lines[at]:
+            lines[at] = f"{lines[at].partition(' = ')[0]} = {value(dice)}"
+        case "key":
+            lines.insert(at, f"{dice.choice(NAMES)} = {dice.choice(VALUES)}")
+        case "deep":
+            lines.insert(at, f"[{'.'.join(['a'] * dice.choice([3, 20, 400]))}]")
+    return lines
 
 
 def options(dice: random.Random) -> list[str]:

@@ -136,19 +136,18 @@ def test_interleaving_keeps_every_row_once(parts, rows):
 @given(
     data=st.data(),
     classes=st.integers(2, 4),
-    marked=COUNTS,
-    count=COUNTS,
+    counts=st.tuples(COUNTS, COUNTS),
     views=st.integers(1, 3),
     temperature=st.sampled_from([0.2, 0.5, 1.0]),
     alpha=st.sampled_from([0.1, 0.75, 2.0]),
-    ramp=st.sampled_from([0.0, 0.25, 1.0]),
-    index=st.integers(0, 8),
+    schedule=st.tuples(st.sampled_from([0.0, 0.25, 1.0]), st.integers(0, 8)),
 )
-def test_mixmatch(data, classes, marked, count, views, temperature, alpha, ramp, index):
+def test_mixmatch(data, classes, counts, views, temperature, alpha, schedule):
     """The publication's steps on images that carry a mark of their own: how they were mixed can be read off.
 
     Any number of labelled and unlabelled images, so with the interleaved forwards and without.
     """
+    (marked, count), (ramp, index) = counts, schedule
     n = marked + views * count
     x = data.draw(logits(n, classes))
     pixels = as_images(np.hstack([x, np.eye(n)])).detach()

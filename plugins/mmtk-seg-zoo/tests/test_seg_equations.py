@@ -87,29 +87,31 @@ def test_the_gradient_is_that_of_the_equation_and_reaches_no_target(word, keys, 
             if not learns:
                 assert all(slope is None for slope in found)
                 continue
+
+            def value(name: str = name) -> float:
+                return ORACLES[word](bench, **keys).terms(numbers, index)[name][0]
+
             for parameter, slope in zip(parameters, found, strict=True):
                 slope = np.zeros(channels) if slope is None else slope.numpy()
-                np.testing.assert_allclose(
-                    slope, differences(bench, word, keys, numbers, index, name, parameter), rtol=1e-4, atol=1e-8
-                )
+                np.testing.assert_allclose(slope, differences(value, parameter), rtol=1e-4, atol=1e-8)
 
 
-def differences(bench, word, keys, numbers, index, name, parameter, by=1e-6):
-    """The derivative of one of the oracle's terms by a parameter of a network that learns.
+def differences(value, parameter, by=1e-6):
+    """The derivative of an oracle's term by a parameter of a network that learns, one number a channel.
 
     The weak view of weak-to-strong consistency is predicted by the network as it was: a target has no gradient.
     """
-    found = np.zeros(bench.channels)
-    for channel in range(bench.channels):
+    slopes = np.zeros(len(parameter))
+    for channel in range(len(parameter)):
         values = []
         for sign in (1, -1):
             with torch.no_grad():
                 parameter[channel] += sign * by
-            values.append(ORACLES[word](bench, **keys).terms(numbers, index)[name][0])
+            values.append(value())
             with torch.no_grad():
                 parameter[channel] -= sign * by
-        found[channel] = (values[0] - values[1]) / (2 * by)
-    return found
+        slopes[channel] = (values[0] - values[1]) / (2 * by)
+    return slopes
 
 
 def test_gradients_were_there_to_compare():
