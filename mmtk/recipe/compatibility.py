@@ -6,17 +6,16 @@ What only a component can say is asked through the memo, so that torch is import
 from __future__ import annotations
 
 import json
-import traceback
-from collections.abc import Callable, Collection, Iterator
-from functools import lru_cache, partial
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, cast
 
-from mmtk import builtin_scores
 from mmtk.errors import MmtkError, listing
 from mmtk.io import status_line
+from mmtk.recipe import trials
+from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
-from mmtk.scores import selecting
 from mmtk.tasks import TASKS
 
 
@@ -30,25 +29,7 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
     stride, problems = _bridge(recipe)
     unknown = {*unknown, "bridge"} if problems else unknown
     problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
-    return [*problems, *_losses(recipe), *_metrics(recipe), *_training(recipe)]
-
-
-def _where(recipe: Recipe, key: str) -> str | None:
-    origin = recipe.origins.get(key)
-    return None if origin in (None, "default") else origin
-
-
-def _placed(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
-    """Error of a component, with the place where the recipe names it."""
-    error.where = error.where or _where(recipe, f"{key}.use")
-    return error
-
-
-def _recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[], Any]) -> Any:
-    """The answer of the component under ``key``, to which its table and ``data.channels`` are given."""
-    table = recipe[key]
-    facts = {"key": key, "table": table, "channels": recipe["data.channels"]}
-    return memo.recall(question, catalog.find(kind, table["use"]), facts, ask)
+    return [*problems, *trials.losses(recipe), *trials.metrics(recipe), *_training(recipe)]
 
 
 def _strides(recipe: Recipe) -> list[int]:
@@ -59,7 +40,7 @@ def _strides(recipe: Recipe) -> list[int]:
 
         return list(parts.sketch_encoder(recipe).strides)
 
-    return cast(list[int], _recall("strides", recipe, "encoder", "encoder", ask))
+    return cast(list[int], recall("strides", recipe, "encoder", "encoder", ask))
 
 
 def _joins(recipe: Recipe) -> int | None:
@@ -71,7 +52,7 @@ def _joins(recipe: Recipe) -> int | None:
         bridge = parts.sketch_bridge(recipe)
         return None if bridge is None else bridge.stride
 
-    return cast(int | None, _recall("joins", recipe, "bridge", "bridge", ask) if recipe.get("bridge") else None)
+    return cast(int | None, recall("joins", recipe, "bridge", "bridge", ask) if recipe.get("bridge") else None)
 
 
 def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
@@ -82,7 +63,7 @@ def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
 
         return {name: view.on for name, view in parts.sketch_views(recipe, kind).items()}
 
-    return cast(dict[str, str | None], _recall("views", recipe, kind, kind, ask))
+    return cast(dict[str, str | None], recall("views", recipe, kind, kind, ask))
 
 
 def _bridge(recipe: Recipe) -> tuple[int | None, list[MmtkError]]:
@@ -90,12 +71,12 @@ def _bridge(recipe: Recipe) -> tuple[int | None, list[MmtkError]]:
     try:
         stride = _joins(recipe)
     except MmtkError as error:
-        return None, [_placed(error, recipe, "bridge")]
+        return None, [located(error, recipe, "bridge")]
     if stride is None or "classification" in recipe.tasks:
         return stride, []
     problem = MmtkError(
         f'bridge.use = "{recipe["bridge.use"]}" needs the task classification: it reads the class head.',
-        _where(recipe, "bridge.use"),
+        location(recipe, "bridge.use"),
         'Set bridge.use = "none".',
     )
     return stride, [problem]
@@ -107,7 +88,7 @@ def _network(recipe: Recipe, bridge: int | None, unknown: Collection[str]) -> li
     try:
         strides = _strides(recipe)
     except MmtkError as error:
-        return [_placed(error, recipe, "encoder")]
+        return [located(error, recipe, "encoder")]
     problems = []
     size, coarsest = recipe["data.size"], max(strides)
     if size % coarsest and "data.size" not in unknown:
@@ -116,7 +97,7 @@ def _network(recipe: Recipe, bridge: int | None, unknown: Collection[str]) -> li
             MmtkError(
                 f"data.size: {size} is not divisible by {coarsest}, the stride of encoder "
                 f"'{recipe['encoder.use']}'.",
-                _where(recipe, "data.size"),
+                location(recipe, "data.size"),
                 f"Take {' or '.join(map(str, near))}.",
             )
         )
@@ -125,7 +106,7 @@ def _network(recipe: Recipe, bridge: int | None, unknown: Collection[str]) -> li
             MmtkError(
                 f"bridge: joins at stride {bridge}, but encoder '{recipe['encoder.use']}' has strides "
                 f"{', '.join(map(str, strides))}.",
-                _where(recipe, "bridge.stride") or _where(recipe, "bridge.use"),
+                location(recipe, "bridge.stride") or location(recipe, "bridge.use"),
                 "Set bridge.stride to one of these.",
             )
         )
@@ -146,23 +127,23 @@ def _refused(recipe: Recipe) -> list[MmtkError]:
         try:
             answer = _pass(text, batch, tuple(map(catalog.load, entries.values())))
         except MmtkError as error:  # encoder and bridge have been made before
-            raise _placed(error, recipe, "decoder") from error
+            raise located(error, recipe, "decoder") from error
         if isinstance(answer, MmtkError):
             raise answer
         return answer
 
     try:
         facts = [text, batch, {kind: vars(entry) for kind, entry in entries.items()}]
-        found = memo.recall("pass", entries["encoder"], facts, ask)
+        single_value = memo.recall("pass", entries["encoder"], facts, ask)
     except MmtkError as error:
-        return [MmtkError(error.message, error.where or _where(recipe, "data.size"), error.hint)]
-    if not found:
+        return [MmtkError(error.message, error.where or location(recipe, "data.size"), error.hint)]
+    if not single_value:
         return []
     return [
         MmtkError(
             f"train.batch: 1 image on a device and data.size = {size} leave a batch norm of this network one "
             "value per channel, with which it cannot train.",
-            _where(recipe, "train.batch"),
+            location(recipe, "train.batch"),
             f"Take two images or more, or data.size = {2 * size}.",
         )
     ]
@@ -192,7 +173,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
         try:
             views = _starts(recipe, kind)
         except MmtkError as error:
-            problems.append(_placed(error, recipe, kind))
+            problems.append(located(error, recipe, kind))
             continue
         for name, start in views.items():
             if name not in augmentations:
@@ -200,7 +181,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
                     MmtkError(
                         f"{kind}.use = \"{recipe[f'{kind}.use']}\" asks for a view '{name}', but there is no "
                         f"[augment.{name}]. Known: {listing(augment_tables) or 'none'}.",
-                        _where(recipe, f"{kind}.use"),
+                        location(recipe, f"{kind}.use"),
                         f"Add a table [augment.{name}].",
                     )
                 )
@@ -208,7 +189,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
                 problems.append(
                     MmtkError(
                         f"{kind}: the view '{name}' starts from '{start}', which is not declared.",
-                        _where(recipe, f"{kind}.use"),
+                        location(recipe, f"{kind}.use"),
                     )
                 )
     for task, name in ((task.name, task.augment) for task in TASKS.values()):
@@ -219,140 +200,6 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
     return problems
 
 
-# What sources label: channels, and whether they exclude each other.
-_LABELS = {"classification": [(2, True)], "segmentation": [(1, False), (2, True)]}
-
-
-def _losses(recipe: Recipe) -> Iterator[MmtkError]:
-    """Losses that refuse their keys, or a small batch of every kind of label that the task may have."""
-    for task in recipe.tasks:
-        key = f"loss.{task}"
-        if not recipe.get(key):
-            continue
-        try:
-            _recall("labels", recipe, "loss", key, partial(_try_loss, recipe[key], task))
-        except MmtkError as error:
-            yield _placed(error, recipe, key)
-
-
-def _try_loss(table: dict[str, Any], task: str) -> None:
-    """Raise the first refusal of the loss, if it takes no labels that the task may have.
-
-    A loss refuses by MmtkError, by ValueError, or by leaving the task out of ``tasks``.
-    """
-    import torch
-
-    from mmtk.registry import factory
-
-    word, component = f"loss/{table['use']}", catalog.load(catalog.find("loss", table["use"]))
-    if task not in getattr(component, "tasks", _LABELS):
-        labels, other = ("masks, not class labels", "cross-entropy")
-        if task == "segmentation":
-            labels, other = ("class labels, not masks", "dice")
-        raise MmtkError(f"{word} compares {labels}.", hint=f'Set use = "{other}" in [loss.{task}].')
-    refusals: list[MmtkError] = []
-    for channels, exclusive in _LABELS[task]:
-        pixels = () if task == "classification" else (16, 16)
-        target = torch.zeros(2) if task == "classification" else torch.zeros(2, channels, 16, 16)
-        wires = {"classes": channels, "exclusive": exclusive, "class_weights": None}
-        try:
-            loss = factory.component("loss", table, wires)
-            loss(torch.zeros(2, channels, *pixels), target.long())
-        except MmtkError as error:
-            refusals.append(error)
-        except Exception as error:  # a loss of somebody else raises whatever it likes
-            refusals.append(_loss_fault(word, task, error))
-    if len(refusals) == len(_LABELS[task]):
-        raise refusals[0]
-
-
-def _loss_fault(word: str, task: str, error: Exception) -> MmtkError:
-    """An error inside a loss as a message with its file and line."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    other_tasks = [other for other in _LABELS if other != task]
-    return MmtkError(
-        f"{word} fails on a small batch of {task}: {type(error).__name__}: {error} "
-        f"({last.filename}:{last.lineno}).",
-        hint=f'If it serves {other_tasks[0]} alone, declare tasks = ("{other_tasks[0]}",) in its class.',
-    )
-
-
-def _task_of(entry: catalog.Entry, default: str) -> Any:
-    return getattr(catalog.load(entry), "task", default)
-
-
-def _metrics(recipe: Recipe) -> Iterator[MmtkError]:
-    """Metrics that refuse a small batch or name no images, and a task's own that give no score to select by."""
-    for name, table in recipe.get("metric", {}).items():
-        key, entry = f"metric.{name}", catalog.find("metric", table["use"])
-        task = memo.recall("task", entry, name, partial(_task_of, entry, name))
-        if name in TASKS and task != name:
-            yield MmtkError(
-                f'{key}.use = "{table["use"]}" scores {task}, not {name}.',
-                _where(recipe, f"{key}.use"),
-                f'Set {key}.use = "{name}".',
-            )
-            continue
-        if task not in recipe.tasks:
-            continue
-        try:
-            score_names, selects = memo.recall(
-                "selection", entry, [key, table], partial(_scores, table, key, task)
-            )
-        except MmtkError as error:
-            yield _placed(error, recipe, key)
-            continue
-        if name == task and selects not in score_names:
-            yield MmtkError(
-                f'{key}.use = "{table["use"]}" gives no {selects}, by which the best weights are chosen.',
-                _where(recipe, f"{key}.use"),
-                "Declare the score that selects in the metric's scores, ScoreInfo(…, selects=True); or keep "
-                f'{key}.use = "{task}", and add yours as a table of its own, [metric.NAME].',
-            )
-
-
-def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]:
-    """The names of a metric's scores and the selecting one, on a small batch of the first labels that it takes."""
-    refusals: list[MmtkError] = []
-    for channels, exclusive in _LABELS[task]:
-        names = tuple(map(str, range(channels)))
-        try:
-            return _tried(table, key, task, {"names": names, "exclusive": exclusive, "spacing": {}})
-        except MmtkError as error:
-            refusals.append(error)
-        except Exception as error:  # a metric of somebody else raises whatever it likes
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            message = f"metric/{table['use']} fails on a small batch of {task}: {type(error).__name__}: {error}"
-            refusals.append(MmtkError(f"{message} ({last.filename}:{last.lineno})."))
-    raise refusals[0]
-
-
-def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) -> tuple[list[str], str]:
-    """The names of the scores of two images, and the selecting one; a second instance serves as validation."""
-    import torch
-
-    from mmtk.api import LabelSpec
-    from mmtk.registry import factory
-    from mmtk.registry.declared import declared_scores
-    from mmtk.registry.per_image import case_columns
-
-    channels = len(wires["names"])
-    target = torch.tensor([0, 1]) if task == "classification" else torch.zeros(2, channels, 16, 16)
-    if task == "segmentation":
-        target[:, 0] = 1
-    logits = torch.eye(2) if task == "classification" else 2 * target - 1
-    metric, validation = (factory.component("metric", table, wires) for _ in range(2))
-    for instance in (validation, metric):
-        instance.update(logits, target, ["a", "b"])
-    metric.calibrate(validation)
-    scores = metric.compute()
-    case_columns({key.removeprefix("metric."): metric})
-    labels = LabelSpec(TASKS[task].name, wires["names"], wires["exclusive"])
-    declared = declared_scores(task, {task: metric}, labels)
-    builtin = builtin_scores.of_task(task, labels.names, labels.exclusive)
-    return sorted(scores), selecting(declared) or selecting(builtin)
-
-
 def _training(recipe: Recipe) -> list[MmtkError]:
     problems = []
     loss = recipe.get("loss.classification.use", "cross-entropy").rpartition("/")[2]
@@ -360,7 +207,7 @@ def _training(recipe: Recipe) -> list[MmtkError]:
         problems.append(
             MmtkError(
                 'train.balance = "weight" needs loss.classification.use = "cross-entropy".',
-                _where(recipe, "train.balance"),
+                location(recipe, "train.balance"),
                 'Use train.balance = "sample", which works with every loss.',
             )
         )

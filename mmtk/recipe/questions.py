@@ -1,0 +1,36 @@
+"""Questions to the components of a recipe, with the file and line that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mmtk.errors import MmtkError
+from mmtk.recipe.recipe import Recipe
+from mmtk.registry import catalog, memo
+
+
+def location(recipe: Recipe, key: str) -> str | None:
+    """File and line that set a key, None for a default."""
+    origin = recipe.origins.get(key)
+    return None if origin in (None, "default") else origin
+
+
+def located(error: MmtkError, recipe: Recipe, key: str) -> MmtkError:
+    """Error of a component, with the location of its ``use`` where it has none."""
+    error.where = error.where or location(recipe, f"{key}.use")
+    return error
+
+
+def recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[], Any]) -> Any:
+    """Answer of a component, remembered for the same code, table and ``data.channels``.
+
+    question: name of the answer, such as ``strides``
+    recipe: with the table of the component
+    kind: of the component
+    key: its table, dotted
+    ask: computes the answer if it is not known yet; JSON, or an MmtkError
+    """
+    table = recipe[key]
+    facts = {"key": key, "table": table, "channels": recipe["data.channels"]}
+    return memo.recall(question, catalog.find(kind, table["use"]), facts, ask)
