@@ -73,6 +73,7 @@ def facts(study: Study) -> dict[str, str]:
     for run in runs:
         provenance = run.provenance
         versions = {"mmtk": provenance["mmtk"], "Python": provenance["python"], **provenance["libraries"]}
+        versions |= dict(origin.split() for origin in provenance["components"].values())
         run_facts = {
             "Profile": provenance["profile"],
             "Hardware": f"{provenance['hardware']} ({provenance['device']})",

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -126,25 +126,21 @@ def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[
     """
     facts = folder.provenance
     last = [facts, *facts.get("continued", [])][-1]
-    before = {"mmtk": last["mmtk"], "torch": last["libraries"].get("torch", ""), **last["components"]}
-    components = component_versions(recipe)
-    now = {"mmtk": catalog.version(), "torch": _version("torch"), **components}
-    changed = [
-        f"{name}: {before.get(name) or 'unknown'} then, {now[name]} now"
-        for name in now
-        if before.get(name) != now[name]
-    ]
+    torch_before, torch_now = last["libraries"].get("torch", ""), _version("torch")
+    now = expected_versions(recipe)
+    before = {"torch": torch_before, "mmtk": last["mmtk"], **last["components"]}
+    changed = version_changes(before, {"torch": torch_now, **now})
     if not changed:
         return
     line = {
         "step": step,
         "mmtk": now["mmtk"],
-        "libraries": {"torch": now["torch"]},
-        "components": components,
+        "libraries": {"torch": torch_now},
+        "components": component_versions(recipe),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_json(folder.provenance_file, {**facts, "continued": [*facts.get("continued", []), line]})
-    warn(f"this run goes on after step {step} with other versions than before ({'; '.join(changed)}).")
+    warn(f"this run goes on after step {step} with other versions than before ({listed(changed, 'then', 'now')}).")
 
 
 def _version(name: str) -> str:
@@ -190,21 +186,40 @@ def _git(folder: Path, *options: str) -> dict[str, Any]:
 
 
 def check_versions(folder: RunDir, recipe: Recipe) -> None:
-    """Refuse to train with other versions than the study was started with: another machine may have them."""
-    if not folder.expected_file.is_file():
+    """Refuse to train with other versions than the study was started with: another machine may have them.
+
+    A finished run is what it is, whatever reads it.
+    """
+    if folder.finished or not folder.expected_file.is_file():
         return
-    study_versions = read_facts(folder.expected_file)
-    versions_here = expected_versions(recipe)
-    if changed := [
-        f"{key}: {study_versions.get(key)} there, {versions_here.get(key)} here"
-        for key in sorted({*study_versions, *versions_here})
-        if study_versions.get(key) != versions_here.get(key)
-    ]:
+    changed = version_changes(read_facts(folder.expected_file), expected_versions(recipe))
+    if changed:
+        versions = listed(changed, "there", "here")
         raise MmtkError(
-            f"the study that this run belongs to was started with other versions ({'; '.join(changed)}).",
+            f"the study that this run belongs to was started with other versions ({versions}).",
             str(folder.path),
-            f"Install the same versions on {platform.node()}, or continue the study with those of here.",
+            f"Install the same versions on {platform.node()}, or continue the study from here: mmtk ablate.",
         )
+
+
+def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What has another version ``now`` than ``before``, with both; parts of mmtk itself have that of ``mmtk``."""
+    first, second = _with_own_parts(before), _with_own_parts(now)
+    return {
+        name: (first.get(name) or "unknown", second.get(name) or "unknown")
+        for name in sorted({*first, *second})
+        if first.get(name) != second.get(name)
+    }
+
+
+def _with_own_parts(versions: Mapping[str, str]) -> dict[str, str]:
+    builtin = f"{catalog.OURS} {versions.get(catalog.OURS)}"
+    return {name: catalog.OURS if version == builtin else version for name, version in versions.items()}
+
+
+def listed(changes: Mapping[str, tuple[str, str]], first: str, second: str) -> str:
+    """Changes of versions in words; ``first`` and ``second`` say when or where."""
+    return "; ".join(f"{name}: {before} {first}, {now} {second}" for name, (before, now) in changes.items())
 
 
 def expected_versions(recipe: Recipe) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mmtk.api import Job, JobResult, Launcher
@@ -11,7 +11,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.files import write_json
 from mmtk.io.spelling import command
-from mmtk.registry import local_file
+from mmtk.registry import catalog, local_file
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.tasks import IN_DOMAIN
 
@@ -196,14 +196,34 @@ class Versions:
             self._expected[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
         return self._expected[run.cell.recipe.digest]
 
+    def changes(self, run: PlannedRun) -> dict[str, tuple[str, str]]:
+        """What has another version here than in a finished run, with both."""
+        from mmtk.runs.provenance import version_changes
+
+        provenance = run.folder.provenance
+        return version_changes({"mmtk": provenance["mmtk"], **provenance["components"]}, self.expected(run))
+
     def check_reusable(self, run: PlannedRun) -> None:
-        """Refuse a finished run made by other component versions: it is not what this study would run."""
-        before, now = run.folder.provenance["components"], self.expected(run)
+        """Refuse a finished run of another local file than the study has: its version is the hash of its text."""
         changed = [
-            f"{key} ({before.get(key)} then, {value} now)"
-            for key, value in now.items()
-            if key != "mmtk" and before.get(key) != value
+            f"{key} ({before} then, {now} now)"
+            for key, (before, now) in self.changes(run).items()
+            if catalog.CODE in (before.split()[0], now.split()[0])
         ]
         if changed:
             cure = f"Move {run.folder.path} away, and it will be run again."
             raise MmtkError(f"{run.title} was made with other versions: {', '.join(changed)}.", hint=cure)
+
+
+def mixed_versions(runs: Sequence[PlannedRun]) -> str:
+    """A warning where the missing runs will be made by other versions than the finished ones, else empty."""
+    from mmtk.runs.provenance import listed
+
+    versions = Versions()
+    finished = [run for run in runs if run.folder.finished]
+    changes = [changed for run in finished if (changed := versions.changes(run))]
+    if not changes or len(finished) == len(runs):
+        return ""
+    made = counted(len(changes), "finished run was", "finished runs were")
+    both = listed({name: pair for changed in changes for name, pair in changed.items()}, "then", "now")
+    return f"{made} made with other versions than the missing ones will be ({both})."

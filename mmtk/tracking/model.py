@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,12 @@ class RunModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Read recipe and weights; the weights are safetensors, nothing is unpickled."""
         from mmtk.model.predictor import load
+        from mmtk.registry import local_file
 
-        self.predictor = load(context.artifacts["run"])
+        folder = Path(context.artifacts["run"])
+        if (code := folder / local_file.COPY).is_file():
+            local_file.use(code)
+        self.predictor = load(folder)
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> list[dict[str, Any]]:
         """Images → rows as the class docstring has them; MmtkError for values outside 0…255."""

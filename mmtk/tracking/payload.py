@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json, read_lines
 from mmtk.recipe.recipe import Recipe
+from mmtk.registry import catalog
 from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current_name
 from mmtk.scores import Scores, shown
@@ -227,8 +228,6 @@ def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: M
     """
     from mlflow.pyfunc import save_model
 
-    # A plugin's components load only where the plugin is installed.
-    origins = {*provenance["components"].values(), f"mmtk {provenance['mmtk']}"}
     with tempfile.TemporaryDirectory() as temporary:
         part = RunDir(Path(temporary, "run"))
         part.best.parent.mkdir(parents=True)
@@ -236,16 +235,29 @@ def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: M
             (folder.recipe_file, part.recipe_file),
             (folder.provenance_file, part.provenance_file),
             (folder.best, part.best),
+            (folder.code_file, part.code_file),
         ):
-            shutil.copyfile(source_file, copy)
+            if source_file.is_file():
+                shutil.copyfile(source_file, copy)
         save_model(
             str(out),
             python_model=str(Path(__file__).with_name("model.py")),
             artifacts={"run": str(part.path)},
             signature=_signature(provenance),
-            pip_requirements=sorted("==".join(origin.split()) for origin in origins),
+            pip_requirements=_requirements(provenance),
             mlflow_model=head,
         )
+
+
+def _requirements(provenance: Mapping[str, Any]) -> list[str]:
+    """What the model needs to load: this mmtk, whose code is logged, and the plugins of its components.
+
+    Of a plugin it is the version that is installed here, which may be newer than the run's; else that of the run.
+    """
+    made_with = dict(origin.split() for origin in provenance["components"].values())
+    names = {*made_with, catalog.OURS} - {catalog.CODE}
+    here = {entry.dist: entry.version for entry in catalog.entries(everything=True)}
+    return sorted(f"{name}=={here.get(name) or made_with[name]}" for name in names)
 
 
 def _signature(provenance: Mapping[str, Any]) -> ModelSignature:

@@ -24,7 +24,7 @@ from mmtk.runs.score_names import first_scores
 from mmtk.study import launcher_settings
 from mmtk.study.estimate import makespan, remaining
 from mmtk.study.folder import PlannedRun, StudyDir
-from mmtk.study.launch import by_hand, run_study, submit_study
+from mmtk.study.launch import by_hand, mixed_versions, run_study, submit_study
 from mmtk.study.live_table import live_table
 from mmtk.study.plan import Plan, parse_budgets, plan_components, plan_suite
 from mmtk.study.results import Study
@@ -133,6 +133,8 @@ class StudySession:
             time_left = f"; about {duration(left)} left" if (left := clock.left()) else ""
             display.note(f"[{count}/{of}] {run.title}: {outcome}{scores}{time_left}")
 
+        if warning := mixed_versions(self.study.runs(self.plan)):
+            display.warn(warning)
         status_line.stage(f"running; {self.study.command('status')} shows every run")
         alone = isinstance(self.launcher, Inline)  # runs in this very process show themselves
         table = nullcontext() if alone else live_table(self.study, self.workers, seconds, display.console)

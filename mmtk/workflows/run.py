@@ -27,7 +27,14 @@ from mmtk.registry import local_file
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import RunDir
-from mmtk.runs.provenance import check_versions, component_versions, note_continuation, write_provenance
+from mmtk.runs.provenance import (
+    check_versions,
+    expected_versions,
+    listed,
+    note_continuation,
+    version_changes,
+    write_provenance,
+)
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current, read_declarations, write_declarations
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
@@ -213,15 +220,13 @@ def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
 
 
 def _reuse(request: RunRequest) -> Result:
-    """The results of a finished run, if its component versions still agree."""
+    """The results of a finished run, with a warning where it was made by other versions than those of here."""
     folder, recipe = request.folder, request.recipe
-    before, now = folder.provenance["components"], component_versions(recipe)
-    if before != now:
-        changed = ", ".join(f"{k}: {before.get(k)} then, {v} now" for k, v in now.items() if before.get(k) != v)
-        raise MmtkError(
-            f"this finished run was made with other versions ({changed}).",
-            str(folder.path),
-            "Choose another --out to run it again.",
+    before = {"mmtk": folder.provenance["mmtk"], **folder.provenance["components"]}
+    if changed := version_changes(before, expected_versions(recipe)):
+        versions = listed(changed, "then", "now")
+        request.display.warn(
+            f"{folder.path} was made with other versions ({versions}). To run it again, choose another --out."
         )
     result = request.result()
     request.display.note(f"{folder.path} is finished; nothing to do.")

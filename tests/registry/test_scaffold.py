@@ -82,7 +82,7 @@ def test_a_package_is_complete_and_free_of_place_holders(packages, kind):
         assert text.endswith("\n")
         assert not text.endswith("\n\n"), path
     project = tomllib.loads((package.folder / "pyproject.toml").read_text())["project"]
-    assert project["dependencies"] == ["mmtk>=0.1,<0.2"]
+    assert project["dependencies"] == ["mmtk>=0.2,<0.3"]
     component = f"mmtk_my_{kind}:My{kind.capitalize()}"
     assert project["entry-points"] == {f"mmtk.{kind}": {f"my-{kind}": component}}
     readme = (package.folder / "README.md").read_text()

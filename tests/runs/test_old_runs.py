@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -82,8 +83,36 @@ def test_an_old_study_is_read_in_python(archive):
 
 def test_an_old_finished_run_is_not_run_again(capsys, monkeypatch, archive):
     before = hashes(archive / FINISHED)
-    command(capsys, monkeypatch, archive, "run", FINISHED)
+    text = command(capsys, monkeypatch, archive, "run", FINISHED)
     assert hashes(archive / FINISHED) == before
+    assert f"made with other versions (mmtk: 0.1.0 then, {mmtk.__version__} now). To run it again, choose" in text
+    assert "is finished; nothing to do." in text
+
+
+def test_an_old_finished_run_is_sent_to_mlflow(capsys, monkeypatch, archive, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    text = command(capsys, monkeypatch, archive, "track", FINISHED)
+    assert "5 files, the model to sqlite" in text
+    (file,) = tmp_path.glob("mlruns/models/*/artifacts/requirements.txt")
+    # The code that is logged with the model is of this version, so this version loads it.
+    assert f"mmtk=={mmtk.__version__}" in file.read_text().split()
+
+
+def test_an_old_study_goes_on_beside_its_finished_runs(capsys, monkeypatch, archive, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(archive, copy)
+    missing, *others = sorted(copy.glob("runs/*-s*"))
+    shutil.rmtree(missing)
+    before = {run: hashes(run) for run in others}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    text = command(capsys, monkeypatch, copy, "ablate", "studies/ssl")
+    assert "5 finished runs were made with other versions than the missing ones will be (mmtk: 0.1.0" in text
+    assert "[6/6] " in text
+    assert json.loads((missing / "provenance.json").read_text())["mmtk"] == mmtk.__version__
+    for run, digests in before.items():
+        after = hashes(run)
+        assert {path: after[path] for path in digests} == digests
+    assert command(capsys, monkeypatch, copy, "status", "studies/ssl").endswith("6 done")
 
 
 def test_an_old_run_predicts(archive):

@@ -17,6 +17,7 @@ import fork_server
 import pytest
 from run_folder import RESULTS, begin, cut, finish, points, train
 
+import mmtk
 from mmtk.cli.runs import track
 from mmtk.errors import MmtkError
 from mmtk.runs.folder import RunDir
@@ -508,7 +509,7 @@ def test_the_model_says_what_the_run_says(store, folder, monkeypatch):
     model_id = json.loads(folder.tracking_file.read_text())["model_id"]
     place = store / "mlruns" / "models" / model_id / "artifacts"
     requirements = (place / "requirements.txt").read_text().split()
-    assert "mmtk==0.1.0" in requirements
+    assert f"mmtk=={mmtk.__version__}" in requirements
     assert all(line.startswith(("mmtk==", "mlflow==")) for line in requirements)
     assert not list(place.rglob("*.pkl"))
     model = mlflow.pyfunc.load_model(str(place))
