@@ -18,8 +18,9 @@ from pydantic import BaseModel
 from mmtk import api, testing
 from mmtk.cli import main as cli
 from mmtk.recipe import describe, tables
-from mmtk.registry import catalog, signature
+from mmtk.registry import catalog
 from mmtk.registry import signature as signatures
+from mmtk.registry.kinds import KINDS
 from mmtk.testing import every
 from mmtk.testing.check import named
 
@@ -109,11 +110,11 @@ def recipes_page() -> list[str]:
         "`use` names the component; its own keys stand beside it. `*` stands for any name.",
         "",
     ]
-    extra = {kind: ", ".join(code(key) for key, _, _ in keys) for kind, keys in signature.HOST_KEYS.items()}
+    extra = {name: ", ".join(code(key) for key, _, _ in kind.added_keys) for name, kind in KINDS.items()}
     lines += table(
         ("table", "components", "keys that mmtk adds"),
         [
-            (code(f"[{place}]"), f"[{kind}](components.md#{kind})", extra.get(kind, ""))
+            (code(f"[{place}]"), f"[{kind}](components.md#{kind})", extra[kind])
             for place, kind in tables.PLACES.items()
         ],
     )
@@ -141,8 +142,10 @@ def components_page() -> list[str]:
         "`mmtk plugins` lists these and those of installed plugins; `mmtk plugins show KIND/NAME` prints one."
     ]
     lines.append("")
-    for kind in catalog.KINDS:
-        lines += [f"## {kind}", "", f"Contract: [{_contract(kind)}](contracts.md#{_contract(kind).lower()}).", ""]
+    for kind, row in KINDS.items():
+        wires = ", ".join(map(code, row.wires)) or "nothing"
+        contract = f"Contract: [{_contract(kind)}](contracts.md#{_contract(kind).lower()})"
+        lines += [f"## {kind}", "", f"{contract}; the host offers {wires} by name.", ""]
         for entry in catalog.entries(kind):
             if entry.dist == catalog.OURS:
                 lines += _component(entry)
@@ -150,7 +153,7 @@ def components_page() -> list[str]:
 
 
 def _contract(kind: str) -> str:
-    return "SSL" if kind == "ssl" else kind.capitalize()
+    return KINDS[kind].contract_name.rpartition(".")[2]
 
 
 def _component(entry: catalog.Entry) -> list[str]:
@@ -255,7 +258,7 @@ def checks_page() -> list[str]:
         "`mmtk plugins check KIND/NAME` runs them; `mmtk.testing.suite(kind, Class)` gives them to pytest.",
         "",
     ]
-    groups = {"every kind": every.CHECKS, **testing.KINDS}
+    groups = {"every kind": every.CHECKS, **{kind: testing.kind_checks(kind) for kind in KINDS}}
     for kind, checks in groups.items():
         lines += [f"## {kind}", ""]
         rows = [(code(named(each)), text(inspect.getdoc(each) or "")) for each in checks]
@@ -280,7 +283,7 @@ def reference() -> str:
         [(f"[{title}](reference/{name}.md)", about) for name, (title, about, _) in PAGES.items()],
     )
     own = [entry for entry in catalog.entries() if entry.dist == catalog.OURS]
-    words = {kind: [entry.name for entry in own if entry.kind == kind] for kind in catalog.KINDS}
+    words = {kind: [entry.name for entry in own if entry.kind == kind] for kind in KINDS}
     rows = [(f"[{kind}](reference/components.md#{kind})", ", ".join(map(code, words[kind]))) for kind in words]
     return "\n".join(lines + table(("kind", "built-in components"), rows))
 

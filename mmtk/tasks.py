@@ -19,7 +19,7 @@ class Task:
     strategy: the kind of component that makes its loss terms
     augment: the table ``augment.NAME`` that its labelled images go through
     forward: the method of the network that gives its logits
-    tables: the recipe tables that no other task needs
+    tables: the recipe tables that no other task needs, beside those of kinds that serve it alone
     system: the recipe of this task alone, without a strategy
     """
 
@@ -43,7 +43,7 @@ CLASSIFICATION = Task(
     "ssl",
     "weak",
     "classify",
-    ("ssl", "loss.classification", "metric.classification", "data.classification"),
+    ("loss.classification", "metric.classification", "data.classification"),
     "enc",
 )
 SEGMENTATION = Task(
@@ -52,15 +52,7 @@ SEGMENTATION = Task(
     "consistency",
     "segmentation",
     "segment",
-    (
-        "decoder",
-        "bridge",
-        "consistency",
-        "loss.segmentation",
-        "metric.segmentation",
-        "data.segmentation",
-        "augment.segmentation",
-    ),
+    ("loss.segmentation", "metric.segmentation", "data.segmentation", "augment.segmentation"),
     "unet",
 )
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}

@@ -15,6 +15,7 @@ from mmtk.cli.code import CodeOpt
 from mmtk.cli.help import App, Commands
 from mmtk.counts import counted, share
 from mmtk.errors import RunFailed
+from mmtk.registry.kinds import KINDS
 
 app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
 WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
@@ -102,7 +103,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes will call it, such as my-method.")],
-    kind: Annotated[str, typer.Option(help="ssl, bridge, encoder, decoder, consistency, loss, augment, …")],
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")],
     folder: Annotated[Path, typer.Option("--dir", help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package with one small, working component, its test, its recipe and a README."""

@@ -16,7 +16,7 @@ from mmtk.recipe import trials
 from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
-from mmtk.tasks import TASKS
+from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
 def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
@@ -167,7 +167,7 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
         *(key.removeprefix("augment.") for key in unknown if key.startswith("augment.")),
     }
     problems = []
-    for kind in ("ssl", "consistency"):
+    for kind in TASK_OF_STRATEGY:
         if not recipe.get(kind):
             continue
         try:

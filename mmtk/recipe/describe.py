@@ -10,6 +10,8 @@ from typing import Any
 from mmtk.errors import MmtkError
 from mmtk.recipe import tables, toml
 from mmtk.registry import catalog, memo, signature
+from mmtk.registry.kinds import KINDS
+from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
 def _table_schema(entry: catalog.Entry) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def describe(word: str) -> str:
     kind, _, name = word.partition("/")
     if kind == catalog.CODE:  # as recipes spell it: code/ClassName
         kind, name = next((entry.kind for entry in catalog.entries() if entry.name == word), kind), word
-    if not name or kind not in catalog.KINDS:
-        raise MmtkError(f"'{word}' is not KIND/NAME.", hint=f"Kinds: {', '.join(catalog.KINDS)}.")
+    if not name or kind not in KINDS:
+        raise MmtkError(f"'{word}' is not KIND/NAME.", hint=f"Kinds: {', '.join(KINDS)}.")
     entry = catalog.find(kind, name)
     component = catalog.load(entry)
     lines = [f"{entry.word}   {entry.dist} {entry.version}", "", inspect.getdoc(component) or "(no docstring)", ""]
@@ -107,32 +109,10 @@ def _tasks(entry: catalog.Entry, component: type[Any]) -> list[str]:
     declared_task = getattr(component, "task", None) or getattr(getattr(component, "labels", None), "task", None)
     if isinstance(declared_task, str):
         return [declared_task]
-    if entry.kind == "loss":
-        return [task for task in tables.OF_TASK if _takes(entry, task)]
-    if entry.kind == "launcher" or (entry.kind == "source" and "task" not in signature.wired(component)):
+    kind = KINDS[entry.kind]
+    if not kind.tables or ("task" in kind.wires and "task" not in signature.wired(component)):
         return []
-    return [task for task, places in tables.OF_TASK.items() if entry.kind in places] or list(tables.OF_TASK)
-
-
-def _takes(entry: catalog.Entry, task: str) -> bool:
-    """Whether a loss takes a small batch of the task's logits and labels."""
-    import torch
-
-    from mmtk.registry import factory
-
-    if task not in getattr(catalog.load(entry), "tasks", (task,)):
-        return False
-
-    shape = (2, 2) if task == "classification" else (2, 2, 16, 16)
-    target = torch.zeros(2 if task == "classification" else shape).long()
-    for exclusive in (True, False):
-        wires = {"classes": 2, "exclusive": exclusive, "class_weights": None}
-        try:
-            factory.component("loss", {"use": _full(entry)}, wires)(torch.zeros(shape), target)
-            return True
-        except Exception:  # a refusal, or whatever the loss says to a target it cannot read
-            continue
-    return False
+    return [kind.task] if kind.task else [*getattr(component, "tasks", TASKS)]
 
 
 def _full(entry: catalog.Entry) -> str:
@@ -142,7 +122,7 @@ def _full(entry: catalog.Entry) -> str:
 
 def _views(entry: catalog.Entry, component: type[Any]) -> dict[str, Any]:
     """The views of an instance with default keys; of the class, where one key has no default."""
-    if entry.kind not in ("ssl", "consistency"):
+    if entry.kind not in TASK_OF_STRATEGY:
         return {}
     from mmtk.recipe import parts
     from mmtk.recipe.recipe import Recipe
@@ -164,12 +144,10 @@ def _view(view: Any) -> str:
 
 def fault(entry: catalog.Entry) -> str:
     """Why no recipe could use the component, in one line; empty if it loads and its keys can be read."""
-    from mmtk.registry.factory import CONTRACTS
-
-    contract = CONTRACTS[entry.kind]
+    kind = KINDS[entry.kind]
     try:
-        if not issubclass(catalog.load(entry), contract):
-            return f"{entry.target} does not subclass mmtk.api.{contract.__name__}"
+        if not issubclass(catalog.load(entry), kind.contract_class):
+            return f"{entry.target} does not subclass {kind.contract_name}"
         tables.model_of(entry)
     except MmtkError as error:
         return error.message.splitlines()[-1].strip()

@@ -17,11 +17,8 @@ from mmtk.recipe.recipe import Recipe, component_tables
 from mmtk.recipe.resolved import fixed_tables
 from mmtk.recipe.toml import Layer, Values
 from mmtk.registry import catalog, memo, signature
+from mmtk.registry.kinds import KINDS
 from mmtk.tasks import TASKS
-
-# What a system can do without: tables that ``none`` stands for.
-STRATEGIES = ("bridge", "ssl", "consistency")
-
 
 TABLES = frozenset(path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES))
 
@@ -249,11 +246,10 @@ def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
 
 def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
     """A strategy of a task that the recipe does not train is a mistake, not something to drop silently."""
-    kinds = {kind: task.name for task in TASKS.values() for kind in STRATEGIES if kind in task.tables}
     problems = []
-    for kind, task in kinds.items():
-        use = toml_layers.get(values, f"{kind}.use", "none")
-        if use.rpartition("/")[2] != "none" and task not in values["tasks"]:
+    for kind, row in KINDS.items():
+        use, task = toml_layers.get(values, f"{kind}.use", "none"), row.task
+        if row.optional and task and use.rpartition("/")[2] != "none" and task not in values["tasks"]:
             problems.append(
                 MmtkError(
                     f'{kind}.use = "{use}" needs the task {task}, but tasks = {json.dumps(values["tasks"])}.',

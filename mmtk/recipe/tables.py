@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from mmtk.registry import catalog, signature
-from mmtk.registry.signature import HOST_KEYS, Table
+from mmtk.registry.kinds import KINDS
+from mmtk.registry.signature import Table
 from mmtk.tasks import TASKS
 
 Positive = Annotated[int, Field(ge=1)]
@@ -138,33 +139,25 @@ FIXED: dict[str, type[Table]] = {
 
 
 # Where components stand in a recipe: dotted table → kind; "*" stands for any name.
-PLACES: dict[str, str] = {
-    "encoder": "encoder",
-    "decoder": "decoder",
-    "bridge": "bridge",
-    "ssl": "ssl",
-    "consistency": "consistency",
-    "loss.classification": "loss",
-    "loss.segmentation": "loss",
-    "augment.*": "augment",
-    "metric.*": "metric",
-    "data.classification.source": "source",
-    "data.classification.cross": "source",
-    "data.segmentation.source": "source",
-    "data.segmentation.cross": "source",
+PLACES: dict[str, str] = {path: kind.name for kind in KINDS.values() for path in kind.tables}
+# The tables that only one task needs; a recipe without that task drops them.
+OF_TASK: dict[str, tuple[str, ...]] = {
+    task.name: (*(path for path, kind in PLACES.items() if KINDS[kind].task == task.name), *task.tables)
+    for task in TASKS.values()
 }
 
 
 def model_of(entry: catalog.Entry) -> type[BaseModel]:
-    """The pydantic model of a component's recipe table; loads the component."""
-    return signature.schema(catalog.load(entry), HOST_KEYS.get(entry.kind, ()))
+    """The pydantic model of a component's recipe table; loads the component.
+
+    Raises MmtkError where its constructor asks for what no host offers to a component of the kind.
+    """
+    component, kind = catalog.load(entry), KINDS[entry.kind]
+    signature.check_wires(component, entry.word, kind.wires)
+    return signature.schema(component, kind.added_keys)
 
 
 def tasks_of(key: str) -> set[str]:
     """The tasks that a table, or a key in it, has a meaning for: it needs all of them."""
     tasks = {task for task, paths in OF_TASK.items() if any(f"{key}.".startswith(f"{path}.") for path in paths)}
     return tasks | ({"classification"} if f"{key}.".startswith("bridge.") else set())  # a bridge reads classes
-
-
-# The tables that only one task needs; a recipe without that task drops them.
-OF_TASK: dict[str, tuple[str, ...]] = {task.name: task.tables for task in TASKS.values()}

@@ -13,11 +13,12 @@ from typing import Any
 
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.io.spelling import visible
+from mmtk.registry.kinds import KINDS
 
 Values = dict[str, Any]
 
 # Keys of the host, not of a component: they stay when another component takes the place of a table's own.
-LASTING = {"loss.classification": ("weight",), "loss.segmentation": ("weight",)}
+LASTING = {path: kind.lasting for kind in KINDS.values() for path in kind.tables if kind.lasting}
 # What a recipe says of itself alone: one that extends it has to say it again.
 NOT_INHERITED = ("others",)
 

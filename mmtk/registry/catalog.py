@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import warnings
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmtk.errors import MmtkError, listing, nearest
+from mmtk.registry.kinds import KINDS, attribute
 
 if TYPE_CHECKING:
     from importlib import metadata
-
-KINDS = ("encoder", "decoder", "ssl", "consistency", "bridge", "loss", "augment", "source", "metric", "launcher")
 
 BUILTINS: dict[str, dict[str, str]] = {
     "encoder": {
@@ -233,7 +231,8 @@ def entries(kind: str | None = None, *, everything: bool = False) -> list[Entry]
         for entry in [*builtins, *_third_party(), *(entry for code in _local for entry in code.entries)]
         if (kind is None or entry.kind == kind) and (everything or usable(entry))
     ]
-    return sorted(selection, key=lambda e: (KINDS.index(e.kind), e.name, e.dist != OURS, e.dist))
+    order = [*KINDS]
+    return sorted(selection, key=lambda e: (order.index(e.kind), e.name, e.dist != OURS, e.dist))
 
 
 def usable(entry: Entry) -> bool:
@@ -309,11 +308,8 @@ def _a(kind: str) -> str:
 
 def load(entry: Entry) -> type[Any]:
     """Import the component: the only place where a plugin's code runs."""
-    module, _, attribute = entry.target.partition(":")
     try:
-        loaded = importlib.import_module(module)
-        for part in attribute.split("."):
-            loaded = getattr(loaded, part)
+        loaded = attribute(entry.target)
     except (Exception, SystemExit) as error:
         origin = f"{entry.dist} {entry.version}".strip()
         raise MmtkError(

@@ -14,6 +14,7 @@ from mmtk.errors import MmtkError
 from mmtk.io.spelling import quoted
 from mmtk.registry import catalog
 from mmtk.registry.catalog import Code, Entry
+from mmtk.registry.kinds import KINDS
 
 if TYPE_CHECKING:
     from mmtk.recipe.recipe import Recipe
@@ -78,15 +79,13 @@ def _line(error: BaseException, file: str) -> int | None:
 
 
 def _entries(module: ModuleType) -> Iterable[Entry]:
-    from mmtk.registry.factory import CONTRACTS
-
     version = module.__name__.rpartition("_")[2]
     for name, value in vars(module).items():
         is_component = (
             isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value)
         )
-        for kind, contract in CONTRACTS.items():
-            if is_component and issubclass(value, contract):
+        for kind, row in KINDS.items():
+            if is_component and issubclass(value, row.contract_class):
                 target = f"{module.__name__}:{name}"
                 yield Entry(kind, PREFIX + name, target, catalog.CODE, version)
 

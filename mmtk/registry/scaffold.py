@@ -14,40 +14,10 @@ from string import Template
 from mmtk.errors import MmtkError, nearest
 from mmtk.io.spelling import quoted
 from mmtk.registry import catalog
+from mmtk.registry.kinds import KINDS, TEMPLATES, Kind
 
-TEMPLATES = Path(__file__).parent / "templates"
 PREFIX = "mmtk-"
 LONGEST = 30
-
-# How a recipe names a component of the kind; what is not here is not named in recipes.
-TABLES = {
-    "encoder": '[encoder]\nuse = "$name"',
-    "decoder": '[decoder]\nuse = "$name"',
-    "ssl": '[ssl]\nuse = "$name"',
-    "consistency": '[consistency]\nuse = "$name"',
-    "bridge": '[bridge]\nuse = "$name"',
-    "loss": '[loss.classification]\nuse = "$name"',
-    "augment": '[augment.strong]\nuse = "$name"',
-    "metric": '[metric.$name]\nuse = "$name"',
-    "source": """\
-profile = ""                        # the data is its own, and so is the budget
-
-[data.classification]
-labels = 40
-[data.classification.source]
-use = "$name"
-
-[data.segmentation]
-labels = 10
-[data.segmentation.source]
-use = "$name"
-
-[train]
-steps = 240
-batch = 5
-validate_every = 40
-lr = 1e-3""",
-}
 
 
 @dataclass(frozen=True)
@@ -77,16 +47,15 @@ def write_package(name: str, kind: str, parent: Path = Path()) -> Package:
 
     name: the component's word in recipes, ``my-method`` or ``mmtk-my-method``. The distribution is
     ``mmtk-my-method``, the module ``mmtk_my_method`` (so it hides no other) and the class ``MyMethod``.
-    kind: one of the ten kinds.
+    kind: one of the kinds that ``mmtk plugins new --help`` names.
 
     Raises MmtkError for a bad or taken name, an unknown kind and a folder that is there already.
     """
-    if kind not in catalog.KINDS:
-        kinds = ", ".join(catalog.KINDS)
-        raise MmtkError(f"--kind {kind}: no such kind.{nearest(kind, catalog.KINDS)}", hint=f"Kinds: {kinds}.")
+    if kind not in KINDS:
+        raise MmtkError(f"--kind {kind}: no such kind.{nearest(kind, KINDS)}", hint=f"Kinds: {', '.join(KINDS)}.")
     word = _checked(name)
     dist = PREFIX + word
-    component = (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")
+    component = KINDS[kind].template.read_text(encoding="utf-8")
     cls = "".join(part.capitalize() for part in word.split("-"))
     _check_free(word, kind, dist, cls, component)
     folder = parent / dist
@@ -104,7 +73,7 @@ def write_package(name: str, kind: str, parent: Path = Path()) -> Package:
         "requirement": _requirement(),
         "run": _run_line(kind, word, "recipe.toml"),
     }
-    words["table"] = Template(TABLES.get(kind, "")).substitute(words)
+    words["table"] = Template(_recipe_lines(KINDS[kind])).substitute(words)
     in_a_recipe = f"```toml\n{words['table']}\n```\n\n" if words["table"] else ""
     words["use"] = f"{in_a_recipe}```sh\n{words['run']}\n```"
     texts = dict(_texts(component, words))
@@ -167,9 +136,15 @@ def _requirement() -> str:
 
 
 def _run_line(kind: str, name: str, recipe: str) -> str:
-    if kind == "launcher":
-        return f"mmtk ablate {recipe} --components saliency --launcher {name}"
-    return f"mmtk run {recipe}"
+    return Template(KINDS[kind].command).substitute(name=name, recipe=recipe)
+
+
+def _recipe_lines(kind: Kind) -> str:
+    """The lines of a recipe that uses a component; empty for a kind that recipes do not name."""
+    lines = kind.template.with_suffix(".toml")
+    if lines.is_file():
+        return lines.read_text(encoding="utf-8").rstrip()
+    return f'[{kind.tables[0].replace("*", "$name")}]\nuse = "$name"' if kind.tables else ""
 
 
 def _texts(component: str, words: dict[str, str]) -> Iterator[tuple[str, str]]:

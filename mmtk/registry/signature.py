@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mmtk.errors import MmtkError, Problems, heading, is_out_of_memory, nearest
-from mmtk.registry import signature
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=False)
 
@@ -164,18 +163,22 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def construct(component: type[Any], word: str, wires: Mapping[str, Any], keys: Mapping[str, Any]) -> Any:
-    """Make the component: positional parameters from ``wires`` by name, ``keys`` from its recipe table."""
-    arguments = {}
+def check_wires(component: type[Any], word: str, offered: Iterable[str]) -> None:
+    """Raise MmtkError where a required positional parameter is not among what the host offers, by name."""
+    names = sorted(offered)
     for name, required in wired(component).items():
-        if name in wires:
-            arguments[name] = wires[name]
-        elif required:
+        if required and name not in names:
             raise MmtkError(
-                f"{word} asks for '{name}', which is not offered to it.{nearest(name, wires)} "
-                f"Offered here: {', '.join(sorted(wires))}.",
+                f"{word} asks for '{name}', which is not offered to it.{nearest(name, names)} "
+                f"Offered here: {', '.join(names) or 'nothing'}.",
                 hint="Recipe keys must be keyword-only: put them behind a '*' in __init__.",
             )
+
+
+def construct(component: type[Any], word: str, wires: Mapping[str, Any], keys: Mapping[str, Any]) -> Any:
+    """Make the component: positional parameters from ``wires`` by name, ``keys`` from its recipe table."""
+    check_wires(component, word, wires)
+    arguments = {name: wires[name] for name in wired(component) if name in wires}
     model = schema(component)
     # Back through the model, so that the component gets the types it declared (tuples, enums).
     values = {"use": word, **keys}
@@ -202,15 +205,10 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-WEIGHT: signature.HostKey = ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0)
-
-
-WEIGHTS: signature.HostKey = (
-    "weights",
-    Annotated[str | None, Field(description="a .safetensors file or a run directory")],
-    None,
+# Keys that the host adds to the tables of a kind, as the rows of ``kinds.KINDS`` name them.
+LOSS_KEYS: tuple[HostKey, ...] = (
+    ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0),
 )
-
-
-# Keys that the host adds to the tables of a kind.
-HOST_KEYS: dict[str, tuple[signature.HostKey, ...]] = {"loss": (WEIGHT,), "encoder": (WEIGHTS,)}
+ENCODER_KEYS: tuple[HostKey, ...] = (
+    ("weights", Annotated[str | None, Field(description="a .safetensors file or a run directory")], None),
+)

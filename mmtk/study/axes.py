@@ -12,13 +12,14 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.recipe import tables, toml
 from mmtk.registry import catalog
+from mmtk.registry.kinds import KINDS
 
 DESIGNS = ("factorial", "leave-one-out", "add-one-in", "one-at-a-time")
 
 OFF = "none"
 NO_LEVEL = "–"  # of an axis that means nothing in a cell, as the weight of a strategy where there is none
 # The parts of a method that the paper adds one by one; what a system is called depends on them alone.
-STRATEGIES = ("bridge", "ssl", "consistency")
+STRATEGIES = tuple(kind.name for kind in KINDS.values() if kind.optional)
 TASKS = {
     "both": ["classification", "segmentation"],
     "classification": ["classification"],

@@ -15,33 +15,27 @@ from typing import Any
 
 from mmtk.errors import MmtkError, listing
 from mmtk.registry import catalog
-from mmtk.testing import data, every, launching, parts, scoring, strategy
+from mmtk.registry.kinds import KINDS, attribute
+from mmtk.testing import every
 from mmtk.testing.check import Check, ContractError, Subject, named, outcomes
 
 __all__ = ["Check", "ContractError", "checks_of", "outcomes", "suite"]
 
-KINDS: dict[str, tuple[Callable[[Subject], None], ...]] = {
-    "encoder": parts.ENCODER,
-    "decoder": parts.DECODER,
-    "ssl": strategy.CHECKS,
-    "consistency": strategy.CONSISTENCY,
-    "bridge": parts.BRIDGE,
-    "loss": scoring.LOSS,
-    "augment": data.AUGMENT,
-    "source": data.SOURCE,
-    "metric": scoring.METRIC,
-    "launcher": launching.LAUNCHER,
-}
+
+def kind_checks(kind: str) -> tuple[Callable[[Subject], None], ...]:
+    """The checks that a kind has beside those of every kind."""
+    if kind not in KINDS:
+        raise MmtkError(f"no such kind: {kind}.", hint=f"Kinds: {listing(KINDS)}.")
+    return tuple(attribute(KINDS[kind].checks))
 
 
 def suite(
     kind: str, component: type[Any], keys: Mapping[str, Any] | None = None, root: Path | None = None
 ) -> list[Check]:
     """Every check of a component of the kind; ``keys`` are recipe keys, ``root`` a source's data folder."""
-    if kind not in KINDS:
-        raise MmtkError(f"no such kind: {kind}.", hint=f"Kinds: {listing(KINDS)}.")
+    functions = (*every.CHECKS, *kind_checks(kind))
     subject = Subject(kind, component, keys or {}, root)
-    return [Check(named(function), subject, function) for function in (*every.CHECKS, *KINDS[kind])]
+    return [Check(named(function), subject, function) for function in functions]
 
 
 def checks_of(

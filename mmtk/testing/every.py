@@ -14,19 +14,19 @@ import torch
 
 from mmtk.errors import MmtkError
 from mmtk.registry import local_file, signature
-from mmtk.registry.factory import CONTRACTS
+from mmtk.registry.kinds import KINDS
 from mmtk.testing.check import Subject, UnmadeError, expect, in_child
 
 
 def subclasses_the_contract(subject: Subject) -> None:
     """Its class is one of the kind."""
-    contract = CONTRACTS[subject.kind]
-    if not (isinstance(subject.component, type) and issubclass(subject.component, contract)):
+    kind = KINDS[subject.kind]
+    if not (isinstance(subject.component, type) and issubclass(subject.component, kind.contract_class)):
         name = getattr(subject.component, "__name__", "X")
         raise UnmadeError(
-            f"a subclass of mmtk.api.{contract.__name__}",
+            f"a subclass of {kind.contract_name}",
             f"{subject.component!r}",
-            f"write class {name}({contract.__name__}).",
+            f"write class {name}({kind.contract_name.rpartition('.')[2]}).",
         )
 
 

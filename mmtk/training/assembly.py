@@ -47,7 +47,7 @@ def assemble(recipe: Recipe, data: Data, device: str) -> Assembly:
     """
     rank_device = prepare_device(device)
     net = build.network(recipe, data.targets)
-    ssl, consistency = (_strategy(recipe, data, kind, net, rank_device) for kind in ("ssl", "consistency"))
+    ssl, consistency = (_strategy(recipe, data, kind, net, rank_device) for kind in TASK_OF_STRATEGY)
     objective = Objective(net, ssl, consistency)
     distributed.share_batch_norm(objective, device)
     objective.to(rank_device, torch.float64 if recipe.train.precision == "fp64" else None)

@@ -10,7 +10,7 @@ import pytest
 from mmtk.errors import MmtkError
 from mmtk.recipe import tables, toml
 from mmtk.recipe.toml import Layer
-from mmtk.registry import signature
+from mmtk.registry.kinds import KINDS
 
 
 @pytest.fixture
@@ -409,7 +409,7 @@ def test_get_has_put_drop_and_leaves():
 
 def test_the_keys_that_stay_are_those_that_the_host_adds_to_every_component_of_a_kind():
     """But for an encoder's weights file: no other encoder can read it."""
-    host = {kind: tuple(name for name, _, _ in keys) for kind, keys in signature.HOST_KEYS.items()}
+    host = {name: keys for name, kind in KINDS.items() if (keys := tuple(key for key, _, _ in kind.added_keys))}
     assert host.pop("encoder") == ("weights",)
     assert {place: host[kind] for place, kind in tables.PLACES.items() if kind in host} == toml.LASTING
 

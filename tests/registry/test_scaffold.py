@@ -18,6 +18,7 @@ from fake_plugin import install, refresh
 from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
 from mmtk.registry import catalog, scaffold
+from mmtk.registry.kinds import KINDS
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -32,7 +33,7 @@ def alone(monkeypatch):
 def packages(tmp_path_factory):
     """One package of every kind, and the outcome of all their tests, run once in one process: case → failure."""
     parent = tmp_path_factory.mktemp("new")
-    made = {kind: scaffold.write_package(f"my-{kind}", kind, parent) for kind in catalog.KINDS}
+    made = {kind: scaffold.write_package(f"my-{kind}", kind, parent) for kind in KINDS}
     site = parent / "site"
     paths = [str(site)]
     for package in made.values():
@@ -57,7 +58,7 @@ def packages(tmp_path_factory):
     return made, outcomes
 
 
-@pytest.mark.parametrize("kind", catalog.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_passes_its_own_tests_as_written(packages, kind):
     cases = packages[1][f"test_my_{kind}"]
     assert {name: wrong for name, wrong in cases.items() if wrong is not None} == {}
@@ -65,7 +66,7 @@ def test_a_package_passes_its_own_tests_as_written(packages, kind):
     assert len([name for name in cases if name.startswith("test_contract[")]) >= 5
 
 
-@pytest.mark.parametrize("kind", catalog.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_package_is_complete_and_free_of_place_holders(packages, kind):
     package = packages[0][kind]
     names = {path.relative_to(package.folder).as_posix() for path in package.files}
@@ -95,16 +96,15 @@ def test_a_package_is_complete_and_free_of_place_holders(packages, kind):
     assert all(block.strip() in recipe for block in blocks)
 
 
-@pytest.mark.parametrize("kind", catalog.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_template_with_typed_documented_keys(kind):
     import importlib
     import inspect
 
-    from mmtk.registry.factory import CONTRACTS
     from mmtk.registry.signature import schema
 
     example = importlib.import_module(f"mmtk.registry.templates.{kind}").Example
-    assert issubclass(example, CONTRACTS[kind])
+    assert issubclass(example, KINDS[kind].contract_class)
     keys = set(schema(example).model_fields) - {"use"}
     assert keys
     documented = set(re.findall(r"^(\w+): ", inspect.getdoc(example), re.MULTILINE))
@@ -151,7 +151,7 @@ def test_a_name_may_have_the_prefix_of_the_distribution(tmp_path):
         ("x" * 31, "ssl", f"'{'x' * 31}' is no name", f"For example: {'x' * 30}"),
         ("mmtk-9x", "ssl", "'mmtk-9x' is no name", "For example: x"),
         ("mmtk-", "ssl", "'mmtk-' is no name", "For example: my-method"),
-        ("fine", "sll", "--kind sll: no such kind. Did you mean 'ssl'?", "Kinds: encoder, decoder, ssl"),
+        ("fine", "sll", "--kind sll: no such kind. Did you mean 'ssl'?", "Kinds: encoder, decoder, bridge"),
         ("none", "encoder", "'none' would make a class called None, which is a keyword of Python.", "Choose"),
         ("bridge", "bridge", "'bridge' would make a class called Bridge, as what", "example: my-bridge"),
         ("term", "ssl", "'term' would make a class called Term, as what it imports", "For example: my-term"),

@@ -30,7 +30,8 @@ from mmtk.api import (
     Source,
     Term,
 )
-from mmtk.testing import KINDS, ContractError, every, named, outcomes, suite
+from mmtk.registry.kinds import KINDS
+from mmtk.testing import ContractError, every, kind_checks, named, outcomes, suite
 
 BROKEN: dict[tuple[str, str], type[Any]] = {}
 
@@ -635,7 +636,7 @@ def test_an_import_that_opens_a_connection_is_caught(tmp_path: Path, monkeypatch
 
 
 def test_every_check_has_its_broken_component() -> None:
-    checks = {(kind, named(function)) for kind, functions in KINDS.items() for function in functions}
+    checks = {(kind, named(function)) for kind in KINDS for function in kind_checks(kind)}
     # Consistency runs the checks of ssl; what it has beside them is its own.
     shared = {name for kind, name in checks if kind == "ssl"}
     checks -= {("consistency", name) for name in shared}
