@@ -43,6 +43,9 @@ def run(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Refuse GPU kernels whose sums differ from call to call.")
     ] = False,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Draw nothing: mmtk report RUN draws later.")
+    ] = False,
     set_: SetOpt = None,
     name: Annotated[str | None, typer.Option(help="Another name for the run.")] = None,
     code: CodeOpt = None,
@@ -61,7 +64,14 @@ def run(
     from mmtk.workflows.run import run as run_recipe
 
     result = run_recipe(
-        loaded, out, data=data, device=device, devices=devices, deterministic=deterministic, quiet=json
+        loaded,
+        out,
+        data=data,
+        device=device,
+        devices=devices,
+        deterministic=deterministic,
+        pictures=not no_pictures,
+        quiet=json,
     )
     from mmtk.io import distributed
 
@@ -76,9 +86,12 @@ def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
         print_json({"path": str(result.path), "results": result.scores})
         return
     typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
-    typer.echo(f"Pictures  {result.path}/figures/")
+    if result.figures:
+        typer.echo(f"Pictures  {result.path}/figures/")
     copy = ["--code", f"{result.path}/{COPY}"] if code else []
     typer.echo(f"Next      {command('predict', result.path, *copy)} IMAGE… --out DIR")
+    if not result.figures:
+        typer.echo(f"          {command('report', result.path)}    (draws it)")
     if tracked:
         typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
 

@@ -169,3 +169,5 @@ def _show_report(written: Report) -> None:
     console = Console(highlight=False)
     console.print(written.summary, markup=False)
     console.print(f"\nReport    {written.page}", markup=False, soft_wrap=True)
+    if written.pictures:
+        console.print(f"Pictures  {written.pictures[0].parent}/", markup=False, soft_wrap=True)

@@ -150,8 +150,8 @@ class SameData:
 
 
 def job_argv(run: PlannedRun, data: Path | None, device: str) -> tuple[str, ...]:
-    """The command of one run: the study's process is the only one that writes to MLflow."""
-    options = ["--set", "tracking.enabled=false", "--device", device]
+    """Command of one run: only the study's process writes to MLflow and draws."""
+    options = ["--no-pictures", "--set", "tracking.enabled=false", "--device", device]
     options += ["--data", str(data.absolute())] if data is not None else []
     return (sys.executable, "-m", "mmtk", "run", str(run.folder.path), *options, *_code(run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,10 +20,11 @@ from mmtk.study.results import Study, from_runs
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """A report: its page ``index.html``, and the analysis that it shows."""
+    """A report: its page ``index.html``, the analysis that it shows, and the pictures of a single run."""
 
     page: Path
     analysis: Analysis
+    pictures: Sequence[Path] = ()
 
     @property
     def summary(self) -> str:
@@ -42,13 +44,14 @@ def report(
 ) -> Report:
     """Write the report of a study, or of finished runs of which the first is the reference.
 
-    Of a single run its own pictures are drawn again, too.
+    Of a single run its own pictures are drawn into its folder, too, where that may be written.
 
     study: a study directory, run directories, or what ``read_study`` gave
     out: the folder to write (default ``STUDY/report``, else ``report``)
     set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
     """
     paths = [Path(study)] if isinstance(study, str | Path) else study
+    pictures: list[Path] = []
     if isinstance(paths, Study):
         results, folder = paths, Path("report")
     elif len(paths) == 1 and (Path(paths[0]) / "study.json").is_file():
@@ -56,9 +59,9 @@ def report(
         results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
     else:
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
-        if len(paths) == 1:
-            redraw(read_run(Path(paths[0])))
+        if len(paths) == 1 and os.access(paths[0], os.W_OK):
+            pictures = redraw(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
     analysis = analyse(results)
-    return Report(write_report(analysis, Path(out or folder), set_aside=set_aside), analysis)
+    return Report(write_report(analysis, Path(out or folder), set_aside=set_aside), analysis, pictures)

@@ -49,6 +49,7 @@ def run(
     device: str = "auto",
     devices: int | None = None,
     deterministic: bool = False,
+    pictures: bool = True,
     quiet: bool = True,
 ) -> Result:
     """Train, evaluate and draw a recipe; continue what is unfinished in ``out``, and return what is finished.
@@ -59,6 +60,7 @@ def run(
     device: auto, cpu or cuda
     devices: processes that divide every batch; started by torchrun, as many as it started
     deterministic: refuse GPU kernels whose sums differ from call to call; a run begun so goes on so
+    pictures: draw the pictures of the run; ``mmtk.report(RUN)`` draws them later, too
     quiet: print nothing
 
     Raises MmtkError; RunFailed where training fails.
@@ -72,7 +74,7 @@ def run(
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
     if not folder.recipe_file.is_file():
         refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
-    request = RunRequest(recipe, folder, data, device, deterministic, display)
+    request = RunRequest(recipe, folder, data, device, deterministic, pictures, display)
     rank, world = distributed.place()
     if devices > world:
         if not folder.finished:
@@ -84,13 +86,14 @@ def run(
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run: its recipe and folder, and the data, device and kernels that were asked for."""
+    """One run: its recipe and folder, and the data, device, kernels and pictures that were asked for."""
 
     recipe: Recipe
     folder: RunDir
     data: str | Path | None
     device: str
     deterministic: bool
+    pictures: bool
     display: Display
 
     @property
@@ -114,6 +117,7 @@ def _spawn(request: RunRequest, devices: int) -> Result:
     argv += ["--data", str(request.data)] if request.data is not None else []
     argv += ["--code", str(code.path)] if (code := local_file.used_by([recipe])) else []
     argv += ["--deterministic"] if request.deterministic else []
+    argv += [] if request.pictures else ["--no-pictures"]
     argv += ["--json"] if request.display.console.quiet else []
     status_line.end()  # rank 0 writes to the terminal
     distributed.launch(argv, devices, folder.path)
@@ -244,7 +248,7 @@ def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., o
 
 
 def _finish(request: RunRequest, data: Data, training: Trainer, start: float) -> dict[str, Any]:
-    """Score the best weights on every test set, write results and pictures, and mark the run as done.
+    """Score the best weights on every test set, write results, draw what was asked for, and mark the run as done.
 
     data, training: of this run, trained; ``start``: the time at which the run began, in seconds
     """
@@ -268,7 +272,8 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     write_samples(folder.samples_file, recipe, net, data.tests(), device)
     write_ranked(folder.ranked_file, recipe, net, data.tests(), folder.cases_file, device)
     write_layers(folder.layers_file, recipe, net, device)
-    draw_run(folder, recipe, folder.provenance["targets"])
+    if request.pictures:
+        draw_run(folder, recipe, folder.provenance["targets"])
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
     folder.finish({"steps": training.total, **seconds})
     display.results(results, recipe.name, scores.declared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,11 @@ def test_a_report_imports_no_torch_whatever_it_draws(trained: Path, tmp_path: Pa
     assert not {name for name in modules if name.partition(".")[0] in ("torch", "timm", "lightning_fabric")}
     for name in ("figures/boundaries.png", "tables/encoder.csv", "tables/decoder.csv"):
         assert (tmp_path / "report" / name).is_file()
+
+
+def test_the_command_draws_a_run_without_torch_or_weights(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "figures"))
+    modules = imported("-m", "mmtk", "report", copy, "--out", tmp_path / "report")
+    assert not {name for name in modules if name.partition(".")[0] in ("torch", "timm", "lightning_fabric")}
+    before = {path.name: path.read_bytes() for path in (trained / "figures").iterdir()}
+    assert {path.name: path.read_bytes() for path in (copy / "figures").iterdir()} == before

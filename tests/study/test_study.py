@@ -98,6 +98,8 @@ def test_a_study_runs_from_one_command(studied: tuple[Path, subprocess.Completed
     assert len(runs) == 6
     assert all((folder / "runs" / name / "done.json").is_file() for name in runs)
     assert (folder / "s" / "report" / "index.html").is_file()
+    assert (folder / "s" / "report" / "figures" / "roc.png").is_file()
+    assert not [*(folder / "runs").rglob("*.png")]  # the report draws, its runs do not
 
 
 def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_shares(

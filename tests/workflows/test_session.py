@@ -77,6 +77,18 @@ def test_the_pictures_of_a_run_are_drawn_again_from_its_files(finished: Path, tm
     assert {path.name for path in redraw(run)} == before.keys()
 
 
+def test_the_command_names_the_pictures_that_there_are(finished: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("figures"))
+    said = [
+        subprocess.run(
+            [fork_server.python(), "-m", "mmtk", "run", str(folder)], capture_output=True, text=True, check=True
+        ).stdout
+        for folder in (finished, bare)
+    ]
+    assert [f"Pictures  {finished}/figures/" in text for text in said] == [True, False]
+    assert [f"mmtk report {bare}" in text for text in said] == [False, True]
+
+
 def test_ranked_images_go_from_the_worst_to_the_best_dice(finished: Path) -> None:
     cases = pq.read_table(finished / "cases.parquet").to_pandas()
     with np.load(finished / "ranked.npz") as arrays:
