@@ -9,14 +9,14 @@ from plain import Plain, step
 
 from mmtk.bench.measure import peak_memory, timed
 from mmtk.bench.step import STEPS, count
-from mmtk.model.device import keep_pages
+from mmtk.model.device import tune_malloc
 
 
 def measure(size: int, batch: int, device: str, pages: bool) -> dict[str, Any]:
     """Some steps on random images after a warm-up; with ``pages`` glibc is told to keep them, as mmtk tells it."""
     torch.manual_seed(0)
     if pages:
-        keep_pages()
+        tune_malloc()
     net = Plain().to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
     streams = [torch.rand(batch, 1, size, size, device=device) * 2 - 1 for _ in range(5)]

@@ -20,9 +20,9 @@ class MmtkError(Exception):
         self.message, self.where, self.hint = message, where, hint
 
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
+        location = f"{self.where}: " if self.where else ""
         cure = f"\n  {self.hint}" if self.hint else ""
-        return f"{place}{self.message}{cure}"
+        return f"{location}{self.message}{cure}"
 
 
 class Problems(MmtkError):
@@ -52,8 +52,8 @@ class RunFailed(MmtkError):
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python, torch on a CPU (a plain RuntimeError) or torch on a GPU found no more memory."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
+    is_memory_error = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return is_memory_error or "can't allocate memory" in str(error)
 
 
 class Reported(RunFailed):
@@ -64,9 +64,9 @@ class Reported(RunFailed):
         self.exit_code = exit_code
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, names: Iterable[str]) -> str:
     """A "Did you mean …?" sentence with a leading space, or an empty string."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word, list(names), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 

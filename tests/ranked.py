@@ -102,7 +102,7 @@ def steps(cases: Sequence[str], folder: Path, count: int = 2) -> dict[str, torch
 
 if __name__ == "__main__":
     out, *asked = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as temporary, distributed.joined("cpu"):
+    with tempfile.TemporaryDirectory() as temporary, distributed.process_group("cpu"):
         written = steps(asked, Path(temporary))
-        if distributed.place()[0] == 0:
+        if distributed.rank_and_world_size()[0] == 0:
             save_file(written, out)

@@ -1,1 +1,1 @@
-"""What mmtk costs on this machine: one file for each part of ``mmtk bench``."""
+"""Measurements of mmtk on this machine: one module for each part of ``mmtk bench``."""

@@ -20,7 +20,7 @@ HERE = "mmtk.bench.data"
 
 
 def rows(options: Options) -> list[Row]:
-    """Streams and PIL pipeline on files of four times the run size and of run size; the cache; memory."""
+    """Rows of the table: pipelines on files of four times the run size and of run size, the cache, memory."""
     folder = Path(tempfile.mkdtemp(prefix="mmtk-bench-"))
     try:
         table = []
@@ -75,7 +75,7 @@ def _streamed(count: int, folder: Path) -> Row:
 
 
 def draw(folder: str, side: int, suffix: str) -> None:
-    """``FILES`` files (JPEG as CheXpert and CheX have, PNG as NIH) of synthetic films, with their table."""
+    """Draw ``FILES`` synthetic films (JPEG as in CheXpert and CheX, PNG as in NIH) and their table of labels."""
     import numpy as np
     from PIL import Image
 
@@ -108,14 +108,14 @@ def _changes(size: int) -> dict[str, Any]:
 
 
 def streams(folder: str, size: int, passes: int = 3) -> dict[str, Any]:
-    """Seconds of batches from a warm cache: labelled weak, unlabelled weak and strong views."""
+    """Time batches from a warm cache: labelled weak, unlabelled weak and strong views."""
     from mmtk import load_recipe
     from mmtk.api import StepContext, View
     from mmtk.data.batches import BatchLoader
     from mmtk.data.dataset import prepare
-    from mmtk.model.device import keep_pages
+    from mmtk.model.device import tune_malloc
 
-    keep_pages()  # as every run on a CPU does
+    tune_malloc()  # as every run on a CPU does
     recipe = load_recipe("enc-ssl", None, _changes(size))
     data = prepare(recipe, Path(folder))
     views = {"classification": {"weak": View(1), "strong": View(1)}}
@@ -156,7 +156,7 @@ def build(folder: str, size: int, used: int, times: int = 3) -> list[float]:
 
 
 def many(count: int, cache: str) -> dict[str, Any]:
-    """Build a cache of ``count`` generated images and stream all of them once; MB of this process on the way."""
+    """Build a cache of ``count`` generated images and stream all of them once; return the MB of this process."""
     import numpy as np
 
     from mmtk import load_recipe

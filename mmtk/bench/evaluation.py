@@ -18,7 +18,7 @@ def rows(options: Options) -> list[Row]:
     table: list[Row] = []
     for name, target, count in (
         ("MONAI and torchmetrics, image by image", "libraries", LOOPED),
-        ("mmtk", "ours", MASKS),
+        ("mmtk", "mmtk_metric", MASKS),
     ):
         results = [fresh(f"{HERE}:{target}", size=options.size, count=count) for _ in range(options.rounds)]
         seconds = spread([result["seconds"] * MASKS / count for result in results])
@@ -36,7 +36,7 @@ def rows(options: Options) -> list[Row]:
 
 
 def masks(size: int, count: int) -> tuple[Any, Any]:
-    """Logits and references [count,1,size,size]: synthetic lungs, and what a fair network would say of them."""
+    """Logits and references [count,1,size,size] of synthetic lungs, the logits with small errors."""
     import numpy as np
     import torch
     from scipy.ndimage import gaussian_filter
@@ -52,8 +52,8 @@ def masks(size: int, count: int) -> tuple[Any, Any]:
     return logits.repeat(repeats, 1, 1, 1)[:count], labels.repeat(repeats, 1, 1, 1)[:count]
 
 
-def ours(size: int, count: int) -> dict[str, Any]:
-    """Seconds and values of the metric that runs are scored with, in batches as evaluation makes them."""
+def mmtk_metric(size: int, count: int) -> dict[str, Any]:
+    """Seconds and values of mmtk's metric, in batches of the size of evaluation."""
     from mmtk.components.metric.segmentation import Segmentation
 
     logits, labels = masks(size, count)
@@ -71,7 +71,7 @@ def ours(size: int, count: int) -> dict[str, Any]:
 
 
 def libraries(size: int, count: int) -> dict[str, Any]:
-    """Seconds and values of MONAI (Dice, distances) and torchmetrics (SSIM), one image after the other."""
+    """Seconds and values of MONAI (Dice, distances) and torchmetrics (SSIM), image by image."""
     import warnings
 
     import torch

@@ -23,7 +23,7 @@ LIBRARIES = ("torch", "numpy", "scipy", "pillow", "monai", "torchmetrics")
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured: ``size`` pixels, ``rounds`` fresh processes per variant, on ``device``."""
+    """Settings of a measurement: ``size`` in pixels, ``rounds`` fresh processes per variant, ``device``."""
 
     device: str = "cpu"
     precisions: tuple[str, ...] = ("fp32",)
@@ -32,7 +32,7 @@ class Options:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -47,7 +47,7 @@ def command(target: str, **keys: Any) -> list[str]:
 
 
 def fresh(target: str, environment: Mapping[str, str] | None = None, **keys: Any) -> Any:
-    """What ``target`` ("module:function") returns for ``keys``, called in a process of its own.
+    """Call ``target`` ("module:function") with ``keys`` in a fresh process, and return its result.
 
     So neither the allocator's state nor peak memory are those of what was measured before.
     """
@@ -71,7 +71,7 @@ def timed(call: Callable[[], object], repeat: int, device: str = "cpu") -> list[
 
 
 def wait(device: str) -> None:
-    """Let a GPU end what it was told to do."""
+    """Wait until the device has finished its queue."""
     if device == "cuda":
         import torch
 
@@ -79,7 +79,7 @@ def wait(device: str) -> None:
 
 
 def peak_memory(device: str) -> float:
-    """The most memory this process has held, in GB (10⁹ bytes): of the GPU, or resident in RAM."""
+    """Peak memory of this process in GB (10⁹ bytes): of the GPU, or resident in RAM."""
     if device == "cuda":
         import torch
 
@@ -90,7 +90,7 @@ def peak_memory(device: str) -> float:
 
 
 def memory(kind: str) -> float:
-    """MB of this process now: ``RssAnon`` (its own) or ``RssFile`` (mapped files); 0 where Linux does not say."""
+    """Memory of this process now in MB: ``RssAnon`` (private) or ``RssFile`` (mapped files); 0 if not Linux."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -99,7 +99,7 @@ def memory(kind: str) -> float:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Processor, memory, versions and load: what numbers can be compared by."""
+    """Processor, memory, versions and load, to judge whether numbers are comparable."""
     from mmtk import __version__
     from mmtk.model.device import has_bf16
     from mmtk.runs.provenance import hardware

@@ -1,4 +1,4 @@
-"""Measure the parts that were asked for."""
+"""Entry point of ``mmtk bench``: measure parts, print tables, write JSON."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def measure(parts: Sequence[str], options: Options, note: Callable[[str], None])
 
 
 def _check_output(path: Path) -> None:
-    """Refuse a file for figures that is something else, or in no folder."""
+    """Refuse an output file that mmtk bench did not write, or whose folder does not exist."""
     if not path.absolute().parent.is_dir():
         raise MmtkError("no such folder.", str(path.absolute().parent), "Make it, or choose another --json.")
     if path.exists():

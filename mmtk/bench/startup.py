@@ -1,4 +1,4 @@
-"""How long commands take from their start, in new processes with compiled files."""
+"""Start-up times of commands, in new processes with compiled files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def rows(options: Options) -> list[Row]:
-    """Whole commands, and ``mmtk run`` up to the first line of its log; the first start of each is not counted."""
+    """Rows for whole commands, and for ``mmtk run`` up to its first log line; a first start is not counted."""
     table: list[Row] = []
     for name, arguments in COMMANDS.items():
         starts = [_whole(arguments) for _ in range(1 + 3 * options.rounds)][1:]

@@ -16,7 +16,7 @@ HERE = "mmtk.bench.step"
 
 
 def rows(options: Options) -> list[Row]:
-    """The step with and without data, its convolutions alone, and how it grows with size and batch."""
+    """Rows for the step with and without data, its convolutions alone, and other sizes and batches."""
     sizes = {"size": options.size, "batch": BATCH}
     table = []
     for precision in options.precisions:
@@ -51,7 +51,7 @@ def summary(title: str, results: list[dict[str, Any]], batch: int) -> Row:
 
 
 def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
-    """The rows of what a step cannot beat; the share of them goes into the row of the step without data."""
+    """Rows of the lower bounds of a step; the step's row gets its ratio to each."""
     product, convolutions = spread(measured["product"]), spread(measured["convolutions"])
     peak = measured["product_flops"] / product["median"] / 1e9
     reached = measured["convolution_flops"] / convolutions["median"] / 1e9
@@ -116,15 +116,15 @@ def training(size: int, batch: int, precision: str, device: str, **changes: Any)
     return trainer
 
 
-class _Held:
+class _RepeatedBatch:
     """A stream that gives the same batch in every step."""
 
     def __init__(self, batch: Any) -> None:
-        self.kept = batch
+        self.repeated = batch
 
     def batch(self, now: Any, device: Any) -> Any:
         """The batch, as that of step ``now``."""
-        return type(self.kept)(now, self.kept.classification, self.kept.segmentation)
+        return type(self.repeated)(now, self.repeated.classification, self.repeated.segmentation)
 
 
 def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict
     trainer = training(size, batch, precision, device)
     if not data:
         now = StepContext(trainer.recipe.seed, 0, trainer.total)
-        trainer.streams = _Held(trainer.streams.batch(now, trainer.device))
+        trainer.streams = _RepeatedBatch(trainer.streams.batch(now, trainer.device))
     trainer.train_step(0)
     numbers = iter(range(1, 1 + STEPS))
     seconds = timed(lambda: trainer.train_step(next(numbers)), STEPS, device)

@@ -1,4 +1,4 @@
-"""What was measured as tables: on the terminal, in Markdown, and against an older measurement."""
+"""Tables of measurements: on the terminal, in Markdown, and against an older measurement."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def number(value: Any) -> str:
-    """A number with three digits, at least; texts as they are, nothing for what is absent."""
+    """Format a number with at least three digits; texts stay, None is empty."""
     if value is None:
         return ""
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -68,7 +68,7 @@ def show(measured: dict[str, Any]) -> None:
 
 
 def markdown(headings: list[str], lines: Iterable[list[str]]) -> str:
-    """A table of Markdown; numbers stand to the right."""
+    """Format a table as Markdown, numbers aligned right."""
     ruler = ["---", *["---:"] * (len(headings) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in [headings, ruler, *lines])
 

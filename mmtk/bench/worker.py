@@ -1,4 +1,4 @@
-"""``python -m mmtk.bench.worker MODULE:FUNCTION KEYS``: call it with keys in JSON, print what it returns."""
+"""Worker of a measurement: ``python -m mmtk.bench.worker MODULE:FUNCTION KEYS`` prints the result as JSON."""
 
 import json
 import sys

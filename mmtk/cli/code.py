@@ -1,4 +1,4 @@
-"""The option ``--code``, and what is said where a run or study needs it."""
+"""The option ``--code``, and the check that a run or study which needs it has it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmtk.registry import local_file
 
 
 def _use(context: typer.Context, file: Path | None) -> Path | None:
-    """Load the file before the command begins; without one, refuse a directory whose components need it."""
+    """Load the file before the command begins; without it, refuse a directory whose components need it."""
     if file is not None:
         local_file.use(file)
         return file
@@ -33,7 +33,7 @@ def _use(context: typer.Context, file: Path | None) -> Path | None:
 
 
 def _needs_code(folder: Path) -> bool:
-    """Whether a run or study lies there that has components of a local file."""
+    """Whether the directory of a run or study has components of a local file."""
     recipe = folder / "recipe.toml"
     if recipe.is_file():
         return f'"{local_file.PREFIX}' in recipe.read_text(encoding="utf-8", errors="replace")

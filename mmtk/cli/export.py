@@ -12,7 +12,7 @@ from mmtk.cli.code import CodeOpt
 
 
 class Format(StrEnum):
-    """What a model leaves mmtk as."""
+    """Format of an exported model."""
 
     onnx = "onnx"
     safetensors = "safetensors"

@@ -76,7 +76,7 @@ def help_(
 
 
 def main() -> None:
-    """Run the command and turn every error into a message and an exit code."""
+    """Run the command; turn every error into a message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
             stream.reconfigure(errors="backslashreplace")
@@ -85,7 +85,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        with status_line.shown(arguments):
+        with status_line.running(arguments):
             sys.exit(app(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(130)
@@ -113,7 +113,7 @@ def _reported(error: Exception) -> int | None:
 
 
 def _from_system(error: OSError) -> MmtkError:
-    """A full disk, a read-only folder or a missing file as a message."""
+    """Message for a full disk, a read-only folder or a missing file."""
     import errno
 
     where = str(error.filename) if error.filename else None

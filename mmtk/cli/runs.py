@@ -77,11 +77,11 @@ def run(
 
     if not distributed.silent():
         _tell(result, loaded.tracking.enabled, json, bool(code))
-    distributed.leave()
+    distributed.exit_rank()
 
 
 def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
-    """Where the results of a run are, and what to do next."""
+    """Print the folder of a run's results, and the next command."""
     if json:
         print_json({"path": str(result.path), "results": result.scores})
         return
@@ -166,7 +166,7 @@ def predict(
 
 
 def _prediction(image: Path, cells: dict[str, str]) -> str:
-    """The class and the areas of one image as a line."""
+    """One line with the class and the areas of an image."""
     parts = []
     if name := cells.get("class"):
         parts.append(f"{name} {float(cells[f'p-{name}']):.2f}")

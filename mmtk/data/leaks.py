@@ -19,7 +19,7 @@ from mmtk.data import near_duplicates
 from mmtk.data.split_checks import Role
 from mmtk.data.store import FORMAT, ImageStore
 from mmtk.errors import MmtkError
-from mmtk.io.cache import kept
+from mmtk.io.cache import cached_folder
 from mmtk.runs.finished import SHARED_DATA
 
 Pairs = list[tuple[int, int]]  # indices in two parts
@@ -203,7 +203,7 @@ def _remembered(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
     def build(folder: Path) -> None:
         (folder / _PAIRS).write_text(json.dumps(_compared(train, scored)))
 
-    folder = kept(f"alike-{key[:20]}", build, 1 << 16, caches.pop())
+    folder = cached_folder(f"alike-{key[:20]}", build, 1 << 16, caches.pop())
     same, near = json.loads((folder / _PAIRS).read_bytes())
     return same, near
 

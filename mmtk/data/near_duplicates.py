@@ -44,7 +44,7 @@ def _small(images: np.ndarray) -> np.ndarray:
 
 
 def _blurred(images: np.ndarray) -> np.ndarray:
-    """Means over windows of 2 · RADIUS + 1 pixels; the edges are repeated."""
+    """Box blur over 2 · RADIUS + 1 pixels, edges repeated."""
     wide = 2 * RADIUS + 1
     padded = np.pad(images, ((0, 0), (RADIUS, RADIUS), (RADIUS, RADIUS)), mode="edge")
     rows = np.sum([padded[:, i : i + SIDE] for i in range(wide)], axis=0) / wide

@@ -18,7 +18,7 @@ import numpy as np
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.counts import share
 from mmtk.errors import MmtkError, Problems
-from mmtk.io.cache import kept
+from mmtk.io.cache import cached_folder
 from mmtk.tasks import TASKS
 
 FORMAT = 2  # 2: depth, sign and orientation of every file by its header
@@ -95,7 +95,7 @@ def open_store(
     masks = len(target.names) if TASKS[target.task].has_masks else 0
     spec = repr(target).replace("LabelSpec(", "Target(", 1)  # the name of the class when caches were first named
     key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r})".encode()).hexdigest()
-    folder = kept(
+    folder = cached_folder(
         f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
         partial(_write, source, items, size, channels, progress or (lambda number, total: None)),
         len(items) * (channels + masks) * size * size,

@@ -1,4 +1,4 @@
-"""TIFF by its header: depth, sign, planes, photometry and orientation are what the tags say."""
+"""TIFF files by their tags: depth, sign, planes, photometry and orientation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tiff_size(path: Path) -> tuple[int, int]:
 
 
 def read_tiff(path: Path) -> Raster:
-    """The first page, upright. A colour space, number format or packing that is not known is refused by name."""
+    """Read the first page, upright; refuse an unknown colour space, number format or packing by name."""
     with _page(path) as page:
         photometry = _name(page.photometric)
         orientation = _orientation(page)
@@ -67,7 +67,7 @@ def _page(path: Path) -> Iterator[Any]:
 
 
 def _orientation(page: Any) -> int:
-    """The orientation of the tag, else that of the XMP packet."""
+    """Orientation by the tag, else by the XMP packet."""
     tag, packet = page.tags.get(ORIENTATION), page.tags.get(_XMP)
     if tag is not None and isinstance(tag.value, int) and 1 <= tag.value <= 8:
         return tag.value
@@ -153,13 +153,13 @@ def _from_inks(values: np.ndarray) -> np.ndarray:
 
 
 def _lossy(page: Any) -> str:
-    """The compression, where it changes values."""
+    """Name of the compression if it changes values, else ""."""
     compression = _name(page.compression)
     return compression if compression in _LOSSY else ""
 
 
 def _by_pillow(path: Path, page: Any) -> Raster:
-    """Colours of a space that Pillow converts. It gets the page as stored: it turns uncompressed pages wrongly."""
+    """Colours of a space that Pillow converts, turned upright here: Pillow turns uncompressed pages wrongly."""
     if page.compression == 1 and page.subsampling and page.subsampling != (1, 1):
         raise _unknown("its colours are sub-sampled without JPEG", path)
     content = bytearray(path.read_bytes())

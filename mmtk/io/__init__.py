@@ -1,1 +1,1 @@
-"""Files, processes and the terminal; knows nothing of recipes or runs."""
+"""Files, processes and the terminal; no knowledge of recipes or runs."""

@@ -1,4 +1,4 @@
-"""Folders of derived data that are whole or absent, whoever builds them and however that ends."""
+"""Folders of derived data, written whole or not at all, under a lock per folder."""
 
 from __future__ import annotations
 
@@ -37,11 +37,15 @@ def default_root() -> Path:
         return _spare(root, "there is no home directory")
 
 
-def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | None = None) -> Path:
-    """The folder ``name`` of the cache, verified; ``build`` fills a new one (``needed`` bytes) where it must.
+def cached_folder(name: str, build: Callable[[Path], None], byte_count: int, root: Path | None = None) -> Path:
+    """Path of a verified folder of the cache, built if it is absent or damaged.
 
-    ``root`` is by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``; where that cannot be written, a folder for
-    temporary files. Raises RunFailed on a full disk.
+    name: of the folder
+    build: fills an empty folder
+    byte_count: size of the folder
+    root: of the cache; by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``, else a folder for temporary files
+
+    RunFailed if the disk is full.
     """
     root = root or default_root()
     with suppress(FileNotFoundError, _DamagedError):
@@ -58,14 +62,14 @@ def kept(name: str, build: Callable[[Path], None], needed: int, root: Path | Non
         except _DamagedError as damage:
             warnings.warn(f"The stored images in {folder} are damaged ({damage}); they are built again.")
             _discard(folder)
-        _build(folder, build, needed)
+        _build(folder, build, byte_count)
         return _verified(folder)
 
 
-def _build(folder: Path, build: Callable[[Path], None], needed: int) -> None:
+def _build(folder: Path, build: Callable[[Path], None], byte_count: int) -> None:
     building = _beside(folder)
     try:
-        if shutil.disk_usage(folder.parent).free < needed:
+        if shutil.disk_usage(folder.parent).free < byte_count:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         building.mkdir()
         build(building)
@@ -79,7 +83,7 @@ def _build(folder: Path, build: Callable[[Path], None], needed: int) -> None:
     except OSError as error:
         reason = "is full" if error.errno in _FULL else "could not be written"
         raise RunFailed(
-            f"the cache folder {reason} ({error.strerror}); it takes {counted(needed, 'byte')}.",
+            f"the cache folder {reason} ({error.strerror}); it takes {counted(byte_count, 'byte')}.",
             where=str(folder.parent),
             hint="Free some space, or set MMTK_CACHE to a folder on a larger disk.",
         ) from error
@@ -88,7 +92,7 @@ def _build(folder: Path, build: Callable[[Path], None], needed: int) -> None:
 
 
 def _seal(folder: Path) -> None:
-    """Write sizes and checksums, and bring everything to the disk."""
+    """Write sizes and checksums, and flush everything to disk."""
     index = {path.name: [path.stat().st_size, _checksum(path)] for path in sorted(folder.iterdir())}
     (folder / _INDEX).write_text(json.dumps(index))
     for path in [*folder.iterdir(), folder]:
@@ -96,7 +100,7 @@ def _seal(folder: Path) -> None:
 
 
 def _verified(folder: Path) -> Path:
-    """``folder`` after a look at every byte of it; FileNotFoundError where there is none."""
+    """Return ``folder`` after a check of every byte; FileNotFoundError if it is absent."""
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     try:
@@ -151,13 +155,13 @@ def _spare(root: Path, why: str) -> Path:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what builders left that died: their lock is free."""
+    """Remove the remains of dead builders, whose locks are free."""
     for folder in root.glob("*.building-*"):
         name, _, builder = folder.name.partition(".building-")
         if not re.fullmatch("[0-9a-f]{32}", builder):
             continue  # somebody else's
-        with suppress(Busy), lock(root / f"{name}.lock", create=True) as held:
-            if held:
+        with suppress(Busy), lock(root / f"{name}.lock", create=True) as is_locked:
+            if is_locked:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,4 +1,4 @@
-"""The processes that divide one run among devices: who we are, what all agree on, and starting them.
+"""Processes that share the work of one run: ranks, collectives, launch.
 
 A rank is started by ``torchrun``, or by ``mmtk run --devices N`` through the same machinery (torch's elastic
 agent). Alone, every function here is a no-op. Rank 0 speaks and writes; the others compute.
@@ -32,8 +32,8 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # by t
 GRACE = "120"  # seconds in which ranks that were told to stop may finish a step and write the checkpoint
 
 
-def place() -> tuple[int, int]:
-    """(rank, number of ranks) of this process, (0, 1) where nobody divides the run."""
+def rank_and_world_size() -> tuple[int, int]:
+    """Rank and number of ranks of this process; (0, 1) for a run on one device."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return 0, 1
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -46,25 +46,25 @@ def command() -> list[str]:
 
 
 def silent() -> bool:
-    """Whether another process says how this run ended."""
-    return place()[0] > 0 or COMMAND in os.environ
+    """Whether another process reports how this run ended."""
+    return rank_and_world_size()[0] > 0 or COMMAND in os.environ
 
 
-def leave() -> None:
-    """End a rank's process at once when its work is done; nothing where there is one process.
+def exit_rank() -> None:
+    """Exit a rank at once when its work is done; without ranks, do nothing.
 
     On its ordinary way out a process that was in a group is aborted now and then, by a thread of torch's that
     still runs.
     """
-    if place()[1] > 1:
+    if rank_and_world_size()[1] > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 def check(devices: int | None, device: str, batch: int) -> int:
-    """The number of devices of a run; MmtkError where they are not there or cannot share a batch."""
-    world = place()[1]
+    """Number of devices of a run; MmtkError if they are absent or cannot share a batch."""
+    world = rank_and_world_size()[1]
     if world > 1 and world != int(os.environ["LOCAL_WORLD_SIZE"]):
         raise MmtkError("a run is divided among the devices of one machine.", hint="Use torchrun --nnodes 1.")
     if world > 1 and devices not in (None, world):
@@ -87,9 +87,9 @@ def check(devices: int | None, device: str, batch: int) -> int:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[None]:
-    """Meet the other ranks, and part at the end; where one is lost, this one ends as well."""
-    rank, world = place()
+def process_group(device: str) -> Iterator[None]:
+    """Join the process group for the block; end this process if another rank is lost."""
+    rank, world = rank_and_world_size()
     if world == 1:
         yield
         return
@@ -128,12 +128,12 @@ def _is_loss(error: RuntimeError) -> bool:
 
 def barrier() -> None:
     """Wait for every rank."""
-    share(None)
+    all_gather_object(None)
 
 
-def share(value: T) -> list[T]:
-    """The values of all ranks, by rank; of small picklable things."""
-    world = place()[1]
+def all_gather_object(value: T) -> list[T]:
+    """Gather a small picklable value of every rank, by rank."""
+    world = rank_and_world_size()[1]
     if world == 1:
         return [value]
     values: list[T | None] = [None] * world
@@ -142,9 +142,9 @@ def share(value: T) -> list[T]:
 
 
 @contextmanager
-def first_alone() -> Iterator[None]:
-    """Rank 0 runs the block before the others do: it builds or mends what they then find."""
-    rank = place()[0]
+def rank_zero_first() -> Iterator[None]:
+    """Run the block on rank 0 before the others, so that they find what it built."""
+    rank = rank_and_world_size()[0]
     if rank:
         barrier()
     yield
@@ -152,24 +152,24 @@ def first_alone() -> Iterator[None]:
         barrier()
 
 
-def first_speaks() -> None:
-    """Called before an error that every rank is about to raise: only rank 0 returns from here."""
-    if place()[0]:
+def rank_zero_reports() -> None:
+    """Exit every rank but 0 before an error that all of them raise, so that it is reported once."""
+    if rank_and_world_size()[0]:
         sys.exit(0)
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows of all ranks, by rank, without gradient; as many of each."""
+    """Gather tensors [B,…] of all ranks, by rank, without gradient; B is the same on all."""
     return torch.cat(_parts(rows))
 
 
 def whole_batch(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets of all ranks: a loss that all compute of them alike has the gradient of one process.
+    """Gather logits and targets of all ranks with gradient, so that each computes the loss of the whole batch.
 
     Each rank's gradient goes through its own rows alone, and the engine takes the mean over ranks: hence the
     factor.
     """
-    rank, world = place()
+    rank, world = rank_and_world_size()
     if world == 1:
         return logits, target
     rank_logits = logits.view_as(logits)
@@ -189,7 +189,7 @@ def _parts(rows: Tensor) -> list[Tensor]:
 
 
 class _LossFirst(nn.Module):
-    """An objective with its loss beside its step: DDP looks there for the parameters that the loss reaches."""
+    """Objective that returns (loss, step): DDP finds unused parameters from the loss."""
 
     def __init__(self, objective: nn.Module) -> None:
         super().__init__()
@@ -201,8 +201,8 @@ class _LossFirst(nn.Module):
 
 
 def share_gradients(objective: nn.Module, device: torch.device) -> Callable[[Any], Any]:
-    """The forward of an objective whose gradients become means over the ranks; it gives a step with a ``loss``."""
-    if place()[1] == 1:
+    """Wrap an objective so that its gradients are means over the ranks."""
+    if rank_and_world_size()[1] == 1:
         return objective
     # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
     ids = [device.index] if device.type == "cuda" else None
@@ -211,8 +211,8 @@ def share_gradients(objective: nn.Module, device: torch.device) -> Callable[[Any
 
 
 def share_batch_norm(module: nn.Module, device: str) -> None:
-    """Make batch norms use the statistics of all ranks' images; torch can do so on GPUs alone."""
-    if place()[1] == 1 or not check_batch_norm(module, device):
+    """Make batch norms use the statistics of all ranks, which torch supports on GPUs only."""
+    if rank_and_world_size()[1] == 1 or not check_batch_norm(module, device):
         return
     from timm.layers.norm_act import convert_sync_batchnorm  # torch's own loses the activation of timm's norms
 
@@ -220,7 +220,7 @@ def share_batch_norm(module: nn.Module, device: str) -> None:
 
 
 def check_batch_norm(module: nn.Module, device: str) -> int:
-    """The number of batch norms; MmtkError where several processes on such a device could not share them."""
+    """Number of batch norms; MmtkError if ranks on this device could not share their statistics."""
     norms = sum(isinstance(part, _BatchNorm) for part in module.modules())
     if norms and device == "cpu":
         raise MmtkError(
@@ -234,9 +234,10 @@ def check_batch_norm(module: nn.Module, device: str) -> int:
 
 
 def launch(argv: Sequence[str], devices: int, folder: Path) -> None:
-    """Run ``argv`` as ``devices`` ranks and wait; RunFailed where one was killed, Reported where one said why.
+    """Run ``argv`` as ``devices`` ranks and wait for them.
 
-    A signal to this process stops all ranks after the step that they are in.
+    RunFailed if a rank was killed, Reported if one has printed its error. A signal to this process stops all ranks
+    after their current step.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -108,7 +108,7 @@ def _lock(descriptor: int, wait: bool = False) -> None:
 
 @contextmanager
 def lock(path: Path, *, wait: bool = False, create: bool = False) -> Iterator[bool]:
-    """Hold the lock of a file or folder, and yield whether there is one: some network drives have no locks.
+    """Hold the lock of a file or folder; yield False if its file system has no locks, as some network drives.
 
     Busy where another process holds it, unless ``wait``; ``create`` makes a file that is not there.
     """

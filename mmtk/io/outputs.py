@@ -1,4 +1,4 @@
-"""Folders that commands write their results into: a file that a command did not write there is never replaced."""
+"""Output folders of commands, in which no file of another origin is ever replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FREE = "Move it away, or choose another --out."
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for output with those above it; an MmtkError with the cure where that cannot be."""
+    """Make an output folder and its parents; MmtkError with the cure if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -35,7 +35,7 @@ def make_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a folder for output that cannot be made or written in, without leaving it there."""
+    """Refuse an output folder that cannot be made or written in; leave no trace of the check."""
     missing = list(itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
     make_folder(path)
     try:
@@ -52,7 +52,7 @@ def check_folder(path: Path) -> None:
 
 @contextmanager
 def alone_in(path: Path) -> Iterator[None]:
-    """Keep other commands from writing into a folder for output; MmtkError where one is at work in it."""
+    """Lock an output folder for the block; MmtkError if another command works in it."""
     try:
         with lock(path):
             yield
@@ -62,7 +62,7 @@ def alone_in(path: Path) -> Iterator[None]:
 
 
 def refuse_links(folder: Path, names: Iterable[str]) -> None:
-    """Refuse files or folders of a folder for output that are links: what is written would land elsewhere."""
+    """Refuse links in an output folder: files would land elsewhere."""
     for name in names:
         parts = PurePosixPath(name).parts
         for depth in range(1, len(parts) + 1):
@@ -72,7 +72,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
 
 
 def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is an input, or lies in a folder of inputs: it would be taken for data next time."""
+    """Refuse an output that is an input or lies among inputs: it would be read as data next time."""
     resolved = out.resolve()
     for path in inputs:
         if not os.path.exists(path):
@@ -84,7 +84,7 @@ def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
 
 
 class OutputFolder:
-    """A folder for the results of one command, with a list of what it wrote there and the hash of every file.
+    """Folder for the results of one command, with a list of its files and their hashes.
 
     What is not in that list, or was changed since, is the user's: it is refused by name before any work is done
     or, with ``set_aside``, for folders whose place mmtk chose itself, moved to the folder ``earlier`` in it.
@@ -96,11 +96,11 @@ class OutputFolder:
         self._hashes = _read(path).get(command, {})
 
     def wrote(self, name: str) -> bool:
-        """Whether the file ``name`` is as this command left it there."""
+        """Whether the file ``name`` is unchanged since this command wrote it."""
         return name in self._hashes and sha256(self.path / name) in self._hashes[name]
 
     def check(self, names: Iterable[str]) -> None:
-        """Refuse, all together, the names that belong to others. A name that ends with / is a folder."""
+        """Refuse all ``names`` that exist and are not of this command; a name that ends with / is a folder."""
         names = list(names)
         check_folder(self.path)
         refuse_links(self.path, [*names, MANIFEST])
@@ -112,7 +112,7 @@ class OutputFolder:
 
     @contextmanager
     def alone(self, names: Iterable[str] = ()) -> Iterator[None]:
-        """Make the folder, check ``names``, and keep other commands out of it while the block runs."""
+        """Make and lock the folder, and check ``names``, for the block."""
         check_folder(self.path)
         make_folder(self.path)
         with alone_in(self.path):
@@ -122,7 +122,7 @@ class OutputFolder:
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
-        """A temporary path whose content becomes the file ``name``, noted as this command's."""
+        """Yield a temporary path whose content becomes the file ``name`` at the end of the block."""
         path = self.path / name
         make_folder(self.path)
         with atomic(path) as temporary:
@@ -132,7 +132,7 @@ class OutputFolder:
 
     @contextmanager
     def staged(self, names: Iterable[str] = ()) -> Iterator[Path]:
-        """A new folder whose files, when the block ends well, take the place of what the command wrote before.
+        """Yield a new folder whose files replace those of the last command at the end of the block.
 
         ``names``: those that are known before; they are checked before any work is done.
         """
@@ -145,7 +145,7 @@ class OutputFolder:
                 shutil.rmtree(stage, ignore_errors=True)
 
     def _take(self, stage: Path) -> None:
-        """Let the files of ``stage`` take the place of what the command wrote before."""
+        """Move the files of ``stage`` over those that the command wrote before."""
         names = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
         self.check(names)
         for name in names:
@@ -174,7 +174,7 @@ class OutputFolder:
         return os.path.lexists(path) and not self.wrote(name)
 
     def _make_room(self, name: str) -> None:
-        """Let nothing of the user's be in the way of ``name``, whatever happened since the check."""
+        """Move a file of the user out of the way of ``name``, if one came there since the check."""
         refuse_links(self.path, [name])
         above = [f"{folder}/" for folder in PurePosixPath(name).parents if folder.name]
         for foreign in filter(self._is_foreign, [*reversed(above), name]):
@@ -184,7 +184,7 @@ class OutputFolder:
             self.put_aside([foreign.rstrip("/")])
 
     def _note(self, name: str, digest: str | None) -> None:
-        """Add a file to the list, before it takes its place: a kill in between leaves both hashes known."""
+        """Add a file and its hash to the list, before it is moved: after a kill both hashes are known."""
         self._hashes.setdefault(name, set()).add(digest or "")
         row = json.dumps({"command": self.command, "name": name, "sha256": digest})
         with open(self.path / MANIFEST, "a", encoding="ascii") as file:
@@ -192,7 +192,7 @@ class OutputFolder:
 
 
 def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
-    """Return the files that a command wrote, by the list in their folder, and that are as it left them."""
+    """Return the files of a folder that a command wrote and nobody changed."""
     folders: dict[Path, OutputFolder] = {}
     names = set()
     for path in paths:
@@ -204,7 +204,7 @@ def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
 
 
 def _free(path: Path) -> Path:
-    """``path``, with a number where something lies there."""
+    """``path``, with a number behind it if it exists."""
     number, free = 2, path
     while os.path.lexists(free):
         free, number = path.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1

@@ -1,4 +1,4 @@
-"""How paths and commands are written where people read them and paste them."""
+"""Spelling of paths and commands, fit to read and to paste."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status line: a line on the terminal that moves whenever a command has nothing else to show for a moment."""
+"""Status line: one line on the terminal that moves while a command shows nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StatusLine:
         self._write = stream.write
         self._lock = threading.RLock()
         self._text, self._since = "", time.monotonic()
-        self._drawn, self._at_start, self._last_output = False, True, time.monotonic()
+        self._is_visible, self._at_start, self._last_output = False, True, time.monotonic()
         self._ended = threading.Event()
         self._frames = FRAMES if (stream.encoding or "").lower().startswith("utf") else PLAIN_FRAMES
         for output in outputs:
@@ -38,7 +38,7 @@ class StatusLine:
         threading.Thread(target=self._run, name="mmtk-status-line", daemon=True).start()
 
     def stage(self, text: str) -> None:
-        """Name what is done from now on."""
+        """Name the work from now on."""
         with self._lock:
             self._text, self._since = text, time.monotonic()
 
@@ -52,7 +52,7 @@ class StatusLine:
 
     def forked(self) -> None:
         """Leave the terminal to the parent process: a fork has no thread that draws."""
-        self._lock, self._drawn = threading.RLock(), False
+        self._lock, self._is_visible = threading.RLock(), False
         self._ended.set()
 
     def _watch(self, output: TextIO) -> None:
@@ -70,8 +70,8 @@ class StatusLine:
         output.write = erase_and_write  # type: ignore[method-assign]
 
     def _erase(self) -> None:
-        if self._drawn:
-            self._drawn = False
+        if self._is_visible:
+            self._is_visible = False
             self._write(ERASE)
             self._stream.flush()
 
@@ -92,7 +92,7 @@ class StatusLine:
             self._stream.flush()
         except OSError:  # the terminal is gone
             self._ended.set()
-        self._drawn = True
+        self._is_visible = True
 
 
 def _import_stage() -> str:
@@ -107,7 +107,7 @@ _line: StatusLine | None = None
 
 
 def stage(text: str) -> None:
-    """Name what the command does now; nothing where no status line is shown."""
+    """Name the work of the command from now on, if a status line is shown."""
     if _line is not None:
         _line.stage(text)
 
@@ -121,7 +121,7 @@ def end() -> None:
 
 
 @contextmanager
-def shown(arguments: list[str]) -> Iterator[None]:
+def running(arguments: list[str]) -> Iterator[None]:
     """Show the status line while a command with these arguments runs, if it writes to a terminal for a reader."""
     global _line
     if _line is not None or not _for_a_reader(arguments):

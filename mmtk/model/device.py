@@ -54,7 +54,7 @@ def prepare_device(name: str) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     if name == "cpu":
-        keep_pages()
+        tune_malloc()
         return torch.device("cpu")
     return torch.device("cuda", torch.cuda.current_device())
 
@@ -76,7 +76,7 @@ def in_precision(name: str, device: torch.device) -> Iterator[None]:
         yield
 
 
-def keep_pages() -> bool:
+def tune_malloc() -> bool:
     """Tell glibc to keep freed memory instead of faulting its pages in again for every large tensor.
 
     Without it a step on a CPU takes about twice as long. Does nothing (False) where libc is not glibc.
@@ -107,7 +107,7 @@ def deterministic_kernels(enabled: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def explained(where: Path) -> Iterator[None]:
+def readable_errors(where: Path) -> Iterator[None]:
     """Put torch's errors of memory and of kernels without a deterministic form in words; others pass."""
     try:
         yield

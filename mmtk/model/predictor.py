@@ -44,7 +44,7 @@ class Case:
 
 
 def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
-    """Images [B,C,H,W] in [0, 1] at run size → what the network says of them, each task by its own input."""
+    """Predict images [B,C,H,W] in [0, 1] at run size, each task by its own input."""
     prediction: api.Prediction = net(network_input(images, recipe, "segmentation"))
     if prediction.classification is not None and not recipe.normalises("classification"):
         prediction.classification = net.classify(network_input(images, recipe, "classification"))
@@ -70,7 +70,7 @@ def image_pixels(image: object) -> np.ndarray:
 
 
 def _scaling(array: np.ndarray) -> str:
-    """How an array of other numbers becomes gray values, where that can be told."""
+    """Hint for an array of another type: how it becomes gray levels, if that can be seen."""
     if array.dtype == np.uint8 or not array.size or array.dtype.kind not in "bf":
         return ""
     inside = array.min() >= 0 and array.max() <= 1  # false for NaN
@@ -82,7 +82,7 @@ def _has_colour(array: np.ndarray) -> bool:
 
 
 def _is_one(images: object) -> bool:
-    """Whether this is one image and not several."""
+    """Whether the input is one image and not several."""
     if isinstance(images, np.ndarray):
         return images.ndim < 3 or _has_colour(images)
     return isinstance(images, str | Path | Picture)
@@ -134,7 +134,7 @@ class Predictor:
         return html_table(f"{self.recipe.name} {self.recipe.digest}", ("", ""), rows)
 
     def logits(self, images: Image | Iterable[Image]) -> api.Prediction:
-        """Images of any size, as of a call → the network's Prediction at run size."""
+        """Prediction of the network at run size, for images of any size as of a call."""
         return self._logits([image_pixels(image) for image in _several(images)])
 
     def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
@@ -148,7 +148,7 @@ class Predictor:
     @overload
     def __call__(self, images: Iterable[Image]) -> list[Case]: ...
     def __call__(self, images: Image | Iterable[Image]) -> Case | list[Case]:
-        """One image → its Case; several → one Case each.
+        """Predict one image (a Case) or several (a list of Cases).
 
         An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W] or [H,W,3], of any size; an
         array [H,W,3] is colour, of which the luminance counts. Raises MmtkError for anything else.
@@ -219,7 +219,7 @@ def _targets(folder: RunDir) -> dict[str, Any]:
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, folders as the images below them, in order."""
+    """List image files: those given, and those below folders, in order."""
     images: list[Path] = []
     for path in paths:
         if os.path.isdir(path):  # a name that is too long for any file is none

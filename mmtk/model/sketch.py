@@ -37,8 +37,8 @@ def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
     for device in ("meta", "cpu"):
         net = sketch_network(recipe, device).train()
         answers = [_pass(recipe, net, task, batch, device) for task in recipe.tasks]
-        refusals = [each for each in answers if each]
-        if device == "meta" and any(isinstance(each, MmtkError) for each in refusals):
+        refusals = [refusal for refusal in answers if refusal]
+        if device == "meta" and any(isinstance(refusal, MmtkError) for refusal in refusals):
             continue  # values may be all that was missing
         if refusals:
             return refusals[0]

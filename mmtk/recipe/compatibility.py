@@ -1,4 +1,4 @@
-"""The second pass over a recipe: do its parts fit together? Asked before anything is built or read.
+"""Checks that the parts of a recipe fit together, before anything is built or any data are read.
 
 What only a component can say is asked through the memo, so that torch is imported for new questions alone.
 """
@@ -20,7 +20,7 @@ from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
 def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
-    """Parts that cannot work together, all at once: size, strides, views, losses, metrics.
+    """Find parts that cannot work together: size, strides, views, losses, metrics.
 
     unknown: keys and tables whose problem is known already; what depends on them is not asked, and a component's
         table among them is absent from the recipe
@@ -33,7 +33,7 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
 
 
 def _strides(recipe: Recipe) -> list[int]:
-    """The strides of the encoder's features."""
+    """Strides of the encoder's features."""
 
     def ask() -> list[int]:
         from mmtk.recipe import parts
@@ -44,7 +44,7 @@ def _strides(recipe: Recipe) -> list[int]:
 
 
 def _joins(recipe: Recipe) -> int | None:
-    """The stride at which the bridge joins; None where it joins nothing."""
+    """Stride at which the bridge joins; None without a bridge."""
 
     def ask() -> int | None:
         from mmtk.recipe import parts
@@ -56,7 +56,7 @@ def _joins(recipe: Recipe) -> int | None:
 
 
 def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
-    """The views of a strategy, each with the view that it starts from."""
+    """Views of a strategy by name, each with the view that it starts from."""
 
     def ask() -> dict[str, str | None]:
         from mmtk.recipe import parts
@@ -67,7 +67,7 @@ def _starts(recipe: Recipe, kind: str) -> dict[str, str | None]:
 
 
 def _bridge(recipe: Recipe) -> tuple[int | None, list[MmtkError]]:
-    """The stride at which the bridge joins, if any, and what is wrong with the bridge alone."""
+    """Stride at which the bridge joins, if any, and the problems of the bridge alone."""
     try:
         stride = _joins(recipe)
     except MmtkError as error:
@@ -112,11 +112,11 @@ def _network(recipe: Recipe, bridge: int | None, unknown: Collection[str]) -> li
         )
     whole = recipe.get("decoder") or "segmentation" not in recipe.tasks
     ready = whole and not {"bridge", "data.size", "train.batch"} & {*unknown}
-    return problems if problems or not ready else _refused(recipe)
+    return problems if problems or not ready else _batch_problems(recipe)
 
 
-def _refused(recipe: Recipe) -> list[MmtkError]:
-    """The refusal of a batch by a part of the network, or by a batch norm that would get a single value."""
+def _batch_problems(recipe: Recipe) -> list[MmtkError]:
+    """Problem of a batch in its pass through the network, such as a batch norm that would get a single value."""
     batch, size = min(2, recipe["train.batch"]), recipe["data.size"]
     tables = {kind: recipe[kind] for kind in ("encoder", "decoder", "bridge") if recipe.get(kind)}
     entries = {kind: catalog.find(kind, table["use"]) for kind, table in tables.items()}
@@ -151,7 +151,7 @@ def _refused(recipe: Recipe) -> list[MmtkError]:
 
 @lru_cache(maxsize=256)
 def _pass(network: str, batch: int, classes: tuple[type[Any], ...]) -> str | MmtkError:
-    """The answer of ``refused_pass`` for a network as JSON; asked again where ``classes`` are others."""
+    """Answer of ``refused_pass`` for a network as JSON, cached by ``classes`` too."""
     from mmtk.model.sketch import refused_pass
 
     return refused_pass(Recipe(json.loads(network), {}), batch)

@@ -1,4 +1,4 @@
-"""What the installed components accept: JSON Schema of recipes, and a page about one component."""
+"""Descriptions of the installed components: JSON Schema of recipes, and a page for one component."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def recipe_schema() -> dict[str, Any]:
     for path, model in tables.FIXED.items():
         table = model.model_json_schema()
         table.pop("required", None)
-        _place(root, path, table)
+        _insert_table(root, path, table)
     for path, kind in tables.PLACES.items():
         table = {"$ref": f"#/$defs/{kind}"}
-        _place(root, path, {"anyOf": [table, {"const": "none"}]} if toml.drops(path, "none") else table)
+        _insert_table(root, path, {"anyOf": [table, {"const": "none"}]} if toml.drops(path, "none") else table)
     memo.keep()
     return root
 
 
-def _place(root: dict[str, Any], path: str, table: dict[str, Any]) -> None:
+def _insert_table(root: dict[str, Any], path: str, table: dict[str, Any]) -> None:
     *groups, last = path.split(".")
     for group in groups:
         root = root["properties"].setdefault(
@@ -143,7 +143,7 @@ def _view(view: Any) -> str:
 
 
 def fault(entry: catalog.Entry) -> str:
-    """Why no recipe could use the component, in one line; empty if it loads and its keys can be read."""
+    """Reason in one line why no recipe can use the component; "" if it loads and its keys can be read."""
     kind = KINDS[entry.kind]
     try:
         if not issubclass(catalog.load(entry), kind.contract_class):

@@ -1,4 +1,4 @@
-"""Loading of recipes: layers merged, every table checked with all problems at once, defaults filled in."""
+"""Loading of recipes: merge layers, check every table, fill in defaults."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def load_recipe(
 
 
 def recipe_path(path_or_name: str | Path) -> Path:
-    """The recipe file meant by a path, a shipped name or a run directory."""
+    """Path of the recipe file for a path, a shipped name or a run directory."""
     inside = Path(path_or_name) / "recipe.toml"
     return inside if os.path.isfile(inside) else toml_layers.locate(str(path_or_name))
 
 
 def is_complete(path_or_name: str | Path) -> bool:
-    """Whether a recipe has its data and budget already, as that of a run directory has."""
+    """Whether a recipe has data and a budget already, as that of a run directory."""
     return isinstance(toml_layers.with_parents(recipe_path(path_or_name)).values.get("origin"), dict)
 
 
 def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterable[str]) -> Layer:
-    """All layers merged: parents, recipe, profile, overrides; not checked yet."""
+    """Merge all layers: parents, recipe, profile, overrides; without checks."""
     layer, changes = toml_layers.with_parents(path), toml_layers.parse_set(overrides)
     wanted_profile = profile if profile is not None else changes.values.get("profile")
     origin = layer.values.get("origin")
@@ -56,7 +56,7 @@ def read(path: Path, profile: str | None, overrides: Mapping[str, Any] | Iterabl
     if origin is not None and not wanted_profile:
         return toml_layers.merge(layer, changes)
     profile_name = wanted_profile if wanted_profile is not None else layer.values.get("profile", "")
-    line = (layer if wanted_profile is None else changes).place("profile")
+    line = (layer if wanted_profile is None else changes).location("profile")
     if not isinstance(profile_name, str):
         raise MmtkError(f"profile: should be a name, got {json.dumps(profile_name, default=str)}.", line)
     if profile_name:
@@ -87,7 +87,7 @@ def _profile(name: str, recipes: Path, start: Path, line: str | None) -> Layer:
 
 
 def system_for(recipe: str, profile: str | None) -> str:
-    """The recipe itself, or the plain system of the one task that a profile is for: to look at its data alone."""
+    """The recipe, or the plain system of the one task that a profile has data for, to inspect its data."""
     if profile is None or recipe != "multimix":
         return recipe
     tasks = _profile(profile, toml_layers.recipe_folder(), Path(), None).values.get("tasks")
@@ -96,7 +96,7 @@ def system_for(recipe: str, profile: str | None) -> str:
 
 
 def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
-    """What a complete recipe has and another profile has not, as its ``train.steps``, would stay in force."""
+    """Error for a complete recipe under another profile, if keys such as ``train.steps`` would stay in force."""
     origin_profile, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
     return MmtkError(
         f"is complete, with the data and the training budget of {origin_profile}: "
@@ -137,7 +137,7 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
 
 
 def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
-    """Problems that show only without what is wrong, and that do not follow from it."""
+    """Problems that show only once others are solved, and do not follow from them."""
     trial, unknown = Layer(copy.deepcopy(layer.values), layer.places), set[str]()
     parts = sorted((path for path, _, _ in component_tables(layer.values)), key=len, reverse=True)
     for key in (problem.message.partition(":")[0] for problem in problems):
@@ -161,7 +161,7 @@ def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) 
             toml_layers.drop(layer.values, cross)
     values, problems = _tables(layer)
     if problems:
-        _place(problems, source)
+        _add_source(problems, source)
         problems += _hidden(layer, problems, source) if unknown is None else []
         raise Problems(problems, heading(source, problems))
     problems = [*_required(values, unknown or ()), *_idle_strategies(layer, values)]
@@ -176,13 +176,13 @@ def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) 
 
     problems += misfits(recipe, unknown or ())
     if problems:
-        _place(problems, source)
+        _add_source(problems, source)
         raise Problems(problems, heading(source, problems))
     return recipe
 
 
 def _unknown_tables(layer: Layer) -> list[MmtkError]:
-    """Keys above the tables, and names in a group of tables, that mean nothing."""
+    """Errors for unknown keys above the tables, and unknown names in groups of tables."""
     problems = []
     groups = {path.rpartition(".")[0] for path in recipe_tables.PLACES} - set(recipe_tables.FIXED) - {""}
     tables = {path.split(".")[0] for path in [*recipe_tables.FIXED, *recipe_tables.PLACES]}
@@ -191,19 +191,19 @@ def _unknown_tables(layer: Layer) -> list[MmtkError]:
         if key not in known_keys:
             keys = ", ".join(sorted(known_keys - {"origin"}))
             message = f"{key}: unknown key.{nearest(key, known_keys)} Keys here: {keys}."
-            problems.append(MmtkError(message, layer.place(key)))
+            problems.append(MmtkError(message, layer.location(key)))
     for group in sorted(groups & set(layer.values)):
         table = layer.values[group]
         names = {path.split(".")[1] for path in recipe_tables.PLACES if path.startswith(f"{group}.")}
         if not isinstance(table, dict):
             message = f"{group}: should hold tables, as [{group}.NAME]."
-            problems.append(MmtkError(message, layer.place(group)))
+            problems.append(MmtkError(message, layer.location(group)))
             continue
         for name in table:
             if "*" not in names and name not in names:
                 known_names = ", ".join(sorted(names))
                 message = f"{group}.{name}: unknown table.{nearest(name, names)} Known: {known_names}."
-                problems.append(MmtkError(message, layer.place(f"{group}.{name}")))
+                problems.append(MmtkError(message, layer.location(f"{group}.{name}")))
     return problems
 
 
@@ -211,7 +211,7 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
     if not isinstance(table, dict) or not isinstance(table.get("use"), str):
         names = ", ".join(sorted({entry.name for entry in catalog.entries(kind)}))
         message = f'{path}: needs use = "NAME" of a component of kind {kind}. Known: {names}.'
-        return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.place(path))]
+        return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.location(path))]
     try:
         entry = catalog.find(kind, table["use"])
 
@@ -221,8 +221,8 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
 
         checked, wrong = memo.recall("keys", entry, {"path": path, "table": table}, ask)
     except MmtkError as error:
-        return {}, [MmtkError(f"{path}.use: {error.message}", layer.place(f"{path}.use"), error.hint)]
-    return checked, [MmtkError(message, layer.place(key) or layer.place(path)) for message, key in wrong]
+        return {}, [MmtkError(f"{path}.use: {error.message}", layer.location(f"{path}.use"), error.hint)]
+    return checked, [MmtkError(message, layer.location(key) or layer.location(path)) for message, key in wrong]
 
 
 def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
@@ -245,7 +245,7 @@ def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
 
 
 def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
-    """A strategy of a task that the recipe does not train is a mistake, not something to drop silently."""
+    """Errors for strategies of a task that the recipe does not train."""
     problems = []
     for kind, row in KINDS.items():
         use, task = toml_layers.get(values, f"{kind}.use", "none"), row.task
@@ -253,20 +253,20 @@ def _idle_strategies(layer: Layer, values: Values) -> list[MmtkError]:
             problems.append(
                 MmtkError(
                     f'{kind}.use = "{use}" needs the task {task}, but tasks = {json.dumps(values["tasks"])}.',
-                    layer.place(f"{kind}.use"),
+                    layer.location(f"{kind}.use"),
                     f'Add "{task}" to tasks, or set {kind}.use = "none".',
                 )
             )
     return problems
 
 
-def _place(problems: list[MmtkError], source: str) -> None:
+def _add_source(problems: list[MmtkError], source: str) -> None:
     for problem in problems:
         problem.where = problem.where or source
 
 
 def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
-    """The values of every table with its defaults, and what is wrong in one table alone."""
+    """Values of every table with its defaults, and the problems of single tables."""
     problems = [*layer.problems, *_unknown_tables(layer)]
     values, wrong = fixed_tables(layer)
     problems += wrong

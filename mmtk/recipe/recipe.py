@@ -41,7 +41,7 @@ class Recipe:
         return value
 
     def get(self, dotted: str, default: Any = None) -> Any:
-        """The value under a dotted key, or ``default``."""
+        """Value of a dotted key, or ``default``."""
         return toml_layers.get(self.values, dotted, default)
 
     @property
@@ -76,7 +76,7 @@ class Recipe:
 
     @cached_property
     def data(self) -> recipe_tables.Data:
-        """What every image is brought to: ``size`` in pixels, ``channels``, and whether leaks are refused."""
+        """Format of every image: ``size`` in pixels, ``channels``, and whether leaks are refused."""
         return recipe_tables.Data(**_own_keys(self["data"], recipe_tables.Data))
 
     @cached_property
@@ -86,7 +86,7 @@ class Recipe:
 
     @cached_property
     def evaluate(self) -> recipe_tables.Evaluate:
-        """How the test sets are scored."""
+        """Settings of the scoring of test sets."""
         return recipe_tables.Evaluate(**self["evaluate"])
 
     @cached_property
@@ -209,7 +209,7 @@ def component_tables(values: Values) -> Iterator[tuple[str, str, Values]]:
 
 
 def need_recipe(value: object, call: str) -> Recipe:
-    """``value`` where it is a recipe; for what stands for one, such as its name, say how ``call`` is written."""
+    """Return ``value`` if it is a recipe; else an MmtkError that shows how ``call`` is written."""
     if isinstance(value, Recipe):
         return value
     what = f"not {value!r}" if isinstance(value, str | os.PathLike) else f"not a {type(value).__name__}"

@@ -27,7 +27,7 @@ def read_resolved(path: Path, digest: str | None = None) -> Recipe:
     for key, kind, table in component_tables(layer.values):
         if not isinstance(table, dict) or not isinstance(table.get("use"), str):
             problems.append(
-                MmtkError(f'{key}: needs use = "NAME" of a component of kind {kind}.', layer.place(key))
+                MmtkError(f'{key}: needs use = "NAME" of a component of kind {kind}.', layer.location(key))
             )
         else:
             toml_layers.put(values, key, table)
@@ -59,7 +59,7 @@ def _table(layer: Layer, path: str, model: type[signature.Table]) -> tuple[Value
     table = toml_layers.get(layer.values, path, {}) if path else layer.values
     if not isinstance(table, dict):
         got = json.dumps(table, default=str)
-        return {}, [MmtkError(f"{path}: should be a table, [{path}], got {got}.", layer.place(path))]
+        return {}, [MmtkError(f"{path}: should be a table, [{path}], got {got}.", layer.location(path))]
     prefix = f"{path}." if path else ""
     nested = {
         name[len(prefix) :].split(".")[0]
@@ -69,4 +69,4 @@ def _table(layer: Layer, path: str, model: type[signature.Table]) -> tuple[Value
     keys = {key: value for key, value in table.items() if key not in nested}
     if path == "":
         keys = {key: value for key, value in keys.items() if key in model.model_fields}
-    return signature.validate(model, keys, path, layer.place, nested)
+    return signature.validate(model, keys, path, layer.location, nested)

@@ -17,14 +17,14 @@ TaskName = Literal["classification", "segmentation"]
 
 
 def _each_once(tasks: list[TaskName]) -> list[TaskName]:
-    """Sorted, because the order of the tasks means nothing: it must not change the digest."""
+    """Sort the tasks, since their order means nothing and must not change the digest."""
     if len(set(tasks)) < len(tasks):
         raise ValueError("Tasks should be named once each")
     return sorted(tasks)
 
 
 class Top(Table):
-    """The keys that stand above all tables."""
+    """Keys above all tables."""
 
     name: str = "unnamed"
     description: str = ""
@@ -40,7 +40,7 @@ class Top(Table):
 
 
 class Origin(Table):
-    """Where a resolved recipe came from; its presence says that the recipe is complete without a profile."""
+    """Origin of a resolved recipe; its presence marks a recipe that is complete without a profile."""
 
     recipe: str
     profile: str = ""
@@ -53,7 +53,7 @@ def _no_bool(value: Any) -> Any:
 
 
 class Data(Table):
-    """What every image is brought to."""
+    """Format of every image."""
 
     size: Annotated[int, Field(ge=16, le=4096, description="pixels, square")] = 64
     channels: Annotated[Literal[1, 3], BeforeValidator(_no_bool)] = 1
@@ -113,7 +113,7 @@ class Train(Table):
 
 
 class Evaluate(Table):
-    """How the test sets are scored."""
+    """Settings of the scoring of test sets."""
 
     batch: Positive = 16
     cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6

@@ -22,7 +22,7 @@ NOTES = {"others": "strategies that an ablation does not name: off drops them, k
 
 
 def as_text(recipe: Recipe, values: Values) -> str:
-    """``values``, some or all of the recipe's, as TOML; what is longer than a line follows its origin."""
+    """Format ``values`` of the recipe as TOML; text longer than a line follows its origin."""
     blocks = ["\n".join(_block(recipe, path, table)) for path, table in _tables(values)]
     end = [f"# digest {recipe.digest}"]
     if any(_shipped(origin) for origin in recipe.origins.values()):
@@ -31,7 +31,7 @@ def as_text(recipe: Recipe, values: Values) -> str:
 
 
 def changes(recipe: Recipe) -> Values:
-    """The values that are neither a default nor those of ``base.toml`` with the same profile."""
+    """Values that differ from the defaults and from ``base.toml`` with the same profile."""
     base = _base(recipe)
     changed: Values = {}
     for key, value in toml_layers.leaves(recipe.values):
@@ -53,7 +53,7 @@ def _base(recipe: Recipe) -> Recipe:
 
 
 def _tables(values: Values, path: str = "") -> Iterator[tuple[str, Values]]:
-    """Every table that has keys of its own, by its dotted name; the keys above all tables come first."""
+    """Tables with keys, by dotted name; the keys above all tables come first."""
     rows = {key: value for key, value in values.items() if not isinstance(value, dict) or not value}
     if rows:
         yield path, rows
@@ -83,7 +83,7 @@ def _block(recipe: Recipe, path: str, table: Values) -> Iterator[str]:
 
 
 def _long(key: str, widest: int, value: Any) -> Iterator[str]:
-    """A value that fits on no line: a list item by item, a text broken between its words."""
+    """Break a value over lines: a list by items, a text between words."""
     if isinstance(value, list):
         yield f"{key:{widest}} = ["
         yield from (f"{INDENT}{toml(item)}," for item in value)
@@ -102,7 +102,7 @@ def toml(value: Any) -> str:
 
 
 def place_of(origin: str) -> str:
-    """Origin of a value: ``default``, ``--set``, or file and line as one would name it from here."""
+    """Origin of a value: ``default``, ``--set``, or file and line relative to the working directory."""
     file, colon, line = origin.rpartition(":")
     if not colon or not os.path.isabs(file):
         return origin

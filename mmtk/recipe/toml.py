@@ -1,4 +1,4 @@
-"""Reading TOML in layers: parents, recipe, profile, ``--set``; every value remembers where it came from."""
+"""TOML in layers: parents, recipe, profile, ``--set``; every value keeps its file and line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NOT_INHERITED = ("others",)
 
 @dataclass
 class Layer:
-    """Nested values, for every dotted key a place such as ``multimix.toml:7``, and what did not merge."""
+    """Nested values, a location such as ``multimix.toml:7`` for every dotted key, and the problems of merging."""
 
     values: Values
     places: dict[str, str] = field(default_factory=dict)
     problems: list[MmtkError] = field(default_factory=list)
 
-    def place(self, key: str) -> str | None:
-        """Where a key is set; for a table without a line of its own, where the first of its keys is."""
+    def location(self, key: str) -> str | None:
+        """Location of a key; of a table without a line, that of its first key."""
         return self.places.get(key) or next((p for k, p in self.places.items() if k.startswith(f"{key}.")), None)
 
 
@@ -44,7 +44,7 @@ def recipe_folder() -> Path:
 
 
 def locate(name: str, folder: str = "") -> Path:
-    """The file that a user means by a path or by the name of a shipped recipe (or profile, or suite)."""
+    """Find the file of a path or of the name of a shipped recipe (or profile, or suite)."""
     what = {"": "recipe", "profiles": "profile", "suites": "suite"}[folder]
     # os.path answers for any name, where Path.is_file raises for one that is too long.
     if os.path.isfile(name):
@@ -65,7 +65,7 @@ def locate(name: str, folder: str = "") -> Path:
 
 
 def read(path: Path) -> Layer:
-    """One TOML file; errors name file and line."""
+    """Read one TOML file; errors name file and line."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
@@ -93,7 +93,7 @@ def _check_shape(layer: Layer, source: str) -> None:
     left: list[tuple[str, Any, int]] = [("", layer.values, 0)]
     while left:
         path, value, depth = left.pop()
-        line = layer.place(path) or source
+        line = layer.location(path) or source
         if depth > _DEEPEST:
             raise MmtkError(f"{path.split('.')[0]}: is nested too deeply.", line)
         if isinstance(value, list):
@@ -103,7 +103,7 @@ def _check_shape(layer: Layer, source: str) -> None:
                 dotted = f"{path}.{key}" if path else str(key)
                 if not _NAME.fullmatch(str(key)):
                     message = f"{json.dumps(str(key))} is not a key: keys have letters, digits, '_' and '-'."
-                    raise MmtkError(message, layer.place(dotted) or line)
+                    raise MmtkError(message, layer.location(dotted) or line)
                 left.append((dotted, entry, depth + 1))
 
 
@@ -118,7 +118,7 @@ _TEXT = re.compile(
 
 
 def key_lines(text: str) -> dict[str, int]:
-    """The line on which each dotted key of a TOML text is set (keys of inline tables: not listed)."""
+    """Find the line of each dotted key in a TOML text; keys of inline tables are left out."""
     lines: dict[str, int] = {}
     table: list[str] = []
     # Prose in a multi-line string may look like TOML.
@@ -137,7 +137,7 @@ def _split(path: str) -> list[str]:
 
 
 def with_parents(path: Path, ancestors: tuple[Path, ...] = (), folder: str = "") -> Layer:
-    """A file merged over the files it ``extends``: names or paths.
+    """Merge a file over the files it ``extends``: names or paths.
 
     Each is looked for beside the file, then among what ships: profiles where ``folder`` is "profiles" or the file
     lies in a folder of that name, else recipes.
@@ -177,7 +177,7 @@ def _folder_of(path: Path) -> str:
 
 
 def merge(base: Layer, over: Layer) -> Layer:
-    """``over`` laid on ``base``: tables key by key; of a table with another ``use`` only LASTING keys stay."""
+    """Lay ``over`` on ``base``, key by key; of a table with another ``use`` only LASTING keys stay."""
     places = dict(base.places)
     values = _merge(base.values, over.values, "", places)
     places.update({key: line for key, line in over.places.items() if has(values, key)})
@@ -201,7 +201,7 @@ def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iter
         what = f"{profile_value} in" if other is not None else "left out by"
         yield MmtkError(
             f"{key}: {recipe_value} here, but {what} the profile {name}, which is laid over recipes.",
-            recipe.place(key),
+            recipe.location(key),
             f"The profile has data for {', '.join(other)} alone: take a system of that task (mmtk list)."
             if key == "tasks" and isinstance(other, list)
             else f"Write it into a profile that extends {name}, for --profile, or add --set {key}={recipe_value}.",
@@ -209,17 +209,17 @@ def overruled(recipe: Layer, profile: Layer, name: str, settled: Values) -> Iter
 
 
 def drops(key: str, value: Any) -> bool:
-    """Whether a value says that there is no such table: ``cross = "none"`` is no cross-domain set."""
+    """Whether a value stands for no table: ``cross = "none"`` is no cross-domain set."""
     return value == "none" and re.fullmatch(r"data\.\w+\.cross", key) is not None
 
 
 def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
-    """Values of ``one`` where ``other`` has a table: one of the two is a mistake."""
+    """Errors for values of ``one`` where ``other`` has a table."""
     for key, value in leaves(one.values):
         table = get(other.values, key)
         if isinstance(table, dict) and not drops(key, value):
             hint = f"Write {key}.use = {json.dumps(value)}." if "use" in table and isinstance(value, str) else None
-            yield MmtkError(f"{key}: a value here, but a table in {other.place(key)}.", one.place(key), hint)
+            yield MmtkError(f"{key}: a value here, but a table in {other.location(key)}.", one.location(key), hint)
 
 
 def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Values:
@@ -247,7 +247,7 @@ def _forget(places: dict[str, str], dotted: str, lasting: Iterable[str] = ()) ->
 
 
 def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
-    """All ``--set key=value`` (or a mapping of dotted keys to values) together as one layer."""
+    """Parse all ``--set key=value`` (or a mapping of dotted keys to values) into one layer."""
     layer = Layer({})
     if isinstance(assignments, str):
         message = f"overrides: a mapping or a list of assignments is wanted, not the text {assignments!r}."
@@ -276,7 +276,7 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
 
 
 def assignment(text: str, option: str = "--set", example: str = "ssl.threshold=0.9") -> tuple[str, Any]:
-    """``key=value`` → key and value; what is not TOML is a plain string."""
+    """Split ``key=value``; a value that is no TOML is a plain string."""
     key, equals, value = text.partition("=")
     if not equals:
         raise MmtkError(f"{option} {text}: no '='. Write it like {example}.")
@@ -288,7 +288,7 @@ def assignment(text: str, option: str = "--set", example: str = "ssl.threshold=0
 
 
 def leaves(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key that holds no table, with its value."""
+    """Yield every dotted key that holds no table, with its value."""
     for key, value in values.items():
         dotted = f"{path}.{key}" if path else key
         if isinstance(value, dict):
@@ -298,7 +298,7 @@ def leaves(values: Values, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def get(values: Values, dotted: str, default: Any = None) -> Any:
-    """The value under a dotted key."""
+    """Value of a dotted key."""
     value: Any = values
     for part in dotted.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -308,13 +308,13 @@ def get(values: Values, dotted: str, default: Any = None) -> Any:
 
 
 def has(values: Values, dotted: str) -> bool:
-    """Whether a dotted key is there."""
+    """Whether a dotted key exists."""
     missing = object()
     return get(values, dotted, missing) is not missing
 
 
 def put(values: Values, dotted: str, value: Any) -> None:
-    """Set a dotted key, making the tables on its way."""
+    """Set a dotted key, making the tables above it."""
     *tables, last = dotted.split(".")
     for part in tables:
         values = values.setdefault(part, {})
@@ -322,13 +322,13 @@ def put(values: Values, dotted: str, value: Any) -> None:
 
 
 def changed(values: Values, dotted: str, value: Any) -> Values:
-    """A copy with a dotted key set; the tables beside its way are shared with the original."""
+    """Copy with a dotted key set; tables that do not hold it are shared with the original."""
     first, _, rest = dotted.partition(".")
     return {**values, first: changed(values.get(first, {}), rest, value) if rest else value}
 
 
 def drop(values: Values, dotted: str) -> None:
-    """Remove a dotted key if it is there, and tables that this leaves empty."""
+    """Remove a dotted key if it exists, and tables that are empty then."""
     first, _, rest = dotted.partition(".")
     if not rest:
         values.pop(first, None)

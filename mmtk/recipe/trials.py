@@ -20,7 +20,7 @@ _LABELS = {"classification": [(2, True)], "segmentation": [(1, False), (2, True)
 
 
 def losses(recipe: Recipe) -> Iterator[MmtkError]:
-    """Losses that refuse their keys, or a small batch of every kind of label that the task may have."""
+    """Find losses that refuse their keys, or a small batch of every kind of label that the task may have."""
     for task in recipe.tasks:
         key = f"loss.{task}"
         if not recipe.get(key):
@@ -63,7 +63,7 @@ def _try_loss(table: dict[str, Any], task: str) -> None:
 
 
 def _loss_fault(word: str, task: str, error: Exception) -> MmtkError:
-    """An error inside a loss as a message with its file and line."""
+    """Message for an exception inside a loss, with its file and line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     other_tasks = [other for other in _LABELS if other != task]
     return MmtkError(
@@ -78,7 +78,7 @@ def _task_of(entry: catalog.Entry, default: str) -> Any:
 
 
 def metrics(recipe: Recipe) -> Iterator[MmtkError]:
-    """Metrics that refuse a small batch or name no images, and a task's own that give no score to select by."""
+    """Find metrics that refuse a small batch, name no images, or give a task no score to select by."""
     for name, table in recipe.get("metric", {}).items():
         key, entry = f"metric.{name}", catalog.find("metric", table["use"])
         task = memo.recall("task", entry, name, partial(_task_of, entry, name))
@@ -108,7 +108,7 @@ def metrics(recipe: Recipe) -> Iterator[MmtkError]:
 
 
 def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]:
-    """The names of a metric's scores and the selecting one, on a small batch of the first labels that it takes."""
+    """Names of a metric's scores and of the one that selects, on a batch of the first labels that it takes."""
     refusals: list[MmtkError] = []
     for channels, exclusive in _LABELS[task]:
         names = tuple(map(str, range(channels)))
@@ -124,7 +124,7 @@ def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]
 
 
 def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) -> tuple[list[str], str]:
-    """The names of the scores of two images, and the selecting one; a second instance serves as validation."""
+    """Names of a metric's scores on two images, and of the one that selects; a second instance validates."""
     import torch
 
     from mmtk.api import LabelSpec

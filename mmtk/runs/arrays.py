@@ -1,4 +1,4 @@
-"""What runs measured, as columns over runs: values per test image, and learning curves."""
+"""Results of runs as arrays: values per test image, and learning curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cases = dict[tuple[str, str], dict[str, np.ndarray]]
 
 
 def read_cases(files: Sequence[Path]) -> Cases:
-    """Values per test image of runs with the same test images, by (domain, task).
+    """Read the values per test image of runs with the same test images, by (domain, task).
 
     ``id`` is [images], ascending; every column of numbers is [files, images], NaN where a run has it not. A column
     without a value belongs to another task and is left out. MmtkError where a file has other images.
@@ -55,7 +55,7 @@ def read_cases(files: Sequence[Path]) -> Cases:
 
 
 def read_curves(files: Sequence[Path]) -> dict[str, Series]:
-    """Every key of the ``metrics.jsonl`` of runs: the steps [T] that all share, and the values [runs, T] at them.
+    """Read every key of the runs' ``metrics.jsonl``: the steps [T] that all share, and values [runs, T] at them.
 
     Values that are not finite count as missing, and a run without a value as one that does not have the key. A
     resumed run may repeat a step: its last row counts.

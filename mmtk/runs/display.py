@@ -1,4 +1,4 @@
-"""What a run says on the terminal: one live display, or plain lines where there is no terminal."""
+"""Terminal output of a run: a live display, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Rate(ProgressColumn):
 
 
 class _Bar(Progress):
-    """One task's bar in a line of its own, and below it a text as long as it needs to be."""
+    """Progress bar of one task, with a text of any length below it."""
 
     def __init__(self, console: Console) -> None:
         self.text = ""
@@ -59,7 +59,7 @@ class _Bar(Progress):
 
 
 class Display:
-    """Progress, terms, validation scores, the final table; ``quiet`` says only warnings and errors."""
+    """Progress, terms, validation scores and final table; ``quiet`` leaves only warnings and errors."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
@@ -67,29 +67,29 @@ class Display:
         self._bar: _Bar | None = None
         self._task = TaskID(0)
         self._line: tuple[int, float] | None = None  # the step and the time of the last plain line
-        self._begun = (0, 0.0)  # the first step that was shown, and when
+        self._first_shown = (0, 0.0)  # the first step that was shown, and when
         self._explained = False
 
     def note(self, text: str) -> None:
-        """One line of information."""
+        """Print one line of information."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """A warning, never silenced."""
+        """Print a warning, even if ``quiet``."""
         line = Text("Warning: ", style="yellow") + Text(text)
         # The display's console, where it prints at all, moves a live display out of the way.
         console = Console(stderr=True, highlight=False) if self.console.quiet else self.console
         console.print(line, soft_wrap=True)
 
     def stage(self, name: str) -> None:
-        """Name what is done now, on the bar where there is one, else on the status line."""
+        """Name the work from now on, on the bar if there is one, else on the status line."""
         if self._bar is not None:
             self._bar.update(self._task, description=name.capitalize())
         elif self.live:
             status_line.stage(name)
 
     def reading(self, what: str, count: int, of: int) -> None:
-        """Images being decoded into the store."""
+        """Show how many images are decoded into the store."""
         if self.live:
             self._show(f"Reading {what}", count, of)
             if count == of:
@@ -98,7 +98,7 @@ class Display:
             self.note(f"Read {counted(of, 'image')}: {what}")
 
     def step(self, row: Mapping[str, Any], count: int, total: int) -> None:
-        """A training step: rate, time left and every term."""
+        """Show a training step: rate, time left and every term."""
         terms = {k.removeprefix("train/"): v for k, v in row.items() if k.startswith("train/") and k != "train/lr"}
         text = "  ".join(f"{_short(name)} {value:.3f}" for name, value in terms.items())
         if self.live:
@@ -142,15 +142,15 @@ class Display:
         """Whether a plain line is due: first and last step, every tenth of the way, and every half minute."""
         now = time.monotonic()
         if self._line is None:
-            self._begun = (count, now)
+            self._first_shown = (count, now)
         elif count < total and 10 * count // total == 10 * self._line[0] // total and now - self._line[1] < 30:
             return False
         self._line = (count, now)
         return True
 
     def _left(self, count: int, total: int) -> float:
-        """Seconds that the steps to come will take, from those that were shown; 0 where nothing is known."""
-        first, start = self._begun
+        """Seconds left, by the pace of the steps shown so far; 0 if unknown."""
+        first, start = self._first_shown
         return (time.monotonic() - start) / (count - first) * (total - count) if first < count < total else 0
 
     def _show(self, what: str, count: int, of: int, text: str = "") -> None:
@@ -202,7 +202,7 @@ def _signed(name: str, scores: Scores) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it: ``40 s``, ``12 min``, ``3 h 20 min``."""
+    """Format a time span for people: ``40 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

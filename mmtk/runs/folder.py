@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves behind, written so that a fault never leaves half a file."""
+"""Run directory: the files of a run, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and w
 
 
 def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
-    """Write a copy of the local file that components of the recipes come from, if there is one."""
+    """Copy the local file of the recipes' components into the folder, if there is one."""
     if (code := local_file.used_by(recipes)) is not None:
         with atomic(copy) as temporary:
             temporary.write_bytes(code.text)
 
 
 class Log:
-    """A .jsonl file that rows are appended to, and that can be cut back to a checkpoint."""
+    """A .jsonl file to append rows to, which can be cut back to a checkpoint."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self._file: IO[bytes] = open(path, "ab")  # noqa: SIM115 - lives as long as the run
@@ -70,7 +70,7 @@ class Log:
 
 
 class _File:
-    """A file of a run directory by its name; made when asked for, since a study opens thousands of directories."""
+    """A file of a run directory by its name; a path is made on access, since a study opens thousands of runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -142,7 +142,7 @@ class RunDir:
         write_json(self.done_file, {**facts, "files": files})
 
     def altered(self, seal: Mapping[str, Any] | None = None) -> list[str]:
-        """The files of a finished run that are missing or not as the run left them; ``seal``: its done.json."""
+        """Files of a finished run that are missing or changed since; ``seal``: its done.json."""
         files = (seal or read_facts(self.done_file, files=dict))["files"]
         folder = str(self.path)
         return [name for name in self._sealed if name in files and sha256(f"{folder}/{name}") != files[name]]
@@ -159,7 +159,7 @@ class RunDir:
         return recipe
 
     def no_run(self) -> MmtkError:
-        """The error of a folder that is no run directory: what it is instead, with the cure."""
+        """Error for a folder that is no run directory: its kind, and the cure."""
         if not self.path.exists():
             return MmtkError("no such folder.", str(self.path), "Name a run directory; mmtk run makes one.")
         if (file := self.path / "study.json").is_file():
@@ -170,7 +170,7 @@ class RunDir:
         return MmtkError("is not a run directory: it has no recipe.toml.", str(self.path), cure)
 
     def command(self, verb: str) -> str:
-        """A command for this run as it can be pasted, with the local file of components where there is one."""
+        """A command for this run, ready to paste, with ``--code`` if its components need it."""
         code = ["--code", str(self.code_file)] if self.code_file.is_file() else []
         return command(verb, self.path, *code)
 
@@ -181,12 +181,12 @@ class RunDir:
 
     @property
     def is_run(self) -> bool:
-        """Whether mmtk ran here, or a study planned to: a recipe alone is not enough, packages have one too."""
+        """Whether a run started here or a study planned one; packages have a recipe too, so that is not enough."""
         marks = (self.path / LOCK, self.provenance_file)
         return self.recipe_file.is_file() and any(path.is_file() for path in marks)
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether there is a checkpoint to continue from, or the run is finished."""
         return any(path.is_file() for path in (self.last, self.previous, self.best, self.done_file))
 
@@ -208,19 +208,19 @@ class RunDir:
             raise MmtkError(message, str(self.path), "Choose another --out.")
 
     def _is_left_over(self, item: Path) -> bool:
-        """Whether an entry of the folder is what a start leaves that did not come to its recipe."""
+        """Whether an entry may be left of a start that ended before its recipe was written."""
         if item.name in FOLDERS:
             return item.is_dir() and not any(item.iterdir())
         return item.name in (LOCK, self.failure_file.name)
 
     def claim(self, recipe: Recipe) -> None:
-        """Write the recipe into a new folder, or check that the one that lies there is the same, seed included.
+        """Write the recipe into a new folder; in an old one, check that it is the same, seed included.
 
         A folder where nothing was trained yet is taken over: its recipe and code move to the folder ``earlier``.
         """
         (self.path / "checkpoints").mkdir(exist_ok=True)
         self.figures.mkdir(exist_ok=True)
-        if self.recipe_file.is_file() and not self.begun:
+        if self.recipe_file.is_file() and not self.has_begun:
             self._take_over(recipe)
         if self.recipe_file.is_file():
             other = self.recipe
@@ -236,9 +236,9 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder: a second process is refused by name; a dead one's lock is free by itself."""
+        """Lock the folder; a second process is refused by number, the lock of a dead one is free."""
         self.make()
-        refuse_links(self.path, self._written())
+        refuse_links(self.path, self._file_names())
         with locked(self.path, LOCK, "Wait for it, or choose another --out."):
             self._remove_halves()
             yield
@@ -255,7 +255,7 @@ class RunDir:
         if self.code_file.is_file() and (code is None or self.code_file.read_bytes() != code.text):
             folder.put_aside([self.code_file.name])
 
-    def _written(self) -> Iterator[str]:
+    def _file_names(self) -> Iterator[str]:
         """Names of files that a run writes, or that lie in its folders already, relative to the run directory."""
         yield LOCK
         for file in vars(RunDir).values():
@@ -266,8 +266,8 @@ class RunDir:
                 yield from (f"{folder}/{name}" for name in os.listdir(self.path / folder))
 
     def _remove_halves(self) -> None:
-        """Remove what a killed process was writing: ``.NAME.PID.tmp``, and nothing that only looks like it."""
-        names = {*self._written()}
+        """Remove temporary files ``.NAME.PID.tmp`` of a killed process, and nothing that only resembles one."""
+        names = {*self._file_names()}
         for half in (half for folder in ("", *FOLDERS) for half in (self.path / folder).glob(".*.tmp")):
             whole = re.fullmatch(r"\.(.+)\.\d+\.tmp", half.name)
             if whole and half.with_name(whole[1]).relative_to(self.path).as_posix() in names:

@@ -11,20 +11,20 @@ SLOW = 3.0  # times as long
 
 
 class Pace:
-    """Notice, once, that steps take several times longer than they should."""
+    """Monitor of training pace: reports once if steps take several times longer than before."""
 
     def __init__(self) -> None:
-        self._count, self._told = 0, False
+        self._count, self._reported = 0, False
         self._first: list[float] = []
         self._last: deque[float] = deque(maxlen=FEW)
 
     def verdict(self, seconds: float, threads: int) -> str:
-        """A sentence if the steps have become slow, or began on cores that others use; else an empty text.
+        """Sentence if the steps have become slow, or began on busy cores; else "".
 
         ``seconds`` the last step took, with ``threads`` threads.
         """
         self._count += 1
-        if self._told or self._count == 1:
+        if self._reported or self._count == 1:
             return ""
         self._last.append(seconds)
         if len(self._first) < FEW:
@@ -41,12 +41,12 @@ class Pace:
             what = "Steps take several times as long as on free cores"
         else:
             return ""
-        self._told = True
+        self._reported = True
         return f"{what}: the load is {load:.0f} on {most} cores. {_cure(threads, load > most)}"
 
 
 def share_cores() -> None:
-    """Let threads that wait sleep, where other programs use the cores already and the user has not chosen.
+    """Let waiting threads sleep if other programs use the cores and the user has not chosen a policy.
 
     OpenMP reads OMP_WAIT_POLICY when torch loads it. By default a thread that waits for another spins, which takes
     the core from the one that it waits for. The results are the same.
@@ -56,7 +56,7 @@ def share_cores() -> None:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""How far a run is: its steps, the time they took and the time left, read piece by piece from its log."""
+"""Progress of a run by its log: steps, their time, and the time left, read incrementally."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmtk.tasks import TASKS
 
 
 class Progress:
-    """Steps and seconds of a run that is under way; each reading takes up the log where the last one ended."""
+    """Steps and seconds of an unfinished run; each reading continues where the last one ended."""
 
     def __init__(self, folder: RunDir, recipe: Recipe) -> None:
         self._folder, self._recipe = folder, recipe

@@ -1,4 +1,4 @@
-"""What a run rests on: versions, hardware, data digests, command; and what must agree with what is known of it."""
+"""Provenance of a run: versions, hardware, data digests, command; and checks that they still agree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DataFacts(Protocol):
 
     @property
     def targets(self) -> dict[str, LabelSpec]:
-        """What each task labels."""
+        """Labels of each task."""
 
     @property
     def digests(self) -> dict[str, str]:
@@ -57,7 +57,7 @@ def write_provenance(
     MmtkError if the run goes on and its data have changed.
     """
     data_folder = str(root.absolute()) if root else ""
-    if folder.begun and folder.provenance_file.is_file():
+    if folder.has_begun and folder.provenance_file.is_file():
         before = folder.provenance
         _check_digests(folder, before["data"], data.digests)
         if before.get("data_root") != data_folder:
@@ -106,7 +106,7 @@ def _recipe_facts(recipe: Recipe) -> dict[str, Any]:
 def _process_facts(device: str) -> dict[str, Any]:
     """Hardware, commits, command and time of this process."""
     return {
-        "devices": distributed.place()[1],
+        "devices": distributed.rank_and_world_size()[1],
         "hardware": hardware(device),
         "threads": torch.get_num_threads(),
         "git": _git(Path(__file__).parents[2]),
@@ -229,7 +229,7 @@ def expected_versions(recipe: Recipe) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Version:
-    """What a run was made of: a component's word and the distribution that brought it."""
+    """Version of a component: its word, and the distribution that brings it."""
 
     word: str
     dist: str

@@ -43,7 +43,7 @@ class Result:
         return table.rename(columns=current_name)
 
     def history(self) -> DataFrame:
-        """What was logged while training, by step: ``train/…`` and ``val/…``.
+        """Training and validation values by step: ``train/…`` and ``val/…``.
 
         A resumed run may have logged a step twice: its last value counts.
         """

@@ -19,7 +19,7 @@ BUILTIN_FIRST = {task: first(builtin_scores.of_task(task, (), True)) for task in
 
 
 def current(scores: Any) -> Any:
-    """Scores by name, in tables of any depth, under the names of this release: those of older runs are mapped.
+    """Scores by name, in tables of any depth, with names of older releases mapped to this one.
 
     A key may have parts before the name, as in ``val/segmentation/hausdorff``.
     """
@@ -29,18 +29,18 @@ def current(scores: Any) -> Any:
 
 
 def current_name(key: str) -> str:
-    """The key of a score, its last part as this release calls the score."""
+    """Key of a score, its last part under the name of this release."""
     before, slash, name = key.rpartition("/")
     return f"{before}{slash}{RENAMED.get(name, name)}"
 
 
 def first_scores(folder: RunDir) -> dict[str, str]:
-    """The score of each task that stands for a finished run where there is room for one."""
+    """Score of each task that stands for a finished run where only one fits."""
     return {task: first(scores) for task, scores in read_declarations(folder, {}).items()}
 
 
 def write_declarations(folder: RunDir, declared: Mapping[str, Mapping[str, ScoreInfo]]) -> None:
-    """Write ``scores.json``: what the metrics of a run declare of their scores, by task."""
+    """Write ``scores.json``: the declared scores of a run's metrics, by task."""
     write_json(folder.scores_file, {task: to_json(scores) for task, scores in declared.items()})
 
 

@@ -25,7 +25,7 @@ from mmtk.training.schedule import epoch_steps, make_optimizer
 
 @dataclass(frozen=True)
 class Assembly:
-    """What the steps of a run act on.
+    """Network, strategies, optimiser and batches of a run.
 
     ``forward`` is the objective in the recipe's precision, its gradients averaged over ranks; ``epoch`` is in
     steps.

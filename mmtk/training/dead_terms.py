@@ -16,7 +16,7 @@ from mmtk.training.objective import Step
 
 
 class Alarm:
-    """Notices weighted terms that stay exactly zero or give no gradient at the logits (steps 1, 10, 50)."""
+    """Monitor of weighted terms that stay exactly zero or give no gradient at the logits (steps 1, 10, 50)."""
 
     looks = (0, 9, 49)
 
@@ -26,14 +26,14 @@ class Alarm:
         self._looked: list[int] = []
 
     def look(self, index: int, step: Step) -> None:
-        """Judge the terms of one step, before its backward pass; a term found alive once stays so."""
+        """Judge the terms of one step, before its backward pass; a term that was alive once stays so."""
         if index not in self.looks:
             return
         self._looked.append(index + 1)
         reasons_here = {
             n: self._reason(term, step.logits) for n, term in step.terms.items() if n not in self._alive
         }
-        everywhere = distributed.share(reasons_here)
+        everywhere = distributed.all_gather_object(reasons_here)
         for name in reasons_here:
             reasons = [rank_reasons[name] for rank_reasons in everywhere if name in rank_reasons]
             # Alive on one rank is alive; else explained on one ("" is the smallest) is explained.
@@ -50,7 +50,7 @@ class Alarm:
 
     @staticmethod
     def _reason(term: Term, logits: list[Tensor]) -> str | None:
-        """None: alive; empty: explained (weight or ramp 0, empty confident set); else what is wrong."""
+        """Fault of a term; None if it is alive, "" if explained (weight or ramp 0, empty confident set)."""
         if term.weight == 0 or float(term.active) == 0:
             return ""
         if not term.value.requires_grad:
@@ -65,7 +65,7 @@ class Alarm:
         return None if alive else f"{zero}gives no gradient at the logits"
 
     def verdict(self, index: int, last: int) -> list[str]:
-        """Once, after the last look of a run with ``last`` steps: a sentence for every dead term."""
+        """Sentence for every dead term, after the last look of a run with ``last`` steps; else []."""
         if index != min(self.looks[-1], last - 1):
             return []
         looked = ", ".join(map(str, self._looked))

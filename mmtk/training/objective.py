@@ -28,10 +28,10 @@ class Step:
 
 
 class _Predict:
-    """A task's forward as strategies call it: dropout seeded per call, logits in fp32 and remembered."""
+    """Forward of a task as strategies call it: dropout seeded per call, logits in fp32 and recorded."""
 
     def __init__(self, net: MultiTaskNet, task: str, now: StepContext, logits: list[Tensor]) -> None:
-        self._net, self._task, self._now, self._seen = net, task, now, logits
+        self._net, self._task, self._now, self._logits = net, task, now, logits
         self._calls = 0
 
     def _run(self, function: Callable[[Tensor], Out], images: Tensor, statistics: bool = True) -> Out:
@@ -44,7 +44,7 @@ class _Predict:
     def _note(self, logits: Tensor) -> Tensor:
         logits = at_least_float32(logits)
         if logits.requires_grad:
-            self._seen.append(logits)
+            self._logits.append(logits)
         return logits
 
 
@@ -111,7 +111,7 @@ def mean_over_ranks(step: Step, note: Any = None) -> tuple[Step, list[Any]]:
     values = torch.stack(
         [scalar.detach().to(device, torch.float64, non_blocking=True) for scalar in scalars.values()]
     )
-    by_rank = distributed.share((dict(zip(scalars, values.tolist(), strict=True)), note))
+    by_rank = distributed.all_gather_object((dict(zip(scalars, values.tolist(), strict=True)), note))
 
     def mean(name: str) -> Tensor:
         numbers = [numbers[name] for numbers, _ in by_rank if name in numbers]

@@ -16,7 +16,7 @@ from mmtk.runs.folder import Log, RunDir
 
 
 class Logs:
-    """``metrics.jsonl``, which repeats to the byte, and beside it ``timing.jsonl``, a row for a row."""
+    """``metrics.jsonl``, which repeats to the byte, and ``timing.jsonl``, with a row for each of its rows."""
 
     def __init__(self, folder: RunDir, size: int) -> None:
         """Cut both back to the first ``size`` bytes of the metrics."""
@@ -32,7 +32,7 @@ class Logs:
         return self._metrics.size
 
     def write(self, row: Mapping[str, Any], seconds: float) -> None:
-        """Append a row of metrics, and when it was written and how long its work took."""
+        """Append a row of metrics, and to the other file its time and ``seconds``."""
         self._metrics.write(row)
         self._timing.write({"step": row["step"], "time": time.time(), "seconds": round(seconds, 6)})
 

@@ -24,7 +24,7 @@ def epoch_steps(recipe: Recipe, data: Data) -> int:
 
 
 def rate(recipe: Recipe, step: int, total: int) -> float:
-    """The learning rate of a step; schedules stretch with the number of steps."""
+    """Learning rate of a step; schedules stretch with the number of steps."""
     progress = step / total
     factor = 1.0
     if recipe.train.schedule == "cosine":

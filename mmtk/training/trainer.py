@@ -33,7 +33,7 @@ from mmtk.training.schedule import rate
 
 
 class Interrupted(MmtkError):
-    """The run was told to stop; its checkpoint is written. Exit code 130 (Ctrl-C) or 143 (SIGTERM)."""
+    """A signal stopped the run after its checkpoint was written. Exit code 130 (Ctrl-C) or 143 (SIGTERM)."""
 
     def __init__(self, message: str, code: int, hint: str) -> None:
         super().__init__(message, hint=hint)
@@ -41,11 +41,11 @@ class Interrupted(MmtkError):
 
 
 class Trainer:
-    """A run's live state: what is trained, averaged weights, logs, and the step it has reached."""
+    """State of a run: trained weights, averaged weights, logs, and number of finished steps."""
 
     def __init__(self, recipe: Recipe, data: Data, assembly: Assembly, folder: RunDir, display: Display) -> None:
         self.recipe, self.data, self.folder, self.display = recipe, data, folder, display
-        self.rank, self.world = distributed.place()
+        self.rank, self.world = distributed.rank_and_world_size()
         self.net, self.objective, self.forward = assembly.net, assembly.objective, assembly.forward
         self.optimizer, self.streams = assembly.optimizer, assembly.streams
         self.epoch, self.device = assembly.epoch, assembly.device
@@ -54,13 +54,13 @@ class Trainer:
             self.ema = AveragedModel(self.net, multi_avg_fn=self._average, use_buffers=True)
         self.total: int = recipe.train.steps or self.epoch * recipe.train.epochs
         self.interval: int = min(self.total, recipe.train.validate_every or self.epoch)
-        self.done, self.best_score, self.best_step = 0, -math.inf, 0
+        self.steps_done, self.best_score, self.best_step = 0, -math.inf, 0
         self.warnings: list[str] = []
         self.alarm = Alarm() if recipe.train.alarm else None
         self.pace = Pace()
         self.signal: int | None = None  # the signal that this rank got
         self.stop: int | None = None  # the one that all ranks know of
-        with distributed.first_alone():
+        with distributed.rank_zero_first():
             note = load_newest(folder, self._modules(), self.optimizer, display.warn)
         self._restore(note)
         self.seconds = 0.0
@@ -73,7 +73,7 @@ class Trainer:
         return modules | ({"ema.": self.ema} if self.ema is not None else {})
 
     def _restore(self, note: dict[str, Any]) -> None:
-        self.done = note.get("step", 0)
+        self.steps_done = note.get("step", 0)
         self.best_score, self.best_step = note.get("best_score", -math.inf), note.get("best_step", 0)
         self.warnings = note.get("warnings", [])
 
@@ -88,24 +88,24 @@ class Trainer:
         """Train to the last step, with validation and checkpoints on the way; raises Interrupted when told to."""
         self.display.stage("training, first step")
         self.objective.train()
-        while self.done < self.total:
-            self._step(self.done)
+        while self.steps_done < self.total:
+            self._step(self.steps_done)
             # Rank 0 validates and writes; the others wait for it in the next step.
-            if self.rank == 0 and (self.done % self.interval == 0 or self.done == self.total):
+            if self.rank == 0 and (self.steps_done % self.interval == 0 or self.steps_done == self.total):
                 self._validate()
                 self.display.stage("sending to MLflow")
                 after_validation()
             if self.stop is not None:
-                distributed.first_speaks()
+                distributed.rank_zero_reports()
                 self.save()
                 raise Interrupted(
-                    f"stopped after step {self.done} of {self.total}; the checkpoint is written.",
+                    f"stopped after step {self.steps_done} of {self.total}; the checkpoint is written.",
                     128 + self.stop,
                     f"Continue with: {self.folder.command('run')}",
                 )
 
     def request_stop(self, number: int) -> None:
-        """End the run after the step that is under way; ``number``: the signal that asks for it.
+        """Stop after the current step; ``number``: of the signal.
 
         Of several ranks none may leave alone: they agree in the step.
         """
@@ -123,13 +123,13 @@ class Trainer:
         step = self.train_step(index)
         seconds = time.perf_counter() - start
         self.seconds += seconds
-        row = {"step": self.done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss)}
+        row = {"step": self.steps_done, "epoch": index // self.epoch + 1, "train/loss": float(step.loss)}
         logged_terms = {name: term for name, term in step.terms.items() if term.weight or float(term.active)}
         row |= {f"train/{name}": float(term.value) for name, term in logged_terms.items()}
         row["train/lr"] = rate(self.recipe, index, self.total)
         if self.rank == 0:
             self.logs.write(row, seconds)
-            self.display.step(row, self.done, self.total)
+            self.display.step(row, self.steps_done, self.total)
         for sentence in self.alarm.verdict(index, self.total) if self.alarm is not None else []:
             self.warnings.append(sentence)
             if self.rank == 0:
@@ -138,7 +138,7 @@ class Trainer:
             self.display.warn(sentence)
 
     def train_step(self, index: int) -> Step:
-        """One update of every weight: batch, objective, gradient, optimiser, averaged copies.
+        """Update every weight once: batch, objective, gradient, optimiser, averaged copies.
 
         Gives the step with the values of the whole batch, on the CPU: read once, when all work of the step is on
         its way, so that a GPU never waits for the CPU in between.
@@ -154,33 +154,33 @@ class Trainer:
         if clip := self.recipe.train.clip:
             nn.utils.clip_grad_norm_(self.objective.parameters(), clip)
         self.optimizer.step()
-        self.done = index + 1
+        self.steps_done = index + 1
         self._after_step()
         mean, signals = mean_over_ranks(step, self.signal)
         if self.world > 1:
             self.stop = max((number for number in signals if number is not None), default=None)
         if not math.isfinite(float(mean.loss)):
-            distributed.first_speaks()
+            distributed.rank_zero_reports()
             raise not_finite(mean, index, self.streams.ids(index), self.folder.path)
         return mean
 
     def _after_step(self) -> None:
         for module in self.objective.modules():
             if isinstance(module, strategies.TwinNet):
-                module.update(self.done)
+                module.update(self.steps_done)
         if self.ema is not None:
             self.ema.update_parameters(self.net)
 
     def _average(self, averaged: Any, current: Any, number: Any) -> None:
         # The mean of all steps at first: with the decay alone, a thousand steps would remember the random start.
         decay = self.recipe.train.ema or 0.0
-        get_ema_multi_avg_fn(min(1 - 1 / self.done, decay))(averaged, current, number)
+        get_ema_multi_avg_fn(min(1 - 1 / self.steps_done, decay))(averaged, current, number)
 
     def _validate(self) -> None:
         start = time.perf_counter()
-        rounds = [math.ceil(steps / self.interval) for steps in (self.done, self.total)]
+        rounds = [math.ceil(steps / self.interval) for steps in (self.steps_done, self.total)]
         self.display.stage(f"validating {rounds[0]}/{rounds[1]}")
-        row: dict[str, Any] = {"step": self.done, "epoch": (self.done - 1) // self.epoch + 1}
+        row: dict[str, Any] = {"step": self.steps_done, "epoch": (self.steps_done - 1) // self.epoch + 1}
         selection_scores = []
         declared = {}
         for test in self.data.validation():
@@ -193,18 +193,18 @@ class Trainer:
         row["val/score"] = sum(selection_scores) / len(selection_scores)
         improved = row["val/score"] > self.best_score
         if improved:
-            self.best_score, self.best_step = row["val/score"], self.done
+            self.best_score, self.best_step = row["val/score"], self.steps_done
         self.logs.write(row, time.perf_counter() - start)
         if improved:
-            note = {"step": self.done, "score": self.best_score}
+            note = {"step": self.steps_done, "score": self.best_score}
             checkpoint.save(self.folder.best, {"net.": self.eval_net}, None, note)
         self.save()
         self.display.validation(row, improved, declared)
 
     def save(self) -> None:
-        """Write ``last``: all that the next step depends on, and how long the log is; the one before is kept."""
+        """Write ``last``: the state that the next step depends on, and the length of the log."""
         note = {
-            "step": self.done,
+            "step": self.steps_done,
             "best_score": self.best_score,
             "best_step": self.best_step,
             "warnings": self.warnings,
@@ -216,7 +216,7 @@ class Trainer:
 
 
 def make_trainer(recipe: Recipe, data: Data, folder: RunDir, device: str, display: Display) -> Trainer:
-    """Assemble a run and put it where its last checkpoint left it.
+    """Assemble a run, and restore its last checkpoint if there is one.
 
     recipe: with a precision other than ``auto``
     data: stores and split rows of every task

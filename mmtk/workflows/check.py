@@ -49,7 +49,7 @@ def check(
 
 
 def check_step(recipe: Recipe, source: str) -> None:
-    """Raise what a run's first step, its scores or its label budgets would end with; asked once of equal parts."""
+    """Raise the error that a run's first step, scores or label budgets would end with; once for equal parts."""
     status_line.stage("trying a step on made-up images")
     train = {key: recipe.get(f"train.{key}") for key in STEP_KEYS}
     rest = {key: value for key, value in recipe.values.items() if key not in (*NOT_IN_DIGEST, "train", "init")}

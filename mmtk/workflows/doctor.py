@@ -1,4 +1,4 @@
-"""A judgement of this machine: what mmtk needs, what it finds, and the cure of what is wrong."""
+"""Report on this machine: requirements of mmtk, their state, and the cure of each fault."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 3.0  # until a server counts as out of reach
 
 
 class Finding(NamedTuple):
-    """One line: ``✓`` fine, ``!`` works with a drawback, ``✗`` does not work; with the cure in its text."""
+    """One line of the report: ``✓`` fine, ``!`` works with a drawback, ``✗`` does not work."""
 
     mark: Mark
     name: str
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 def findings(data: Path | None) -> Iterator[Finding]:
-    """Everything that is looked at, one by one; ``data`` is the folder of the data sets."""
+    """Yield the findings one by one; ``data`` is the folder of the data sets."""
     yield Finding("✓", "mmtk", f"{catalog.version()} on Python {platform.python_version()}")
     yield from _packages()
     yield _load()
@@ -91,7 +91,7 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
 
-        from mmtk.model.device import choose_device, choose_precision, keep_pages
+        from mmtk.model.device import choose_device, choose_precision, tune_malloc
         from mmtk.runs.provenance import hardware
     except Exception as error:  # whatever a broken installation raises
         yield Finding("✗", "device", f"torch cannot be imported: {error}. Install torch again.")
@@ -104,12 +104,12 @@ def _device() -> Iterator[Finding]:
     else:
         yield Finding("✓", "device", text)
     yield Finding("✓", "precision", f"{choose_precision('auto', device)} (what auto means here)")
-    if device == "cpu" and not keep_pages():
+    if device == "cpu" and not tune_malloc():
         yield Finding("!", "memory", "libc is not glibc, so steps take about twice as long as they could.")
 
 
 def _folder(name: str, folder: Path, cure: str) -> Finding:
-    """Whether a folder that may not be there yet can be written, and the room that is left."""
+    """Check that a folder, which may not exist yet, can be written, and its free space."""
     existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
     visible_name = visible(folder)
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -123,7 +123,7 @@ def _folder(name: str, folder: Path, cure: str) -> Finding:
 
 
 def _store() -> Finding:
-    """Whether the store of MLflow can be reached; asked without MLflow, whose import takes seconds."""
+    """Check that the MLflow store can be reached, without importing MLflow, which takes seconds."""
     from mmtk.tracking.run import tracking_uri
 
     uri = tracking_uri()
@@ -159,7 +159,7 @@ def _reach(host: str, port: int) -> None:
 
 
 def _data(data: Path | None) -> Iterator[Finding]:
-    """The paper's data sets in the data folder."""
+    """Report on the paper's data sets in the data folder."""
     try:
         from mmtk.data import sources
         from mmtk.recipe.load import load_recipe

@@ -129,7 +129,7 @@ def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _warn(display: Display, overlaps: Sequence[leaks.Overlap], unlooked: str) -> None:
-    """Say which sets the run was trained on, a line for each, and what could not be compared."""
+    """Print which sets the run was trained on, a line for each, and which could not be compared."""
     largest = {overlap.scored.role.use: overlap for overlap in sorted(overlaps, key=lambda o: o.images)}
     for overlap in largest.values():
         display.warn(known_films(overlap))
@@ -237,7 +237,7 @@ def _open(
 
 
 def known_films(overlap: leaks.Overlap) -> str:
-    """One sentence for films that are known from training."""
+    """Sentence on films that are known from training."""
     name, task, count = overlap.scored.role.use, overlap.train.role.task, len(overlap.scored.rows)
     films = share(overlap.images, count, "film", "was", "were")
     shared = f"{name}: {films} trained on ({task}), so its scores are too good"

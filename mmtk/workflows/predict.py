@@ -34,7 +34,7 @@ WAITING = "not predicted: the command was stopped before"
 
 @dataclass
 class Row:
-    """One image: what the table says of it by column, the names of its pictures among them, or why nothing."""
+    """One row of the table: its columns, the names of its pictures among them, or an error."""
 
     image: Path
     cells: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class _Film:
-    """An image that was read: gray uint8 [H,W], mm per pixel (row, column) where known, stem of its pictures."""
+    """Image as read: gray uint8 [H,W], mm per pixel (row, column) if known, stem of its pictures."""
 
     row: Row
     stem: str
@@ -110,7 +110,7 @@ def _left_out(masks: set[Path]) -> str:
 
 
 def _refuse_runs(out: Path, paths: Iterable[Path]) -> None:
-    """Refuse a run directory for output, among whose files predictions would lie, and one for images."""
+    """Refuse a run directory as output, where predictions would lie among its files, and as input."""
     if RunDir(out).is_run:
         hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
         raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
@@ -129,23 +129,23 @@ def _films_among(paths: list[Path]) -> list[Path]:
     return films
 
 
-def masks_among(given: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
-    """The masks of other images in the folders that are given: called or placed so, and looking so."""
+def masks_among(inputs: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
+    """Find masks among the images of the given folders, by name or location and by look."""
     from mmtk.data.plan.listing import Listing
     from mmtk.data.plan.roles import find_roles
 
     paths = list(paths)
     masks: set[Path] = set()
-    for folder in (path for path in given if os.path.isdir(path)):
+    for folder in (path for path in inputs if os.path.isdir(path)):
         inside = {os.path.relpath(path, folder): path for path in paths if path.is_relative_to(folder)}
         files = Listing(folder, tuple(inside))
         masks |= {inside[name] for name in find_roles(files).masks if (look := files.look(name)) and look.mask}
-    return masks - {path for path in given if path in masks}
+    return masks - {path for path in inputs if path in masks}
 
 
 @contextmanager
 def _error_noted(row: Row) -> Iterator[None]:
-    """Keep what fails for one image in its row, and print it; the others go on, unless the disk is full."""
+    """Print the error of one image and keep it in its row; go on with the others, unless the disk is full."""
     try:
         yield
     except OSError as error:
@@ -172,7 +172,7 @@ def _read(waiting: Iterable[tuple[Row, str]]) -> Iterator[_Film]:
 
 
 def numbers(case: Case, predictor: Predictor, spacing: tuple[float, float] | None) -> dict[str, str]:
-    """The likeliest class, a probability for each, and the area of every organ in pixels, as share and in mm²."""
+    """Likeliest class, probability of each, and area of every organ in pixels, as share and in mm²."""
     cells = {}
     if case.classes is not None:
         probabilities = case.classes
@@ -191,7 +191,7 @@ def numbers(case: Case, predictor: Predictor, spacing: tuple[float, float] | Non
 
 
 def endings(predictor: Predictor) -> dict[str, str]:
-    """Column of the table → how the files of that picture end; organs whose names look alike are numbered."""
+    """Endings of picture files by column of the table; organs with similar names are numbered."""
     ends = {}
     if "segmentation" in predictor.targets:
         organs = predictor.targets["segmentation"].names
@@ -204,7 +204,7 @@ def endings(predictor: Predictor) -> dict[str, str]:
 
 
 def picture_stems(paths: Sequence[Path], ends: Sequence[str]) -> list[str]:
-    """A stem for the pictures of every image, such that no two files get one name on any file system."""
+    """Stem of every image's pictures, such that no two files have one name on any file system."""
     longest = LONGEST - max((len(end.encode()) for end in ends), default=0) - len("-9999")
     return numbered(
         [file_name(image_name(path), longest) for path in paths], lambda stem: [f"{stem}{end}" for end in ends]
@@ -212,7 +212,7 @@ def picture_stems(paths: Sequence[Path], ends: Sequence[str]) -> list[str]:
 
 
 def numbered(names: Sequence[str], files: Callable[[str], Iterable[str]]) -> list[str]:
-    """The names, with numbers where the ``files`` of two would be one, whatever their case and composition."""
+    """Number the names whose ``files`` would be the same, whatever their case and composition."""
     folded_names = {_folded(name) for name in names}
     used_names: set[str] = set()
     free_names = []
@@ -252,7 +252,7 @@ def _draw(folder: OutputFolder, film: _Film, case: Case, ends: Mapping[str, str]
 
 
 def _write_table(folder: OutputFolder, rows: Sequence[Row], ends: Iterable[str]) -> None:
-    """One row per image in the order of the inputs; what is not known of an image is empty."""
+    """Write one row per image in the order of the inputs; unknown values are empty."""
     column_names = dict.fromkeys(column for row in rows for column in row.cells)
     last = [column for column in ends if column in column_names]
     columns = ["image", *(column for column in column_names if column not in last), *last, "error"]

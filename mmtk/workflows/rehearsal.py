@@ -1,4 +1,4 @@
-"""Before a study runs: whether the data can fill its label budgets, and how long it will take."""
+"""Rehearsal of a study: checks of label budgets and weights files, and a forecast of its time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmtk.data.label_budget import check_budget
 from mmtk.errors import MmtkError, Problems, RunFailed, heading
 from mmtk.io import status_line
 from mmtk.io.files import read_json
-from mmtk.model.device import choose_device, choose_precision, explained
+from mmtk.model.device import choose_device, choose_precision, readable_errors
 from mmtk.model.sketch import wrong_weights
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.display import Display
@@ -80,7 +80,7 @@ class _Timed:
 
 
 def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, device: str) -> Forecast:
-    """The time of a study's missing runs, from a few timed steps of every system and from its finished runs.
+    """Forecast the time of a study's missing runs, from a few timed steps of every system and finished runs.
 
     runs: all of the study; ``launcher`` runs as many of them at a time as it has workers
     data: the folder of the data sets
@@ -104,7 +104,7 @@ def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, 
 
 
 def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, threads: int) -> dict[str, _Timed]:
-    """A few steps of every system (not of every budget), by its digest; systems that fail are left out."""
+    """Time a few steps of every system, whatever its budget, by its digest; leave out systems that fail."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     timings: dict[str, _Timed | None] = {}
@@ -124,11 +124,11 @@ def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, t
 
 
 def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | None:
-    """A few steps; None where they fail, which the run itself will say."""
+    """Time a few steps; None if they fail, which the run will report."""
     display = Display(quiet=True)
     with (
         suppress(RunFailed),
-        explained(folder.path),
+        readable_errors(folder.path),
         closing(make_trainer(recipe, data, folder, device, display)) as run,
     ):
         run.objective.train()

@@ -17,7 +17,7 @@ from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
-from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, explained
+from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, readable_errors
 from mmtk.model.evaluate import add_builtin_metrics, evaluate, fill, write_cases
 from mmtk.model.examples import describe, write_ranked, write_samples
 from mmtk.model.layers import write_layers
@@ -52,7 +52,7 @@ def run(
     pictures: bool = True,
     quiet: bool = True,
 ) -> Result:
-    """Train, evaluate and draw a recipe; continue what is unfinished in ``out``, and return what is finished.
+    """Train, evaluate and draw a recipe; continue an unfinished run in ``out``, return a finished one.
 
     recipe: what ``mmtk.load_recipe`` gives
     out: the run directory (default ``runs/NAME-DIGEST-sSEED``)
@@ -75,18 +75,18 @@ def run(
     if not folder.recipe_file.is_file():
         refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
     request = RunRequest(recipe, folder, data, device, deterministic, pictures, display)
-    rank, world = distributed.place()
+    rank, world = distributed.rank_and_world_size()
     if devices > world:
         if not folder.finished:
             distributed.check_batch_norm(sketch_network(recipe), device)
         return _spawn(request, devices)
-    with distributed.joined(device):
+    with distributed.process_group(device):
         return _worker(request) if rank else _main(request)
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run: its recipe and folder, and the data, device, kernels and pictures that were asked for."""
+    """Request of one run: recipe, folder, data, device, kernels and pictures."""
 
     recipe: Recipe
     folder: RunDir
@@ -98,7 +98,7 @@ class RunRequest:
 
     @property
     def root(self) -> Path | None:
-        """The data folder: as asked for, else where this run found it before."""
+        """Data folder: as requested, else the one that this run used before."""
         return data_root(self.data, self.folder)
 
     def result(self) -> Result:
@@ -125,11 +125,11 @@ def _spawn(request: RunRequest, devices: int) -> Result:
 
 
 def _worker(request: RunRequest) -> Result:
-    """Load the data that rank 0 prepared, then train: the part of every rank but the first."""
+    """Load the data that rank 0 prepared, then train; for every rank but the first."""
     distributed.barrier()
     if not request.folder.finished:
         with _kernels(request):
-            with distributed.first_alone():
+            with distributed.rank_zero_first():
                 run_data = prepare(request.recipe, request.root)
             trainer = make_trainer(request.recipe, run_data, request.folder, request.device, Display(quiet=True))
             with stopped_by_signals(trainer):
@@ -139,7 +139,7 @@ def _worker(request: RunRequest) -> Result:
 
 
 def _main(request: RunRequest) -> Result:
-    """Run in the one process that writes."""
+    """Run in the process that writes."""
     folder = request.folder
     with folder.locked(), _failure_noted(folder):
         folder.claim(request.recipe)
@@ -153,34 +153,34 @@ def _main(request: RunRequest) -> Result:
 
 @contextmanager
 def _kernels(request: RunRequest) -> Iterator[bool]:
-    """Set deterministic kernels if asked for, or if the run was begun with them; yield whether."""
+    """Set deterministic kernels if requested or if the run began with them; yield whether they are set."""
     folder = request.folder
     begun_so = folder.provenance_file.is_file() and bool(folder.provenance.get("deterministic"))
     deterministic = request.deterministic or begun_so
-    with deterministic_kernels(deterministic), explained(folder.path):
+    with deterministic_kernels(deterministic), readable_errors(folder.path):
         yield deterministic
 
 
 def _train(request: RunRequest, deterministic: bool) -> Result:
-    """Train and finish a run in its folder, which is locked and claimed; ``deterministic``: which kernels."""
+    """Train and finish a run in its locked and claimed folder; ``deterministic``: kind of kernels."""
     recipe, folder, device, display = request.recipe, request.folder, request.device, request.display
     root, start = request.root, time.time()
-    with distributed.first_alone():
+    with distributed.rank_zero_first():
         run_data = prepare(recipe, root, display.reading)
         write_provenance(folder, recipe, run_data, root, device, deterministic)
         write_json(folder.splits_file, run_data.splits())
     for note in run_data.notes:
         display.warn(note)
-    where = f"{device} × {world}" if (world := distributed.place()[1]) > 1 else device
+    where = f"{device} × {world}" if (world := distributed.rank_and_world_size()[1]) > 1 else device
     display.note(
         f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  "
         f"({where}, {recipe['train.precision']})"
     )
     display.stage("building the network")
     training = make_trainer(recipe, run_data, folder, device, display)
-    if training.done:
-        display.note(f"Continuing after step {training.done} of {training.total}.")
-        note_continuation(folder, recipe, training.done, display.warn)
+    if training.steps_done:
+        display.note(f"Continuing after step {training.steps_done} of {training.total}.")
+        note_continuation(folder, recipe, training.steps_done, display.warn)
     mirror = _mirror(folder, recipe, display)
     try:
         with stopped_by_signals(training):
@@ -202,7 +202,7 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
 
 @contextmanager
 def _failure_noted(folder: RunDir) -> Iterator[None]:
-    """Leave the reason in the folder if the run fails, for a study that does not wait for it (``--detach``)."""
+    """Write the error of a failed run into its folder, for a study that does not wait (``--detach``)."""
     folder.failure_file.unlink(missing_ok=True)
     try:
         yield
@@ -215,7 +215,7 @@ def _failure_noted(folder: RunDir) -> Iterator[None]:
 
 
 def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
-    """The data folder: as asked for, else where this run found it before."""
+    """Data folder: as requested, else the one that this run used before."""
     root = sources.data_root(data)
     if root is None and folder.provenance_file.is_file():
         recorded_root = folder.provenance.get("data_root")
@@ -239,7 +239,7 @@ def _reuse(request: RunRequest) -> Result:
 
 
 def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., object]:
-    """A function that sends what is new, and how the run ended, to MLflow; it warns instead of failing."""
+    """Make a function that sends new values, and the end of the run, to MLflow; it warns instead of failing."""
     if not recipe.tracking.enabled:
         return lambda status="": None
     from mmtk.tracking.run import Mirror

@@ -1,4 +1,4 @@
-"""A first step of a recipe on made-up images: what a run would refuse, found before any data are read."""
+"""Trial of a recipe's first step on made-up images, before any data are read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _KINDS: dict[str, tuple[api.LabelSpec, ...]] = {
 
 
 def try_step(recipe: Recipe) -> None:
-    """Train two steps and score, on a few made-up images; raise the MmtkError of whatever is refused.
+    """Train two steps and score, on a few made-up images; raise the MmtkError of any part that refuses.
 
     A source that makes its images in code says what it labels; for others one kind of label has to work.
     Weights files are not read, and pretrained weights not fetched.
@@ -66,7 +66,7 @@ def try_step(recipe: Recipe) -> None:
 
 
 def check_listing(recipe: Recipe) -> None:
-    """Raise what a run would say of budgets, classes and parts, for sources that make their images in code."""
+    """Raise the error of a run on budgets, classes and parts, for sources that make their images in code."""
     for task in recipe.tasks:
         domains = [domain for domain in ("source", "cross") if recipe.source(task, domain)]
         in_code = [domain for domain in domains if _made_in_code(recipe, task, domain)]
@@ -111,7 +111,7 @@ def _plain(recipe: Recipe, size: int) -> Recipe:
 
 
 def _step(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> None:
-    """The first and the last step of a training, and the scores, in a folder that is gone afterwards."""
+    """Train the first and the last step, and score, in a temporary folder."""
     data = _data(recipe, targets)
     with (
         tempfile.TemporaryDirectory(prefix="mmtk-trial-", ignore_cleanup_errors=True) as folder,
@@ -132,13 +132,13 @@ def _data(recipe: Recipe, targets: dict[str, api.LabelSpec]) -> Data:
     """Noise with labels for every task: half of it to train on, and all to score."""
     data = Data()
     for task, target in targets.items():
-        data.stores[task] = _stored(target, recipe.data.size, recipe.data.channels)
+        data.stores[task] = _store(target, recipe.data.size, recipe.data.channels)
         rows = list(range(IMAGES))
         data.parts[task] = SplitRows(rows[: max(2, len(target.names))], rows, rows, rows)
     return data
 
 
-def _stored(target: api.LabelSpec, size: int, channels: int) -> ImageStore:
+def _store(target: api.LabelSpec, size: int, channels: int) -> ImageStore:
     draw = np.random.default_rng(0)
     ids = [f"{target.task}-{number}" for number in range(IMAGES)]
     images = draw.integers(0, 256, (IMAGES, channels, size, size), dtype=np.uint8)
@@ -155,7 +155,7 @@ def _stored(target: api.LabelSpec, size: int, channels: int) -> ImageStore:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Put what a component raises in words, with its file and line; the state of torch's draws is kept."""
+    """Turn an exception of a component into a message with file and line; keep the state of torch's draws."""
     try:
         with torch.random.fork_rng(devices=[]):
             yield

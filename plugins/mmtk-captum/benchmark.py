@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from mmtk import build_model, load_recipe
-from mmtk.model.device import keep_pages
+from mmtk.model.device import tune_malloc
 from torch.nn import functional as F
 
 METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "smoothgrad", "grad-cam")
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_pages()
+    tune_malloc()
     steps = {name: step(bridge, options.size, options.batch) for name, bridge in BRIDGES.items()}
     seconds: dict[str, list[float]] = {name: [] for name in BRIDGES}
     for call in steps.values():

@@ -56,7 +56,7 @@ def test_a_step_is_measured_and_its_convolutions_do_all_of_its_work():
 def test_the_same_batch_comes_again_without_data():
     made = step.training(32, 2, "fp32", "cpu")
     first = made.streams.batch(step_now(made, 0), made.device)
-    held = step._Held(first)
+    held = step._RepeatedBatch(first)
     again = held.batch(step_now(made, 5), made.device)
     assert again.now.index == 5
     assert again.segmentation[0].image is first.segmentation[0].image
@@ -83,7 +83,7 @@ def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
 
 
 def test_the_scores_are_those_of_the_libraries():
-    ours, theirs = evaluation.ours(48, 6), evaluation.libraries(48, 6)
+    ours, theirs = evaluation.mmtk_metric(48, 6), evaluation.libraries(48, 6)
     for key, expected in theirs["values"].items():
         assert len(expected) == 6
         # MONAI interpolates its percentile in single precision.

@@ -59,7 +59,7 @@ def screen(pieces: list[tuple[float, str]]) -> list[str]:
 SLEEPER = """
 import sys, time
 from mmtk.io import status_line
-with status_line.shown(sys.argv[1:]):
+with status_line.running(sys.argv[1:]):
     status_line.stage('reading data')
     time.sleep(1.2)
     print('half', end=' ', flush=True)

@@ -119,8 +119,8 @@ def test_a_key_of_an_inline_table_has_the_line_of_its_table(here):
 
 def test_a_table_that_only_dotted_keys_make_has_their_place(here):
     layer = toml.read(write(here / "r.toml", "\ndata.size = 3\n"))
-    assert layer.place("data") == f"{here}/r.toml:2"
-    assert layer.place("dat") is None
+    assert layer.location("data") == f"{here}/r.toml:2"
+    assert layer.location("dat") is None
 
 
 @pytest.mark.parametrize(
@@ -419,11 +419,11 @@ def test_another_component_keeps_the_host_s_keys_with_their_place_and_none_of_it
     over = toml.read(write(here / "b.toml", '[loss.segmentation]\nuse = "b"\nedge = 2\n'))
     merged = toml.merge(base, over)
     assert merged.values["loss"]["segmentation"] == {"use": "b", "weight": 5.0, "edge": 2}
-    assert merged.place("loss.segmentation.weight").endswith("a.toml:3")
+    assert merged.location("loss.segmentation.weight").endswith("a.toml:3")
     assert "loss.segmentation.smooth" not in merged.places
     again = toml.merge(merged, toml.parse_set({"loss.segmentation.use": "c", "loss.segmentation.weight": 2}))
     assert again.values["loss"]["segmentation"] == {"use": "c", "weight": 2}
-    assert again.place("loss.segmentation.weight") == "--set"
+    assert again.location("loss.segmentation.weight") == "--set"
 
 
 def test_what_a_recipe_says_of_its_ablations_is_not_inherited(here):

@@ -109,7 +109,7 @@ from mmtk.runs.display import Display
 from mmtk.study.live_table import live_table
 from mmtk.study.folder import StudyDir
 study, display = StudyDir(Path('s')), Display()
-with status_line.shown([]):
+with status_line.running([]):
     with live_table(study, 2, {}, display.console):
         run = study.runs()[0]
         run.folder.path.mkdir(parents=True)

@@ -37,7 +37,8 @@ def test_the_engine_prints_nothing(precision: str, tmp_path: Path) -> None:
     slurm = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "study"}
     code = (
         "from mmtk.io import distributed; from mmtk.model.device import in_precision, prepare_device\n"
-        f"with in_precision('{precision}', prepare_device('cpu')): assert distributed.place() == (0, 1)\n"
+        f"with in_precision('{precision}', prepare_device('cpu')):\n"
+        "    assert distributed.rank_and_world_size() == (0, 1)\n"
         "import mmtk.training.trainer"
     )
     done = subprocess.run(

@@ -234,7 +234,7 @@ def stopped_after(folder: Path, steps: int) -> None:
     run.objective.train()
     for index in range(steps):
         run.train_step(index)
-        run.logs.write({"step": run.done, "train/loss": 0.0}, 0.0)
+        run.logs.write({"step": run.steps_done, "train/loss": 0.0}, 0.0)
         run.save()
     run.close()
 
@@ -257,7 +257,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, dam
     else:
         last.write_bytes(damage(last.read_bytes()))
     run, said = continued(tmp_path)
-    assert run.done == 2
+    assert run.steps_done == 2
     assert len(read_lines(tmp_path / "metrics.jsonl")) == len(read_lines(tmp_path / "timing.jsonl")) == 2
     if damage is not None:
         assert len(said) == 1
@@ -268,7 +268,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, dam
     run.save()
     run.close()
     again, said = continued(tmp_path)  # both are good again
-    assert (again.done, said) == (3, [])
+    assert (again.steps_done, said) == (3, [])
     again.close()
 
 

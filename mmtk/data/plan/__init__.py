@@ -1,1 +1,1 @@
-"""Looking at a folder of films as people have it, and writing the profile that reads it."""
+"""Plan of a profile for a folder of films as people have it."""

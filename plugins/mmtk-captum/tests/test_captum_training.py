@@ -163,7 +163,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, name):
     cut.save()
     cut.close()
     again = begin(recipe, tmp_path / "cut")
-    assert again.done == 1
+    assert again.steps_done == 1
     for index in range(1, 3):
         again.train_step(index)
     for key, tensor in whole.objective.state_dict().items():

@@ -155,7 +155,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, word):
     cut.train_step(2)  # lost: the process ends before the next checkpoint
     cut.close()
     again = begin(recipe, tmp_path / "cut")
-    assert again.done == 2
+    assert again.steps_done == 2
     for index in range(2, 4):
         again.train_step(index)
     for name, tensor in whole.objective.state_dict().items():
