@@ -257,7 +257,8 @@ def main(folder: Path, owner: int) -> None:
         sys.exit(f"a library has begun a thread: {threading.enumerate()}")
     gc.collect()
     gc.freeze()
-    if (call := Server(folder, owner).serve()) is None:
+    server = Server(folder, owner)  # alive in forks: else its sockets close descriptors of theirs
+    if (call := server.serve()) is None:
         return
     error = None
     try:
