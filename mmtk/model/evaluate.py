@@ -104,6 +104,21 @@ def selection_score(task: str, numbers: Mapping[str, float], declared: Mapping[s
     return value if declared[name].better == "higher" else -value
 
 
+def calibration_metrics(
+    net: MultiTaskNet, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
+) -> dict[str, dict[str, api.Metric]]:
+    """Metrics by task that have seen the validation images, for tasks with a metric that learns from them.
+
+    net, recipe, device: what the validation sets ``tests`` are scored with
+    """
+
+    def learns(test: TestSet) -> bool:
+        metrics = make_metrics(recipe, test.task, test.store.labels, test.store.spacing)
+        return any(type(metric).calibrate is not api.Metric.calibrate for metric in metrics.values())
+
+    return {test.task: fill(net, recipe, test, device) for test in tests if learns(test)}
+
+
 def evaluate(
     net: MultiTaskNet,
     recipe: Recipe,

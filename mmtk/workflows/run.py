@@ -18,7 +18,7 @@ from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
 from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, readable_errors
-from mmtk.model.evaluate import add_builtin_metrics, evaluate, fill, write_cases
+from mmtk.model.evaluate import add_builtin_metrics, calibration_metrics, evaluate, write_cases
 from mmtk.model.examples import describe, write_ranked, write_samples
 from mmtk.model.layers import write_layers
 from mmtk.model.sketch import sketch_network
@@ -257,7 +257,7 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     weight_files.load_weights(net, folder.best)
     display.close()
     display.stage("scoring")
-    validation = {test.task: fill(net, recipe, test, device) for test in data.validation()}
+    validation = calibration_metrics(net, recipe, data.validation(), device)
     scores = evaluate(net, recipe, data.tests(), validation, device)
     results: dict[str, Any] = {
         **scores.results,
