@@ -7,14 +7,13 @@ over seeds speak of training again; tests over cases speak of new images for the
 
 from mmtk.stats.comparisons import Test, holm, paired, paired_cases, student
 from mmtk.stats.designs import Effect, factorial, shapley
-from mmtk.stats.intervals import Summary, bootstrap, chance, summary, wilson
+from mmtk.stats.intervals import Summary, bootstrap, summary
 
 __all__ = [
     "Effect",
     "Summary",
     "Test",
     "bootstrap",
-    "chance",
     "factorial",
     "holm",
     "paired",
@@ -22,5 +21,4 @@ __all__ = [
     "shapley",
     "student",
     "summary",
-    "wilson",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError
-from mmtk.stats.intervals import bootstrap, constant, numbers, t_mean, t_probability, t_quantile
+from mmtk.stats.intervals import LEVEL, bootstrap, constant, numbers, t_mean, unwarned
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def student(a: Sequence[float], b: Sequence[float]) -> Test:
     instead of 5 %, and misses more of those that ``paired`` finds. MmtkError for an empty list or a number that is
     not finite.
     """
+    from scipy.stats import ttest_ind
+
     x, y = numbers(a), numbers(b)
     n, m = len(x), len(y)
     difference = float(x.mean() - y.mean())
@@ -57,15 +59,16 @@ def student(a: Sequence[float], b: Sequence[float]) -> Test:
     if constant(x) and constant(y):
         return replace(nothing, note="the same score with every seed: no test")
     df = n + m - 2
+    with unwarned():
+        test = ttest_ind(x, y)
+    low, high = map(float, test.confidence_interval(LEVEL))
     pooled = math.sqrt((x.var() * n + y.var() * m) / df)
-    error = pooled * math.sqrt(1 / n + 1 / m)
-    t, half = difference / error, t_quantile(df) * error
     return replace(
         nothing,
-        p=t_probability(t, df),
-        statistic=t,
-        low=difference - half,
-        high=difference + half,
+        p=float(test.pvalue),
+        statistic=float(test.statistic),
+        low=low,
+        high=high,
         effect=_few(df) * difference / pooled,
     )
 

@@ -91,8 +91,6 @@ PROOFS = {
 
 PROVEN_STATISTICS = {
     "summary": "test_summary",
-    "wilson": "test_wilson",
-    "chance": "test_chance",
     "bootstrap": "test_bootstrap",
     "student": "test_student",
     "paired": "test_paired",

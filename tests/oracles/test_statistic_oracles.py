@@ -46,32 +46,6 @@ def test_summary(values, level):
 
 
 @FEW
-@given(st.integers(1, 3000), st.sampled_from([0.0, 1.0]) | st.floats(0, 1), LEVEL)
-def test_wilson(n, share, level):
-    """SciPy's, and an end that is neither 0 nor 1 lies z standard errors of its own from the observed share."""
-    k = round(share * n)
-    found = stats.wilson(k, n, level)
-    expected = oracle.binomtest(k, n).proportion_ci(level, method="wilson")
-    assert found == close((expected.low, expected.high), abs=TOLERANCE)
-    for end in found:
-        if 0 < end < 1:
-            distance = abs(k / n - end) / math.sqrt(end * (1 - end) / n)
-            assert distance == close(oracle.norm.ppf((1 + level) / 2), rel=TOLERANCE)
-
-
-@FEW
-@given(st.lists(st.integers(0, 900), min_size=1, max_size=4).filter(any))
-def test_chance(counts):
-    """The accuracy of guessing one class throughout, the best of all classes, with SciPy's interval."""
-    labels = np.repeat(np.arange(len(counts)), counts)
-    best = max((labels == k).mean() for k in range(len(counts)))
-    interval = oracle.binomtest(max(counts), sum(counts)).proportion_ci(0.95, method="wilson")
-    expected = {"majority": best, "low": interval.low, "high": interval.high}
-    assert stats.chance(counts) == close(expected, abs=TOLERANCE)
-    assert stats.chance({str(k): count for k, count in enumerate(counts)}) == stats.chance(counts)
-
-
-@FEW
 @given(st.data(), st.integers(1, 4), st.integers(1, 8), st.integers(0, 99), LEVEL)
 def test_bootstrap(data, seeds, cases, seed, level):
     """Resampled tables [seeds, cases] one after the other, missing values passed over; then the stretched arms."""

@@ -16,7 +16,6 @@ from scipy import special
 from scipy import stats as oracle
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 
 from mmtk import stats
 from mmtk.errors import MmtkError
@@ -141,31 +140,6 @@ def test_bootstrap_without_variation_has_no_interval():
 def test_bootstrap_refuses_what_is_no_table(values):
     with pytest.raises(MmtkError, match="finite values"):
         stats.bootstrap(np.array(values))
-
-
-@few
-@given(n=st.integers(1, 2000), share=st.floats(0, 1), level=st.floats(0.5, 0.999))
-def test_wilson_is_statsmodels(n, share, level):
-    k = round(share * n)
-    expected = proportion_confint(k, n, alpha=1 - level, method="wilson")
-    assert stats.wilson(k, n, level) == pytest.approx(expected, abs=1e-9)
-    assert 0 <= stats.wilson(k, n, level)[0] <= k / n <= stats.wilson(k, n, level)[1] <= 1
-
-
-def test_chance_is_the_share_of_the_largest_class():
-    found = stats.chance({"normal": 234, "pneumonia": 390})
-    assert found["majority"] == 0.625
-    assert (found["low"], found["high"]) == stats.wilson(390, 624)
-    assert stats.chance([234, 390]) == found
-
-
-def test_no_cases_no_proportion():
-    for counts in ([], [0, 0], [3, -1]):
-        with pytest.raises(MmtkError, match="chance"):
-            stats.chance(counts)
-    for k, n in ((0, 0), (5, 4), (-1, 4)):
-        with pytest.raises(MmtkError, match="not a proportion"):
-            stats.wilson(k, n)
 
 
 # Tests over seeds

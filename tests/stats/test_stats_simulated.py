@@ -120,17 +120,6 @@ def test_factorial_and_shapley_cover_known_effects(seeds):
         expect([covers(found[k], truth) for found in shapleys], 0.95)
 
 
-def test_wilson_covers_proportions_on_average():
-    # Exact: the chance of every count, for a test set as small as MCU's.
-    n, shares = 35, np.linspace(0.02, 0.98, 193)
-    inside = np.array(
-        [[low <= p <= high for low, high in (stats.wilson(k, n) for k in range(n + 1))] for p in shares]
-    )
-    coverage = (binom.pmf(np.arange(n + 1), n, shares[:, None]) * inside).sum(1)
-    assert coverage.mean() == pytest.approx(0.95, abs=0.01)
-    assert coverage.min() > 0.83
-
-
 def test_hedges_corrections_make_effects_unbiased():
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 1, (2000, 2, 5))
