@@ -42,7 +42,7 @@ SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "um
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "multimix"
-    run(tiny(encoder__depth=4, train__steps=2), out)
+    run(tiny(encoder__depth=4, train__steps=2), out, pictures=False)
     return out
 
 
@@ -308,7 +308,7 @@ def test_a_shared_folder_is_no_run_and_says_so(shared: Path, tmp_path: Path) -> 
     with pytest.raises(
         MmtkError, match=r"is an exported model, not a run directory.\n  To train its recipe again: mmtk run"
     ):
-        run(tiny(), shared)
+        run(tiny(), shared, pictures=False)
     with pytest.raises(MmtkError, match="is an exported folder already"):
         write_shared(shared)
     shutil.copytree(shared, damaged := tmp_path / "damaged")
@@ -352,15 +352,15 @@ def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, mo
 @pytest.mark.long
 @pytest.mark.parametrize("name", some(SYSTEMS))
 def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
-    run(tiny(name, train__steps=2), tmp_path / name)
-    written = write_onnx(tmp_path / name)
+    run(tiny(name, train__steps=2), tmp_path / name, pictures=False)
+    written = write_onnx(tmp_path / name, pictures=False)
     predictor = mmtk.load(tmp_path / name, "cpu")
     images = films(predictor, 4)
     ours, theirs = live(predictor, images), ran(written.path, images)
     assert list(ours) == list(theirs) == list(written.differences)
     for output, value in ours.items():
         np.testing.assert_allclose(theirs[output], value, atol=1e-4, rtol=0)
-    facts = read_about(write_shared(tmp_path / name))
+    facts = read_about(write_shared(tmp_path / name, pictures=False))
     assert facts["targets"].keys() == set(predictor.recipe.tasks)
     # What was shared can be exported, too.
     again = write_onnx(tmp_path / name / "exports" / facts["run"], tmp_path / "again.onnx")

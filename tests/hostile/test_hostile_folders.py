@@ -79,9 +79,7 @@ class Payload:
 def trained(tmp_path_factory) -> Path:
     """A finished run of both tasks; tests work on copies of it."""
     path = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        run_workflow.run(tiny(train__steps=2), path)
+    run_workflow.run(tiny(train__steps=2), path, pictures=False)
     return path
 
 
@@ -364,13 +362,8 @@ def test_names_of_classes_and_channels_stay_in_the_output_folder(run, tmp_path):
 
 
 def test_two_channels_with_hostile_names_stay_in_the_output_folder(tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        changes = {
-            "data__segmentation__source__organs": "separate",
-            "data__segmentation__cross__organs": "separate",
-        }
-        run_workflow.run(tiny("unet", train__steps=2, **changes), tmp_path / "run")
+    changes = {"data__segmentation__source__organs": "separate", "data__segmentation__cross__organs": "separate"}
+    run_workflow.run(tiny("unet", train__steps=2, **changes), tmp_path / "run", pictures=False)
     told = json.loads((tmp_path / "run" / "provenance.json").read_text())
     names = told["targets"]["segmentation"]["names"]
     assert len(names) > 1
@@ -460,7 +453,6 @@ def test_links_to_nowhere_and_pipes_are_errors_that_name_them(tmp_path):
 )
 def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name, monkeypatch):
     """A run that came from elsewhere is continued: a file of it is a link to one of ours."""
-    monkeypatch.setattr(run_workflow, "draw_run", lambda *_: None)
     mine = tmp_path / "mine.txt"
     (run / "done.json").unlink()
     mine.write_bytes((run / name).read_bytes() if name == "provenance.json" else b"mine\n")
@@ -468,7 +460,7 @@ def test_a_link_in_a_run_is_not_written_through(run, tmp_path, name, monkeypatch
     (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(mine)
     with or_refused(Path(name).name, "link"):
-        run_workflow.run(tiny(train__steps=2), run)
+        run_workflow.run(tiny(train__steps=2), run, pictures=False)
     assert mine.read_bytes() == before
 
 
@@ -479,7 +471,7 @@ def test_a_link_to_a_folder_in_a_run_is_not_written_through(run, tmp_path, name)
     shutil.rmtree(run / name)
     (run / name).symlink_to(tmp_path / "mine", target_is_directory=True)
     with or_refused("link"):
-        run_workflow.run(tiny(train__steps=2), run)
+        run_workflow.run(tiny(train__steps=2), run, pictures=False)
     assert list((tmp_path / "mine").iterdir()) == []
 
 

@@ -397,9 +397,7 @@ def attack(folder: Path, run: Path, seed: int, count: int) -> dict[str, Any]:
 def run(tmp_path_factory) -> Path:
     """A run of both tasks with saliency, trained for one step."""
     path = tmp_path_factory.mktemp("run") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        run_workflow.run(tiny(train__steps=2), path)
+    run_workflow.run(tiny(train__steps=2), path, pictures=False)
     return path
 
 

@@ -67,10 +67,9 @@ def test_a_prediction_gives_each_task_its_own_input(changes):
 
 
 @BOTH
-def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path, monkeypatch, changes):
-    monkeypatch.setattr(run_workflow, "draw_run", lambda *_: None)
+def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path, changes):
     recipe = tiny("umtl", **changes)
-    out = run_workflow.run(recipe, tmp_path / "run").path
+    out = run_workflow.run(recipe, tmp_path / "run", pictures=False).path
     cases = pq.read_table(out / "cases.parquet").to_pandas()
     mine = cases[(cases.task == "classification") & (cases.domain == "in-domain")].set_index("id")
     (test,) = [t for t in prepare(recipe, None).tests() if (t.task, t.domain) == ("classification", "in-domain")]

@@ -49,13 +49,10 @@ pytestmark = pytest.mark.xdist_group("figures")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     out = tmp_path_factory.mktemp("runs")
     places = []
-    with pytest.MonkeyPatch.context() as patch:
-        # The runs' own pictures are tested elsewhere.
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        for name in ("unet", "enc", "umtl"):
-            for seed in (0, 1):
-                places.append(out / f"{name}-{seed}")
-                run_workflow.run(tiny(name, seed=seed, train__steps=2), places[-1])
+    for name in ("unet", "enc", "umtl"):
+        for seed in (0, 1):
+            places.append(out / f"{name}-{seed}")
+            run_workflow.run(tiny(name, seed=seed, train__steps=2), places[-1], pictures=False)
     return from_runs(places)
 
 

@@ -227,10 +227,8 @@ pytestmark = pytest.mark.xdist_group("report")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        for name in ("enc", "multimix"):
-            run_workflow.run(tiny(name, train__steps=2), folder / name)
+    for name in ("enc", "multimix"):
+        run_workflow.run(tiny(name, train__steps=2), folder / name, pictures=False)
     return folder
 
 

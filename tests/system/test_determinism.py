@@ -74,11 +74,11 @@ def test_neither_display_nor_tracking_nor_workers_change_a_bit(tmp_path: Path, t
 def test_deterministic_runs_have_the_same_bytes(device: str, tmp_path: Path, tried: Any) -> None:
     tried(f"--deterministic on {device}, twice", "the same bytes")
     for name in ("one", "two"):
-        run(tiny(), tmp_path / name, device=device, deterministic=True)
+        run(tiny(), tmp_path / name, device=device, deterministic=True, pictures=False)
     same(tmp_path / "one", tmp_path / "two")
     assert RunDir(tmp_path / "one").provenance["deterministic"] is True
     assert not torch.are_deterministic_algorithms_enabled()  # it ends with the run
-    run(tiny(), tmp_path / "three", device=device)
+    run(tiny(), tmp_path / "three", device=device, pictures=False)
     if device == "cpu":  # whose kernels are deterministic anyway
         same(tmp_path / "one", tmp_path / "three")
     rows = [read_lines(tmp_path / name / "metrics.jsonl")[0] for name in ("one", "three")]
@@ -90,7 +90,7 @@ def test_the_first_step_is_that_of_the_cpu_within_the_tolerance(device: str, tmp
     for each in {"cpu", device}:
         # Dropout draws from the device's own generator.
         recipe = tiny(train__steps=1, encoder__dropout=0.0, decoder__dropout=0.0)
-        run(recipe, tmp_path / each, device=each)
+        run(recipe, tmp_path / each, device=each, pictures=False)
     one, other = (read_lines(tmp_path / each / "metrics.jsonl")[0] for each in ("cpu", device))
     assert one == pytest.approx(other, rel=TOLERANCE)
 

@@ -39,7 +39,7 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     try:
         recipe = tiny(name)
-        mmtk.run(recipe, folder)
+        mmtk.run(recipe, folder, pictures=False)
     finally:
         torch.set_num_threads(threads)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

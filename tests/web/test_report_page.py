@@ -84,11 +84,9 @@ def browse(address: str, folder: Path) -> tuple[str, list[str]]:
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     paths = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        for name, seed in itertools.product(("umtl", "umtl-s"), (0, 1)):
-            paths.append(folder / f"{name}-{seed}")
-            run_workflow.run(tiny(name, seed=seed, train__steps=2), paths[-1])
+    for name, seed in itertools.product(("umtl", "umtl-s"), (0, 1)):
+        paths.append(folder / f"{name}-{seed}")
+        run_workflow.run(tiny(name, seed=seed, train__steps=2), paths[-1], pictures=False)
     study = from_runs(paths)
     study.cells[0].reference, study.cells[1].reference = False, True
     study.gaps.append("a gap with a-very-long-word-" + "x" * 80)

@@ -26,9 +26,7 @@ GENERATOR = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both tasks with a bridge and strategies that need both; classes normal, pneumonia; organ lung."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_workflow, "draw_run", lambda *_: None)
-        return run_workflow.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r").path
+    return run_workflow.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r", pictures=False).path
 
 
 def films(folder: Path, labels: dict[str, str], masks: bool = False) -> dict[str, str]:

@@ -110,7 +110,7 @@ def test_splits_are_disjoint_and_as_large_as_asked_for(finished: Path) -> None:
 def test_the_resolved_recipe_runs_again_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     recipe = mmtk.load_recipe(finished / "recipe.toml")
     assert recipe.digest == mmtk.load_recipe(finished).digest
-    run(recipe, tmp_path / "again")
+    run(recipe, tmp_path / "again", pictures=False)
     assert digest(tmp_path / "again" / "metrics.jsonl") == digest(finished / "metrics.jsonl")
     for name in ("last", "best"):
         file = Path("checkpoints") / f"{name}.safetensors"
@@ -127,7 +127,7 @@ def test_a_finished_run_is_a_no_op(finished: Path) -> None:
 
 def test_another_recipe_is_refused(finished: Path) -> None:
     with pytest.raises(MmtkError, match=r"belongs to another recipe: multimix-.*-s0, not multimix-.*-s1"):
-        run(tiny(seed=1), finished)
+        run(tiny(seed=1), finished, pictures=False)
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_of_the_paper_trains(name: str, tmp_path: Path) -> None:
-    result = run(tiny(name, train__steps=2), tmp_path / name)
+    result = run(tiny(name, train__steps=2), tmp_path / name, pictures=name == "multimix")
     recipe = mmtk.load_recipe(tmp_path / name)
     assert set(result.scores["in-domain"]) == set(recipe.tasks)
     rows = read_lines(tmp_path / name / "metrics.jsonl")
@@ -165,14 +165,14 @@ def test_every_system_of_the_paper_trains(name: str, tmp_path: Path) -> None:
     ids=["sgd", "adamw-ema", "weights", "full", "colour"],
 )
 def test_every_option_of_the_budget_trains(changes: dict[str, object], tmp_path: Path) -> None:
-    result = run(tiny(**changes, train__steps=2), tmp_path / "run")
+    result = run(tiny(**changes, train__steps=2), tmp_path / "run", pictures=False)
     assert np.isfinite(result.scores["in-domain"]["segmentation"]["dice"])
 
 
 @pytest.mark.parametrize("name", ["multimix", "enc-mm"])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path) -> None:
     changes = {"train__steps": 5, "train__ema": 0.9} if name == "multimix" else {"train__steps": 5}
-    run(tiny(name, **changes), tmp_path / "whole")
+    run(tiny(name, **changes), tmp_path / "whole", pictures=False)
     code = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[1])\n"
         "from tiny import tiny; from mmtk.training import trainer as train\n"
@@ -232,25 +232,25 @@ def test_a_second_process_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_changed_data_of_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "r"
-    run(tiny("unet"), out)
+    run(tiny("unet"), out, pictures=False)
     (out / "done.json").unlink()
     provenance = json.loads((out / "provenance.json").read_text())
     provenance["data"]["segmentation/in-domain"] = "0" * 64
     (out / "provenance.json").write_text(json.dumps(provenance))
     with pytest.raises(MmtkError, match="data of this unfinished run has changed: segmentation/in-domain"):
-        run(tiny("unet"), out)
+        run(tiny("unet"), out, pictures=False)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     out = tmp_path / "r"
-    run(tiny("unet"), out)
+    run(tiny("unet"), out, pictures=False)
     (out / "done.json").unlink()
     last = out / "checkpoints" / "last.safetensors"
     last.write_bytes(last.read_bytes()[:100])
     with pytest.raises(
         MmtkError, match=r"last\.safetensors: cannot be read: .*\n  Remove it to start from the beginning"
     ):
-        run(tiny("unet"), out)
+        run(tiny("unet"), out, pictures=False)
 
 
 def test_evaluate_on_another_domain(finished: Path, tmp_path: Path) -> None:

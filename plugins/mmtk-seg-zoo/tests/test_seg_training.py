@@ -122,7 +122,7 @@ def test_both_networks_of_cps_are_trained_and_start_differently(tmp_path):
 
 @pytest.mark.parametrize("word", STRATEGIES)
 def test_a_run_from_end_to_end(tmp_path, word):
-    result = mmtk.run(tiny(word), out=tmp_path / "run", device="cpu")
+    result = mmtk.run(tiny(word), out=tmp_path / "run", device="cpu", pictures=False)
     rows = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if "train/loss" in row]
     assert len(steps) == 4

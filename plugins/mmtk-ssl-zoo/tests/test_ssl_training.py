@@ -172,7 +172,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, word):
     ],
 )
 def test_a_run_from_end_to_end(tmp_path, word, terms):
-    result = mmtk.run(tiny(word), out=tmp_path / "run", device="cpu")
+    result = mmtk.run(tiny(word), out=tmp_path / "run", device="cpu", pictures=False)
     rows = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if "train/loss" in row]
     assert len(steps) == 4
