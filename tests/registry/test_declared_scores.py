@@ -100,7 +100,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for name in ("multimix", "umtl"):
         for seed in (0, 1, 2):
             recipe = tiny(name, seed=seed, train__steps=4, **METRICS)
-            paths.append(mmtk.run(recipe, out=out / f"{name}-{seed}").path)
+            paths.append(mmtk.run(recipe, out=out / f"{name}-{seed}", pictures=False).path)
     return paths
 
 

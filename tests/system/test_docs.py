@@ -294,6 +294,8 @@ def tiny(arguments: list[str], tracked: bool) -> list[str]:
     study = any((Path(word) / "study.json").is_file() for word in rest)
     if words == "mmtk ablate" and "--launcher" not in rest:
         arguments = [*arguments, "--launcher", "inline"]
+    if words == "mmtk run":  # pictures have tests of their own
+        arguments = [*arguments, "--no-pictures"]
     if words in ("mmtk run", "mmtk ablate", "mmtk data inspect") and not study:
         own = "--profile" in rest  # the sources of a page's own profile are as small as they are
         sets = {key: value for key, value in TINY.items() if not (own and key.count(".") == 3)}
