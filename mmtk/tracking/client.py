@@ -6,15 +6,17 @@ import logging
 import os
 import re
 import shlex
+import shutil
+import sqlite3
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError
-from mmtk.io import files
+from mmtk.io import cache, files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,6 +32,7 @@ ABOUT = (  # an experiment, on MLflow's page
     "Runs of mmtk. Parameters are the keys of the resolved recipe; metrics its loss terms, validation and test "
     "scores. A study is one run with a child for each of its runs. `mmtk diff` says how two recipes differ."
 )
+EMPTY_BYTES = 4_000_000  # of an SQLite database with MLflow's tables, generously
 DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 
 
@@ -44,6 +47,9 @@ def open_client(uri: str) -> MlflowClient:
     database = sqlite_file(uri)
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
+        with locked(database.parent, wait=True):
+            if not database.exists():
+                _copy_empty(database)
     # MLflow tries a database that does not answer for 100 s: ask it once before.
     engine = sqlalchemy.create_engine(uri)
     sqlalchemy.inspect(engine).get_table_names()
@@ -53,6 +59,28 @@ def open_client(uri: str) -> MlflowClient:
     # Two processes that make the tables of a new database at once get into each other's way.
     with locked(database.parent, wait=True):
         return MlflowClient(tracking_uri=uri)
+
+
+def _copy_empty(database: Path) -> None:
+    """Begin an SQLite database as a copy of an empty one: MLflow makes its tables in dozens of migrations."""
+    from mlflow.version import VERSION
+
+    # Where it cannot be kept or copied, MLflow makes the tables at the place itself.
+    with suppress(OSError, MmtkError):
+        empty = cache.kept(f"mlflow-{VERSION}", _make_empty, EMPTY_BYTES) / "empty.db"
+        part = database.with_name(f".{database.name}.{os.getpid()}.tmp")
+        shutil.copyfile(empty, part)
+        part.replace(database)
+
+
+def _make_empty(folder: Path) -> None:
+    """Fill a folder with a database of MLflow's tables, without the experiment "Default" and its path."""
+    from mlflow import MlflowClient
+
+    file = folder / "empty.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments(max_results=1)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM experiments")
 
 
 def experiment(client: MlflowClient, uri: str, name: str) -> str:

@@ -76,7 +76,8 @@ class Mirror:
         self._status = status
         if status and not self.folder.tracking_file.is_file():  # MLflow has not heard of it
             return ""
-        status_line.stage("sending to MLflow")
+        if not self._wait:  # else it is a study that sends, and shows its own stages
+            status_line.stage("sending to MLflow")
         if self.warn is None:
             return self._sync()
         start = time.monotonic()

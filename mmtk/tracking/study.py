@@ -6,10 +6,12 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmtk.errors import MmtkError
+from mmtk.io import status_line
 from mmtk.recipe import tables
 from mmtk.recipe.toml import leaves
 from mmtk.report.analysis import Analysis
@@ -34,21 +36,34 @@ def _member(about: dict[str, Any]) -> str:
 
 
 class StudyMirror:
-    """Sends a study and its finished runs to MLflow; a failure is told once by ``warn`` and stops nothing."""
+    """Sends a study and its finished runs to MLflow; a failure is told once by ``warn`` and stops nothing.
 
-    def __init__(self, study: StudyDir, warn: Callable[[str], None]) -> None:
+    With ``aside``, finished runs are sent by a thread, and no run waits for them. That is for runs that are processes
+    of their own: a process that trains or forks itself has no thread beside.
+    """
+
+    def __init__(self, study: StudyDir, warn: Callable[[str], None], aside: bool = False) -> None:
         self.study, self.warn, self.uri = study, warn, tracking_uri()
+        self._thread = ThreadPoolExecutor(1, "mlflow") if aside else None
         self.page = ""  # how to see the study on MLflow's page, once it has been sent
         self._parent = ""
         self._down = False
 
     def run(self, run: PlannedRun) -> None:
         """Send a finished run as a child of the study."""
-        if run.recipe.tracking.enabled:
+        if not run.recipe.tracking.enabled:
+            return
+        if self._thread is None:
             self._try(lambda: self._send(run))
+        else:
+            self._thread.submit(self._try, lambda: self._send(run))
 
     def study_itself(self, stopped: bool = False) -> None:
         """Send the study's own files, its plan and its failures; ``stopped``: before all had run."""
+        status_line.stage("sending to MLflow")
+        if self._thread is not None:  # its runs come first
+            self._thread.shutdown()
+            self._thread = None
         if self._parent:
             self._try(lambda: self._send_files(stopped))
 

@@ -125,7 +125,9 @@ class StudySession:
         expected: how long every run will take, where that is known
         display: says of every run how it ended, and how long the others will take
         """
-        seconds, mirror, stopped = expected.runs if expected else {}, StudyMirror(self.study, display.warn), False
+        alone = isinstance(self.launcher, Inline)  # runs in this very process show themselves
+        mirror = StudyMirror(self.study, display.warn, aside=not alone)
+        seconds, stopped = expected.runs if expected else {}, False
         clock = Clock(self.study.runs(self.plan), seconds, self.workers)
 
         def ended(run: PlannedRun, outcome: str, count: int, of: int) -> None:
@@ -136,7 +138,6 @@ class StudySession:
         if warning := mixed_versions(self.study.runs(self.plan)):
             display.warn(warning)
         status_line.stage(f"running; {self.study.command('status')} shows every run")
-        alone = isinstance(self.launcher, Inline)  # runs in this very process show themselves
         table = nullcontext() if alone else live_table(self.study, self.workers, seconds, display.console)
         with _terminated_as_interrupted():
             try:

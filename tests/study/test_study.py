@@ -33,6 +33,7 @@ from mmtk.study.folder import StudyDir
 from mmtk.study.launch import run_study
 from mmtk.study.plan import Plan, PlannedCell, plan_components
 from mmtk.study.status import show
+from mmtk.tracking.client import locked
 from mmtk.tracking.study import StudyMirror
 from mmtk.training.trainer import Trainer, make_trainer
 
@@ -180,6 +181,22 @@ def test_mlflow_s_parent_run_of_a_study_with_a_failure_has_failed(
     _, note, metrics = parent(folder)
     assert "the loss is not finite" in note
     assert any(name.startswith("effect/") for name in metrics)
+
+
+def test_no_run_of_a_study_waits_for_mlflow(study: StudyDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(study.path.parent)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///aside.db")
+    first, second = study.runs()[:2]
+    warnings: list[str] = []
+    mirror = StudyMirror(study, warnings.append, aside=True)
+    with locked(first.folder.recipe_file):  # as by another process that sends it: a mirror waits for that
+        mirror.run(first)
+        mirror.run(second)
+        assert read_json(second.folder.tracking_file)["uri"] != "sqlite:///aside.db"
+    mirror.study_itself()
+    assert not warnings
+    assert read_json(second.folder.tracking_file)["uri"] == "sqlite:///aside.db"
+    assert mirror.page.startswith("mlflow ui --backend-store-uri sqlite:///aside.db")
 
 
 def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(

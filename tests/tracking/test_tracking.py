@@ -83,6 +83,25 @@ def test_uri_is_the_environments_else_sqlite_here(monkeypatch):
     assert tracking_uri() == "http://127.0.0.1:5000"
 
 
+def test_a_new_database_is_a_copy_of_an_empty_one_and_what_mlflow_makes(blank, tmp_path):
+    """MLflow's migrations run once per cache; ``Default`` is the new database's own, beside where it is used."""
+    from mlflow import MlflowClient
+
+    def schema(path: Path) -> list:
+        with sqlite3.connect(path) as database:
+            return sorted(database.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
+
+    def locations(path: Path) -> list:
+        with sqlite3.connect(path) as database:
+            return database.execute("SELECT name, artifact_location FROM experiments").fetchall()
+
+    MlflowClient(f"sqlite:///{tmp_path}/plain.db").search_experiments()
+    (empty,) = Path(os.environ["MMTK_CACHE"]).glob("mlflow-*/empty.db")
+    assert locations(empty) == []
+    assert schema(blank) == schema(empty) == schema(tmp_path / "plain.db")
+    assert locations(blank) == locations(tmp_path / "plain.db")
+
+
 def test_a_whole_run_arrives_once(store, folder, tmp_path, capfd):
     train(folder, 1, 10)
     finish(folder)
