@@ -67,7 +67,7 @@ def _copy_empty(database: Path) -> None:
 
     # Where it cannot be kept or copied, MLflow makes the tables at the place itself.
     with suppress(OSError, MmtkError):
-        empty = cache.kept(f"mlflow-{VERSION}", _make_empty, EMPTY_BYTES) / "empty.db"
+        empty = cache.cached_folder(f"mlflow-{VERSION}", _make_empty, EMPTY_BYTES) / "empty.db"
         part = database.with_name(f".{database.name}.{os.getpid()}.tmp")
         shutil.copyfile(empty, part)
         part.replace(database)

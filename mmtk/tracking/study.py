@@ -38,8 +38,8 @@ def _member(about: dict[str, Any]) -> str:
 class StudyMirror:
     """Sends a study and its finished runs to MLflow; a failure is told once by ``warn`` and stops nothing.
 
-    With ``aside``, finished runs are sent by a thread, and no run waits for them. That is for runs that are processes
-    of their own: a process that trains or forks itself has no thread beside.
+    With ``aside``, finished runs are sent by a thread, and no run waits for them. That is for runs that are
+    processes of their own: a process that trains or forks itself has no thread beside.
     """
 
     def __init__(self, study: StudyDir, warn: Callable[[str], None], aside: bool = False) -> None:
