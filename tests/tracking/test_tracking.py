@@ -89,7 +89,8 @@ def test_a_new_database_is_a_copy_of_an_empty_one_and_what_mlflow_makes(blank, t
 
     def schema(path: Path) -> list:
         with sqlite3.connect(path) as database:
-            return sorted(database.execute("SELECT type, name, tbl_name, length(sql) FROM sqlite_master").fetchall())
+            sql = "SELECT type, name, tbl_name, length(sql) FROM sqlite_master"
+            return sorted(database.execute(sql).fetchall())
 
     def locations(path: Path) -> list:
         with sqlite3.connect(path) as database:
