@@ -97,6 +97,8 @@ class Commands(typer.core.TyperGroup):
             return
         for title, group in GROUPS.items():
             yield title, [name for name in names if name in group]
+        if rest := [name for name in names if not any(name in group for group in GROUPS.values())]:
+            yield "Other", rest
 
 
 def _sentence(command: Any) -> str:

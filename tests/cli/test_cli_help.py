@@ -38,6 +38,13 @@ def test_every_command_stands_below_one_heading_with_its_whole_first_sentence(ca
     assert "..." not in out.partition("\n")[2]
 
 
+def test_a_command_without_a_heading_stands_below_other(capsys, monkeypatch):
+    monkeypatch.setattr(help, "GROUPS", {"Run": ("run",)})
+    _, out, _ = mmtk(capsys, monkeypatch, "--help")
+    assert "schema" in out.partition("\nOther:\n")[2]
+    assert "Train, evaluate" not in out.partition("\nOther:\n")[2]
+
+
 @pytest.mark.parametrize("words", [("-h",), ("run", "-h"), ("help", "run"), ("plugins", "check", "-h"), ("help",)])
 def test_every_spelling_of_help(capsys, monkeypatch, words):
     code, out, err = mmtk(capsys, monkeypatch, *words)
