@@ -1,1 +1,1 @@
-"""From sources to batches."""
+"""Sources, image stores, splits and batches."""

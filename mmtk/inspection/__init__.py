@@ -1,1 +1,1 @@
-"""Data sets looked at before training."""
+"""Inspection of data sets before training."""

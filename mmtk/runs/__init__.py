@@ -1,1 +1,1 @@
-"""Run directories: what a run leaves on disk, and reading it back."""
+"""Run directories: their files, and reading them back."""

@@ -1,1 +1,1 @@
-"""What each command does; also the Python API."""
+"""Workflows of the commands, which are the Python API as well."""
