@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
@@ -160,25 +159,33 @@ def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
         return [], [f"No architecture tables: {error.where}: {error.message}"]
 
 
-Part = tuple[str, list[Table], "list[Figure]"]
+class Part(NamedTuple):
+    """A section of the page: its tables, and its figures, which the page shows first."""
+
+    title: str
+    tables: list[Table]
+    figures: list[Figure]
 
 
 def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
-    """The sections in their order: title, tables, figures (which the page shows first)."""
+    """The sections of ``tables`` by name and ``figures``, in their order."""
 
     def some(*names: str) -> list[Table]:
         return [tables[name] for name in names if name in tables]
 
+    def drawn(section: str) -> list[Figure]:
+        return [figure for figure in figures if figure.section == section]
+
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
     parts: list[Part] = [
-        ("Effects of the components", some("effects", "shapley"), [f for f in figures if f.section == "effects"]),
-        ("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
-        ("The paper's effects", some("claims"), []),
-        ("Tests", some("tests"), []),
-        *((name[:1].upper() + name[1:], [], [f for f in figures if f.section == name]) for name in sections),
-        ("Data, architecture and runs", some(*FOLDED), [f for f in figures if f.section == "data"]),
+        Part("Effects of the components", some("effects", "shapley"), drawn("effects")),
+        Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        Part("The paper's effects", some("claims"), []),
+        Part("Tests", some("tests"), []),
+        *(Part(name[:1].upper() + name[1:], [], drawn(name)) for name in sections),
+        Part("Data, architecture and runs", some(*FOLDED), drawn("data")),
     ]
-    return [part for part in parts if part[1] or part[2]]
+    return [part for part in parts if part.tables or part.figures]
 
 
 def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
@@ -200,85 +207,25 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:
-    module = Path(__file__)
-    style, script = (module.with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    title = escape(analysis.study.title)
-    anchors = [f"part-{k}" for k in range(1, len(parts) + 1)]
-    links = [*zip(anchors, (part[0] for part in parts), strict=True), ("methods", "Methods")]
-    listed = "".join(f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name in links)
-    body = "".join(_section(anchor, *part) for anchor, part in zip(anchors, parts, strict=True))
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in missing)
-    gaps = f'<section class="gaps" aria-labelledby="gaps"><h2 id="gaps">Gaps</h2><ul>{items}</ul></section>'
-    words = escape(" ".join(summary(analysis))).replace("95 %", "95&nbsp;%")
-    methods = "".join(f"<li>{escape(line)}</li>" for line in METHODS)
-    methods += "".join(
-        f"<li>{escape(name)}: {f'<code>{escape(text)}</code>' if name == 'Command' else escape(text)}</li>"
-        for name, text in facts(analysis.study).items()
+    """The page of an analysis with ``missing`` runs and ``parts``, its styles, script and pictures inside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    templates = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; \
-script-src 'unsafe-inline'">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<div class="layout">
-<nav aria-label="Contents"><ul>{listed}</ul></nav>
-<main>
-<div class="top"><span class="kind">Ablation study, mmtk</span>
-<button type="button" class="theme">Dark</button></div>
-<h1>{title}</h1>
-{_first(analysis)}{gaps if missing else ""}
-{body}<section id="methods"><h2>Methods</h2><p class="words">{words}</p>
-<ul class="methods">{methods}</ul></section>
-</main>
-</div>
-<dialog aria-label="Picture, enlarged"><form method="dialog"><button>Close</button></form>
-<div><img alt=""></div></dialog>
-<script>
-{script}</script>
-</body>
-</html>
-"""
-
-
-def _first(analysis: Analysis) -> str:
-    """The first screen: what helps as a table, one sentence, how many runs it rests on."""
-    first = answer(analysis)
-    kind = "answer box" if len(first.rows) > SCREEN else "answer"
-    box = f'<div class="{kind}">{first.html(stacked=True)}</div>' if first.rows else ""
-    sentences = " ".join([sentence(analysis), *chance(analysis)])
-    return f"""{box}
-<p class="lede">{escape(sentences)}</p>
-<p class="kind">{escape(summary(analysis)[0])}</p>
-"""
-
-
-def _section(anchor: str, title: str, tables: Sequence[Table], figures: Sequence[Figure]) -> str:
-    tables_html = "".join(_table(table) for table in tables)
-    figures_html = "".join(_figure(figure) for figure in figures)
-    figures_html = f'<div class="figures">{figures_html}</div>\n' if figures_html else ""
-    return f'<section id="{anchor}"><h2>{escape(title)}</h2>\n{figures_html}{tables_html}</section>\n'
-
-
-def _table(table: Table) -> str:
-    label = escape(table.title)
-    box = f'<div class="box" role="region" aria-label="{label}" tabindex="0">\n{table.html()}</div>\n'
-    if table.name in FOLDED or len(table.rows) > LONG:
-        return f"<details><summary>{label} ({counted(len(table.rows), 'row')})</summary>\n{box}</details>\n"
-    return box
-
-
-def _figure(figure: Figure) -> str:
-    data = base64.b64encode(figure.path.read_bytes()).decode()
-    return (
-        f'<figure><button type="button" aria-label="Enlarge: {escape(figure.title)}">'
-        f'<img src="data:image/png;base64,{data}" alt="{escape(figure.caption)}"></button>'
-        f"<figcaption><b>{escape(figure.title)}.</b> {escape(figure.caption)}</figcaption></figure>\n"
+    templates.filters["base64"] = lambda path: base64.b64encode(path.read_bytes()).decode()
+    return templates.get_template("page.html.jinja").render(
+        title=analysis.study.title,
+        answer=answer(analysis),
+        screen=SCREEN,
+        lede=" ".join([sentence(analysis), *chance(analysis)]),
+        summary=summary(analysis),
+        missing=missing,
+        parts=parts,
+        folded_tables=FOLDED,
+        long=LONG,
+        counted=counted,
+        methods=METHODS,
+        facts=facts(analysis.study),
     )
