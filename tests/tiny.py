@@ -27,7 +27,11 @@ SOURCES = {
 }
 
 
-def tiny(name: str = "multimix", **changes: Any) -> Recipe:
-    """The recipe ``name`` at toy size; ``changes`` write dots as double underscores."""
-    over = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
-    return load_recipe(name, "phantom", over | {key.replace("__", "."): value for key, value in changes.items()})
+TOY = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
+
+
+def tiny(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
+    """The recipe of a name at toy size; ``changes`` write dots as double underscores."""
+    return load_recipe(
+        recipe_name, "phantom", TOY | {key.replace("__", "."): value for key, value in changes.items()}
+    )
