@@ -55,7 +55,7 @@ def test_a_study_has_a_report_and_mlflow_after_its_runs():
     plain = estimate.study_seconds(runs, 2, Machine(), tracked=False)
     assert plain == 40 + estimate.REPORT + 4 * estimate.REPORT_RUN
     tracked = estimate.study_seconds(runs, 2, Machine(), tracked=True)
-    assert tracked == plain + estimate.MLFLOW_IMPORT + 4 * estimate.MLFLOW_RUN
+    assert tracked == plain + estimate.MLFLOW_START + 4 * estimate.MLFLOW_RUN
 
 
 def test_what_remains_is_corrected_by_finished_runs_and_less_what_has_passed():
