@@ -291,7 +291,13 @@ class SSL(Strategy):
 
     @abstractmethod
     def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
-        """The terms of one step, by name."""
+        """The terms of one step, by name.
+
+        classify: predicts class logits [B,classes] of images
+        labelled: labelled images of the step, with their classes
+        unlabelled: unlabelled images of the step, with the declared views; none without a stream
+        now: seed, progress and ranks of the step
+        """
 
 
 class Consistency(Strategy):
@@ -302,7 +308,13 @@ class Consistency(Strategy):
 
     @abstractmethod
     def terms(self, segment: Segment, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
-        """The terms of one step, by name."""
+        """The terms of one step, by name.
+
+        segment: predicts mask logits [B,K,H,W] of images
+        labelled: labelled images of the step, with their masks
+        unlabelled: unlabelled images of the step, with the declared views; none without a stream
+        now: seed, progress and ranks of the step
+        """
 
 
 class Loss(ABC):

@@ -41,7 +41,15 @@ class Scores:
 def batches(
     net: MultiTaskNet, recipe: Recipe, task: str, store: ImageStore, rows: list[int], device: torch.device | str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
-    """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time."""
+    """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time.
+
+    net: on ``device``, in evaluation mode
+    recipe: of the network
+    task: whose forward and labels are used
+    store: images of the set
+    rows: of the store, in their order
+    device: that computes the logits
+    """
     forward: Callable[[torch.Tensor], torch.Tensor] = getattr(net, TASKS[task].forward)
     size = recipe.evaluate.batch
     for start in range(0, len(rows), size):
@@ -52,7 +60,13 @@ def batches(
 
 
 def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
-    """The task's metrics over a test set; the network's mode is restored."""
+    """The task's metrics over a test set; the network's mode is restored.
+
+    net: on ``device``
+    recipe: of the network
+    test: the set
+    device: that computes the logits
+    """
     store, rows = test.store, test.known_rows
     metrics = make_metrics(recipe, test.task, store.labels, store.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
@@ -109,7 +123,10 @@ def calibration_metrics(
 ) -> dict[str, dict[str, api.Metric]]:
     """Metrics by task that have seen the validation images, for tasks with a metric that learns from them.
 
-    net, recipe, device: what the validation sets ``tests`` are scored with
+    net: on ``device``
+    recipe: of the network
+    tests: validation sets
+    device: that computes the logits
     """
 
     def learns(test: TestSet) -> bool:
@@ -126,7 +143,14 @@ def evaluate(
     validation: Mapping[str, Mapping[str, api.Metric]],
     device: torch.device | str = "cpu",
 ) -> Scores:
-    """Score every test set; thresholds come from the metrics that have seen validation."""
+    """Score every test set; thresholds come from the metrics that have seen validation.
+
+    net: on ``device``
+    recipe: of the network
+    tests: the sets, each of one task and domain
+    validation: metrics by task and name that have seen the validation images
+    device: that computes the logits
+    """
     status_line.stage("scoring")
     scores = Scores()
     for test in tests:
@@ -147,7 +171,10 @@ def add_builtin_metrics(
 ) -> None:
     """Add mmtk's own metric to ``scores`` as the table ``mmtk`` where the recipe has another: pictures need it.
 
-    net, recipe, device: what the ``tests`` are scored with
+    net: on ``device``
+    recipe: of the network
+    tests: the sets that are scored
+    device: that computes the logits
     """
     for test in tests:
         metrics = scores.metrics[test.domain, test.task]
@@ -175,7 +202,13 @@ def write_cases(path: Path, scores: Scores) -> None:
 def make_metrics(
     recipe: Recipe, task: str, target: api.LabelSpec, spacing: Mapping[str, tuple[float, float]]
 ) -> dict[str, api.Metric]:
-    """The metrics of one task, empty."""
+    """The metrics of one task, empty.
+
+    recipe: with the tables of the metrics
+    task: that they score
+    target: classes or organs of the set
+    spacing: mm per pixel (row, column) by image id, of images that have it
+    """
     wires = {"names": target.names, "exclusive": target.exclusive, "spacing": spacing}
     metrics = {name: component("metric", table, wires) for name, table in recipe.metrics.items()}
     return {name: metric for name, metric in metrics.items() if metric.task == task}

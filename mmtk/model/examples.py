@@ -77,6 +77,12 @@ def write_samples(
 ) -> None:
     """Write ``samples.npz``: arrays under ``DOMAIN/TASK/WHAT``, from ``evaluate.cases`` images of each test set.
 
+    path: of the file
+    recipe: of the network
+    net: on ``device``
+    tests: the test sets
+    device: that computes the predictions
+
     ids; image [N,H,W] uint8; probabilities [N,C] and maps [N,C,H,W] float16, each map over its largest value,
     where there are classes; target [N] or masks ``reference`` and ``predicted`` [N,K,H,W] of boolean.
     """
@@ -98,6 +104,12 @@ def write_ranked(
     device: torch.device | str,
 ) -> None:
     """Write ``ranked.npz``: images of the test sets with masks, evenly from the worst to the best Dice.
+
+    path: of the file
+    recipe: of the network
+    net: on ``device``
+    tests: the test sets
+    device: that computes the predictions
 
     ``cases_file`` holds the Dice of every image. Arrays as in ``samples.npz``, and ``saliency`` [N,H,W] of a
     bridge that has one. A picture of these images hides neither the failures nor the rule.

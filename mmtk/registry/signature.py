@@ -94,6 +94,9 @@ def validate(
 ) -> tuple[dict[str, Any], list[MmtkError]]:
     """Check a table: the complete values (defaults filled in, None left out) and all problems.
 
+    model: pydantic model of the table
+    values: of the table
+
     ``path`` is the table's dotted name, ``where`` gives the file and line of a dotted key, ``tables`` names
     what else may stand in the table.
     """
@@ -176,7 +179,13 @@ def check_wires(component: type[Any], word: str, offered: Iterable[str]) -> None
 
 
 def construct(component: type[Any], word: str, wires: Mapping[str, Any], keys: Mapping[str, Any]) -> Any:
-    """Make the component: positional parameters from ``wires`` by name, ``keys`` from its recipe table."""
+    """Make the component: positional parameters from ``wires`` by name, ``keys`` from its recipe table.
+
+    component: its class
+    word: ``KIND/NAME``, for messages
+    wires: values of positional parameters by name
+    keys: checked values of its recipe table
+    """
     check_wires(component, word, wires)
     arguments = {name: wires[name] for name in wired(component) if name in wires}
     model = schema(component)

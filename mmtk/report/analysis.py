@@ -68,7 +68,13 @@ class Analysis:
     notes: list[str] = field(default_factory=list)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
-        """One score, if the cell has it."""
+        """One score, if the cell has it.
+
+        cell: system at a budget
+        domain: ``in-domain`` or ``cross-domain``
+        task: of the score
+        metric: name of the score
+        """
         key = (domain, task, metric)
         matches = (s for s in self.scores if s.cell is cell and (s.domain, s.task, s.metric) == key)
         return next(matches, None)
@@ -105,6 +111,12 @@ def analyse(study: Study) -> Analysis:
 
 def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric: str) -> np.ndarray | None:
     """Values per image [seeds, images], images ordered by id; None for a metric that has none.
+
+    cell: system at a budget
+    seeds: of the runs, in the order of the rows
+    domain: ``in-domain`` or ``cross-domain``
+    task: of the score
+    metric: name of the score
 
     Accuracy per image is 1 where the predicted class is the right one, else 0.
     """

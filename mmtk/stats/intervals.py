@@ -111,6 +111,11 @@ def summary(values: Sequence[float], level: float = LEVEL) -> Summary:
 def bootstrap(values: np.ndarray, level: float = LEVEL, resamples: int = 2000, seed: int = 0) -> Summary:
     """Mean of values [seeds, cases] (NaN: missing) with an interval for new seeds and new cases at once.
 
+    values: scores [seeds, cases] or [cases]
+    level: of the interval, from 0 to 1
+    resamples: number of bootstrap samples
+    seed: of the draws
+
     Seeds and cases are drawn with replacement, independently of each other (pigeonhole bootstrap, Owen 2007):
     resample b weighs value (s, c) with w_bs · v_bc, both multinomial. One seed, or a vector [cases]: cases alone;
     one case: seeds alone; ``method`` says which. The mean is over all values that are there. The same ``seed``,

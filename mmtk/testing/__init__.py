@@ -32,7 +32,13 @@ def kind_checks(kind: str) -> tuple[Callable[[Subject], None], ...]:
 def suite(
     kind: str, component: type[Any], keys: Mapping[str, Any] | None = None, root: Path | None = None
 ) -> list[Check]:
-    """Every check of a component of the kind; ``keys`` are recipe keys, ``root`` a source's data folder."""
+    """Every check of a component of the kind; ``keys`` are recipe keys, ``root`` a source's data folder.
+
+    kind: of the component
+    component: its class
+    keys: of its recipe table, defaults where they are left out
+    root: data folder of a source
+    """
     functions = (*every.CHECKS, *kind_checks(kind))
     subject = Subject(kind, component, keys or {}, root)
     return [Check(named(function), subject, function) for function in functions]

@@ -26,7 +26,13 @@ class UnmadeError(ContractError):
 
 
 def expect(fine: bool, expected: str, got: str, change: str) -> None:
-    """Raise ContractError unless ``fine``."""
+    """Raise ContractError unless ``fine``.
+
+    fine: whether the component keeps the promise
+    expected: what it promises
+    got: what it did
+    change: the cure
+    """
     if not fine:
         raise ContractError(expected, got, change)
 

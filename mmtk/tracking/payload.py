@@ -50,7 +50,13 @@ def params(recipe: Recipe) -> dict[str, str]:
 def tags(
     recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any], declared: Mapping[str, Scores]
 ) -> dict[str, str]:
-    """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version."""
+    """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version.
+
+    recipe: of the run
+    provenance: content of provenance.json
+    results: content of results.json
+    declared: declared scores by task
+    """
     values = {
         "mmtk.digest": recipe.digest,
         "mmtk.profile": recipe.profile,

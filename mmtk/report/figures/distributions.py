@@ -81,7 +81,12 @@ def _source(run: Run, task: str, domain: str) -> str:
 
 
 def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
-    """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3)."""
+    """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3).
+
+    budget: label budget of the systems shown
+    path: PNG file to write
+    vector: whether to write an SVG beside it
+    """
     cells = systems(study, budget, "segmentation")
     dice: dict[str, dict[str, list[np.ndarray]]] = {}
     for domain in domains(cells.values()):

@@ -74,6 +74,10 @@ def boundaries(
 ) -> Figure | None:
     """Reference and predicted outlines (Fig. 4), the Dice below each.
 
+    budget: label budget of the systems shown
+    path: PNG file to write
+    vector: whether to write an SVG beside it
+
     Images of each domain (or of ``domain`` alone) in rows, systems in columns; of a single system all images, from
     the worst to the best Dice.
     """
@@ -182,7 +186,12 @@ def overlap(image: np.ndarray, known: np.ndarray, predicted: np.ndarray) -> np.n
 
 
 def masks(study: Study, budget: Budget, path: Path, most: int = 6) -> Figure | None:
-    """Overlap of reference and predicted masks of the reference system, domains in rows (Fig. 8)."""
+    """Overlap of reference and predicted masks of the reference system, domains in rows (Fig. 8).
+
+    budget: label budget of the system
+    path: PNG file to write
+    most: images of a domain
+    """
     from matplotlib.patches import Patch
 
     cell = reference(study, budget, "segmentation")
@@ -217,14 +226,26 @@ def masks(study: Study, budget: Budget, path: Path, most: int = 6) -> Figure | N
 def saliency_classification(
     study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
 ) -> Figure | None:
-    """Class-specific saliency of the reference system on classification images, of all domains or one (Fig. 9)."""
+    """Class-specific saliency of the reference system on classification images, of all domains or one (Fig. 9).
+
+    budget: label budget of the system
+    path: PNG file to write
+    domain: the only one, all by default
+    vector: whether to write an SVG beside it
+    """
     return _saliency(study, budget, path, "classification", domain, vector)
 
 
 def saliency_segmentation(
     study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
 ) -> Figure | None:
-    """Class-specific saliency of the reference system on segmentation images, of all domains or one (Fig. 10)."""
+    """Class-specific saliency of the reference system on segmentation images, of all domains or one (Fig. 10).
+
+    budget: label budget of the system
+    path: PNG file to write
+    domain: the only one, all by default
+    vector: whether to write an SVG beside it
+    """
     return _saliency(study, budget, path, "segmentation", domain, vector)
 
 
@@ -237,7 +258,12 @@ class Block(NamedTuple):
     indices: range
 
     def draw(self, fig: Canvas, sheet: style.Sheet, first: int, names: Sequence[str]) -> None:
-        """Show the X-ray and a map for every class from column ``first`` on, images in rows."""
+        """Show the X-ray and a map for every class from column ``first`` on, images in rows.
+
+        fig: of the sheet
+        sheet: grid of the figure
+        names: of the classes
+        """
         for row, index in enumerate(self.indices):
             image = self.arrays["image"][index]
             axes = sheet.image(fig, row, first, style.gray(image))

@@ -26,6 +26,10 @@ def overview(
 ) -> Path | None:
     """Up to 6 X-rays, each with its boundaries, saliency, predicted class and Dice.
 
+    path: PNG file to write
+    title: of the figure
+    note: text below the title
+
     ``examples``: arrays as in ``samples.npz``, of which only ``image`` has to be there
     ``dice``: of every image, empty where there is none
     ``names``: of the classes
@@ -63,7 +67,13 @@ def overview(
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) -> Path | None:
-    """Counts [C,C], reference in rows and prediction in columns, with each row's shares."""
+    """Counts [C,C], reference in rows and prediction in columns, with each row's shares.
+
+    counts: images [C,C]
+    names: of the classes
+    path: PNG file to write
+    title: of the figure
+    """
     table = np.nan_to_num(np.asarray(counts, float))
     if not table.any():
         return None

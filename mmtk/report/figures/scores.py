@@ -183,6 +183,11 @@ def levels(study: Study, task: str) -> list[int | str]:
 def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
     """A system's scores by label budget of the task: one per seed, the mean over the other task's budgets.
 
+    study: with runs at several budgets
+    system: its name
+    metric: task and name of the score
+    domain: ``in-domain`` or ``cross-domain``
+
     Only seeds with all budgets of the other task count, and only budgets with as many of them as any other.
     """
     cells = [cell for cell in study.cells if cell.system == system and metric.task in cell.labels]

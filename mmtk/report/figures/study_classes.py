@@ -40,6 +40,10 @@ Shown = TypeVar("Shown")
 def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
     """Mean ROC curve of every system at a budget with one standard deviation over seeds (Fig. 7).
 
+    budget: label budget of the systems shown
+    path: PNG file to write
+    vector: whether to write an SVG beside it
+
     Of two classes the last is the positive one; of more it is the mean over the classes, each against the rest.
     None where no test set has two classes.
     """
@@ -82,7 +86,12 @@ def _draw_roc(axes: Axes, curve: MeanRoc, cell: Cell, domain: str, look: Look) -
 
 
 def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
-    """Reliability diagram of every system at a budget, the images of all its seeds together, by test set."""
+    """Reliability diagram of every system at a budget, the images of all its seeds together, by test set.
+
+    budget: label budget of the systems shown
+    path: PNG file to write
+    vector: whether to write an SVG beside it
+    """
     cells = systems(study, budget, TASK)
     sets = _by_set(cells, lambda runs: reliability(*confidences(np.concatenate(runs))))
     if not sets.values:

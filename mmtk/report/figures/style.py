@@ -62,6 +62,11 @@ def page(
 ) -> Iterator[Figure]:
     """A figure of width × height inches, written to ``path`` as PNG on leaving, whole or not at all.
 
+    path: PNG file to write
+    width: in inches
+    height: in inches
+    layout: engine of matplotlib, such as ``constrained``
+
     ``vector`` writes an SVG of the same stem beside it. Starts from matplotlib's defaults, not from the user's
     matplotlibrc: the same picture on every machine.
     """
@@ -93,7 +98,14 @@ def _save(fig: Figure, path: Path, **how: Any) -> None:
 
 @contextmanager
 def chart(path: Path, title: str, width: float, height: float, *, vector: bool = False) -> Iterator[Figure]:
-    """A ``page`` with its title, whose axes arrange themselves."""
+    """A ``page`` with its title, whose axes arrange themselves.
+
+    path: PNG file to write
+    title: of the figure
+    width: in inches
+    height: in inches
+    vector: whether to write an SVG beside it
+    """
     with page(path, width, height, layout="constrained", vector=vector) as fig:
         fig.suptitle("\n".join(wrap(title, width)), x=0.1 / width, ha="left", fontsize=11, fontweight="bold")
         yield fig
@@ -140,7 +152,13 @@ class Sheet:
 
     @contextmanager
     def open(self, path: Path, note: str, *, legend: bool = False, vector: bool = False) -> Iterator[Figure]:
-        """The page with its title, a note below it and, on request, the legend of the boundaries."""
+        """The page with its title, a note below it and, on request, the legend of the boundaries.
+
+        path: PNG file to write
+        note: text below the title
+        legend: whether to explain the colours of the boundaries
+        vector: whether to write an SVG beside it
+        """
         from matplotlib.lines import Line2D
 
         with page(path, self.width, self.height, vector=vector) as fig:
@@ -175,7 +193,13 @@ class Sheet:
         return x / self.width, y / self.height, self.tile / self.width, tall / self.height
 
     def image(self, fig: Figure, row: int, column: int, pixels: np.ndarray) -> Axes:
-        """Show [H,W] in [0, 1] as gray, or [H,W,3] in colour."""
+        """Show [H,W] in [0, 1] as gray, or [H,W,3] in colour.
+
+        fig: of the sheet
+        row: from 0
+        column: from 0
+        pixels: image [H,W] or [H,W,3]
+        """
         axes = fig.add_axes(self.box(row, column))
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="bilinear", aspect="auto")
         axes.set(xticks=[], yticks=[])

@@ -114,7 +114,13 @@ def domains(cells: Iterable[Cell]) -> list[str]:
 
 
 def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> list[np.ndarray]:
-    """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out."""
+    """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out.
+
+    cell: system at a budget
+    domain: ``in-domain`` or ``cross-domain``
+    task: of the images
+    columns: of ``cases.parquet``
+    """
     table = cell.cases.get((domain, task), {})
     if not set(columns) <= table.keys():
         return []
