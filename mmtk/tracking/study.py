@@ -47,6 +47,7 @@ class StudyMirror:
         self._thread = ThreadPoolExecutor(1, "mlflow") if aside else None
         self.page = ""  # how to see the study on MLflow's page, once it has been sent
         self._parent = ""
+        self._unsent: PlannedRun | None = None  # a run whose sending has begun
         self._down = False
 
     def run(self, run: PlannedRun) -> None:
@@ -54,16 +55,23 @@ class StudyMirror:
         if not run.recipe.tracking.enabled:
             return
         if self._thread is None:
+            self._unsent = run
             self._try(lambda: self._send(run))
+            self._unsent = None
         else:
             self._thread.submit(self._try, lambda: self._send(run))
 
     def study_itself(self, stopped: bool = False) -> None:
-        """Send the study's own files, its plan and its failures; ``stopped``: before all had run."""
+        """Send the study's own files, its plan and its failures; ``stopped``: before all had run.
+
+        A run whose sending was interrupted is sent first: MLflow would show it as running for ever.
+        """
         status_line.stage("sending to MLflow")
         if self._thread is not None:  # its runs come first
             self._thread.shutdown()
             self._thread = None
+        if self._unsent is not None:
+            self.run(self._unsent)
         if self._parent:
             self._try(lambda: self._send_files(stopped))
 
