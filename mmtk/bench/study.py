@@ -1,4 +1,4 @@
-"""Steps per second of several runs at once: single-threaded processes against one process with all cores."""
+"""Many runs at once: steps per second of one process and of several, and the time from a command to its answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+from mmtk.bench import answers
 from mmtk.bench.measure import Options, Row, command, cores, spread, wait
 from mmtk.counts import counted
 from mmtk.errors import RunFailed
@@ -18,7 +19,7 @@ HERE = "mmtk.bench.study"
 
 
 def rows(options: Options) -> list[Row]:
-    """One process with all cores, then 1, 2, 4, … processes with one thread each (or all on one GPU)."""
+    """One process with all cores, 1, 2, 4, … processes with one thread each (or all on one GPU), and answers."""
     size, precision = max(32, options.size // 4), options.precisions[-1]
     counts = [1]
     while counts[-1] * 2 <= max(cores(), 4 if options.device == "cuda" else 1):
@@ -33,7 +34,7 @@ def rows(options: Options) -> list[Row]:
         row["steps/s"] = 1 / row["seconds"]["median"]
         row["× one process"] = row["steps/s"] * (table or [row])[0]["seconds"]["median"]
         table.append(row)
-    return table
+    return [*table, *answers.rows(options)]
 
 
 def _together(number: int, threads: int, size: int, precision: str, device: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from loops import some, times
+from moments import sets
 
-from mmtk.bench import data, evaluation, pil_pipeline, step, tables
+from mmtk.bench import answers, data, evaluation, pil_pipeline, step, tables
 from mmtk.bench.measure import Options, command, fresh, spread
 from mmtk.bench.run import PARTS, options_for
 from mmtk.errors import MmtkError, RunFailed
@@ -104,6 +106,17 @@ def test_a_failing_process_says_why():
     with pytest.raises(RunFailed, match="no_such_function"):
         fresh("mmtk.bench.data:no_such_function")
     assert command("a:b", size=3)[-2:] == ["a:b", '{"size": 3}']
+
+
+def test_the_cost_of_a_command_is_that_of_its_processes_and_its_new_runs(tmp_path):
+    command = ["run", "umtl", *sets(), "--out"]
+    first, second = (answers._cost(tmp_path, os.environ, *command, name) for name in ("one", "two"))
+    for cost in (first, second):
+        assert cost.runs == 1
+        assert 0 < cost.training < cost.wall
+        assert 0 < cost.beside < cost.cpu
+    with pytest.raises(RunFailed, match=r"mmtk run nothing failed:\n.*nothing"):
+        answers._cost(tmp_path, os.environ, "run", "nothing")
 
 
 def measured(median: float, name: str = "mmtk") -> dict:
