@@ -194,6 +194,12 @@ def _split(doc: str, keys: list[str]) -> tuple[list[str], dict[str, str]]:
 # --- contracts ------------------------------------------------------------------------------------------------
 
 
+PASSED_ON = {
+    "Field": "Ranges and descriptions of keys, as pydantic has it: `Annotated[float, Field(ge=0)]`.",
+    "MmtkError": "An error for users: `MmtkError(message, where, hint)` is printed without a traceback.",
+}
+
+
 def contracts_page() -> list[str]:
     """Every public name of mmtk.api from its docstring and signature."""
     lines = [
@@ -204,7 +210,7 @@ def contracts_page() -> list[str]:
     ]
     for name in api.__all__:
         thing = getattr(api, name)
-        if getattr(thing, "__module__", "") != "mmtk.api" or not inspect.isclass(thing):
+        if name in PASSED_ON or not inspect.isclass(thing):
             lines += _plain(name, thing)
             continue
         lines += [f"## {name}", "", *_paragraphs(inspect.getdoc(thing) or "")]
@@ -214,13 +220,9 @@ def contracts_page() -> list[str]:
 
 
 def _plain(name: str, thing: Any) -> list[str]:
-    """What is no class of the module: aliases of types, and names passed on from elsewhere."""
-    known = {
-        "Field": "Ranges and descriptions of keys, as pydantic has it: `Annotated[float, Field(ge=0)]`.",
-        "MmtkError": "An error for users: `MmtkError(message, where, hint)` is printed without a traceback.",
-    }
+    """What is no class of the contracts: aliases of types, and names passed on from elsewhere."""
     shown = f"`{str(thing).replace('typing.', '').replace('mmtk.api.', '')}`"
-    return [f"## {name}", "", known.get(name, shown), ""]
+    return [f"## {name}", "", PASSED_ON.get(name, shown), ""]
 
 
 def _paragraphs(doc: str) -> list[str]:

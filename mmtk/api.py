@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mmtk import seeding
 from mmtk.errors import MmtkError
 from mmtk.io import distributed
+from mmtk.jobs import Job, JobResult, Launcher
 from mmtk.scores import ScoreInfo
 
 __all__ = [
@@ -435,44 +436,3 @@ class Metric(ABC):
     def per_image(self) -> dict[str, list[Any]]:
         """Values per image as columns, with ``id`` first; empty where a score has none."""
         return {}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A directory and an argument vector: all that a launcher runs."""
-
-    dir: Path
-    argv: tuple[str, ...]
-    gpus: float = 0
-    cpus: int = 1
-
-
-@dataclass(frozen=True)
-class JobResult:
-    """A finished job: its exit code and where its output went."""
-
-    dir: Path
-    code: int
-    log: Path
-
-
-class Launcher(ABC):
-    """(*, …): runs jobs somewhere."""
-
-    @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
-        """Run all jobs, yielding each as it ends; one that fails stops nobody."""
-
-    def submit(self, jobs: Sequence[Job]) -> list[str]:
-        """Hand all jobs over and return at once, with the names under which they are queued (``--detach``).
-
-        Launchers whose jobs end with this process cannot, and say so.
-        """
-        raise MmtkError(
-            "--detach: the jobs of this launcher end with the process that starts them.",
-            hint="Use a launcher with a queue of its own, such as slurm, or start the study with nohup.",
-        )
-
-    def queue(self, names: Sequence[str]) -> dict[str, str] | None:
-        """Of jobs that ``submit`` named those that wait or run, and what is known of each; None: it cannot say."""
-        return None

@@ -18,7 +18,7 @@ def begin(path: Path, **overrides):
     from mmtk.data import sources
     from mmtk.io.files import write_json
     from mmtk.model import build, checkpoint
-    from mmtk.runs import provenance
+    from mmtk.runs import versions
     from mmtk.runs.folder import RunDir
 
     small = {"encoder.width": 4, "encoder.depth": 4, "data.size": 32, "train.precision": "fp32"}
@@ -34,9 +34,7 @@ def begin(path: Path, **overrides):
         "digest": recipe.digest,
         "seed": recipe.seed,
         "profile": recipe.profile,
-        "components": {
-            version.word: f"{version.dist} {version.version}" for version in provenance.versions(recipe)
-        },
+        "components": {version.word: f"{version.dist} {version.version}" for version in versions.versions(recipe)},
         "data": {name: f"{number:064x}" for number, name in enumerate(domains)},
         "data_root": "",
         "targets": {task: asdict(target) for task, target in targets.items()},

@@ -101,8 +101,8 @@ def memory(kind: str) -> float:
 def machine(device: str) -> dict[str, Any]:
     """Processor, memory, versions and load, to judge whether numbers are comparable."""
     from mmtk import __version__
-    from mmtk.model.device import has_bf16
-    from mmtk.runs.provenance import hardware
+    from mmtk.model.device_choice import has_bf16
+    from mmtk.runs.hardware import hardware
 
     pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {

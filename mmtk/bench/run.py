@@ -25,7 +25,7 @@ def options_for(device: str, precision: str, size: int, rounds: int) -> Options:
     size: pixels a side of the images
     rounds: fresh processes per variant
     """
-    from mmtk.model.device import PRECISIONS, choose_device, has_bf16
+    from mmtk.model.device_choice import PRECISIONS, choose_device, has_bf16
 
     device_name = choose_device(device)
     if precision not in ("auto", *PRECISIONS):

@@ -15,7 +15,7 @@ from mmtk.io.spelling import command
 
 if TYPE_CHECKING:
     from mmtk.workflows.ablate import StudySession
-    from mmtk.workflows.rehearsal import Forecast
+    from mmtk.workflows.forecast import Forecast
     from mmtk.workflows.report import Report
 
 DEFAULT = "multimix"
@@ -74,6 +74,8 @@ def ablate(
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     request = StudyRequest(recipe, components, suite, design, seeds, tuple(labels or ()), set_ or (), profile, out)
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
+    if not (dry_run or detach):
+        session.warm()
     try:
         session.check()
     except MmtkError as error:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from mmtk import api
-from mmtk.data.sources import data_root, targets
+from mmtk.data.locations import data_root
+from mmtk.data.sources import targets
 from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.model.weight_files import load_encoder, load_weights
 from mmtk.recipe.parts import make_bridge, make_encoder

@@ -14,40 +14,6 @@ import torch
 
 from mmtk.errors import MmtkError, RunFailed, is_out_of_memory
 
-PRECISIONS = ("fp32", "bf16", "fp64")
-
-
-def choose_device(name: str = "auto") -> str:
-    """``cpu`` or ``cuda`` for auto, cpu, cuda or gpu; an error if it is asked for and not there."""
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if available else "cpu"
-    if name in ("cuda", "gpu"):
-        if not available:
-            raise MmtkError(f"--device {name}: torch {torch.__version__} sees no GPU.", hint="Use --device cpu.")
-        return "cuda"
-    if name == "cpu":
-        return "cpu"
-    raise MmtkError(f"--device {name}: unknown device.", hint="Known: auto, cpu, cuda.")
-
-
-def has_bf16(device: str) -> bool:
-    """Whether the hardware multiplies bfloat16 itself (AVX-512 BF16, AMX, or a GPU of Ampere or later)."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
-
-
-def choose_precision(name: str, device: str) -> str:
-    """``fp32`` or ``bf16`` for ``auto``: bf16 where the hardware has it."""
-    if name != "auto":
-        return name
-    return "bf16" if has_bf16(device) else "fp32"
-
 
 def prepare_device(name: str) -> torch.device:
     """This rank's device for ``cpu`` or ``cuda``, set up for training; TF32 stays off: fp32 means fp32."""

@@ -23,7 +23,7 @@ from mmtk.images import files
 from mmtk.images.loader import gray_pixels, read_image, resize_image
 from mmtk.io import status_line
 from mmtk.model import build, weight_files
-from mmtk.model.device import choose_device
+from mmtk.model.device_choice import choose_device
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.resolved import read_resolved

@@ -56,7 +56,7 @@ class Kind:
     @property
     def contract_name(self) -> str:
         """The contract as authors import it: ``mmtk.api.SSL``."""
-        return self.contract.replace(":", ".")
+        return f"mmtk.api.{self.contract.rpartition(':')[2]}"
 
     @property
     def added_keys(self) -> tuple[Any, ...]:
@@ -160,7 +160,7 @@ ROWS = (
     ),
     Kind(
         "launcher",
-        "mmtk.api:Launcher",
+        "mmtk.jobs:Launcher",
         "mmtk.testing.launching:LAUNCHER",
         TEMPLATES / "launcher.py",
         command="mmtk ablate $recipe --components saliency --launcher $name",

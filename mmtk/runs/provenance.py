@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +20,8 @@ from mmtk.io.files import read_facts, write_json
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
 from mmtk.runs.folder import RunDir
+from mmtk.runs.hardware import hardware
+from mmtk.runs.versions import component_versions, expected_versions, listed, version_changes
 
 LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
 
@@ -35,11 +36,6 @@ class DataFacts(Protocol):
     @property
     def digests(self) -> dict[str, str]:
         """A hash of the content of every source, by ``task/domain``."""
-
-
-def component_versions(recipe: Recipe) -> dict[str, str]:
-    """``place=kind/name`` → distribution and version."""
-    return {v.word: f"{v.dist} {v.version}" for v in versions(recipe)}
 
 
 def write_provenance(
@@ -150,18 +146,6 @@ def _version(name: str) -> str:
         return ""
 
 
-def hardware(device: str) -> str:
-    """The processor or GPU by name."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
-    except OSError:
-        model = ""
-    return f"{model or platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
 def _checkout(folder: Path) -> Path:
     """The folder, or that above it, which is a git repository; the folder itself where none is."""
     return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
@@ -200,46 +184,3 @@ def check_versions(folder: RunDir, recipe: Recipe) -> None:
             str(folder.path),
             f"Install the same versions on {platform.node()}, or continue the study from here: mmtk ablate.",
         )
-
-
-def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What has another version ``now`` than ``before``, with both; parts of mmtk itself have that of ``mmtk``."""
-    first, second = _with_own_parts(before), _with_own_parts(now)
-    return {
-        name: (first.get(name) or "unknown", second.get(name) or "unknown")
-        for name in sorted({*first, *second})
-        if first.get(name) != second.get(name)
-    }
-
-
-def _with_own_parts(versions: Mapping[str, str]) -> dict[str, str]:
-    builtin = f"{catalog.OURS} {versions.get(catalog.OURS)}"
-    return {name: catalog.OURS if version == builtin else version for name, version in versions.items()}
-
-
-def listed(changes: Mapping[str, tuple[str, str]], first: str, second: str) -> str:
-    """Changes of versions in words; ``first`` and ``second`` say when or where."""
-    return "; ".join(f"{name}: {before} {first}, {now} {second}" for name, (before, now) in changes.items())
-
-
-def expected_versions(recipe: Recipe) -> dict[str, str]:
-    """mmtk and every component of the recipe with its version: what all machines of a study must agree on."""
-    return {"mmtk": catalog.version(), **component_versions(recipe)}
-
-
-@dataclass(frozen=True)
-class Version:
-    """Version of a component: its word, and the distribution that brings it."""
-
-    word: str
-    dist: str
-    version: str
-
-
-def versions(recipe: Recipe) -> list[Version]:
-    """The distributions behind every component of the recipe, for provenance."""
-    components = []
-    for path, kind, table in recipe.components():
-        entry = catalog.find(kind, table["use"])
-        components.append(Version(f"{path}={entry.word}", entry.dist, entry.version))
-    return components

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from mmtk.api import Job, JobResult, Launcher
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.files import write_json
 from mmtk.io.spelling import command
+from mmtk.jobs import Job, JobResult, Launcher
+from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
+from mmtk.runs.versions import expected_versions, listed, version_changes
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.tasks import IN_DOMAIN
+
+# And what they import; libraries are those that a run imports at their first use.
+RUN_MODULES = (
+    "mmtk.cli.main",
+    "mmtk.workflows.run",
+    "filelock",
+    "pandas",
+    "pyarrow.parquet",
+    "rich.progress",
+    "safetensors.torch",
+    "tomli_w",
+)
 
 
 def run_study(
@@ -49,18 +64,38 @@ def run_study(
             count += 1
             ended(run)
     by_folder = {run.folder.path: run for run in missing}
-    for outcome in launcher.run(_jobs(missing, data, device)):
-        run = by_folder[outcome.dir]
-        is_whole = outcome.code == 0 and run.folder.finished
-        reason = same.differ(run) if is_whole else failure(outcome)
-        study.note_failure(run, reason or None)
-        if reason:
-            failed.append(run)
-        else:
-            count += 1
-            ended(run)
-        report(run, reason or "done", count, len(runs))
+    with _closed(launcher.run(_jobs(missing, data, device))) as outcomes:
+        for outcome in outcomes:
+            run = by_folder[outcome.dir]
+            is_whole = outcome.code == 0 and run.folder.finished
+            reason = same.differ(run) if is_whole else failure(outcome)
+            study.note_failure(run, reason or None)
+            if reason:
+                failed.append(run)
+            else:
+                count += 1
+                ended(run)
+            report(run, reason or "done", count, len(runs))
     return failed
+
+
+@contextmanager
+def _closed(outcomes: Iterator[JobResult]) -> Iterator[Iterator[JobResult]]:
+    """Let a launcher that is a generator end its jobs before anything else is done about an interruption."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()
+
+
+def modules(recipes: Iterable[Recipe]) -> list[str]:
+    """Modules that runs of recipes import: the run itself, its libraries, and the components of packages."""
+    tables = [(kind, table["use"]) for recipe in recipes for _, kind, table in recipe.components()]
+    entries = [
+        catalog.find(kind, use) for kind, use in dict.fromkeys(tables) if not use.startswith(local_file.PREFIX)
+    ]
+    return [*RUN_MODULES, *dict.fromkeys(entry.target.partition(":")[0] for entry in entries)]
 
 
 def _refuse_queued(study: StudyDir, launcher: Launcher, missing: Iterable[PlannedRun]) -> None:
@@ -189,17 +224,13 @@ class Versions:
         self._expected: dict[str, dict[str, str]] = {}
 
     def expected(self, run: PlannedRun) -> dict[str, str]:
-        """What every machine that trains the run must have (mmtk.runs.provenance.expected_versions)."""
-        from mmtk.runs.provenance import expected_versions
-
+        """What every machine that trains the run must have (mmtk.runs.versions.expected_versions)."""
         if run.cell.recipe.digest not in self._expected:
             self._expected[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
         return self._expected[run.cell.recipe.digest]
 
     def changes(self, run: PlannedRun) -> dict[str, tuple[str, str]]:
         """What has another version here than in a finished run, with both."""
-        from mmtk.runs.provenance import version_changes
-
         provenance = run.folder.provenance
         return version_changes({"mmtk": provenance["mmtk"], **provenance["components"]}, self.expected(run))
 
@@ -217,8 +248,6 @@ class Versions:
 
 def mixed_versions(runs: Sequence[PlannedRun]) -> str:
     """A warning where the missing runs will be made by other versions than the finished ones, else empty."""
-    from mmtk.runs.provenance import listed
-
     versions = Versions()
     finished = [run for run in runs if run.folder.finished]
     changes = [changed for run in finished if (changed := versions.changes(run))]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from mmtk.api import Launcher
 from mmtk.errors import MmtkError, Problems
+from mmtk.jobs import Launcher
 from mmtk.recipe import tables, toml
 from mmtk.registry import catalog, factory, signature
 

@@ -167,7 +167,7 @@ def _queue(
     if not jobs:
         return {}, ""
     # Not above: a launcher needs torch, whose import takes longer than the table.
-    from mmtk.api import JobResult
+    from mmtk.jobs import JobResult
     from mmtk.study import launcher_settings
     from mmtk.study.launch import failure, queue_states
 

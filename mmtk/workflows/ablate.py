@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtk.api import Launcher
 from mmtk.components.launcher.inline import Inline
 from mmtk.counts import share
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
 from mmtk.io.files import holder, read_json
-from mmtk.model.device import choose_device, choose_precision
+from mmtk.jobs import Launcher
+from mmtk.model.device_choice import choose_device, choose_precision
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import LOCK
 from mmtk.runs.score_names import first_scores
 from mmtk.study import launcher_settings
 from mmtk.study.estimate import makespan, remaining
 from mmtk.study.folder import PlannedRun, StudyDir
-from mmtk.study.launch import by_hand, mixed_versions, run_study, submit_study
+from mmtk.study.launch import by_hand, mixed_versions, modules, run_study, submit_study
 from mmtk.study.live_table import live_table
 from mmtk.study.plan import Plan, parse_budgets, plan_components, plan_suite
 from mmtk.study.results import Study
 from mmtk.tracking.study import StudyMirror
-from mmtk.workflows.rehearsal import Forecast, check_budgets, check_weights, forecast
+from mmtk.workflows.forecast import Forecast, check, forecast
 from mmtk.workflows.report import Report, report
 
 DEFAULT = "multimix"
@@ -88,8 +88,12 @@ class StudySession:
     def check(self) -> None:
         """Refuse label budgets and weights files with which a run would fail, before anything runs."""
         if not all(run.folder.finished for run in self.study.runs(self.plan)):
-            check_weights(self.plan)
-            check_budgets(self.plan, self.data)
+            check(self.plan, self.launcher, self.data, self.device)
+
+    def warm(self) -> None:
+        """Let the launcher begin what takes time, if there is something to run."""
+        if not all(run.folder.finished for run in self.study.runs(self.plan)):
+            self.launcher.prepare(modules(cell.recipe for cell in self.plan.cells))
 
     def forecast(self) -> Forecast | None:
         """The time that the missing runs will take, from a few timed steps; None where none is missing."""
@@ -247,6 +251,7 @@ def ablate(
     )
     table = {"use": launcher} if isinstance(launcher, str) else dict(launcher or {})
     session = prepare(request, table, Path(data) if data is not None else None, device)
+    session.warm()
     session.check()
     with session.locked():
         failed, mirror = session.run(None, Display(quiet))

@@ -91,8 +91,9 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
 
-        from mmtk.model.device import choose_device, choose_precision, tune_malloc
-        from mmtk.runs.provenance import hardware
+        from mmtk.model.device import tune_malloc
+        from mmtk.model.device_choice import choose_device, choose_precision
+        from mmtk.runs.hardware import hardware
     except Exception as error:  # whatever a broken installation raises
         yield Finding("✗", "device", f"torch cannot be imported: {error}. Install torch again.")
         return
@@ -161,10 +162,10 @@ def _reach(host: str, port: int) -> None:
 def _data(data: Path | None) -> Iterator[Finding]:
     """Report on the paper's data sets in the data folder."""
     try:
-        from mmtk.data import sources
+        from mmtk.data import locations, sources
         from mmtk.recipe.load import load_recipe
 
-        root = sources.data_root(data)
+        root = locations.data_root(data)
         if root is None:
             yield Finding("✓", "data", "no folder given (--data or MMTK_DATA); the synthetic X-rays need none")
             return

@@ -11,7 +11,7 @@ from typing import Any
 from mmtk import api
 from mmtk.components.source.folder import Folder
 from mmtk.counts import share
-from mmtk.data import leaks, sources, store
+from mmtk.data import leaks, locations, sources, store
 from mmtk.data.dataset import TestSet
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, relabel
@@ -90,7 +90,7 @@ def evaluate(
         else:
             sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
-            refuse_inside(out, [*films, *sources.data_paths(recipe, data_root(data, folder))])
+            refuse_inside(out, [*films, *locations.data_paths(recipe, data_root(data, folder))])
         tests = [_open(item, recipe, predictor, match, display.reading) for item in sets]
     overlaps, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
     _warn(display, overlaps, unlooked)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmtk.data import sources
+from mmtk.data import locations
 from mmtk.inspection import sets
 from mmtk.io.outputs import refuse_inside
 from mmtk.recipe.load import load_recipe, system_for
@@ -30,6 +30,6 @@ def inspect(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(system_for(str(recipe), profile), profile, overrides)
-    root = sources.data_root(data)
-    refuse_inside(Path(out), sources.data_paths(recipe, root))
+    root = locations.data_root(data)
+    refuse_inside(Path(out), locations.data_paths(recipe, root))
     return sets.inspect(sets.sources_of(recipe, root), recipe.data.size, Path(out))

@@ -1,43 +1,34 @@
-"""Rehearsal of a study: checks of label budgets and weights files, and a forecast of its time."""
+"""Rehearsal of a study: whether data and weights fit its runs, and how long their steps take."""
 
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
-import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from mmtk.api import Launcher
-from mmtk.data import sources
+from mmtk.data import locations, sources
 from mmtk.data.dataset import Data, prepare
 from mmtk.data.label_budget import check_budget
-from mmtk.errors import MmtkError, Problems, RunFailed, heading
+from mmtk.errors import Problems, RunFailed, heading
 from mmtk.io import status_line
-from mmtk.io.files import read_json
-from mmtk.model.device import choose_device, choose_precision, readable_errors
+from mmtk.model.device import readable_errors
+from mmtk.model.device_choice import choose_precision
 from mmtk.model.sketch import wrong_weights
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.runs.pace import cores
-from mmtk.runs.provenance import hardware
-from mmtk.study import estimate
 from mmtk.study.estimate import Work
-from mmtk.study.folder import PlannedRun
-from mmtk.study.plan import Plan
-from mmtk.tasks import TASKS
+from mmtk.study.plan import Plan, PlannedCell
 from mmtk.training.trainer import make_trainer
+from mmtk.workflows.timings import Timing
 
-STEPS, ENOUGH = 5, 2.0  # steps that are timed at most, and seconds after which fewer are enough
-RECENT = 12  # finished runs that are looked at
+STEPS = 5  # of a system, at most
+ENOUGH = 2.5  # seconds for the steps of all systems, besides the first ones
 
 
 def check_budgets(plan: Plan, data: Path | None) -> None:
@@ -47,7 +38,7 @@ def check_budgets(plan: Plan, data: Path | None) -> None:
         for task, budget in cell.labels.items():
             name = f"{task} {cell.recipe[f'data.{task}.source']}"
             if name not in label_counts:
-                items = sources.source(cell.recipe, task, root=sources.data_root(data)).items("train")
+                items = sources.source(cell.recipe, task, root=locations.data_root(data)).items("train")
                 label_counts[name] = sum(item.target is not None for item in items)
             check_budget(budget, task, label_counts[name])
 
@@ -60,71 +51,53 @@ def check_weights(plan: Plan) -> None:
         raise Problems(problems, heading(plan.title, problems))
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """Time of the missing runs of a study, in seconds; ``runs``: by folder name, without their start."""
+def time_systems(
+    cells: Sequence[PlannedCell], root: Path | None, device: str, threads: int
+) -> list[Timing | None]:
+    """Time a few steps of every cell's system; None for those that fail, which their runs will say.
 
-    wall: float
-    training: float
-    runs: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """A few steps of a system."""
-
-    work: Work
-    step: float  # seconds of wall time
-    wall: float
-    cpu: float
-
-
-def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, device: str) -> Forecast:
-    """Forecast the time of a study's missing runs, from a few timed steps of every system and finished runs.
-
-    runs: all of the study; ``launcher`` runs as many of them at a time as it has workers
-    data: the folder of the data sets
-    device: on which steps are timed, as ``--device`` names it
+    cells: of different systems, on ``device``
+    root: folder of the data sets
+    threads: of a run, 0 for torch's own number
     """
-    missing, device = [run for run in runs if not run.folder.finished], choose_device(device)
-    threads, workers = getattr(launcher, "threads", torch.get_num_threads()), getattr(launcher, "workers", 1)
-    timed = _timed_systems(missing, data, device, threads)
-    wall, cpu = (sum(getattr(timing, name) for timing in timed.values()) for name in ("wall", "cpu"))
-    machine = estimate.machine_now(wall, cpu, threads, os.getloadavg()[0], cores(), workers)
-    ratio = estimate.rest_ratio(_finished(missing[0].folder.path.parent, missing[0].recipe, device))
-    times = {
-        run.folder.path.name: estimate.run_time(system_timing.work, system_timing.step, machine, ratio)
-        for run in missing
-        if (system_timing := timed.get(run.cell.recipe.system_digest))
-    }
-    tracked = any(run.recipe.tracking.enabled for run in missing)
-    seconds = estimate.study_seconds(list(times.values()), workers, machine, tracked)
-    training = estimate.makespan([time.training for time in times.values()], workers)
-    return Forecast(seconds, training, {name: time.training + time.rest for name, time in times.items()})
-
-
-def _timed_systems(runs: Iterable[PlannedRun], data: Path | None, device: str, threads: int) -> dict[str, _Timed]:
-    """Time a few steps of every system, whatever its budget, by its digest; leave out systems that fail."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    timings: dict[str, _Timed | None] = {}
+    before, data = torch.get_num_threads(), _SameData(root)
+    torch.set_num_threads(threads or before)
+    timings = []
     try:
-        for run in runs:
-            system = run.cell.recipe.system_digest
-            if system not in timings:
-                status_line.stage(f"timing a few steps of {run.cell.name}")
-                precision = choose_precision(run.cell.recipe.train.precision, device)
-                recipe = run.cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
-                images = prepare(recipe, sources.data_root(data))
-                with tempfile.TemporaryDirectory() as temporary:
-                    timings[system] = _timed(recipe, images, RunDir(Path(temporary)), device)
+        for cell in cells:
+            status_line.stage(f"timing a few steps of {cell.name}")
+            precision = choose_precision(cell.recipe.train.precision, device)
+            recipe = cell.recipe.with_values({"train.precision": precision, "tracking.enabled": False})
+            with tempfile.TemporaryDirectory() as temporary:
+                timings.append(
+                    _time(recipe, data.of(recipe), RunDir(Path(temporary)), device, ENOUGH / len(cells))
+                )
     finally:
         torch.set_num_threads(before)
-    return {system: timing for system, timing in timings.items() if timing is not None}
+    return timings
 
 
-def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | None:
-    """Time a few steps; None if they fail, which the run will report."""
+class _SameData:
+    """Data of several recipes, read once where they are the same; ``root``: folder of the data sets."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._data: dict[str, Data] = {}
+
+    def of(self, recipe: Recipe) -> Data:
+        """Data of a recipe, which its tasks, its ``data`` table and its seed determine."""
+        key = repr((recipe.tasks, recipe.values["data"], recipe.seed))
+        if key not in self._data:
+            self._data[key] = prepare(recipe, self._root)
+        return self._data[key]
+
+
+def _time(recipe: Recipe, data: Data, folder: RunDir, device: str, enough: float) -> Timing | None:
+    """Time a few steps; None where they fail, which the run itself will say.
+
+    recipe: with its ``data``, trained in ``folder`` on ``device``
+    enough: seconds after which fewer steps are timed
+    """
     display = Display(quiet=True)
     with (
         suppress(RunFailed),
@@ -134,7 +107,7 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
         run.objective.train()
         run.train_step(0)  # the first step pays for memory and kernels
         start, cpu, index = time.perf_counter(), time.process_time(), 0
-        while index < STEPS and time.perf_counter() - start < ENOUGH:
+        while index < STEPS and time.perf_counter() - start < enough:
             index += 1
             run.train_step(index)
         wall = time.perf_counter() - start
@@ -148,35 +121,5 @@ def _timed(recipe: Recipe, data: Data, folder: RunDir, device: str) -> _Timed | 
             math.ceil(run.total / run.interval),
             images[1],
         )
-        return _Timed(work, wall / index, wall, time.process_time() - cpu)
+        return Timing(work, wall / index, wall, time.process_time() - cpu)
     return None
-
-
-def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work, float, float]]:
-    """Work, training seconds and all seconds of the latest runs in a folder with this image size and encoder.
-
-    Runs of another machine are left out.
-    """
-    seals = [(path.stat().st_mtime, path.parent) for path in folder.glob("*/done.json")]
-    same = hardware(device)
-    for _, path in sorted(seals, reverse=True)[:RECENT]:
-        run = RunDir(path)
-        with suppress(MmtkError, OSError, LookupError, ValueError):  # runs of other versions, or damaged
-            values = tomllib.loads(run.recipe_file.read_text(encoding="utf-8"))
-            alike = values["data"]["size"] == recipe.data.size and values["encoder"] == recipe.encoder
-            if alike and run.provenance["hardware"] == same:
-                facts = read_json(run.done_file)
-                yield _work(values, read_json(run.splits_file), facts), facts["training_seconds"], facts["seconds"]
-
-
-def _work(values: dict[str, Any], splits: dict[str, Any], facts: dict[str, Any]) -> Work:
-    """Work of a finished run."""
-    train, steps = values["train"], facts["steps"]
-    first = next(splits[task] for task in TASKS if task in splits)
-    epoch = math.ceil(len({*first["labelled"], *first["unlabelled"]}) / train["batch"])
-    validation, test = (
-        sum(len(part.get(name, ())) for part in splits.values() for name in names)
-        for names in (("val",), ("test", "cross-domain"))
-    )
-    rounds = math.ceil(steps / min(steps, train.get("validate_every") or epoch))
-    return Work(steps, train["batch"], values["data"]["size"], len(splits), validation, rounds, test)

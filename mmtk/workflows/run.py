@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmtk.data import sources
+from mmtk.data import locations
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
-from mmtk.model.device import choose_device, choose_precision, deterministic_kernels, readable_errors
+from mmtk.model.device import deterministic_kernels, readable_errors
+from mmtk.model.device_choice import choose_device, choose_precision
 from mmtk.model.evaluate import add_builtin_metrics, calibration_metrics, evaluate, write_cases
 from mmtk.model.examples import describe, write_ranked, write_samples
 from mmtk.model.layers import write_layers
@@ -27,16 +28,10 @@ from mmtk.registry import local_file
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import RunDir
-from mmtk.runs.provenance import (
-    check_versions,
-    expected_versions,
-    listed,
-    note_continuation,
-    version_changes,
-    write_provenance,
-)
+from mmtk.runs.provenance import check_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current, read_declarations, write_declarations
+from mmtk.runs.versions import expected_versions, listed, version_changes
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 from mmtk.workflows.signals import stopped_by_signals
 
@@ -73,7 +68,7 @@ def run(
     devices = distributed.check(devices, device, recipe.train.batch)
     folder = RunDir(Path(out) if out is not None else Path("runs") / recipe.run_name)
     if not folder.recipe_file.is_file():
-        refuse_inside(folder.path, sources.data_paths(recipe, sources.data_root(data)))
+        refuse_inside(folder.path, locations.data_paths(recipe, locations.data_root(data)))
     request = RunRequest(recipe, folder, data, device, deterministic, pictures, display)
     rank, world = distributed.rank_and_world_size()
     if devices > world:
@@ -216,7 +211,7 @@ def _failure_noted(folder: RunDir) -> Iterator[None]:
 
 def data_root(data: str | Path | None, folder: RunDir) -> Path | None:
     """Data folder: as requested, else the one that this run used before."""
-    root = sources.data_root(data)
+    root = locations.data_root(data)
     if root is None and folder.provenance_file.is_file():
         recorded_root = folder.provenance.get("data_root")
         return Path(recorded_root) if recorded_root else None

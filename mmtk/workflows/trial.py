@@ -20,7 +20,7 @@ from mmtk.data.label_budget import SplitRows
 from mmtk.data.split_checks import Role, check_items, check_parts, check_same_labels
 from mmtk.data.store import ImageStore
 from mmtk.errors import MmtkError
-from mmtk.model.device import choose_precision
+from mmtk.model.device_choice import choose_precision
 from mmtk.model.evaluate import evaluate, fill, write_cases
 from mmtk.recipe import parts
 from mmtk.recipe.recipe import Recipe

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tiny import tiny
 
-from mmtk.data import sources
+from mmtk.data import locations
 from mmtk.errors import MmtkError
 from mmtk.io import cache
 from mmtk.registry import catalog
@@ -177,5 +177,5 @@ def test_without_a_home_directory_images_are_kept_in_a_spare_folder(tmp_path: Pa
 
 def test_data_of_an_unknown_user_are_refused_with_the_cure() -> None:
     with pytest.raises(MmtkError, match=r"no such home directory\.\n  Give the whole path"):
-        sources.data_root("~nobody-of-this-name/data")
+        locations.data_root("~nobody-of-this-name/data")
     assert cache.default_root()

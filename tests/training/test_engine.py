@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from mmtk.errors import MmtkError
-from mmtk.model.device import choose_device, choose_precision, has_bf16, in_precision, prepare_device
+from mmtk.model.device import in_precision, prepare_device
+from mmtk.model.device_choice import choose_device, choose_precision, has_bf16
 
 
 def test_auto_is_what_the_hardware_has() -> None:

@@ -6,7 +6,7 @@ import runpy
 import sys
 from collections.abc import Iterator, Sequence
 
-from mmtk.api import Job, JobResult, Launcher
+from mmtk.jobs import Job, JobResult, Launcher
 
 
 class Inline(Launcher):

@@ -1,0 +1,105 @@
+"""Plans that were timed once: shown without torch, and only while nothing that the times rest on has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from moments import sets
+from tiny import tiny
+
+from mmtk.io import cache
+from mmtk.study.estimate import Work
+from mmtk.workflows.timings import Timing, Timings
+
+WORK = Work(steps=4, batch=2, size=32, tasks=2, validation=16, validations=2, test=40)
+TIMING = Timing(WORK, step=0.5, wall=1.0, cpu=0.8)
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    return tmp_path / "cache"
+
+
+def reloaded(threads: int = 1, device: str = "cpu", root: Path | None = None) -> Timings:
+    return Timings(root, device, threads)
+
+
+def test_a_timing_is_kept_for_its_recipe_threads_and_device() -> None:
+    recipe, timings = tiny(), reloaded()
+    assert timings.get(recipe) is None
+    timings.add([recipe], TIMING)
+    timings.save()
+    kept = reloaded().get(recipe)
+    assert kept == Timing(WORK, 0.4, 0.4, 0.4)  # a step on free cores
+    assert reloaded().get(tiny(seed=7)) == kept  # no step depends on it
+    for other in (reloaded(threads=2).get(recipe), reloaded().get(tiny(train__batch=4))):
+        assert other is None
+
+
+def test_steps_are_stretched_by_the_load_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    timings = reloaded()
+    timings.add([tiny()], TIMING)
+    monkeypatch.setattr("os.getloadavg", lambda: (3.0 * len(os.sched_getaffinity(0)), 0.0, 0.0))
+    stretched = timings.get(tiny())
+    assert stretched is not None
+    assert (stretched.step, stretched.cpu) == (pytest.approx(1.2), pytest.approx(0.4))
+
+
+def test_a_recipe_that_passed_is_no_timing_and_takes_none_away() -> None:
+    timings = reloaded()
+    timings.add([tiny()])
+    assert timings.passed(tiny())
+    assert timings.get(tiny()) is None
+    timings.add([tiny()], TIMING)
+    timings.add([tiny()])
+    assert timings.get(tiny()) is not None
+
+
+def test_data_that_changed_are_checked_again(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    source = {"use": "folder", "images": "films"}
+    recipe = tiny().with_values({"data.classification.source": source})
+    timings = reloaded(root=tmp_path)
+    timings.add([recipe])
+    assert timings.passed(recipe)
+    os.utime(tmp_path / "films", (1, 1))
+    assert not timings.passed(recipe)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', "null"])
+def test_a_damaged_file_is_as_none(text: str, empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    (empty_cache / "timings.json").write_text(text)
+    timings = reloaded()
+    assert timings.get(tiny()) is None
+    timings.add([tiny()], TIMING)
+    timings.save()
+    assert reloaded().get(tiny()) is not None
+    assert cache.default_root() == empty_cache
+
+
+def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
+    command = ["-m", "mmtk", "ablate", "--components", "saliency", *sets(), "--dry-run"]
+
+    def show(*python: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *python, *command], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+
+    def lines(shown: subprocess.CompletedProcess[str]) -> list[str]:
+        return [line for line in shown.stdout.splitlines() if "about" not in line]
+
+    first, second = show(), show("-X", "importtime")
+    assert lines(first) == lines(second)
+    assert "of which training" in second.stdout
+    imported = {line.rpartition("|")[2].strip() for line in second.stderr.splitlines()}
+    assert "mmtk.workflows.forecast" in imported
+    assert {"torch", "torchmetrics", "scipy", "pandas", "mlflow", "matplotlib"} & imported == set()
+    assert len(json.loads((tmp_path / "cache" / "timings.json").read_text())) == 3
