@@ -221,7 +221,7 @@ def contracts_page() -> list[str]:
 
 def _plain(name: str, thing: Any) -> list[str]:
     """What is no class of the contracts: aliases of types, and names passed on from elsewhere."""
-    shown = f"`{str(thing).replace('typing.', '').replace('mmtk.api.', '')}`"
+    shown = re.sub(r"typing\.|mmtk\.api\.\w+\.", "", f"`{thing}`")
     return [f"## {name}", "", PASSED_ON.get(name, shown), ""]
 
 

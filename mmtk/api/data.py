@@ -1,0 +1,73 @@
+"""Contract of data sources."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mmtk.errors import MmtkError
+
+Task = Literal["classification", "segmentation"]
+
+
+Split = Literal["train", "val", "test", "all"]
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """What a source labels: names of classes or mask channels.
+
+    ``exclusive`` masks have one class per pixel (softmax, channel 0 is the background), others are
+    independent (sigmoid). ``swap`` lists pairs of channels that a horizontal flip exchanges.
+    """
+
+    task: Task
+    names: tuple[str, ...]
+    exclusive: bool = True
+    swap: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source: where it lies, its label, whose it is, its pixel spacing in mm (row, column).
+
+    ``target`` is a class index, or whatever ``Source.mask`` needs to read the mask; None: no label known.
+    """
+
+    id: str
+    image: Any
+    target: Any
+    patient: str
+    spacing: tuple[float, float] | None = None
+
+
+class Source(ABC):
+    """(root, *, …): a data set; ids and splits are the same on every machine."""
+
+    labels: LabelSpec
+
+    @abstractmethod
+    def items(self, split: Split) -> list[Item]:
+        """The items of a split, ordered by id; splits are disjoint by id and by patient."""
+
+    def image(self, item: Item) -> np.ndarray:
+        """Pixels [H,W] or [H,W,C], uint8; deeper images mapped to 8 bits per image."""
+        from mmtk.images.loader import read_image
+
+        return read_image(Path(item.image))
+
+    def mask(self, item: Item) -> np.ndarray:
+        """Mask [K,H,W], uint8 in {0, 1} with 255 ignored; segmentation sources only."""
+        raise MmtkError(f"{type(self).__name__} has no masks")
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A hash of the content (files and labels) that changes whenever a result could."""
+
+    def files(self) -> list[Path]:
+        """Every file that is read, for inspection; empty for a synthetic source."""
+        return []
