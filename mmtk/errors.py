@@ -38,7 +38,7 @@ class Problems(MmtkError):
 
 
 def heading(source: str, problems: Sequence[MmtkError]) -> str:
-    """How a list of problems of a recipe begins; what --set says is no fault of the file."""
+    """First line of a list of problems of a recipe; problems of ``--set`` are not the file's."""
     count = "a problem" if len(problems) == 1 else counted(len(problems), "problem")
     by_option = all((problem.where or "").startswith("--set") for problem in problems)
     return f"What --set says of {source} has {count}:" if by_option else f"{source} has {count}:"

@@ -51,5 +51,5 @@ class Launcher(ABC):
         )
 
     def queue(self, names: Sequence[str]) -> dict[str, str] | None:
-        """Of jobs that ``submit`` named those that wait or run, and what is known of each; None: it cannot say."""
+        """State of each job that ``submit`` named and that waits or runs; None if the queue cannot be asked."""
         return None

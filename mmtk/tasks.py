@@ -12,7 +12,7 @@ DOMAINS = (IN_DOMAIN, CROSS_DOMAIN)
 
 @dataclass(frozen=True)
 class Task:
-    """What the host needs to know of a task.
+    """Properties of a task.
 
     name: as in recipes, results, and as the field of the network's Prediction
     labels: ``classes``, one number for each image, or ``masks``, channels of pixels

@@ -30,6 +30,7 @@ class Findings:
     filler: those without a noun, with their places
     undescribed: public functions with four or more parameters of which the docstring leaves out more than one
     long: functions of more than ``LONG`` lines of code
+    vague: docstrings that begin with neither a verb nor a noun; those of the contract kit's checks are sentences
     modules: lines of each module
     """
 
@@ -37,6 +38,7 @@ class Findings:
     filler: dict[str, list[str]] = field(default_factory=dict)
     undescribed: list[str] = field(default_factory=list)
     long: list[str] = field(default_factory=list)
+    vague: list[str] = field(default_factory=list)
     modules: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -93,6 +95,15 @@ def undescribed_parameters(function: ast.FunctionDef) -> list[str]:
     return missing if len(names) >= 4 else []
 
 
+def vague_openings(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Docstrings that begin with a relative clause instead of a verb or a noun, with their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if re.match(r"(What|Where|How|Those|That|Who|Of|As)\b", first):
+                yield first, getattr(node, "lineno", 1)
+
+
 def survey(package: str = "") -> Findings:
     """Measure the modules of a package (all of mmtk by default); templates of plugins are left out.
 
@@ -112,6 +123,8 @@ def survey(package: str = "") -> Findings:
             result.names += 1
             if name.strip("_") in FILLER:
                 result.filler.setdefault(name.strip("_"), []).append(f"{where}:{line}")
+        if path.parent.name != "testing":
+            result.vague += [f"{where}:{line} {first}" for first, line in vague_openings(tree)]
         for name, function, public in functions(tree):
             if code_lines(function, lines) > LONG:
                 result.long.append(f"{where}:{function.lineno} {name} ({code_lines(function, lines)})")
@@ -144,6 +157,7 @@ def main() -> None:
     for title, lines in (
         ("docstrings that leave out parameters", result.undescribed),
         (f"functions over {LONG} lines", result.long),
+        ("docstrings that begin with neither a verb nor a noun", result.vague),
     ):
         print(f"{title}: {len(lines)}", *lines, sep="\n  ")
     sizes = result.modules.values()

@@ -19,7 +19,7 @@ Split = Literal["train", "val", "test", "all"]
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What a source labels: names of classes or mask channels.
+    """Labels of a source: names of classes or mask channels.
 
     ``exclusive`` masks have one class per pixel (softmax, channel 0 is the background), others are
     independent (sigmoid). ``swap`` lists pairs of channels that a horizontal flip exchanges.

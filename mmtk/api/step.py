@@ -67,7 +67,7 @@ class StepContext:
 
     @property
     def own(self) -> tuple[str, ...]:
-        """What this rank adds to the key of a draw for its own rows: nothing on the first."""
+        """Extra seed key of a rank for draws of its own rows; empty on the first rank."""
         return (f"rank-{self.rank}",) if self.rank else ()
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class Unlabelled:
 
 @dataclass
 class Prediction:
-    """What a model says: class logits [B,C], mask logits [B,K,H,W], saliency [B,1,H,W]; None where absent."""
+    """Output of a model: class logits [B,C], mask logits [B,K,H,W], saliency [B,1,H,W]; None where absent."""
 
     classification: Tensor | None = None
     segmentation: Tensor | None = None

@@ -144,7 +144,7 @@ def _ends(names: list[str]) -> str:
 def status(
     study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")], code: CodeOpt = None
 ) -> None:
-    """What is done, running, failed (and why) and waiting in a study; on a terminal until nothing runs."""
+    """Show the runs of a study: done, running, failed (and why) and waiting; on a terminal until nothing runs."""
     from mmtk.study.folder import StudyDir
     from mmtk.study.status import show
 

@@ -1,4 +1,4 @@
-"""Where the data sets of a recipe lie."""
+"""Folders of the data sets of a recipe."""
 
 from __future__ import annotations
 

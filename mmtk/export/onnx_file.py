@@ -85,7 +85,7 @@ def _required() -> None:
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """What an ONNX file says of itself; empty for a file that is none."""
+    """Read the metadata of an ONNX file; {} for any other file."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -176,7 +176,7 @@ def samples(model: Probabilities) -> Iterator[torch.Tensor]:
 
 
 def differences(model: Probabilities, data: bytes) -> dict[str, float]:
-    """How far onnxruntime is from the live model, by output.
+    """Largest difference between onnxruntime and the live model, by output.
 
     For probabilities, the largest difference there is. A gradient jumps where a maximum is tied or an activation
     is zero, and there the live model in float32 differs from itself in float64; for the saliency it is therefore

@@ -1,4 +1,4 @@
-"""What an exported model says of itself, and where exports are written."""
+"""Origin of an exported model, and the place of exports."""
 
 from __future__ import annotations
 

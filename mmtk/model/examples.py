@@ -160,7 +160,7 @@ def _sample(
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """What tables and figures say of the data: by ``task/domain`` the counts of each part and the intensities.
+    """Describe the data for tables and figures: by ``task/domain`` the counts of each part and the intensities.
 
     ``parts`` maps a part to its images, ``classes`` a part to the images of each class; ``intensities`` counts
     the pixels of all images in 64 bins from black to white.

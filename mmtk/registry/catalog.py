@@ -1,4 +1,4 @@
-"""Which components exist: a static table for our own, package metadata for third parties; nothing is imported."""
+"""Catalog of components: a static table of mmtk's, package metadata of third parties; imports none."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ STRATEGY_WIRES = ("supervised", "twin", "classes", "exclusive", "unlabelled_size
 
 @dataclass(frozen=True)
 class Kind:
-    """What mmtk needs to know of a kind of component; imports nothing until it is asked.
+    """Properties of a kind of component; imports nothing until it is asked.
 
     name: its word: the entry-point group ``mmtk.NAME`` and KIND of KIND/NAME on the command line
     contract: the class that its components subclass, ``module:Class``

@@ -1,4 +1,4 @@
-"""What components said before, kept on disk while every file that was imported to ask them is unchanged.
+"""Cache of components' answers on disk, valid while every file that was imported for them is unchanged.
 
 A check asks each component of a recipe a few questions (are these keys right, which strides, which views), and
 to ask the first one takes the import of torch. An answer depends on the code and on the table alone, so a

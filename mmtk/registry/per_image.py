@@ -10,7 +10,7 @@ from mmtk.errors import MmtkError
 
 
 def case_columns(metrics: Mapping[str, api.Metric]) -> dict[str, list[Any]]:
-    """The values per image of all metrics of a task, brought together by id; None where a metric has none.
+    """Values per image of all metrics of a task, joined by id; None where a metric has none.
 
     A column that another metric has already carries the name of the later table in front, as in scores.
     """

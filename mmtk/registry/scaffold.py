@@ -31,7 +31,7 @@ class Package:
 
     @property
     def commands(self) -> list[str]:
-        """What to type next, to install, check and use it."""
+        """Next commands: install the package, check it, use it."""
         folder = quoted(self.folder)
         recipe = quoted(self.folder / "recipe.toml")
         return [

@@ -153,7 +153,7 @@ _WORDS = {
 
 
 def _expected(message: str) -> str:
-    """What follows "should" in pydantic's message."""
+    """Rest of pydantic's message behind "should"."""
     message = re.sub(r"^(Value error, )?\w+ should | after validation.*", "", message)
     message = message.replace("Field required", "have more items")
     for word, wording in _WORDS.items():

@@ -1,4 +1,4 @@
-"""What a study's numbers say: scores over seeds and images, and tests against the reference."""
+"""Analysis of a study: scores over seeds and images, and tests against the reference."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _entry(claim: Claim | None) -> Entry:
 
 
 def sentence(analysis: Analysis) -> str:
-    """What the table says, in one sentence that is not stronger than the numbers."""
+    """Sentence for the table, no stronger than its numbers."""
     claim_list = claims(analysis)
     fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
     if fewest < 2:

@@ -45,7 +45,7 @@ class Effects:
 
 
 def factor(key: str, off: str, on: str) -> str:
-    """How an effect calls a component: ``bridge: saliency``, or both levels where the first is not none."""
+    """Name of a component as an effect: ``bridge: saliency``, or both levels where the first is not none."""
     return f"{key}: {on}" if off == "none" else f"{key}: {off} → {on}"
 
 

@@ -1,4 +1,4 @@
-"""What reports lead with: the tasks, their metrics, and the label budgets by which systems stand together."""
+"""Headlines of reports: tasks, their leading metrics, and label budgets by which systems are compared."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ METHODS = (
 
 
 def shared_data(study: Study) -> list[str]:
-    """What training shared with the images that runs were scored on, and was allowed: once for all runs."""
+    """Overlaps of training with scored images that were allowed, once for all runs."""
     runs = [run for cell in study.cells for run in cell.runs.values()]
     notes = [note for run in runs for note in run.scores.get("warnings", [])]
     return sorted({note for note in notes if note.startswith(SHARED_DATA)})
@@ -108,8 +108,7 @@ def write_report(analysis: Analysis, out: Path, *, set_aside: bool = False) -> P
 
 
 def _of_older_report(out: Path) -> list[str]:
-    """What a report of mmtk 0.1 left, which noted the names of its files and no more: whether they were changed
-    since cannot be told, so they are kept."""
+    """Names of the files of a report of mmtk 0.1, which kept no hashes: a changed file cannot be told from others."""
     listed = out / "files.json"
     names = read_json(listed) if listed.is_file() else []
     report_names = [

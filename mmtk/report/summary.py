@@ -1,4 +1,4 @@
-"""What a study's numbers say, in sentences that are never stronger than the numbers."""
+"""Sentences on the numbers of a study, never stronger than the numbers."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def claims(analysis: Analysis) -> list[Claim]:
 
 
 def summary(analysis: Analysis) -> list[str]:
-    """What the numbers say, in sentences, and never more than they say."""
+    """Summarise the numbers in sentences that are never stronger than they are."""
     study = analysis.study
     runs = [len(cell.runs) for cell in study.cells if cell.runs]
     seeds = f"{min(runs)} to {max(runs)} seeds" if min(runs) < max(runs) else f"{max(runs)} seeds"
@@ -141,7 +141,7 @@ def _said(claims: Sequence[Claim]) -> Iterator[str]:
 
 
 def chance(analysis: Analysis) -> Iterator[str]:
-    """How many systems are no better than chance, by test set, in the first score that has a chance level.
+    """Number of systems no better than chance, by test set, in the first score with a chance level.
 
     Of the built-in metrics that is accuracy, whose level is the majority class.
     """

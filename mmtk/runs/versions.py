@@ -20,7 +20,7 @@ def expected_versions(recipe: Recipe) -> dict[str, str]:
 
 
 def version_changes(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What has another version ``now`` than ``before``, with both; parts of mmtk itself have that of ``mmtk``."""
+    """Names with another version ``now`` than ``before``, with both; parts of mmtk have that of ``mmtk``."""
     first, second = _with_own_parts(before), _with_own_parts(now)
     return {
         name: (first.get(name) or "unknown", second.get(name) or "unknown")

@@ -18,7 +18,7 @@ Cells = Mapping[frozenset[str], Mapping[int, float]]
 
 @dataclass(frozen=True)
 class Effect:
-    """What one factor, or several together, do to a score: mean over ``n`` seeds with its 95 % interval.
+    """Effect of one factor, or of several together, on a score: mean over ``n`` seeds with 95 % interval.
 
     ``p`` is that of the one-sample t-test against 0. Interval and p are None with one seed or without variation.
     """

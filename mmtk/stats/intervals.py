@@ -171,13 +171,13 @@ def bootstrap(values: np.ndarray, level: float = LEVEL, resamples: int = 2000, s
 
 @lru_cache(maxsize=4)  # the scores of a study's systems have the same shape
 def _weights(seed: int, resamples: int, seeds: int, cases: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often every seed [resamples, seeds] and every case [resamples, cases] is drawn."""
+    """Number of draws of every seed [resamples, seeds] and every case [resamples, cases]."""
     rng = np.random.default_rng(seed)
     return _draws(rng, resamples, seeds), _draws(rng, resamples, cases)
 
 
 def _draws(rng: np.random.Generator, resamples: int, n: int) -> np.ndarray:
-    """How often each of n units is drawn when n are drawn with replacement, [resamples, n]."""
+    """Number of draws of each of n units when n are drawn with replacement, [resamples, n]."""
     indices = rng.integers(n, size=(resamples, n)) + n * np.arange(resamples)[:, None]
     # As floats: products of whole numbers are not left to BLAS.
     return np.bincount(indices.ravel(), minlength=resamples * n).reshape(resamples, n).astype(float)

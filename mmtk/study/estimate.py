@@ -21,7 +21,7 @@ REPORT, REPORT_RUN = 8.0, 0.3
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has to do: steps of ``batch`` images, and images of ``size`` pixels a side that are scored."""
+    """Work of a run: steps of ``batch`` images, and scored images of ``size`` pixels a side."""
 
     steps: int
     batch: int
@@ -39,7 +39,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Machine:
-    """How much longer than on free cores things take: now, and with the other runs beside."""
+    """Slowdown against free cores: now, and with the other runs beside."""
 
     stretch: float = 1.0
     beside: float = 1.0
@@ -111,7 +111,7 @@ def study_seconds(runs: Sequence[RunTime], workers: int, machine: Machine, track
 
 
 def machine_now(wall: float, cpu: float, threads: int, load: float, cores: int, workers: int) -> Machine:
-    """How the machine is shared: from the wall and processor time of a few steps, the load and the cores.
+    """Measure the slowdown by the wall and processor time of a few steps, the load and the cores.
 
     wall, cpu: seconds that ``wall`` clock and processor (``cpu``) took for the steps
     threads: of one run, with ``workers`` runs at a time

@@ -47,7 +47,7 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """As tables and messages name it."""
+        """Title in tables and messages."""
         return f"{self.cell.title} seed {self.seed}"
 
 
@@ -250,7 +250,7 @@ class StudyDir:
         return "failed" if run.folder.path.name in failures else "waiting"
 
     def collect(self) -> results.Study:
-        """What is there of the study, for reports: damaged and missing runs are gaps, never averaged."""
+        """Collect results for reports; damaged and missing runs are gaps, never averaged."""
         status_line.stage("reading the runs")
         plan = self.plan()
         runs = self.runs(plan)
@@ -302,7 +302,7 @@ class StudyDir:
 
 
 def read_study(path: str | Path | Sequence[str | Path]) -> results.Study:
-    """What is there of a study, read from its folder, or of several runs; its ``gaps`` say what is not."""
+    """Read a study from its folder, or several runs; ``gaps`` of the result name what is missing."""
     if not isinstance(path, str | Path):
         return results.from_runs([Path(run_path) for run_path in path])
     return StudyDir(Path(path)).collect()

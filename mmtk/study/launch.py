@@ -170,7 +170,7 @@ class SameData:
         self._first: dict[tuple[str, str], tuple[str, str]] = {}
 
     def differ(self, run: PlannedRun) -> str:
-        """Whose data differ from those of an earlier run, with both digests; empty where they agree."""
+        """Data sets that differ from those of an earlier run, with both digests; "" if they agree."""
         for name, digest in run.folder.provenance["data"].items():
             task, domain = name.split("/")
             source = run.recipe.source(task, "source" if domain == IN_DOMAIN else "cross")
@@ -224,13 +224,13 @@ class Versions:
         self._expected: dict[str, dict[str, str]] = {}
 
     def expected(self, run: PlannedRun) -> dict[str, str]:
-        """What every machine that trains the run must have (mmtk.runs.versions.expected_versions)."""
+        """Versions that every machine which trains the run must have."""
         if run.cell.recipe.digest not in self._expected:
             self._expected[run.cell.recipe.digest] = expected_versions(run.cell.recipe)
         return self._expected[run.cell.recipe.digest]
 
     def changes(self, run: PlannedRun) -> dict[str, tuple[str, str]]:
-        """What has another version here than in a finished run, with both."""
+        """Names with another version here than in a finished run, with both."""
         provenance = run.folder.provenance
         return version_changes({"mmtk": provenance["mmtk"], **provenance["components"]}, self.expected(run))
 

@@ -1,4 +1,4 @@
-"""What a study runs: systems × label budgets × seeds, each distinct run once."""
+"""Plan of a study: systems × label budgets × seeds, each distinct run once."""
 
 from __future__ import annotations
 

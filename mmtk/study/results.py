@@ -91,11 +91,11 @@ class Cell:
 
     @cached_property
     def curves(self) -> dict[str, Series]:
-        """What the runs logged, as of ``read_curves``, seeds ascending."""
+        """Curves of the runs, as of ``read_curves``, seeds ascending."""
         return read_curves([run.folder.metrics_file for _, run in sorted(self.runs.items())])
 
     def tables(self) -> dict[str, Any]:
-        """What reports need of its runs, read from their files: scores, cases and curves."""
+        """Tables that reports need, from the files of the runs: scores, cases and curves."""
         return {"scores": self.scores, "cases": self.cases, "curves": self.curves}
 
 

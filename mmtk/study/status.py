@@ -1,4 +1,4 @@
-"""Where a study stands: a table of its runs, live while one of them is under way."""
+"""Status of a study: a table of its runs, live while one of them is under way."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class StudyTable:
 def _queue(
     study: StudyDir, runs: Sequence[PlannedRun], states: list[str], failures: dict[str, str]
 ) -> tuple[dict[str, str], str]:
-    """What the launcher's queue says of the runs that wait in it, by folder name; or why it cannot be asked.
+    """State of waiting runs in the launcher's queue, by folder name; or why it cannot be asked.
 
     Puts right the states that the runs' own files do not tell: queued again after a failure, gone from the queue.
     """

@@ -48,7 +48,7 @@ class Subject:
 
     @property
     def word(self) -> str:
-        """As messages name it."""
+        """Name in messages."""
         return f"{self.kind}/{self.component.__name__}"
 
     def make(self, **wires: Any) -> Any:
@@ -117,7 +117,7 @@ def _own(check: Check, error: Exception) -> ContractError:
 
 
 def in_child(task: Callable[[], str]) -> str:
-    """What ``task`` returns in a forked process, so that nothing it does stays in this one."""
+    """Run ``task`` in a forked process, so that its side effects stay there; return its result."""
     read, write = os.pipe()
     child = os.fork()
     if not child:

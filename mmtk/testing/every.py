@@ -1,4 +1,4 @@
-"""What holds for components of every kind."""
+"""Checks for components of every kind."""
 
 from __future__ import annotations
 

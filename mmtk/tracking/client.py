@@ -121,7 +121,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong in one line; of a request, the cause behind its address and retries."""
+    """Reason of an error in one line; of a request, the cause behind its address and retries."""
     line = masked(str(error)).strip().split("\n")[0] or type(error).__name__
     if "Invalid Host header" in line:
         return "it does not answer to this name; start it with the name in --allowed-hosts"

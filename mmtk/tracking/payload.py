@@ -1,4 +1,4 @@
-"""What MLflow is told of a run directory: parameters, tags, data sets, metrics, files and the model."""
+"""Content of a run directory for MLflow: parameters, tags, data sets, metrics, files and the model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def params(recipe: Recipe) -> dict[str, str]:
 def tags(
     recipe: Recipe, provenance: Mapping[str, Any], results: Mapping[str, Any], declared: Mapping[str, Scores]
 ) -> dict[str, str]:
-    """What runs are searched by, and what MLflow's page shows of them; provenance.json has every version.
+    """Tags to search runs by, and those that MLflow's page shows; provenance.json has every version.
 
     recipe: of the run
     provenance: content of provenance.json
@@ -88,7 +88,7 @@ def tags(
 
 
 def user() -> str:
-    """Who runs it; empty where neither the environment nor the system knows."""
+    """Name of the user; "" if neither the environment nor the system has one."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -256,7 +256,7 @@ def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: M
 
 
 def _requirements(provenance: Mapping[str, Any]) -> list[str]:
-    """What the model needs to load: this mmtk, whose code is logged, and the plugins of its components.
+    """Requirements of the model: this mmtk, whose code is logged, and the plugins of its components.
 
     Of a plugin it is the version that is installed here, which may be newer than the run's; else that of the run.
     """

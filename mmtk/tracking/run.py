@@ -133,7 +133,7 @@ class Mirror:
         return f"{summary} to {self.shown}, run {run.info.run_id}"
 
     def _state(self) -> str:
-        """How a run that is not finished stands, in MLflow's words."""
+        """State of an unfinished run, in MLflow's words."""
         if self._status:
             return self._status
         if self.warn is not None or holder(self.folder.path, LOCK):

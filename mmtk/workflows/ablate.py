@@ -37,7 +37,7 @@ DEFAULT = "multimix"
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What a study compares; None and empty: the default, or as the study that goes on has it.
+    """Request of a study; None or empty: the default, or the value of the study that goes on.
 
     recipe: a recipe's name or file, or the directory of a study that goes on
     components: axes, such as ``saliency,ssl`` or ``ssl=none+mixmatch,ssl.weight=0.1+1``

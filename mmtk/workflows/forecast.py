@@ -1,4 +1,4 @@
-"""How long the missing runs of a study will take; torch is imported where steps have to be timed."""
+"""Forecast of the time of a study's missing runs; torch is imported only to time steps."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from house import FILLER, bound_names, marks, survey
+from house import FILLER, bound_names, marks, survey, vague_openings
 
 
 def test_names_have_a_noun() -> None:
@@ -28,6 +28,15 @@ def test_rules_are_switched_off_in_few_places() -> None:
 def test_functions_describe_their_parameters() -> None:
     """All but one of four or more."""
     assert not survey().undescribed, survey().undescribed
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    assert not survey().vague, survey().vague
+
+
+def test_a_relative_clause_is_no_beginning() -> None:
+    tree = ast.parse('"""Notes."""\ndef f():\n    """What it is."""\ndef g():\n    """Of two, the first."""\n')
+    assert [line for _, line in vague_openings(tree)] == [2, 4]
 
 
 def test_functions_and_modules_are_short() -> None:

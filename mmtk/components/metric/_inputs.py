@@ -1,4 +1,4 @@
-"""What every metric refuses: shapes that do not fit, unknown labels, logits that are not finite."""
+"""Checks of the inputs of every metric: shapes, unknown labels, logits that are not finite."""
 
 from __future__ import annotations
 

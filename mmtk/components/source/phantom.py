@@ -23,7 +23,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class Look:
-    """How a data set looks: body proportions, then film. Pairs are the (low, high) of a uniform draw."""
+    """Look of a data set: body proportions, then film. Pairs are the (low, high) of a uniform draw."""
 
     child: float  # 0 adult … 1 toddler
     zoom: tuple[float, float]
@@ -180,7 +180,7 @@ def lines(film: Generator, chest: Chest) -> Array:
 
 
 def text(word: str, columns: Array, rows: Array) -> Array:
-    """Where a word is printed whose letters are one unit high and wide, in the coordinates (columns, rows)."""
+    """Mask of a printed word with letters one unit high and wide, at the coordinates (columns, rows)."""
     letters = [GLYPHS[letter].split() for letter in word]
     bitmap = np.array([list("0".join(line)) for line in zip(*letters, strict=True)]) == "1"
     i, j = np.floor(rows * 5).astype(int), np.floor(columns * 6).astype(int)

@@ -16,7 +16,7 @@ BINS = 15  # as many as the calibration error has
 
 
 class Reliability(NamedTuple):
-    """Of every bin of confidence that has images: mean confidence, share of right answers, images."""
+    """Mean confidence, share of right answers and number of images of every non-empty bin of confidence."""
 
     confidence: np.ndarray
     right: np.ndarray

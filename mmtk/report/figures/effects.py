@@ -1,4 +1,4 @@
-"""What components do to a score: a forest plot of effects, and the way from the baseline to the full system."""
+"""Effects of components on a score: forest plot, and waterfall from the baseline to the full system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def label(effect: Effect) -> str:
 
 
 def places(effects: Sequence[Effect]) -> int:
-    """How many digits effects are written with: a fourth one where all are small."""
+    """Number of decimals of effects: a fourth one where all are small."""
     small = all(abs(number) < 0.01 for e in effects for number in (e.value, e.low, e.high) if number is not None)
     return 4 if small else 3
 
@@ -41,7 +41,7 @@ def amounts(effects: Sequence[Effect]) -> list[str]:
 
 
 def counted(effects: Sequence[Effect]) -> str:
-    """How many seeds the effects rest on, and what their whiskers are."""
+    """Number of seeds behind the effects, and meaning of their whiskers."""
     words = seed_counts(effect.n for effect in effects)
     return (
         f"{words}, whiskers: 95 % interval" if any(e.low is not None for e in effects) else f"{words}, no interval"
@@ -75,7 +75,7 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
 
 
 def steps(start: float, shares: Sequence[Effect]) -> np.ndarray:
-    """Where the bars of a waterfall begin and end: [shares + 1], from ``start`` to start + Σ shares."""
+    """Ends of the bars of a waterfall: [shares + 1], from ``start`` to start + Σ shares."""
     return start + np.concatenate([[0.0], np.cumsum([share.value for share in shares])])
 
 

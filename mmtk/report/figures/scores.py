@@ -65,7 +65,7 @@ def first_metrics(study: Study) -> list[Metric]:
 
 
 def _chance(study: Study, metrics: Sequence[Metric]) -> str:
-    """What dashed lines show, in words; empty where no score has a chance level."""
+    """Meaning of dashed lines; "" where no score has a chance level."""
     levels = []
     for metric in metrics:
         if isinstance(metric.info.chance, str):
@@ -119,7 +119,7 @@ def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str,
 
 
 def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
-    """How many test images each task has, in words."""
+    """Number of test images of each task, in words."""
     parts = []
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}

@@ -132,7 +132,7 @@ def confidences(run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _what(cells: Mapping[str, Cell]) -> str:
-    """What the curves are of: the positive class, or the mean over the classes."""
+    """Subject of the curves: the positive class, or the mean over the classes."""
     names = [class_names(first_run(cell)) for cell in cells.values()]
     if any(len(one) != 2 for one in names):
         return "as means over the classes, each against the rest,"
@@ -141,7 +141,7 @@ def _what(cells: Mapping[str, Cell]) -> str:
 
 @dataclass(frozen=True)
 class _Sets(Generic[Shown]):
-    """What was measured, by test set and system, and how many images each set has."""
+    """Curves by test set and system, and the number of images of each set."""
 
     values: dict[str, dict[str, Shown]]
     images: dict[str, int]

@@ -283,7 +283,7 @@ def number(value: float | None) -> str:
 
 
 def sample(count: int, n: int) -> str:
-    """How many images there are and how many of them a picture shows."""
+    """Number of images, and how many of them a picture shows."""
     return f"n = {n}" if count == n else f"the first {count} of n = {n}"
 
 

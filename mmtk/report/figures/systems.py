@@ -36,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Look:
-    """How a system is drawn; marker and dash tell it apart where colour does not."""
+    """Style of a system; marker and dash tell it apart without colour."""
 
     colour: str
     dash: Any
@@ -150,7 +150,7 @@ def titled(cells: Mapping[str, Cell], title: str) -> str:
 
 
 def seeds(cells: Iterable[Cell]) -> str:
-    """How many seeds the cells have, in words."""
+    """Number of seeds of the cells, in words."""
     return seed_counts(len(cell.runs) for cell in cells)
 
 
@@ -163,13 +163,13 @@ def seed_counts(counts: Iterable[int]) -> str:
 
 
 def seed_shown(cells: Iterable[Cell]) -> str:
-    """Which seed the pictures of single runs come from, in words."""
+    """Seed of the pictures of single runs, in words."""
     lowest = {min(cell.runs) for cell in cells}
     return f"seed {lowest.pop()}" if len(lowest) == 1 else "the lowest seed of each system"
 
 
 def images(counts: Mapping[str, int]) -> str:
-    """How many images each domain has, in words."""
+    """Number of images of each domain, in words."""
     return " and ".join(f"n = {count:,} {domain}" for domain, count in counts.items()) + " images"
 
 

@@ -1,4 +1,4 @@
-"""What the paper says helps, and whether it does here: the differences of its systems that its text rests on."""
+"""Claims of the paper, and whether they hold here: the differences between systems behind its text."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def table(analysis: Analysis) -> Table:
 
 
 def sentence(analysis: Analysis) -> str:
-    """How many of the paper's effects show, and which; empty where the study has none of its pairs or one seed."""
+    """Number and names of the paper's effects that show; "" without its pairs, or with one seed."""
     tested = [one for one in claimed(analysis) if one.test.adjusted is not None]
     if not tested:
         return ""

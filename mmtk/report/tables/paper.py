@@ -85,7 +85,7 @@ def published() -> dict[tuple[str, str, str, str], dict[str, float]]:
 
 
 def published_score(score: Score) -> float | None:
-    """What the paper published for a score; None for nothing, or where it was tested on another set."""
+    """Published value of a score; None without one, or for another test set."""
     run = next(iter(score.cell.runs.values()))
     if source(run, score.task, score.domain) != PAPER_SETS[f"{score.task}/{score.domain}"]:
         return None

@@ -1,4 +1,4 @@
-"""What the paper has no tables for: tests, effects, Shapley shares, all scores, runs and gaps."""
+"""Tables beyond the paper's: tests, effects, Shapley shares, all scores, runs and gaps."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def tests(analysis: Analysis) -> Table:
 
 
 def effects(analysis: Analysis) -> Table:
-    """What every component does, and every combination beyond the sum of its parts."""
+    """Table of the effect of every component, and of combinations beyond the sum of their parts."""
     rows = [
         [
             Entry(" × ".join(effect.factors)),
@@ -181,6 +181,6 @@ def runs(analysis: Analysis, base: Path) -> Table:
 
 
 def gaps(sentences: Sequence[str]) -> Table:
-    """What is missing or left out, and why."""
+    """Table of what is missing or left out, with reasons."""
     rows = [[Entry(sentence)] for sentence in sentences]
     return Table("gaps", "Gaps", "What is missing or cannot be said, and why.", headings("Gap"), rows)
