@@ -108,7 +108,7 @@ def write_report(analysis: Analysis, out: Path, *, set_aside: bool = False) -> P
 
 
 def _of_older_report(out: Path) -> list[str]:
-    """Names of the files of a report of mmtk 0.1, which kept no hashes: a changed file cannot be told from others."""
+    """Names of the files of a report of mmtk 0.1, which kept no hashes to find changed ones by."""
     listed = out / "files.json"
     names = read_json(listed) if listed.is_file() else []
     report_names = [
