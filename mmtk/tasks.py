@@ -21,6 +21,8 @@ class Task:
     forward: the method of the network that gives its logits
     tables: the recipe tables that no other task needs, beside those of kinds that serve it alone
     system: the recipe of this task alone, without a strategy
+    annotations: what a label budget counts, in words
+    verbs: what one system and what several systems do, in words
     """
 
     name: Literal["classification", "segmentation"]
@@ -30,6 +32,8 @@ class Task:
     forward: str
     tables: tuple[str, ...]
     system: str
+    annotations: str
+    verbs: tuple[str, str]
 
     @property
     def has_masks(self) -> bool:
@@ -45,6 +49,8 @@ CLASSIFICATION = Task(
     "classify",
     ("loss.classification", "metric.classification", "data.classification"),
     "enc",
+    "class labels",
+    ("classifies", "classify"),
 )
 SEGMENTATION = Task(
     "segmentation",
@@ -54,6 +60,8 @@ SEGMENTATION = Task(
     "segment",
     ("loss.segmentation", "metric.segmentation", "data.segmentation", "augment.segmentation"),
     "unet",
+    "masks",
+    ("segments", "segment"),
 )
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}
 TASK_OF_STRATEGY: dict[str, Task] = {task.strategy: task for task in TASKS.values()}

@@ -120,7 +120,7 @@ def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
             name = factor(key, levels[0], level)
             pairs = [
                 [
-                    _standing((*o[:index], level_of_axis, *o[index:]), values)
+                    _representative((*o[:index], level_of_axis, *o[index:]), values)
                     for level_of_axis in (levels[0], level)
                 ]
                 for o in itertools.product(*rest)
@@ -134,7 +134,7 @@ def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> 
     return replace(one, effects=effects, missing=missing)
 
 
-def _standing(levels: tuple[str, ...], values: Values) -> tuple[str, ...]:
+def _representative(levels: tuple[str, ...], values: Values) -> tuple[str, ...]:
     """The levels of the cell that stands for a combination: its own, or those with NO_LEVEL for some of them."""
     fits = (
         combination

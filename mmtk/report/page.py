@@ -172,17 +172,17 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     def some(*names: str) -> list[Table]:
         return [tables[name] for name in names if name in tables]
 
-    def drawn(section: str) -> list[Figure]:
+    def of_section(section: str) -> list[Figure]:
         return [figure for figure in figures if figure.section == section]
 
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
     parts: list[Part] = [
-        Part("Effects of the components", some("effects", "shapley"), drawn("effects")),
+        Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
         Part("The paper's effects", some("claims"), []),
         Part("Tests", some("tests"), []),
-        *(Part(name[:1].upper() + name[1:], [], drawn(name)) for name in sections),
-        Part("Data, architecture and runs", some(*FOLDED), drawn("data")),
+        *(Part(name[:1].upper() + name[1:], [], of_section(name)) for name in sections),
+        Part("Data, architecture and runs", some(*FOLDED), of_section("data")),
     ]
     return [part for part in parts if part.tables or part.figures]
 

@@ -13,7 +13,7 @@ from mmtk.counts import share
 from mmtk.io import status_line
 from mmtk.io.files import read_facts
 from mmtk.recipe.recipe import Recipe
-from mmtk.report.figures import curves, examples
+from mmtk.report.figures import curves, examples, saliency
 from mmtk.report.figures import run as run_figures
 from mmtk.report.figures.distributions import dice_distribution
 from mmtk.report.figures.study_classes import calibration, roc
@@ -22,7 +22,7 @@ from mmtk.runs.finished import Run, read_arrays
 from mmtk.runs.folder import RunDir
 from mmtk.runs.score_names import current
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import file_name
+from mmtk.tasks import CLASSIFICATION, SEGMENTATION, file_name
 
 
 class RankedRun(Run):
@@ -66,8 +66,8 @@ def _pictures(cell: Cell, run: Run, out: Path) -> Iterator[Path | None]:
     for domain in domains([cell]):
         kinds: dict[str, Any] = {
             "boundaries": examples.boundaries,
-            "saliency-classification": examples.saliency_classification,
-            "saliency-segmentation": examples.saliency_segmentation,
+            "saliency-classification": saliency.saliency_classification,
+            "saliency-segmentation": saliency.saliency_segmentation,
         }
         for name, draw in kinds.items():
             path = out / f"{name}-{file_name(domain)}.png"
@@ -79,7 +79,7 @@ def _pictures(cell: Cell, run: Run, out: Path) -> Iterator[Path | None]:
 
 def _confusion(cell: Cell, run: Run, domain: str, path: Path) -> Path | None:
     """The confusion counts of the classes in a domain."""
-    table = cell.cases.get((domain, "classification"), {})
+    table = cell.cases.get((domain, CLASSIFICATION.name), {})
     if not {"target", "predicted"} <= table.keys():
         return None
     names = class_names(run)
@@ -91,7 +91,7 @@ def _confusion(cell: Cell, run: Run, domain: str, path: Path) -> Path | None:
 
 def _overview(cell: Cell, run: Run, domain: str, path: Path) -> Path | None:
     """Images of a domain with all that the network says of them."""
-    arrays = samples(run, domain, "segmentation")
+    arrays = samples(run, domain, SEGMENTATION.name)
     if not arrays:
         return None
     scores = examples.dice_of(cell, domain)

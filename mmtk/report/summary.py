@@ -13,9 +13,7 @@ from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables import claims as paper_claims
 from mmtk.report.tables.table import interval, number, probability
 from mmtk.scores import leading, shown
-from mmtk.tasks import DOMAINS
-
-VERBS = {"classification": ("classifies", "classify"), "segmentation": ("segments", "segment")}
+from mmtk.tasks import DOMAINS, TASKS
 
 
 @dataclass(frozen=True)
@@ -105,13 +103,13 @@ def summary(analysis: Analysis) -> list[str]:
     if max(runs) < 2:
         sentences.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
     else:
-        sentences += _said(claims(analysis))
+        sentences += _answers(claims(analysis))
         if paper_sentence := paper_claims.sentence(analysis):
             sentences.append(paper_sentence)
     return [*sentences, *chance(analysis)]
 
 
-def _said(claims: Sequence[Claim]) -> Iterator[str]:
+def _answers(claims: Sequence[Claim]) -> Iterator[str]:
     if not claims:
         yield "Nothing was compared, so nothing can be said about what helps."
         return
@@ -153,12 +151,13 @@ def chance(analysis: Analysis) -> Iterator[str]:
             s for s in scores_with_chance if s.chance is not None and not s.info.improves(s.seeds.mean, s.chance)
         ]
         if below:
+            does, do = TASKS[task].verbs
             verb = "is no" if len(below) == 1 else "are no"
-            systems = f"{len(below)} of {counted(len(scores_with_chance), 'system')} that {VERBS[task][1]} {verb}"
+            systems = f"{len(below)} of {counted(len(scores_with_chance), 'system')} that {do} {verb}"
             if len(below) == len(scores_with_chance):
-                systems = f"none of {counted(len(scores_with_chance), 'system')} that {VERBS[task][1]} is"
+                systems = f"none of {counted(len(scores_with_chance), 'system')} that {do} is"
             if len(scores_with_chance) == 1:
-                systems = f"the one system that {VERBS[task][0]} is no"
+                systems = f"the one system that {does} is no"
             than = f"better than chance in {declared[metric].label}"
             if metric == "accuracy":
                 than = "more accurate than always guessing the majority class"

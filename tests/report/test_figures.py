@@ -16,7 +16,16 @@ from scipy import ndimage
 
 from mmtk import builtin_scores
 from mmtk.counts import share
-from mmtk.report.figures import classes, curves, distributions, examples, roc_curves, study_classes, style
+from mmtk.report.figures import (
+    classes,
+    curves,
+    distributions,
+    examples,
+    roc_curves,
+    saliency,
+    study_classes,
+    style,
+)
 from mmtk.report.figures import run as run_figures
 from mmtk.runs.finished import Run
 from mmtk.runs.folder import RunDir
@@ -137,7 +146,7 @@ def draw_saliency(path, images, maps, ids) -> Path | None:
     probabilities = np.tile([0.2, 0.8], (len(ids), 1))
     system.images("segmentation", ids=ids, image=images, maps=maps, probabilities=probabilities)
     system.cases("segmentation", ids, dice=np.linspace(0.8, 0.9, len(ids)))
-    return system.draw(examples.saliency_segmentation, path, domain="in-domain")
+    return system.draw(saliency.saliency_segmentation, path, domain="in-domain")
 
 
 def draw_sets(kind: str, path: Path, n: int) -> Path | None:
@@ -177,7 +186,7 @@ def draw(kind: str, path: Path, n: int = 2) -> Path | None:
     if kind in ("roc", "calibration", "dice_distribution"):
         return draw_sets(kind, path, n)
     if kind in ("boundaries", "saliency") and not n:
-        function = examples.boundaries if kind == "boundaries" else examples.saliency_segmentation
+        function = examples.boundaries if kind == "boundaries" else saliency.saliency_segmentation
         return System(path.with_suffix("")).draw(function, path, domain="in-domain")
     if kind == "boundaries":
         return draw_boundaries(path, images, truth, guess, ids, dice)

@@ -21,7 +21,7 @@ from tiny import tiny
 from mmtk import load_recipe
 from mmtk.io.files import read_lines
 from mmtk.report.analysis import analyse
-from mmtk.report.figures import classes, distributions, examples, roc_curves, study_classes, training
+from mmtk.report.figures import classes, distributions, examples, roc_curves, saliency, study_classes, training
 from mmtk.report.figures import scores as score_figures
 from mmtk.report.figures.effects import amounts, effects, steps, waterfall
 from mmtk.report.figures.study import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
@@ -146,7 +146,7 @@ def test_the_score_of_one_task_is_not_drawn_twice(study: Study, drawn: dict[str,
 
 def test_an_encoder_alone_has_nothing_to_show_of_masks(study: Study, tmp_path: Path) -> None:
     enc = part(study, "Enc", seeds=(1,))
-    for draw in (examples.saliency_segmentation, examples.masks, examples.boundaries):
+    for draw in (saliency.saliency_segmentation, examples.masks, examples.boundaries):
         assert draw(enc, enc.budgets[0], tmp_path / "b.png") is None
 
 

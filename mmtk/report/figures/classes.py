@@ -30,13 +30,11 @@ class Reliability(NamedTuple):
 
 def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
     """Confidence [N] in the likeliest class and whether it was right [N], in bins of equal width."""
-    places = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
-    counts = np.bincount(places, minlength=BINS)
-    there = counts > 0
-    counts = counts[there]
-    confident, answered = (
-        np.bincount(places, values, BINS)[there] for values in (confidence, right.astype(float))
-    )
+    bins = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+    counts = np.bincount(bins, minlength=BINS)
+    filled = counts > 0
+    counts = counts[filled]
+    confident, answered = (np.bincount(bins, values, BINS)[filled] for values in (confidence, right.astype(float)))
     return Reliability(confident / counts, answered / counts, counts)
 
 

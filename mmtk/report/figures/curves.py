@@ -57,10 +57,9 @@ def score_lines(declared: Mapping[str, Scores]) -> Lines:
 def curves(metrics_jsonl: Path, path: Path, title: str, declared: Mapping[str, Scores]) -> Path | None:
     """Draw loss terms, rates and validation scores over steps, with the best step.
 
-    path: PNG file to write
-    title: of the figure
-
     metrics_jsonl: the log of the run
+    path: of the PNG
+    title: of the picture
     declared: its declared scores by task
     """
     rows = _read(metrics_jsonl)

@@ -29,13 +29,14 @@ from mmtk.report.figures.systems import (
 )
 from mmtk.runs.finished import Run
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, TASKS
+from mmtk.tasks import CROSS_DOMAIN, DOMAINS, IN_DOMAIN, SEGMENTATION, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Span = tuple[float, float]
 
+MASKS = SEGMENTATION.name
 SETS: dict[str, dict[str, Any]] = {
     IN_DOMAIN: {"color": style.BLUE, "ls": "-"},
     CROSS_DOMAIN: {"color": style.VERMILION, "ls": "--"},
@@ -83,15 +84,16 @@ def _source(run: Run, task: str, domain: str) -> str:
 def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
     """Dice of every test image of every seed, by system and domain: points, quartiles, median (Fig. 3).
 
-    budget: label budget of the systems shown
-    path: PNG file to write
-    vector: whether to write an SVG beside it
+    study: systems and their runs
+    budget: label budget of each task
+    path: of the PNG
+    vector: write an SVG beside it
     """
-    cells = systems(study, budget, "segmentation")
+    cells = systems(study, budget, MASKS)
     dice: dict[str, dict[str, list[np.ndarray]]] = {}
     for domain in domains(cells.values()):
         for system, cell in cells.items():
-            if runs := per_image(cell, domain, "segmentation", ["dice"]):
+            if runs := per_image(cell, domain, MASKS, ["dice"]):
                 dice.setdefault(domain, {})[system] = runs
     if not dice:
         return None
@@ -115,7 +117,7 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
         f"Dice of {images(counts)} with {seeds(cells.values())}: points are images, the box holds "
         "the middle half, the line and the number are the median."
     )
-    return Figure(path.stem, title, caption, path, "segmentation")
+    return Figure(path.stem, title, caption, path, MASKS)
 
 
 def _box(axes: Axes, row: int, values: np.ndarray, look: Look) -> None:
@@ -143,7 +145,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(reference_sizes: np.ndarray, predicted: np.ndarray) -> Agreement | None:
-    """Bias and limits bias ± 1.96 sd of predicted − known (Bland and Altman 1986); None with one pair."""
+    """Bias and limits bias ± 1.96 sd of predicted − reference (Bland and Altman 1986); None with one pair."""
     if len(reference_sizes) < 2:
         return None
     difference = predicted - reference_sizes
@@ -156,53 +158,72 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
 
     The reference system at every label budget; with one budget every system at it.
     """
-    cells = systems(study, budget, "segmentation")
+    cells = systems(study, budget, MASKS)
     heads = study.systems
     title = f"Agreement on the size of the masks ({labelled(budget)})"
-    reference_system = reference(study, budget, "segmentation")
+    reference_system = reference(study, budget, MASKS)
     if reference_system is not None and len(study.budgets) > 1:
         cells = {labelled(b): c for b in study.budgets if (c := study.cell(reference_system.system, b)) and c.runs}
         heads = dict(zip(cells, cells, strict=True))
         title = f"{reference_system.name}: agreement on the size of the masks, by label budget"
     columns = ["pixels-reference", "pixels-predicted"]
     sizes = {
-        (column, domain): runs
-        for column, cell in cells.items()
+        (key, domain): runs
+        for key, cell in cells.items()
         for domain in DOMAINS
-        if (runs := per_image(cell, domain, "segmentation", columns))
+        if (runs := per_image(cell, domain, MASKS, columns))
     }
     if not sizes:
         return None
-    columns_drawn = [column for column in cells if any(column == other for other, _ in sizes)]
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in sizes)]
-    pairs = {place: np.concatenate(runs) for place, runs in sizes.items()}
-    # Up to five systems side by side, then another block of rows.
-    across = -(-len(columns_drawn) // -(-len(columns_drawn) // 5))
-    blocks = -(-len(columns_drawn) // across)
-    wide = max(5.6, 0.8 + 2.25 * across)
-    with style.chart(path, title, wide, 0.9 + 2.25 * blocks * len(domains), vector=True) as fig:
-        panels = fig.subplots(blocks * len(domains), across, squeeze=False)
+    grid = _Grid(
+        [key for key in cells if any(key == other for other, _ in sizes)],
+        [domain for domain in DOMAINS if any(domain == other for _, other in sizes)],
+    )
+    with style.chart(path, title, max(5.6, 0.8 + 2.25 * grid.columns), 0.9 + 2.25 * grid.rows, vector=True) as fig:
+        panels = fig.subplots(grid.rows, grid.columns, squeeze=False)
+        pairs = {key: np.concatenate(runs) for key, runs in sizes.items()}
         limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
-        positions: set[tuple[int, int]] = set()
-        for (key, domain), own_pairs in pairs.items():
-            block, column = divmod(columns_drawn.index(key), across)
-            place = block * len(domains) + domains.index(domain), column
-            positions.add(place)
-            axes = panels[place]
-            words = _differences(axes, own_pairs, SETS[domain]["color"])
+        for (key, domain), pairs_of_panel in pairs.items():
+            axes = panels[grid.position(key, domain)]
+            words = _differences(axes, pairs_of_panel, SETS[domain]["color"])
             axes.set(xlim=limits[0], ylim=limits[1])
-            axes.set_title(f"{folded(heads[key], 20)}\n{words}" if domain == domains[0] else words, fontsize=7.5)
-            if column == 0:
-                axes.set_ylabel(domain)
-        for row, line in enumerate(panels):
-            for column, axes in enumerate(line):
-                axes.set_visible((row, column) in positions)
-                # Numbers where nothing stands below or at the left.
-                axes.tick_params(labelbottom=(row + 1, column) not in positions, labelleft=column == 0)
-        structures = ", ".join(class_names(first_run(next(iter(cells.values()))), "segmentation"))
+            head = f"{folded(heads[key], 20)}\n" if domain == grid.domains[0] else ""
+            axes.set_title(head + words, fontsize=7.5)
+        grid.finish(panels, {grid.position(*key): key[1] for key in sizes})
+        structures = ", ".join(class_names(first_run(next(iter(cells.values()))), MASKS))
         fig.supxlabel(f"mean of both pixel counts ({structures})", fontsize=9)
         fig.supylabel("predicted − reference pixels", fontsize=9)
-    return Figure(path.stem, title, _agreed(sizes, cells), path, "segmentation")
+    return Figure(path.stem, title, _agreed(sizes, cells), path, MASKS)
+
+
+class _Grid(NamedTuple):
+    """Panels by key and domain: up to five keys side by side, then another block of rows."""
+
+    keys: list[str]
+    domains: list[str]
+
+    @property
+    def columns(self) -> int:
+        """Panels of a row, as even as possible."""
+        return -(-len(self.keys) // -(-len(self.keys) // 5))
+
+    @property
+    def rows(self) -> int:
+        """Rows of all blocks; a block has one for each domain."""
+        return -(-len(self.keys) // self.columns) * len(self.domains)
+
+    def position(self, key: str, domain: str) -> tuple[int, int]:
+        """Row and column of a panel."""
+        block, column = divmod(self.keys.index(key), self.columns)
+        return block * len(self.domains) + self.domains.index(domain), column
+
+    def finish(self, panels: np.ndarray, domains: dict[tuple[int, int], str]) -> None:
+        """Hide the panels without data; number axes where no panel stands below or at the left."""
+        for (row, column), axes in np.ndenumerate(panels):
+            axes.set_visible((row, column) in domains)
+            axes.tick_params(labelbottom=(row + 1, column) not in domains, labelleft=column == 0)
+            if column == 0 and (row, column) in domains:
+                axes.set_ylabel(domains[row, column])
 
 
 def _common(pairs: Iterable[np.ndarray]) -> tuple[Span, Span]:

@@ -51,11 +51,12 @@ def counted(effects: Sequence[Effect]) -> str:
 def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Figure | None:
     """Forest plot: the value of every effect with its 95 % interval against zero, in the order given.
 
-    effects: with estimate and interval each
-    path: PNG file to write
-    title: of the figure
+    None where there is no effect.
 
-    ``unit`` is what the effects are measured in, as "accuracy". None where there is no effect.
+    effects: values with their intervals
+    path: of the PNG, with an SVG beside it
+    title: of the picture
+    unit: what the effects are measured in, as "accuracy"
     """
     if not effects:
         return None
@@ -82,13 +83,13 @@ def steps(start: float, shares: Sequence[Effect]) -> np.ndarray:
 def waterfall(start: float, shares: Sequence[Effect], path: Path, title: str, metric: str) -> Figure | None:
     """Shapley shares as bars that lead from the score of the baseline, ``start``, to that of the full system.
 
-    shares: of the components, in the order of the bars
-    path: PNG file to write
-    title: of the figure
-    metric: label of the axis of scores
-
     The bars sum to the gain. A share below zero has another colour, hatching and a minus sign; whiskers are
     the 95 % interval of the share, at the bar's end. None where there is no share.
+
+    shares: Shapley shares of the components
+    path: of the PNG, with an SVG beside it
+    title: of the picture
+    metric: the name of the score
     """
     if not shares:
         return None

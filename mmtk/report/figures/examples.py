@@ -1,8 +1,8 @@
-"""The same test images through the systems of a study: boundaries, overlap of masks, class-specific saliency."""
+"""The same test images through the systems of a study: boundaries, and overlap of masks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +13,6 @@ from mmtk.report.figures import style
 from mmtk.report.figures.systems import (
     Budget,
     Figure,
-    class_names,
     domains,
     first_run,
     folded,
@@ -24,15 +23,16 @@ from mmtk.report.figures.systems import (
     systems,
 )
 from mmtk.study.results import Cell, Study
+from mmtk.tasks import SEGMENTATION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 Arrays = Mapping[str, np.ndarray]
 
+MASKS = SEGMENTATION.name
 MOST = 8  # images of one system on a page
 PER_DOMAIN = 3  # images of a domain beside those of other systems
-SALIENCY_ROWS = 4
 
 # Light, lighter and dark on an X-ray, so that gray print keeps them apart.
 OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the prediction": "#D55E00"}
@@ -40,7 +40,7 @@ OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the predict
 
 def dice_of(cell: Cell, domain: str) -> dict[str, float]:
     """Dice of the test images by id, of the run with the lowest seed."""
-    table = cell.cases.get((domain, "segmentation"), {})
+    table = cell.cases.get((domain, MASKS), {})
     return dict(zip(table["id"], table["dice"][0].tolist(), strict=True)) if "dice" in table else {}
 
 
@@ -74,28 +74,29 @@ def boundaries(
 ) -> Figure | None:
     """Reference and predicted outlines (Fig. 4), the Dice below each.
 
-    budget: label budget of the systems shown
-    path: PNG file to write
-    vector: whether to write an SVG beside it
+    Images in rows, systems in columns; of a single system all images, from the worst to the best Dice.
 
-    Images of each domain (or of ``domain`` alone) in rows, systems in columns; of a single system all images, from
-    the worst to the best Dice.
+    study: systems and their runs
+    budget: label budget of each task
+    path: of the PNG
+    domain: the one to show; empty for all
+    vector: write an SVG beside it
     """
-    cells = systems(study, budget, "segmentation")
+    cells = systems(study, budget, MASKS)
     examples = {
         (system, name): arrays
         for system, cell in cells.items()
         for name in ([domain] if domain else domains([cell]))
-        if (arrays := samples(first_run(cell), name, "segmentation"))
+        if (arrays := samples(first_run(cell), name, MASKS))
     }
-    drawn = {system: cell for system, cell in cells.items() if any(system == other for other, _ in examples)}
-    if not drawn:
+    cells = {system: cell for system, cell in cells.items() if any(system == other for other, _ in examples)}
+    if not cells:
         return None
-    if len(drawn) == 1:
+    if len(cells) == 1:
         return _one_system(
-            next(iter(drawn.values())), {name: arrays for (_, name), arrays in examples.items()}, path, vector
+            next(iter(cells.values())), {name: arrays for (_, name), arrays in examples.items()}, path, vector
         )
-    return _by_system(drawn, examples, labelled(budget), path, vector)
+    return _by_system(cells, examples, labelled(budget), path, vector)
 
 
 def _one_system(cell: Cell, examples: Mapping[str, Arrays], path: Path, vector: bool) -> Figure:
@@ -129,7 +130,7 @@ def _one_system(cell: Cell, examples: Mapping[str, Arrays], path: Path, vector: 
         f"Reference (solid) and predicted (dashed) boundaries of {counted(len(tiles), 'test image')}, "
         f"{cell.name}, {seed_shown([cell])}, from the worst to the best Dice."
     )
-    return Figure(path.stem, title, caption, path, "segmentation")
+    return Figure(path.stem, title, caption, path, MASKS)
 
 
 def _by_system(
@@ -165,7 +166,7 @@ def _by_system(
         f"Reference (solid) and predicted (dashed) boundaries of {counted(len(rows), 'test image')} for every "
         f"system, {seed}, with the Dice below each."
     )
-    return Figure(path.stem, title, caption, path, "segmentation")
+    return Figure(path.stem, title, caption, path, MASKS)
 
 
 def _common(examples: list[Arrays]) -> list[str]:
@@ -173,12 +174,12 @@ def _common(examples: list[Arrays]) -> list[str]:
     return [i for i in examples[0]["ids"].tolist() if all(i in other["ids"] for other in examples)]
 
 
-def overlap(image: np.ndarray, known: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def overlap(image: np.ndarray, reference_masks: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """Masks [K,H,W] as colours on a dimmed X-ray [H,W], as [H,W,3]: in both, missed, or added; errors on top."""
     from matplotlib.colors import to_rgb
 
     picture = np.repeat(0.8 * style.gray(image)[..., None], 3, axis=2)
-    parts = (known & predicted, known & ~predicted, predicted & ~known)
+    parts = (reference_masks & predicted, reference_masks & ~predicted, predicted & ~reference_masks)
     for part, colour, strength in zip(parts, OVERLAP.values(), (0.45, 0.9, 0.9), strict=True):
         inside = part.any(0)
         picture[inside] = (1 - strength) * picture[inside] + strength * np.array(to_rgb(colour))
@@ -188,136 +189,39 @@ def overlap(image: np.ndarray, known: np.ndarray, predicted: np.ndarray) -> np.n
 def masks(study: Study, budget: Budget, path: Path, most: int = 6) -> Figure | None:
     """Overlap of reference and predicted masks of the reference system, domains in rows (Fig. 8).
 
-    budget: label budget of the system
-    path: PNG file to write
+    study: systems and their runs
+    budget: label budget of each task
+    path: of the PNG, with an SVG beside it
     most: images of a domain
     """
     from matplotlib.patches import Patch
 
-    cell = reference(study, budget, "segmentation")
+    cell = reference(study, budget, MASKS)
     if cell is None:
         return None
-    kept = {d: arrays for d in domains([cell]) if (arrays := samples(first_run(cell), d, "segmentation"))}
-    if not kept:
+    sample_arrays = {d: arrays for d in domains([cell]) if (arrays := samples(first_run(cell), d, MASKS))}
+    if not sample_arrays:
         return None
-    columns = min(most, max(len(arrays["image"]) for arrays in kept.values()))
-    height, width = next(iter(kept.values()))["image"].shape[1:]
+    columns = min(most, max(len(arrays["image"]) for arrays in sample_arrays.values()))
+    height, width = next(iter(sample_arrays.values()))["image"].shape[1:]
     title = f"{cell.name}: predicted and reference masks"
     tile = min(1.9, 9 / columns)
-    sheet = style.Sheet(title, len(kept), columns, height / width, tile, left=0.4, below=0.22, bottom=0.4)
+    sheet = style.Sheet(title, len(sample_arrays), columns, height / width, tile, left=0.4, below=0.22, bottom=0.4)
     with sheet.open(
         path, f"{labelled(cell.labels)}; {seed_shown([cell])}; the Dice below each", vector=True
     ) as fig:
-        for row, (domain, arrays) in enumerate(kept.items()):
+        for row, (domain, arrays) in enumerate(sample_arrays.items()):
             scores = dice_of(cell, domain)
             for i in range(min(columns, len(arrays["image"]))):
-                seen = overlap(arrays["image"][i], arrays["reference"][i], arrays["predicted"][i])
-                axes = sheet.image(fig, row, i, seen)
+                picture = overlap(arrays["image"][i], arrays["reference"][i], arrays["predicted"][i])
+                axes = sheet.image(fig, row, i, picture)
                 style.caption(axes, [style.number(scores.get(str(arrays["ids"][i])))])
                 if i == 0:
                     axes.set_ylabel(domain)
         swatches = [Patch(color=colour, label=name) for name, colour in OVERLAP.items()]
         fig.legend(handles=swatches, loc="lower center", ncols=3)
-    counts = " and ".join(f"{min(columns, len(arrays['image']))} {domain}" for domain, arrays in kept.items())
-    caption = f"Predicted and reference masks of {counts} test images, {cell.name}, {seed_shown([cell])}."
-    return Figure(path.stem, title, caption, path, "segmentation")
-
-
-def saliency_classification(
-    study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
-) -> Figure | None:
-    """Class-specific saliency of the reference system on classification images, of all domains or one (Fig. 9).
-
-    budget: label budget of the system
-    path: PNG file to write
-    domain: the only one, all by default
-    vector: whether to write an SVG beside it
-    """
-    return _saliency(study, budget, path, "classification", domain, vector)
-
-
-def saliency_segmentation(
-    study: Study, budget: Budget, path: Path, *, domain: str = "", vector: bool = True
-) -> Figure | None:
-    """Class-specific saliency of the reference system on segmentation images, of all domains or one (Fig. 10).
-
-    budget: label budget of the system
-    path: PNG file to write
-    domain: the only one, all by default
-    vector: whether to write an SVG beside it
-    """
-    return _saliency(study, budget, path, "segmentation", domain, vector)
-
-
-class Block(NamedTuple):
-    """Columns of a page that belong together: the domain, its arrays, and which of their images are shown."""
-
-    domain: str
-    head: str
-    arrays: Arrays
-    indices: range
-
-    def draw(self, fig: Canvas, sheet: style.Sheet, first: int, names: Sequence[str]) -> None:
-        """Show the X-ray and a map for every class from column ``first`` on, images in rows.
-
-        fig: of the sheet
-        sheet: grid of the figure
-        names: of the classes
-        """
-        for row, index in enumerate(self.indices):
-            image = self.arrays["image"][index]
-            axes = sheet.image(fig, row, first, style.gray(image))
-            target = int(self.arrays["target"][index]) if "target" in self.arrays else -1
-            tag = names[target] if target >= 0 else style.short(self.arrays["ids"][index], int(sheet.tile * 10))
-            style.tag(axes, tag)
-            tiles = [axes]
-            for k, relevance in enumerate(self.arrays["maps"][index]):
-                tiles.append(sheet.image(fig, row, first + 1 + k, style.heat(image, relevance)))
-                p = f"p = {self.arrays['probabilities'][index, k]:.2f}"
-                style.tag(tiles[-1], p if style.relative(relevance).any() else f"{p}, zero everywhere")
-            if row == 0:
-                for axes, head in zip(tiles, [self.head, *names], strict=True):
-                    axes.set_title(head, fontsize=8, pad=4)
-
-
-def _blocks(maps: Mapping[str, Arrays]) -> list[Block]:
-    """A block for each domain of ``maps``; more than three images of a single domain fill two blocks."""
-    if len(maps) > 1:
-        return [
-            Block(name, f"{name}\nX-ray", arrays, range(min(SALIENCY_ROWS, len(arrays["ids"]))))
-            for name, arrays in maps.items()
-        ]
-    (name, arrays), *_ = maps.items()
-    count = min(2 * SALIENCY_ROWS, len(arrays["ids"]))
-    rows = count if count <= 3 else -(-count // 2)
-    starts = range(0, count, rows)
-    return [Block(name, "X-ray", arrays, range(first, min(count, first + rows))) for first in starts]
-
-
-def _saliency(study: Study, budget: Budget, path: Path, task: str, domain: str, vector: bool) -> Figure | None:
-    """The maps of the images of a ``task``, in all domains or in ``domain`` alone."""
-    cell = reference(study, budget, "classification")
-    shown = ([domain] if domain else domains([cell])) if cell else []
-    maps = {name: arrays for name in shown if cell and "maps" in (arrays := samples(first_run(cell), name, task))}
-    if cell is None or not maps:
-        return None
-    blocks, names = _blocks(maps), class_names(first_run(cell))
-    width, rows = 1 + len(names), max(len(block.indices) for block in blocks)
-    height, length = blocks[0].arrays["image"].shape[1:]
-    images = f"{next(iter(maps))} {task} images" if len(maps) == 1 else f"{task} images"
-    title = f"{cell.name}: class-specific saliency, {images} ({labelled(cell.labels)})"
-    tile = max(1.05, min(1.6, 9.4 / width / len(blocks)))
-    columns = width * len(blocks)
-    sheet = style.Sheet(title, rows, columns, height / length, tile, above=0.36, right=0.62, group=width)
-    note = f"{seed_shown([cell])}; gradient of each class score; p: the probability of the class"
-    with sheet.open(path, note, vector=vector) as fig:
-        for k, block in enumerate(blocks):
-            block.draw(fig, sheet, k * width, names)
-        sheet.bar(fig, "relative saliency")
-    counts = {name: sum(len(block.indices) for block in blocks if block.domain == name) for name in maps}
-    amounts = " and ".join(f"{count} {name}" for name, count in counts.items())
-    caption = (
-        f"Size of the gradient of each class score with respect to {amounts} {task} images, {cell.name}, "
-        f"{seed_shown([cell])}; each map is scaled by its own 99th percentile."
+    counts = " and ".join(
+        f"{min(columns, len(arrays['image']))} {domain}" for domain, arrays in sample_arrays.items()
     )
-    return Figure(path.stem, title, caption, path, "saliency")
+    caption = f"Predicted and reference masks of {counts} test images, {cell.name}, {seed_shown([cell])}."
+    return Figure(path.stem, title, caption, path, MASKS)

@@ -26,17 +26,16 @@ def overview(
 ) -> Path | None:
     """Up to 6 X-rays, each with its boundaries, saliency, predicted class and Dice.
 
-    path: PNG file to write
-    title: of the figure
-    note: text below the title
-
     ``examples``: arrays as in ``samples.npz``, of which only ``image`` has to be there
     ``dice``: of every image, empty where there is none
     ``names``: of the classes
+    path: of the PNG
+    title: of the picture
+    note: the line below the title
     """
     images = examples["image"]
-    shown = min(MOST, len(images))
-    if not shown:
+    count = min(MOST, len(images))
+    if not count:
         return None
     outlines = [
         (examples[name], look)
@@ -47,12 +46,12 @@ def overview(
     kinds += ["boundary"] if outlines else []
     kinds += ["saliency"] if "saliency" in examples else []
     below = 2 * ("probabilities" in examples) + bool(len(dice))
-    aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / shown)
-    sheet = style.Sheet(title, len(kinds), shown, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
-    note = note or style.sample(shown, len(images))
+    aspect, tile = images.shape[1] / images.shape[2], min(1.8, 6.9 / count)
+    sheet = style.Sheet(title, len(kinds), count, aspect, tile, bottom=0.12 + 0.17 * below, left=0.38, gap=0.06)
+    note = note or style.sample(count, len(images))
     note += "; saliency: |gradient of the class score|" if "saliency" in examples else ""
     with sheet.open(path, note, legend=bool(outlines)) as fig:
-        for i in range(shown):
+        for i in range(count):
             for row, kind in enumerate(kinds):
                 pixels = style.gray(images[i])
                 pixels = style.heat(pixels, examples["saliency"][i]) if kind == "saliency" else pixels
@@ -67,12 +66,12 @@ def overview(
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) -> Path | None:
-    """Counts [C,C], reference in rows and prediction in columns, with each row's shares.
+    """Draw a confusion matrix with the shares of each row.
 
-    counts: images [C,C]
+    counts: images [C,C], reference in rows and prediction in columns
     names: of the classes
-    path: PNG file to write
-    title: of the figure
+    path: of the PNG
+    title: of the picture
     """
     table = np.nan_to_num(np.asarray(counts, float))
     if not table.any():
@@ -82,7 +81,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
     side = max(3.0, 0.95 * len(table))
     with style.chart(path, f"{title} (n = {table.sum():,.0f})", side + 2.8, side + 1.2) as fig:
         axes = fig.add_subplot()
-        drawn = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+        matrix = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(shares):
             ink = "white" if share > 0.55 else "black"
             axes.annotate(f"{table[i, j]:,.0f}", (j, i), color=ink, ha="center", fontsize=12, fontweight="bold")
@@ -97,7 +96,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.set(xlabel="predicted class", ylabel="reference class")
-        bar = fig.colorbar(drawn, ax=axes, shrink=0.8, aspect=22, ticks=[0, 0.5, 1])
+        bar = fig.colorbar(matrix, ax=axes, shrink=0.8, aspect=22, ticks=[0, 0.5, 1])
         bar.set_label("share of the reference class", fontsize=8)
         bar.outline.set_visible(False)
     return path

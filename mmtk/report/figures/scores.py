@@ -11,7 +11,6 @@ import numpy as np
 
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import (
-    WORDS,
     Budget,
     Figure,
     Look,
@@ -19,6 +18,7 @@ from mmtk.report.figures.systems import (
     folded,
     handles,
     images,
+    label_words,
     labelled,
     legend,
     looks,
@@ -124,8 +124,8 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}
         for domain in DOMAINS:
-            known = [n for c in cells.values() if (n := first_run(c).score(domain, task, "n")) is not None]
-            counts |= {domain: int(known[0])} if known else {}
+            sizes = [n for c in cells.values() if (n := first_run(c).score(domain, task, "n")) is not None]
+            counts |= {domain: int(sizes[0])} if sizes else {}
         if counts:
             parts.append(f"{task}: {images(counts)}")
     return ", ".join(parts)
@@ -183,12 +183,12 @@ def levels(study: Study, task: str) -> list[int | str]:
 def by_budget(study: Study, system: str, metric: Metric, domain: str) -> dict[int | str, list[float]]:
     """A system's scores by label budget of the task: one per seed, the mean over the other task's budgets.
 
-    study: with runs at several budgets
-    system: its name
-    metric: task and name of the score
-    domain: ``in-domain`` or ``cross-domain``
-
     Only seeds with all budgets of the other task count, and only budgets with as many of them as any other.
+
+    study: cells and their runs
+    system: digest of the system
+    metric: the score, with its task
+    domain: of the test set
     """
     cells = [cell for cell in study.cells if cell.system == system and metric.task in cell.labels]
     values_by_label: dict[int | str, list[dict[int, float]]] = {}
@@ -211,22 +211,22 @@ def budgets(study: Study, path: Path) -> Figure | None:
 
     None where no task has two budgets.
     """
-    found = {
+    curves_by_panel = {
         (metric, domain): curves
         for metric in first_metrics(study)
         if len(levels(study, metric.task)) > 1
         for domain in DOMAINS
         if (curves := {s: c for s in study.systems if (c := by_budget(study, s, metric, domain))})
     }
-    if not found:
+    if not curves_by_panel:
         return None
-    metrics = list(dict.fromkeys(metric for metric, _ in found))
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in found)]
+    metrics = list(dict.fromkeys(metric for metric, _ in curves_by_panel))
+    domains = [domain for domain in DOMAINS if any(domain == other for _, other in curves_by_panel)]
     title, wide = "Scores against the label budget", 0.6 + 4.3 * len(domains)
     with style.chart(path, title, wide, 1.5 + 2.9 * len(metrics), vector=True) as fig:
         panels = fig.subplots(len(metrics), len(domains), squeeze=False)
         styles = looks(study)
-        for (metric, domain), curves in found.items():
+        for (metric, domain), curves in curves_by_panel.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
             places = levels(study, metric.task)
             _curves(axes, places, curves, styles)
@@ -237,9 +237,9 @@ def budgets(study: Study, path: Path) -> Figure | None:
             if level is not None:
                 axes.axhline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
             axes.set_xticks(range(len(places)), ["all" if label == "full" else str(label) for label in places])
-            axes.set(xlabel=WORDS[metric.task], ylabel=f"{metric.info.heading}, {domain}")
+            axes.set(xlabel=label_words(metric.task), ylabel=f"{metric.info.heading}, {domain}")
             axes.set_xlim(-0.5, len(places) - 0.5)
-        legend(fig, handles(study, {s for curves in found.values() for s in curves}, marked=True), wide)
+        legend(fig, handles(study, {s for curves in curves_by_panel.values() for s in curves}, marked=True), wide)
     cells = {str(index): cell for index, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "

@@ -10,7 +10,8 @@ from mmtk.report.effects import Effects
 from mmtk.report.figures.distributions import bland_altman, dice_distribution, intensities
 from mmtk.report.figures.effects import effects as forest
 from mmtk.report.figures.effects import waterfall
-from mmtk.report.figures.examples import boundaries, masks, saliency_classification, saliency_segmentation
+from mmtk.report.figures.examples import boundaries, masks
+from mmtk.report.figures.saliency import saliency_classification, saliency_segmentation
 from mmtk.report.figures.scores import budgets, scores
 from mmtk.report.figures.study_classes import calibration, roc
 from mmtk.report.figures.systems import Figure
@@ -18,6 +19,7 @@ from mmtk.report.figures.training import losses, validation
 from mmtk.report.headlines import budget
 from mmtk.scores import leading
 from mmtk.study.results import Study
+from mmtk.tasks import TASKS
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {
@@ -32,7 +34,7 @@ AT_BUDGET = {
     "saliency-segmentation": saliency_segmentation,
     "losses": losses,
 }
-SECTIONS = ("effects", "scores", "classification", "segmentation", "saliency", "training", "data")
+SECTIONS = ("effects", "scores", *TASKS, "saliency", "training", "data")
 
 
 Drawing = Callable[[], Figure | None]

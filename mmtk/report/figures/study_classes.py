@@ -29,34 +29,36 @@ from mmtk.report.figures.systems import (
     titled,
 )
 from mmtk.study.results import Cell, Study
+from mmtk.tasks import CLASSIFICATION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TASK = "classification"
+TASK = CLASSIFICATION.name
 Shown = TypeVar("Shown")
 
 
 def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
     """Mean ROC curve of every system at a budget with one standard deviation over seeds (Fig. 7).
 
-    budget: label budget of the systems shown
-    path: PNG file to write
-    vector: whether to write an SVG beside it
-
     Of two classes the last is the positive one; of more it is the mean over the classes, each against the rest.
     None where no test set has two classes.
+
+    study: systems and their runs
+    budget: label budget of each task
+    path: of the PNG
+    vector: write an SVG beside it
     """
     cells = systems(study, budget, TASK)
     sets = _by_set(cells, mean_roc)
     if not sets.values:
         return None
     title = titled(cells, f"ROC curves ({labelled(budget)})")
-    shown = looks(study)
+    styles = looks(study)
     with _page(path, title, sets, "AUC", vector) as panels:
         for domain, axes in panels.items():
             for system, curve in sets.values[domain].items():
-                _draw_roc(axes, curve, cells[system], domain, shown[system])
+                _draw_roc(axes, curve, cells[system], domain, styles[system])
             axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: 0.500")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
             axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
@@ -88,21 +90,22 @@ def _draw_roc(axes: Axes, curve: MeanRoc, cell: Cell, domain: str, look: Look) -
 def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Figure | None:
     """Reliability diagram of every system at a budget, the images of all its seeds together, by test set.
 
-    budget: label budget of the systems shown
-    path: PNG file to write
-    vector: whether to write an SVG beside it
+    study: systems and their runs
+    budget: label budget of each task
+    path: of the PNG
+    vector: write an SVG beside it
     """
     cells = systems(study, budget, TASK)
     sets = _by_set(cells, lambda runs: reliability(*confidences(np.concatenate(runs))))
     if not sets.values:
         return None
     title = titled(cells, f"Calibration of the classes ({labelled(budget)})")
-    shown = looks(study)
+    styles = looks(study)
     with _page(path, title, sets, "calibration error", vector) as panels:
         for domain, axes in panels.items():
             for system, bins in sets.values[domain].items():
-                draw_reliability(axes, bins, shown[system].line)
-                axes.plot([], [], **shown[system].line, label=f"{cells[system].name}: {bins.error:.3f}")
+                draw_reliability(axes, bins, styles[system].line)
+                axes.plot([], [], **styles[system].line, label=f"{cells[system].name}: {bins.error:.3f}")
             finish_reliability(axes)
     caption = (
         f"Share of right answers against the confidence in the likeliest class on {images(sets.images)}, "

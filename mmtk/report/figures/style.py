@@ -62,13 +62,13 @@ def page(
 ) -> Iterator[Figure]:
     """A figure of width × height inches, written to ``path`` as PNG on leaving, whole or not at all.
 
-    path: PNG file to write
+    Starts from matplotlib's defaults, not from the user's matplotlibrc: the same picture on every machine.
+
+    path: of the PNG
     width: in inches
     height: in inches
-    layout: engine of matplotlib, such as ``constrained``
-
-    ``vector`` writes an SVG of the same stem beside it. Starts from matplotlib's defaults, not from the user's
-    matplotlibrc: the same picture on every machine.
+    layout: matplotlib's layout engine
+    vector: write an SVG of the same stem beside it
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -98,13 +98,9 @@ def _save(fig: Figure, path: Path, **how: Any) -> None:
 
 @contextmanager
 def chart(path: Path, title: str, width: float, height: float, *, vector: bool = False) -> Iterator[Figure]:
-    """A ``page`` with its title, whose axes arrange themselves.
+    """A ``page`` with a ``title``, whose axes arrange themselves.
 
-    path: PNG file to write
-    title: of the figure
-    width: in inches
-    height: in inches
-    vector: whether to write an SVG beside it
+    ``path``, ``width``, ``height`` and ``vector`` are those of the page.
     """
     with page(path, width, height, layout="constrained", vector=vector) as fig:
         fig.suptitle("\n".join(wrap(title, width)), x=0.1 / width, ha="left", fontsize=11, fontweight="bold")
@@ -152,12 +148,9 @@ class Sheet:
 
     @contextmanager
     def open(self, path: Path, note: str, *, legend: bool = False, vector: bool = False) -> Iterator[Figure]:
-        """The page with its title, a note below it and, on request, the legend of the boundaries.
+        """The page at ``path`` with its title, a ``note`` below it and, with ``legend``, that of the boundaries.
 
-        path: PNG file to write
-        note: text below the title
-        legend: whether to explain the colours of the boundaries
-        vector: whether to write an SVG beside it
+        vector: write an SVG beside the PNG
         """
         from matplotlib.lines import Line2D
 
@@ -193,12 +186,9 @@ class Sheet:
         return x / self.width, y / self.height, self.tile / self.width, tall / self.height
 
     def image(self, fig: Figure, row: int, column: int, pixels: np.ndarray) -> Axes:
-        """Show [H,W] in [0, 1] as gray, or [H,W,3] in colour.
+        """Show ``pixels`` in the tile at ``row`` and ``column`` of ``fig``.
 
-        fig: of the sheet
-        row: from 0
-        column: from 0
-        pixels: image [H,W] or [H,W,3]
+        They are gray, [H,W] in [0, 1], or in colour, [H,W,3].
         """
         axes = fig.add_axes(self.box(row, column))
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="bilinear", aspect="auto")

@@ -13,14 +13,12 @@ import numpy as np
 from mmtk.report.figures import style
 from mmtk.runs.finished import Run
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import CLASSIFICATION, DOMAINS, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 Budget = Mapping[str, int | str]
-
-WORDS = {"classification": "class labels", "segmentation": "masks"}
 
 
 @dataclass(frozen=True)
@@ -114,12 +112,11 @@ def domains(cells: Iterable[Cell]) -> list[str]:
 
 
 def per_image(cell: Cell, domain: str, task: str, columns: Sequence[str]) -> list[np.ndarray]:
-    """Values [images, columns] of every run that has them, by seed; rows that are not finite are left out.
+    """Values [images, columns] of every run of a ``cell`` that has them, by seed; only rows that are finite.
 
-    cell: system at a budget
-    domain: ``in-domain`` or ``cross-domain``
-    task: of the images
-    columns: of ``cases.parquet``
+    domain: of the test set
+    task: of the values
+    columns: names of the values, as in ``cases.parquet``
     """
     table = cell.cases.get((domain, task), {})
     if not set(columns) <= table.keys():
@@ -135,7 +132,7 @@ def samples(run: Run, domain: str, task: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
 
 
-def class_names(run: Run, task: str = "classification") -> list[str]:
+def class_names(run: Run, task: str = CLASSIFICATION.name) -> list[str]:
     """The names of a task's classes or structures."""
     return list(run.provenance["targets"][task]["names"])
 
@@ -173,9 +170,14 @@ def images(counts: Mapping[str, int]) -> str:
     return " and ".join(f"n = {count:,} {domain}" for domain, count in counts.items()) + " images"
 
 
+def label_words(task: str) -> str:
+    """What a label budget of a task counts, in words."""
+    return TASKS[task].annotations if task in TASKS else task
+
+
 def labelled(budget: Budget) -> str:
     """A label budget in words: 100 class labels and 10 masks."""
-    return " and ".join(f"{'all' if n == 'full' else n} {WORDS.get(task, task)}" for task, n in budget.items())
+    return " and ".join(f"{'all' if n == 'full' else n} {label_words(task)}" for task, n in budget.items())
 
 
 def signed(value: float, places: int = 3) -> str:

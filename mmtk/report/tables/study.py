@@ -24,7 +24,7 @@ from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect
 
 
-def _place(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> list[Entry]:
+def _test_set(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> list[Entry]:
     return [Entry(budget(labels)), Entry(domain), Entry(info.heading)]
 
 
@@ -33,7 +33,7 @@ def tests(analysis: Analysis) -> Table:
     rows = [
         [
             Entry(f"{one.reference.name} − {one.other.name}"),
-            *_place(one.labels, one.domain, one.info),
+            *_test_set(one.labels, one.domain, one.info),
             value_entry(test.difference, sign=True),
             interval_entry(test.low, test.high),
             Entry(test.name),
@@ -93,7 +93,7 @@ def effects(analysis: Analysis) -> Table:
 
 
 def _effect(one: Effects, effect: Effect) -> list[Entry]:
-    entries = _place(one.labels, one.domain, one.info)
+    entries = _test_set(one.labels, one.domain, one.info)
     return [*entries, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
 
 
@@ -125,7 +125,7 @@ def scores(analysis: Analysis) -> Table:
     rows = [
         [
             Entry(one.cell.name),
-            *_place(one.cell.labels, one.domain, one.info),
+            *_test_set(one.cell.labels, one.domain, one.info),
             value_entry(one.seeds.mean),
             value_entry(one.seeds.sd),
             interval_entry(one.seeds.low, one.seeds.high),
