@@ -40,7 +40,7 @@ def read_resolved(path: Path, digest: str | None = None) -> Recipe:
     recipe = Recipe(values, {key: layer.places.get(key, "default") for key, _ in toml_layers.leaves(values)})
     if digest is not None and recipe.digest != digest:
         message = f"this recipe was changed: its digest is {recipe.digest}, not {digest}."
-        raise MmtkError(message, str(path), "Restore what it was, or copy it elsewhere to run it as it is now.")
+        raise MmtkError(message, str(path), "Restore the original, or copy it elsewhere to run it as it is now.")
     return recipe
 
 

@@ -116,7 +116,7 @@ class Mirror:
         finished = self.folder.finished  # asked before the rows are read: then they are all there
         rows = payload.rows(self.folder)
         if finished and not rows:
-            cure = "Restore what it was, or remove done.json and run it again."
+            cure = "Restore the original, or remove done.json and run it again."
             raise MmtkError("metrics.jsonl or timing.jsonl is empty or gone.", str(self.folder.path), cure)
         run = self._run(recipe, provenance)
         self._describe(run, recipe, provenance)
