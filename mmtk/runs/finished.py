@@ -104,7 +104,7 @@ def read_run(path: Path) -> Run:
         raise MmtkError(
             f"{', '.join(changed)} {verb} changed or cut after the run ended, so its numbers do not count.",
             str(path),
-            f"Restore the originals, or remove {folder.done_file.name} and finish it again: {folder.command('run')}",
+            f"Restore them, or remove {folder.done_file.name} and finish it again: {folder.command('run')}",
         )
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
     scores = current(read_facts(folder.results_file))
