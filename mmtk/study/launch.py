@@ -18,17 +18,9 @@ from mmtk.runs.versions import expected_versions, listed, version_changes
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.tasks import IN_DOMAIN
 
-# And what they import; libraries are those that a run imports at their first use.
-RUN_MODULES = (
-    "mmtk.cli.main",
-    "mmtk.workflows.run",
-    "filelock",
-    "pandas",
-    "pyarrow.parquet",
-    "rich.progress",
-    "safetensors.torch",
-    "tomli_w",
-)
+# And what they import; libraries are those that a run imports at their first use. Not pyarrow, nor pandas, which
+# imports it: its allocator begins a thread.
+RUN_MODULES = ("mmtk.cli.main", "mmtk.workflows.run", "filelock", "rich.progress", "safetensors.torch", "tomli_w")
 
 
 def run_study(

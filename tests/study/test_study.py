@@ -388,7 +388,7 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         "2",
     ]
     process = subprocess.Popen(
-        [fork_server.python(), "-m", "mmtk", *command],
+        [sys.executable, "-m", "mmtk", *command],
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as under a terminal
@@ -401,12 +401,14 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         running = running if len(list(tmp_path.glob("runs/*/metrics.jsonl"))) == 2 else []
         time.sleep(0.2)
     assert len(running) == 2
+    (server,) = {Path(f"/proc/{pid}/stat").read_text().split()[3] for pid in running}  # they are forks
+    assert b"mmtk.io.fork_server" in Path(f"/proc/{server}/cmdline").read_bytes()
     process.send_signal(number)
     assert process.wait(120) == (130 if number == signal.SIGINT else -signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while any(map(alive, running)) and time.monotonic() < deadline:
+    while any(map(alive, [*running, int(server)])) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not any(map(alive, running))
+    assert not any(map(alive, [*running, int(server)]))
     study = StudyDir(tmp_path / "s")
     assert {study.state(run, study.failures(study.runs())) for run in study.runs()} <= {"waiting", "failed"}
     assert not list(tmp_path.glob("runs/*/done.json"))
