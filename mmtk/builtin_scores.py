@@ -24,9 +24,10 @@ def classification(names: Sequence[str]) -> dict[str, ScoreInfo]:
             chance=1 / len(names) if names else None,
             shown=("summary", "tests", "scores"),
             leads=True,
+            margin=0.02,
         ),
         "macro-f1": _share("macro-F1", shown=("progress", "summary", "tests", "scores"), selects=True),
-        "auroc": _share("AUROC", chance=0.5),
+        "auroc": _share("AUROC", chance=0.5, margin=0.02),
     }
     rest = ("average-precision", "sensitivity", "specificity")
     scores |= {name: _share(_label(name), shown=("scores",)) for name in rest}
@@ -42,14 +43,14 @@ def classification(names: Sequence[str]) -> dict[str, ScoreInfo]:
 def segmentation(channels: Sequence[str]) -> dict[str, ScoreInfo]:
     """Scores of predicted masks; ``channels``: without the background of exclusive ones."""
     scores = {
-        "dice": _share("Dice", leads=True, selects=True),
+        "dice": _share("Dice", leads=True, selects=True, margin=0.01),
         "jaccard": _share("Jaccard", shown=("summary", "scores")),
         "ssim": ScoreInfo("SSIM", shown=("summary", "scores")),
         "average-hausdorff": _distance(
-            "average Hausdorff distance", unit="px", shown=("summary", "tests", "scores")
+            "average Hausdorff distance", unit="px", shown=("summary", "tests", "scores"), margin=0.2
         ),
         "average-hausdorff-mm": _distance("average Hausdorff distance", unit="mm", shown=("summary", "scores")),
-        "hd95": _distance("HD95", unit="px", shown=("summary", "scores")),
+        "hd95": _distance("HD95", unit="px", shown=("summary", "scores"), margin=0.2),
         "hd95-mm": _distance("HD95", unit="mm", shown=("summary", "scores")),
     }
     scores |= {name: _share(name, shown=("scores",)) for name in ("precision", "recall")}

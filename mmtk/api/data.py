@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmtk.errors import MmtkError
 
@@ -29,6 +31,24 @@ class LabelSpec:
     names: tuple[str, ...]
     exclusive: bool = True
     swap: tuple[tuple[int, int], ...] = ()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Turn logits [B,C] or [B,K,H,W] into probabilities.
+
+        Classes and exclusive channels have a softmax, independent channels sigmoids.
+        """
+        return logits.softmax(1) if self.exclusive or self.task == "classification" else logits.sigmoid()
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Turn logits into predictions: class indices [B], or masks [B,K,H,W] of boolean, one for each channel.
+
+        Of exclusive channels a pixel has the likeliest one, of others all with a probability from 0.5 on.
+        """
+        if self.task == "classification":
+            return logits.argmax(1)
+        if self.exclusive:
+            return torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).bool()
+        return logits.sigmoid() >= 0.5
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmtk import seeding
+from mmtk.errors import MmtkError
 from mmtk.io import distributed
 
 
@@ -113,6 +114,9 @@ class Unlabelled:
     truth: Tensor | None = None
 
     def __getitem__(self, view: str) -> tuple[Tensor, ...]:
+        if view not in self.views:
+            hint = f"Declare it in the strategy's views. Declared: {', '.join(self.views) or 'none'}."
+            raise MmtkError(f"the view '{view}' of unlabelled images is not declared.", hint=hint)
         return self.views[view]
 
 

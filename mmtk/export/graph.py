@@ -34,8 +34,7 @@ class Probabilities(nn.Module):
             if getattr(module, "inplace", False):  # a graph has no memory to write in
                 setattr(module, "inplace", False)  # noqa: B010 - nn.Module declares no such attribute
         self.recipe = predictor.recipe
-        target = predictor.targets.get("segmentation")
-        self.exclusive = target is not None and target.exclusive
+        self.labels = predictor.targets
         self.shape = (predictor.recipe.data.channels, predictor.size, predictor.size)
         with torch.no_grad():
             outputs = self._said(torch.zeros(1, *self.shape))
@@ -49,11 +48,9 @@ class Probabilities(nn.Module):
     def _said(self, images: Tensor) -> dict[str, Tensor | None]:
         prediction = predict(self.net, self.recipe, images)
         classes, mask = prediction.classification, prediction.segmentation
-        if mask is not None:
-            mask = mask.softmax(1) if self.exclusive else mask.sigmoid()
         return {
-            "classes": None if classes is None else classes.softmax(1),
-            "mask": mask,
+            "classes": None if classes is None else self.labels["classification"].probabilities(classes),
+            "mask": None if mask is None else self.labels["segmentation"].probabilities(mask),
             "saliency": prediction.saliency,
         }
 

@@ -39,10 +39,9 @@ def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
 
 def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
     """Predicted masks [N,K,H,W] of boolean; of exclusive channels the background is left out."""
-    if test.store.labels.exclusive:
-        one_hot = torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1)
-        return one_hot[:, 1:].bool().cpu().numpy()
-    return (logits.float().sigmoid() >= 0.5).cpu().numpy()
+    labels = test.store.labels
+    predicted_masks = labels.decode(logits.float()).cpu().numpy()
+    return predicted_masks[:, 1:] if labels.exclusive else predicted_masks
 
 
 def reference(test: TestSet, rows: list[int]) -> np.ndarray:

@@ -167,22 +167,17 @@ class Predictor:
         height, width = shape[:2]
         classes = mask = saliency = None
         if prediction.classification is not None:
-            probabilities = prediction.classification[index].float().softmax(0).tolist()
-            classes = dict(zip(self.targets["classification"].names, probabilities, strict=True))
+            labels = self.targets["classification"]
+            probabilities = labels.probabilities(prediction.classification[index : index + 1].float())[0].tolist()
+            classes = dict(zip(labels.names, probabilities, strict=True))
         if prediction.segmentation is not None:
             logits = prediction.segmentation[index : index + 1].float()
-            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0]
-            mask = self._mask(logits)
+            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+            mask = self.targets["segmentation"].decode(logits)[0].cpu().numpy()
         if prediction.saliency is not None:
             saliency_map = F.interpolate(prediction.saliency[index : index + 1], (height, width), mode="bilinear")
             saliency = saliency_map[0, 0].cpu().numpy()
         return Case(classes, mask, saliency)
-
-    def _mask(self, logits: torch.Tensor) -> np.ndarray:
-        if self.targets["segmentation"].exclusive:
-            one_hot = F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0)
-            return one_hot.bool().cpu().numpy()
-        return (logits.sigmoid() >= 0.5).cpu().numpy()
 
 
 def load(run_dir: str | Path, device: str = "auto") -> Predictor:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mmtk import builtin_scores
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, listing
 from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
@@ -89,6 +89,9 @@ def metrics(recipe: Recipe) -> Iterator[MmtkError]:
                 f'Set {key}.use = "{name}".',
             )
             continue
+        if task not in TASKS:
+            message = f'{key}.use = "{table["use"]}" scores {task}, which is no task.'
+            yield MmtkError(message, location(recipe, f"{key}.use"), f"Set task in its class: {listing(TASKS)}.")
         if task not in recipe.tasks:
             continue
         try:

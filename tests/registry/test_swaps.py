@@ -294,3 +294,13 @@ def test_a_missing_attribute_is_named(kind: str, attribute: str, code: Path, tmp
     with pytest.raises(MmtkError, match=f"has no '{attribute}'"):
         mmtk.check(tiny("multimix", **{table.replace(".", "__"): {"use": "code/Empty"}}))
     local_file.use(code)
+
+
+def test_a_metric_of_no_task_is_refused(code: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lost.py"
+    methods = "".join(f"    def {name}(self, *a): ...\n" for name in ("update", "merge", "compute"))
+    path.write_text(f"from mmtk import api\nclass Lost(api.Metric):\n    task = 'detection'\n{methods}")
+    local_file.use(path)
+    with pytest.raises(MmtkError, match="scores detection, which is no task"):
+        tiny(metric__more={"use": "code/Lost"})
+    local_file.use(code)
