@@ -353,7 +353,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, mo
 @pytest.mark.parametrize("name", some(SYSTEMS))
 def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
     run(tiny(name, train__steps=2), tmp_path / name, pictures=False)
-    written = write_onnx(tmp_path / name, pictures=False)
+    written = write_onnx(tmp_path / name)
     predictor = mmtk.load(tmp_path / name, "cpu")
     images = films(predictor, 4)
     ours, theirs = live(predictor, images), ran(written.path, images)
