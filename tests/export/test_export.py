@@ -360,7 +360,7 @@ def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
     assert list(ours) == list(theirs) == list(written.differences)
     for output, value in ours.items():
         np.testing.assert_allclose(theirs[output], value, atol=1e-4, rtol=0)
-    facts = read_about(write_shared(tmp_path / name, pictures=False))
+    facts = read_about(write_shared(tmp_path / name))
     assert facts["targets"].keys() == set(predictor.recipe.tasks)
     # What was shared can be exported, too.
     again = write_onnx(tmp_path / name / "exports" / facts["run"], tmp_path / "again.onnx")
