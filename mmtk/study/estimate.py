@@ -12,7 +12,7 @@ from statistics import median
 
 START = 4.0  # importing torch, checking that the parts fit
 DATA = 1.5  # opening the stores, comparing images, building the network, writing provenance
-PICTURES = 2.3  # of one task: figures, samples and tables of cases
+EXAMPLES = 0.6  # of one task: example images and tables of cases; a run of a study draws nothing
 PIXEL = 1.2e-6  # scoring one pixel of an image: distances between outlines and the like
 FORWARD = 25  # forward passes of one image in a step's time of one image, which has views and gradients
 MLFLOW_START, MLFLOW_RUN = 2.7, 0.2  # of the thread that sends: imports, opening the store; one run
@@ -62,7 +62,7 @@ class RunTime:
 def rest_seconds(work: Work, step: float) -> float:
     """Seconds of one core that a run needs beside its steps, of ``step`` seconds each, and beside its start."""
     image = PIXEL * work.size**2 + step / (FORWARD * work.batch)
-    return DATA + PICTURES * work.tasks + image * work.scored
+    return DATA + EXAMPLES * work.tasks + image * work.scored
 
 
 def run_time(work: Work, step: float, machine: Machine, ratio: float | None = None) -> RunTime:

@@ -13,7 +13,7 @@ WORK = Work(steps=100, batch=5, size=64, tasks=2, validation=120, validations=3,
 def test_the_rest_of_a_run_counts_every_scored_image():
     assert WORK.scored == 120 * 4 + 480
     image = estimate.PIXEL * 4096 + 0.25 / (estimate.FORWARD * 5)
-    expected = estimate.DATA + 2 * estimate.PICTURES + 960 * image
+    expected = estimate.DATA + 2 * estimate.EXAMPLES + 960 * image
     assert estimate.rest_seconds(WORK, 0.25) == pytest.approx(expected)
 
 
