@@ -171,7 +171,7 @@ def images(counts: Mapping[str, int]) -> str:
 
 
 def label_words(task: str) -> str:
-    """What a label budget of a task counts, in words."""
+    """Unit of a task's label budget, in words."""
     return TASKS[task].annotations if task in TASKS else task
 
 
