@@ -83,6 +83,9 @@ def write_package(name: str, kind: str, parent: Path = Path()) -> Package:
             (folder / path).write_text(text, encoding="utf-8")
     except (FileExistsError, NotADirectoryError) as error:
         raise MmtkError("is a file, not a folder.", str(parent), "Choose another --dir.") from error
+    except OSError as error:
+        message = f"the package cannot be written ({error.strerror})."
+        raise MmtkError(message, str(folder), "Choose another --dir.") from error
     return Package(folder, kind, word, tuple(folder / path for path in texts))
 
 

@@ -208,3 +208,11 @@ def test_the_tutorial_s_plugin_is_what_the_command_writes(tmp_path, monkeypatch)
     for name in ("mmtk_hello.py", "pyproject.toml", "recipe.toml"):
         ours = re.sub(r"  # noqa.*", "", (PLUGINS / "mmtk-hello" / name).read_text())
         assert ours == re.sub(r"\bHello\b", "Entropy", (written / name).read_text()), name
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_option_of_this_command():
+    """``/proc`` takes no folder, not even root's."""
+    with pytest.raises(MmtkError, match=r"the package cannot be written \(.+\)") as refused:
+        scaffold.write_package("gentle-one", "ssl", Path("/proc/packages"))
+    assert refused.value.where == "/proc/packages/mmtk-gentle-one"
+    assert refused.value.hint == "Choose another --dir."
