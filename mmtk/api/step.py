@@ -64,10 +64,10 @@ class StepContext:
 
         ``dataclasses.replace(now, rank=0)`` draws what all ranks share.
         """
-        return seeding.generator(self.seed, "step", purpose, self.index, *self.own)
+        return seeding.generator(self.seed, "step", purpose, self.index, *self.rank_key)
 
     @property
-    def own(self) -> tuple[str, ...]:
+    def rank_key(self) -> tuple[str, ...]:
         """Extra seed key of a rank for draws of its own rows; empty on the first rank."""
         return (f"rank-{self.rank}",) if self.rank else ()
 

@@ -37,15 +37,15 @@ class Probabilities(nn.Module):
         self.labels = predictor.targets
         self.shape = (predictor.recipe.data.channels, predictor.size, predictor.size)
         with torch.no_grad():
-            outputs = self._said(torch.zeros(1, *self.shape))
+            outputs = self._outputs_by_name(torch.zeros(1, *self.shape))
         self.outputs = tuple(name for name, value in outputs.items() if value is not None)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """[B,C,H,W] → one tensor for each of ``outputs``."""
-        outputs = self._said(images)
+        outputs = self._outputs_by_name(images)
         return tuple(value for value in outputs.values() if value is not None)
 
-    def _said(self, images: Tensor) -> dict[str, Tensor | None]:
+    def _outputs_by_name(self, images: Tensor) -> dict[str, Tensor | None]:
         prediction = predict(self.net, self.recipe, images)
         classes, mask = prediction.classification, prediction.segmentation
         return {

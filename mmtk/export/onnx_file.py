@@ -198,8 +198,8 @@ def differences(model: Probabilities, data: bytes) -> dict[str, float]:
             gaps[name].append(gap)
     # A NaN wins in both: what is no number agrees with nothing.
     return {
-        name: float((np.median if name == "saliency" else np.max)(np.concatenate(found)))
-        for name, found in gaps.items()
+        name: float((np.median if name == "saliency" else np.max)(np.concatenate(values)))
+        for name, values in gaps.items()
     }
 
 

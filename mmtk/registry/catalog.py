@@ -256,11 +256,12 @@ def _state(entry: Entry, owners: int) -> State:
 
 
 def find(kind: str, name: str) -> Entry:
-    """The component that a recipe means by ``use = name`` (or ``"dist/name"``); errors name the choices."""
+    """Find the component that a recipe means by ``use = name`` (or ``"dist/name"``); errors name the choices."""
     dist, _, short = name.rpartition("/")
-    everything = entries(kind, everything=True)
     candidates = [
-        e for e in everything if e.name == name or (e.name == short and _normal(dist) in ("", _normal(e.dist)))
+        entry
+        for entry in entries(kind, everything=True)
+        if entry.name == name or (entry.name == short and _normal(dist) in ("", _normal(entry.dist)))
     ]
     fine = [entry for entry in candidates if usable(entry)]
     if len(fine) == 1:
@@ -268,37 +269,46 @@ def find(kind: str, name: str) -> Entry:
     if fine:
         owners = " and ".join(f"{e.dist} {e.version}".strip() for e in fine)
         raise MmtkError(f'{kind}/{short} is provided by {owners}. Say which: use = "{fine[0].dist}/{short}".')
-    for entry in candidates:
-        if entry.excluded:
-            raise MmtkError(
-                f"{entry.word} comes from {entry.dist} {entry.version}, which asks for '{entry.excluded}', "
-                f"but this is mmtk {version()}.",
-                hint=f"Install a version of {entry.dist} made for mmtk {version()}.",
-            )
-        raise MmtkError(
-            f"{entry.word} comes from {entry.dist}, which MMTK_PLUGINS hides.",
-            hint=f"Add {entry.dist} to MMTK_PLUGINS, or unset it.",
+    raise _unusable(candidates[0]) if candidates else _unknown(kind, name)
+
+
+def _unusable(entry: Entry) -> MmtkError:
+    """Error of a component that is installed, and excluded or hidden."""
+    if entry.excluded:
+        return MmtkError(
+            f"{entry.word} comes from {entry.dist} {entry.version}, which asks for '{entry.excluded}', "
+            f"but this is mmtk {version()}.",
+            hint=f"Install a version of {entry.dist} made for mmtk {version()}.",
         )
+    return MmtkError(
+        f"{entry.word} comes from {entry.dist}, which MMTK_PLUGINS hides.",
+        hint=f"Add {entry.dist} to MMTK_PLUGINS, or unset it.",
+    )
+
+
+def _unknown(kind: str, name: str) -> MmtkError:
+    """Error of a name that no component of the kind has, with what it may have meant."""
+    dist, _, short = name.rpartition("/")
     if dist == CODE and not _local:
-        raise MmtkError(
+        return MmtkError(
             f"{kind}/{name} is a class in a local file, and no file was named.",
             hint="Name it: --code FILE.py (in Python: mmtk.registry.local_file.use). "
             "A recipe alone never runs code.",
         )
     for beside, words in BESIDE.items():
         if f"{kind}/{short}" in words and _normal(dist) in ("", beside):
-            raise MmtkError(
+            return MmtkError(
                 f"{kind}/{short} is part of {beside}, which is not installed.",
                 hint=f"Install it: pip install {beside} (in a checkout of mmtk: pip install -e plugins/{beside}).",
             )
-    names = sorted({e.name for e in entries(kind)})
-    other_kinds = [e for e in entries() if e.kind != kind and e.name in (name, short)]
+    names = sorted({entry.name for entry in entries(kind)})
+    other_kinds = [entry for entry in entries() if entry.kind != kind and entry.name in (name, short)]
     if other_kinds:
         other = max(other_kinds, key=lambda entry: entry.name == name)
         tail = f" '{other.name}' is {_a(other.kind)}, not {_a(kind)}."
     else:
         tail = nearest(name, names) or nearest(short, names)
-    raise MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(names)}.")
+    return MmtkError(f"No {kind} component is called '{name}'.{tail} Known: {listing(names)}.")
 
 
 def _a(kind: str) -> str:

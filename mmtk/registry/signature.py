@@ -166,9 +166,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def check_wires(component: type[Any], word: str, offered: Iterable[str]) -> None:
+def check_wires(component: type[Any], word: str, wires: Iterable[str]) -> None:
     """Raise MmtkError where a required positional parameter is not among what the host offers, by name."""
-    names = sorted(offered)
+    names = sorted(wires)
     for name, required in wired(component).items():
         if required and name not in names:
             raise MmtkError(

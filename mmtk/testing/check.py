@@ -101,14 +101,14 @@ def outcomes(checks: Iterable[Check]) -> Iterator[tuple[Check, Exception | None]
         try:
             check()
         except Exception as error:
-            yield check, error if isinstance(error, ContractError) else _own(check, error)
+            yield check, error if isinstance(error, ContractError) else _component_error(check, error)
             if isinstance(error, UnmadeError):
                 return
         else:
             yield check, None
 
 
-def _own(check: Check, error: Exception) -> ContractError:
+def _component_error(check: Check, error: Exception) -> ContractError:
     return ContractError(
         f"{check.subject.word} gets through the check",
         f"{type(error).__name__}: {error}",

@@ -36,7 +36,7 @@ class _Predict:
 
     def _run(self, function: Callable[[Tensor], Out], images: Tensor, statistics: bool = True) -> Out:
         keep = nullcontext() if statistics and torch.is_grad_enabled() else frozen_statistics(self._net)
-        key = (self._now.seed, "dropout", self._task, self._now.index, self._calls, *self._now.own)
+        key = (self._now.seed, "dropout", self._task, self._now.index, self._calls, *self._now.rank_key)
         self._calls += 1
         with keep, seeded(*key):
             return function(images)
@@ -94,7 +94,7 @@ class Objective(nn.Module):
             strategy, streams = self.strategies[task], batch.streams(task)
             if strategy is None or streams is None:
                 continue
-            with seeded(now.seed, "strategy", task, now.index, *now.own):
+            with seeded(now.seed, "strategy", task, now.index, *now.rank_key):
                 task_terms = strategy.terms(predict(self.net, task, now, logits), *streams, now)
             terms |= {f"{task}/{name}": term for name, term in task_terms.items()}
         weighted = [term.weight * term.value for term in terms.values() if term.weight]
