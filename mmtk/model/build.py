@@ -13,7 +13,7 @@ from mmtk import api
 from mmtk.data.locations import data_root
 from mmtk.data.sources import targets
 from mmtk.model.network import ClassHead, MultiTaskNet
-from mmtk.model.weight_files import load_encoder, load_weights
+from mmtk.model.weight_files import load_encoder, load_start
 from mmtk.recipe.parts import make_bridge, make_encoder
 from mmtk.recipe.recipe import Recipe, need_recipe
 from mmtk.registry.factory import component
@@ -64,7 +64,7 @@ def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "ma
     if weights := recipe.encoder.get("weights"):
         load_encoder(net, weights)
     if start := recipe.init:
-        load_weights(net, Path(start))
+        load_start(net, Path(start))
     return net
 
 

@@ -18,12 +18,13 @@ from mmtk.tasks import TASKS
 CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
 
 
-def sketch_network(recipe: Recipe, device: str = "meta") -> MultiTaskNet:
+def sketch_network(recipe: Recipe, device: str = "meta", extra_classes: tuple[str, ...] = ()) -> MultiTaskNet:
     """The network with no weights read or fetched; on ``meta`` without memory for them."""
     without = {key: value for key, value in recipe.encoder.items() if key not in ("weights", "pretrained")}
     plain = recipe.with_values({"encoder": without, "init": None})
     targets: dict[str, api.LabelSpec] = {
-        task: api.LabelSpec(task, names, task == "classification") for task, names in CLASSES.items()
+        task: api.LabelSpec(task, (*names, *extra_classes), task == "classification")
+        for task, names in CLASSES.items()
     }
     with torch.device(device):
         return build.network(plain, targets)
@@ -85,16 +86,22 @@ def wrong_weights(recipe: Recipe) -> Iterator[MmtkError]:
         yield from _wrong(recipe, "init", Path(whole))
 
 
+def _shaped_by_classes(recipe: Recipe, net: MultiTaskNet) -> set[str]:
+    """Names of the weights whose shapes follow the number of classes, which only the data tell."""
+    more = sketch_network(recipe, extra_classes=("more",)).state_dict()
+    return {name for name, tensor in net.state_dict().items() if tensor.shape != more[name].shape}
+
+
 def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
     try:
         weights = weight_files.read_weights(path)
         net = sketch_network(recipe)
         if key == "encoder.weights":
-            weight_files.check_weights(net.encoder, weight_files.encoder_part(weights), path)
+            encoder = weight_files.finite(weight_files.encoder_part(weights), path)
+            weight_files.check_weights(net.encoder, encoder, path)
         else:
-            weight_files.check_weights(
-                net, weights, path, shapes=False
-            )  # how many classes there are, the data say
+            free = _shaped_by_classes(recipe, net)
+            weight_files.check_weights(net, weight_files.finite(weights, path), path, free)
     except MmtkError as error:
         origin = recipe.origins.get(key)
         where = f"{origin}: {key}" if origin not in (None, "default") else key

@@ -15,6 +15,7 @@ from mmtk.recipe import parts, toml
 from mmtk.recipe.load import load_recipe
 from mmtk.registry import catalog, signature
 from mmtk.study.plan import plan_components
+from mmtk.workflows.check import check
 from mmtk.workflows.rehearsal import check_weights
 from mmtk.workflows.run import run
 
@@ -362,6 +363,35 @@ def test_weights_files_are_opened(tmp_path):
     fine = {"encoder.width": 4, "decoder.width": 4, "init": str(tmp_path / "w.safetensors")}
     fine["encoder.weights"] = fine["init"]
     assert not list(sketch.wrong_weights(load_recipe("multimix", overrides=fine)))
+
+
+@pytest.mark.parametrize("key", ["encoder.weights", "init"])
+def test_check_refuses_weights_in_the_words_of_the_run(key, tmp_path):
+    small = {"encoder.width": 4, "decoder.width": 4}
+    net = build.build_model(load_recipe("multimix", overrides=small))
+    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    name = next(name for name, tensor in weights.items() if tensor.dim() == 4)
+    nan = weights[name].clone()
+    nan.view(-1)[3] = float("nan")
+    save_file({**weights, name: nan}, tmp_path / "nan.safetensors")
+    save_file(weights, tmp_path / "w.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-9])
+    torch.save(weights, tmp_path / "w.pt")
+    for file, values, words in [
+        ("none.safetensors", {}, "no such weights file."),
+        ("cut.safetensors", {}, "damaged"),
+        ("w.pt", {}, "it is a pickle of PyTorch, which may hold code."),
+        ("w.safetensors", {"encoder.width": 8}, "does not fit this network"),
+        ("nan.safetensors", {}, f"1 of {nan.numel():,} values is not finite."),
+    ]:
+        recipe = load_recipe("multimix", overrides={**small, **values, key: str(tmp_path / file)})
+        with pytest.raises(MmtkError) as of_check:
+            check(recipe)
+        with pytest.raises(MmtkError) as of_run:
+            build.build_model(recipe)
+        assert words in str(of_check.value)
+        assert of_run.value.message.partition(": ")[0] in str(of_check.value)  # the classes of the data come later
+        assert of_run.value.hint in str(of_check.value)
 
 
 def test_a_wrong_key_hides_no_part_that_does_not_fit():
