@@ -10,7 +10,7 @@ import numpy as np
 
 from mmtk import stats
 from mmtk.io import status_line
-from mmtk.report.effects import Effects, factorial_effects, without_effects
+from mmtk.report.effects import Effects, factorial_effects, on_fewer_seeds, without_effects
 from mmtk.report.headlines import Labels, at
 from mmtk.report.intervals import ENOUGH, sensible
 from mmtk.scores import ScoreInfo, shown
@@ -86,7 +86,7 @@ def analyse(study: Study) -> Analysis:
     study.comparable()
     study.read()
     effects = factorial_effects(study)
-    notes = without_effects(effects)
+    notes = [*without_effects(effects), *on_fewer_seeds(effects, len(study.seeds))]
     if len(study.seeds) == 2:
         notes.append(f"Two seeds: points and tests, but no interval over seeds, which needs {ENOUGH}.")
     if len(study.seeds) < 2:

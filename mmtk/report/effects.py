@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmtk import stats
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, listing
 from mmtk.report.headlines import Labels, at, budget
 from mmtk.report.intervals import sensible
 from mmtk.scores import ScoreInfo, shown
@@ -164,6 +164,19 @@ def without_effects(effects_list: Sequence[Effects]) -> list[str]:
     return [
         f"No effects on {', '.join(metrics)} ({domain}, {labels} labels): {why}"
         for (domain, labels, why), metrics in reasons.items()
+    ]
+
+
+def on_fewer_seeds(effects_list: Sequence[Effects], seeds: int) -> list[str]:
+    """A sentence for the effects that rest on fewer than ``seeds``, since a system in them lacks a run."""
+    names: dict[tuple[str, int], dict[str, None]] = {}
+    for one in effects_list:
+        for effect in (effect for effect in one.effects if effect.n < seeds):
+            names.setdefault((budget(one.labels), effect.n), {})[" × ".join(effect.factors)] = None
+    return [
+        f"Effects of {listing(effects)} ({labels} labels) are over {n} of {seeds} seeds, those of which all "
+        "systems in them have a run."
+        for (labels, n), effects in names.items()
     ]
 
 

@@ -322,6 +322,39 @@ def test_a_baseline_without_a_key_stands_for_all_levels_of_its_axis_and_not_for_
         assert any("stands for all levels of that axis" in note for note in analysis.notes)
 
 
+def test_a_cell_that_stands_for_several_and_lacks_a_seed_takes_it_from_their_effects():
+    axes = {"ssl": ["none", "confidence"], "ssl.weight": ["0.25", "1"]}
+    gains = {("none", "–"): 0.0, ("confidence", "0.25"): 0.1, ("confidence", "1"): 0.2}
+    cells = [
+        replace(
+            made_cell(" ".join(levels), (), gain, seeds=(0, 1, 3) if levels[0] == "none" else range(4)),
+            levels=dict(zip(axes, levels, strict=True)),
+        )
+        for levels, gain in gains.items()
+    ]
+    study = noisy(Study("study", cells, [0, 1, 2, 3], axes, "factorial"))
+    analysis = analyse(study)
+    dice = next(one for one in analysis.effects if (one.metric, one.domain) == ("dice", "in-domain"))
+    none, low, high = (cell.values("in-domain", "segmentation", "dice") for cell in cells)
+    by_hand = {
+        "ssl: confidence": [(low[seed] + high[seed]) / 2 - none[seed] for seed in (0, 1, 3)],
+        "ssl.weight: 0.25 → 1": [high[seed] - low[seed] for seed in range(4)],
+    }
+    assert {effect.factors[0]: effect.n for effect in dice.effects} == {
+        "ssl: confidence": 3,
+        "ssl.weight: 0.25 → 1": 4,
+    }
+    for effect in dice.effects:
+        test = oracle.ttest_1samp(by_hand[effect.factors[0]], 0)
+        assert (effect.value, effect.p) == pytest.approx((np.mean(by_hand[effect.factors[0]]), test.pvalue))
+    seeds = {score.cell.name: score.seeds.n for score in analysis.scores}
+    assert seeds == {"none –": 3, "confidence 0.25": 4, "confidence 1": 4}
+    assert [note for note in analysis.notes if "of 4 seeds" in note] == [
+        f"Effects of ssl: confidence ({budget(BOTH)} labels) are over 3 of 4 seeds, those of which all systems in "
+        "them have a run."
+    ]
+
+
 def test_other_designs_have_tests_and_no_effects():
     study = factorial()
     study.design = "leave-one-out"
