@@ -108,6 +108,7 @@ def test_a_failing_process_says_why():
     assert command("a:b", size=3)[-2:] == ["a:b", '{"size": 3}']
 
 
+@pytest.mark.long
 def test_the_cost_of_a_command_is_that_of_its_processes_and_its_new_runs(tmp_path):
     command = ["run", "umtl", *sets(), "--out"]
     first, second = (answers._cost(tmp_path, os.environ, *command, name) for name in ("one", "two"))

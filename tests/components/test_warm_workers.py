@@ -32,8 +32,9 @@ facts = {
     "limit": resource.getrlimit(resource.RLIMIT_NOFILE),
 }
 print(json.dumps(facts))
-print("warm" if "torch" in sys.modules else "cold", file=sys.stderr)
+print("warm" if {"torch", "wave"} & sys.modules.keys() else "cold", file=sys.stderr)
 """
+PRELOADED = "wave"  # a module that nothing else imports; a whole run is compared below
 ENDS = {
     "a code": ("sys.exit(3)", 3),
     "an error": ("1 / 0", 1),
@@ -62,7 +63,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_fork_is_like_a_process_that_was_started(last: str, code: int, here: Path) -> None:
     (here / "probe.py").write_text(f"{PROBE}{last}\n")
     argv = (sys.executable, "-m", "probe", "one", "two wörds")
-    cold, warm = run(here / "cold", argv), run(here / "warm", argv, "torch")
+    cold, warm = run(here / "cold", argv), run(here / "warm", argv, PRELOADED)
     assert (cold.code, warm.code) == (code, code)
     facts, errors = zip(*(result.log.read_text().split("\n", 1) for result in (cold, warm)), strict=True)
     assert facts[0] == facts[1]
@@ -70,6 +71,7 @@ def test_a_fork_is_like_a_process_that_was_started(last: str, code: int, here: P
     assert errors[0].strip().split("\n")[-1].replace("cold", "warm") == errors[1].strip().split("\n")[-1]
 
 
+@pytest.mark.long
 def test_a_run_of_a_warm_worker_has_the_bytes_of_a_cold_one(here: Path) -> None:
     recipe = tiny()
     (here / "tiny.toml").write_text(recipe.toml())
@@ -79,7 +81,7 @@ def test_a_run_of_a_warm_worker_has_the_bytes_of_a_cold_one(here: Path) -> None:
         if name == "warm":
             launcher.prepare(modules([recipe]))
         python = (sys.executable, "-m")
-        training = Job(here / "job" / name, (*python, "mmtk", "run", "tiny.toml", "--out", name))
+        training = Job(here / "job" / name, (*python, "mmtk", "run", "tiny.toml", "--no-pictures", "--out", name))
         first, second = launcher.run([Job(here / "probe" / name, (*python, "probe")), training])
         assert first.log.read_text().splitlines()[-1] == name
         assert second.code == 0, second.log.read_text()
@@ -104,7 +106,7 @@ def test_jobs_start_cold_where_a_module_begins_a_thread_or_cannot_be_imported(
     module: Callable[[Path], str], here: Path
 ) -> None:
     (here / "probe.py").write_text(PROBE)
-    result = run(here / "job", (sys.executable, "-m", "probe"), "torch", module(here))
+    result = run(here / "job", (sys.executable, "-m", "probe"), PRELOADED, module(here))
     assert (result.code, result.log.read_text().splitlines()[-1]) == (0, "cold")
 
 
@@ -113,7 +115,7 @@ def test_every_fork_has_its_gpu_and_nothing_set_since(here: Path, monkeypatch: p
     launcher = Process(jobs=2)
     launcher.gpus = ["3", "GPU-5f"]
     monkeypatch.setenv("SET_BY_A_LIBRARY", "7")
-    launcher.prepare(["torch"])
+    launcher.prepare([PRELOADED])
     results = launcher.run([Job(here / name, (sys.executable, "-m", "probe")) for name in "ab"])
     texts = {result.dir.name: result.log.read_text() for result in results}
     assert [texts[name].splitlines()[-1] for name in "ab"] == ["warm", "warm"]
@@ -131,7 +133,7 @@ def test_a_job_whose_server_dies_is_told_to_stop_and_starts_again(here: Path) ->
         "mark.touch(); time.sleep(100)\n"
     )
     launcher = Process(jobs=1)
-    launcher.prepare(["torch"])
+    launcher.prepare([PRELOADED])
     results = launcher.run([Job(here / "job", (sys.executable, "-m", "probe"))])
 
     def kill() -> None:
@@ -156,7 +158,7 @@ def test_nothing_is_left_when_the_caller_stops_asking(here: Path) -> None:
     argv = (sys.executable, "-m", "probe")
     (here / "end.py").write_text("")
     launcher = Process(jobs=2)
-    launcher.prepare(["torch"])
+    launcher.prepare([PRELOADED])
     results = launcher.run([Job(here / "slow", argv), Job(here / "quick", (sys.executable, "-m", "end"))])
     assert next(results).dir.name == "quick"
     server = launcher._server
