@@ -14,8 +14,9 @@ from mmtk.model import checkpoint
 from mmtk.model.exported import read_about
 from mmtk.model.predictor import load
 from mmtk.registry.local_file import COPY
+from mmtk.runs.files import MODEL
 from mmtk.runs.finished import Run, read_run
-from mmtk.runs.folder import MODEL, RunDir
+from mmtk.runs.folder import RunDir
 
 
 def write_shared(path: Path, out: Path | None = None) -> Path:

@@ -28,10 +28,10 @@ from mmtk.io.spelling import command
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.resolved import read_resolved
 from mmtk.registry import local_file
+from mmtk.runs.files import RunFiles
 
 LOCK = "run.lock"
 FOLDERS = ("checkpoints", "figures")
-MODEL = "model.safetensors"  # in a folder that mmtk export wrote: weights and what they are, no run
 
 
 def keep_code(recipes: Iterable[Recipe], copy: Path) -> None:
@@ -69,61 +69,8 @@ class Log:
             self._file.close()
 
 
-class _File:
-    """A file of a run directory by its name; a path is made on access, since a study opens thousands of runs."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, folder: RunDir, kind: type[RunDir]) -> Path:
-        return folder.path / self.name
-
-
-class RunDir:
-    """A run directory and its files."""
-
-    recipe_file = _File("recipe.toml")
-    provenance_file = _File("provenance.json")
-    splits_file = _File("splits.json")
-    metrics_file = _File("metrics.jsonl")
-    timing_file = _File("timing.jsonl")
-    cases_file = _File("cases.parquet")
-    results_file = _File("results.json")
-    done_file = _File("done.json")
-    tracking_file = _File("tracking.json")
-    expected_file = _File("expected.json")
-    failure_file = _File("failure.json")
-    data_file = _File("data.json")
-    samples_file = _File("samples.npz")
-    ranked_file = _File("ranked.npz")
-    layers_file = _File("layers.json")
-    scores_file = _File("scores.json")
-    code_file = _File(local_file.COPY)
-    last = _File("checkpoints/last.safetensors")
-    previous = _File("checkpoints/previous.safetensors")
-    best = _File("checkpoints/best.safetensors")
-    figures = _File("figures")
-    model = _File(MODEL)
-    _sealed = tuple(
-        file.name
-        for file in (
-            recipe_file,
-            provenance_file,
-            splits_file,
-            metrics_file,
-            cases_file,
-            results_file,
-            data_file,
-            samples_file,
-            ranked_file,
-            layers_file,
-            scores_file,
-            code_file,
-        )
-    )
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+class RunDir(RunFiles):
+    """A run directory: its state, lock and recipe."""
 
     @property
     def finished(self) -> bool:
@@ -133,7 +80,20 @@ class RunDir:
     @property
     def sealed(self) -> tuple[Path, ...]:
         """The files that a finished run's results rest on; ``done.json`` keeps their hashes."""
-        return tuple(self.path / name for name in self._sealed)
+        return (
+            self.recipe_file,
+            self.provenance_file,
+            self.splits_file,
+            self.metrics_file,
+            self.cases_file,
+            self.results_file,
+            self.data_file,
+            self.samples_file,
+            self.ranked_file,
+            self.layers_file,
+            self.scores_file,
+            self.code_file,
+        )
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as done, with the hash of every file that its results rest on."""
@@ -144,8 +104,7 @@ class RunDir:
     def altered(self, seal: Mapping[str, Any] | None = None) -> list[str]:
         """Files of a finished run that are missing or changed since; ``seal``: its done.json."""
         files = (seal or read_facts(self.done_file, files=dict))["files"]
-        folder = str(self.path)
-        return [name for name in self._sealed if name in files and sha256(f"{folder}/{name}") != files[name]]
+        return [path.name for path in self.sealed if path.name in files and sha256(path) != files[path.name]]
 
     @property
     def recipe(self) -> Recipe:
@@ -258,9 +217,7 @@ class RunDir:
     def _file_names(self) -> Iterator[str]:
         """Names of files that a run writes, or that lie in its folders already, relative to the run directory."""
         yield LOCK
-        for file in vars(RunDir).values():
-            if isinstance(file, _File):
-                yield file.name
+        yield from (os.path.relpath(path, self.path) for path in self.files())
         for folder in FOLDERS:
             if os.path.isdir(self.path / folder):
                 yield from (f"{folder}/{name}" for name in os.listdir(self.path / folder))
