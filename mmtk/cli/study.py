@@ -173,3 +173,5 @@ def _show_report(written: Report) -> None:
     console.print(f"\nReport    {written.page}", markup=False, soft_wrap=True)
     if written.pictures:
         console.print(f"Pictures  {written.pictures[0].parent}/", markup=False, soft_wrap=True)
+    if written.without_pictures:
+        console.print(f"Pictures  of the run not drawn: {written.without_pictures}", markup=False, soft_wrap=True)

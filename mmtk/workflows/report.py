@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from mmtk.errors import RunFailed
+from mmtk.errors import MmtkError, RunFailed
+from mmtk.io.outputs import check_folder
 from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.answer import summary_lines
 from mmtk.report.page import write_report
 from mmtk.report.run import redraw
-from mmtk.runs.finished import read_run
+from mmtk.runs.finished import Run, read_run
 from mmtk.study.folder import StudyDir
 from mmtk.study.results import Study, from_runs
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """A report: its page ``index.html``, the analysis that it shows, and the pictures of a single run."""
+    """A report: its page ``index.html``, the analysis that it shows, and the pictures of a single run.
+
+    ``without_pictures``: why a single run's own pictures were not drawn.
+    """
 
     page: Path
     analysis: Analysis
     pictures: Sequence[Path] = ()
+    without_pictures: str = ""
 
     @property
     def summary(self) -> str:
@@ -52,6 +56,7 @@ def report(
     """
     paths = [Path(study)] if isinstance(study, str | Path) else study
     pictures: list[Path] = []
+    without_pictures = ""
     if isinstance(paths, Study):
         results, folder = paths, Path("report")
     elif len(paths) == 1 and (Path(paths[0]) / "study.json").is_file():
@@ -59,9 +64,19 @@ def report(
         results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
     else:
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
-        if len(paths) == 1 and os.access(paths[0], os.W_OK):
-            pictures = redraw(read_run(Path(paths[0])))
+        if len(paths) == 1:
+            pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
     analysis = analyse(results)
-    return Report(write_report(analysis, Path(out or folder), set_aside=set_aside), analysis, pictures)
+    page = write_report(analysis, Path(out or folder), set_aside=set_aside)
+    return Report(page, analysis, pictures, without_pictures)
+
+
+def _own_pictures(run: Run) -> tuple[list[Path], str]:
+    """Pictures of a run in its own folder, or the reason why none can be written there."""
+    try:
+        check_folder(run.folder.figures)
+    except MmtkError as error:
+        return [], f"{error.where}: {error.message}"
+    return redraw(run), ""

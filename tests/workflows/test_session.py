@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 from tiny import tiny
+from typer.testing import CliRunner
 
 import mmtk
+from mmtk.cli.main import app
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io.files import read_lines
 from mmtk.io.outputs import MANIFEST
@@ -63,6 +65,18 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert len(cases) == 40
     in_domain = cases[(cases.task == "segmentation") & (cases.domain == "in-domain")]
     assert in_domain.dice.mean() == pytest.approx(results["in-domain"]["segmentation"]["dice"], abs=1e-9)
+
+
+def test_a_report_says_that_a_run_takes_no_pictures(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(copy / "figures")
+    (copy / "figures").touch()
+    monkeypatch.chdir(tmp_path)
+    lines = CliRunner().invoke(app, ["report", "run"]).output.splitlines()
+    assert "Pictures  of the run not drawn: run/figures: is a file, not a folder." in lines
+    assert (tmp_path / "report" / "index.html").is_file()
 
 
 def test_the_pictures_of_a_run_are_drawn_again_from_its_files(finished: Path, tmp_path: Path) -> None:
