@@ -229,6 +229,20 @@ def yolo(root: Path) -> Right:
     return Right(masks=8, films=8)
 
 
+def yolo_dataset(root: Path) -> Right:
+    """Folders of parts with images and labels, and the names of the classes in data.yaml, as exports have them."""
+    for part, count in (("train", 8), ("valid", 4), ("test", 4)):
+        (root / part / "labels").mkdir(parents=True)
+        for n in range(count):
+            film(root / part / f"images/{part}{n}.jpg")
+            lines = "1 0.2 0.2 0.7 0.2 0.7 0.7 0.2 0.7\n0 0.1 0.1 0.3 0.1 0.3 0.3\n"
+            (root / part / f"labels/{part}{n}.txt").write_text(lines)
+    (root / "data.yaml").write_text(
+        "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['heart', 'lung']\n"
+    )
+    return Right(masks=16, films=16, organs=("heart", "lung"))
+
+
 # --- classes ---------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +269,41 @@ def odd_columns(root: Path) -> Right:
         rows.append([n, f"B{n:02}.png", 40 + n, ["unauffällig", "Pneumonie", ""][n % 3], f"P{n // 2}", "X1"])
     table(root / "Befunde 2021.csv", rows, ";", "latin-1")
     return Right(classes={"unauffällig": 4, "Pneumonie": 4}, films=12, patients=6)
+
+
+def several_rows(root: Path) -> Right:
+    """A row per finding: two findings of one image are several, two rows with the same one are one."""
+    rows: list[list[object]] = [["image", "label", "patient"]]
+    for n in range(14):
+        film(root / f"films/{n:02}.png")
+        rows.append([f"{n:02}.png", "normal" if n % 2 else "pneumonia", f"p{n}"])
+    rows += [["00.png", "effusion", "p0"], ["02.png", "pneumonia", "p2"], ["01.png", "normal", ""]]
+    table(root / "findings.csv", rows)
+    words = (
+        "3 rows name an image again: an image has the labels of all its rows",
+        "1 image with several findings",
+    )
+    return Right(classes={"normal": 7, "pneumonia": 6}, films=14, patients=14, words=words)
+
+
+def rows_of_boxes(root: Path) -> Right:
+    """A row per box, with the class of the image in each of them."""
+    rows: list[list[object]] = [["patientId", "x", "y", "width", "height", "Target"]]
+    for n in range(12):
+        film(root / f"images/f{n:02}.png")
+        boxes = [[3.0, 4.0, 5.0, 6.0], [9.0, 4.0, 5.0, 6.0]] if n % 3 == 0 else [["", "", "", ""]]
+        rows += [[f"f{n:02}", *box, int(n % 3 == 0)] for box in boxes]
+    table(root / "labels.csv", rows)
+    return Right(classes={"0": 8, "1": 4}, films=12, words=("4 rows name an image again",))
+
+
+def spreadsheet(root: Path) -> Right:
+    """Masks, and a table that only a spreadsheet opens."""
+    for n in range(8):
+        film(root / f"images/{n}.png")
+        mask(root / f"masks/{n}.png")
+    (root / "labels.xlsx").write_bytes(b"PK\x03\x04")
+    return Right(masks=8, films=8, words=("1 file .xlsx: not read (save the sheet as CSV)",))
 
 
 def paths_and_parts(root: Path) -> Right:
@@ -381,7 +430,11 @@ LAYOUTS: tuple[Callable[[Path], Right], ...] = (
     nnunet,
     coco,
     yolo,
+    yolo_dataset,
     folders_of_classes,
+    several_rows,
+    rows_of_boxes,
+    spreadsheet,
     folders_of_parts,
     odd_columns,
     paths_and_parts,

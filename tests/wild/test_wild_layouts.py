@@ -112,6 +112,38 @@ def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
         plan_folder(tmp_path / "nowhere", tmp_path / "p.toml")
 
 
+def test_a_table_of_run_lengths_says_what_to_draw(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["ImageId", " EncodedPixels"]]
+    for n in range(8):
+        film(tmp_path / f"d/{n}.png")
+        rows += [[str(n), "5 3 21 4"], [str(n), "102 6 18 6 18 6"]] if n % 2 else [[str(n), " -1"]]
+    table(tmp_path / "d/train-rle.csv", rows)
+    with pytest.raises(MmtkError, match="8 images, but no label for either task was found") as caught:
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    assert 'train-rle.csv: masks as run lengths ("EncodedPixels") are not read: draw each mask' in str(
+        caught.value
+    )
+
+
+def test_a_spreadsheet_alone_is_to_be_saved_as_csv(tmp_path: Path) -> None:
+    film(tmp_path / "d/1.png")
+    (tmp_path / "d/labels.xlsx").write_bytes(b"PK")
+    with pytest.raises(MmtkError, match=r"1 file .xlsx: not read \(save the sheet as CSV\)"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    with pytest.raises(MmtkError, match=r"labels\.xlsx: spreadsheets are not read\.\n  Save the sheet as CSV"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml", {"labels": "labels.xlsx"})
+
+
+def test_rows_of_one_image_that_contradict_are_refused(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["image", "label", "patient"]]
+    for n in range(8):
+        film(tmp_path / f"d/{n}.png")
+        rows.append([f"{n}.png", "ab"[n % 2], f"p{n}"])
+    table(tmp_path / "d/t.csv", [*rows, ["3.png", "b", "p4"]])
+    with pytest.raises(MmtkError, match=r"3\.png: its rows differ in patient: p3, p4"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+
+
 def test_options_name_what_was_taken_wrongly(tmp_path: Path) -> None:
     rows = [["id", "label", "second reader"]]
     for n in range(12):

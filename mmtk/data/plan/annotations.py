@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.masks import Masks
-from mmtk.data.plan.roles import common
+from mmtk.data.plan.roles import common, pattern_of
 from mmtk.data.plan.words import organ
 
 
@@ -71,7 +71,8 @@ def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
     if not pairs:
         return None
     names = _names(listing) or [f"label {number}" for number in range(max(numbers) + 1)]
-    folder = common(path for paths in pairs.values() for path in paths)
+    texts = [path for paths in pairs.values() for path in paths]
+    folder = pattern_of(texts, "masks") or common(texts)
     return Masks({"masks": folder or ".", "classes": names}, pairs, ("outlines as YOLO writes them",))
 
 
@@ -88,4 +89,21 @@ def _names(listing: Listing) -> list[str]:
         if PurePosixPath(path).name in ("classes.txt", "obj.names", "labels.txt"):
             lines = (listing.root / path).read_text(encoding="utf-8", errors="replace").splitlines()
             return [line.strip() for line in lines if line.strip()]
+    for path in listing.configs:
+        if names := _config_names(listing, path):
+            return names
     return []
+
+
+def _config_names(listing: Listing, path: str) -> list[str]:
+    """Names of the classes in a YAML file of a YOLO data set: a list, or a table by number."""
+    import yaml
+
+    try:
+        content = yaml.safe_load((listing.root / path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, dict) and {*names} == {*range(len(names))}:
+        names = [names[number] for number in range(len(names))]
+    return [str(name) for name in names] if isinstance(names, list) else []

@@ -19,7 +19,10 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns by use, as the file spells them; ``flags`` are columns of 0 and 1, one per finding."""
+    """Columns by use, as the file spells them.
+
+    ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs.
+    """
 
     image: str
     matches: Mapping[str, str]  # cell of the image column → image
@@ -28,6 +31,7 @@ class Columns:
     split: str = ""
     spacing: str = ""
     flags: tuple[str, ...] = ()
+    run_lengths: str = ""
     unused: tuple[str, ...] = field(default=())
 
 
@@ -49,9 +53,11 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     spacing = hints.get("spacing") or _spacing_column(named_table, candidates)
     candidates = [name for name in candidates if name != spacing]
     flags = _flags(named_table, candidates)
+    run_lengths = next((name for name in candidates if _are_run_lengths(named_table.cells(name))), "")
+    candidates = [name for name in candidates if name != run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
     unused = tuple(name for name in candidates if name != label)
-    return Columns(image, matches, label, patient, split, spacing, flags, unused)
+    return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused)
 
 
 def _spellings(images: Collection[str]) -> dict[str, str]:
@@ -107,6 +113,13 @@ def _spacing_column(table: Table, names: list[str]) -> str:
             if cells and all(re.fullmatch(r"0?\.\d+|\d(\.\d+)?", cell) for cell in cells):
                 return name
     return ""
+
+
+def _are_run_lengths(cells: list[str]) -> bool:
+    """Whether cells hold pairs of numbers, with others that are empty or −1, as Kaggle writes masks."""
+    pairs = [cell for cell in cells if re.fullmatch(r"\d+ \d+( \d+ \d+)*", cell)]
+    others = {*cells} - {*pairs} - {"", "-1"}
+    return not others and any(cell.count(" ") > 2 for cell in pairs)
 
 
 def _flags(table: Table, names: list[str]) -> tuple[str, ...]:

@@ -17,10 +17,11 @@ from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
+from mmtk.data.plan.table_labels import SHEETS
 from mmtk.errors import MmtkError
 
 _CURES = {
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), " (save the sheet as CSV)"),
+    **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),
     **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
     **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
 }

@@ -53,7 +53,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, as relative paths with ``/``; ``unread`` counts other files by suffix."""
+    """Files below a folder, as relative paths with ``/``; ``configs`` are YAML; ``unread`` counts others."""
 
     root: Path
     images: tuple[str, ...] = ()
@@ -61,6 +61,7 @@ class Listing:
     texts: tuple[str, ...] = ()
     jsons: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
 
     def below(self, folder: str) -> Listing:
@@ -71,8 +72,9 @@ class Listing:
             return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
 
         tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
-        texts, jsons, arrays = (inside(paths) for paths in (self.texts, self.jsons, self.arrays))
-        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays)
+        kinds = (self.texts, self.jsons, self.arrays, self.configs)
+        texts, jsons, arrays, configs = (inside(paths) for paths in kinds)
+        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays, configs)
 
     def look(self, image: str) -> Look | None:
         """Look of one image; None where it cannot be read."""
@@ -111,26 +113,21 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     """List the files below a folder, or below the paths ``only``; skip hidden files, follow links."""
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
-    texts: list[str] = []
-    jsons: list[str] = []
-    arrays: list[str] = []
+    others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": []}
     unread: Counter[str] = Counter()
     for path in dict.fromkeys(path for folder in only or (root,) for path in _files(folder)):
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
         if suffix in TABLES:
             if (table := read_table(path)) is not None:
                 tables[name] = table
-        elif suffix == ".txt":
-            texts.append(name)
-        elif suffix == ".json":
-            jsons.append(name)
-        elif suffix == ".npy":
-            arrays.append(name)
+        elif (kind := ".yaml" if suffix == ".yml" else suffix) in others:
+            others[kind].append(name)
         elif is_image_file(path):
             images[name] = None
         else:
             unread[suffix or "(no suffix)"] += 1
-    return Listing(root, tuple(images), tables, tuple(texts), tuple(jsons), tuple(arrays), dict(unread))
+    texts, jsons, arrays, configs = (tuple(paths) for paths in others.values())
+    return Listing(root, tuple(images), tables, texts, jsons, arrays, configs, dict(unread))
 
 
 def _files(root: Path) -> Iterator[Path]:

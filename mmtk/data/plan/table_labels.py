@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mmtk.counts import counted
@@ -12,6 +12,12 @@ from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, Table, stem
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.errors import MmtkError, listing, nearest
+
+RUN_LENGTHS = (
+    "are not read: draw each mask into a PNG of its image's size, called as the image, in a folder masks (runs go "
+    "down the columns; those of SIIM start where the last one ended, others count from the first pixel)"
+)
+SHEETS = (".xlsx", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ def _tables(files: Listing, name: str) -> Mapping[str, Table]:
         return tables
     if name not in tables:
         cure = f"Tables here: {listing(tables)}." if tables else "There is no table here."
+        if name.lower().endswith(SHEETS):
+            raise MmtkError("spreadsheets are not read.", name, "Save the sheet as CSV, and give that.")
         raise MmtkError(f"no table '{name}'.{nearest(name, tables)}", str(files.root), cure)
     return {name: tables[name]}
 
@@ -75,6 +83,8 @@ def _film_tables(
     for name, table in tables.items():
         if columns := find_columns(table, labels.films, hints):
             film_tables[name] = _FilmTable(table, columns)
+            if columns.run_lengths:
+                labels.notes.append(f'{name}: masks as run lengths ("{columns.run_lengths}") {RUN_LENGTHS}')
     if film_tables:
         return film_tables
     for name, table in tables.items():
@@ -114,15 +124,12 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
     table, columns = film_table.table, film_table.columns
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     matches = [(columns.matches[row[columns.image]], row) for row in rows if row[columns.image] in columns.matches]
+    rows_of: dict[str, list[dict[str, str]]] = {}
     for path, row in matches:
-        _write(labels.films[path], row, columns, part_of_table)
-    if columns.split:
-        parts = {words.plain(row[columns.split]).replace(" ", "") for _, row in matches}
-        if parts - {"", "train", "val", "test"}:
-            _add(labels.reasons, "the words of the parts differ")
-    if columns.flags and not columns.label:
-        why = "one column per finding: a film has the class of its only finding, with several it is unlabelled"
-        _add(labels.reasons, why)
+        rows_of.setdefault(path, []).append(row)
+    for path, image_rows in rows_of.items():
+        _write(labels.films[path], _joined(path, image_rows, columns), columns, part_of_table)
+    _add_reasons(labels.reasons, columns, [row for _, row in matches])
     if columns.label or columns.flags:
         for film in labels.films.values():
             film.label = film.label or ""
@@ -130,10 +137,40 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
         labels.reasons.append("the table has paths, which may begin in another folder")
     if absent := len(rows) - len(matches):
         labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
-    paths = {path for path, _ in matches}
-    if repeats := len(matches) - len(paths):
-        labels.reasons.append(f"{repeats} rows name an image again (the last one counts)")
-    labels.listed |= paths
+    if repeats := len(matches) - len(rows_of):
+        several = counted(repeats, "row names an image again", "rows name an image again")
+        labels.reasons.append(f"{several}: an image has the labels of all its rows")
+    labels.listed |= {*rows_of}
+
+
+def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[str, str]]) -> None:
+    """Add why the source cannot read parts and findings as they are."""
+    if columns.split:
+        parts = {words.plain(row[columns.split]).replace(" ", "") for row in rows}
+        if parts - {"", "train", "val", "test"}:
+            _add(reasons, "the words of the parts differ")
+    if columns.flags and not columns.label:
+        why = "one column per finding: a film has the class of its only finding, with several it is unlabelled"
+        _add(reasons, why)
+
+
+def _joined(path: str, rows: Sequence[Mapping[str, str]], columns: Columns) -> Mapping[str, str]:
+    """One row for all of an image: with every label; MmtkError where they name several patients or parts."""
+    row = dict(rows[0])
+    for name in (columns.patient, columns.split, columns.spacing):
+        values = dict.fromkeys(row[name] for row in rows if name and row[name])
+        if len(values) > 1:
+            cure = f'Leave one row for the image, or name another column than "{name}".'
+            raise MmtkError(f"its rows differ in {name}: {listing(values)}.", path, cure)
+        if values:
+            row[name] = next(iter(values))
+    if columns.label:
+        labels = (row[columns.label] for row in rows)
+        row[columns.label] = "|".join(dict.fromkeys(x for x in labels if x.casefold() not in words.EMPTY))
+    for name in columns.flags:
+        cells = {row[name].removesuffix(".0"): row[name] for row in rows}
+        row[name] = cells[next((cell for cell in ("1", "-1", "") if cell in cells), "0")]
+    return row
 
 
 def _add(reasons: list[str], reason: str) -> None:
