@@ -143,7 +143,7 @@ def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict
     trainer = training(size, batch, precision, device)
     if not data:
         now = StepContext(trainer.recipe.seed, 0, trainer.total)
-        trainer.streams = _RepeatedBatch(trainer.streams.batch(now, trainer.device))
+        trainer.loader = _RepeatedBatch(trainer.loader.batch(now, trainer.device))
     trainer.train_step(0)
     numbers = iter(range(1, 1 + STEPS))
     seconds = timed(lambda: trainer.train_step(next(numbers)), STEPS, device)

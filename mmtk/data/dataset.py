@@ -70,12 +70,14 @@ def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int
     """
     status_line.stage("reading data")
     data = Data()
-    parts: list[leaks.Images] = []
+    image_sets: list[leaks.Images] = []
     for task in recipe.tasks:
         in_domain = open_source(recipe, task, "source", root, progress)
         data.stores[task] = in_domain.store
         data.parts[task] = _split(recipe, in_domain, data.notes)
-        parts += [leaks.Images.of(in_domain.role, in_domain.source, in_domain.store, split) for split in SPLITS]
+        image_sets += [
+            leaks.Images.of(in_domain.role, in_domain.source, in_domain.store, split) for split in SPLITS
+        ]
         if recipe.source(task, "cross"):
             cross = open_source(recipe, task, "cross", root, progress)
             split_checks.check_same_labels(in_domain.role, in_domain.store.labels, cross.role, cross.store.labels)
@@ -83,8 +85,8 @@ def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int
             rows = split_checks.scored_rows(cross.role, cross.source, cross.store, split, data.notes)
             data.notes += split_checks.missing_classes(cross.role, cross.store, rows, split)
             data.cross_stores[task], data.cross[task] = cross.store, rows
-            parts.append(leaks.Images.of(cross.role, cross.source, cross.store, split))
-    data.notes += leaks.check(leaks.overlaps(parts), refuse=recipe.data.leaks == "refuse")
+            image_sets.append(leaks.Images.of(cross.role, cross.source, cross.store, split))
+    data.notes += leaks.check(leaks.overlaps(image_sets), refuse=recipe.data.leaks == "refuse")
     return data
 
 

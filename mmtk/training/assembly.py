@@ -35,7 +35,7 @@ class Assembly:
     objective: Objective
     forward: Callable[[Batch], Step]
     optimizer: Optimizer
-    streams: BatchLoader
+    loader: BatchLoader
     epoch: int
     device: torch.device
 
@@ -54,8 +54,8 @@ def assemble(recipe: Recipe, data: Data, device: str) -> Assembly:
     forward = _forward(objective, recipe.train.precision, rank_device)
     optimizer = make_optimizer(recipe, objective)
     epoch = epoch_steps(recipe, data)
-    streams = _streams(recipe, data, objective, epoch)
-    return Assembly(net, objective, forward, optimizer, streams, epoch, rank_device)
+    loader = _loader(recipe, data, objective, epoch)
+    return Assembly(net, objective, forward, optimizer, loader, epoch, rank_device)
 
 
 def _strategy(recipe: Recipe, data: Data, kind: str, net: MultiTaskNet, device: torch.device) -> Any:
@@ -89,7 +89,7 @@ def _forward(objective: Objective, precision: str, device: torch.device) -> Call
     return forward
 
 
-def _streams(recipe: Recipe, data: Data, objective: Objective, epoch: int) -> BatchLoader:
+def _loader(recipe: Recipe, data: Data, objective: Objective, epoch: int) -> BatchLoader:
     strategies = {task: strategy for task, strategy in objective.strategies.items() if strategy is not None}
     views = {task: strategy.declared_views for task, strategy in strategies.items()}
     needs = {task: strategy.needs_unlabelled for task, strategy in strategies.items()}

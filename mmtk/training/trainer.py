@@ -47,7 +47,7 @@ class Trainer:
         self.recipe, self.data, self.folder, self.display = recipe, data, folder, display
         self.rank, self.world = distributed.rank_and_world_size()
         self.net, self.objective, self.forward = assembly.net, assembly.objective, assembly.forward
-        self.optimizer, self.streams = assembly.optimizer, assembly.streams
+        self.optimizer, self.loader = assembly.optimizer, assembly.loader
         self.epoch, self.device = assembly.epoch, assembly.device
         self.ema = None
         if recipe.train.ema:
@@ -146,7 +146,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.recipe, index, self.total)
         now = StepContext(self.recipe.seed, index, self.total, self.rank, self.world)
-        step = self.forward(self.streams.batch(now, self.device))
+        step = self.forward(self.loader.batch(now, self.device))
         if self.alarm is not None:
             self.alarm.look(index, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,7 +161,7 @@ class Trainer:
             self.stop = max((number for number in signals if number is not None), default=None)
         if not math.isfinite(float(mean.loss)):
             distributed.rank_zero_reports()
-            raise not_finite(mean, index, self.streams.ids(index), self.folder.path)
+            raise not_finite(mean, index, self.loader.ids(index), self.folder.path)
         return mean
 
     def _after_step(self) -> None:

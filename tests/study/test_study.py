@@ -505,7 +505,7 @@ def test_switching_a_component_off_changes_no_split_batch_or_initial_weight(name
         shared = tuple(slice(0, n) for n in parameter.shape)  # a bridge makes one convolution wider
         assert torch.equal(parameter, own[key][shared]), key
     for index in (0, 1):
-        one, two = (each.streams.batch(_now(each, index)) for each in (whole, less))
+        one, two = (each.loader.batch(_now(each, index)) for each in (whole, less))
         for task in less.recipe.tasks:
             (ours_labelled, ours_free), (labelled, free) = getattr(one, task), getattr(two, task)
             assert torch.equal(labelled.image, ours_labelled.image)

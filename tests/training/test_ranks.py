@@ -91,7 +91,7 @@ def test_mixmatch_on_two_ranks_is_the_mean_of_two_halves(tmp_path: Path) -> None
     made.close()
     halves = []
     for rank in (0, 1):
-        batch = made.streams.batch(StepContext(made.recipe.seed, 0, made.total, rank, 2))
+        batch = made.loader.batch(StepContext(made.recipe.seed, 0, made.total, rank, 2))
         assert batch.classification is not None
         labelled, unlabelled = batch.classification
         assert len(labelled.image) == len(unlabelled["weak"][0]) == 2

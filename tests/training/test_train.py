@@ -59,7 +59,7 @@ def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
     for index in range(3):
         run.train_step(index)
         optimiser.zero_grad()
-        plain(run.streams.batch(StepContext(run.recipe.seed, index, run.total))).loss.backward()
+        plain(run.loader.batch(StepContext(run.recipe.seed, index, run.total))).loss.backward()
         optimiser.step()
     run.close()
     for ours, theirs in zip(run.objective.parameters(), plain.parameters(), strict=True):
@@ -91,7 +91,7 @@ class Reads(TorchDispatchMode):
 def test_nothing_is_read_before_all_work_of_a_step_is_on_its_way(tmp_path: Path, name: str) -> None:
     run = training(tmp_path, name, train__clip=1.0)
     run.objective.train()
-    batch = run.streams.batch(StepContext(run.recipe.seed, 0, run.total))
+    batch = run.loader.batch(StepContext(run.recipe.seed, 0, run.total))
     with Reads() as reads:
         step = run.forward(batch)
         step.loss.backward()
