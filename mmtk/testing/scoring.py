@@ -230,17 +230,17 @@ def a_perfect_input_scores_best(subject: Subject) -> None:
     )
 
 
-def cases_have_a_row_per_image(subject: Subject) -> None:
-    """``cases`` has an ``id`` column first and one value per image in each, or is empty."""
-    _, cases = _scores(subject, [EVERY[6:], EVERY[5::-1]])
-    if cases:
-        expect(next(iter(cases)) == "id", "the column id first", f"{next(iter(cases))}", "put it first.")
-        wrong = {name: len(column) for name, column in cases.items() if len(column) != COUNT}
+def per_image_has_every_image_once(subject: Subject) -> None:
+    """``per_image`` has an ``id`` column first and one value per image in each, or is empty."""
+    _, columns = _scores(subject, [EVERY[6:], EVERY[5::-1]])
+    if columns:
+        expect(next(iter(columns)) == "id", "the column id first", f"{next(iter(columns))}", "put it first.")
+        wrong = {name: len(column) for name, column in columns.items() if len(column) != COUNT}
         expect(
             not wrong, f"{COUNT} values in every column", f"{wrong}", "give one value per image, None for none."
         )
-        same = sorted(cases["id"]) == [f"i{k:02}" for k in range(COUNT)]
-        expect(same, "every id once", f"{cases['id']}", "take the ids from update.")
+        same = sorted(columns["id"]) == [f"i{k:02}" for k in range(COUNT)]
+        expect(same, "every id once", f"{columns['id']}", "take the ids from update.")
 
 
-METRIC = (two_halves_equal_the_whole, a_perfect_input_scores_best, cases_have_a_row_per_image)
+METRIC = (two_halves_equal_the_whole, a_perfect_input_scores_best, per_image_has_every_image_once)

@@ -449,8 +449,8 @@ class Constant(GoodMetric):
         return {"right": 1.0}
 
 
-@breaks("metric", "cases-have-a-row-per-image")
-class LostCases(GoodMetric):
+@breaks("metric", "per-image-has-every-image-once")
+class LostImages(GoodMetric):
     """Half the values."""
 
     def per_image(self) -> dict[str, list[Any]]:
