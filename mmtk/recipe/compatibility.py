@@ -15,7 +15,7 @@ from mmtk.io import status_line
 from mmtk.recipe import trials
 from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
-from mmtk.registry import catalog, memo
+from mmtk.registry import catalog, memo, signature
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
@@ -201,14 +201,21 @@ def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:
 
 
 def _training(recipe: Recipe) -> list[MmtkError]:
-    problems = []
-    loss = recipe.get("loss.classification.use", "cross-entropy").rpartition("/")[2]
-    if recipe["train.balance"] == "weight" and loss != "cross-entropy":
-        problems.append(
-            MmtkError(
-                'train.balance = "weight" needs loss.classification.use = "cross-entropy".',
-                location(recipe, "train.balance"),
-                'Use train.balance = "sample", which works with every loss.',
-            )
+    key = "loss.classification"
+    if recipe["train.balance"] != "weight" or not recipe.get(key):
+        return []
+    word = recipe[f"{key}.use"]
+
+    def ask() -> bool:
+        return "class_weights" in signature.wired(catalog.load(catalog.find("loss", word)))
+
+    if recall("class weights", recipe, "loss", key, ask):
+        return []
+    return [
+        MmtkError(
+            f'train.balance = "weight" needs a loss that takes class_weights; {key}.use = "{word}" takes none.',
+            location(recipe, "train.balance"),
+            'Use train.balance = "sample", which works with every loss; or name class_weights among the '
+            "positional parameters of a loss of your own.",
         )
-    return problems
+    ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tomli_w
 import torch
 from safetensors.torch import save_file
+from tiny import tiny
 from torch import nn
 
 from mmtk import api
@@ -13,7 +16,7 @@ from mmtk.errors import MmtkError, Problems
 from mmtk.model import build, sketch
 from mmtk.recipe import parts, toml
 from mmtk.recipe.load import load_recipe
-from mmtk.registry import catalog, signature
+from mmtk.registry import catalog, local_file, signature
 from mmtk.study.plan import plan_components
 from mmtk.workflows.check import check
 from mmtk.workflows.rehearsal import check_weights
@@ -133,6 +136,41 @@ def test_class_weights_need_a_loss_that_takes_them():
         overrides = {"train.balance": "weight", "loss.classification.use": loss}
         assert load_recipe("enc", overrides=overrides)["train.balance"] == "weight"
     assert load_recipe("unet", overrides={"train.balance": "weight"}).tasks == ["segmentation"]
+
+
+LOSSES = '''
+from torch.nn import functional as F
+from mmtk.api import Loss
+
+class Weighted(Loss):
+    """Mean of the weighted costs."""
+    tasks = ("classification",)
+    def __init__(self, class_weights):
+        self.weights = class_weights
+    def __call__(self, logits, target):
+        return F.cross_entropy(logits, target, weight=self.weights, reduction="sum") / len(target)
+
+class Plain(Weighted):
+    """Mean of the costs."""
+    def __init__(self):
+        super().__init__(None)
+'''
+
+
+def test_class_weights_reach_a_loss_of_another_author_that_takes_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "_local", [])
+    (tmp_path / "losses.py").write_text(LOSSES)
+    local_file.use(tmp_path / "losses.py")
+    changes = {"loss__classification": {"use": "code/Weighted"}, "data__classification__labels": 7}
+    first_losses = []
+    for balance in ("weight", "none"):
+        recipe = tiny("enc", train__steps=1, train__balance=balance, **changes)
+        result = run(recipe, tmp_path / balance, pictures=False)
+        first_losses.append(json.loads((result.path / "metrics.jsonl").read_text().splitlines()[0])["train/loss"])
+    assert first_losses[0] != first_losses[1]
+    text = refusal("enc", "train.balance=weight", "loss.classification.use=code/Plain")
+    assert text.startswith('--set: train.balance = "weight" needs a loss that takes class_weights; ')
+    assert 'loss.classification.use = "code/Plain" takes none.' in text
 
 
 def test_a_metric_scores_its_task():
