@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtk.counts import counted
+from mmtk.errors import listing
 from mmtk.io import status_line
 from mmtk.scores import Scores, info, selecting, shown
 
@@ -168,16 +170,58 @@ class Display:
             rows = {d: r[task] for d, r in results.items() if isinstance(r, dict) and task in r}
             if not rows:
                 continue
-            table = Table(title=f"{title}: {task}", title_justify="left", title_style="bold")
-            table.add_column("test set", no_wrap=True)
-            columns = _columns(scores_of_task, list(rows.values()))
-            for name in columns:
-                table.add_column(info(scores_of_task, name).heading, justify="right")
-            table.add_column("n", justify="right")
-            for domain, scores in rows.items():
-                cells = [f"{scores[c]:.3f}" if c in scores else "–" for c in columns]
-                table.add_row(domain, *cells, f"{scores.get('n', 0):.0f}")
+            table, lines = _final_table(scores_of_task, rows, self.console.width)
+            table.title = f"{title}: {task}"
             self.console.print(table)
+            for line in lines:
+                self.note(line)
+
+
+def _final_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], width: int) -> tuple[Table, list[str]]:
+    """Table of one task, and a line for every score that has no column in it.
+
+    ``rows`` holds numbers by test set and score. Headings are wrapped at spaces until the table fits ``width``
+    signs, and then its last columns stand below it.
+    """
+    names = _columns(scores, list(rows.values()))
+    cells = {name: [f"{row[name]:.3f}" if name in row else "–" for row in rows.values()] for name in names}
+    ends = {"test set": ["test set", *rows], "n": ["n", *(f"{row.get('n', 0):.0f}" for row in rows.values())]}
+    headings = _fitted({name: info(scores, name).heading for name in names}, cells, width - _room(ends) - 1)
+    table = Table(title_justify="left", title_style="bold")
+    table.add_column("test set", no_wrap=True)
+    for heading in headings.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    for index, test_set in enumerate(rows):
+        table.add_row(test_set, *(cells[name][index] for name in headings), ends["n"][index + 1])
+    lines = []
+    for name in names[len(headings) :]:
+        values = (f"{test_set} {cell}" for test_set, cell in zip(rows, cells[name], strict=True))
+        lines.append(f"{info(scores, name).heading}: {', '.join(values)}")
+    computed = {name for row in rows.values() for name in row if name.rpartition("/")[2] != "n"}
+    if undeclared := computed - {*scores}:
+        lines.append(f"in results.json alone, since no metric declares them in scores: {listing(undeclared)}")
+    return table, lines
+
+
+def _fitted(headings: Mapping[str, str], cells: Mapping[str, Sequence[str]], width: int) -> dict[str, str]:
+    """Headings of as many columns as fit ``width`` signs, wrapped at spaces no more than need be."""
+    remaining = dict(headings)
+    while remaining:
+        for length in range(max(map(len, remaining.values())), 0, -1):
+            lines = {
+                name: textwrap.wrap(heading, length, break_long_words=False, break_on_hyphens=False)
+                for name, heading in remaining.items()
+            }
+            if _room({name: [*parts, *cells[name]] for name, parts in lines.items()}) <= width:
+                return {name: "\n".join(parts) for name, parts in lines.items()}
+        remaining.popitem()
+    return {}
+
+
+def _room(columns: Mapping[str, Sequence[str]]) -> int:
+    """Signs of a line that columns of these texts take, each with its frame and padding."""
+    return sum(3 + max(map(len, texts)) for texts in columns.values())
 
 
 def _columns(scores: Scores, rows: Sequence[Mapping[str, float]]) -> list[str]:

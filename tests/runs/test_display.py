@@ -12,6 +12,7 @@ from rich.console import Console
 from mmtk import builtin_scores
 from mmtk.runs.display import Display
 from mmtk.runs.pace import Pace, share_cores
+from mmtk.scores import ScoreInfo
 
 TERMS = {
     "loss": 3.952,
@@ -149,6 +150,38 @@ def test_the_last_table_has_units_and_fits_eighty_columns(everywhere):
     said = " ".join(text.getvalue().split())
     assert ("10.032" in said, "(mm)" in said, "(px)" in said) == (everywhere, everywhere, not everywhere)
     assert "…" not in said
+
+
+@pytest.mark.parametrize(("width", "further"), [(60, 1), (80, 1), (80, 4), (120, 2)])
+def test_the_last_table_breaks_no_word_and_lists_below_it_what_has_no_column(width, further):
+    scores = builtin_scores.classification(["a", "b"])
+    scores |= {f"kappa-{k}/kappa": ScoreInfo(f"quadratic weighted kappa {k}") for k in range(further)}
+    names = ["accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1", "auroc", *[*scores][-further:]]
+    values = {name: (k + 1) / 16 for k, name in enumerate(names)}
+    display, text = Display(), io.StringIO()
+    display.console = Console(file=text, width=width)
+    row = {"classification": values | {"n": 624, "kappa-0/n": 624}}
+    display.results({"in-domain": row, "cross-domain": row}, "MultiMix", {"classification": scores})
+    lines = text.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines if line[:1] in "┏┃┡│└")
+    words = re.findall(r"[\w.-]+", text.getvalue())
+    assert {"accuracy", "balanced", "majority", "kappa", "624"} <= {*words}
+    assert "…" not in text.getvalue()
+    assert "results.json" not in text.getvalue()
+    for value in values.values():
+        assert text.getvalue().count(f"{value:.3f}") == 2, value
+    below = [line for line in lines if ": in-domain 0." in line]
+    assert bool(below) == (width < 120)
+
+
+def test_scores_that_no_metric_declares_are_named_once():
+    display, text = Display(), io.StringIO()
+    display.console = Console(file=text, width=80)
+    results = {"in-domain": {"classification": {"accuracy": 0.5, "n": 8, "kappa/kappa": 0.25}}}
+    declared = {"classification": builtin_scores.classification(["a", "b"])}
+    display.results(results, "MultiMix", declared)
+    last = text.getvalue().splitlines()[-1]
+    assert last == "in results.json alone, since no metric declares them in scores: kappa/kappa"
 
 
 @pytest.mark.parametrize(
