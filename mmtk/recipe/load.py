@@ -211,7 +211,8 @@ def _component(layer: Layer, path: str, kind: str, table: Any) -> tuple[Values, 
     if not isinstance(table, dict) or not isinstance(table.get("use"), str):
         names = ", ".join(sorted({entry.name for entry in catalog.entries(kind)}))
         message = f'{path}: needs use = "NAME" of a component of kind {kind}. Known: {names}.'
-        return {}, [MmtkError(message, layer.places.get(f"{path}.use") or layer.location(path))]
+        where = layer.places.get(f"{path}.use") or layer.location(path)
+        return {}, [MmtkError(message, where, toml_layers.use_cure(path, table, where))]
     try:
         entry = catalog.find(kind, table["use"])
 

@@ -218,8 +218,17 @@ def _clashes(one: Layer, other: Layer) -> Iterator[MmtkError]:
     for key, value in leaves(one.values):
         table = get(other.values, key)
         if isinstance(table, dict) and not drops(key, value):
-            hint = f"Write {key}.use = {json.dumps(value)}." if "use" in table and isinstance(value, str) else None
-            yield MmtkError(f"{key}: a value here, but a table in {other.location(key)}.", one.location(key), hint)
+            where = one.location(key)
+            hint = use_cure(key, value, where) if "use" in table else None
+            yield MmtkError(f"{key}: a value here, but a table in {other.location(key)}.", where, hint)
+
+
+def use_cure(path: str, word: Any, where: str | None) -> str | None:
+    """The cure for a component's ``word`` in place of its table ``path``, with the option that ``where`` names."""
+    if not isinstance(word, str):
+        return None
+    option = f" On the command line: --set {path}.use={word}" if where == "--set" else ""
+    return f"Write {path}.use = {json.dumps(word)}.{option}"
 
 
 def _merge(base: Values, over: Values, path: str, places: dict[str, str]) -> Values:

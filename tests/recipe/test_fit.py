@@ -201,6 +201,14 @@ def test_a_wrong_name_hides_no_problem_of_the_other_parts(wrong, message):
     assert "data.size: 70 is not divisible by 16" in text
 
 
+@pytest.mark.parametrize("path", ["metric.kappa", "augment.new", "augment.weak", "loss.segmentation"])
+def test_a_component_in_place_of_its_table_names_the_key(path, tmp_path):
+    assert f"--set {path}.use=code/Kappa" in refusal("multimix", f"{path}=code/Kappa")
+    file, (group, name) = tmp_path / "r.toml", path.split(".")
+    file.write_text(f'extends = "multimix"\n[{group}]\n{name} = "code/Kappa"\n')
+    assert f'  Write {path}.use = "code/Kappa".' in refusal(file)
+
+
 def test_what_cannot_be_guessed_adds_no_problem():
     for wrong in ("encoder.use=unett", "encoder.depth=9"):
         assert refusal("multimix", wrong, "data.size=70").startswith(f"--set: {wrong.partition('=')[0]}: ")
