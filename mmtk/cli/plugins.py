@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from mmtk.cli.help import App, Commands
 from mmtk.counts import counted, share
 from mmtk.errors import RunFailed
 from mmtk.registry.kinds import KINDS
+
+if TYPE_CHECKING:
+    from mmtk.registry.catalog import Entry
 
 app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
 WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
@@ -49,6 +52,25 @@ def plugins(
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
     typer.echo("\n".join(_lines(rows)))
+    for line in _reasons(catalog.states()):
+        typer.echo(line)
+
+
+def _reasons(states: Iterable[tuple[Entry, str]]) -> list[str]:
+    """Lines on why recipes cannot use components by their bare names, each once, with the cure."""
+    from mmtk.registry import catalog
+
+    lines = []
+    for entry, state in states:
+        if state == "excluded":
+            dist = f"{entry.dist} {entry.version}"
+            lines.append(f"excluded: {dist} asks for {entry.excluded}, and this is mmtk {catalog.version()}")
+        elif state == "hidden":
+            lines.append(f"hidden: MMTK_PLUGINS does not name {entry.dist}; add it there, or unset the variable")
+        elif state == "clash":
+            name = f'use = "{entry.dist}/{entry.name}"'
+            lines.append(f"clash: several bring {entry.word}; a recipe says which, as {name}")
+    return [*dict.fromkeys(lines)]
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:

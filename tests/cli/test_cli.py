@@ -93,6 +93,10 @@ def test_plugins_lists_what_is_installed_without_importing_it(here, tmp_path):
     assert rows["ssl", "old", "mmtk-y"] == "excluded"
     assert rows["ssl", "unseen", "mmtk-z"] == "hidden"
     assert rows["bridge", "saliency", "mmtk"] == ""
+    assert f"excluded: mmtk-y 1.0 asks for mmtk>=99, and this is mmtk {__version__}" in lines
+    assert "hidden: MMTK_PLUGINS does not name mmtk-z; add it there, or unset the variable" in lines
+    clashes = [line for line in lines if line.startswith("clash: several bring ssl/confidence")]
+    assert [line.split()[-1] for line in clashes] == ['"mmtk/confidence"', '"mmtk-x/confidence"']
 
 
 def test_a_mistake_is_a_message_with_exit_code_2_and_debug_shows_the_traceback(here):
