@@ -11,6 +11,7 @@ from mmtk.errors import MmtkError
 from mmtk.recipe import tables, toml
 from mmtk.registry import catalog, memo, signature
 from mmtk.registry.kinds import KINDS
+from mmtk.scores import ScoreInfo
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
 
@@ -96,6 +97,7 @@ def describe(word: str) -> str:
         lines.append(f"Tasks: {', '.join(tasks)}")
     if views := _views(entry, component):
         lines.append(f"Views: {', '.join(f'{name}: {_view(view)}' for name, view in views.items())}")
+    lines += _scores(entry)
     try:
         file, line = inspect.getsourcefile(component), inspect.getsourcelines(component)[1]
         lines.append(f"Defined in {file}:{line}")
@@ -133,6 +135,26 @@ def _views(entry: catalog.Entry, component: type[Any]) -> dict[str, Any]:
     except (MmtkError, ValueError):
         views = getattr(component, "views", {})
         return dict(views) if isinstance(views, dict) else {}
+
+
+def _scores(entry: catalog.Entry) -> list[str]:
+    """Lines with the scores that a metric with default keys declares for the classes or organs a and b."""
+    if entry.kind != "metric":
+        return []
+    from mmtk.registry import factory
+
+    wires = {"names": ("a", "b"), "exclusive": False, "spacing": {}}
+    try:
+        scores = factory.component("metric", {"use": _full(entry)}, wires).scores
+    except (MmtkError, ValueError):  # a key without a default
+        return ["Scores: as its keys say"]
+    lines = [f"  {name}: {score.heading}{_direction(score)}" for name, score in scores.items()]
+    return ["Scores of the classes or organs a and b", *lines] if lines else ["Scores: none declared"]
+
+
+def _direction(score: ScoreInfo) -> str:
+    """The direction in which a score improves; empty for one that is only counted."""
+    return f", {score.better} is better" if score.shown else ""
 
 
 def _view(view: Any) -> str:

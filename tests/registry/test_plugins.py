@@ -217,6 +217,9 @@ def test_show_tells_keys_tasks_views_wiring_and_place(mmtk, site):
         ("encoder/unet", "Tasks: classification, segmentation\n"),
         ("bridge/saliency", "Tasks: segmentation\n"),
         ("metric/classification", "Tasks: classification\n"),
+        ("metric/classification", "  auroc: AUROC, higher is better\n"),
+        ("metric/classification", "  f1-a: F1 of a, higher is better\n"),
+        ("metric/segmentation", "  hd95-mm: HD95 (mm), lower is better\n"),
         ("source/nihx", "Tasks: classification\n"),
         ("source/phantom", "Tasks: classification, segmentation\n"),
         ("ssl/mixmatch", "Views: weak: 2\n"),  # its views depend on a key

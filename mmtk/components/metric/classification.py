@@ -18,6 +18,11 @@ from mmtk.errors import MmtkError
 class Classification(Metric):
     """Accuracy, F1, AUROC, average precision, calibration error, confusion counts and the majority baseline.
 
+    Of any classes: accuracy, balanced accuracy (the mean recall of those that occur), macro-F1, the F1 of each,
+    AUROC, average precision, calibration error, the accuracy of always saying the most frequent class, and
+    ``count-TRUE-as-PREDICTED``. Of two classes also sensitivity, specificity, ``threshold``, and accuracy,
+    balanced accuracy, sensitivity and specificity at it.
+
     Of two classes the last is the positive one: AUROC, average precision and sensitivity are its own, and
     ``calibrate`` chooses a threshold on its probability (``…-at-threshold``; 0.5 until then). Of more
     classes, AUROC and average precision are means over those that occur, each against the rest.
