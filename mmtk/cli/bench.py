@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,3 +23,6 @@ def bench(
     from mmtk.bench.run import bench as run_bench
 
     run_bench(part, device, precision, size, rounds, json)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"bench": bench}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -48,3 +49,6 @@ def export(
     folder = write_shared(run_dir, out)
     typer.echo(f"Wrote     {folder}/: model.safetensors, recipe.toml, README.md")
     typer.echo(f"Next      {command('predict', folder)} IMAGE… --out DIR")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"export": export}

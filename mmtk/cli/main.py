@@ -27,10 +27,9 @@ app = help.App(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(plugins.app, name="plugins")
-for name, command_function in recipes.COMMANDS.items():
-    app.command(name)(command_function)
-for command_function in (*runs.COMMANDS, study.ablate, study.status, study.report, export.export, bench.bench):
-    app.command()(command_function)
+for module in (recipes, runs, study, export, bench):
+    for name, command_function in module.COMMANDS.items():
+        app.command(name)(command_function)
 
 DOCTOR = 27  # columns of the names that it prints
 

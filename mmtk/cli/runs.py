@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -192,4 +193,4 @@ def track(
         typer.echo(f"{path}: {track_run(path)}")
 
 
-COMMANDS = (run, evaluate, predict, track)
+COMMANDS: dict[str, Callable[..., None]] = {"run": run, "evaluate": evaluate, "predict": predict, "track": track}

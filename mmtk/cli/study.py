@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -175,3 +176,6 @@ def _show_report(written: Report) -> None:
         console.print(f"Pictures  {written.pictures[0].parent}/", markup=False, soft_wrap=True)
     if written.without_pictures:
         console.print(f"Pictures  of the run not drawn: {written.without_pictures}", markup=False, soft_wrap=True)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"ablate": ablate, "status": status, "report": report}
