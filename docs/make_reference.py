@@ -107,7 +107,10 @@ def recipes_page() -> list[str]:
     lines += [
         "## Component tables",
         "",
-        "`use` names the component; its own keys stand beside it. `*` stands for any name.",
+        "`use` names the component; its own keys stand beside it. `*` stands for any name: `[augment.NAME]` is "
+        "a view that strategies ask for by NAME; `[metric.TASK]` scores a task and selects its best weights, and "
+        "any other `[metric.NAME]` adds scores beside it, called `NAME/SCORE` "
+        "([Use your own metric](../how-to/own-metric.md)).",
         "",
     ]
     extra = {name: ", ".join(code(key) for key, _, _ in kind.added_keys) for name, kind in KINDS.items()}
@@ -172,7 +175,7 @@ def _component(entry: catalog.Entry) -> list[str]:
 
 
 def _split(doc: str, keys: list[str]) -> tuple[list[str], dict[str, str]]:
-    """A component's docstring as paragraphs and the lines ``key: meaning`` (``a, b: meaning`` serves both)."""
+    """A docstring as paragraphs and ``key: meaning`` to its end (``a, b: meaning`` serves both)."""
     prose, meanings = [""], dict[str, str]()
     current: list[str] = []
     for line in doc.splitlines():
@@ -183,10 +186,9 @@ def _split(doc: str, keys: list[str]) -> tuple[list[str], dict[str, str]]:
         elif not line.strip():
             current = []
             prose.append("")
-        elif current and line.startswith(" "):
+        elif current:
             meanings |= {key: f"{meanings[key]} {line.strip()}" for key in current}
         else:
-            current = []
             prose[-1] += f" {line}"
     return [each for each in prose if each.strip()], meanings
 
@@ -213,8 +215,10 @@ def contracts_page() -> list[str]:
         if name in PASSED_ON or not inspect.isclass(thing):
             lines += _plain(name, thing)
             continue
-        lines += [f"## {name}", "", *_paragraphs(inspect.getdoc(thing) or "")]
-        body = [*_fields(thing), *_methods(thing)]
+        prose, meanings = _split(inspect.getdoc(thing) or "", [name for name, _ in _annotated(thing)])
+        lines += [f"## {name}", "", *(line for paragraph in prose for line in (text(paragraph), ""))]
+        fields = [(code(shown), text(meanings.get(field, ""))) for field, shown in _annotated(thing)]
+        body = [*fields, *_methods(thing)]
         lines += table(("member", "meaning"), body)
     return lines
 
@@ -225,19 +229,16 @@ def _plain(name: str, thing: Any) -> list[str]:
     return [f"## {name}", "", PASSED_ON.get(name, shown), ""]
 
 
-def _paragraphs(doc: str) -> list[str]:
-    return [line for each in doc.split("\n\n") for line in (text(each), "")]
-
-
-def _fields(thing: type[Any]) -> Iterator[tuple[str, str]]:
+def _annotated(thing: type[Any]) -> Iterator[tuple[str, str]]:
+    """Name of every field, and its declaration: name, type and default."""
     if dataclasses.is_dataclass(thing):
         for field in dataclasses.fields(thing):
             default = "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
-            yield code(f"{field.name}: {field.type}{default}"), ""
+            yield field.name, f"{field.name}: {field.type}{default}"
         return
     for name, kind in vars(thing).get("__annotations__", {}).items():
         default = f" = {vars(thing)[name]!r}" if name in vars(thing) else ""
-        yield code(f"{name}: {kind}{default}"), ""
+        yield name, f"{name}: {kind}{default}"
 
 
 def _methods(thing: type[Any]) -> Iterator[tuple[str, str]]:
@@ -248,7 +249,9 @@ def _methods(thing: type[Any]) -> Iterator[tuple[str, str]]:
         elif own and inspect.getdoc(member):
             signature = str(inspect.signature(member)).replace("'", "")
             must = " **required**" if getattr(member, "__isabstractmethod__", False) else ""
-            yield code(f"{name}{signature}"), text(inspect.getdoc(member) or "") + must
+            prose, meanings = _split(inspect.getdoc(member) or "", [*inspect.signature(member).parameters])
+            items = [f"<br>{code(parameter)}: {text(meaning)}" for parameter, meaning in meanings.items()]
+            yield code(f"{name}{signature}"), text(" ".join(prose)) + must + "".join(items)
 
 
 # --- checks ---------------------------------------------------------------------------------------------------

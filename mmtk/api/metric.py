@@ -18,6 +18,10 @@ class Metric(ABC):
     ``spacing`` maps an id to (row, column) in mm per pixel at run size; ids without one are absent. ``scores``
     declares what ``compute`` gives, in the order in which it is shown; it may depend on the names and the keys.
     A score that is not declared is a row in the table of all scores, and nothing else.
+
+    ``results.json``, ``metrics.jsonl`` and ``frame()`` call a score of the task's own table ``[metric.TASK]`` by
+    its name, and one of another table ``TABLE/SCORE``: ``kappa`` of ``[metric.kappa]`` is ``kappa/kappa``. The
+    progress line shows the name alone, tables and figures the label.
     """
 
     task: ClassVar[Task]

@@ -103,7 +103,11 @@ class Train(Table):
         float | None, Field(gt=0, lt=1, description="decay of averaged weights to evaluate, at most 1 − 1/step")
     ] = None
     balance: Annotated[
-        Literal["none", "sample", "weight"], Field(description="class balance of labelled images")
+        Literal["none", "sample", "weight"],
+        Field(
+            description="of labelled classes: sample draws every class equally often; weight gives the loss class "
+            "weights n / (classes · images of the class) of the n labelled images, and needs one that takes them"
+        ),
     ] = "none"
     precision: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     frozen_views: Annotated[

@@ -1,4 +1,4 @@
-"""One forward for a whole step: every stream, every loss term, and their means over ranks."""
+"""One call for the objective of a whole step: every stream, every loss term, and their means over ranks."""
 
 from __future__ import annotations
 

@@ -288,13 +288,13 @@ TINY = {
 }
 
 
-def tiny(arguments: list[str], tracked: bool) -> list[str]:
+def tiny(arguments: list[str], tracked: bool, pictures: bool) -> list[str]:
     """The same command with so small a network, data set and budget that it takes a second."""
     words, rest = command_of(["mmtk", *arguments])
     study = any((Path(word) / "study.json").is_file() for word in rest)
     if words == "mmtk ablate" and "--launcher" not in rest:
         arguments = [*arguments, "--launcher", "inline"]
-    if words == "mmtk run":  # pictures have tests of their own
+    if words == "mmtk run" and not pictures:  # which have tests of their own
         arguments = [*arguments, "--no-pictures"]
     if words in ("mmtk run", "mmtk ablate", "mmtk data inspect") and not study:
         own = "--profile" in rest  # the sources of a page's own profile are as small as they are
@@ -304,7 +304,9 @@ def tiny(arguments: list[str], tracked: bool) -> list[str]:
     return arguments
 
 
-SAVED = re.compile(r"[Ss]ave (?:this )?as `([\w/.-]+)`:\n\n```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(
+    r"[Ss]ave (?:this )?as `([\w/.-]+)`:\n\n```(?:toml|python)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def save_files(page: Path, here: Path) -> None:
@@ -314,7 +316,7 @@ def save_files(page: Path, here: Path) -> None:
         (here / file).parent.mkdir(exist_ok=True)
         (here / file).write_text(text)
         root = here / "DIR" if "--data DIR" in page.read_text() and page.name == "README.md" else here
-        for task in tomllib.loads(text).get("data", {}).values():
+        for task in tomllib.loads(text).get("data", {}).values() if file.endswith(".toml") else ():
             for table in (task["source"], task["cross"]):
                 draw_images(root, table, noise)
 
@@ -365,7 +367,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
             if block.language == "python" and block.text.startswith("import"):
                 exec(compile(block.text, str(page), "exec"), {})
             for line in lines(block) if block.language == "sh" and block.comment is None else []:
-                _run(line, tmp_path, monkeypatch, tracked=name(page) == MLFLOW, one_seed=name(page) != SEEDS)
+                _run(line, tmp_path, monkeypatch, page)
                 told = capsys.readouterr()
                 assert FAILS.get(line, "") in " ".join((told.out + told.err).split())
                 said += told.out
@@ -376,12 +378,13 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
     assert SAYS.get(f"{name(page)}: {section}" if section else name(page), "") in " ".join(said.split())
 
 
-def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, tracked: bool, one_seed: bool) -> None:
+def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
     """One line of a page: ``mmtk`` in this process, an installation into a folder of the test's own."""
+    one_seed, pictures = name(page) != SEEDS, ".figures[" in page.read_text()
     words = shlex.split(line)
     if words[0] == "mmtk":
         fewer = ["--seeds", "1"] if one_seed and "--seeds" in words else []
-        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], tracked), *fewer])
+        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], name(page) == MLFLOW, pictures), *fewer])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert bool(ended.value.code) == (line in FAILS), line
