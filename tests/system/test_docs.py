@@ -194,6 +194,16 @@ def test_every_contract_and_every_check_is_in_the_reference(generated):
             assert f"`{check.__name__.replace('_', '-')}`" in kinds[kind]
 
 
+def test_meanings_of_keys_fields_and_arguments_stand_beside_them_whole(generated):
+    (val,) = re.findall(
+        r"^\| `val` \|.+", sections(generated["reference/components.md"], "###")["source/chex"], re.M
+    )
+    assert "in hash order;" in val
+    contracts = sections(generated["reference/contracts.md"], "##")
+    assert "| `unit: str = ''` | of its values, such as ``mm``;" in contracts["ScoreInfo"]
+    assert "<br>`labelled`: labelled images of the step, with their classes<br>" in contracts["SSL"]
+
+
 # --- recipes --------------------------------------------------------------------------------------------------
 
 TABLES = {path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES)}
@@ -470,3 +480,8 @@ def test_every_page_is_in_the_navigation_once():
             yield from entries(each)
 
     assert sorted(entries(load_config(str(ROOT / "mkdocs.yml"))["nav"])) == sorted(map(name, PAGES))
+
+
+def test_decisions_have_numbers_of_their_own_and_stand_in_their_order():
+    numbers = re.findall(r"decisions/(\d+)-", (ROOT / "mkdocs.yml").read_text())
+    assert numbers == sorted({*numbers})
