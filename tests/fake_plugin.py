@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         return everywhere(path=[place for place in sys.path if Path(place).is_relative_to(folder)])
 
     monkeypatch.setattr(metadata, "distributions", below)
+    # An answer of its own, which goes with the test: others see the plugins of this machine.
+    monkeypatch.setattr(catalog, "_third_party", cache(catalog._third_party.__wrapped__))
     refresh()
 
 

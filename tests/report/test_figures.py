@@ -230,7 +230,7 @@ def test_writes_a_png_of_sane_size_that_is_not_blank(kind, tmp_path, recwarn):
         assert 250 <= image.height <= 1300
         assert np.asarray(image.convert("L"), float).std() > 8
     assert not [item for item in path.parent.iterdir() if item.suffix == ".tmp"]
-    assert not recwarn.list
+    assert [str(warning.message) for warning in recwarn.list] == []
 
 
 @pytest.mark.parametrize("kind", ["boundaries", "curves"])
@@ -555,7 +555,7 @@ def test_best_epoch_takes_the_first_of_equals_and_no_nan():
 def test_curves_of_a_single_row(place, tmp_path, recwarn):
     metrics = jsonl(tmp_path / "metrics.jsonl", rows()[place : place + 1])
     assert curves.curves(metrics, tmp_path / "c.png", "Training", DECLARED)
-    assert not recwarn.list
+    assert [str(warning.message) for warning in recwarn.list] == []
 
 
 def test_curves_of_an_interrupted_and_resumed_run(tmp_path, figs):

@@ -12,7 +12,7 @@ from pathlib import Path
 import fork_server
 import pytest
 from rich.console import Console
-from test_activity import CONTROL, on_terminal
+from terminal import CONTROL, on_terminal
 from tiny import tiny
 
 from mmtk import load_recipe
