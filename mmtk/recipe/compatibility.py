@@ -133,7 +133,7 @@ def _batch_problems(recipe: Recipe) -> list[MmtkError]:
         return answer
 
     try:
-        facts = [text, batch, {kind: vars(entry) for kind, entry in entries.items()}]
+        facts = [text, batch, [*map(repr, entries.values())]]  # as text: a word of theirs is no path
         single_value = memo.recall("pass", entries["encoder"], facts, ask)
     except MmtkError as error:
         return [MmtkError(error.message, error.where or location(recipe, "data.size"), error.hint)]

@@ -53,7 +53,8 @@ def check_step(recipe: Recipe, source: str) -> None:
     status_line.stage("trying a step on made-up images")
     train = {key: recipe.get(f"train.{key}") for key in STEP_KEYS}
     rest = {key: value for key, value in recipe.values.items() if key not in (*NOT_IN_DIGEST, "train", "init")}
-    entries = [vars(catalog.find(kind, table["use"])) for _, kind, table in recipe.components()]
+    # As text: a word of theirs is no path, though a folder may be called mmtk.
+    entries = [repr(catalog.find(kind, table["use"])) for _, kind, table in recipe.components()]
     try:
         memo.recall(
             "step", catalog.find("encoder", recipe["encoder.use"]), [train, rest, entries], partial(_try, recipe)
