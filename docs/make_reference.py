@@ -38,8 +38,8 @@ def code(words: object) -> str:
     """Code that may stand in a table, where a bar would end the cell; nothing stays nothing."""
     plain = str(words)
     if "|" in plain:
-        shown = re.sub(r"[|_*]", lambda sign: f"&#{ord(sign[0])};", html.escape(plain))
-        return f"<code>{shown}</code>"
+        escaped = re.sub(r"[|_*]", lambda sign: f"&#{ord(sign[0])};", html.escape(plain))
+        return f"<code>{escaped}</code>"
     return f"`{plain}`" if plain else ""
 
 
@@ -217,16 +217,16 @@ def contracts_page() -> list[str]:
             continue
         prose, meanings = _split(inspect.getdoc(thing) or "", [name for name, _ in _annotated(thing)])
         lines += [f"## {name}", "", *(line for paragraph in prose for line in (text(paragraph), ""))]
-        fields = [(code(shown), text(meanings.get(field, ""))) for field, shown in _annotated(thing)]
+        fields = [(code(line), text(meanings.get(field, ""))) for field, line in _annotated(thing)]
         body = [*fields, *_methods(thing)]
         lines += table(("member", "meaning"), body)
     return lines
 
 
 def _plain(name: str, thing: Any) -> list[str]:
-    """What is no class of the contracts: aliases of types, and names passed on from elsewhere."""
-    shown = re.sub(r"typing\.|mmtk\.api\.\w+\.", "", f"`{thing}`")
-    return [f"## {name}", "", PASSED_ON.get(name, shown), ""]
+    """Section of a name that is no class of the contracts: an alias of types, or a name from elsewhere."""
+    type_name = re.sub(r"typing\.|mmtk\.api\.\w+\.", "", f"`{thing}`")
+    return [f"## {name}", "", PASSED_ON.get(name, type_name), ""]
 
 
 def _annotated(thing: type[Any]) -> Iterator[tuple[str, str]]:

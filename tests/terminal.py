@@ -14,7 +14,7 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_terminal(*command: str, **environment: str) -> list[tuple[float, str]]:
-    """What a command writes to a terminal of 80 columns, piece by piece with the seconds since its start."""
+    """Output of a command on a terminal of 80 columns, in pieces with the seconds since its start."""
     here, there = pty.openpty()
     env = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"} | environment
     begun, pieces = time.monotonic(), []

@@ -245,6 +245,6 @@ def mixed_versions(runs: Sequence[PlannedRun]) -> str:
     changes = [changed for run in finished if (changed := versions.changes(run))]
     if not changes or len(finished) == len(runs):
         return ""
-    made = counted(len(changes), "finished run was", "finished runs were")
+    finished_runs = counted(len(changes), "finished run was", "finished runs were")
     both = listed({name: pair for changed in changes for name, pair in changed.items()}, "then", "now")
-    return f"{made} made with other versions than the missing ones will be ({both})."
+    return f"{finished_runs} made with other versions than the missing ones will be ({both})."

@@ -58,8 +58,8 @@ def test_a_step_is_measured_and_its_convolutions_do_all_of_its_work():
 def test_the_same_batch_comes_again_without_data():
     made = step.training(32, 2, "fp32", "cpu")
     first = made.loader.batch(step_now(made, 0), made.device)
-    held = step._RepeatedBatch(first)
-    again = held.batch(step_now(made, 5), made.device)
+    repeated_batch = step._RepeatedBatch(first)
+    again = repeated_batch.batch(step_now(made, 5), made.device)
     assert again.now.index == 5
     assert again.segmentation[0].image is first.segmentation[0].image
 

@@ -11,11 +11,11 @@ import tomllib
 from typing import Any
 
 import pytest
+from commands import caller
 from fake_plugin import install, refresh
 from tiny import SOURCES, TINY
 
 from mmtk import __version__
-from mmtk.cli import main as cli
 from mmtk.recipe import toml
 
 SHIPPED = sorted(toml.recipe_folder().glob("*.toml"))
@@ -34,15 +34,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def mmtk(here, monkeypatch, capsys):
     """Run the command in this process → exit code, output, errors."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mmtk", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -126,9 +126,9 @@ def test_it_is_listed_shown_checked_and_stands_in_a_recipe(folder: Path) -> None
         "schema",
     )
     assert re.search(r"schedule +gentle +mmtk-gentle 1\.0 +Fall in a straight line\.", output["plugins"])
-    shown = output["plugins show schedule/gentle"]
-    assert "end: number, default 0.1" in shown
-    assert "Tasks: classification, segmentation" in shown
+    description = output["plugins show schedule/gentle"]
+    assert "end: number, default 0.1" in description
+    assert "Tasks: classification, segmentation" in description
     assert "✓ ends-lower-than-it-begins" in output["plugins check schedule/gentle"]
     assert "All 6 checks passed" in output["plugins check schedule/gentle"]
     assert "✗ ends-lower-than-it-begins" in output["plugins check schedule/gentle --set end=2.0"]

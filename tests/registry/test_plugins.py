@@ -15,10 +15,10 @@ from pathlib import Path
 
 import fork_server
 import pytest
+from commands import caller
 from fake_plugin import alone, install, refresh
 from tiny import CLASSIFICATION, SOURCES, TINY
 
-from mmtk.cli import main as cli
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.registry import catalog, scaffold
@@ -53,15 +53,7 @@ def site(tmp_path, monkeypatch):
 @pytest.fixture
 def mmtk(site, monkeypatch, capsys):
     """Run the command in this process → exit code, output, errors."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mmtk", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
+    return caller(monkeypatch, capsys)
 
 
 def install_all(site: Path) -> None:

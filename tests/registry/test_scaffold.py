@@ -33,10 +33,10 @@ def alone(monkeypatch):
 def packages(tmp_path_factory):
     """One package of every kind, and the outcome of all their tests, run once in one process: case → failure."""
     parent = tmp_path_factory.mktemp("new")
-    made = {kind: scaffold.write_package(f"my-{kind}", kind, parent) for kind in KINDS}
+    scaffolds = {kind: scaffold.write_package(f"my-{kind}", kind, parent) for kind in KINDS}
     site = parent / "site"
     paths = [str(site)]
-    for package in made.values():
+    for package in scaffolds.values():
         project = tomllib.loads((package.folder / "pyproject.toml").read_text())["project"]
         ((group, points),) = project["entry-points"].items()
         words = {f"{group.removeprefix('mmtk.')}/{name}": target for name, target in points.items()}
@@ -55,7 +55,7 @@ def packages(tmp_path_factory):
         wrong = [each for each in case if each.tag in ("failure", "error", "skipped")]
         module = case.get("classname", "").rpartition(".")[2]
         outcomes.setdefault(module, {})[case.get("name", "")] = wrong[0].get("message") if wrong else None
-    return made, outcomes
+    return scaffolds, outcomes
 
 
 @pytest.mark.parametrize("kind", KINDS)

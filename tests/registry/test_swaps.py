@@ -72,7 +72,7 @@ class Confident(api.Bridge):
 
 
 class Smooth(api.SSL):
-    """Its own squared loss, and two crooked views that should agree up to a learnt temperature."""
+    """A squared loss, and two crooked views that should agree up to a learnt temperature."""
     views = {"crooked": 2}
     def __init__(self, classes, *, strength: float = 0.5):
         super().__init__()
