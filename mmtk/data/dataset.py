@@ -147,3 +147,17 @@ class TestSet:
         if TASKS[self.task].has_masks:
             return self.rows
         return [row for row in self.rows if self.store.targets[row] >= 0]
+
+    @property
+    def patients(self) -> dict[str, str | None]:
+        """Patient of every scored image by id, as a number of this source; None where the source names none.
+
+        Numbers follow the order of the names, and say nothing of them: names may be those of a hospital.
+        """
+        store = self.store
+        names = sorted({name for name, image in zip(store.patients, store.ids, strict=True) if name != image})
+        numbers = {name: f"p{number:06d}" for number, name in enumerate(names, start=1)}
+        return {
+            store.ids[row]: None if store.patients[row] == store.ids[row] else numbers[store.patients[row]]
+            for row in self.known_rows
+        }

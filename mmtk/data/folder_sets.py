@@ -123,12 +123,7 @@ def _classes(
         if film.label and not run_classes and None in labels and LEFT_OUT not in match:
             strangers[film.label] += 1
         rows.append(
-            (
-                films.inside(path),
-                run_classes.pop() if len(run_classes) == 1 else "",
-                film.patient or path,
-                film.spacing,
-            )
+            (films.inside(path), run_classes.pop() if len(run_classes) == 1 else "", film.patient, film.spacing)
         )
     if strangers:
         some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))

@@ -31,11 +31,15 @@ from mmtk.tasks import TASKS
 
 @dataclass
 class Scores:
-    """``results[domain][task][metric]``, the metrics themselves, and the declared scores by task."""
+    """``results[domain][task][metric]``, the metrics themselves, and the declared scores by task.
+
+    ``patients`` holds the patient of every image of a test set by id (``TestSet.patients``).
+    """
 
     results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
     declared: dict[str, dict[str, ScoreInfo]] = field(default_factory=dict)
+    patients: dict[tuple[str, str], dict[str, str | None]] = field(default_factory=dict)
 
 
 def batches(
@@ -162,6 +166,7 @@ def evaluate(
         task_scores.setdefault("n", len(test.known_rows))  # another author's metric may not say it
         scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
+        scores.patients[test.domain, test.task] = test.patients
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
     return scores
 
@@ -185,15 +190,22 @@ def add_builtin_metrics(
 
 
 def write_cases(path: Path, scores: Scores) -> None:
-    """Values per image as one Parquet table: domain, task, id, and a column per value."""
+    """Values per image as one Parquet table: domain, task, id, patient, and a column per value.
+
+    A patient is a number of its source, null where the source names none.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables = []
     for (domain, task), metrics in scores.metrics.items():
         columns = case_columns(metrics)
-        if rows := len(columns["id"]):
-            tables.append(pa.table({"domain": [domain] * rows, "task": [task] * rows, **columns}))
+        ids = columns.pop("id")
+        patients = scores.patients.get((domain, task), {})
+        patient_column = pa.array([patients.get(name) for name in ids], pa.string())
+        keys = {"domain": [domain] * len(ids), "task": [task] * len(ids), "id": ids, "patient": patient_column}
+        if ids:
+            tables.append(pa.table(keys | columns | keys))
     if tables:
         with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
             pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)

@@ -11,6 +11,7 @@ from mmtk.errors import MmtkError
 from mmtk.io.files import read_lines
 from mmtk.runs.score_names import current, current_name
 
+KEYS = ("id", "patient")  # columns that say whose values a row holds
 Series = tuple[np.ndarray, np.ndarray]
 Cases = dict[tuple[str, str], dict[str, np.ndarray]]
 
@@ -18,8 +19,9 @@ Cases = dict[tuple[str, str], dict[str, np.ndarray]]
 def read_cases(files: Sequence[Path]) -> Cases:
     """Read the values per test image of runs with the same test images, by (domain, task).
 
-    ``id`` is [images], ascending; every column of numbers is [files, images], NaN where a run has it not. A column
-    without a value belongs to another task and is left out. MmtkError where a file has other images.
+    ``id`` is [images], ascending. ``patient`` is [images], None where the source names none; it is absent where
+    no file has it (runs of mmtk 0.2). Every column of numbers is [files, images], NaN where a run has it not. A
+    column without a value belongs to another task and is left out. MmtkError where a file has other images.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -44,13 +46,16 @@ def read_cases(files: Sequence[Path]) -> Cases:
         if pa.types.is_integer(kind) or pa.types.is_floating(kind)
     }
     domains, tasks, ids = (images[name].to_numpy() for name in ("domain", "task", "id"))
+    named = next((table["patient"] for table in tables if "patient" in table.schema.names), None)
+    patients = None if named is None or not pa.types.is_string(named.type) else named.to_numpy()
     order = np.argsort(ids, kind="stable")
     tables_by_part: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
         group_rows = order[(domains[order] == domain) & (tasks[order] == task)]
         parts = {name: values[:, group_rows] for name, values in numbers.items()}
         columns = {name: values for name, values in parts.items() if not np.isnan(values).all()}
-        tables_by_part[domain, task] = {"id": ids[group_rows], **columns}
+        texts = {"id": ids[group_rows]} | ({} if patients is None else {"patient": patients[group_rows]})
+        tables_by_part[domain, task] = texts | columns
     return tables_by_part
 
 

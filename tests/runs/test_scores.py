@@ -34,6 +34,23 @@ def test_values_per_image_and_curves_of_both_releases_stand_together(tmp_path):
     assert curves["val/segmentation/average-hausdorff"][1].tolist() == [[3.0], [4.0]]
 
 
+def test_patients_of_a_table_that_has_them_count_for_one_that_has_them_not(tmp_path):
+    files = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    table = {
+        "domain": ["in-domain"] * 3,
+        "task": ["segmentation"] * 3,
+        "id": ["c", "a", "b"],
+        "dice": [3.0, 1.0, 2.0],
+    }
+    pq.write_table(pa.table(table), files[0])
+    assert "patient" not in read_cases(files[:1])["in-domain", "segmentation"]
+    pq.write_table(pa.table(table | {"patient": pa.array(["p1", "p1", None], pa.string())}), files[1])
+    cases = read_cases(files)["in-domain", "segmentation"]
+    assert cases["id"].tolist() == ["a", "b", "c"]
+    assert cases["patient"].tolist() == ["p1", None, "p1"]
+    assert cases["dice"].tolist() == [[1, 2, 3]] * 2
+
+
 @pytest.mark.parametrize(
     ("metric", "head", "lower"),
     [

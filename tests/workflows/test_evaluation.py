@@ -76,6 +76,7 @@ def test_a_set_of_one_class_has_accuracy_and_no_auroc(run: Path, tmp_path: Path,
     scores = found["one/films"]["classification"]
     cases = pq.read_table(tmp_path / "e" / "cases.parquet").to_pandas().query("domain == 'one/films'")
     assert (cases.target == ["normal", "pneumonia"].index(present)).all()
+    assert cases.patient.isna().all()  # the source names none
     recall = {"normal": "specificity", "pneumonia": "sensitivity"}
     assert scores["n"] == 4
     assert (

@@ -63,6 +63,11 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert {"curves", "roc", "dice", "boundaries-in-domain", "saliency-classification-in-domain"} <= pictures
     cases = pq.read_table(finished / "cases.parquet").to_pandas()
     assert len(cases) == 40
+    assert [*cases.columns[:4]] == ["domain", "task", "id", "patient"]
+    for _, rows in cases.groupby(["domain", "task"]):  # every fifth film of the phantom is a second of a patient
+        number = rows.id.str[-6:].astype(int)
+        assert (rows.groupby(number // 5 * 4 + np.minimum(number % 5, 3)).patient.nunique() == 1).all()
+        assert rows.patient.nunique() == 8
     in_domain = cases[(cases.task == "segmentation") & (cases.domain == "in-domain")]
     assert in_domain.dice.mean() == pytest.approx(results["in-domain"]["segmentation"]["dice"], abs=1e-9)
 
