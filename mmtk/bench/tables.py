@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmtk.bench.measure import Row
+
+GROWTH = 1.15  # new over old median from which a row counts as grown
 
 TITLES = {
     "step": "Training step",
@@ -73,24 +75,34 @@ def markdown(headings: list[str], lines: Iterable[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [headings, ruler, *lines])
 
 
+def grown(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Names of the rows whose median grew by more than 15 %, by how much."""
+    return [f"{name}: {(ratio - 1):.0%} more" for name, _, _, ratio, _ in _ratios(before, after) if ratio > GROWTH]
+
+
 def changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Medians of the rows that both measurements have, and new over old: below 1 is faster now."""
-    lines = []
+    lines = [
+        [
+            name,
+            duration(then["median"]),
+            duration(now["median"]),
+            f"{ratio:.2f}",
+            "" if not apart else "slower" if ratio > 1 else "faster",
+        ]
+        for name, then, now, ratio, apart in _ratios(before, after)
+    ]
+    return ["", "before", "now", "now / before", "spreads apart"], lines
+
+
+def _ratios(
+    before: dict[str, Any], after: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any], float, bool]]:
+    """Rows of both: name, seconds before and now, their ratio, and whether their spreads do not overlap."""
     for part, rows in after["parts"].items():
         old = {row["name"]: row for row in before["parts"].get(part, [])}
         for row in rows:
-            if (old_row := old.get(row["name"])) is None:
-                continue
-            then, now = old_row["seconds"], row["seconds"]
-            apart = now["low"] > then["high"] or now["high"] < then["low"]
-            ratio = now["median"] / then["median"]
-            lines.append(
-                [
-                    f"{part}: {row['name']}",
-                    duration(then["median"]),
-                    duration(now["median"]),
-                    f"{ratio:.2f}",
-                    "" if not apart else "slower" if ratio > 1 else "faster",
-                ]
-            )
-    return ["", "before", "now", "now / before", "spreads apart"], lines
+            if (old_row := old.get(row["name"])) is not None:
+                then, now = old_row["seconds"], row["seconds"]
+                apart = now["low"] > then["high"] or now["high"] < then["low"]
+                yield f"{part}: {row['name']}", then, now, now["median"] / then["median"], apart

@@ -132,6 +132,18 @@ def test_changes_are_ratios_of_medians_and_say_where_the_spreads_are_apart():
     assert tables.changes(measured(2.0, "other"), measured(1.0))[1] == []
 
 
+@pytest.mark.parametrize(("now", "code"), [(1.14, 0), (1.16, 1)])
+def test_a_row_that_grew_by_more_than_15_percent_makes_the_comparison_fail(tmp_path, now, code):
+    same = {"machine": {}, "settings": {}}
+    files = [tmp_path / "base.json", tmp_path / "new.json"]
+    for file, median in zip(files, (1.0, now), strict=True):
+        file.write_text(json.dumps(measured(median) | same))
+    script = ROOT / "benchmarks/compare.py"
+    process = subprocess.run([sys.executable, script, *files], capture_output=True, text=True, check=False)
+    assert process.returncode == code, process.stderr
+    assert ("step: mmtk: 16% more" in process.stdout) is bool(code)
+
+
 def test_tables_have_a_column_for_everything_that_a_row_has():
     rows = [*measured(0.5)["parts"]["step"], {"name": "peak", "seconds": spread([2.0]), "GFLOP/s": 1234.5}]
     headings, lines = tables.cells(rows)
