@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from mmtk.scores import ScoreInfo
 
 _share = partial(ScoreInfo, low=0.0, high=1.0)
+FORMULAS = (
+    "accuracy",
+    "balanced-accuracy",
+    "macro-f1",
+    "auroc",
+    "average-precision",
+    "sensitivity",
+    "specificity",
+    "calibration-error",
+)
 _distance = partial(ScoreInfo, better="lower", low=0.0)
 
 
@@ -33,6 +44,7 @@ def classification(names: Sequence[str]) -> dict[str, ScoreInfo]:
     scores |= {name: _share(_label(name), shown=("scores",)) for name in rest}
     scores["calibration-error"] = _share("calibration error", better="lower", shown=("scores",))
     scores |= {f"f1-{name}": _share(f"F1 of {_label(name)}", shown=("scores",)) for name in names}
+    scores = {name: replace(score, formula=formula(name)) for name, score in scores.items()}
     at_threshold = ("accuracy", "balanced-accuracy", "sensitivity", "specificity")
     scores |= {f"{name}-at-threshold": _share(f"{_label(name)} at threshold", shown=()) for name in at_threshold}
     scores["threshold"] = ScoreInfo("threshold", shown=())
@@ -63,6 +75,13 @@ def of_task(task: str, names: Sequence[str], exclusive: bool) -> dict[str, Score
     if task == "classification":
         return classification(names)
     return segmentation(names[1:] if exclusive else names) if task == "segmentation" else {}
+
+
+def formula(name: str) -> str:
+    """The formula of a score of the built-in metrics, by which runs are read that declare none; or ""."""
+    if name.startswith("f1-"):
+        return f"f1:{name[3:]}"
+    return name if name in FORMULAS else ""
 
 
 def _label(name: str) -> str:

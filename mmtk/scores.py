@@ -27,7 +27,11 @@ class ScoreInfo:
         ``figures`` (scores by system and by label budget) and ``scores`` (the table of all scores)
     leads: whether the sentences of a report and the order of systems rest on it; one score of a metric
     selects: whether validation chooses the best weights by it; one score of a metric
-    margin: the largest difference that still counts as equivalence; None where nothing is tested for it
+    margin: the largest difference that does not matter, above 0; None where nothing is tested for it
+    formula: how it follows from the values per image: ``mean:COLUMN`` (what a score with the name of a column is
+        without a formula), a name that ``mmtk.stats.formulas`` has, such as ``auroc``, or
+        ``package.module:function``, which takes ``{column: [images]}``. Without one, a report has no interval for
+        new patients.
     """
 
     label: str
@@ -40,6 +44,7 @@ class ScoreInfo:
     leads: bool = False
     selects: bool = False
     margin: float | None = None
+    formula: str = ""
 
     def __post_init__(self) -> None:
         wrong = [
@@ -51,7 +56,8 @@ class ScoreInfo:
                 ("chance", _is_number(self.chance) or isinstance(self.chance, str)),
                 ("low", _is_number(self.low)),
                 ("high", _is_number(self.high)),
-                ("margin", _is_number(self.margin)),
+                ("margin", _is_number(self.margin) and (self.margin is None or self.margin > 0)),
+                ("formula", isinstance(self.formula, str)),
                 ("shown", not {*self.shown} - {*PLACES}),
             )
             if not is_right
@@ -59,7 +65,8 @@ class ScoreInfo:
         if wrong:
             raise MmtkError(
                 f"the score '{self.label}' is declared with a wrong {listing(wrong)}.",
-                hint=f"better: higher or lower; shown: {listing(PLACES)}; chance: a number or a score's name.",
+                hint=f"better: higher or lower; shown: {listing(PLACES)}; chance: a number or a score's name; "
+                "margin: a number above 0.",
             )
 
     @property

@@ -31,6 +31,36 @@ class Effect:
     n: int
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Effects as weighted sums over the cells of a full 2^k design.
+
+    effects: the factors of each effect, in their order
+    cells: the factors that are on in each cell
+    table: weights [effects, cells]
+    """
+
+    effects: list[tuple[str, ...]]
+    cells: list[frozenset[str]]
+    table: np.ndarray
+
+
+def factorial_weights(factors: Sequence[str]) -> Weights:
+    """Main effects and all interactions, by order of interaction: 1/2^(k−1) · Π_{f∈E} (+1 if f ∈ S else −1)."""
+    subsets = _subsets(factors)
+    contrasts = [effect for effect in subsets if effect]
+    table = np.array([[(-1.0) ** len(effect - cell) for cell in subsets] for effect in contrasts])
+    return Weights([_ordered(effect, factors) for effect in contrasts], subsets, table / 2 ** (len(factors) - 1))
+
+
+def shapley_weights(factors: Sequence[str]) -> Weights:
+    """Shapley shares of the factors: |S|! (k − |S| − 1)! / k!, negative where the factor is off."""
+    subsets, k = _subsets(factors), len(factors)
+    alone = [frozenset([factor]) for factor in factors]
+    table = np.array([[_share(len(cell - one), k, one <= cell) for cell in subsets] for one in alone])
+    return Weights([_ordered(one, factors) for one in alone], subsets, table)
+
+
 def factorial(cells: Cells, factors: Sequence[str]) -> list[Effect]:
     """Main effects and all interactions of a full 2^k design, by order of interaction.
 
@@ -46,10 +76,8 @@ def factorial(cells: Cells, factors: Sequence[str]) -> list[Effect]:
 
     MmtkError names the cells that are missing, or the seeds of each if no seed has all of them.
     """
-    subsets, scores = _table(cells, factors, "main effects and interactions")
-    contrasts = [effect for effect in subsets if effect]
-    weights = np.array([[(-1.0) ** len(effect - cell) for cell in subsets] for effect in contrasts])
-    return _effects(contrasts, weights / 2 ** (len(factors) - 1), scores, factors)
+    scores = _table(cells, factors, "main effects and interactions")
+    return _effects(factorial_weights(factors), scores)
 
 
 def shapley(cells: Cells, factors: Sequence[str]) -> list[Effect]:
@@ -59,11 +87,17 @@ def shapley(cells: Cells, factors: Sequence[str]) -> list[Effect]:
     the factors on. Exact, within each seed, then mean and Student's t interval over the seeds that all cells have.
     The shares sum to the mean gain of those seeds. ``cells`` and errors as in ``factorial``.
     """
-    subsets, scores = _table(cells, factors, "Shapley values")
-    k = len(factors)
-    alone = [frozenset([factor]) for factor in factors]
-    weights = np.array([[_share(len(cell - one), k, one <= cell) for cell in subsets] for one in alone])
-    return _effects(alone, weights, scores, factors)
+    scores = _table(cells, factors, "Shapley values")
+    return _effects(shapley_weights(factors), scores)
+
+
+def _subsets(factors: Sequence[str]) -> list[frozenset[str]]:
+    sizes = range(len(factors) + 1)
+    return [frozenset(c) for c in chain.from_iterable(combinations(factors, size) for size in sizes)]
+
+
+def _ordered(names: frozenset[str], factors: Sequence[str]) -> tuple[str, ...]:
+    return tuple(factor for factor in factors if factor in names)
 
 
 def _share(count: int, k: int, on: bool) -> float:
@@ -72,26 +106,21 @@ def _share(count: int, k: int, on: bool) -> float:
     return size if on else -size
 
 
-def _effects(
-    which: Sequence[frozenset[str]], weights: np.ndarray, scores: np.ndarray, factors: Sequence[str]
-) -> list[Effect]:
+def _effects(weights: Weights, scores: np.ndarray) -> list[Effect]:
     """Weighted sums [effects, cells] @ [cells, seeds], each summarised over seeds."""
     effects = []
-    for names, by_seed in zip(which, weights @ scores, strict=True):
+    for names, by_seed in zip(weights.effects, weights.table @ scores, strict=True):
         interval = t_mean(by_seed)
         low, high, p = (interval.low, interval.high, interval.p) if interval else (None, None, None)
-        ordered = tuple(factor for factor in factors if factor in names)
-        effects.append(Effect(ordered, float(by_seed.mean()), low, high, p, len(by_seed)))
+        effects.append(Effect(names, float(by_seed.mean()), low, high, p, len(by_seed)))
     return effects
 
 
-def _table(cells: Cells, factors: Sequence[str], purpose: str) -> tuple[list[frozenset[str]], np.ndarray]:
-    """All 2^k sets of factors, and their scores [cells, seeds] at the seeds that all have."""
+def _table(cells: Cells, factors: Sequence[str], purpose: str) -> np.ndarray:
+    """Scores [cells, seeds] of all 2^k sets of factors, at the seeds that all have."""
     if not factors or len(set(factors)) < len(factors):
         raise MmtkError(f"factors must be one or more different names; they are {list(factors)}.")
-    subsets = [
-        frozenset(c) for c in chain.from_iterable(combinations(factors, r) for r in range(len(factors) + 1))
-    ]
+    subsets = _subsets(factors)
     label = {cell: " + ".join(f for f in factors if f in cell) or "none of them" for cell in subsets}
     if strange := {name for cell in cells for name in cell} - set(factors):
         raise MmtkError(
@@ -111,4 +140,4 @@ def _table(cells: Cells, factors: Sequence[str], purpose: str) -> tuple[list[fro
             hint="Run one seed in every cell.",
         )
     rows = [numbers([cells[cell][seed] for seed in seeds], f"the scores of {label[cell]}") for cell in subsets]
-    return subsets, np.array(rows)
+    return np.array(rows)

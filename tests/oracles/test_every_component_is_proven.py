@@ -96,6 +96,10 @@ PROVEN_STATISTICS = {
     "paired": "test_paired",
     "paired_cases": "test_right_and_wrong_cases",
     "holm": "test_holm_is_the_closed_test_of_bonferroni",
+    "jackknife": "test_jackknife_is_the_score_of_the_other_images",
+    "two_way": "test_two_way_is_an_analysis_of_variance",
+    "combine": "test_two_way_is_an_analysis_of_variance",
+    "difference": "test_two_way_is_an_analysis_of_variance",
     "factorial": "test_factorial_is_least_squares",
     "shapley": "test_shapley_shares_every_dividend_equally",
 }

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from oracle_inputs import FEW, TOLERANCE
 from scipy import special
 from scipy import stats as oracle
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, roc_auc_score
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from mmtk import stats
@@ -212,3 +213,63 @@ def test_shapley_shares_every_dividend_equally(design):
     found = stats.shapley({c: dict(enumerate(row)) for c, row in zip(cells, y, strict=True)}, factors)
     assert [effect.factors for effect in found] == [(f,) for f in factors]
     check_effects(found, expected)
+
+
+# --- new patients and new trainings ------------------------------------------------------------------------------
+
+RANKED = {"auroc": roc_auc_score, "average-precision": average_precision_score}
+COUNTED = {
+    "balanced-accuracy": balanced_accuracy_score,
+    "f1:b": f1_score,
+    "mean:predicted": lambda _, predicted: predicted.mean(),
+}
+
+
+@st.composite
+def classified(draw):
+    """Columns [seeds, images] of two classes, few distinct probabilities, and a patient of each image."""
+    images, seeds = draw(st.integers(8, 30)), draw(st.integers(1, 3))
+    target = draw(hnp.arrays(np.int64, images, elements=st.integers(0, 1)))
+    shares = draw(hnp.arrays(np.float64, (seeds, images), elements=SCORE))
+    patients = draw(hnp.arrays(np.int64, images, elements=st.integers(0, 9)))
+    columns = {"target": np.tile(target, (seeds, 1)), "predicted": shares > 0.5, "p-a": 1 - shares, "p-b": shares}
+    return {name: values.astype(float) for name, values in columns.items()}, patients
+
+
+@FEW
+@given(classified())
+def test_jackknife_is_the_score_of_the_other_images(drawn):
+    """By scikit-learn on what is left, patient by patient."""
+    columns, patients = drawn
+    parts = [np.ones(len(patients), bool), *(patients != patient for patient in np.unique(patients))]
+    assume(all(len(np.unique(columns["target"][0][part])) == 2 for part in parts))
+    for formula, function in (RANKED | COUNTED).items():
+        second = columns["p-b" if formula in RANKED else "predicted"]
+        rows = zip(columns["target"], second, strict=True)
+        expected = np.array([[function(first[part], row[part]) for part in parts] for first, row in rows])
+        found = stats.jackknife(formula, columns, patients)
+        assert found.score == close(expected[:, 0], abs=1e-12), formula
+        defined = ~np.isnan(found.without)
+        assert defined.all() or formula == "f1:b"  # 0 / 0, which scikit-learn takes for 0
+        assert found.without[defined] == close(expected[:, 1:][defined], abs=1e-12), formula
+
+
+@FEW
+@given(st.integers(2, 5), st.integers(10, 40), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3]))
+def test_two_way_is_an_analysis_of_variance(seeds, patients, draws, sd):
+    """Of the differences of values, one image per patient: sums of squares by loops."""
+    rng = np.random.default_rng(draws)
+    tables = rng.normal(0, 1, (2, seeds, patients)) + rng.normal(0, sd, (2, 1, patients))
+    a, b = (stats.jackknife("mean:x", {"x": table}, np.arange(patients)) for table in tables)
+    found = stats.two_way(stats.difference(a, b))
+    assert found == stats.two_way(stats.combine((1, 0, -1), (a, a, b)))
+    y = tables[0] - tables[1]
+    mean, v_s = y.mean(), y.mean(1).var(ddof=1) / seeds
+    cells = [(j, p) for j in range(seeds) for p in range(patients)]
+    between = sum(seeds * (y[:, p].mean() - mean) ** 2 for p in range(patients)) / (patients - 1)
+    within = sum((y[j, p] - y[j].mean() - y[:, p].mean() + mean) ** 2 for j, p in cells)
+    v_p = max(between - within / ((seeds - 1) * (patients - 1)), 0) / (seeds * patients)
+    df = (v_s + v_p) ** 2 / (v_s**2 / (seeds - 1) + v_p**2 / (patients - 1))
+    assert (found.seed_variance, found.patient_variance, found.df) == close((v_s, v_p, df), rel=1e-6, abs=1e-12)
+    t_both, t_seeds = abs(mean) / math.sqrt(v_s + v_p), abs(mean) / math.sqrt(v_s)
+    assert found.p == close(max(2 * oracle.t.sf(t_both, df), 2 * oracle.t.sf(t_seeds, seeds - 1)), rel=1e-6)
