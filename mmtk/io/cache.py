@@ -60,7 +60,7 @@ def cached_folder(name: str, build: Callable[[Path], None], byte_count: int, roo
         except FileNotFoundError:
             pass
         except _DamagedError as damage:
-            warnings.warn(f"The stored images in {folder} are damaged ({damage}); they are built again.")
+            warnings.warn(f"The stored files in {folder} are damaged ({damage}); they are built again.")
             _discard(folder)
         _build(folder, build, byte_count)
         return _verified(folder)

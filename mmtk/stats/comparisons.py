@@ -158,11 +158,19 @@ def holm(tests: Sequence[Test]) -> list[Test]:
     The i-th smallest of m gets the largest of (m − j + 1) · p_j over j ≤ i, at most 1. Rejecting where this is
     below α keeps the chance of any false rejection at most α, however the tests depend on each other.
     """
-    order = sorted((i for i, test in enumerate(tests) if test.p is not None), key=lambda i: tests[i].p or 0.0)
-    adjusted, highest = list(tests), 0.0
+    tested = [i for i, test in enumerate(tests) if test.p is not None]
+    adjusted = adjusted_p([tests[i].p or 0.0 for i in tested])
+    by_place = dict(zip(tested, adjusted, strict=True))
+    return [replace(test, adjusted=by_place.get(i)) for i, test in enumerate(tests)]
+
+
+def adjusted_p(values: Sequence[float]) -> list[float]:
+    """Holm's adjustment of p in the order of the values."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    adjusted, highest = [1.0] * len(values), 0.0
     for rank, i in enumerate(order):
-        highest = min(1.0, max(highest, (len(order) - rank) * (tests[i].p or 0.0)))
-        adjusted[i] = replace(tests[i], adjusted=highest)
+        highest = min(1.0, max(highest, (len(order) - rank) * values[i]))
+        adjusted[i] = highest
     return adjusted
 
 
