@@ -16,6 +16,7 @@ from mmtk.stats.two_way import Interval
 from mmtk.stats.verdicts import ALPHA, Verdict, checked_margin, verdict
 
 State = Literal["settled", "more seeds", "more patients", "no more seeds"]
+Step = tuple[Interval, tuple[float, float]]  # an interval, and the levels of its look
 EXPONENT = 1.13  # of repeated p: holds the error for up to 10 comparisons (simulated)
 WORTH = 10  # seeds at most, below which no early look pays
 ENOUGH_SEEDS = 5  # from which a stop for want of patients is considered
@@ -114,7 +115,7 @@ def lacks_patients(interval: Interval, margin: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a comparison stands after its looks.
+    """State of a comparison after its looks.
 
     verdict: by the levels of the looks; ``open`` until one of them settles it
     p: over all its looks and, by Holm, over all comparisons
@@ -140,7 +141,7 @@ def settle(
     better: Mapping[str, Literal["higher", "lower"]] | None = None,
     is_last: bool = False,
 ) -> dict[str, Outcome]:
-    """Where every comparison of a family stands.
+    """Judge every comparison of a family by its looks.
 
     history: intervals of a comparison at growing numbers of seeds; those where no look is planned are passed over
     margins: by comparison, the largest difference that does not matter
@@ -148,9 +149,9 @@ def settle(
     better: by comparison, the direction in which the score improves; by default higher
     is_last: whether no further seed will run, for a reason that is not the scores
 
-    A difference is found where Holm's p over the p of all looks is at most 5 %, in the direction of the look that
-    shows it most; equivalence at the first look whose interval lies within the margin. A comparison may stop while
-    others go on. What was found stays found.
+    A difference is found where Holm's p over the p of all looks is at most 5 %, in the direction of the first look
+    that suffices for it; equivalence at the first look whose interval lies within the margin. A comparison may
+    stop while others go on. What was found stays found.
     """
     steps_of = {
         name: [(one, pair) for one in intervals if (pair := plan.at(one.seeds, is_last))]
@@ -171,17 +172,13 @@ def settle(
 
 
 def _outcome(
-    steps: Sequence[tuple[Interval, tuple[float, float]]],
-    p: float,
-    margin: float | None,
-    plan: Looks,
-    better: Literal["higher", "lower"] | None,
+    steps: Sequence[Step], p: float, margin: float | None, plan: Looks, better: Literal["higher", "lower"] | None
 ) -> Outcome:
     if not steps:
         return Outcome(Verdict("open", False, None), p, 0, "more seeds", None, False)
     look = steps[-1]
     if p <= ALPHA:
-        look = min(steps, key=lambda step: (step[0].p or 0.0 if step[0].df else 1.0) / step[1][0])
+        look = _first(steps, p)
     else:
         equivalent = (
             step for step in steps if verdict(step[0], margin, adjusted=1.0, alphas=step[1]).within_margin
@@ -202,3 +199,10 @@ def _outcome(
         state = "no more seeds"
     is_early = state == "settled" and interval.seeds < plan.maximum
     return Outcome(result, p, interval.seeds, state, interval, is_early)
+
+
+def _first(steps: Sequence[Step], adjusted: float) -> Step:
+    """The first look whose p alone would have been enough, by the factor that Holm gave to the smallest."""
+    p_values = [repeated_p([] if one.p is None else [(one.p, levels[0])]) for one, levels in steps]
+    enough = (step for step, p in zip(steps, p_values, strict=True) if p * adjusted <= ALPHA * min(p_values))
+    return next(enough)

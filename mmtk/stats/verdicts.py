@@ -16,7 +16,7 @@ MOST_SEEDS = 1_000_000  # where the search for more seeds ends
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison says about a component.
+    """Judgement of a component by a comparison.
 
     word: one of the four
     within_margin: whether the whole interval of equivalence lies within the margin
