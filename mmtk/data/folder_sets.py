@@ -142,7 +142,14 @@ def _classes(
         writer.writerow(["image", "label", "patient", "spacing"])
         writer.writerows(rows)
     images = (Path(films.folder) / films.images).as_posix()
-    return Folder(root, "classification", images=images, labels=str(table), classes=target.names)
+    return Folder(
+        root,
+        "classification",
+        images=images,
+        labels=str(table),
+        classes=target.names,
+        unlisted_images="ignore" if films.left_out else None,
+    )
 
 
 def _organs(

@@ -41,17 +41,25 @@ def film_patient(path: Path) -> str:
     return patient
 
 
-def _facts(path: Path) -> tuple[str | Exception, tuple[float, float] | None]:
-    """Read patient and spacing; a file is opened once for both, as long as it does not change."""
+def film_view(path: Path) -> str:
+    """ViewPosition, such as PA, AP or LL; "" without one."""
+    return _facts(path)[2]
+
+
+_Facts = tuple[str | Exception, tuple[float, float] | None, str]
+
+
+def _facts(path: Path) -> _Facts:
+    """Read patient, spacing and view; a file is opened once for all, as long as it does not change."""
     check_there(path)
     state = path.stat()
     return _read_facts(path, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=1 << 17)
-def _read_facts(path: Path, _changed: int, _bytes: int) -> tuple[str | Exception, tuple[float, float] | None]:
+def _read_facts(path: Path, _changed: int, _bytes: int) -> _Facts:
     header = read_header(path)
-    return _patient(header), _spacing(header)
+    return _patient(header), _spacing(header), _view(header)
 
 
 def _patient(header: Any) -> str | Exception:
@@ -60,6 +68,13 @@ def _patient(header: Any) -> str | Exception:
     except Exception as error:  # elements are decoded when they are asked for
         return error
     return f"{patient}^^^{issuer}" if patient and issuer else patient
+
+
+def _view(header: Any) -> str:
+    try:
+        return str(header.get("ViewPosition") or "").strip()
+    except Exception:  # elements are decoded when they are asked for
+        return ""
 
 
 def _spacing(header: Any) -> tuple[float, float] | None:

@@ -68,6 +68,15 @@ def read_patient(path: Path) -> str:
     return film_patient(path)
 
 
+def read_view(path: Path) -> str:
+    """ViewPosition of a DICOM file; "" without one, and of other formats."""
+    if not is_dicom(path):
+        return ""
+    from mmtk.images.dicom_header import film_view
+
+    return film_view(path)
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of the result of :func:`read_image`, from the header alone."""
     if is_dicom(path):

@@ -56,7 +56,7 @@ def table(path: Path, rows: Iterable[Sequence[object]], delimiter: str = ",", en
         csv.writer(file, delimiter=delimiter).writerows(rows)
 
 
-def dicom(path: Path, patient: str) -> None:
+def dicom(path: Path, patient: str, **elements: str) -> None:
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -68,6 +68,8 @@ def dicom(path: Path, patient: str) -> None:
     data.Rows, data.Columns, data.BitsAllocated, data.BitsStored, data.HighBit = 24, 20, 16, 12, 11
     data.SamplesPerPixel, data.PixelRepresentation = 1, 0
     data.PixelData = GENERATOR.integers(0, 4096, (24, 20), dtype=np.uint16).tobytes()
+    for name, value in elements.items():
+        setattr(data, name, value)
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
 

@@ -40,8 +40,8 @@ class FolderPattern:
         if not path.is_relative_to(self.base):
             return False
         parts = path.relative_to(self.base).parts
-        fits = (part in (ANY, name) for part, name in zip(self.pattern, parts, strict=False))
-        return len(parts) > len(self.pattern) and all(fits)
+        matches = (fits(part, name) for part, name in zip(self.pattern, parts, strict=False))
+        return len(parts) > len(self.pattern) and all(matches)
 
     def lies_in(self, other: FolderPattern) -> bool:
         """Whether the pattern is another than ``other``, and below it."""
@@ -63,7 +63,13 @@ class FolderPattern:
         """Files or folders that the whole pattern names."""
         paths = [self.base]
         for part in self.pattern:
-            below = (sorted(path.iterdir()) if part == ANY else [path / part] for path in paths if path.is_dir())
+            below = (
+                sorted(entry for entry in path.iterdir() if fits(part, entry.name))
+                if part[0] == ANY
+                else [path / part]
+                for path in paths
+                if path.is_dir()
+            )
             paths = [path for level in below for path in level if path.name[0] != "." and path.exists()]
         return paths
 
@@ -80,11 +86,16 @@ class FolderPattern:
         return paths
 
 
+def fits(part: str, name: str) -> bool:
+    """Whether a part of a pattern stands for a name: ``*`` for any, ``*.json`` for those that end so."""
+    return part == name or (part[:1] == ANY and name.endswith(part[1:]))
+
+
 def folder_pattern(root: Path, name: str) -> FolderPattern:
     """Read a path or pattern of the recipe: below the data folder, absolute, or from the user's home (~)."""
     try:
         path = Path(root) / Path(name).expanduser()
     except RuntimeError as error:
         raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
-    at = path.parts.index(ANY) if ANY in path.parts else len(path.parts)
+    at = next((k for k, part in enumerate(path.parts) if part == ANY or part == "*.json"), len(path.parts))
     return FolderPattern(Path(*path.parts[:at]), path.parts[at:])

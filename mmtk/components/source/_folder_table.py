@@ -14,7 +14,7 @@ from unicodedata import normalize
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import inside, stem
 from mmtk.components.source._splitting import PARTS
-from mmtk.counts import counted
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.images.files import SUFFIXES
 from mmtk.io.csv_text import Line, Table, read_csv
@@ -52,6 +52,7 @@ class TableReader:
     needs_label: whether the table must have labels.
     both_tasks: whether an image without a class may be in val or test, where its mask serves.
     notes: what was assumed is added here.
+    ignores_unlisted: whether images without a row are left out.
     """
 
     columns: Mapping[Column, str]
@@ -59,6 +60,7 @@ class TableReader:
     needs_label: bool
     both_tasks: bool
     notes: list[str]
+    ignores_unlisted: bool = False
 
     def read(
         self, table: Path, folder: FolderPattern, images: Mapping[str, Path], extra_images: Mapping[str, Path]
@@ -81,6 +83,11 @@ class TableReader:
         rows = _Rows(table)
         for number, cells in lines:
             rows.add(number, cells, _image_id(cells["image"], ids, folder))
+        if self.ignores_unlisted and (spare := images.keys() - rows.by_id.keys()):
+            self.notes.append(
+                f"{share(len(spare), len(images), 'image')} left out: without a row in {table.name}."
+            )
+            images = {name: path for name, path in images.items() if name in rows.by_id}
         if problems := [*rows.check(self.both_tasks), *rows.check_images(images, ids, folder)]:
             raise Problems(
                 [MmtkError(problem.message, problem.where or str(table), problem.hint) for problem in problems],
@@ -138,7 +145,8 @@ class _Rows:
             yield MmtkError(
                 f"no row for {counted(len(unlisted), 'image')} of {folder}: {listing(unlisted, 5)}.",
                 hint="Add them; with an empty label they serve as unlabelled images for training. "
-                'Or move them into a folder of their own: unlabelled = "FOLDER".',
+                'Or move them into a folder of their own: unlabelled = "FOLDER". '
+                'Or leave them out: unlisted_images = "ignore".',
             )
 
 

@@ -23,7 +23,7 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 
 def reader_of(location: FolderPattern) -> Reader | None:
-    """Choose the reader of annotations: COCO for a .json file, YOLO for a folder with .txt files alone."""
+    """Choose the reader of annotations: COCO for .json files, YOLO for a folder with .txt files alone."""
     if location.name.lower().endswith(".json"):
         return read_coco
     folders = [path for path in location.entries() if path.is_dir()]

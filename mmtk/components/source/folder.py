@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -54,6 +55,7 @@ class Folder(Source):
     image_prefix: what an image's name has before that of its mask.
     resize_masks: masks of another size than their images are scaled to them, by nearest neighbours.
     unmatched_masks: "ignore" leaves out masks without an image; by default they are refused by name.
+    unlisted_images: "ignore" leaves out images without a row in the table; by default they are refused by name.
 
     Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order. A patient
     is what the table says, else the pattern, else the DICOM header; else every image is a patient of its own.
@@ -82,6 +84,7 @@ class Folder(Source):
         values: tuple[int | str, ...] | None = None,
         unmatched_masks: Literal["refuse", "ignore"] | None = None,
         resize_masks: bool | None = None,
+        unlisted_images: Literal["refuse", "ignore"] | None = None,
     ) -> None:
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
@@ -94,12 +97,14 @@ class Folder(Source):
         self._folder.images()
         self._check_keys(labels, masks)
         extra_folder = folder_pattern(root, unlabelled) if unlabelled else None
+        self._unlisted = unlisted_images or "refuse"
         paths = self._images(extra_folder)
         extra = unlabelled_images(extra_folder, paths) if extra_folder else {}
-        files = paths | extra
-        bases = dict.fromkeys(paths, self._folder.base) | dict.fromkeys(extra, (extra_folder or self._folder).base)
         table = folder_pattern(root, labels).base if labels not in ("", FOLDERS) else None
         rows = self._rows(paths, extra, table, labels, columns or {})
+        paths = {name: path for name, path in paths.items() if name in rows}
+        files = paths | extra
+        bases = dict.fromkeys(paths, self._folder.base) | dict.fromkeys(extra, (extra_folder or self._folder).base)
         names, targets = self._targets(paths, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
         self.labels = LabelSpec(task, names, exclusive=exclusive or task == "classification", swap=pairs)
@@ -176,7 +181,8 @@ class Folder(Source):
         elif table:
             needs_label = self._task == "classification"
             classes = self._classes if needs_label else ()
-            reader = TableReader(columns, classes, needs_label, self._both, self.notes)
+            ignore = self._unlisted == "ignore"
+            reader = TableReader(columns, classes, needs_label, self._both, self.notes, ignore)
             rows = reader.read(table, self._folder, images, extra)
         split = any(row.split for row in rows.values())
         for name in extra:
@@ -248,6 +254,8 @@ def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], location: Pa
     used = {row.label for row in rows.values() if row.label}
     if not used:
         raise MmtkError("has no label: all of them are empty.", str(location))
+    if not classes:
+        _refuse_alike(used, location)
     names = classes or tuple(sorted(used))
     for label in sorted(used - {*names}):
         raise MmtkError(
@@ -257,6 +265,20 @@ def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], location: Pa
     if len(names) < 2:
         raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(location))
     return names
+
+
+def _refuse_alike(labels: Iterable[str], location: Path) -> None:
+    """Refuse classes that differ in case, spaces or a .0 alone, where the recipe does not name them."""
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        spellings.setdefault(re.sub(r"(?<=\d)\.0+$", "", " ".join(label.casefold().split())), []).append(label)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            raise MmtkError(
+                f"{listing(alike)} differ in case, spaces or .0 alone: are they one class?",
+                str(location),
+                f'Give them one spelling. If they are several classes, name all: classes = ["{alike[0]}", …].',
+            )
 
 
 def _index(name: str, names: tuple[str, ...]) -> int:

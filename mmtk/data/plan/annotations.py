@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
+from mmtk.counts import counted
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.masks import Masks
-from mmtk.data.plan.roles import common, pattern_of
+from mmtk.data.plan.roles import common, merged, pattern_of
 from mmtk.data.plan.words import organ
+from mmtk.errors import listing as listing_of
 
 
 def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
@@ -37,21 +41,69 @@ def _dimensions(listing: Listing, path: str) -> int:
         return 0
 
 
+@dataclass(frozen=True)
+class _Outlines:
+    """Outlines of a COCO file: its films, those with an outline, and the categories with their use."""
+
+    films: frozenset[str]
+    outlined: frozenset[str]
+    categories: tuple[str, ...]
+    used: frozenset[str]
+
+
 def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
     by_name = {PurePosixPath(path).name: path for path in films}
-    best: Masks | None = None
-    for path in listing.jsons:
-        about = listing.json(path)
-        if not isinstance(about, dict) or not isinstance(about.get("annotations"), list):
-            continue
-        names = {image["id"]: PurePosixPath(str(image["file_name"])).name for image in about.get("images", ())}
-        if not any(entry.get("segmentation") for entry in about["annotations"]):
-            continue
-        pairs = {by_name[name]: (path,) for name in names.values() if name in by_name}
-        organs = [str(entry["name"]) for entry in about.get("categories", ())]
-        if pairs and (best is None or len(pairs) > len(best.pairs)):
-            best = Masks({"masks": path, "classes": organs}, pairs, (f"{path}: outlines as COCO writes them",))
-    return best
+    files = {path: outlines for path in listing.jsons if (outlines := _outlines(listing.json(path), by_name))}
+    if not files:
+        return None
+    first = max(files, key=lambda path: len(files[path].films))
+    masks, chosen = first, [first]
+    for pattern, group in _groups([*files]).items():
+        if first in group and sum(len(files[path].films) for path in group) == len(
+            frozenset().union(*(files[path].films for path in group))
+        ):
+            masks, chosen = pattern, group
+    used = frozenset[str]().union(*(files[path].used for path in chosen))
+    categories = list(dict.fromkeys(name for path in chosen for name in files[path].categories))
+    notes = [f"{masks}: outlines as COCO writes them"]
+    if unused := [name for name in categories if name not in used]:
+        notes.append(f"categories without an outline, left out: {listing_of(unused)}")
+    pairs = {film: (path,) for path in chosen for film in sorted(files[path].films)}
+    if empty := len(pairs) - len(frozenset().union(*(files[path].outlined for path in chosen))):
+        notes.append(
+            f"{counted(empty, 'film is', 'films are')} listed without an outline: an empty mask, which says that "
+            "there is no organ. Take a film that nobody outlined off the list of images"
+        )
+    notes += [f"the outlines in {path} are left out: --masks takes them" for path in files if path not in chosen]
+    organs = [name for name in categories if name in used]
+    return Masks({"masks": masks, "classes": organs}, pairs, tuple(notes))
+
+
+def _outlines(content: Any, by_name: Mapping[str, str]) -> _Outlines | None:
+    """Outlines of films in the content of a COCO file; None where it is another, or has boxes alone."""
+    try:
+        names = {
+            image["id"]: by_name.get(PurePosixPath(str(image["file_name"])).name) for image in content["images"]
+        }
+        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        drawn = [entry for entry in content["annotations"] if entry.get("segmentation")]
+        outlined = frozenset(name for entry in drawn if (name := names.get(entry["image_id"])))
+        used = frozenset(categories[entry["category_id"]] for entry in drawn)
+    except (KeyError, TypeError, AttributeError):
+        return None
+    films = frozenset(name for name in names.values() if name)
+    order = tuple(categories[number] for number in sorted(categories))
+    return _Outlines(films, outlined, order, used) if outlined else None
+
+
+def _groups(paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files of annotations that one key reads: of one name in several folders, or all of one folder."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(f"{common([path])}/*.json".removeprefix("/"), []).append(path)
+    if len({(path.count("/"), PurePosixPath(path).name) for path in paths}) == 1:
+        groups[merged(paths)] = [*paths]
+    return {pattern: group for pattern, group in groups.items() if len(group) > 1}
 
 
 def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
@@ -62,7 +114,7 @@ def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
         film = by_stem.get(stem(path))
         if film is None:
             continue
-        lines = _lines(listing, path)
+        lines = outline_lines(listing, path)
         if lines is None:
             continue
         if outlines := [line for line in lines if len(line) >= 7]:
@@ -76,7 +128,8 @@ def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:
     return Masks({"masks": folder or ".", "classes": names}, pairs, ("outlines as YOLO writes them",))
 
 
-def _lines(listing: Listing, path: str) -> list[list[float]] | None:
+def outline_lines(listing: Listing, path: str) -> list[list[float]] | None:
+    """Numbers of every line of a text; None where it has others, or cannot be read."""
     try:
         text = (listing.root / path).read_text(encoding="utf-8")
         return [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]

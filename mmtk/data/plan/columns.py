@@ -108,9 +108,9 @@ def _split_column(table: Table, names: list[str]) -> str:
 def _spacing_column(table: Table, names: list[str]) -> str:
     for name in names:
         plain = words.plain(name)
-        if "spacing" in plain or plain in ("pixel size", "mm per pixel", "pixel mm", "resolution mm"):
+        if "spacing" in plain or plain in words.SPACING_COLUMNS:
             cells = [cell for cell in table.cells(name) if cell]
-            if cells and all(re.fullmatch(r"0?\.\d+|\d(\.\d+)?", cell) for cell in cells):
+            if cells and all(re.fullmatch(r"0?[.,]\d+|\d([.,]\d+)?", cell) for cell in cells):
                 return name
     return ""
 

@@ -28,6 +28,8 @@ class Labels:
     notes: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)  # films with a row
+    lateral: dict[str, set[str]] = field(default_factory=dict)  # lateral films by the column that says so
+    left_out: list[str] = field(default_factory=list)  # films that the profile is not to read
 
     @property
     def counts(self) -> Counter[str]:

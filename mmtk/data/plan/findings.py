@@ -11,20 +11,14 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
 from mmtk.data.plan.columns import find_columns
+from mmtk.data.plan.file_notes import CURES, file_notes
 from mmtk.data.plan.films import Film, Labels, leave_several
 from mmtk.data.plan.labels import find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
-from mmtk.data.plan.table_labels import SHEETS
 from mmtk.errors import MmtkError
-
-_CURES = {
-    **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),
-    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
-    **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
-}
 
 
 @dataclass
@@ -33,6 +27,7 @@ class FilmSet:
 
     ``table``: keys of classes and patients (``labels``, ``columns``, ``patient_pattern``).
     ``reasons``: why the user's table cannot be read as it is, so that mmtk writes another.
+    ``left_out``: films in the folder of images that are not to be read.
     """
 
     folder: str
@@ -45,6 +40,7 @@ class FilmSet:
     masks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -66,7 +62,7 @@ def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, train
     hints = {key: value for key, value in (hints or {}).items() if value}
     if not listing.images:
         unread = ", ".join(
-            f"{count} {suffix}{_CURES.get(suffix, '')}" for suffix, count in sorted(listing.unread.items())
+            f"{count} {suffix}{CURES.get(suffix, '')}" for suffix, count in sorted(listing.unread.items())
         )
         raise MmtkError(
             f"no image that mmtk reads{f' (but {unread})' if unread else ''}.",
@@ -110,12 +106,18 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     labels = find_labels(listing, films, hints)
     if training:
         leave_several(labels)
+    films = [path for path in films if path in labels.films]
     masks = find_masks(listing, films, roles.masks) if roles.masks else None
     masks = masks or find_annotations(listing, films)
     patterned = masks is not None and "*" in str(masks.keys["masks"])
     images = hints.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
     film_set = FilmSet(
-        folder, images or ".", labels.films, notes=[*choice, *labels.notes], reasons=[*labels.reasons]
+        folder,
+        images or ".",
+        labels.films,
+        notes=[*choice, *labels.notes, *file_notes(listing, films, masks is not None)],
+        reasons=[*labels.reasons],
+        left_out=labels.left_out,
     )
     if masks is not None:
         film_set.notes += masks.notes
@@ -124,10 +126,6 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.notes.append(
             f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: none has the name of a film"
         )
-    film_set.notes += [
-        f"{counted(count, 'file')} {suffix}: not read{_CURES.get(suffix, '')}"
-        for suffix, count in sorted(listing.unread.items())
-    ]
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

@@ -11,6 +11,8 @@ from mmtk.counts import counted, share
 from mmtk.data.plan import table_labels, words
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.data.plan.spellings import unify
+from mmtk.data.plan.views import leave_lateral
 from mmtk.errors import MmtkError, listing
 from mmtk.images.loader import read_patient
 
@@ -33,9 +35,11 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
         _from_folders(labels, required=hints.get("labels") == "folders")
     if not labels.counts:
         _from_names(labels)
+    unify(labels)
     if not any(film.patient for film in labels.films.values()):
         _patients(labels, hints.get("patient", ""))
     _header_patients(files, labels)
+    leave_lateral(files, labels)
     return labels
 
 
@@ -114,7 +118,7 @@ def _patients(labels: Labels, pattern: str) -> None:
                 film.patient = names[path]
             labels.keys["patient_pattern"] = attempt
             labels.notes.append(
-                f"patients by the file names: {persons} of {counted(len(names), 'image')} ({attempt})"
+                f"patients by the file names: {persons} patients of {counted(len(names), 'image')} ({attempt})"
             )
             return
     if pattern:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 
 from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
@@ -53,7 +54,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Listing:
-    """Files below a folder, as relative paths with ``/``; ``configs`` are YAML; ``unread`` counts others."""
+    """Files below a folder, as relative paths with ``/``; ``configs`` are YAML, ``markup`` XML.
+
+    ``unread`` counts others.
+    """
 
     root: Path
     images: tuple[str, ...] = ()
@@ -62,6 +66,7 @@ class Listing:
     jsons: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
     configs: tuple[str, ...] = ()
+    markup: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
 
     def below(self, folder: str) -> Listing:
@@ -72,9 +77,9 @@ class Listing:
             return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
 
         tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
-        kinds = (self.texts, self.jsons, self.arrays, self.configs)
-        texts, jsons, arrays, configs = (inside(paths) for paths in kinds)
-        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays, configs)
+        kinds = (self.texts, self.jsons, self.arrays, self.configs, self.markup)
+        texts, jsons, arrays, configs, markup = (inside(paths) for paths in kinds)
+        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays, configs, markup)
 
     def look(self, image: str) -> Look | None:
         """Look of one image; None where it cannot be read."""
@@ -113,7 +118,7 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     """List the files below a folder, or below the paths ``only``; skip hidden files, follow links."""
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
-    others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": []}
+    others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": [], ".xml": []}
     unread: Counter[str] = Counter()
     for path in dict.fromkeys(path for folder in only or (root,) for path in _files(folder)):
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
@@ -126,8 +131,8 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
             images[name] = None
         else:
             unread[suffix or "(no suffix)"] += 1
-    texts, jsons, arrays, configs = (tuple(paths) for paths in others.values())
-    return Listing(root, tuple(images), tables, texts, jsons, arrays, configs, dict(unread))
+    texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
+    return Listing(root, tuple(images), tables, texts, jsons, arrays, configs, markup, dict(unread))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -160,8 +165,12 @@ def read_table(path: Path) -> Table | None:
             break
         except UnicodeDecodeError:
             continue
-    first = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(",;\t|", key=first.count))
+    rows = text.splitlines()
+    first = rows[0] if rows else ""
+    separator = max(",;\t|", key=first.count)
+    if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
+        separator, rows = first[4], rows[1:]
+    reader = csv.reader(rows, delimiter=separator)
     try:
         lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
     except csv.Error:
@@ -208,6 +217,6 @@ def parent(path: str) -> str:
 
 
 def stem(path: str) -> str:
-    """Name without folder and suffix."""
+    """Name without folder and suffix, composed (NFC)."""
     pure = PurePosixPath(path)
-    return pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure)
+    return normalize("NFC", pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure))

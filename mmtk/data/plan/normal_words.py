@@ -16,6 +16,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "control",
         "controls",
         "no",
+        "none",
         "0",
         "no tb",
         "non covid",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from mmtk.data.plan.listing import Listing, Table
@@ -19,19 +19,28 @@ def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tup
     Cells are matched to names of files and folders, then to DICOM headers. None where too few match.
     """
     for images_of in (_of_names(films), _of_headers(listing, films)):
-        best, best_images = "", dict[str, set[str]]()
-        for column in dict.fromkeys(table.columns):
-            cells = {cell for cell in table.cells(column) if len(cell) > 2}
-            images = {cell: images_of[cell] for cell in cells if cell in images_of}
-            covered = set().union(*images.values())
-            clear = sum(map(len, images.values())) == len(covered)  # no image has two rows
-            if clear and len(covered) > len(set().union(*best_images.values())):
-                best, best_images = column, images
-        if len(set().union(*best_images.values())) >= 0.3 * len(films):
+        keys = {column: _images(table, column, images_of) for column in dict.fromkeys(table.columns)}
+        covered = {column: len(set().union(*images.values())) for column, images in keys.items()}
+        # A study before its patient, of whom several rows speak: a film has the finding of its own row.
+        best = max(keys, key=lambda column: covered[column] * (1 if _unique(table, column) else 0.5))
+        if covered[best] >= 0.3 * len(films):
             index = table.columns.index(best)
-            rows = [(*row, path) for row in table.rows for path in sorted(best_images.get(row[index], ()))]
+            rows = [(*row, path) for row in table.rows for path in sorted(keys[best].get(row[index], ()))]
             return Table((*table.columns, FILE), tuple(rows)), best
     return None
+
+
+def _images(table: Table, column: str, images_of: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Images by cell of a column; none where two cells share an image."""
+    cells = {cell for cell in table.cells(column) if len(cell) > 2}
+    images = {cell: images_of[cell] for cell in cells if cell in images_of}
+    clear = sum(map(len, images.values())) == len(set().union(*images.values()))
+    return images if clear else {}
+
+
+def _unique(table: Table, column: str) -> bool:
+    cells = [cell for cell in table.cells(column) if cell]
+    return len({*cells}) == len(cells)
 
 
 def _of_names(films: Collection[str]) -> dict[str, set[str]]:

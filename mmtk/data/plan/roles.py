@@ -85,7 +85,7 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     for folders in alike.values():
         films = [film for top in folders for film in pair(roles.films, tops[top]).of] if len(folders) > 1 else []
         for part in [folders] if len({*films}) == len(films) else [[top] for top in folders]:  # or of two readers
-            groups[_merged(part)] = [path for top in part for path in tops[top]]
+            groups[merged(part)] = [path for top in part for path in tops[top]]
     if len(groups) < 2:
         return roles, []
     pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
@@ -108,10 +108,10 @@ def pattern_of(paths: Iterable[str], role: str) -> str:
     """Pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
     tops = {_top(path, role) for path in paths}
     same = len({(top.count("/"), PurePosixPath(top).name) for top in tops}) == 1
-    return _merged([*tops]) if len(tops) > 1 and same else ""
+    return merged([*tops]) if len(tops) > 1 and same else ""
 
 
-def _merged(tops: Sequence[str]) -> str:
+def merged(tops: Sequence[str]) -> str:
     """Merge folders of one depth to a pattern, with ``*`` for the parts in which they differ."""
     parts = zip(*(top.split("/") for top in tops), strict=True)
     return "/".join(names[0] if len({*names}) == 1 else "*" for names in parts)

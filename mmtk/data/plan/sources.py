@@ -29,6 +29,7 @@ ORDER = (
     "values",
     "swap",
     "unmatched_masks",
+    "unlisted_images",
     "resize_masks",
 )
 ONE_TASK = ("classes", "exclusive", "values", "swap")
@@ -90,6 +91,8 @@ def source_keys(
     rows = _rows(film_set, names if classes else [*film_set.classes], with_labels, shared)
     if not rows:
         keys |= _table(film_set, with_labels)
+    elif film_set.left_out:
+        keys["unlisted_images"] = "ignore"
     return {**keys, "classes": names}, rows
 
 
@@ -138,7 +141,7 @@ def _rows(film_set: FilmSet, names: Sequence[str], with_labels: bool, shared: bo
                 film.spacing,
             )
         )
-    return rows if with_labels or any(row[2] or row[3] or row[4] for row in rows) else []
+    return rows if with_labels or film_set.left_out or any(row[2] or row[3] or row[4] for row in rows) else []
 
 
 def csv_text(rows: Rows) -> str:

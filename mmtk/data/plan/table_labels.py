@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmtk.counts import counted
@@ -11,6 +12,7 @@ from mmtk.data.plan.columns import Columns, find_columns
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, Table, stem
 from mmtk.data.plan.patient_tables import rows_per_film
+from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
 
 RUN_LENGTHS = (
@@ -46,13 +48,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     if main.key:
         labels.reasons.append(f'the table names no images: "{main.key}" is in their names or headers')
     _check_hints(hints, name, main.table)
-    for other in tables:
-        if other in film_tables and other != name and _continues(film_tables[other], main):
-            labels.reasons.append(f"the rows of {other} are put to those of {name}")
-            _read(film_tables[other], labels, _part(other))
-        elif other != name:
-            labels.notes.append(f"the table {other} is left out: {name} has the labels")
-    _read(main, labels, _part(name))
+    _read_others(name, tables, film_tables, labels)
     if without := len(labels.films) - len(labels.listed):
         labels.reasons.append(f"{without} images have no row")
     if main.key and not main.columns.patient:
@@ -60,6 +56,24 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         for row in main.table.rows:
             labels.films[row[-1]].patient = row[index]
     _describe(name, main.columns, labels)
+
+
+def _read_others(
+    name: str, tables: Mapping[str, Table], film_tables: Mapping[str, _FilmTable], labels: Labels
+) -> None:
+    """Read the table ``name`` of the labels, before it those of the same columns, and after it what it lacks."""
+    main = film_tables[name]
+    for other in tables:
+        item = film_tables.get(other)
+        if item and other != name and _continues(item, main):
+            labels.reasons.append(f"the rows of {other} are put to those of {name}")
+            _read(item, labels, _part(other))
+        elif other != name and (item is None or _has_labels(item)):
+            labels.notes.append(f"the table {other} is left out: {name} has the labels")
+    _read(main, labels, _part(name))
+    for other, item in film_tables.items():
+        if other != name and not _has_labels(item) and not _continues(item, main):
+            _supplement(other, item, main, labels)
 
 
 def _tables(files: Listing, name: str) -> Mapping[str, Table]:
@@ -85,18 +99,44 @@ def _film_tables(
             film_tables[name] = _FilmTable(table, columns)
             if columns.run_lengths:
                 labels.notes.append(f'{name}: masks as run lengths ("{columns.run_lengths}") {RUN_LENGTHS}')
-    if film_tables:
+        if columns:
+            column, films = lateral_cells(table, columns)
+            labels.lateral[f'"{column}" of {name}'] = films
+    if any(_has_labels(item) for item in film_tables.values()):
         return film_tables
     for name, table in tables.items():
-        if expanded := rows_per_film(table, files, labels.films):
+        if name not in film_tables and (expanded := rows_per_film(table, files, labels.films)):
             table, key = expanded
             if columns := find_columns(table, labels.films, hints):
                 film_tables[name] = _FilmTable(table, columns, key)
     return film_tables
 
 
+def _has_labels(item: _FilmTable) -> bool:
+    return item.columns.label in item.table.columns or bool(item.columns.flags)
+
+
 def _priority(item: _FilmTable) -> tuple[bool, int]:
-    return bool(item.columns.label), len(item.columns.matches)
+    return _has_labels(item), len(item.columns.matches)
+
+
+def _supplement(name: str, item: _FilmTable, main: _FilmTable, labels: Labels) -> None:
+    """Take patients, parts and spacing, where the main table has none, from another table of the same films."""
+    columns = item.columns
+    uses = [
+        key for key in ("patient", "split", "spacing") if getattr(columns, key) and not getattr(main.columns, key)
+    ]
+    if not uses:
+        labels.notes.append(f"the table {name} is left out: it has no labels")
+        return
+    for row in item.table.rows:
+        cells = dict(zip(item.table.columns, row, strict=True))
+        if path := columns.matches.get(cells[columns.image]):
+            for key in uses:
+                cell = cells[getattr(columns, key)]
+                setattr(labels.films[path], key, words.part(cell) if key == "split" else cell)
+    described = ", ".join(f'"{getattr(columns, key)}" as {key}' for key in uses)
+    labels.reasons.append(f"{name} gives {described}")
 
 
 def _continues(one: _FilmTable, other: _FilmTable) -> bool:
@@ -127,8 +167,9 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
     rows_of: dict[str, list[dict[str, str]]] = {}
     for path, row in matches:
         rows_of.setdefault(path, []).append(row)
+    empty = _empty_words([row[columns.label] for _, row in matches] if columns.label else [], columns, labels)
     for path, image_rows in rows_of.items():
-        _write(labels.films[path], _joined(path, image_rows, columns), columns, part_of_table)
+        _write(labels.films[path], _joined(path, image_rows, columns, empty), columns, part_of_table, empty)
     _add_reasons(labels.reasons, columns, [row for _, row in matches])
     if columns.label or columns.flags:
         for film in labels.films.values():
@@ -143,6 +184,17 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
     labels.listed |= {*rows_of}
 
 
+def _empty_words(cells: Sequence[str], columns: Columns, labels: Labels) -> Collection[str]:
+    """Words that stand for an empty cell; notes name them. "none" is a class where there is but one other."""
+    blank = Counter(cell for cell in cells if cell.casefold() in words.EMPTY)
+    others = {cell.casefold() for cell in cells if cell} - words.EMPTY
+    empty = words.EMPTY - {"none"} if len(others) == 1 else words.EMPTY
+    for cell, count in sorted(blank.items()):
+        use = "as no label" if cell.casefold() in empty else "as a class"
+        labels.notes.append(f'"{cell}" in "{columns.label}" counts {use} ({counted(count, "row")})')
+    return empty
+
+
 def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[str, str]]) -> None:
     """Add why the source cannot read parts and findings as they are."""
     if columns.split:
@@ -154,7 +206,9 @@ def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[st
         _add(reasons, why)
 
 
-def _joined(path: str, rows: Sequence[Mapping[str, str]], columns: Columns) -> Mapping[str, str]:
+def _joined(
+    path: str, rows: Sequence[Mapping[str, str]], columns: Columns, empty: Collection[str]
+) -> Mapping[str, str]:
     """One row for all of an image: with every label; MmtkError where they name several patients or parts."""
     row = dict(rows[0])
     for name in (columns.patient, columns.split, columns.spacing):
@@ -166,7 +220,7 @@ def _joined(path: str, rows: Sequence[Mapping[str, str]], columns: Columns) -> M
             row[name] = next(iter(values))
     if columns.label:
         labels = (row[columns.label] for row in rows)
-        row[columns.label] = "|".join(dict.fromkeys(x for x in labels if x.casefold() not in words.EMPTY))
+        row[columns.label] = "|".join(dict.fromkeys(x for x in labels if x.casefold() not in empty))
     for name in columns.flags:
         cells = {row[name].removesuffix(".0"): row[name] for row in rows}
         row[name] = cells[next((cell for cell in ("1", "-1", "") if cell in cells), "0")]
@@ -178,18 +232,20 @@ def _add(reasons: list[str], reason: str) -> None:
         reasons.append(reason)
 
 
-def _write(film: Film, row: Mapping[str, str], columns: Columns, part_of_table: str) -> None:
-    """Write the cells of one row into its film."""
+def _write(
+    film: Film, row: Mapping[str, str], columns: Columns, part_of_table: str, empty: Collection[str]
+) -> None:
+    """Write the cells of one row into its film; words of ``empty`` are no label."""
     if columns.label:
         label = row[columns.label]
-        film.label = "" if label.casefold() in words.EMPTY else label
+        film.label = "" if label.casefold() in empty else label
     elif columns.flags:
         film.label = _flagged({name: row[name].removesuffix(".0") for name in columns.flags})
     film.split = part_of_table or film.split
     film.patient = row[columns.patient] if columns.patient else ""
     film.spacing = row[columns.spacing] if columns.spacing else ""
     if columns.split:
-        film.split = words.PARTS.get(words.plain(row[columns.split]).replace(" ", ""), "")
+        film.split = words.part(row[columns.split])
 
 
 def _flagged(cells: Mapping[str, str]) -> str:

@@ -76,9 +76,11 @@ PARTS = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "validate": "val",
     "dev": "val",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
     "tst": "test",
 }
 UNLABELLED = {"unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted"}
@@ -190,6 +192,9 @@ OTHER_COLUMNS = {
     "manufacturer",
     "modality",
     "fold",
+    "split",
+    "subset",
+    "partition",
     "orientation",
     "time",
     "study",
@@ -203,6 +208,16 @@ OTHER_COLUMNS = {
     "age group",
     "year",
     "device",
+}
+SPACING_COLUMNS = {
+    "pixel size",
+    "pixelsize",
+    "mm per pixel",
+    "pixel mm",
+    "resolution mm",
+    "pixelabstand",
+    "pixelgrösse",
+    "pixelgröße",
 }
 PATIENT_COLUMNS = {
     "patient",
@@ -233,13 +248,18 @@ def plain(name: str) -> str:
 
 
 NORMAL = {plain(word) for words in WORDS.values() for word in words}
-CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no"}
+CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no", "none"}
 EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  # as the source `folder` has them
 
 
 def same_class(name: str) -> str:
     """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
     return "normal" if plain(name) in NORMAL else plain(name)
+
+
+def part(cell: str) -> str:
+    """Part that a word names: train, val or test; "" for another word."""
+    return PARTS.get(plain(cell).replace(" ", ""), "")
 
 
 def class_order(names: Iterable[str]) -> list[str]:

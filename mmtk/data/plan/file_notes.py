@@ -1,0 +1,111 @@
+"""Notes on files that no profile reads: annotations of other programs, sheets, archives, odd names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from mmtk.counts import counted
+from mmtk.data.plan.annotations import outline_lines
+from mmtk.data.plan.listing import Listing, stem
+from mmtk.data.plan.table_labels import SHEETS
+
+CURES = {
+    **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
+    **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
+}
+
+
+NO_MASKS = "they are no masks. mmtk learns from outlines, or from a class per film in a table (image, label)"
+AS_COCO = "export them as COCO with polygons or run lengths"
+FEW = 20  # files of a kind that are opened
+# Programs by what their JSON files hold, with the cure.
+_JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "Label Studio": (
+        lambda content: (
+            isinstance(content, list)
+            and any(isinstance(task, dict) and "annotations" in task for task in content[:1])
+        ),
+        f"{AS_COCO} (or brush labels as PNG)",
+    ),
+    "labelme": (
+        lambda content: isinstance(content, dict) and "shapes" in content,
+        "convert them to COCO (labelme2coco), or to one PNG per film",
+    ),
+    "VGG Image Annotator": (
+        lambda content: (
+            isinstance(content, dict)
+            and any(isinstance(entry, dict) and "regions" in entry for entry in _entries(content))
+        ),
+        AS_COCO,
+    ),
+    "boxes in COCO's form": (
+        lambda content: (
+            isinstance(content, dict)
+            and bool(content.get("annotations"))
+            and isinstance(content.get("images"), list)
+        ),
+        NO_MASKS,
+    ),
+}
+_XML = {"annotations": ("CVAT", AS_COCO), "annotation": ("Pascal VOC", NO_MASKS)}
+
+
+def file_notes(listing: Listing, films: Collection[str], outlined: bool) -> list[str]:
+    """Notes on the files of a folder that are not read, each with its cure; ``outlined``: masks are there."""
+    notes = [*_names(listing)]
+    if not outlined:
+        notes += [*_annotations(listing), *_boxes(listing, films)]
+    return notes + [
+        f"{counted(count, 'file')} {suffix}: not read{CURES.get(suffix, '')}"
+        for suffix, count in sorted(listing.unread.items())
+    ]
+
+
+def _names(listing: Listing) -> list[str]:
+    """Names with backslashes, as programs leave them that unpack an archive of Windows without its folders."""
+    odd = [path for path in listing.images if "\\" in path]
+    if not odd:
+        return []
+    return [
+        f"{counted(len(odd), 'name has', 'names have')} backslashes ({odd[0]}): an archive of Windows was "
+        "unpacked without its folders. Unpack it with unzip or 7z, which make the folders"
+    ]
+
+
+def _annotations(listing: Listing) -> list[str]:
+    """Annotations of other programs, by the content of the first files."""
+    programs: Counter[tuple[str, str]] = Counter()
+    for path in listing.jsons[:FEW]:
+        content = listing.json(path)
+        kind = next(((name, cure) for name, (fits, cure) in _JSON.items() if fits(content)), None)
+        programs[kind or ("", "")] += 1
+    for path in listing.markup[:FEW]:
+        programs[_XML.get(_root_tag(listing.root / path), ("", ""))] += 1
+    return [f"annotations of {name} are not read: {cure}" for name, cure in programs if name]
+
+
+def _root_tag(path: Path) -> str:
+    try:
+        return next(ElementTree.iterparse(path, events=("start",)))[1].tag
+    except (OSError, ElementTree.ParseError, StopIteration):
+        return ""
+
+
+def _entries(content: Mapping[str, Any]) -> Sequence[Any]:
+    inner = content.get("_via_img_metadata", content)
+    return [*inner.values()][:FEW] if isinstance(inner, dict) else []
+
+
+def _boxes(listing: Listing, films: Collection[str]) -> list[str]:
+    """YOLO boxes: texts with the names of films, of five numbers a line."""
+    names = {stem(path) for path in films}
+    texts = (outline_lines(listing, path) for path in listing.texts if stem(path) in names)
+    boxes = sum(bool(lines) and all(len(line) == 5 for line in lines or ()) for lines in texts)
+    if not boxes:
+        return []
+    return [f"boxes as YOLO writes them ({counted(boxes, 'text')}) are not read: {NO_MASKS}"]

@@ -1,0 +1,83 @@
+"""Files that no profile reads are named, each with its cure; films that the table does not list."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from archive_inputs import mimic_with_views
+from layout_inputs import film, mask, table
+
+from mmtk.components.source.folder import Folder
+from mmtk.data.folder_sets import folder_sets
+from mmtk.data.plan.profile import plan_folder
+from mmtk.errors import MmtkError
+
+OUTLINE = {"label": "lung", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+REGIONS = {"filename": "0.png", "regions": [{"shape_attributes": {"name": "polygon"}}]}
+BOXES = {"images": [{"id": 1, "file_name": "0.png"}], "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}
+FILES = {
+    "Label Studio": ("export.json", json.dumps([{"id": 1, "annotations": [], "data": {"image": "0.png"}}])),
+    "labelme": ("0.json", json.dumps({"version": "5", "shapes": [OUTLINE], "imagePath": "0.png"})),
+    "VGG Image Annotator": ("via.json", json.dumps({"0.png1234": REGIONS})),
+    "boxes in COCO": ("boxes.json", json.dumps(BOXES)),
+    "CVAT": ("annotations.xml", "<?xml version='1.0'?><annotations><image name='0.png'/></annotations>"),
+    "Pascal VOC": ("0.xml", "<annotation><object><bndbox/></object></annotation>"),
+    "boxes as YOLO": ("0.txt", "0 0.3 0.4 0.2 0.3\n1 0.7 0.5 0.2 0.2\n"),
+}
+
+
+@pytest.mark.parametrize("program", FILES)
+def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, tmp_path: Path) -> None:
+    for n in range(4):
+        film(tmp_path / f"d/{n}.png")
+    name, text = FILES[program]
+    (tmp_path / "d" / name).write_text(text)
+    with pytest.raises(MmtkError, match="4 images, but no label for either task was found") as caught:
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    assert program in str(caught.value)
+    assert "COCO" in str(caught.value) or "they are no masks. mmtk learns from outlines" in str(caught.value)
+
+
+def test_an_archive_of_windows_that_was_unpacked_without_folders_is_named(tmp_path: Path) -> None:
+    for n in range(4):
+        film(tmp_path / f"d/data\\images\\{n}.png")
+        mask(tmp_path / f"d/data\\masks\\{n}.png")
+    with pytest.raises(MmtkError, match=r"8 names have backslashes \(data\\images\\0.png\).*Unpack it with unzip"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+
+
+def test_a_run_is_scored_on_the_frontal_films_alone(tmp_path: Path) -> None:
+    mimic_with_views(tmp_path / "d")
+    for name in ("No Finding", "Pneumonia"):
+        film(tmp_path / f"run/{name}/{name}.png")
+    target = Folder(tmp_path, "classification", images="run", labels="folders").labels
+    sets, notes = folder_sets(tmp_path / "d", {}, {"classification": target}, {}, tmp_path)
+    assert [len(source.items("all")) for _, _, source in sets] == [24]
+    assert any("12 lateral films" in note for note in notes)
+
+
+def test_films_without_a_row_are_left_out_where_the_recipe_says_so(tmp_path: Path) -> None:
+    for n in range(16):
+        film(tmp_path / f"films/{n}.png")
+    table(tmp_path / "t.csv", [["image", "label"], *([f"{n}.png", "ab"[n % 2]] for n in range(12))])
+    with pytest.raises(MmtkError, match=r'(?s)no row for 4 images.*unlisted_images = "ignore"'):
+        Folder(tmp_path, "classification", images="films", labels="t.csv")
+    source = Folder(tmp_path, "classification", images="films", labels="t.csv", unlisted_images="ignore")
+    assert sorted(int(item.id) for item in source.items("all")) == [*range(12)]
+    assert "4 of 16 images left out: without a row in t.csv." in source.notes
+
+
+@pytest.mark.parametrize("pair", [("Normal", "normal"), ("1", "1.0"), ("no  finding", "No finding")])
+def test_two_spellings_of_one_class_are_refused_unless_both_are_named(
+    pair: tuple[str, str], tmp_path: Path
+) -> None:
+    rows = [[f"{n}.png", ("ill", *pair)[n % 3]] for n in range(18)]
+    for name, _ in rows:
+        film(tmp_path / f"films/{name}")
+    table(tmp_path / "t.csv", [["image", "label"], *rows])
+    with pytest.raises(MmtkError, match=r"differ in case, spaces or \.0 alone: are they one class\?"):
+        Folder(tmp_path, "classification", images="films", labels="t.csv")
+    source = Folder(tmp_path, "classification", images="films", labels="t.csv", classes=("ill", *pair))
+    assert source.labels.names == ("ill", *pair)
