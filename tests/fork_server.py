@@ -55,8 +55,6 @@ LIBRARIES = (
     "scipy.stats",
     "tifffile",
     "tomli_w",
-    "torch._dynamo",
-    "torchmetrics.functional.classification",
     "typer",
 )
 # Read by the interpreter or while modules are imported; where one differs, the real Python is called.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, fresh, spread
 from mmtk.counts import counted
+from mmtk.errors import MmtkError
+from mmtk.io.extras import install_line
 
 MASKS = 1000
 LOOPED = 100  # masks that the slow loop scores, in each round
@@ -15,6 +18,7 @@ HERE = "mmtk.bench.evaluation"
 
 def rows(options: Options) -> list[Row]:
     """Dice, HD, HD95 and SSIM of ``MASKS`` masks by mmtk, and of some of them by MONAI and torchmetrics."""
+    _required()
     table: list[Row] = []
     for name, target, count in (
         ("MONAI and torchmetrics, image by image", "libraries", LOOPED),
@@ -33,6 +37,17 @@ def rows(options: Options) -> list[Row]:
         pairs = zip(expected_value, values[key], strict=False)
         table[1][f"largest difference, {key}"] = max(abs(a - b) for a, b in pairs)
     return table
+
+
+def _required() -> None:
+    try:
+        for name in ("monai", "torchmetrics"):
+            import_module(name)
+    except ImportError as error:
+        raise MmtkError(
+            f"mmtk bench eval compares with {error.name}, which is not installed.",
+            hint=f"Install it: {install_line('bench')}",
+        ) from error
 
 
 def masks(size: int, count: int) -> tuple[Any, Any]:

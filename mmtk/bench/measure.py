@@ -98,6 +98,13 @@ def memory(kind: str) -> float:
     return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{kind}:")), 0.0)
 
 
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def machine(device: str) -> dict[str, Any]:
     """Processor, memory, versions and load, to judge whether numbers are comparable."""
     from mmtk import __version__
@@ -114,6 +121,6 @@ def machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "python": platform.python_version(),
         "mmtk": __version__,
-        **{name: metadata.version(name) for name in LIBRARIES},
+        **{name: version for name in LIBRARIES if (version := _version(name))},
         "load at the start": round(os.getloadavg()[0], 2),
     }

@@ -28,9 +28,6 @@ from mmtk.io.parallel import die_with_parent
 Request = dict[str, Any]
 LOST = -1000  # stands for the exit code of a process whose server died first
 LONGEST = 1 << 16  # bytes of a request
-FORK_SAFE = (
-    "jemalloc_bg_thd",
-)  # threads: of pyarrow's allocator, which takes its locks at a fork and does without
 
 
 def available() -> bool:

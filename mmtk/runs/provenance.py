@@ -23,7 +23,7 @@ from mmtk.runs.folder import RunDir
 from mmtk.runs.hardware import hardware
 from mmtk.runs.versions import component_versions, expected_versions, listed, version_changes
 
-LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "monai", "torchmetrics")
+LIBRARIES = ("torch", "timm", "segmentation-models-pytorch", "numpy", "pillow", "scipy")
 
 
 class DataFacts(Protocol):

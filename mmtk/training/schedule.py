@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -45,4 +46,11 @@ def make_optimizer(recipe: Recipe, objective: nn.Module) -> Optimizer:
     if recipe.train.optimizer == "sgd":
         keys |= {"momentum": 0.9, "nesterov": True}
     trained = [p for p in objective.parameters() if p.requires_grad]
-    return OPTIMIZERS[recipe.train.optimizer](trained, **keys)
+    return eager(OPTIMIZERS[recipe.train.optimizer])(trained, **keys)
+
+
+def eager(kind: type[Optimizer]) -> type[Any]:
+    """``kind`` without the wrappers for torch.compile: their first call imports its compiler, for a second."""
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})

@@ -11,8 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from torchmetrics.functional.classification import multiclass_f1_score
+from torchmetrics.functional.classification import (
+    binary_auroc,
+    binary_average_precision,
+    binary_calibration_error,
+    binary_roc,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+)
 
+from mmtk.components.metric import _binary
 from mmtk.components.metric.classification import Classification, best_threshold
 from mmtk.components.metric.segmentation import Segmentation
 from mmtk.errors import MmtkError
@@ -101,6 +109,34 @@ def test_macro_f1_is_that_of_torchmetrics(batch):
     logits, target = batch
     expected = multiclass_f1_score(logits.argmax(1), target, logits.shape[1], average="macro")
     assert metric(logits, target).compute()["macro-f1"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+@st.composite
+def cases(draw):
+    """Probabilities in double precision with ties, certainties and edges of bins; labels with both values."""
+    n, seed = draw(st.integers(2, 300)), draw(st.integers(0, 2**32 - 1))
+    random = torch.Generator().manual_seed(seed)
+    levels = draw(st.sampled_from([2, 15, 30, 1000, 2**52]))
+    probabilities = torch.randint(0, levels + 1, (n,), generator=random).double() / levels
+    positive = torch.rand(n, generator=random) < draw(st.sampled_from([0.02, 0.5, 0.9]))
+    positive[torch.randperm(n, generator=random)[:2]] = torch.tensor([False, True])
+    return probabilities, positive
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_scores_are_those_of_torchmetrics_to_the_last_digit(case):
+    probabilities, positive = case
+    labels = positive.long()
+    for ours, theirs in zip(_binary.roc(*case), binary_roc(probabilities, labels), strict=False):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert _binary.auroc(*case).item() == binary_auroc(probabilities, labels).item()
+    assert _binary.average_precision(*case).item() == binary_average_precision(probabilities, labels).item()
+    confidence = probabilities.clamp(max=1 - 2**-53)
+    expected = binary_calibration_error(confidence, labels, n_bins=_binary.BINS)
+    assert _binary.calibration_error(confidence, positive).item() == expected.item()
+    predicted = (probabilities * 3).long()
+    assert _binary.confusion(labels, predicted, 4).equal(multiclass_confusion_matrix(predicted, labels, 4))
 
 
 @settings(max_examples=30, deadline=None)

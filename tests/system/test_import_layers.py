@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny import tiny
 
 import mmtk
 
@@ -84,6 +85,16 @@ def test_a_run_reaches_its_first_step_without_what_only_scores_or_draws():
     modules = imported("-c", "import mmtk.training.trainer")
     assert "mmtk.training.assembly" in modules
     assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()
+
+
+def test_a_run_imports_neither_compiler_nor_drawing_nor_libraries_of_scores(tmp_path):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(tiny(train__steps=1, train__validate_every=1).toml())
+    imported("-m", "mmtk", "check", str(recipe))  # a pass without data, which torch traces; its answer is kept
+    modules = imported("-m", "mmtk", "run", str(recipe), "--no-pictures", "--out", str(tmp_path / "run"))
+    assert {"torch", "pyarrow.parquet", "scipy.spatial"} <= modules
+    costly = {"torch._dynamo", "sympy", "matplotlib", "mlflow", "torchmetrics", "torchvision", "timm"}
+    assert (costly | {"scipy.stats"}) & modules == set()
 
 
 POSIX = {"crypt", "fcntl", "grp", "nis", "posix", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"}

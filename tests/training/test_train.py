@@ -23,7 +23,7 @@ from mmtk.model.evaluate import compute, fill
 from mmtk.model.weight_files import read_weights
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.schedule import rate
+from mmtk.training.schedule import OPTIMIZERS, eager, rate
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 
 aten = torch.ops.aten
@@ -64,6 +64,29 @@ def test_a_step_is_that_of_a_plain_optimiser(tmp_path: Path) -> None:
     run.close()
     for ours, theirs in zip(run.objective.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_eager_optimiser_is_that_of_torch_to_the_last_bit(name: str) -> None:
+    kind, results = OPTIMIZERS[name], []
+    for used in (kind, eager(kind)):
+        generator = torch.Generator().manual_seed(0)
+        weights = [torch.randn(5, 7, generator=generator, requires_grad=True) for _ in range(3)]
+        keys = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {}
+        optimiser = used([{"params": weights[:2]}], lr=0.1, weight_decay=0.01, fused=True, **keys)
+        optimiser.add_param_group({"params": weights[2:], "lr": 0.05})
+        calls: list[int] = []
+        optimiser.register_step_post_hook(lambda *_, calls=calls: calls.append(1))
+        for index in range(6):
+            optimiser.zero_grad(set_to_none=True)
+            sum((weight * weight.sin()).sum() for weight in weights).backward()
+            optimiser.step()
+            if index == 2:
+                optimiser.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+        state = optimiser.state_dict()
+        assert all(weight.requires_grad and weight.is_leaf for weight in weights)
+        results.append((weights, state["state"], state["param_groups"], calls))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
 
 
 class Reads(TorchDispatchMode):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmtk import builtin_scores
 from mmtk.api import Metric
+from mmtk.components.metric import _binary
 from mmtk.components.metric._inputs import check_batch
 from mmtk.errors import MmtkError
 
@@ -68,38 +69,33 @@ class Classification(Metric):
 
         Raises MmtkError unless both occur.
         """
-        from torchmetrics.functional.classification import binary_roc
-
         target, _, probabilities = self._columns()
         positive = target == len(self.names) - 1
         if positive.all() or not positive.any():
             raise MmtkError(f"A ROC curve needs images of {self.names[-1]} and others.")
-        false, true, _ = binary_roc(probabilities[:, -1], positive.long())
-        return false, true
+        return _binary.roc(probabilities[:, -1], positive)
 
     def compute(self) -> dict[str, float]:
         """Every score that is defined, all of them finite."""
-        from torchmetrics.functional.classification import binary_calibration_error
-
         target, predicted, probabilities = self._columns()
         n, classes = len(target), len(self.names)
         if not n:
             return {"n": 0}
-        confusion = _confusion(target, predicted, classes)
+        confusion = _binary.confusion(target, predicted, classes)
         f1 = 2 * confusion.diag().double() / (confusion.sum(0) + confusion.sum(1))
         # Below 1, so that certainty falls into the last bin and not into one of its own.
-        right, confidence = (predicted == target).long(), probabilities.max(1).values.clamp(max=1 - 2**-53)
+        right, confidence = predicted == target, probabilities.max(1).values.clamp(max=1 - 2**-53)
         scores = {
             **_agreement(confusion),
             "macro-f1": f1.nanmean().item(),
             **{f"f1-{name}": value for name, value in zip(self.names, f1.tolist(), strict=True)},
             **_ranking(probabilities, target),
-            "calibration-error": binary_calibration_error(confidence, right, n_bins=15).item(),
+            "calibration-error": _binary.calibration_error(confidence, right).item(),
             "majority-accuracy": confusion.sum(1).max().item() / n,
             "n": n,
         }
         if classes == 2:
-            at = _agreement(_confusion(target, (probabilities[:, 1] >= self.threshold).long(), 2))
+            at = _agreement(_binary.confusion(target, (probabilities[:, 1] >= self.threshold).long(), 2))
             scores |= {"threshold": self.threshold, **{f"{key}-at-threshold": v for key, v in at.items()}}
         for true, row in zip(self.names, confusion.tolist(), strict=True):
             scores |= {f"count-{true}-as-{name}": count for name, count in zip(self.names, row, strict=True)}
@@ -136,13 +132,6 @@ def best_threshold(scores: Tensor, positive: Tensor) -> float:
     return best[(best - 0.5).abs().argmin()].item()
 
 
-def _confusion(target: Tensor, predicted: Tensor, classes: int) -> Tensor:
-    """Counts [true, predicted]."""
-    from torchmetrics.functional.classification import multiclass_confusion_matrix
-
-    return multiclass_confusion_matrix(predicted, target, classes)
-
-
 def _agreement(confusion: Tensor) -> dict[str, float]:
     """Accuracy, balanced accuracy over the classes that occur, and for two classes the recall of each."""
     recall = confusion.diag().double() / confusion.sum(1)
@@ -157,15 +146,13 @@ def _agreement(confusion: Tensor) -> dict[str, float]:
 
 def _ranking(probabilities: Tensor, target: Tensor) -> dict[str, float]:
     """AUROC and average precision of the last of two classes, or the means over all classes that occur."""
-    from torchmetrics.functional.classification import binary_auroc, binary_average_precision
-
     classes = probabilities.shape[1]
     auroc, precision = [], []
     for k in [1] if classes == 2 else range(classes):
-        is_class = (target == k).long()
+        is_class = target == k
         if is_class.any():
-            precision.append(binary_average_precision(probabilities[:, k], is_class))
+            precision.append(_binary.average_precision(probabilities[:, k], is_class))
             if not is_class.all():
-                auroc.append(binary_auroc(probabilities[:, k], is_class))
+                auroc.append(_binary.auroc(probabilities[:, k], is_class))
     scores = {"auroc": auroc, "average-precision": precision}
     return {key: torch.stack(values).mean().item() for key, values in scores.items() if values}
