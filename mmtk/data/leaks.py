@@ -244,10 +244,20 @@ def _shared_patients(train: Images, scored: Images) -> Iterator[tuple[str, int, 
     first: dict[str, int] = {}
     for index, patient in enumerate(train.patients):
         if one_source or patient != train.id(index):
-            first.setdefault(patient, index)
+            first.setdefault(_person(train, index), index)
     for index, patient in enumerate(scored.patients):
-        if patient in first and (one_source or patient != scored.id(index)):
-            yield patient, first[patient], index
+        person = _person(scored, index)
+        if person in first and (one_source or patient != scored.id(index)):
+            yield patient, first[person], index
+
+
+def _person(images: Images, index: int) -> str:
+    """Patient of an image, in one spelling: two systems write one patient in capitals and in small letters.
+
+    An image without a patient, which stands for itself, keeps its name.
+    """
+    patient = images.patients[index]
+    return patient if patient == images.id(index) else " ".join(patient.casefold().split())
 
 
 def _near(train: Images, scored: Images) -> list[tuple[int, int]]:

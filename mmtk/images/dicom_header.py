@@ -46,11 +46,16 @@ def film_view(path: Path) -> str:
     return _facts(path)[2]
 
 
-_Facts = tuple[str | Exception, tuple[float, float] | None, str]
+def film_frames(path: Path) -> int:
+    """Number of frames, at least 1."""
+    return _facts(path)[3]
+
+
+_Facts = tuple[str | Exception, tuple[float, float] | None, str, int]
 
 
 def _facts(path: Path) -> _Facts:
-    """Read patient, spacing and view; a file is opened once for all, as long as it does not change."""
+    """Read patient, spacing, view and frames; a file is opened once for all, as long as it does not change."""
     check_there(path)
     state = path.stat()
     return _read_facts(path, state.st_mtime_ns, state.st_size)
@@ -59,7 +64,7 @@ def _facts(path: Path) -> _Facts:
 @lru_cache(maxsize=1 << 17)
 def _read_facts(path: Path, _changed: int, _bytes: int) -> _Facts:
     header = read_header(path)
-    return _patient(header), _spacing(header), _view(header)
+    return _patient(header), _spacing(header), _view(header), max(1, int(number_of(header, "NumberOfFrames")))
 
 
 def _patient(header: Any) -> str | Exception:

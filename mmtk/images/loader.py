@@ -77,6 +77,15 @@ def read_view(path: Path) -> str:
     return film_view(path)
 
 
+def read_frame_count(path: Path) -> int:
+    """Number of frames of a DICOM file; 1 of other formats."""
+    if not is_dicom(path):
+        return 1
+    from mmtk.images.dicom_header import film_frames
+
+    return film_frames(path)
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Height and width of the result of :func:`read_image`, from the header alone."""
     if is_dicom(path):

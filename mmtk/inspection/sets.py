@@ -120,6 +120,7 @@ def _inspect_set(
     if store is not None:
         findings.stores[role] = store
         report |= _pixels(store)
+        set_verdicts += verdicts.on_images(role, store, readable.items("all"))
         set_verdicts += verdicts.on_parts(role, readable, store)
         if TASKS[target.task].has_masks:
             findings.masks[role.name] = check = check_masks(store, readable.items("all"))
@@ -137,6 +138,8 @@ def _compare(findings: _Findings) -> None:
             if (role.task, role.domain, cross.domain) == (cross.task, "source", "cross"):
                 findings.verdicts += verdicts.on_labels(role, store, cross, other)
     findings.overlaps = leaks.overlaps(findings.parts)
+    shared = {overlap_role.name for overlap in findings.overlaps for overlap_role in overlap.roles}
+    findings.verdicts = [entry for entry in findings.verdicts if not (entry.ok and entry.name in shared)]
     for overlap in findings.overlaps:
         findings.verdicts.append(verdicts.on_overlap(overlap))
         if overlap.roles[0] == overlap.roles[1]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from mmtk.api import Source, Split
-from mmtk.counts import counted
+from mmtk.api import Item, Source, Split
+from mmtk.counts import counted, share
 from mmtk.data import split_checks
 from mmtk.data.leaks import CURE, Overlap
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, ImageStore
 from mmtk.errors import MmtkError, Problems, listing
+from mmtk.images.loader import read_frame_count
+
+LEAST_SIDE = 16  # pixels
+MOST_ELONGATED = 4  # long side by short side
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,27 @@ def on_unreadable(role: Role, texts: list[str]) -> list[Verdict]:
     cure = "Mend or remove them; with masks, each has the size of its image."
     text = f"{counted(len(texts), 'file')} cannot be read:\n" + "\n".join(texts)
     return [Verdict(role.name, False, text, cure, refused=True)]
+
+
+def on_images(role: Role, store: ImageStore, items: Iterable[Item]) -> list[Verdict]:
+    """Images that are hardly films: of one gray level, or strips; and films of several frames."""
+    blank = [name for name, image in zip(store.ids, store.images, strict=True) if image.min() == image.max()]
+    strips = [
+        f"{name} ({height} × {width})"
+        for name, (height, width) in zip(store.ids, store.shapes.tolist(), strict=True)
+        if min(height, width) < LEAST_SIDE or max(height, width) > MOST_ELONGATED * min(height, width)
+    ]
+    several = [item.id for item in items if read_frame_count(item.image) > 1]
+    kinds = (
+        (blank, ("is of one gray level", "are of one gray level"), "Export them again, or leave them out."),
+        (strips, ("is a strip", "are strips"), "They are stretched to the run size: were they cut off?"),
+        (several, ("has several frames", "have several frames"), "The first is read: is it the film?"),
+    )
+    return [
+        Verdict(role.name, False, f"{share(len(ids), len(store.ids), 'image', *verbs)}: {listing(ids, 5)}.", cure)
+        for ids, verbs, cure in kinds
+        if ids
+    ]
 
 
 def on_masks(role: Role, check: MaskCheck, count: int) -> list[Verdict]:

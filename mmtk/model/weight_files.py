@@ -93,3 +93,10 @@ def check_weights(module: nn.Module, weights: dict[str, Tensor], path: Path, fre
             str(path),
             "Take weights of the same encoder and data.channels.",
         )
+    for name in sorted({*weights} & {*state} - {*free}):
+        if state[name].is_floating_point() and not weights[name].is_floating_point():
+            raise MmtkError(
+                f"{name}: has whole numbers ({str(weights[name].dtype).removeprefix('torch.')}), no weights.",
+                str(path),
+                "Quantised weights are not read: take those from before.",
+            )

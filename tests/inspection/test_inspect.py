@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from rich.console import Console
 
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.data.split_checks import Role
+from mmtk.data.store import open_store
 from mmtk.inspection.sets import inspect
 from mmtk.inspection.text import show
+from mmtk.inspection.verdicts import on_images
 
 SIZE = 32
 A, B, C = (
@@ -170,6 +173,46 @@ def test_a_black_set_can_be_drawn(tmp_path: Path) -> None:
     assert report["sources"][A.name]["intensity"]["density"][0] == 1
     assert report["sources"][A.name]["foreground"]["lung"]["max"] == 0
     assert len(report["sources"][A.name]["duplicates"][0]) == 3
+
+
+def test_images_that_are_hardly_films_are_named(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    Image.new("L", (SIZE, SIZE), 7).save(root / "s03.png")
+    Image.fromarray(np.arange(48, dtype=np.uint8)[None]).save(root / "s05.png")
+    verdicts = inspect({A: Squares(root, CLASSES)}, SIZE, tmp_path / "out")["verdicts"]
+    texts = [entry["text"] for entry in verdicts]
+    assert "1 of 12 images is of one gray level: s03." in texts
+    assert "1 of 12 images is a strip: s05 (1 × 48)." in texts
+    assert not any(entry["ok"] for entry in verdicts)
+
+
+def test_a_film_of_several_frames_is_named(tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    root = write(tmp_path / "a", 12)
+    film = Path(get_testdata_file("rtdose.dcm"))
+    source = Squares(root, CLASSES)
+    items = [*source.items("train"), Item("frames", film, 0, "p")]
+    store = open_store(source, SIZE)
+    (verdict,) = on_images(A, store, items)
+    assert verdict.text == "1 of 12 images has several frames: frames."
+
+
+class Labelled(Squares):
+    """Squares with a label for every image."""
+
+    def items(self, split: Split) -> list[Item]:
+        return [replace(item, target=int(item.id[1:]) % 2) for item in super().items(split)]
+
+
+def test_a_set_with_a_leak_is_not_called_well(tmp_path: Path) -> None:
+    root = write(tmp_path / "a", 12)
+    text = shown(inspect({A: Labelled(root, CLASSES)}, SIZE, tmp_path / "out"))
+    assert "✓ classification source: nothing to mend" in text
+    (root / "s10.png").write_bytes((root / "s00.png").read_bytes())
+    text = shown(inspect({A: Labelled(root, CLASSES)}, SIZE, tmp_path / "out"))
+    assert "✗ classification source: the same image" in text
+    assert "✓" not in text
 
 
 def test_a_set_without_labels(tmp_path: Path) -> None:

@@ -196,6 +196,16 @@ def test_whole_networks_and_encoders_start_from_files(tmp_path):
         assert torch.equal(p, (donor.state_dict() if key.startswith("encoder.") else plain)[key])
 
 
+@pytest.mark.parametrize("key", ["init", "encoder.weights"])
+def test_whole_numbers_are_no_weights(key, tmp_path):
+    file = tmp_path / "donor.safetensors"
+    weights = dict(model("multimix").state_dict())
+    name = "encoder.blocks.0.0.weight"
+    save_file(weights | {name: (weights[name] * 127).to(torch.int8)}, file)
+    with pytest.raises(MmtkError, match=r"blocks\.0\.0\.weight: has whole numbers \(int8\), no weights"):
+        model("multimix", **{key: str(file)})
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

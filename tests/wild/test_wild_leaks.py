@@ -82,6 +82,25 @@ def test_a_patient_is_refused_by_name(sets, part):
     assert ("two hospitals number alike" in str(caught.value)) == (part == "cross")
 
 
+@pytest.mark.parametrize("part", TARGETS)
+def test_a_patient_in_other_letters_is_the_same(sets, part):
+    folder, name = place(part)
+    replace_patient(sets / folder, name, "TRAIN-3.PNG-P")
+    with pytest.raises(MmtkError) as caught:
+        read(sets)
+    assert f"(1): TRAIN-3.PNG-P (train-3 in train, {name[:-4]} in {part})." in str(caught.value)
+
+
+def test_films_without_a_patient_that_differ_in_letters_are_of_two_persons(sets):
+    for folder in ("a", "b"):
+        table = sets / folder / "films.csv"
+        table.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in table.read_text().splitlines()))
+    table = sets / "a/films.csv"
+    (sets / "a/films/val-0.png").rename(sets / "a/films/TRAIN-3.png")
+    table.write_text(table.read_text().replace("val-0.png", "TRAIN-3.png"))
+    assert not [note for note in read(sets).notes if "known to" in note]
+
+
 def test_what_is_allowed_is_counted(sets):
     for number in (1, 2, 3):
         replace_image(sets / "b", f"test-{99 + number}.png", COPIES["jpeg 75"](film(number)))
