@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-CHUNK = 4_000_000  # numbers in the largest table of average precision
-
 
 class Deletions(NamedTuple):
     """A score on all images, and [patients] without each patient; NaN where it is undefined."""
@@ -75,31 +73,60 @@ def average_precision(values: np.ndarray, positive: np.ndarray, patients: np.nda
     positive: [images], whether an image is of the class
     patients: [images], numbers from 0
     count: of the patients
+
+    Between two images of a patient every step has the same b images and a positives fewer above it. A stretch of
+    steps is therefore a difference of running sums, one of each for every b: Σ hits · above / (seen − b) and
+    Σ hits / (seen − b).
     """
     _, step = np.unique(-values, return_inverse=True)
-    steps = int(step.max()) + 1
-    hits = np.bincount(step, positive, steps)
-    every = np.bincount(step, minlength=steps).astype(float)
-    score = float(_precision(hits[None], every[None])[0])
-    without, rows = np.empty(count), max(1, CHUNK // steps)
-    order = np.argsort(patients, kind="stable")
-    for start in range(0, count, rows):
-        end = min(start + rows, count)
-        images = order[slice(*np.searchsorted(patients[order], [start, end]))]
-        place = (patients[images] - start) * steps + step[images]
-        size, shape = (end - start) * steps, (end - start, steps)
-        removed = np.bincount(place, minlength=size).reshape(shape)
-        removed_hits = np.bincount(place, positive[images], size).reshape(shape)
-        without[start:end] = _precision(hits - removed_hits, every - removed)
-    return Deletions(score, without)
-
-
-def _precision(hits: np.ndarray, every: np.ndarray) -> np.ndarray:
-    """Average precision of rows of counts [rows, steps], best step first; NaN without a positive."""
-    hits_above, images_above = hits.cumsum(1), every.cumsum(1)
-    total = hits_above[:, -1]
+    hits, images = np.bincount(step, positive), np.bincount(step)
+    above, seen = hits.cumsum(), images.cumsum()
+    total, of_patient = above[-1], np.bincount(patients, positive, count)
+    part = _stretches(step, positive, patients, count)
+    sums = np.zeros(len(part.patient))
+    for b in np.unique(part.images):
+        share = np.divide(1.0, seen - b, out=np.zeros(len(seen)), where=seen > b)
+        weighted, plain = (np.append(0.0, np.cumsum(hits * one)) for one in (above * share, share))
+        at = part.images == b
+        start, end, a = part.start[at], part.end[at], part.positives[at]
+        # The first step of a stretch has hits of the patient.
+        excess = part.hits[at] * (above[start] - a) * share[start]
+        sums[at] = weighted[end] - weighted[start] - a * (plain[end] - plain[start]) - excess
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(total > 0, (hits * hits_above / np.maximum(images_above, 1)).sum(1) / total, np.nan)
+        without = np.where(total > of_patient, np.bincount(part.patient, sums) / (total - of_patient), np.nan)
+        return Deletions(float((hits * above / seen).sum() / total), without)
+
+
+class Stretches(NamedTuple):
+    """Stretches of steps from one step with images of a patient to its next one; one before the first.
+
+    patient: of each stretch, ascending
+    start, end: its steps, the end excluded
+    images, positives: of the patient, up to the first step with it
+    hits: positives of the patient at the first step
+    """
+
+    patient: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    images: np.ndarray
+    positives: np.ndarray
+    hits: np.ndarray
+
+
+def _stretches(step: np.ndarray, positive: np.ndarray, patients: np.ndarray, count: int) -> Stretches:
+    steps = int(step.max()) + 1
+    width = steps + 1  # place 0 of a patient: before its first image
+    places = np.concatenate([np.arange(count) * width, patients * width + step + 1])
+    codes, which = np.unique(places, return_inverse=True)
+    patient, place = np.divmod(codes, width)
+    is_last = np.append(patient[1:] != patient[:-1], True)
+    end = np.where(is_last, steps, np.append(place[1:], 0) - 1)
+    images = np.bincount(which[count:], minlength=len(codes))
+    hits = np.bincount(which[count:], positive, len(codes))
+    first = np.searchsorted(patient, np.arange(count))[patient]
+    running = (sums.cumsum() - sums.cumsum()[first] for sums in (images, hits))  # the first place has none
+    return Stretches(patient, np.maximum(place - 1, 0), end, *running, hits)
 
 
 def _level(values: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -81,15 +81,6 @@ def test_a_mean_counts_images_and_names_of_patients_may_be_anything():
     assert (found.patients, found.errors) == (2, None)
 
 
-def test_average_precision_in_pieces_is_the_same(monkeypatch):
-    rng = np.random.default_rng(5)
-    patients = clusters(rng, 30)
-    columns = classes(rng, patients)
-    at_once = stats.jackknife("average-precision", columns, patients).without
-    monkeypatch.setattr("mmtk.stats.ranking.CHUNK", 1)
-    assert (stats.jackknife("average-precision", columns, patients).without == at_once).all()
-
-
 def placements(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     kernel = (positive[:, None] > negative) + (positive[:, None] == negative) / 2
     return kernel.mean(1), kernel.mean(0)
