@@ -125,8 +125,9 @@ def _stretches(step: np.ndarray, positive: np.ndarray, patients: np.ndarray, cou
     images = np.bincount(which[count:], minlength=len(codes))
     hits = np.bincount(which[count:], positive, len(codes))
     first = np.searchsorted(patient, np.arange(count))[patient]
-    running = (sums.cumsum() - sums.cumsum()[first] for sums in (images, hits))  # the first place has none
-    return Stretches(patient, np.maximum(place - 1, 0), end, *running, hits)
+    # The first place of a patient has none of its images.
+    images_above, positives = (sums.cumsum() - sums.cumsum()[first] for sums in (images, hits))
+    return Stretches(patient, np.maximum(place - 1, 0), end, images_above, positives, hits)
 
 
 def _level(values: np.ndarray, others: np.ndarray) -> np.ndarray:
