@@ -37,7 +37,7 @@ def _in_workers(jobs: Sequence[Callable[[], Result]], count: int) -> list[Result
     pool = ProcessPoolExecutor(count, get_context("fork"), _start_worker, (jobs,))
     results: list[Result] = []
     try:
-        with _shared_memory(), _uninterrupted():  # between a fork and its registration nobody would end it
+        with _uninterrupted():  # between a fork and its registration nobody would end it
             futures = [pool.submit(_call, index) for index in range(len(jobs))]
         for job, future in zip(jobs, futures, strict=True):
             try:
@@ -57,22 +57,12 @@ def _in_workers(jobs: Sequence[Callable[[], Result]], count: int) -> list[Result
 def _start_worker(jobs: Sequence[Callable[[], object]]) -> None:
     global _jobs
     _jobs = jobs
+    gc.freeze()  # to look at an inherited object copies its page
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches a worker too, and it has nothing to say
 
 
 def _call(index: int) -> object:
     return _jobs[index]()
-
-
-@contextmanager
-def _shared_memory() -> Iterator[None]:
-    """Leave present objects out of garbage collection in forks: looking at an object copies its page."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -23,9 +23,10 @@ from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml
 from mmtk.recipe.load import load_recipe
 
-COMPLETE = load_recipe("multimix").toml()
+RECIPE = load_recipe("multimix")
+COMPLETE = RECIPE.toml()
 TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml")))]
-KEYS = [key for key, _ in toml.leaves(load_recipe("multimix").values) if key[:7] != "origin."]
+KEYS = [key for key, _ in toml.leaves(RECIPE.values) if key[:7] != "origin."]
 
 SIGNS = [
     "=",
