@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmtk.counts import counted
 from mmtk.report import analysis
+from mmtk.report.patients import on_patients
 from mmtk.report.tables.paper import data as data_table
 from mmtk.report.tables.paper import source
 from mmtk.report.tables.table import Entry, Table, headings, interval, number, value_entry
@@ -20,7 +21,7 @@ def model_card(run: Run, other_seeds: Sequence[Run] = ()) -> str:
     """Markdown: what the model is, its data and budgets, scores with spread, intended use and limits.
 
     ``other_seeds`` are runs of the same recipe and data with other seeds: the spread is over them and this run.
-    Without any, intervals are over the test images.
+    Intervals speak of new trainings and new patients, of one run of new patients alone.
     """
     cell = _cell(run, other_seeds)
     study = Study(run.path.name, [cell], sorted(cell.runs))
@@ -39,7 +40,7 @@ def model_card(run: Run, other_seeds: Sequence[Run] = ()) -> str:
         "",
         "## Scores",
         "",
-        *_scores(run, scores),
+        *_scores(run, study, scores),
         "",
         "## Intended use",
         "",
@@ -122,7 +123,7 @@ def _training(run: Run) -> Iterator[str]:
     yield "`recipe.toml` has every value."
 
 
-def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
+def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterator[str]:
     several = scores[0].seeds.n > 1
     seeds = ", ".join(str(seed) for seed in scores[0].cell.runs)
     columns = headings(
@@ -130,7 +131,7 @@ def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
     )
     rows = []
     for s in scores:
-        over = s.seeds if several else s.cases
+        over = s.interval or s.seeds
         spread = f"{number(s.seeds.mean)} ± {number(s.seeds.sd)}" if several else "–"
         ends = "–" if over is None else interval(over.low, over.high)
         first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}")]
@@ -138,16 +139,24 @@ def _scores(run: Run, scores: Sequence[analysis.Score]) -> Iterator[str]:
         run_value = value_entry(run.score(s.domain, s.task, s.metric))
         rows.append([*first, run_value, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
+    without = [f"{s.info.label} {s.domain}" for s in scores if s.interval is None and s.seeds.low is not None]
     if several:
         yield (
-            f"Spread: mean, standard deviation and Student's t interval over the seeds {seeds}, each with label "
-            f"subsets and initial weights of its own. The weights here are those of seed {run.seed}."
+            f"Spread: mean and standard deviation over the seeds {seeds}, each with label subsets and initial "
+            "weights of its own; the 95 % interval (two-way) speaks of new trainings and new patients. "
+            f"The weights here are those of seed {run.seed}."
         )
+        if without:
+            yield f"Without values per image, so of new trainings on these patients alone: {', '.join(without)}."
     else:
         yield (
-            "Spread: 95 % intervals over the test images, by bootstrap. They say nothing about another seed or "
-            "another draw of labels: only one was at hand. A dash: a score of the whole set, no mean over images."
+            "Spread: 95 % intervals for new patients and this network, by leaving out each patient in turn "
+            "(jackknife). They say nothing about another seed or another draw of labels: only one was at hand. A "
+            "dash: values per image do not give the score, or there are too few patients."
         )
+    if notes := on_patients(study):
+        yield ""
+        yield from (f"- {note}" for note in notes)
     yield ""
     yield (
         "Chance: what needs no look at the image: always the most frequent class for accuracy, one in the number "

@@ -6,25 +6,24 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from mmtk import stats
 from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, on_fewer_seeds, without_effects
 from mmtk.report.headlines import Labels, at
-from mmtk.report.intervals import ENOUGH, sensible
+from mmtk.report.intervals import ENOUGH, TWO_WAY, bounded, sensible, two_way_test
+from mmtk.report.patients import on_patients
 from mmtk.scores import ScoreInfo, shown
-from mmtk.stats import Summary, Test
+from mmtk.stats import Interval, Summary, Test
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import DOMAINS, TASKS
 
-KINDS = ("student", "paired", "cases")
+KINDS = (TWO_WAY, "paired", "student")
 
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of one cell: over its seeds, and for values per image also over seeds and images.
+    """One metric of one cell: over its seeds, and where it has values per image also over seeds and patients.
 
     ``chance`` is what needs no look at the image, as the metric declares it. ``images`` counts the test images.
     """
@@ -34,7 +33,7 @@ class Score:
     task: str
     metric: str
     seeds: Summary
-    cases: Summary | None
+    interval: Interval | None
     chance: float | None
     images: int
     info: ScoreInfo
@@ -42,9 +41,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The reference against another cell; ``tests`` by kind: student, paired (over seeds) and cases.
+    """The reference against another cell; ``tests`` by kind, the leading one first: two-way, paired, student.
 
-    Every difference is the reference's value minus the other's.
+    Every difference is the reference's value minus the other's. ``interval`` is that of the two-way test, which a
+    score without values per image has not.
     """
 
     reference: Cell
@@ -55,6 +55,12 @@ class Comparison:
     metric: str
     tests: Mapping[str, Test]
     info: ScoreInfo
+    interval: Interval | None = None
+
+    @property
+    def lead(self) -> Test:
+        """The test that a report leads with."""
+        return next(iter(self.tests.values()))
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,13 @@ def analyse(study: Study) -> Analysis:
     study.comparable()
     study.read()
     effects = factorial_effects(study)
-    notes = [*without_effects(effects), *on_fewer_seeds(effects, len(study.seeds))]
+    notes = [*without_effects(effects), *on_fewer_seeds(effects, len(study.seeds)), *on_patients(study)]
     if len(study.seeds) == 2:
-        notes.append(f"Two seeds: points and tests, but no interval over seeds, which needs {ENOUGH}.")
+        notes.append(f"Two seeds: intervals are wide, and those over seeds alone need {ENOUGH}.")
     if len(study.seeds) < 2:
-        notes.append("One seed: no test and no interval over seeds, so nothing can be concluded.")
+        notes.append(
+            "One seed: intervals speak of new patients for these networks alone, and nothing can be concluded."
+        )
     if study.design == "factorial" and any(len(levels) > 2 for levels in study.axes.values()):
         notes.append(
             "An axis has more than two levels: each level is compared with the first one; interactions and "
@@ -109,37 +117,12 @@ def analyse(study: Study) -> Analysis:
 # --- scores ---------------------------------------------------------------------------------------------------
 
 
-def case_values(cell: Cell, seeds: Sequence[int], domain: str, task: str, metric: str) -> np.ndarray | None:
-    """Values per image [seeds, images], images ordered by id; None for a metric that has none.
-
-    cell: system at a budget
-    seeds: of the runs, in the order of the rows
-    domain: ``in-domain`` or ``cross-domain``
-    task: of the score
-    metric: name of the score
-
-    Accuracy per image is 1 where the predicted class is the right one, else 0.
-    """
-    cases = cell.cases.get((domain, task), {})
-    from_classes = metric == "accuracy" and metric not in cases
-    if not ({"target", "predicted"} if from_classes else {metric}) <= cases.keys():
-        return None
-    row_of_seed = {seed: row for row, seed in enumerate(sorted(cell.runs))}
-    rows = [row_of_seed[seed] for seed in seeds]
-    if from_classes:
-        labels, predicted = cases["target"][rows], cases["predicted"][rows]
-        values = np.where(np.isnan(labels + predicted), np.nan, labels == predicted)
-    else:
-        values = cases[metric][rows]
-    return None if np.isnan(values).all(1).any() else values
-
-
 def scores(study: Study) -> list[Score]:
     """Every score of every cell, in the order of the cells."""
-    return [score for cell in study.cells if cell.runs for score in _scores_of(cell)]
+    return [score for cell in study.cells if cell.runs for score in _scores_of(study, cell)]
 
 
-def _scores_of(cell: Cell) -> Iterator[Score]:
+def _scores_of(study: Study, cell: Cell) -> Iterator[Score]:
     first = next(iter(cell.runs.values()))
     for domain, task in itertools.product(DOMAINS, TASKS):
         first_scores = first.scores.get(domain, {}).get(task, {})
@@ -148,14 +131,14 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
             if "scores" not in declared.shown:
                 continue
             values = cell.values(domain, task, metric)
-            cases = case_values(cell, sorted(cell.runs), domain, task, metric)
+            interval = study.jackknives.contrast([(1.0, cell)], domain, task, metric)
             yield Score(
                 cell,
                 domain,
                 task,
                 metric,
                 sensible(stats.summary(list(values.values())), declared),
-                None if cases is None else stats.bootstrap(cases),
+                None if interval is None else bounded(interval, declared, difference=False),
                 declared.level(first_scores),
                 int(first_scores.get("n", 0)),
                 declared,
@@ -168,44 +151,50 @@ def _scores_of(cell: Cell) -> Iterator[Score]:
 def comparisons(study: Study) -> list[Comparison]:
     """The reference against every other cell of its budget that has the task, on every headline metric.
 
-    Holm's family: all comparisons of the study by the same kind of test on the same metric, that is over all
-    systems, budgets and both domains.
+    Holm's families: all comparisons of the study on the same metric by their leading test, and by each other kind
+    of test; that is over all systems, budgets and both domains.
     """
-    results = []
+    results: list[Comparison] = []
     for labels in study.budgets:
         present = at(study, labels)
         for first in (cell for cell in present if cell.reference):
             for other, domain, task in itertools.product(present, DOMAINS, TASKS):
                 declared = study.declared.get(task, {})
                 for metric in shown(declared, "tests") if other is not first else ():
-                    info = declared[metric]
-                    if tests := _tests(first, other, domain, task, metric, info):
-                        results.append(Comparison(first, other, labels, domain, task, metric, tests, info))
-    families = itertools.product(KINDS, dict.fromkeys(one.metric for one in results))
+                    one = Comparison(first, other, labels, domain, task, metric, {}, declared[metric])
+                    results += _tested(study, one)
+    return _adjusted(results)
+
+
+def _adjusted(results: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with Holm's p in their tests."""
     adjusted: dict[tuple[int, str], Test] = {}
-    for kind, metric in families:
-        indices = [i for i, one in enumerate(results) if one.metric == metric and kind in one.tests]
-        after = stats.holm([results[i].tests[kind] for i in indices])
-        adjusted |= {(i, kind): test for i, test in zip(indices, after, strict=True)}
-    return [
-        replace(one, tests={kind: adjusted[i, kind] for kind in KINDS if kind in one.tests})
-        for i, one in enumerate(results)
-    ]
+    for metric in dict.fromkeys(one.metric for one in results):
+        members = [i for i, one in enumerate(results) if one.metric == metric]
+        for kind in KINDS:
+            indices = [i for i in members if kind in results[i].tests]
+            after = stats.holm([results[i].tests[kind] for i in indices])
+            adjusted |= {(i, kind): test for i, test in zip(indices, after, strict=True)}
+        leads = stats.holm([results[i].lead for i in members])  # one family, whichever test leads
+        adjusted |= {(i, next(iter(results[i].tests))): test for i, test in zip(members, leads, strict=True)}
+    return [replace(one, tests={kind: adjusted[i, kind] for kind in one.tests}) for i, one in enumerate(results)]
 
 
-def _tests(first: Cell, other: Cell, domain: str, task: str, metric: str, declared: ScoreInfo) -> dict[str, Test]:
-    first_values, other_values = first.values(domain, task, metric), other.values(domain, task, metric)
+def _tested(study: Study, one: Comparison) -> Iterator[Comparison]:
+    """A comparison with its tests; nothing where a system lacks the score."""
+    key = (one.domain, one.task, one.metric)
+    first_values, other_values = one.reference.values(*key), one.other.values(*key)
     if not first_values or not other_values:
-        return {}
-    few = min(len(first_values), len(other_values)) < ENOUGH
-    tests = {
-        "student": sensible(stats.student(list(first_values.values()), list(other_values.values())), declared, few)
-    }
+        return
+    tests, interval = {}, None
     # Cells are paired by seed: the same splits, labels, batches and initial weights.
     if shared := sorted(first_values.keys() & other_values.keys()):
+        interval = study.jackknives.contrast([(1.0, one.reference), (-1.0, one.other)], *key)
+        if interval is not None:
+            interval = bounded(interval, one.info)
+            tests[TWO_WAY] = two_way_test(interval)
         pairs = stats.paired([first_values[seed] for seed in shared], [other_values[seed] for seed in shared])
-        tests["paired"] = sensible(pairs, declared)
-        a, b = (case_values(cell, shared, domain, task, metric) for cell in (first, other))
-        if a is not None and b is not None:
-            tests["cases"] = stats.paired_cases(a, b)
-    return tests
+        tests["paired"] = sensible(pairs, one.info)
+    few = min(len(first_values), len(other_values)) < ENOUGH
+    student = stats.student(list(first_values.values()), list(other_values.values()))
+    yield replace(one, tests=tests | {"student": sensible(student, one.info, few)}, interval=interval)

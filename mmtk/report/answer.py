@@ -5,7 +5,6 @@ from __future__ import annotations
 from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA
-from mmtk.report.intervals import ENOUGH
 from mmtk.report.summary import Claim, chance, claims, summary
 from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number, probability
 
@@ -29,7 +28,11 @@ def answer(analysis: Analysis) -> Table:
         ]
         for what, labels in rows
     ]
-    ends = "its 95 % interval over seeds in brackets" if any(c.low is not None for c in single) else "no interval"
+    several_seeds = all(len(cell.runs) > 1 for cell in analysis.study.cells if cell.runs)
+    speaks = "new trainings and new patients" if several_seeds else "new patients for these networks"
+    ends = (
+        f"its 95 % interval for {speaks} in brackets" if any(c.low is not None for c in single) else "no interval"
+    )
     caption = f"Change of each score, {ends}, and whether it is shown at p < {ALPHA} after Holm's adjustment."
     return Table("answer", "What helps", caption, columns, entries)
 
@@ -56,7 +59,7 @@ def sentence(analysis: Analysis) -> str:
         if claim.shows:
             by_what.setdefault(f"{claim.what} {'raises' if claim.value > 0 else 'lowers'}", []).append(claim.where)
     parts_text = "; ".join(f"{what} {', '.join(places)}" for what, places in by_what.items())
-    few = f"; intervals need {ENOUGH} seeds" if fewest < ENOUGH else ""
+    few = "" if any(claim.low is not None for claim in claim_list) else "; no interval: the gaps say why"
     if not parts_text:
         return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
     supported = sum(claim.shows for claim in claim_list)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from mmtk import stats
 from mmtk.errors import MmtkError, listing
 from mmtk.report.headlines import Labels, at, budget
-from mmtk.report.intervals import sensible
+from mmtk.report.intervals import bounded, sensible, two_way_test
 from mmtk.scores import ScoreInfo, shown
-from mmtk.stats import Effect, Test
+from mmtk.stats import Effect, Interval, Test
+from mmtk.stats.designs import Weights as Table
+from mmtk.stats.designs import factorial_weights, shapley_weights
 from mmtk.study.axes import NO_LEVEL
+from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import DOMAINS, TASKS
 
@@ -26,9 +30,11 @@ Values = Mapping[tuple[str, ...], Mapping[int, float]]
 class Effects:
     """Estimate what the components of a factorial do to one metric at one budget.
 
-    ``adjusted`` holds Holm's p for every effect. ``shares`` are Shapley values of the way from ``start`` (all
-    components off) to ``full``; there are none where an axis has more than two levels. ``missing`` says in a
-    sentence why there is no number.
+    ``effects`` have the interval and p that a report leads with: two-way, or Student's t over seeds where the
+    score has no values per image. ``trainings`` are the same effects with Student's t over seeds, ``intervals``
+    the two-way ones. ``adjusted`` holds Holm's p for every effect. ``shares`` are Shapley values of the way from
+    ``start`` (all components off) to ``full``, and ``share_trainings`` the same with Student's t; there are none
+    where an axis has more than two levels. ``missing`` says in a sentence why there is no number.
     """
 
     labels: Labels
@@ -38,7 +44,10 @@ class Effects:
     info: ScoreInfo
     effects: Sequence[Effect] = ()
     adjusted: Sequence[float | None] = ()
+    trainings: Sequence[Effect] = ()
+    intervals: Sequence[Interval | None] = ()
     shares: Sequence[Effect] = ()
+    share_trainings: Sequence[Effect] = ()
     start: float | None = None
     full: float | None = None
     missing: str = ""
@@ -62,25 +71,18 @@ def factorial_effects(study: Study) -> list[Effects]:
     for labels, domain, task in itertools.product(study.budgets, DOMAINS, TASKS):
         declared = study.declared.get(task, {})
         for metric in shown(declared, "tests"):
-            cells = _design(study, labels)
-            values = {levels: cell.values(domain, task, metric) for levels, cell in cells.items()}
-            values = {levels: by_seed for levels, by_seed in values.items() if by_seed}
-            if values:
-                one = Effects(labels, domain, task, metric, declared[metric])
-                results.append(_on_off(one, study.axes, values) if two else _levels(one, study.axes, values))
-    return _adjusted(
-        [
-            replace(
-                one,
-                effects=[sensible(effect, one.info) for effect in one.effects],
-                shares=[sensible(share, one.info) for share in one.shares],
-            )
-            for one in results
-        ]
-    )
+            every_cell = _cells(study, labels)
+            cells = {levels: cell for levels, cell in every_cell.items() if cell.values(domain, task, metric)}
+            if cells:
+                contrast = partial(study.jackknives.contrast, domain=domain, task=task, metric=metric)
+                score = _Design(
+                    study.axes, cells, Effects(labels, domain, task, metric, declared[metric]), contrast
+                )
+                results.append(score.on_off() if two else score.levels())
+    return _adjusted(results)
 
 
-def _design(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:
+def _cells(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:
     """The cells of the factorial by their levels; a reference that stands beside it is none."""
     return {
         tuple(cell.levels.get(key, "") for key in study.axes): cell
@@ -89,49 +91,94 @@ def _design(study: Study, labels: Labels) -> dict[tuple[str, ...], Cell]:
     }
 
 
-def _on_off(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> Effects:
-    names = [factor(key, *levels) for key, levels in axes.items()]
-    on_levels = {
-        levels: frozenset(
-            name
-            for name, level, axis_levels in zip(names, levels, axes.values(), strict=True)
-            if level == axis_levels[1]
-        )
-        for levels in values
-        if all(level in axis_levels for level, axis_levels in zip(levels, axes.values(), strict=True))
-    }
-    cells = {subset: values[levels] for levels, subset in on_levels.items()}
-    try:
-        effects, shares = stats.factorial(cells, names), stats.shapley(cells, names)
-    except MmtkError as error:
-        return replace(one, missing=error.message)
-    shared = sorted(set.intersection(*(set(by_seed) for by_seed in cells.values())))
-    start, full = (float(np.mean([cells[s][seed] for seed in shared])) for s in (Subset(), Subset(names)))
-    return replace(one, effects=effects, shares=shares, start=start, full=full)
+@dataclass(frozen=True)
+class _Design:
+    """One score of a factorial.
+
+    axes: levels by key
+    cells: with the score, by their levels
+    effects: without numbers
+    contrast: the two-way interval of a weighted sum of cells
+    """
+
+    axes: Mapping[str, Sequence[str]]
+    cells: Mapping[tuple[str, ...], Cell]
+    effects: Effects
+    contrast: Callable[[Weights], Interval | None]
+
+    @property
+    def values(self) -> Values:
+        """The score by seed of every cell."""
+        one = self.effects
+        return {levels: cell.values(one.domain, one.task, one.metric) for levels, cell in self.cells.items()}
+
+    def on_off(self) -> Effects:
+        """Effects, interactions and shares of components that are on or off."""
+        names, axes = [factor(key, *levels) for key, levels in self.axes.items()], self.axes.values()
+        levels_of = {
+            frozenset(n for n, level, both in zip(names, levels, axes, strict=True) if level == both[1]): levels
+            for levels in self.cells
+            if all(level in both for level, both in zip(levels, axes, strict=True))
+        }
+        cells = {subset: self.values[levels] for subset, levels in levels_of.items()}
+        try:
+            effects, shares = stats.factorial(cells, names), stats.shapley(cells, names)
+        except MmtkError as error:
+            return replace(self.effects, missing=error.message)
+        shared = sorted(set.intersection(*(set(by_seed) for by_seed in cells.values())))
+        start, full = (float(np.mean([cells[s][seed] for seed in shared])) for s in (Subset(), Subset(names)))
+
+        def contrasts(table: Table) -> list[Interval | None]:
+            on = [self.cells[levels_of[subset]] for subset in table.cells]
+            return [self.contrast(list(zip(row.tolist(), on, strict=True))) for row in table.table]
+
+        led = self._led(effects, contrasts(factorial_weights(names)))
+        both = self._led(shares, contrasts(shapley_weights(names)))
+        return replace(led, shares=both.effects, share_trainings=both.trainings, start=start, full=full)
+
+    def levels(self) -> Effects:
+        """Each level against the first of its axis: per seed the difference, averaged over the other axes."""
+        effects: list[Effect] = []
+        intervals: list[Interval | None] = []
+        missing, values = "", self.values
+        for index, (key, levels) in enumerate(self.axes.items()):
+            for level in levels[1:]:
+                name, pairs = factor(key, levels[0], level), self._pairs(index, (levels[0], level))
+                try:
+                    first, second = (_average([pair[k] for pair in pairs], values) for k in (0, 1))
+                    effects += stats.factorial({Subset(): first, Subset({name}): second}, [name])
+                except MmtkError as error:
+                    missing = missing or error.message
+                    continue
+                share = 1 / len(pairs)
+                cells = [(sign * share, self.cells[pair[k]]) for pair in pairs for k, sign in ((0, -1), (1, 1))]
+                intervals.append(self.contrast(cells))
+        return replace(self._led(effects, intervals), missing=missing)
+
+    def _pairs(self, index: int, both: tuple[str, str]) -> list[list[tuple[str, ...]]]:
+        """The cells at two levels of an axis, in pairs that agree in all other axes."""
+        rest = [names for k, names in enumerate(self.axes.values()) if k != index]
+        pairs = [
+            [_representative((*o[:index], level, *o[index:]), self.values) for level in both]
+            for o in itertools.product(*rest)
+        ]
+        return [pair for pair in pairs if all(one[index] != NO_LEVEL for one in pair)]
+
+    def _led(self, trainings: Sequence[Effect], intervals: Sequence[Interval | None]) -> Effects:
+        """Effects with the interval that leads."""
+        info = self.effects.info
+        trainings = [sensible(effect, info) for effect in trainings]
+        intervals = [one if one is None else bounded(one, info) for one in intervals]
+        effects = [_led(effect, one) for effect, one in zip(trainings, intervals, strict=True)]
+        return replace(self.effects, effects=effects, trainings=trainings, intervals=intervals)
 
 
-def _levels(one: Effects, axes: Mapping[str, Sequence[str]], values: Values) -> Effects:
-    """Each level against the first of its axis: per seed the difference, averaged over the other axes."""
-    effects: list[Effect] = []
-    missing = ""
-    for index, (key, levels) in enumerate(axes.items()):
-        rest = [names for k, names in enumerate(axes.values()) if k != index]
-        for level in levels[1:]:
-            name = factor(key, levels[0], level)
-            pairs = [
-                [
-                    _representative((*o[:index], level_of_axis, *o[index:]), values)
-                    for level_of_axis in (levels[0], level)
-                ]
-                for o in itertools.product(*rest)
-            ]
-            pairs = [pair for pair in pairs if all(one[index] != NO_LEVEL for one in pair)]
-            try:
-                first, second = (_average([pair[k] for pair in pairs], values) for k in (0, 1))
-                effects += stats.factorial({Subset(): first, Subset({name}): second}, [name])
-            except MmtkError as error:
-                missing = missing or error.message
-    return replace(one, effects=effects, missing=missing)
+def _led(effect: Effect, interval: Interval | None) -> Effect:
+    """An effect with its two-way interval and p, where it has one."""
+    if interval is None:
+        return effect
+    test = two_way_test(interval)
+    return Effect(effect.factors, test.difference, test.low, test.high, test.p, test.n)
 
 
 def _representative(levels: tuple[str, ...], values: Values) -> tuple[str, ...]:
@@ -187,7 +234,7 @@ def _adjusted(effects_list: Sequence[Effects]) -> list[Effects]:
             (i, k) for i, one in enumerate(effects_list) if one.metric == metric for k in range(len(one.effects))
         ]
         effects = [effects_list[i].effects[k] for i, k in keys]
-        tests = [Test("t over seeds", e.p, None, e.n, "seeds", e.value, e.low, e.high, None, "") for e in effects]
+        tests = [Test("", e.p, None, e.n, "seeds", e.value, e.low, e.high, None, "") for e in effects]
         adjusted |= {key: test.adjusted for key, test in zip(keys, stats.holm(tests), strict=True)}
     return [
         replace(one, adjusted=[adjusted[i, k] for k in range(len(one.effects))])

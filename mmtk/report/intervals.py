@@ -7,14 +7,22 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mmtk.scores import ScoreInfo
-from mmtk.stats import Effect, Summary, Test
+from mmtk.stats import Effect, Interval, Summary, Test
 
 ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing
 
-Interval = TypeVar("Interval", Summary, Test, Effect)
+OverSeeds = TypeVar("OverSeeds", Summary, Test, Effect)
+
+TWO_WAY = "two-way"
+# What is new where a test asks whether a difference would show again, by the kind of test.
+QUESTIONS = {
+    TWO_WAY: "new trainings, new patients",
+    "paired": "new trainings on these patients",
+    "student": "new trainings on these patients",
+}
 
 
-def sensible(one: Interval, info: ScoreInfo, few: bool | None = None) -> Interval:
+def sensible(one: OverSeeds, info: ScoreInfo, few: bool | None = None) -> OverSeeds:
     """The same with an interval that can be: none from fewer seeds than ENOUGH, none beyond the bounds of a score.
 
     A score has the bounds that are declared; between two of them lies at most the distance of the bounds.
@@ -23,6 +31,24 @@ def sensible(one: Interval, info: ScoreInfo, few: bool | None = None) -> Interva
         return one
     if one.n < ENOUGH if few is None else few:
         return replace(one, low=None, high=None)
-    low, high = (-math.inf if info.low is None else info.low), (math.inf if info.high is None else info.high)
-    lowest, highest = (low, high) if isinstance(one, Summary) else (low - high, high - low)
+    lowest, highest = _bounds(info, difference=not isinstance(one, Summary))
     return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
+
+
+def bounded(one: Interval, info: ScoreInfo, *, difference: bool = True) -> Interval:
+    """A two-way interval cut where a score, or a difference of two, can no longer be."""
+    if one.low is None or one.high is None:
+        return one
+    lowest, highest = _bounds(info, difference=difference)
+    return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
+
+
+def two_way_test(one: Interval) -> Test:
+    """A two-way interval as a test; without p from one seed, which says nothing of new trainings."""
+    p = None if one.seeds < 2 else one.p
+    return Test(TWO_WAY, p, None, one.seeds, "seeds", one.est, one.low, one.high, None, "", one.note)
+
+
+def _bounds(info: ScoreInfo, *, difference: bool) -> tuple[float, float]:
+    low, high = (-math.inf if info.low is None else info.low), (math.inf if info.high is None else info.high)
+    return (low - high, high - low) if difference else (low, high)

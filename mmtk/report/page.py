@@ -39,17 +39,22 @@ FOLDED = ("data", "encoder", "decoder", "scores", "runs")
 METHODS = (
     "Runs of one seed share splits, labelled images, batch order and initial weights, so systems are paired by "
     "seed.",
-    "Mean ± sd: the mean over seeds and its standard deviation with divisor n − 1. Intervals are 95 %: mean ± "
-    "t(n − 1) · sd / √n over seeds, and a bootstrap over seeds and images (Owen 2007) for values per image.",
-    "Student's t-test over seeds, as in the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test "
-    "over the seeds that both have, with Hedges' g of the differences; over test images Wilcoxon's signed-rank "
-    "test, for right or wrong answers an exact sign-flip test (with one seed McNemar's), with the "
-    "rank-biserial correlation.",
+    "Mean ± sd: the mean over seeds and its standard deviation with divisor n − 1. Intervals are 95 %.",
+    "The two-way interval and test speak of new trainings on new patients, and lead wherever a score follows "
+    "from values per image. Seeds and patients are two crossed sources of chance, as readers and cases are in "
+    "radiology (Dorfman, Berbaum and Metz 1992; Obuchowski and Rockette 1995; Hillis 2007): est ± t(df) · "
+    "√(V_S + V_P), with V_S the squared error of the mean over seeds, V_P what patients add, from the score "
+    "without each patient in turn (jackknife), and df after Satterthwaite (1946); never narrower than Student's t "
+    "over seeds. All images of a patient are left out together. With one seed it speaks of new patients for these "
+    "networks alone.",
+    "Over seeds alone, for new trainings on these patients: mean ± t(n − 1) · sd / √n; Student's t-test, as in "
+    "the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test over the seeds that both have, with "
+    "Hedges' g of the differences.",
     "Holm's adjustment (1979) keeps the chance of any false finding in a family below 5 %. A family of tests "
-    "is all comparisons by the same kind of test on the same metric; a family of effects is all effects on the "
+    "is all comparisons by their leading tests on the same metric; a family of effects is all effects on the "
     "same metric; both over all systems, budgets and domains.",
-    "Effect of a component: mean of the systems with it minus mean of those without it, in each seed, then "
-    "Student's t over seeds. Interaction: 1/2^(k−1) · Σ ± score over all 2^k systems (Yates 1937).",
+    "Effect of a component: mean of the systems with it minus mean of those without it, in each seed. "
+    "Interaction: 1/2^(k−1) · Σ ± score over all 2^k systems (Yates 1937).",
     "Shapley share of a component: Σ |S|! (k − |S| − 1)! / k! · (score with it − score without it) over the "
     "sets S of the other components (Shapley 1953).",
     "Accuracy per image is 1 or 0. The average Hausdorff distance is the mean distance "

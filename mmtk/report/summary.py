@@ -81,13 +81,13 @@ def claims(analysis: Analysis) -> list[Claim]:
             test.low,
             test.high,
             test.adjusted,
-            counted(test.n, "run"),
+            counted(test.n, "seed"),
             f"{one.info.label} {one.domain}",
             budget(one.labels),
         )
         for one in analysis.comparisons
         if one.metric == leading(analysis.study.declared[one.task])
-        for test in (one.tests["student"],)
+        for test in (one.lead,)
     ]
 
 

@@ -19,6 +19,7 @@ from mmtk.runs.arrays import KEYS, Cases, Series, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run
 from mmtk.runs.result import Result, html_table
 from mmtk.scores import ScoreInfo, merged
+from mmtk.study.jackknives import Jackknives
 from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
@@ -119,6 +120,11 @@ class Study:
     def declared(self) -> dict[str, dict[str, ScoreInfo]]:
         """The scores that the metrics of the runs declare, by task; the first run of a score counts."""
         return merged(run.declared for cell in self.cells for _, run in sorted(cell.runs.items()))
+
+    @cached_property
+    def jackknives(self) -> Jackknives:
+        """Scores of the cells without each patient: what intervals for new patients rest on."""
+        return Jackknives(self)
 
     @property
     def systems(self) -> dict[str, str]:

@@ -411,7 +411,7 @@ def test_roc_has_area_band_and_operating_point_and_leaves_one_class_out(tmp_path
     assert np.ravel(axes.lines[1].get_data()) == pytest.approx([0.25, 0.6])
     area = roc_auc_score(target == 1, probabilities[:, 1])
     assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500"]
-    band = roc_curves.band(target, probabilities, np.linspace(0, 1, 11))
+    band = roc_curves.band(target, probabilities, np.arange(60), np.linspace(0, 1, 11))
     line = roc_curves.curve(target, probabilities)
     curve = np.interp(np.linspace(0, 1, 11), line.false, line.true)
     assert (band[0] <= curve + 0.15).all()

@@ -343,7 +343,7 @@ def test_roc_curves_agree_with_scikit_learn_ties_included() -> None:
 def test_the_mean_roc_is_the_mean_of_the_curves_at_each_false_positive_rate() -> None:
     random = np.random.default_rng(1)
     runs = [np.column_stack([np.arange(60) % 2, 1 - p, p]) for p in random.random((3, 60))]
-    found = roc_curves.mean_roc(runs, points=101)
+    found = roc_curves.mean_roc(runs, np.arange(60), points=101)
     assert found is not None
     assert found.rates.shape == (3, 101)
     for run, rates, area in zip(runs, found.rates, found.areas, strict=True):
@@ -353,13 +353,13 @@ def test_the_mean_roc_is_the_mean_of_the_curves_at_each_false_positive_rate() ->
         inside = np.abs(found.grid * 30 - np.round(found.grid * 30)) > 1e-6
         steps_of = np.array([true[false <= place + 1e-12].max() for place in found.grid])
         np.testing.assert_allclose(rates[inside], steps_of[inside])
-    assert roc_curves.mean_roc([]) is None
+    assert roc_curves.mean_roc([], np.array([])) is None
 
 
 def test_areas_of_a_real_study_are_those_of_its_results(study: Study) -> None:
     for cell in systems(study, study.budgets[0], "classification").values():
         for domain in DOMAINS:
-            found = roc_curves.mean_roc(study_classes.answers(cell, domain))
+            found = roc_curves.mean_roc(study_classes.answers(cell, domain), np.arange(10))
             known = cell.values(domain, "classification", "auroc")
             assert found is not None
             np.testing.assert_allclose(found.areas, list(known.values()), atol=1e-6)
@@ -381,15 +381,22 @@ def test_calibration_and_operating_points_of_a_real_study_are_those_of_its_resul
             np.testing.assert_allclose(point, np.mean(rates, axis=0), atol=1e-6)
 
 
-def test_one_run_has_a_band_over_its_images() -> None:
+def test_one_run_has_a_band_over_its_patients() -> None:
     random = np.random.default_rng(2)
     score = random.random(60)
     run = np.column_stack([np.arange(60) % 2, 1 - score, score])
-    found = roc_curves.mean_roc([run], points=11)
+    found = roc_curves.mean_roc([run], np.arange(60), points=11)
     assert found is not None
     assert found.ends is not None
     assert (found.ends[0] <= found.ends[1]).all()
-    assert (found.ends[1] - found.ends[0]).max() > 0.1
+    widths = found.ends[1] - found.ends[0]
+    assert widths.max() > 0.1
+    # Four copies of every image: as images they look like more, as patients they are as many as before.
+    for patients, ratio in ((np.arange(240), 0.5), (np.tile(np.arange(60), 4), 1.0)):
+        copies = roc_curves.mean_roc([np.tile(run, (4, 1))], patients, points=11)
+        assert copies is not None
+        assert copies.ends is not None
+        assert (copies.ends[1] - copies.ends[0]).mean() == pytest.approx(ratio * widths.mean(), rel=0.15)
 
 
 def test_limits_of_agreement() -> None:

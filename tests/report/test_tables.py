@@ -199,11 +199,13 @@ def test_statistics_as_tables():
     tests = parsed(study_tables.tests(analysis))
     assert len(tests) == sum(len(one.tests) for one in analysis.comparisons)
     assert all((row["p"] and row["p (Holm)"]) or "no test" in row["Note"] for row in tests)
-    assert {row["Test"] for row in tests} == {
-        "Student's t-test",
-        "paired t-test",
-        "Wilcoxon signed-rank test",
-        "exact sign-flip test",
+    assert {row["Test"] for row in tests} == {"Student's t-test", "paired t-test"}
+    assert {row["Speaks of"] for row in tests} == {"new trainings on these patients"}
+    made = parsed(study_tables.tests(analyse(factorial())))
+    leading = [row for row in made if row["Test"] == "two-way"]
+    assert {row["Metric"] for row in leading} == {"Dice", "accuracy"}
+    assert {(row["Speaks of"], row["Seeds"], row["Patients"]) for row in leading} == {
+        ("new trainings, new patients", "4", "30")
     }
     effects = parsed(study_tables.effects(analysis))
     assert len(effects) == 3 * 12
@@ -215,7 +217,7 @@ def test_statistics_as_tables():
     assert gain == pytest.approx(float(shares[0]["All"]) - float(shares[0]["None"]))
     assert len(parsed(study_tables.scores(analysis))) == len(analysis.scores)
     one_seed = parsed(study_tables.tests(analyse(factorial(range(1)))))
-    assert {row["p"] for row in one_seed if row["n"] == "1"} == {""}
+    assert {row["p"] for row in one_seed if row["Seeds"] == "1"} == {""}
     assert {row["Note"] for row in one_seed if row["Test"] == "Student's t-test"} == {"one seed: no test"}
     assert parsed(study_tables.gaps(["this", "that"])) == [{"Gap": "this"}, {"Gap": "that"}]
 

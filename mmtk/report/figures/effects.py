@@ -43,9 +43,9 @@ def amounts(effects: Sequence[Effect]) -> list[str]:
 def counted(effects: Sequence[Effect]) -> str:
     """Number of seeds behind the effects, and meaning of their whiskers."""
     words = seed_counts(effect.n for effect in effects)
-    return (
-        f"{words}, whiskers: 95 % interval" if any(e.low is not None for e in effects) else f"{words}, no interval"
-    )
+    if all(effect.low is None for effect in effects):
+        return f"{words}, no interval"
+    return f"{words}, whiskers: 95 % interval{' for new patients of these networks' * (words == 'one seed')}"
 
 
 def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Figure | None:
@@ -66,6 +66,7 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
         for row, effect in enumerate(effects):
             colour = GAIN if effect.value >= 0 else LOSS
             sure = effect.low is not None and effect.high is not None and effect.low * effect.high > 0
+            sure = sure and effect.n > 1
             _whisker(axes, effect, row, 0.0, colour)
             face = colour if sure else "white"
             axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)

@@ -57,11 +57,21 @@ def curve(target: np.ndarray, probabilities: np.ndarray) -> Curve | None:
     return Curve(np.append(0, false), np.append(0, mean), area)
 
 
-def band(target: np.ndarray, probabilities: np.ndarray, grid: np.ndarray) -> np.ndarray | None:
-    """True positive rates [2, grid] that hold 95 % of bootstrap samples of the images; None for one class."""
+def band(
+    target: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, grid: np.ndarray
+) -> np.ndarray | None:
+    """True positive rates [2, grid] that hold 95 % of bootstrap samples of the patients; None for one class.
+
+    target: [N] class indices
+    probabilities: [N,C] of the classes
+    patients: [N] numbers; the images of one patient are drawn together
+    grid: false positive rates
+    """
     draw, rates = np.random.default_rng(0), []
+    order = np.argsort(patients, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(patients[order])) + 1)
     for _ in range(RESAMPLES):
-        rows = draw.integers(0, len(target), len(target))
+        rows = np.concatenate([groups[k] for k in draw.integers(0, len(groups), len(groups))])
         if one := curve(target[rows], probabilities[rows]):
             rates.append(np.interp(grid, one.false, one.true))
     return np.percentile(rates, [2.5, 97.5], axis=0) if rates else None
@@ -71,7 +81,7 @@ def band(target: np.ndarray, probabilities: np.ndarray, grid: np.ndarray) -> np.
 class MeanRoc:
     """True positive rates [seeds, points] on a common grid of false positive rates, and the area of every seed.
 
-    ``ends`` [2, points] bound one standard deviation over seeds; of one seed, 95 % of bootstrap samples of images.
+    ``ends`` [2, points] bound one standard deviation over seeds; of one seed, 95 % of resampled patients.
     """
 
     grid: np.ndarray
@@ -80,8 +90,11 @@ class MeanRoc:
     ends: np.ndarray | None = None
 
 
-def mean_roc(runs: Sequence[np.ndarray], points: int = 501) -> MeanRoc | None:
-    """ROC curves of runs, each [images, 1 + classes] of target and probabilities, on one grid; areas are exact."""
+def mean_roc(runs: Sequence[np.ndarray], patients: np.ndarray, points: int = 501) -> MeanRoc | None:
+    """ROC curves of runs, each [images, 1 + classes] of target and probabilities, on one grid; areas are exact.
+
+    ``patients`` are those of the images of a single run, for its band.
+    """
     curves = [one for run in runs if (one := curve(run[:, 0], run[:, 1:]))]
     if not curves:
         return None
@@ -89,6 +102,7 @@ def mean_roc(runs: Sequence[np.ndarray], points: int = 501) -> MeanRoc | None:
     rates = np.array([np.interp(grid, one.false, one.true) for one in curves])
     areas = np.array([one.area for one in curves])
     if len(curves) == 1:
-        return MeanRoc(grid, rates, areas, band(runs[0][:, 0], runs[0][:, 1:], grid) if len(runs) == 1 else None)
+        ends = band(runs[0][:, 0], runs[0][:, 1:], patients, grid) if len(runs) == 1 else None
+        return MeanRoc(grid, rates, areas, ends)
     mean, spread = rates.mean(0), rates.std(0, ddof=1)
     return MeanRoc(grid, rates, areas, np.clip([mean - spread, mean + spread], 0, 1))

@@ -25,7 +25,7 @@ from mmtk.report.figures.systems import (
     seeds,
     systems,
 )
-from mmtk.report.intervals import ENOUGH, sensible
+from mmtk.report.intervals import bounded, sensible
 from mmtk.scores import ScoreInfo, info, shown
 from mmtk.stats import summary
 from mmtk.study.results import Cell, Study
@@ -33,6 +33,9 @@ from mmtk.tasks import DOMAINS, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+Ends = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def _chance(study: Study, metrics: Sequence[Metric]) -> str:
 
 
 def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
-    """Dot plot of all systems at a budget: every seed, their mean, Student's 95 % interval over seeds."""
+    """Dot plot of all systems at a budget: every seed, their mean, the 95 % interval that a report leads with."""
     values_by_panel = {
         (metric, domain): values
         for metric in figure_metrics(study)
@@ -86,6 +89,12 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     }
     if not values_by_panel:
         return None
+    ends_by_panel = {
+        (metric, domain): {system: _interval(study, cells[system], metric, domain) for system in values}
+        for (metric, domain), values in values_by_panel.items()
+        for cells in (systems(study, budget, metric.task),)
+    }
+    has_bars = any(low is not None for ends in ends_by_panel.values() for low, _ in ends.values())
     metrics = list(dict.fromkeys(metric for metric, _ in values_by_panel))
     domains = [domain for domain in DOMAINS if any(domain == other for _, other in values_by_panel)]
     cells = systems(study, budget)
@@ -98,7 +107,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         )
         for (metric, domain), values in values_by_panel.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
-            _dots(axes, rows[metric], values, looks(study), metric.info)
+            _dots(axes, rows[metric], values, looks(study), ends_by_panel[metric, domain])
             level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
             if level is not None:
                 axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
@@ -107,10 +116,27 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             row[0].set_ylim(row[0].get_ylim()[::-1])
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
-        f"{', bars the 95 % interval (Student)' if any(len(c.runs) >= ENOUGH for c in cells.values()) else ''}"
+        f"{f', bars the 95 % interval for {_speaks(cells)}' if has_bars else ''}"
         f"; {_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
+
+
+def _speaks(cells: Mapping[str, Cell]) -> str:
+    """Words on the bars: the chance that they speak of."""
+    if max(len(cell.runs) for cell in cells.values()) == 1:
+        return "new patients"
+    return "new trainings and new patients (without values per image: new trainings)"
+
+
+def _interval(study: Study, cell: Cell, metric: Metric, domain: str) -> Ends:
+    """The ends of the interval of a score: two-way, else Student's t over seeds."""
+    interval = study.jackknives.contrast([(1.0, cell)], domain, metric.task, metric.key)
+    if interval is not None:
+        one = bounded(interval, metric.info, difference=False)
+        return one.low, one.high
+    over_seeds = sensible(summary(list(cell.values(domain, metric.task, metric.key).values())), metric.info)
+    return over_seeds.low, over_seeds.high
 
 
 def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str, list[float]]:
@@ -136,21 +162,21 @@ def _dots(
     names: Mapping[str, str],
     values: Mapping[str, list[float]],
     looks: Mapping[str, Look],
-    info: ScoreInfo,
+    ends: Mapping[str, Ends],
 ) -> None:
     """Draw seeds, mean and interval of every system in ``names``.
 
     values: one score of every run, by system
     looks: colour and marker by system
-    info: the declaration of the score
+    ends: of the interval by system
     """
     for row, system in enumerate(names):
         if system not in values:
             continue
         look, points = looks[system], np.array(values[system])
-        mean = sensible(summary(points.tolist()), info)
-        if mean.low is not None and mean.high is not None:
-            axes.plot([mean.low, mean.high], [row, row], color=look.colour, lw=2.2, zorder=2)
+        low, high = ends[system]
+        if low is not None and high is not None:
+            axes.plot([low, high], [row, row], color=look.colour, lw=2.2, zorder=2)
         axes.plot(
             points,
             np.full(len(points), row),
@@ -162,8 +188,9 @@ def _dots(
             zorder=3,
             rasterized=len(points) > 100,
         )
-        axes.plot(mean.mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
-        words = style.number(mean.mean) + (f" ± {mean.sd:.3f}" if mean.sd is not None else "")
+        mean = float(points.mean())
+        axes.plot(mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
+        words = style.number(mean) + (f" ± {points.std(ddof=1):.3f}" if len(points) > 1 else "")
         axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
     axes.set_yticks(range(len(names)), [folded(name) for name in names.values()])
     axes.set_ylim(-0.6, len(names) - 0.4)

@@ -50,7 +50,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     vector: write an SVG beside it
     """
     cells = systems(study, budget, TASK)
-    sets = _by_set(cells, mean_roc)
+    sets = _by_set(cells, lambda cell, domain, runs: mean_roc(runs, _patients(study, cell, domain)))
     if not sets.values:
         return None
     title = titled(cells, f"ROC curves ({labelled(budget)})")
@@ -66,7 +66,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     marked = any(operating_point(cell, domain) for cell in cells.values() for domain in sets.values)
     caption = (
         f"ROC curves {_what(cells)} on {images(sets.images)}: mean over {seeds(cells.values())}"
-        f", band: {'one standard deviation' if several else '95 % of bootstrap samples of the images'}; "
+        f", band: {'one standard deviation' if several else '95 % of bootstrap samples of the patients'}; "
         f"{'marker: the threshold that validation chose; ' if marked else ''}dotted: chance, AUC 0.5."
     )
     return Figure(path.stem, title, caption, path, TASK)
@@ -96,7 +96,7 @@ def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True
     vector: write an SVG beside it
     """
     cells = systems(study, budget, TASK)
-    sets = _by_set(cells, lambda runs: reliability(*confidences(np.concatenate(runs))))
+    sets = _by_set(cells, lambda cell, domain, runs: reliability(*confidences(np.concatenate(runs))))
     if not sets.values:
         return None
     title = titled(cells, f"Calibration of the classes ({labelled(budget)})")
@@ -129,6 +129,15 @@ def answers(cell: Cell, domain: str) -> list[np.ndarray]:
     return per_image(cell, domain, TASK, columns)
 
 
+def _patients(study: Study, cell: Cell, domain: str) -> np.ndarray:
+    """Patients of the images in the first of ``answers``, as numbers."""
+    table, images = cell.cases[domain, TASK], study.jackknives.images(domain, TASK)
+    columns = ["target", *(f"p-{name}" for name in class_names(first_run(cell)))]
+    complete = np.isfinite([table[name][0] for name in columns]).all(0)
+    codes: np.ndarray = images.patients[np.searchsorted(images.ids, table["id"][complete])]
+    return codes
+
+
 def confidences(run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Confidence in the likeliest class [N] and whether it was right [N], of target and probabilities."""
     return run[:, 1:].max(1), run[:, 1:].argmax(1) == run[:, 0]
@@ -150,12 +159,14 @@ class _Sets(Generic[Shown]):
     images: dict[str, int]
 
 
-def _by_set(cells: Mapping[str, Cell], measure: Callable[[list[np.ndarray]], Shown | None]) -> _Sets[Shown]:
-    """Apply ``measure`` to the runs of each system on every test set."""
+def _by_set(
+    cells: Mapping[str, Cell], measure: Callable[[Cell, str, list[np.ndarray]], Shown | None]
+) -> _Sets[Shown]:
+    """Apply ``measure`` to each system, every test set and the runs on it."""
     sets: _Sets[Shown] = _Sets({}, {})
     for domain in domains(cells.values()):
         for system, cell in cells.items():
-            if (runs := answers(cell, domain)) and (value := measure(runs)) is not None:
+            if (runs := answers(cell, domain)) and (value := measure(cell, domain, runs)) is not None:
                 sets.values.setdefault(domain, {})[system] = value
                 sets.images[domain] = max(sets.images.get(domain, 0), len(runs[0]))
     return sets

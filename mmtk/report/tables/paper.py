@@ -133,7 +133,7 @@ def results(analysis: Analysis, domain: str) -> Table:
     score_columns = list(_score_columns(analysis))
     adjusted: dict[tuple[int, str], list[float]] = {}
     for one in (one for one in analysis.comparisons if one.domain == domain):
-        p = one.tests["student"].adjusted
+        p = one.lead.adjusted
         adjusted.setdefault((id(one.other), one.metric), []).append(1.0 if p is None else p)
     rows = []
     for cell in (cell for cell in study.cells if cell.runs):
@@ -157,10 +157,10 @@ def results(analysis: Analysis, domain: str) -> Table:
     )
     if any("published" in entry.numbers for row in rows for entry in row):
         caption += " In brackets what the paper published: five runs, other code, 256 pixels; not measured here."
-    if any(one.tests["student"].p is not None for one in analysis.comparisons):
+    if any(one.lead.p is not None for one in analysis.comparisons):
         caption += (
-            f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): Student's t "
-            f"over seeds, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
+            f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): two-way "
+            f"test, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
             "are accuracy, Dice and average Hausdorff distance (px)."
         )
     columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in score_columns)]

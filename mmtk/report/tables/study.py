@@ -10,6 +10,7 @@ from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import budget
+from mmtk.report.intervals import QUESTIONS, TWO_WAY
 from mmtk.report.tables.table import (
     Entry,
     Table,
@@ -21,7 +22,9 @@ from mmtk.report.tables.table import (
     value_entry,
 )
 from mmtk.scores import ScoreInfo
-from mmtk.stats import Effect
+from mmtk.stats import Effect, Interval
+
+NO_VALUES = "no values per image: Student's t over seeds, for new trainings on these patients"
 
 
 def _test_set(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> list[Entry]:
@@ -29,7 +32,7 @@ def _test_set(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> 
 
 
 def tests(analysis: Analysis) -> Table:
-    """The reference against every other system, by three tests."""
+    """The reference against every other system, by every test; the leading one first."""
     rows = [
         [
             Entry(f"{one.reference.name} − {one.other.name}"),
@@ -37,19 +40,24 @@ def tests(analysis: Analysis) -> Table:
             value_entry(test.difference, sign=True),
             interval_entry(test.low, test.high),
             Entry(test.name),
-            Entry(counted(test.n, test.unit.removesuffix("s")), {"": test.n}),
+            Entry(QUESTIONS[kind] if kind != TWO_WAY or test.n > 1 else "new patients for these networks"),
+            Entry(counted(test.n, "seed"), {"": test.n}),
+            count_entry(one.interval.patients) if one.interval and kind == TWO_WAY else value_entry(None),
             p_entry(test.p),
             p_entry(test.adjusted),
-            Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
+            value_entry(None)
+            if test.effect is None
+            else Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
             Entry(test.note),
         ]
         for one in analysis.comparisons
-        for test in one.tests.values()
+        for kind, test in one.tests.items()
     ]
     caption = (
-        "Differences of the reference and every other system. p (Holm) is adjusted over all comparisons in this "
-        "table by the same kind of test on the same metric. Tests over seeds ask what happens when training is "
-        "repeated, tests over cases what happens with new images and the networks as they are."
+        "Differences of the reference and every other system. The first test of each leads: two-way, which asks "
+        "whether a difference would show with new trainings and new patients. The others ask about new trainings "
+        "on these patients alone; they lead where a score has no values per image. p (Holm) is adjusted over all "
+        "comparisons in this table on the same metric, for the leading tests and for every other kind of test."
     )
     columns = headings(
         "Difference of",
@@ -59,7 +67,9 @@ def tests(analysis: Analysis) -> Table:
         "*Difference",
         "*95 % interval",
         "Test",
-        "*n",
+        "Speaks of",
+        "*Seeds",
+        "*Patients",
         "*p",
         "*p (Holm)",
         "*Effect size",
@@ -76,18 +86,36 @@ def effects(analysis: Analysis) -> Table:
             *_effect(one, effect),
             p_entry(effect.p),
             p_entry(adjusted),
+            interval_entry(training.low, training.high),
+            p_entry(training.p),
             count_entry(effect.n),
+            *_patients(interval),
         ]
         for one in analysis.effects
-        for effect, adjusted in zip(one.effects, one.adjusted, strict=True)
+        for effect, adjusted, training, interval in zip(
+            one.effects, one.adjusted, one.trainings, one.intervals, strict=True
+        )
     ]
     caption = (
         "Difference between the systems with and without a component, averaged over the other components, within "
-        "each seed; of two components, half of how much one changes the effect of the other. Interval and p from "
-        "Student's t over seeds; p (Holm) is adjusted over all effects on the same metric."
+        "each seed; of two components, half of how much one changes the effect of the other. Interval and p speak "
+        "of new trainings and new patients (two-way); p (Holm) is adjusted over all effects on the same metric. "
+        "The columns on new trainings are Student's t over seeds, for these patients alone."
     )
     columns = headings(
-        "Effect of", "Labels", "Test set", "Metric", "*Effect", "*95 % interval", "*p", "*p (Holm)", "*Seeds"
+        "Effect of",
+        "Labels",
+        "Test set",
+        "Metric",
+        "*Effect",
+        "*95 % interval",
+        "*p",
+        "*p (Holm)",
+        "*Interval (new trainings)",
+        "*p (new trainings)",
+        "*Seeds",
+        "*Patients",
+        "Note",
     )
     return Table("effects", "Effects of the components", caption, columns, rows)
 
@@ -97,25 +125,43 @@ def _effect(one: Effects, effect: Effect) -> list[Entry]:
     return [*entries, value_entry(effect.value, sign=True), interval_entry(effect.low, effect.high)]
 
 
+def _patients(interval: Interval | None) -> list[Entry]:
+    """Number of patients behind an interval, and what has to be said of it."""
+    if interval is None:
+        return [value_entry(None), Entry(NO_VALUES)]
+    return [count_entry(interval.patients), Entry(interval.note)]
+
+
 def shapley(analysis: Analysis) -> Table:
     """The share of every component in the gain from no component to all of them."""
     rows = [
         [
             Entry(share.factors[0]),
             *_effect(one, share),
+            interval_entry(training.low, training.high),
             value_entry(one.start),
             value_entry(one.full),
             count_entry(share.n),
         ]
         for one in analysis.effects
-        for share in one.shares
+        for share, training in zip(one.shares, one.share_trainings, strict=True)
     ]
     caption = (
         "Shapley values: what a component adds, averaged over all orders of adding the components. The shares of "
-        "one metric sum to the way from none of them to all of them."
+        "one metric sum to the way from none of them to all of them. The first interval speaks of new trainings "
+        "and new patients (two-way), the second of new trainings on these patients (Student's t)."
     )
     columns = headings(
-        "Share of", "Labels", "Test set", "Metric", "*Share", "*95 % interval", "*None", "*All", "*Seeds"
+        "Share of",
+        "Labels",
+        "Test set",
+        "Metric",
+        "*Share",
+        "*95 % interval",
+        "*Interval (new trainings)",
+        "*None",
+        "*All",
+        "*Seeds",
     )
     return Table("shapley", "Shapley shares", caption, columns, rows)
 
@@ -128,18 +174,19 @@ def scores(analysis: Analysis) -> Table:
             *_test_set(one.cell.labels, one.domain, one.info),
             value_entry(one.seeds.mean),
             value_entry(one.seeds.sd),
+            interval_entry(one.interval.low, one.interval.high) if one.interval else interval_entry(None, None),
             interval_entry(one.seeds.low, one.seeds.high),
-            interval_entry(one.cases.low, one.cases.high) if one.cases else interval_entry(None, None),
             value_entry(one.chance),
             count_entry(one.seeds.n),
             count_entry(one.images),
+            *_patients(one.interval),
         ]
         for one in analysis.scores
     ]
     caption = (
-        "Mean and sd over seeds; 95 % interval by Student's t over seeds, and for values per image by a bootstrap "
-        "over seeds and images. Chance needs no look at the image: the majority class for accuracy, one in the "
-        "number of classes for balanced accuracy, 0.5 for AUROC."
+        "Mean and sd over seeds; 95 % interval for new trainings and new patients (two-way), and for new "
+        "trainings on these patients (Student's t over seeds). Chance needs no look at the image: the majority "
+        "class for accuracy, one in the number of classes for balanced accuracy, 0.5 for AUROC."
     )
     columns = headings(
         "System",
@@ -148,11 +195,13 @@ def scores(analysis: Analysis) -> Table:
         "Metric",
         "*Mean",
         "*sd",
-        "*Interval (seeds)",
-        "*Interval (seeds, images)",
+        "*95 % interval",
+        "*Interval (new trainings)",
         "*Chance",
         "*Seeds",
         "*Images",
+        "*Patients",
+        "Note",
     )
     return Table("scores", "All scores", caption, columns, rows)
 

@@ -1,0 +1,170 @@
+"""Scores without each patient, once for every score of every system: what intervals for new patients rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk import stats
+from mmtk.runs.arrays import KEYS
+from mmtk.scores import info
+from mmtk.stats import Interval, Jackknife
+from mmtk.stats.jackknife import combine, confirmed, formula_of, jackknife
+from mmtk.study.patients import TestImages, images_of
+
+if TYPE_CHECKING:
+    from mmtk.study.results import Cell, Study
+
+OF_CLASSES = ("target", "predicted")  # and the probabilities p-CLASS: what scores of classes follow from
+Weights = Sequence[tuple[float, "Cell"]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A score of one cell on all images and without each patient.
+
+    seeds: of the runs that have values per image, in the order of the rows
+    jackknife: the score of these seeds
+    left_out: images without a value somewhere, which count in no system
+    """
+
+    seeds: list[int]
+    jackknife: Jackknife
+    left_out: int
+
+
+class Jackknives:
+    """Jackknives of a study's cells, each computed when it is first asked for.
+
+    Of a score all cells count the same images: those of which every one of them has a value with every seed.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._images: dict[tuple[str, str], TestImages] = {}
+        self._places: dict[tuple[int, str, str], np.ndarray] = {}
+        self._present: dict[tuple[int, str, str, tuple[str, ...]], np.ndarray] = {}
+        self._shared: dict[tuple[str, str, str], np.ndarray] = {}
+        self._samples: dict[tuple[int, str, str, str], Sample | None] = {}
+
+    def images(self, domain: str, task: str) -> TestImages:
+        """The images of a test set and their patients."""
+        if (domain, task) not in self._images:
+            self._images[domain, task] = images_of(self._study.cells, domain, task)
+        return self._images[domain, task]
+
+    def sample(self, cell: Cell, domain: str, task: str, metric: str) -> Sample | None:
+        """A score of a cell; None where it does not follow from values per image.
+
+        cell: of the study
+        domain: of the test set
+        task: of the score
+        metric: name of the score
+        """
+        key = (id(cell), domain, task, metric)
+        if key not in self._samples:
+            self._samples[key] = self._computed(cell, domain, task, metric)
+        return self._samples[key]
+
+    def contrast(
+        self, weights: Weights, domain: str, task: str, metric: str, seeds: Sequence[int] | None = None
+    ) -> Interval | None:
+        """The interval of a weighted sum of cells; None where a cell has no values per image.
+
+        weights: of the cells, such as +1 and −1 of a difference
+        domain: of the test set
+        task: of the score
+        metric: name of the score
+        seeds: that count (default: those that all cells have)
+        """
+        samples = [self.sample(cell, domain, task, metric) for _, cell in weights]
+        parts = [sample for sample in samples if sample is not None]
+        if len(parts) < len(samples) or not parts:
+            return None
+        shared = set.intersection(*(set(part.seeds) for part in parts))
+        counted = sorted(shared if seeds is None else shared & {*seeds})
+        if not counted:
+            return None
+        rows = [part.jackknife.rows([part.seeds.index(seed) for seed in counted]) for part in parts]
+        return stats.two_way(combine([weight for weight, _ in weights], rows))
+
+    def _computed(self, cell: Cell, domain: str, task: str, metric: str) -> Sample | None:
+        formula, scores = self._formula(cell, domain, task, metric), cell.values(domain, task, metric)
+        if not formula or not scores:
+            return None
+        present = self._values(cell, domain, task, formula)
+        runs = sorted(cell.runs)
+        rows = [row for row, seed in enumerate(runs) if seed in scores and present[row].any()]
+        if not rows:
+            return None
+        seeds, images = [runs[row] for row in rows], self.images(domain, task)
+        shared, places = self._common(domain, task, metric), self._places_of(cell, domain, task)
+        own = np.zeros(len(shared), bool)
+        own[places] = present[rows].all(0)
+        columns = {name: values[rows][:, shared[places]] for name, values in _numbers(cell, domain, task).items()}
+        deleted = jackknife(formula, columns, images.patients[shared])
+        if not np.isfinite(deleted.score).all():
+            return None
+        reported = [scores[seed] for seed in seeds]
+        if (own == shared).all() and confirmed(deleted, reported).note != deleted.note:
+            return None
+        return Sample(seeds, deleted, int((~shared).sum()))
+
+    def _formula(self, cell: Cell, domain: str, task: str, metric: str) -> str:
+        """Formula of a score from the values per image of a cell; "" where they do not give it."""
+        columns = _numbers(cell, domain, task)
+        formula = formula_of(metric, info(self._study.declared.get(task, {}), metric), columns)
+        kind, colon, argument = formula.partition(":")
+        there = argument in columns if kind == "mean" else bool(colon) or "target" in columns
+        return formula if columns and there else ""
+
+    def _places_of(self, cell: Cell, domain: str, task: str) -> np.ndarray:
+        """The places of a cell's images among all images of a test set."""
+        key = (id(cell), domain, task)
+        if key not in self._places:
+            ids, own = self.images(domain, task).ids, cell.cases[domain, task]["id"]
+            same = len(ids) == len(own) and bool((ids == own).all())
+            self._places[key] = np.arange(len(ids)) if same else np.searchsorted(ids, own)
+        return self._places[key]
+
+    def _values(self, cell: Cell, domain: str, task: str, formula: str) -> np.ndarray:
+        """[seeds, images] Whether a cell has the values that a formula needs."""
+        columns = _numbers(cell, domain, task)
+        names = _needed(formula, columns)
+        key = (id(cell), domain, task, names)
+        if key not in self._present:
+            finite = [np.isfinite(columns[name]) for name in names]
+            some = np.logical_or.reduce([np.isfinite(values) for values in columns.values()])
+            self._present[key] = np.logical_and.reduce(finite) if finite else some
+        return self._present[key]
+
+    def _common(self, domain: str, task: str, metric: str) -> np.ndarray:
+        """[images] Whether every cell that has values has one of an image with every seed."""
+        key = (domain, task, metric)
+        if key not in self._shared:
+            shared = np.ones(len(self.images(domain, task).ids), bool)
+            for cell in self._study.cells:
+                formula = self._formula(cell, domain, task, metric)
+                if formula and cell.values(domain, task, metric):
+                    present = self._values(cell, domain, task, formula)
+                    own = np.zeros(len(shared), bool)
+                    own[self._places_of(cell, domain, task)] = present[present.any(1)].all(0)
+                    shared &= own
+            self._shared[key] = shared
+        return self._shared[key]
+
+
+def _numbers(cell: Cell, domain: str, task: str) -> dict[str, np.ndarray]:
+    """Values per image [seeds, images] of a cell by name."""
+    return {name: values for name, values in cell.cases.get((domain, task), {}).items() if name not in KEYS}
+
+
+def _needed(formula: str, columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The columns without which an image cannot count."""
+    kind, _, argument = formula.partition(":")
+    if kind == "mean":
+        return (argument,)
+    return tuple(name for name in columns if name in OF_CLASSES or name.startswith("p-"))
