@@ -1,12 +1,14 @@
-"""Simulated studies of equal systems: how often the interval leaves out 0, and adding seeds finds a difference."""
+"""Simulated studies of equal systems: how often the interval leaves out 0."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 import worlds
 from loops import times
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from mmtk import stats
 
@@ -70,3 +72,39 @@ def test_the_interval_covers_every_score(name, seeds, patients):
 def test_the_interval_covers_with_one_image_of_each_patient(name):
     for seeds, patients in ((3, 35), (5, 600)):
         expect(hits(name, seeds, patients, "both", times(500), is_clustered=False))
+
+
+# --- near the ceiling
+
+
+def near_the_ceiling(count: int, seeds: int = 5, patients: int = 35) -> np.ndarray:
+    """[studies, 2] Whether AUROC 0.98 − 0.95 is covered, and whether the interval is flagged."""
+    rng = np.random.default_rng(0)
+    shifts = [norm.ppf(area) * math.sqrt(2) for area in (0.98, 0.95)]
+    rows = []
+    for _ in range(count):
+        target = (rng.random(patients) < 0.4) * 1.0
+        difficulty, systems = rng.normal(0, 1, patients), []
+        for shift in shifts:
+            own = rng.normal(0, 1, patients), rng.normal(0, 1, (seeds, patients))
+            share = norm.cdf((target - 0.5) * shift + 0.4**0.5 * (difficulty + own[0]) + 0.2**0.5 * own[1])
+            labels = np.tile(target, (seeds, 1))
+            systems.append({"target": labels, "predicted": labels, "p-no": 1 - share, "p-yes": share})
+        parts = [stats.jackknife("auroc", columns, np.arange(patients)) for columns in systems]
+        found = stats.two_way(stats.difference(*parts))
+        if found.low is not None:
+            rows.append((found.low <= 0.03 <= found.high, "near the ceiling" in found.flags))
+    return np.array(rows)
+
+
+def test_near_the_ceiling_the_interval_is_too_narrow_and_says_so():
+    covered, flagged = near_the_ceiling(250).T
+    assert flagged.mean() > 0.85
+    assert covered[flagged].mean() < 0.93
+
+
+@pytest.mark.long
+def test_away_from_the_ceiling_it_covers_again():
+    covered, flagged = near_the_ceiling(times(1000), patients=150).T
+    assert flagged.mean() < 0.1
+    expect(covered[~flagged].tolist(), 0.92)
