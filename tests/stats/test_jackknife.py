@@ -172,3 +172,15 @@ def test_scores_of_other_seeds_or_patients_do_not_combine():
     one, two = (stats.jackknife("mean:x", {"x": np.ones((2, n))}, np.arange(n)) for n in (12, 13))
     with pytest.raises(MmtkError, match="same seeds and patients"):
         stats.difference(one, two)
+
+
+@pytest.mark.parametrize("formula", ["balanced-accuracy", "macro-f1", "auroc", "average-precision", "f1:class 1"])
+def test_a_class_of_one_patient_leaves_the_score_undefined_without_it(formula):
+    rng = np.random.default_rng(4)
+    of = clusters(rng, 30)
+    columns = classes(rng, of, count=3)
+    columns["target"][:] = np.where(of == 7, 1, 2 * (np.arange(len(of)) % 2))
+    found = stats.jackknife(formula, columns, of)
+    assert np.isfinite(found.score).all()
+    assert np.isnan(found.without[:, 7]).all()
+    assert found.note == "all class 1 images come from one patient"
