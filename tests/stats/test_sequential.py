@@ -64,7 +64,7 @@ def test_looks_at_every_seed_find_nothing_false(setting):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("comparisons", [1, 2, 5, 10])
+@pytest.mark.parametrize("comparisons", [1, 3, 10])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_two_thousand_studies_find_nothing_false(setting, comparisons):
     false_findings(setting, comparisons, times(2000))
