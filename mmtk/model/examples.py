@@ -14,7 +14,7 @@ from mmtk.api import Prediction
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import ImageStore
-from mmtk.gradients import input_gradient
+from mmtk.gradients import input_gradients
 from mmtk.io.files import atomic
 from mmtk.model.network import FrozenClassify, MultiTaskNet
 from mmtk.recipe.recipe import Recipe
@@ -30,11 +30,8 @@ def class_maps(net: MultiTaskNet, images: torch.Tensor) -> np.ndarray:
     assert net.head is not None
     classify = FrozenClassify(net.encoder, net.head)
     classes = net.head.linear.out_features
-    maps = [
-        input_gradient(images, classify, torch.full((len(images),), k, device=images.device))
-        for k in range(classes)
-    ]
-    return torch.cat(maps, dim=1).cpu().numpy()
+    choices = [torch.full((len(images),), k, device=images.device) for k in range(classes)]
+    return input_gradients(images, classify, choices).cpu().numpy()
 
 
 def foreground(logits: torch.Tensor, test: TestSet) -> np.ndarray:
@@ -140,8 +137,9 @@ def _sample(
 ) -> tuple[Arrays, Prediction]:
     """Arrays of some ``rows`` of a test set, and what the network gave for them."""
     images = network_input(pixels(test.store, rows), recipe, test.task).to(device)
-    with torch.no_grad():
-        prediction = net(images)
+    has_masks = TASKS[test.task].has_masks
+    with torch.no_grad():  # no masks, and no saliency for them, where nobody looks at them
+        prediction = net(images) if has_masks else Prediction(net.classify(images), None, None)
     sample: Arrays = {
         "ids": np.array([test.store.ids[row] for row in rows]),
         "image": np.asarray(test.store.images[rows])[:, 0],
@@ -151,7 +149,7 @@ def _sample(
         largest = maps.max((2, 3), keepdims=True)
         sample["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
         sample["probabilities"] = prediction.classification.float().softmax(1).cpu().numpy()
-    if not TASKS[test.task].has_masks:
+    if not has_masks:
         sample["target"] = np.asarray(test.store.targets[rows])
     else:
         sample["reference"], sample["predicted"] = reference(test, rows), foreground(prediction.segmentation, test)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mmtk.api import Bridge, Decoder, Encoder, Prediction
 
@@ -82,6 +83,22 @@ class FrozenClassify:
             return logits
 
 
+class _RecordingClassify(FrozenClassify):
+    """A bridge's ``classify`` that keeps the features of ``images``, where the bridge asks for theirs."""
+
+    def __init__(self, classify: FrozenClassify, images: Tensor) -> None:
+        super().__init__(classify._encoder, classify._head)
+        self._images, self.recorded = images, list[Tensor]()
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The encoder's feature maps, fine → coarse."""
+        features = super().features(images)
+        same_memory = images.data_ptr() == self._images.data_ptr() and images.stride() == self._images.stride()
+        if same_memory and images.shape == self._images.shape and images.dtype == self._images.dtype:
+            self.recorded = [feature_map.detach() for feature_map in features]
+        return features
+
+
 class MultiTaskNet(nn.Module):
     """Encoder → class head; encoder and bridge → decoder. A task that is absent has no branch.
 
@@ -106,9 +123,9 @@ class MultiTaskNet(nn.Module):
 
     def forward(self, x: Tensor) -> Prediction:
         """[B,C,H,W], normalised → logits of every task, and the bridge's map where it has one."""
-        features = self.encoder(x)
+        features, joined, saliency = self._encode(x)
         classes = self.head(features) if self.head is not None else None
-        masks, saliency = self._decode(x, features) if self.decoder is not None else (None, None)
+        masks = self._decode(x, features, joined) if self.decoder is not None else None
         return Prediction(classes, masks, saliency)
 
     def classify(self, x: Tensor) -> Tensor:
@@ -118,15 +135,38 @@ class MultiTaskNet(nn.Module):
 
     def segment(self, x: Tensor) -> Tensor:
         """[B,C,H,W] → mask logits [B,K,H,W]; the bridge runs for these images alone."""
-        return self._decode(x, self.encoder(x))[0]
+        features, joined, _ = self._encode(x)
+        return self._decode(x, features, joined)
 
-    def _decode(self, x: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    def _encode(self, x: Tensor) -> tuple[list[Tensor], Tensor | None, Tensor | None]:
+        """The encoder's features; what the bridge joins to them, and its map, where there is a bridge."""
+        if self.bridge is None or self.decoder is None:
+            return self.encoder(x), None, None
+        assert self.bridge_classify is not None
+        if not self._passes_are_equal(x):
+            features = self.encoder(x)
+            return features, *self.bridge(x, self.bridge_classify)
+        classify = _RecordingClassify(self.bridge_classify, x)
+        joined, saliency = self.bridge(x, classify)
+        return classify.recorded or self.encoder(x), joined, saliency
+
+    def _passes_are_equal(self, x: Tensor) -> bool:
+        """Whether the bridge's own pass of ``x`` through the encoder has the features that the decoder needs."""
+        return (
+            self.bridge_classify is not None
+            and self.bridge_classify._encoder is self.encoder
+            and not torch.is_grad_enabled()
+            and not torch.is_autocast_enabled(x.device.type)
+            and x.dtype == torch.promote_types(x.dtype, torch.float32)
+            and not any(module.training for module in self.encoder.modules())
+            and not is_in_torch_dispatch_mode()  # such as a tracer: its tensors have no memory
+        )
+
+    def _decode(self, x: Tensor, features: list[Tensor], joined: Tensor | None) -> Tensor:
         assert self.decoder is not None
-        saliency = None
-        if self.bridge is not None:
-            assert self.bridge_classify is not None
-            joined, saliency = self.bridge(x, self.bridge_classify)
+        if self.bridge is not None and joined is not None:
             level = list(self.encoder.strides).index(self.bridge.stride)
             skip = torch.cat([features[level], joined.to(features[level].dtype)], dim=1)
             features = [*features[:level], skip, *features[level + 1 :]]
-        return self.decoder(features, (x.shape[-2], x.shape[-1])), saliency
+        masks: Tensor = self.decoder(features, (x.shape[-2], x.shape[-1]))
+        return masks

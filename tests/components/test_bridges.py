@@ -13,7 +13,7 @@ from mmtk.components.decoder.unet import UNetDecoder
 from mmtk.components.encoder.timm import TimmEncoder
 from mmtk.components.encoder.unet import UNetEncoder
 from mmtk.components.loss.dice import Dice
-from mmtk.gradients import input_gradient
+from mmtk.gradients import input_gradient, input_gradients
 from mmtk.model.network import ClassHead, FrozenClassify, MultiTaskNet
 
 SIZE = 32
@@ -113,6 +113,56 @@ def test_the_saliency_of_a_given_class_and_of_one_image_alone():
     chosen = input_gradient(x, net.bridge_classify, classes)
     torch.testing.assert_close(chosen, torch.stack([both[k][i] for i, k in enumerate(classes.tolist())]))
     torch.testing.assert_close(input_gradient(x[1:2], net.bridge_classify, classes[1:2]), chosen[1:2])
+
+
+def test_gradients_of_several_classes_from_one_pass_are_those_of_a_pass_each():
+    net, x = make_net(), images(dtype=torch.float32)
+    choices = [None, *(torch.full((3,), k) for k in (0, 1))]
+    expected = torch.cat([input_gradient(x, net.bridge_classify, choice) for choice in choices], dim=1)
+    assert input_gradients(x, net.bridge_classify, choices).equal(expected)
+
+
+def encoder_passes(net, call):
+    """What a call gives, and how many passes the encoder made for it."""
+    passes = []
+    with net.encoder.register_forward_hook(lambda *_: passes.append(1)):
+        return call(), len(passes)
+
+
+@pytest.mark.parametrize(
+    ("make", "channels"),
+    [
+        (lambda: UNetEncoder(1, width=4, dropout=0.25), 1),
+        (lambda: TimmEncoder(3, model="resnet10t", pretrained=False), 3),
+    ],
+)
+def test_scoring_passes_an_image_once_through_the_encoder_with_equal_bytes(make, channels, monkeypatch):
+    net, x = make_net(make(), channels).eval(), images(5, channels, torch.float32)
+    with torch.no_grad():
+        shared = [encoder_passes(net, lambda: net.segment(x)), encoder_passes(net, lambda: net(x))]
+        monkeypatch.setattr(net, "_passes_are_equal", lambda x: False)
+        plain = [encoder_passes(net, lambda: net.segment(x)), encoder_passes(net, lambda: net(x))]
+    assert [passes for _, passes in shared + plain] == [1, 1, 2, 2]
+    assert shared[0][0].equal(plain[0][0])
+    for name in ("classification", "segmentation", "saliency"):
+        assert getattr(shared[1][0], name).equal(getattr(plain[1][0], name))
+
+
+@pytest.mark.parametrize("case", ["gradients", "training", "dropout", "half precision", "twin", "other images"])
+def test_the_encoder_passes_twice_where_the_passes_differ(case, monkeypatch):
+    net, x = make_net().eval(), images(dtype=torch.float32)
+    if case == "training":
+        net.train()
+    elif case == "dropout":
+        net.encoder.blocks[0][-1].train()
+    elif case == "twin":
+        net.bridge_classify = make_net().eval().bridge_classify
+    elif case == "other images":
+        forward = net.bridge.forward
+        monkeypatch.setattr(net.bridge, "forward", lambda x, classify: forward(x + 1, classify))
+    with torch.set_grad_enabled(case == "gradients"), torch.autocast("cpu", enabled=case == "half precision"):
+        _, passes = encoder_passes(net, lambda: net.segment(x))
+    assert passes == (1 if case == "twin" else 2)  # the bridge of a twin asks another encoder
 
 
 def test_the_bridge_works_under_no_grad_and_gives_no_gradient():
