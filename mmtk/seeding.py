@@ -24,6 +24,8 @@ def generator(*key: object) -> torch.Generator:
 def seeded(*key: object) -> Iterator[None]:
     """Seed torch's global generators by ``key`` inside the block, and restore them after it."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    # For a GPU that nobody has started, torch.manual_seed writes down the whole stack, every time.
+    seed_all = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed_of(*key))
+        seed_all(seed_of(*key))
         yield

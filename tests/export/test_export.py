@@ -326,9 +326,6 @@ def test_a_shared_folder_is_no_run_and_says_so(shared: Path, tmp_path: Path) -> 
 def test_an_exported_file_that_was_changed_is_not_replaced(finished: Path, file: Path, tmp_path: Path) -> None:
     exports = shutil.copytree(file.parent, tmp_path / "exports")
     file = exports / file.name
-    before = file.stat().st_ino
-    write_onnx(finished, file)  # its own file, as it left it
-    assert file.stat().st_ino != before
     model = onnx.load(file)
     model.doc_string = "quantised by hand"
     onnx.save(model, file)
@@ -362,9 +359,11 @@ def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(theirs[output], value, atol=1e-4, rtol=0)
     facts = read_about(write_shared(tmp_path / name))
     assert facts["targets"].keys() == set(predictor.recipe.tasks)
-    # What was shared can be exported, too.
-    again = write_onnx(tmp_path / name / "exports" / facts["run"], tmp_path / "again.onnx")
+    # What was shared can be exported, too, and takes the place of the file of the same run.
+    before = written.path.stat().st_ino
+    again = write_onnx(tmp_path / name / "exports" / facts["run"], written.path)
     assert again.differences == written.differences
+    assert written.path.stat().st_ino != before
 
 
 OTHERS = {

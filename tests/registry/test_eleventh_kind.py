@@ -6,9 +6,9 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 from fake_plugin import install
 
@@ -84,7 +84,7 @@ def commands(folder: Path, *lines: str) -> dict[str, str]:
     """Run commands of mmtk in one process that has the row: what each printed, with its exit code."""
     paths = os.pathsep.join(map(str, (folder, folder / "site", folder / "mmtk-gentle")))
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [fork_server.python(), "-c", SCRIPT],
         input=json.dumps([line.split() for line in lines]),
         env=os.environ | {"PYTHONPATH": paths, "MMTK_PLUGINS": "mmtk-gentle"},
         cwd=folder,

@@ -25,6 +25,9 @@ run, out = Path(sys.argv[1]), Path(sys.argv[2])
 labels = {"classification": 8, "segmentation": 4}
 study = Study("one", [Cell("MultiMix", {}, labels, "digest", runs={0: read_run(run)})], [0])
 print(write_report(analyse(study), out))
+from mmtk.cli.main import main
+sys.argv = ["mmtk", "report", sys.argv[3], "--out", sys.argv[4]]
+main()
 """
 
 
@@ -40,18 +43,14 @@ def imported(*arguments: str | Path) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
 
 
-def test_a_report_imports_no_torch_whatever_it_draws(trained: Path, tmp_path: Path) -> None:
-    modules = imported("-c", REPORT, trained, tmp_path / "report")
+def test_reports_of_a_study_and_a_run_import_no_torch_whatever_they_draw(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "figures"))
+    modules = imported("-c", REPORT, trained, tmp_path / "report", copy, tmp_path / "of-run")
     assert "mmtk.report.figures.examples" in modules
     assert "matplotlib.figure" in modules
+    assert "mmtk.report.run" in modules
     assert not {name for name in modules if name.partition(".")[0] in ("torch", "timm", "lightning_fabric")}
     for name in ("figures/boundaries.png", "tables/encoder.csv", "tables/decoder.csv"):
         assert (tmp_path / "report" / name).is_file()
-
-
-def test_the_command_draws_a_run_without_torch_or_weights(trained: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "figures"))
-    modules = imported("-m", "mmtk", "report", copy, "--out", tmp_path / "report")
-    assert not {name for name in modules if name.partition(".")[0] in ("torch", "timm", "lightning_fabric")}
     before = {path.name: path.read_bytes() for path in (trained / "figures").iterdir()}
     assert {path.name: path.read_bytes() for path in (copy / "figures").iterdir()} == before

@@ -48,7 +48,7 @@ def run(old: Path) -> Path:
 
 def test_a_study_from_planning_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    study = mmtk.ablate("multimix", "saliency", overrides=SMALL, launcher="inline", out="s", device="cpu")
+    study = mmtk.ablate("multimix", "saliency", seeds=1, overrides=SMALL, launcher="inline", out="s", device="cpu")
     assert not study.gaps
     assert (tmp_path / "s" / "report" / "index.html").is_file()
     assert list(study.frame()) == ["system", "digest", "budget", "seed", "domain", "task", "metric", "value"]
@@ -109,7 +109,9 @@ def test_check_gives_the_recipe_or_all_that_is_wrong() -> None:
 
 
 def test_inspection_of_a_loaded_recipe(tmp_path: Path) -> None:
-    found = mmtk.inspect(mmtk.load_recipe("unet", overrides={"data.size": 32}), out=tmp_path / "pictures")
+    found = mmtk.inspect(
+        mmtk.load_recipe("unet", overrides={"data.size": 32, **SOURCES, **SEGMENTATION}), out=tmp_path / "pictures"
+    )
     assert found["sources"]
     assert (tmp_path / "pictures" / "samples.png").is_file()
 
