@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mmtk.api import Item, Source, Split
@@ -95,7 +96,8 @@ def on_images(role: Role, store: ImageStore, items: Iterable[Item]) -> list[Verd
         for name, (height, width) in zip(store.ids, store.shapes.tolist(), strict=True)
         if min(height, width) < LEAST_SIDE or max(height, width) > MOST_ELONGATED * min(height, width)
     ]
-    several = [item.id for item in items if read_frame_count(item.image) > 1]
+    files = [item for item in items if isinstance(item.image, Path)]
+    several = [item.id for item in files if read_frame_count(item.image) > 1]
     kinds = (
         (blank, ("is of one gray level", "are of one gray level"), "Export them again, or leave them out."),
         (strips, ("is a strip", "are strips"), "They are stretched to the run size: were they cut off?"),
