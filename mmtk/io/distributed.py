@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -206,6 +207,8 @@ def share_gradients(objective: nn.Module, device: torch.device) -> Callable[[Any
         return objective
     # A part may be without use in a step (a ramp that begins at 0) or at all (a second network's class head).
     ids = [device.index] if device.type == "cuda" else None
+    # A CPU lays out the gradients of 1 × 1 convolutions otherwise, of which torch warns in every rank.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     shared = DistributedDataParallel(_LossFirst(objective), device_ids=ids, find_unused_parameters=True)
     return lambda batch: shared(batch)[1]
 

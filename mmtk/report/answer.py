@@ -74,12 +74,18 @@ def summary_lines(analysis: Analysis) -> list[str]:
 
     lines = [summary(analysis)[0], sentence(analysis), *chance(analysis)]
     if single := [claim for claim in claims(analysis) if not claim.interaction]:
-        rows = [("", "", "effect", "95 % interval", "p (Holm)")]
+        order = list(dict.fromkeys(one.what for one in single))
+        single.sort(key=lambda one: order.index(one.what))
+        rows = [("effect", "95 % interval", "p (Holm)")]
         for one in single:
             amount, p = number(one.value, sign=True), probability(one.adjusted)
-            rows.append((one.what, one.where, amount, interval(one.low, one.high), p))
-        first, second, *rest = (max(map(len, column)) for column in zip(*rows, strict=True))
-        for name, where, *numbers in rows:
-            right = "  ".join(text.rjust(width) for text, width in zip(numbers, rest, strict=True))
-            lines.append(f"{name:<{first}}  {where:<{second}}  {right}")
+            rows.append((amount, interval(one.low, one.high), p))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        cells = ["  ".join(t.rjust(n) for t, n in zip(row, widths, strict=True)) for row in rows]
+        names = [one.what for one in single]
+        width = max(2 + max(len(one.where) for one in single), *map(len, names))
+        lines.append(f"{'':{width}}  {cells[0]}")
+        for one, previous, text in zip(single, ["", *names], cells[1:], strict=False):
+            lines += [one.what] * (one.what != previous)  # below it the scores: they fit eighty columns
+            lines.append(f"  {one.where:<{width - 2}}  {text}")
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]

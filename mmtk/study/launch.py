@@ -56,7 +56,8 @@ def run_study(
             count += 1
             ended(run)
     by_folder = {run.folder.path: run for run in missing}
-    with _closed(launcher.run(_jobs(missing, data, device))) as outcomes:
+    # A launcher may start a cluster before it looks at its jobs.
+    with _closed(launcher.run(_jobs(missing, data, device)) if missing else iter(())) as outcomes:
         for outcome in outcomes:
             run = by_folder[outcome.dir]
             is_whole = outcome.code == 0 and run.folder.finished

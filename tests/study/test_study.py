@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
+from mmtk.jobs import Job, JobResult, Launcher
 from mmtk.report.analysis import analyse
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
@@ -103,6 +104,13 @@ def test_a_study_runs_from_one_command(studied: tuple[Path, subprocess.Completed
     assert not [*(folder / "runs").rglob("*.png")]  # the report draws, its runs do not
 
 
+class Asleep(Launcher):
+    """A launcher that must not be woken."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
+        raise AssertionError("a cluster is started for no job")
+
+
 def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_shares(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -118,6 +126,7 @@ def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_share
     assert same
     assert "6 runs, 0 to do." in again.stdout
     assert StudyDir(folder / "s").launcher == {"use": "process", "jobs": 2}  # not lost by going on
+    assert at(folder, lambda: run_study(StudyDir(folder / "s"), Asleep())) == []
     other = StudyDir(folder / "t")
     wider = plan_components("multimix", "saliency,ssl", overrides=SMALL, seeds=[0])
     states = at(folder, lambda: [other.state(run, {}) for run in other.runs(wider)])
@@ -242,6 +251,7 @@ import sys
 from pathlib import Path
 from mmtk.registry import memo
 memo.begin()
+from mmtk.jobs import Job, JobResult, Launcher
 from mmtk.report.analysis import analyse
 from mmtk.study.status import show
 from mmtk.study.folder import StudyDir

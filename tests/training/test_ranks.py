@@ -233,6 +233,7 @@ def test_a_killed_rank_ends_the_run_and_one_process_finishes_it(tmp_path: Path, 
     killed = folder.call("--devices", "2", fate="SIGKILL")
     assert killed.returncode == 1, killed.stderr
     assert "process 1 of 2 was killed by SIGKILL" in killed.stderr
+    assert "UserWarning" not in killed.stderr
     assert "Continue, with any number of --devices: mmtk run run" in killed.stderr
     assert not RunDir(folder.run).finished
     finished = folder.call()

@@ -49,6 +49,8 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
 def _from_folders(labels: Labels, required: bool) -> None:
     """Take a folder per class, with or without a folder per part above (or below) it."""
     top = _shared(labels.films)
+    if required and top and all(len(PurePosixPath(parent(path)).parts) == top for path in labels.films):
+        top -= 1  # films of one class alone share its folder, too
     parts_of = {path: PurePosixPath(parent(path)).parts[top:] for path in labels.films}
     splits = {
         path: next((words.PARTS[w] for p in parts if (w := words.plain(p)) in words.PARTS), "")
