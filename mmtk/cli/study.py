@@ -15,9 +15,11 @@ from mmtk.errors import MmtkError
 from mmtk.io.spelling import command
 
 if TYPE_CHECKING:
-    from mmtk.workflows.ablate import StudySession
+    from mmtk.runs.display import Display
+    from mmtk.study.plan import Plan
     from mmtk.workflows.forecast import Forecast
     from mmtk.workflows.report import Report
+    from mmtk.workflows.study_session import StudySession
 
 DEFAULT = "multimix"
 
@@ -39,6 +41,12 @@ def ablate(
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of every cell (default 1, or the suite's).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="settled", help="Add seeds until every verdict is settled.")
+    ] = None,
+    max_seeds: Annotated[
+        int | None, typer.Option(min=1, help="Runs of every cell at most, with --until (default 20).")
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option(metavar="TASK=N,…", help="Label budgets of a task; may be repeated.")
@@ -62,6 +70,10 @@ def ablate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
     code: CodeOpt = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="STUDY", help="With --dry-run: a study whose spread says what this one can find."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Hand the runs to the launcher's queue and return; see mmtk status.")
@@ -73,7 +85,9 @@ def ablate(
     from mmtk.workflows.ablate import StudyRequest, prepare
 
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
-    request = StudyRequest(recipe, components, suite, design, seeds, tuple(labels or ()), set_ or (), profile, out)
+    request = StudyRequest(
+        recipe, components, suite, design, seeds, tuple(labels or ()), set_ or (), profile, out, until, max_seeds
+    )
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
     if not (dry_run or detach):
         session.warm()
@@ -83,15 +97,17 @@ def ablate(
         if not dry_run:
             raise
         _show_plan(session, None, str(error))  # a plan needs no images
+        _show_power(session, like)
         return
     if dry_run:
         _show_plan(session, session.forecast())
+        _show_power(session, like)
         return
     with session.locked(command(*sys.argv[1:])):
         expected = session.forecast()
         _show_plan(session, expected)
         if detach:
-            _submit(session)
+            _submit(session, Display())
             return
         failed, mirror = session.run(expected, Display())
     if page := session.report(mirror):
@@ -120,17 +136,44 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
     if expected:
         at_once = f"with {session.workers} at a time, of which training {duration(expected.training)}"
         time_text = f"; about {duration(expected.wall)} {at_once}"
-    cells, seeds = counted(len(plan.cells), "cell"), counted(len(plan.seeds), "seed")
-    runs, missing = counted(len(plan.runs), "run"), len(plan.runs) - len(finished_runs)
-    console.print(f"{cells} × {seeds} = {runs}, {missing} to do{time_text}.", soft_wrap=True)
+    console.print(f"{_runs(plan, len(finished_runs))}{time_text}.", soft_wrap=True)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
     console.print(f"Study     {session.study.path}", markup=False, soft_wrap=True)
 
 
-def _submit(session: StudySession) -> None:
+def _show_power(session: StudySession, like: Path | None) -> None:
+    """Show what the plan can find, from the spread of another study, of its own runs, or a typical one."""
+    from mmtk.report.foresight import power_lines, spreads_of, typical_spreads
+    from mmtk.study.folder import read_study
+
+    plan, study = session.plan, session.study
+    if like is not None:
+        spreads, source = spreads_of(read_study(like)), f"by the spread of {like}"
+    elif study.file.is_file() and any(
+        run.folder.finished and run.seed != plan.seeds[0] for run in study.runs(plan)
+    ):
+        spreads, source = spreads_of(study.collect()), "by the spread of its own runs"
+    else:
+        spreads = typical_spreads(dict.fromkeys(task for cell in plan.cells for task in cell.recipe.tasks))
+        source = "typical of real films at 64 px, patients not counted; --like STUDY tells more"
+    for line in power_lines(len(plan.seeds), spreads, source):
+        typer.echo(line)
+
+
+def _runs(plan: Plan, finished: int) -> str:
+    """The number of runs: of all rounds at most, and of those to do now."""
+    cells, seeds = counted(len(plan.cells), "cell"), counted(len(plan.seeds), "seed")
+    runs, missing = counted(len(plan.runs), "run"), len(plan.runs) - finished
+    if plan.stopping is None:
+        return f"{cells} × {seeds} = {runs}, {missing} to do"
+    most = counted(len(plan.cells) * len(plan.seeds), "run")
+    return f"{cells} × {seeds} at most = {most} at most; {runs} asked for so far, {missing} to do"
+
+
+def _submit(session: StudySession, display: Display) -> None:
     """Queue the missing runs, and say which jobs wait."""
-    queued, before = session.submit()
+    queued, before = session.submit(display)
     summary = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
     summary += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
     typer.echo(f"{summary}. Watch them: {session.study.command('status')}")

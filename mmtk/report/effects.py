@@ -32,9 +32,10 @@ class Effects:
 
     ``effects`` have the interval and p that a report leads with: two-way, or Student's t over seeds where the
     score has no values per image. ``trainings`` are the same effects with Student's t over seeds, ``intervals``
-    the two-way ones. ``adjusted`` holds Holm's p for every effect. ``shares`` are Shapley values of the way from
-    ``start`` (all components off) to ``full``, and ``share_trainings`` the same with Student's t; there are none
-    where an axis has more than two levels. ``missing`` says in a sentence why there is no number.
+    the two-way ones; ``weights`` says of each which sum of cells it is. ``adjusted`` holds Holm's p for every
+    effect. ``shares`` are Shapley values of the way from ``start`` (all components off) to ``full``, and
+    ``share_trainings`` the same with Student's t; there are none where an axis has more than two levels.
+    ``missing`` says in a sentence why there is no number.
     """
 
     labels: Labels
@@ -46,6 +47,7 @@ class Effects:
     adjusted: Sequence[float | None] = ()
     trainings: Sequence[Effect] = ()
     intervals: Sequence[Interval | None] = ()
+    weights: Sequence[Weights] = ()
     shares: Sequence[Effect] = ()
     share_trainings: Sequence[Effect] = ()
     start: float | None = None
@@ -128,18 +130,18 @@ class _Design:
         shared = sorted(set.intersection(*(set(by_seed) for by_seed in cells.values())))
         start, full = (float(np.mean([cells[s][seed] for seed in shared])) for s in (Subset(), Subset(names)))
 
-        def contrasts(table: Table) -> list[Interval | None]:
+        def weights(table: Table) -> list[Weights]:
             on = [self.cells[levels_of[subset]] for subset in table.cells]
-            return [self.contrast(list(zip(row.tolist(), on, strict=True))) for row in table.table]
+            return [list(zip(row.tolist(), on, strict=True)) for row in table.table]
 
-        led = self._led(effects, contrasts(factorial_weights(names)))
-        both = self._led(shares, contrasts(shapley_weights(names)))
+        led = self._led(effects, weights(factorial_weights(names)))
+        both = self._led(shares, weights(shapley_weights(names)))
         return replace(led, shares=both.effects, share_trainings=both.trainings, start=start, full=full)
 
     def levels(self) -> Effects:
         """Each level against the first of its axis: per seed the difference, averaged over the other axes."""
         effects: list[Effect] = []
-        intervals: list[Interval | None] = []
+        weights: list[Weights] = []
         missing, values = "", self.values
         for index, (key, levels) in enumerate(self.axes.items()):
             for level in levels[1:]:
@@ -152,8 +154,8 @@ class _Design:
                     continue
                 share = 1 / len(pairs)
                 cells = [(sign * share, self.cells[pair[k]]) for pair in pairs for k, sign in ((0, -1), (1, 1))]
-                intervals.append(self.contrast(cells))
-        return replace(self._led(effects, intervals), missing=missing)
+                weights.append(cells)
+        return replace(self._led(effects, weights), missing=missing)
 
     def _pairs(self, index: int, both: tuple[str, str]) -> list[list[tuple[str, ...]]]:
         """The cells at two levels of an axis, in pairs that agree in all other axes."""
@@ -164,13 +166,14 @@ class _Design:
         ]
         return [pair for pair in pairs if all(one[index] != NO_LEVEL for one in pair)]
 
-    def _led(self, trainings: Sequence[Effect], intervals: Sequence[Interval | None]) -> Effects:
+    def _led(self, trainings: Sequence[Effect], weights: Sequence[Weights]) -> Effects:
         """Effects with the interval that leads."""
         info = self.effects.info
         trainings = [sensible(effect, info) for effect in trainings]
-        intervals = [one if one is None else bounded(one, info) for one in intervals]
+        contrasts = [self.contrast(cells) for cells in weights]
+        intervals = [one if one is None else bounded(one, info) for one in contrasts]
         effects = [_led(effect, one) for effect, one in zip(trainings, intervals, strict=True)]
-        return replace(self.effects, effects=effects, trainings=trainings, intervals=intervals)
+        return replace(self.effects, effects=effects, trainings=trainings, intervals=intervals, weights=weights)
 
 
 def _led(effect: Effect, interval: Interval | None) -> Effect:

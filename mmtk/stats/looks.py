@@ -19,6 +19,7 @@ State = Literal["settled", "more seeds", "more patients", "no more seeds"]
 Step = tuple[Interval, tuple[float, float]]  # an interval, and the levels of its look
 EXPONENT = 1.13  # of repeated p: holds the error for up to 10 comparisons (simulated)
 WORTH = 10  # seeds at most, below which no early look pays
+WITHOUT_INTERVAL = {"too few patients", "undefined"}  # whatever the number of seeds
 ENOUGH_SEEDS = 5  # from which a stop for want of patients is considered
 
 
@@ -193,7 +194,7 @@ def _outcome(
     state: State = "more seeds"
     if result.word != "open":
         state = "settled"
-    elif lacks_patients(last, margin):
+    elif lacks_patients(last, margin) or last.flags & WITHOUT_INTERVAL:
         state = "more patients"
     elif last.seeds >= plan.maximum:
         state = "no more seeds"

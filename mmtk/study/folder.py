@@ -23,7 +23,7 @@ from mmtk.recipe.resolved import read_resolved
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
 from mmtk.runs.folder import LOCK, RunDir, keep_code
-from mmtk.study import results
+from mmtk.study import results, stopping
 from mmtk.study.plan import Plan, PlannedCell
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
@@ -114,6 +114,7 @@ class StudyDir:
             "cells": cells,
             "dropped": plan.dropped,
             "remarks": plan.remarks,
+            **({"stopping": plan.stopping.to_json()} if plan.stopping else {}),
             "runs": os.path.relpath(RUNS, self.path),
             "mmtk": catalog.version(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -168,7 +169,13 @@ class StudyDir:
         self._check_code(cells)
         dropped = [(name, reason) for name, reason in about["dropped"]]
         remarks = list(about.get("remarks", []))  # younger than the first studies
-        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks)
+        rule = stopping.from_json(about.get("stopping"))
+        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks, rule)
+
+    def ask(self, rule: stopping.Stopping) -> Plan:
+        """Ask for the seeds of the next round; the plan with them."""
+        write_json(self.file, {**self.about, "stopping": rule.to_json()})
+        return self.plan()
 
     def _check_code(self, cells: Iterable[PlannedCell]) -> None:
         """Refuse another local file of components than the one that the study was planned with."""
@@ -283,7 +290,9 @@ class StudyDir:
                 absent.setdefault((run.cell.title, outcome), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
             gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
-        study = results.Study(plan.title, list(cells.values()), plan.seeds, plan.axes, plan.design, gaps)
+        study_seeds = sorted({run.seed for run in runs})
+        study = results.Study(plan.title, list(cells.values()), study_seeds, plan.axes, plan.design, gaps)
+        study.stopping = plan.stopping
         study.command = self.about.get("command", "")
         return study
 

@@ -18,6 +18,7 @@ from mmtk.recipe.toml import Layer
 from mmtk.registry import catalog, memo
 from mmtk.study import axes as study_axes
 from mmtk.study import cell_names
+from mmtk.study.stopping import Stopping
 from mmtk.tasks import TASKS
 
 Budgets = Mapping[str, Sequence[int | str]]
@@ -54,6 +55,7 @@ class Plan:
     """The cells of a study and its seeds.
 
     ``dropped`` says which cells cannot be, and why; ``remarks`` which cells stand for several combinations.
+    ``stopping`` is the rule of a study that adds seeds in rounds: ``seeds`` are those that it may use.
     """
 
     title: str
@@ -63,6 +65,7 @@ class Plan:
     design: str = ""
     dropped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    stopping: Stopping | None = None
 
     def with_precision(self, choose: Callable[[str], str]) -> Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
@@ -77,13 +80,24 @@ class Plan:
 
     @property
     def runs(self) -> list[tuple[PlannedCell, int]]:
-        """Every run: all cells of a seed, then those of the next."""
-        return [(cell, seed) for seed in self.seeds for cell in self.cells]
+        """Every run: all cells of a seed, then those of the next; of a study in rounds, those asked for so far."""
+        counts = {cell.recipe.digest: self.seeds_of(cell) for cell in self.cells}
+        return [
+            (cell, seed)
+            for index, seed in enumerate(self.seeds)
+            for cell in self.cells
+            if index < counts[cell.recipe.digest]
+        ]
+
+    def seeds_of(self, cell: PlannedCell) -> int:
+        """The number of seeds that a cell is run with, as far as it is known."""
+        return self.stopping.seeds_of(cell.recipe.digest) if self.stopping else len(self.seeds)
 
     @property
     def digest(self) -> str:
         """Eight hex digits over the cells and seeds: the same plan continues the same study."""
-        facts = [[[cell.name, cell.recipe.digest] for cell in self.cells], self.seeds, self.axes, self.design]
+        facts: list[Any] = [[[cell.name, cell.recipe.digest] for cell in self.cells], self.seeds, self.axes]
+        facts += [self.design, *([self.stopping.rule] if self.stopping else [])]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 

@@ -76,7 +76,7 @@ def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: in
     }
     last = {
         "labels": [cell.budget for cell in plan.cells],
-        "done": [f"{count} of {len(plan.seeds)}" for count in finished],
+        "done": [f"{count} of {plan.seeds_of(cell)}" for count, cell in zip(finished, plan.cells, strict=True)],
     }
     names = [f"{cell.name} *" if cell.reference else cell.name for cell in plan.cells]
     need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)

@@ -20,6 +20,7 @@ from mmtk.runs.finished import Run, check_comparable, read_run
 from mmtk.runs.result import Result, html_table
 from mmtk.scores import ScoreInfo, merged
 from mmtk.study.jackknives import Jackknives
+from mmtk.study.stopping import Stopping
 from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Study:
 
     ``axes`` maps the key of every axis to its levels, the one without the component first; it is empty for a
     list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
+    ``stopping`` is the rule of a study that adds seeds until its verdicts are settled.
     """
 
     title: str
@@ -115,6 +117,7 @@ class Study:
     design: str = ""
     gaps: list[str] = field(default_factory=list)
     command: str = ""
+    stopping: Stopping | None = None
 
     @cached_property
     def declared(self) -> dict[str, dict[str, ScoreInfo]]:

@@ -48,12 +48,14 @@ class StudyMirror:
         self.page = ""  # how to see the study on MLflow's page, once it has been sent
         self._parent = ""
         self._unsent: PlannedRun | None = None  # a run whose sending has begun
+        self._sent: set[Path] = set()  # folders of runs that later rounds of the study come across again
         self._down = False
 
     def run(self, run: PlannedRun) -> None:
         """Send a finished run as a child of the study."""
-        if not run.recipe.tracking.enabled:
+        if not run.recipe.tracking.enabled or run.folder.path in self._sent:
             return
+        self._sent.add(run.folder.path)
         if self._thread is None:
             self._unsent = run
             self._try(lambda: self._send(run))
@@ -71,6 +73,7 @@ class StudyMirror:
             self._thread.shutdown()
             self._thread = None
         if self._unsent is not None:
+            self._sent.discard(self._unsent.folder.path)
             self.run(self._unsent)
         if self._parent:
             self._try(lambda: self._send_files(stopped))

@@ -10,9 +10,10 @@ from test_verdicts import interval
 
 from mmtk.errors import MmtkError
 from mmtk.stats.comparisons import adjusted_p
+from mmtk.stats.jackknife import Jackknife
 from mmtk.stats.looks import lacks_patients, looks, repeated_p, settle, shared_level
 from mmtk.stats.make_levels import simulate
-from mmtk.stats.two_way import Interval
+from mmtk.stats.two_way import Interval, two_way
 
 # The levels of the specification, simulated with other draws by another program, rounded to four places.
 PUBLISHED = {
@@ -137,6 +138,11 @@ def test_states_before_between_and_after_the_looks():
     ]
     assert [lacks_patients(interval(0.004, patient_sd=0.05, seeds=j), None) for j in (4, 5)] == [False, True]
     assert not lacks_patients(interval(0.004, patient_sd=0.05), 0.5)
+
+
+def test_a_test_set_without_an_interval_asks_for_patients_at_once():
+    history = {"few": [two_way(Jackknife(np.array([0.1, 0.2, 0.3]), np.full((3, 9), 0.2)))]}
+    assert settle(history, {"few": 0.01}, looks(10))["few"].state == "more patients"
 
 
 def test_a_lone_finding_needs_more_in_a_family():
