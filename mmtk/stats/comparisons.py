@@ -1,4 +1,4 @@
-"""Tests of two systems: over seeds as in the paper, paired by seed, and paired by case."""
+"""Tests of two systems: over seeds as in the paper, and paired by seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numpy as np
-
-from mmtk.counts import counted, share
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.stats.intervals import LEVEL, bootstrap, constant, numbers, t_mean, unwarned
+from mmtk.stats.intervals import LEVEL, constant, numbers, t_mean, unwarned
 
 
 @dataclass(frozen=True)
@@ -97,61 +95,6 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Test:
     )
 
 
-def paired_cases(a: np.ndarray, b: np.ndarray) -> Test:
-    """Test a against b case by case: values [cases] or [seeds, cases], the same seeds and cases in both.
-
-    Each case counts once, with its mean over seeds; cases with a missing value (NaN) are left out and counted in
-    ``note``. Continuous values: Wilcoxon's signed-rank test (1945; equal cases dropped; exact p up to 50 cases
-    without ties). Values 0 and 1: the exact test that flips the sign of each case's difference (Fisher 1935), on
-    the sum of differences. With one seed that is the exact McNemar test. Its ``statistic`` is the sum of net wins
-    over the cases that a wins (McNemar: how many cases only a has right); Wilcoxon's is the smaller rank sum.
-
-    Effect: matched-pairs rank-biserial correlation in [−1, 1], the difference of the rank sums of wins and losses
-    over their total (Kerby 2014). Interval of the mean difference: ``bootstrap`` over cases. Ranks and mean may
-    point in different directions where a few cases differ much.
-
-    The networks are held fixed: it asks about new images, not about training again. Where each training moves all
-    40 cases alike (sd 0.02, noise of a value 0.05, 3 seeds, simulated) it rejects in 46 % although neither system
-    is better on average; ``paired`` rejects in 5 %. MmtkError for shapes that differ, or when no case has all its
-    values.
-    """
-    a, b = np.atleast_2d(np.asarray(a, float)), np.atleast_2d(np.asarray(b, float))
-    if a.shape != b.shape or a.ndim != 2:
-        raise MmtkError(
-            f"a test over cases needs the same seeds and cases of both; the shapes are {a.shape} and {b.shape}.",
-            hint="Compare the seeds and cases that both have.",
-        )
-    whole = np.isfinite(a).all(0) & np.isfinite(b).all(0)
-    if not whole.any():
-        raise MmtkError(f"none of {counted(len(whole), 'case')} has a value everywhere.")
-    notes = [f"{share(int((~whole).sum()), len(whole), 'case')} without a value left out"] * (not whole.all())
-    a, b = a[:, whole], b[:, whole]
-    seeds, n = a.shape
-    # Means of equal values differ by rounding, which would break ties.
-    gaps = (a - b).mean(0).round(12)
-    difference = float(gaps.mean())
-    binary = bool(np.isin([a, b], [0, 1]).all())
-    name = (
-        ("exact McNemar test" if seeds == 1 else "exact sign-flip test") if binary else "Wilcoxon signed-rank test"
-    )
-    nothing = Test(name, None, None, n, "cases", difference, None, None, None, "rank-biserial correlation")
-    if n < 2 or not gaps.any():
-        return replace(
-            nothing, note="; ".join(["one case: no test" if n < 2 else "equal in every case: no test", *notes])
-        )
-    statistic, p = _sign_flips((a - b).sum(0).astype(int)) if binary else _wilcoxon(gaps)
-    interval = bootstrap(gaps)
-    return replace(
-        nothing,
-        p=p,
-        statistic=statistic,
-        low=interval.low,
-        high=interval.high,
-        effect=_rank_biserial(gaps),
-        note="; ".join(notes),
-    )
-
-
 def holm(tests: Sequence[Test]) -> list[Test]:
     """The tests in their order, with ``adjusted`` filled for those that have a p (Holm 1979).
 
@@ -177,33 +120,3 @@ def adjusted_p(values: Sequence[float]) -> list[float]:
 def _few(df: int) -> float:
     """Γ(df/2) / (√(df/2) Γ((df − 1)/2)): makes a standardised difference unbiased (Hedges 1981)."""
     return math.exp(math.lgamma(df / 2) - math.lgamma((df - 1) / 2)) / math.sqrt(df / 2)
-
-
-def _wilcoxon(gaps: np.ndarray) -> tuple[float, float]:
-    from scipy.stats import wilcoxon
-
-    test = wilcoxon(gaps)
-    return float(test.statistic), float(test.pvalue)
-
-
-def _sign_flips(wins: np.ndarray) -> tuple[float, float]:
-    """Sum of the positive net wins, and its two-sided p over all 2^n signs of the cases.
-
-    Wins are whole numbers, so the distribution of the sum is built case by case on a lattice, without sampling.
-    """
-    sizes = np.abs(wins[wins != 0])
-    total, won = int(sizes.sum()), int(wins[wins > 0].sum())
-    chances = np.zeros(total + 1)
-    chances[0] = 1.0
-    for size in sizes:
-        chances[size:] = (chances[size:] + chances[:-size]) / 2
-        chances[:size] /= 2
-    return float(won), min(1.0, 2 * float(chances[: min(won, total - won) + 1].sum()))
-
-
-def _rank_biserial(gaps: np.ndarray) -> float:
-    from scipy.stats import rankdata
-
-    gaps = gaps[gaps != 0]
-    ranks = rankdata(np.abs(gaps))
-    return float((np.sign(gaps) * ranks).sum() / ranks.sum())

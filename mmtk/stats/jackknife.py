@@ -24,7 +24,6 @@ class Jackknife:
     errors: patients that the best of its systems gets wrong, mean over seeds; None where the score knows no wrong
         image. AUROC and average precision: patients of the smaller class in a pair that is ranked wrongly.
     smaller_class: patients of the class with the fewest; None for a score without classes
-    has_patients: whether the patients are known; else every image counts as one
     note: why there is no number, in words
     """
 
@@ -32,7 +31,6 @@ class Jackknife:
     without: np.ndarray
     errors: float | None = None
     smaller_class: int | None = None
-    has_patients: bool = True
     note: str = ""
 
     @property
@@ -57,32 +55,17 @@ def formula_of(name: str, score: ScoreInfo, columns: Iterable[str]) -> str:
     return f"mean:{name}" if name in columns else builtin_scores.formula(name)
 
 
-def complete(formula: str, systems: Sequence[Columns]) -> np.ndarray:
-    """[images] Whether every run of every system has the values that a formula needs.
-
-    formula: of the score
-    systems: values [seeds, images] by name, of all systems that are compared
-
-    A score of 0 after a training that collapsed is a value. Those who leave images out have to say how many.
-    """
-    name, _, column = formula.partition(":")
-    tables = [[column] if name == "mean" and column in columns else [*columns] for columns in systems]
-    used = (columns[name] for columns, names in zip(systems, tables, strict=True) for name in names)
-    return np.all([np.isfinite(np.asarray(values, float)).all(0) for values in used], axis=0)
-
-
-def jackknife(formula: str, columns: Columns, patients: np.ndarray | None) -> Jackknife:
+def jackknife(formula: str, columns: Columns, patients: np.ndarray) -> Jackknife:
     """The score of every seed, and without every patient.
 
     formula: as ``formula_of`` gives it (``mmtk.stats.formulas.compute``)
     columns: values [seeds, images] by name; ``target``, ``predicted`` and ``p-CLASS`` of a classification
-    patients: [images], any numbers or names; images of one patient are left out together. None where they are not
-        known: every image is left out alone, and the interval says so
+    patients: [images], any numbers or names; images of one patient are left out together
 
     Where the score cannot be computed all numbers are NaN, and ``note`` says why.
     """
-    seeds, number = np.shape(next(iter(columns.values())))
-    names, codes = np.unique(np.arange(number) if patients is None else patients, return_inverse=True)
+    seeds = len(next(iter(columns.values())))
+    names, codes = np.unique(patients, return_inverse=True)
     images, count = Images(columns, codes, len(names)), len(names)
     try:
         if not count:
@@ -96,7 +79,7 @@ def jackknife(formula: str, columns: Columns, patients: np.ndarray | None) -> Ja
     elif not np.isfinite(deleted.without).all():
         note = _lone_class(images) or "the score is undefined without one of the patients"
     smaller = min(_patients_by_class(images).values(), default=None) if _has_classes(formula) else None
-    return Jackknife(deleted.score, deleted.without, deleted.errors, smaller, patients is not None, note)
+    return Jackknife(deleted.score, deleted.without, deleted.errors, smaller, note)
 
 
 def confirmed(deleted: Jackknife, reported: Sequence[float]) -> Jackknife:
@@ -132,7 +115,6 @@ def combine(weights: Sequence[float], parts: Sequence[Jackknife]) -> Jackknife:
         np.sum([weight * part.without for weight, part in used], axis=0),
         min(errors, default=None),
         min(classes, default=None),
-        all(part.has_patients for _, part in used),
         next((part.note for _, part in used if part.note), ""),
     )
 

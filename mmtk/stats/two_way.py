@@ -16,15 +16,7 @@ from mmtk.counts import counted
 from mmtk.stats.intervals import LEVEL, checked
 from mmtk.stats.jackknife import Jackknife
 
-Flag = Literal[
-    "one seed",
-    "no variation",
-    "too few patients",
-    "few patients",
-    "images as patients",
-    "near the ceiling",
-    "undefined",
-]
+Flag = Literal["one seed", "no variation", "too few patients", "few patients", "near the ceiling", "undefined"]
 ZERO = 1e-24  # variances below it are rounding
 LEAST_PATIENTS = 10  # below it no interval
 ENOUGH_PATIENTS = 35  # below it the interval says that it rests on few
@@ -177,8 +169,6 @@ def _reservations(sample: Jackknife) -> tuple[frozenset[Flag], str]:
         notes["few patients"] = f"rests on {patients} patients only"
     elif sample.smaller_class is not None and sample.smaller_class < LEAST_PATIENTS:
         notes["few patients"] = f"rests on {counted(sample.smaller_class, 'patient')} of the smallest class only"
-    if not sample.has_patients:
-        notes["images as patients"] = "images taken as independent: their patients are not known"
     if sample.errors is not None and sample.errors < ENOUGH_ERRORS:
         notes["near the ceiling"] = "near the ceiling: few errors, so the interval may be too narrow"
     return frozenset(notes), "; ".join(notes.values())

@@ -91,10 +91,8 @@ PROOFS = {
 
 PROVEN_STATISTICS = {
     "summary": "test_summary",
-    "bootstrap": "test_bootstrap",
     "student": "test_student",
     "paired": "test_paired",
-    "paired_cases": "test_right_and_wrong_cases",
     "holm": "test_holm_is_the_closed_test_of_bonferroni",
     "jackknife": "test_jackknife_is_the_score_of_the_other_images",
     "two_way": "test_two_way_is_an_analysis_of_variance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import chain, combinations, product
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -46,33 +46,6 @@ def test_summary(values, level):
     assert (found.low, found.high) == (close(low, abs=TOLERANCE), close(high, abs=TOLERANCE))
 
 
-@FEW
-@given(st.data(), st.integers(1, 4), st.integers(1, 8), st.integers(0, 99), LEVEL)
-def test_bootstrap(data, seeds, cases, seed, level):
-    """Resampled tables [seeds, cases] one after the other, missing values passed over; then the stretched arms."""
-    table = data.draw(hnp.arrays(np.float64, (seeds, cases), elements=SCORE))
-    table[data.draw(hnp.arrays(bool, table.shape, elements=st.booleans(), fill=st.just(False)))] = np.nan
-    assume(np.isfinite(table).any(0).all() and np.isfinite(table).any(1).all())
-    means = [np.nanmean(table, axis) for axis in (1, 0)]
-    assume(any(np.ptp(each) > 1e-3 for each in means))
-    found = stats.bootstrap(table, level, resamples=30, seed=seed)
-
-    draws = np.random.default_rng(seed)
-    rows, columns = (draws.integers(n, size=(30, n)) for n in table.shape)
-    resampled = [table[np.ix_(r, c)] for r, c in zip(rows, columns, strict=True)]
-    drawn = [np.nanmean(each) for each in resampled if np.isfinite(each).any()]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    parts = [(len(each), each.var(ddof=1) / len(each)) for each in means if len(each) > 1]
-    whole = sum(v for _, v in parts)
-    df = whole**2 / sum(v**2 / (n - 1) for n, v in parts)
-    shrunk = sum(v * (n - 1) / n for n, v in parts)
-    longer = oracle.t.ppf((1 + level) / 2, df) / oracle.norm.ppf((1 + level) / 2) * math.sqrt(whole / shrunk)
-    mean = np.nanmean(table)
-    assert (found.mean, found.n) == (close(mean, abs=TOLERANCE), seeds)
-    expected = mean - longer * (mean - low), mean + longer * (high - mean)
-    assert (found.low, found.high) == close(expected, rel=TOLERANCE, abs=TOLERANCE)
-
-
 # --- tests ---------------------------------------------------------------------------------------------------
 
 
@@ -105,47 +78,6 @@ def test_paired(pair):
         assert found.effect == close(hedges(len(a) - 1) * d_z, rel=TOLERANCE, abs=TOLERANCE)
     else:
         assert found.effect is None
-
-
-def flipped(values, seen):
-    """The share of all signs of the values whose sum is at least as far from 0 as the one seen."""
-    sums = np.array([np.dot(signs, values) for signs in product((-1, 1), repeat=len(values))])
-    return np.mean(np.abs(sums) >= abs(seen) - 1e-9)
-
-
-@FEW
-@given(st.lists(st.integers(-400, 400), min_size=2, max_size=9, unique_by=abs).filter(any), st.integers(1, 3))
-def test_wilcoxon_of_cases_without_ties(gaps, seeds):
-    """Exact: the rank sum among all signs of the ranks; an equal case has no rank."""
-    gaps = np.array(gaps) / 1000
-    offset = np.linspace(0.1, 0.3, seeds)[:, None] + np.zeros(len(gaps))
-    found = stats.paired_cases(offset + gaps, offset)
-    apart = gaps[gaps != 0]
-    ranks = np.array([sum(abs(other) <= abs(gap) for other in apart) for gap in apart])
-    won, lost = ranks[apart > 0].sum(), ranks[apart < 0].sum()
-    assert found.name == "Wilcoxon signed-rank test"
-    assert found.p == close(flipped(ranks, won - lost), abs=TOLERANCE)
-    assert (found.statistic, found.n) == (min(won, lost), len(gaps))
-    assert found.effect == close((won - lost) / ranks.sum(), abs=TOLERANCE)
-    assert found.difference == close(gaps.mean(), abs=TOLERANCE)
-
-
-@FEW
-@given(st.data(), st.integers(1, 3), st.integers(2, 8))
-def test_right_and_wrong_cases(data, seeds, cases):
-    """Exact: the net wins among all their signs; with one seed a binomial test of who alone is right."""
-    a, b = (data.draw(hnp.arrays(np.int64, (seeds, cases), elements=st.integers(0, 1))) for _ in range(2))
-    wins = (a - b).sum(0)
-    assume(wins.any())
-    found = stats.paired_cases(a, b)
-    assert found.p == close(flipped(wins, wins.sum()), abs=TOLERANCE)
-    assert found.statistic == wins[wins > 0].sum()
-    assert found.difference == close(wins.mean() / seeds, abs=TOLERANCE)
-    sizes = oracle.rankdata(abs(wins[wins != 0]))
-    assert found.effect == close((sizes * np.sign(wins[wins != 0])).sum() / sizes.sum(), abs=TOLERANCE)
-    if seeds == 1:
-        alone = int((wins != 0).sum())
-        assert found.p == close(oracle.binomtest(int((wins > 0).sum()), alone).pvalue, abs=TOLERANCE)
 
 
 @FEW

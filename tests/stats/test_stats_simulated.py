@@ -34,12 +34,6 @@ def pairs(rng: np.random.Generator, seeds: int, effect: float = 0.0) -> tuple[np
     return shared + effect + rng.normal(0, 0.02, seeds), shared + rng.normal(0, 0.02, seeds)
 
 
-def cases(rng: np.random.Generator, seeds: int, training: float = 0.0) -> np.ndarray:
-    """Values [2 systems, seeds, 40 cases]: difficulty, training that moves all cases alike, noise of each."""
-    difficulty, noise = rng.normal(0.8, 0.1, 40), rng.normal(0, 0.05, (2, seeds, 40))
-    return difficulty + rng.normal(0, training, (2, seeds, 1)) + noise
-
-
 # Intervals cover at the stated rate
 
 
@@ -62,37 +56,6 @@ def test_paired_covers_the_difference_and_is_narrower_than_students(seeds):
     expect([covers(paired, 0.05) for paired, _ in found], 0.95)
     # Blind to the shared seeds, Student's interval covers too often.
     expect([covers(student, 0.05) for _, student in found], 0.97, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("seeds", "sds", "lowest", "highest"),
-    [
-        (3, (0.05, 0.02, 0.03), 0.92, 0.96),  # seeds rule
-        (5, (0.02, 0.10, 0.03), 0.93, 0.97),  # cases rule
-        (3, (0.00, 0.02, 0.10), 0.97, 1.00),  # the noise of single values rules
-        (2, (0.05, 0.02, 0.03), 0.86, 0.91),  # two seeds, and they rule
-        (1, (0.00, 0.10, 0.03), 0.93, 0.97),
-    ],
-)
-def test_bootstrap_covers_new_seeds_and_cases(seeds, sds, lowest, highest):
-    rng = np.random.default_rng(seeds)
-    of_seed, of_case, of_value = sds
-    hits = []
-    for _ in range(300):
-        table = (
-            rng.normal(0.8, of_seed, (seeds, 1))
-            + rng.normal(0, of_case, 30)
-            + rng.normal(0, of_value, (seeds, 30))
-        )
-        hits.append(covers(stats.bootstrap(table, resamples=300), 0.8))
-    expect(hits, lowest, highest)
-
-
-def test_bootstrap_covers_skewed_cases_less_often():
-    # Dice of most images near 1, with a tail of failures.
-    rng = np.random.default_rng(0)
-    tables = (1 - rng.gamma(0.5, 0.1, 35) + rng.normal(0, 0.01, (3, 35)) for _ in range(300))
-    expect([covers(stats.bootstrap(table, resamples=300), 0.95) for table in tables], 0.89, 0.95)
 
 
 FACTORS = ("saliency", "ssl")
@@ -148,23 +111,6 @@ def test_paired_finds_more_than_student_when_seeds_are_shared():
     found = [(stats.paired(a, b), stats.student(a, b)) for a, b in (pairs(rng, 5, 0.05) for _ in range(500))]
     power = np.mean([[rejects(test) for test in both] for both in found], axis=0)
     assert power[0] > power[1] + 0.1
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_false_positives_over_cases(seeds):
-    rng = np.random.default_rng(seeds)
-    values = [cases(rng, seeds) for _ in range(200)]
-    expect([rejects(stats.paired_cases(a, b)) for a, b in values], 0.04, 0.05)
-    # Right or wrong: an exact test of counts rejects at most as often.
-    right = [(table > 0.75).astype(float) for table in values]
-    expect([rejects(stats.paired_cases(a, b)) for a, b in right], 0.01, 0.05)
-
-
-def test_a_test_over_cases_does_not_speak_of_training_again():
-    rng = np.random.default_rng(0)
-    values = [cases(rng, seeds=3, training=0.02) for _ in range(250)]
-    expect([rejects(stats.paired_cases(a, b)) for a, b in values], 0.42, 0.50)
-    expect([rejects(stats.paired(a.mean(1), b.mean(1))) for a, b in values], 0.05)
 
 
 @pytest.mark.parametrize("better", [0, 2])
