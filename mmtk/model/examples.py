@@ -151,7 +151,7 @@ def _sample(
         sample["probabilities"] = prediction.classification.float().softmax(1).cpu().numpy()
     if not has_masks:
         sample["target"] = np.asarray(test.store.targets[rows])
-    else:
+    elif prediction.segmentation is not None:
         sample["reference"], sample["predicted"] = reference(test, rows), foreground(prediction.segmentation, test)
     return sample, prediction
 
