@@ -4,10 +4,12 @@ BIN := .venv/bin
 READY := .venv/ready
 MEASURED ?= bench.json
 BASE ?= benchmarks/measured.json
+TESTS ?= not long and not web and not cluster
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 # Without compiled files every start imports torch for ten seconds longer; .venv is ours to write to.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-long test-web test-cluster lint format type bench bench-compare docs ui clean
+.PHONY: help run test test-long mutants test-web test-cluster lint format type bench bench-compare docs ui clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -24,20 +26,22 @@ $(READY): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 	@touch $@
 
 run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLflow run
-	$(BIN)/mmtk run recipes/multimix.toml
+	$(BIN)/mmtk run recipes/multimix.toml $(SET)
 
 test: $(READY)  ## the tests, under 9 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not long and not web and not cluster"
+	$(PYTEST) -m "$(TESTS)"
 
-test-long: $(READY)  ## what takes minutes: long loops, and whether the tests kill the known bugs
+test-long: mutants  ## what takes minutes: long loops, and whether the tests kill the known bugs
+	$(PYTEST) -m long
+
+mutants: $(READY)  ## whether the tests kill the known bugs
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m long
 
 test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium and PostgreSQL where it may
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium >/dev/null; }
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y postgresql >/dev/null; }
-	$(BIN)/python -m pytest -m web
+	$(PYTEST) -m web
 
 test-cluster: $(READY)  ## launchers on a real Slurm on this machine; needs root, slurm-wlm and munge
 	$(BIN)/python -m pytest -m cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections import Counter
@@ -104,6 +105,7 @@ def vague_openings(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield first, getattr(node, "lineno", 1)
 
 
+@functools.cache
 def survey(package: str = "") -> Findings:
     """Measure the modules of a package (all of mmtk by default); templates of plugins are left out.
 

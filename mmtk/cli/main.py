@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -74,6 +76,12 @@ def help_(
     typer.echo(help.help_text(ctx, words or []))
 
 
+@functools.cache
+def _command() -> Callable[..., Any]:
+    """Return the command, built once in a process: ``app`` builds it at every call."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command; turn every error into a message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
@@ -85,7 +93,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         with status_line.running(arguments):
-            sys.exit(app(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
+            sys.exit(_command()(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

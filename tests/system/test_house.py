@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 
+import pytest
 from house import FILLER, bound_names, marks, survey, vague_openings
+
+pytestmark = pytest.mark.xdist_group("house")  # one worker surveys the code, once
 
 
 def test_names_have_a_noun() -> None:
