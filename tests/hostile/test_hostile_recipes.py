@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 from loops import times
-from tiny import SOURCES, TINY
+from tiny import SOURCES, TINY, TOY, tiny
 
 from mmtk.cli import main as cli
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml
 from mmtk.recipe.load import load_recipe
 
-RECIPE = load_recipe("multimix")
+RECIPE = tiny()  # what is fine tries a step: with little, as below
+TOY_SETS = [word for key, value in TOY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
 COMPLETE = RECIPE.toml()
 TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml")))]
 KEYS = [key for key, _ in toml.leaves(RECIPE.values) if key[:7] != "origin."]
@@ -212,7 +213,7 @@ def lines(seed: int, count: int, folder: Path) -> Iterator[tuple[Path | None, li
     path = folder / "recipe.toml"
     for number in range(count):
         if number % 3 == 0:
-            yield None, ["multimix", *options(dice)]
+            yield None, ["multimix", *TOY_SETS, *options(dice)]
             continue
         # Half of them are the complete recipe, in which an edit of one value leaves the rest in order.
         text = damaged(COMPLETE if dice.random() < 0.5 else dice.choice(TEXTS), dice)
