@@ -116,6 +116,7 @@ def evaluate(
     set_: SetOpt = None,
     out: Annotated[Path | None, typer.Option(help="Where to write (default RUNDIR/evaluations/NAME).")] = None,
     device: DeviceOpt = "auto",
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Draw nothing.")] = False,
     code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
@@ -134,6 +135,7 @@ def evaluate(
         data=data,
         match=parse_matches(match),
         device=device,
+        pictures=not no_pictures,
         quiet=json,
     )
     if json:

@@ -57,6 +57,7 @@ def evaluate(
     data: str | Path | None = None,
     match: Mapping[str, str] | None = None,
     device: str = "auto",
+    pictures: bool = True,
     quiet: bool = True,
 ) -> Result:
     """Score a run's best weights on folders of films, or on the sets of another profile or source.
@@ -64,6 +65,7 @@ def evaluate(
     run_dir: a finished run directory, scored on ``device``
     profile: another profile, whose sets are read in the folder ``data`` and changed by ``overrides``
     out: the folder of the results (default ``RUNDIR/evaluations/NAME``)
+    pictures: draw the scored sets
     quiet: print nothing
 
     Of ``folders`` all films are scored that have a label for a task of the run; ``columns`` says where ``masks``
@@ -106,21 +108,23 @@ def evaluate(
         }
         write_json(stage / "evaluation.json", facts)
         write_json(stage / "results.json", scores.results)
-        _draw(RunDir(stage), recipe, predictor, tests, scores)
+        _write_cases(RunDir(stage), recipe, predictor, tests, scores)
+        if pictures:
+            labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
+            draw_run(RunDir(stage), predictor.recipe, labels)
     display.results(scores.results, recipe.name, scores.declared)
     return Result(out_folder, scores.results)
 
 
-def _draw(
+def _write_cases(
     folder: RunDir, recipe: Recipe, predictor: Predictor, tests: list[TestSet], scores: scoring.Scores
 ) -> None:
-    """Write the values per image and the examples of an evaluation, and its pictures."""
+    """Write the values per image and the examples of an evaluation."""
     net, device = predictor.net, predictor.device
     scoring.add_builtin_metrics(scores, net, recipe, tests, device)
     scoring.write_cases(folder.cases_file, scores)
     write_samples(folder.samples_file, recipe, net, tests, device)
     write_ranked(folder.ranked_file, recipe, net, tests, folder.cases_file, device)
-    draw_run(folder, predictor.recipe, {task: asdict(labels) for task, labels in predictor.targets.items()})
 
 
 def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -76,9 +76,14 @@ def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path
     films = [np.asarray(test.store.images[row])[0] for row in test.rows]
     for row, said in zip(test.rows, mmtk.load(out, device="cpu")(films), strict=True):
         assert said.classes["pneumonia"] == pytest.approx(mine.loc[test.store.ids[row], "p-pneumonia"], abs=1e-5)
-    again = evaluate(out, out=tmp_path / "again", device="cpu").scores
+    again = evaluate(out, out=tmp_path / "again", device="cpu", pictures=False).scores
     other = evaluate(
-        out, "phantom", SOURCES | {"data.classification.cross.test": 3}, tmp_path / "phantom", device="cpu"
+        out,
+        "phantom",
+        SOURCES | {"data.classification.cross.test": 3},
+        tmp_path / "phantom",
+        device="cpu",
+        pictures=False,
     )
     own = cases[(cases.task == "classification") & (cases.domain == "cross-domain")]
     assert again["cross-domain"]["classification"]["n"] == len(own) == 10

@@ -304,7 +304,7 @@ def tiny(arguments: list[str], tracked: bool, pictures: bool) -> list[str]:
     study = any((Path(word) / "study.json").is_file() for word in rest)
     if words == "mmtk ablate" and "--launcher" not in rest:
         arguments = [*arguments, "--launcher", "inline"]
-    if words == "mmtk run" and not pictures:  # which have tests of their own
+    if words in ("mmtk run", "mmtk evaluate") and not pictures:  # which have tests of their own
         arguments = [*arguments, "--no-pictures"]
     if words in ("mmtk run", "mmtk ablate", "mmtk data inspect") and not study:
         own = "--profile" in rest  # the sources of a page's own profile are as small as they are

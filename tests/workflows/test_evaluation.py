@@ -48,7 +48,7 @@ def scored(run: Path, data: Path, out: Path, **keys: Any) -> dict[str, Any]:
     """The scores on a source in place of the run's own, of one task."""
     task = "segmentation" if "masks" in keys else "classification"
     changes = {f"data.{task}.source": keys, "tasks": [task]}
-    return dict(evaluate(run, overrides=changes, out=out, data=data, device="cpu").scores)
+    return dict(evaluate(run, overrides=changes, out=out, data=data, device="cpu", pictures=False).scores)
 
 
 def test_a_run_of_both_tasks_is_scored_on_masks_alone_and_on_all_films(run: Path, tmp_path: Path) -> None:
@@ -98,9 +98,12 @@ def test_own_parts_of_a_source_are_kept_and_others_are_scored_whole(run: Path, t
 
 
 def test_only_the_data_of_the_training_are_called_in_domain(run: Path, tmp_path: Path) -> None:
-    assert [*evaluate(run, out=tmp_path / "own", device="cpu").scores] == ["in-domain", "cross-domain"]
+    assert [*evaluate(run, out=tmp_path / "own", device="cpu", pictures=False).scores] == [
+        "in-domain",
+        "cross-domain",
+    ]
     changes = {"data.segmentation.source.domain": "mcu", "tasks": ["segmentation"]}
-    other = evaluate(run, overrides=changes, out=tmp_path / "other", device="cpu").scores
+    other = evaluate(run, overrides=changes, out=tmp_path / "other", device="cpu", pictures=False).scores
     assert [*other] == ["phantom mcu", "cross-domain"]
 
 
@@ -109,17 +112,17 @@ def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -
     for out in (run, tmp_path):
         (tmp_path / "results.json").write_text("kept")
         with pytest.raises(MmtkError, match=r"not written by mmtk evaluate, or changed since: .*results\.json"):
-            evaluate(run, overrides={"tasks": ["segmentation"]}, out=out, device="cpu")
+            evaluate(run, overrides={"tasks": ["segmentation"]}, out=out, device="cpu", pictures=False)
     assert (run / "results.json").read_bytes() == before
     assert (tmp_path / "results.json").read_text() == "kept"
     with pytest.raises(MmtkError, match="the run has no caption; it was trained for classification, segmentation"):
-        evaluate(run, overrides={"tasks": ["caption"]}, device="cpu")
+        evaluate(run, overrides={"tasks": ["caption"]}, device="cpu", pictures=False)
 
 
 def test_a_folder_that_takes_no_file_is_refused_before_data_are_read(run: Path, monkeypatch) -> None:
     monkeypatch.setattr("mmtk.workflows.evaluate._open", lambda *_: pytest.fail("data were read"))
     with pytest.raises(MmtkError, match="nothing can be written in this folder"):
-        evaluate(run, overrides={"tasks": ["segmentation"]}, out=Path("/proc/self"), device="cpu")
+        evaluate(run, overrides={"tasks": ["segmentation"]}, out=Path("/proc/self"), device="cpu", pictures=False)
 
 
 class Labels(Source):
@@ -227,7 +230,7 @@ def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Pa
     both = site(tmp_path / "both", {f"f{n}": ["Normal", "PNEUMONIA", ""][n % 3] for n in range(9)}, masks=9)
     words = site(tmp_path / "words", {f"g{n}": ["No Finding", "Pneumonia|Effusion"][n % 2] for n in range(5)})
     only = site(tmp_path / "only", {f"h{n}": "" for n in range(4)}, masks=4)
-    result = evaluate(run, folders=[both, words, only], device="cpu")
+    result = evaluate(run, folders=[both, words, only], device="cpu", pictures=False)
     assert result.path == run / "evaluations" / "both-words-only"
     found = {(name, task): scores["n"] for name, tasks in result.scores.items() for task, scores in tasks.items()}
     assert found == {
@@ -242,7 +245,7 @@ def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Pa
 
 def test_labels_of_another_kind_do_not_keep_masks_from_being_scored(run: Path, tmp_path: Path, capsys) -> None:
     folder = site(tmp_path / "tb", {f"f{n}": ["normal", "tuberculosis"][n % 2] for n in range(4)}, masks=4)
-    result = evaluate(run, folders=[folder], device="cpu", out=tmp_path / "e", quiet=False)
+    result = evaluate(run, folders=[folder], device="cpu", pictures=False, out=tmp_path / "e", quiet=False)
     assert {task: scores["n"] for task, scores in result.scores["tb"].items()} == {"segmentation": 4}
     printed = " ".join(capsys.readouterr().err.split())
     assert "Not scored: tb: 1 label is no class of the run" in printed
@@ -256,7 +259,7 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
     (folder / "films.csv").rename(tmp_path / "reader.csv")
     said = {"labels": str(tmp_path / "reader.csv"), "label": "Reading"}
     with pytest.raises(MmtkError, match=r"is no class of the run, .*: TB \(3\)") as caught:
-        evaluate(run, folders=[folder], columns=said, out=tmp_path / "e", device="cpu")
+        evaluate(run, folders=[folder], columns=said, out=tmp_path / "e", device="cpu", pictures=False)
     assert '--match "TB=pneumonia"; --match "TB=" leaves its films out' in str(caught.value)
     assert not (tmp_path / "e").exists()
     scores = evaluate(
@@ -266,6 +269,7 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
         match=parse_matches(["TB=pneumonia"]),
         out=tmp_path / "e",
         device="cpu",
+        pictures=False,
     ).scores
     assert scores["site"]["classification"]["n"] == 6
     scores = evaluate(
@@ -275,6 +279,7 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
         match=parse_matches(["TB="]),
         out=tmp_path / "e",
         device="cpu",
+        pictures=False,
     ).scores
     assert scores["films"]["classification"]["n"] == 3
 
@@ -290,9 +295,9 @@ def test_a_folder_without_labels_says_what_was_looked_at(run: Path, tmp_path: Pa
     with pytest.raises(
         MmtkError, match=r"no labels for classification, segmentation were found.*\n.*--masks FOLDER"
     ):
-        evaluate(run, folders=[folder], device="cpu")
+        evaluate(run, folders=[folder], device="cpu", pictures=False)
     with pytest.raises(MmtkError, match="give one of them"):
-        evaluate(run, "phantom", folders=[folder], device="cpu")
+        evaluate(run, "phantom", folders=[folder], device="cpu", pictures=False)
 
 
 def test_films_that_the_run_was_trained_on_are_named(
@@ -303,7 +308,7 @@ def test_films_that_the_run_was_trained_on_are_named(
     folder = site(tmp_path / "site", {f"f{n}": ["normal", "pneumonia"][n % 2] for n in range(6)})
     for number, row in enumerate(rows):  # training films under other names
         Image.fromarray(held.stores["classification"].images[row, 0]).save(folder / f"films/f{number}.png")
-    result = evaluate(run, folders=[folder], device="cpu")
+    result = evaluate(run, folders=[folder], device="cpu", pictures=False)
     assert (
         "site: 2 of 6 films were trained on (classification), so its scores are too good"
         in capsys.readouterr().err
