@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,16 +43,18 @@ class Jackknife:
         return replace(self, score=self.score[[*indices]], without=self.without[[*indices]])
 
 
-def formula_of(name: str, score: ScoreInfo, columns: Iterable[str]) -> str:
+def formula_of(name: str, score: ScoreInfo, columns: Collection[str]) -> str:
     """The formula of a score: as declared, else the mean of its column, else that of the built-in score; or "".
 
-    name: of the score
+    name: of the score, with the table of its metric in front (``kappa/kappa``) where the results have it
     score: its declaration
-    columns: names of the values per image
+    columns: names of the values per image, which have that table where two metrics share a name
     """
     if score.formula:
         return score.formula
-    return f"mean:{name}" if name in columns else builtin_scores.formula(name)
+    bare = name.rpartition("/")[2]
+    column = next((one for one in (name, bare) if one in columns), None)
+    return f"mean:{column}" if column else builtin_scores.formula(bare)
 
 
 def jackknife(formula: str, columns: Columns, patients: np.ndarray) -> Jackknife:

@@ -15,6 +15,7 @@ from mmtk import builtin_scores, stats
 from mmtk.api import ScoreInfo
 from mmtk.components.metric.classification import Classification
 from mmtk.errors import MmtkError
+from mmtk.registry import catalog, local_file
 from mmtk.scores import from_json, to_json
 from mmtk.stats.designs import factorial_weights, shapley_weights
 from mmtk.stats.jackknife import confirmed, formula_of
@@ -126,12 +127,42 @@ def test_another_authors_formula_is_called_without_each_patient(monkeypatch):
         assert stats.two_way(found).low is None
 
 
+def test_the_formula_of_a_local_file_is_found_while_it_is_loaded(tmp_path):
+    code = '''
+from mmtk.api import Metric, ScoreInfo
+
+def agreement(columns):
+    return (columns["target"] == columns["predicted"]).mean()
+
+class Agreement(Metric):
+    """Share of right classes."""
+    task = "classification"
+    scores = {"agreement": ScoreInfo("agreement", formula=f"{__name__}:agreement")}
+    def update(self, logits, target, ids): ...
+    def merge(self, other): ...
+    def compute(self): ...
+'''
+    (tmp_path / "agreement.py").write_text(code)
+    before = catalog.code()
+    local_file.use(tmp_path / "agreement.py")
+    declared = catalog.load(catalog.find("metric", "code/Agreement")).scores["agreement"]
+    catalog.offer(before)
+    of = np.arange(40) // 2
+    columns = classes(np.random.default_rng(6), of)
+    found, same = (stats.jackknife(formula, columns, of) for formula in (declared.formula, "accuracy"))
+    assert found.without == pytest.approx(same.without, abs=1e-12)
+
+
 def test_a_formula_is_declared_or_the_mean_of_its_column_or_that_of_the_built_in_score():
     assert formula_of("dice", ScoreInfo("Dice"), ["dice"]) == "mean:dice"
     assert formula_of("auroc", ScoreInfo("AUROC"), ["target"]) == "auroc"
     assert formula_of("f1-normal", ScoreInfo("F1"), ["target"]) == "f1:normal"
     assert formula_of("auroc", ScoreInfo("AUROC", formula="a.b:c"), ["auroc"]) == "a.b:c"
     assert formula_of("threshold", ScoreInfo("threshold"), ["target"]) == ""
+    # Beside another metric: the score has its table, its column only where both have the name.
+    assert formula_of("area/dice", ScoreInfo("Dice"), ["dice", "area/dice"]) == "mean:area/dice"
+    assert formula_of("area/error", ScoreInfo("error"), ["dice", "error"]) == "mean:error"
+    assert formula_of("standard/auroc", ScoreInfo("AUROC"), ["target"]) == "auroc"
     declared = builtin_scores.classification(("normal", "pneumonia"))
     assert {name: formula_of(name, ScoreInfo(""), ()) for name in declared} == {
         name: info.formula for name, info in declared.items()
