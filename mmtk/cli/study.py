@@ -131,12 +131,12 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
     lines += [f"{remark}." for remark in plan.remarks]
     lines += [f"Left out: {name}. {reason}" for name, reason in plan.dropped]
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
     time_text = ""
     if expected:
         at_once = f"with {session.workers} at a time, of which training {duration(expected.training)}"
         time_text = f"; about {duration(expected.wall)} {at_once}"
-    console.print(f"{_runs(plan, len(finished_runs))}{time_text}.", soft_wrap=True)
+    console.print(f"{_runs(plan, len(finished_runs))}{time_text}.", soft_wrap=not console.is_terminal)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
     console.print(f"Study     {session.study.path}", markup=False, soft_wrap=True)

@@ -73,8 +73,9 @@ class Display:
         self._explained = False
 
     def note(self, text: str) -> None:
-        """Print one line of information."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        """Print a line of information; a terminal wraps it at words, but for commands and addresses to copy."""
+        whole = not self.live or "mmtk " in text or "://" in text
+        self.console.print(text, markup=False, soft_wrap=whole)
 
     def warn(self, text: str) -> None:
         """Print a warning, even if ``quiet``."""

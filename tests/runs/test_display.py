@@ -70,14 +70,26 @@ def test_a_validation_takes_one_line_and_is_explained_once(width):
     display, text = shown(True, width)
     for best in (True, False):
         display.validation(SCORES, best, DECLARED)
-    lines = plain(text)
-    assert len(lines) == 3
-    assert all(len(line) <= width for line in lines[1:])
+    *legend, first, second = plain(text)
+    lines = [" ".join(legend), first, second]
+    assert all(len(line) <= width for line in (*legend, first, second))
     assert lines[0].startswith("score: the mean of macro-f1 and dice on the validation images")
     assert "*: the best so far" in lines[0]
     assert "score 0.750 *  macro-f1 0.700  dice 0.800" in lines[1]
     assert "accuracy 0.800" in lines[1]
     assert "*" not in lines[2]
+
+
+def test_a_terminal_breaks_no_word_and_no_command():
+    display, text = shown(True, 40)
+    display.note("12 systems at one label budget with one seed each: nothing can be concluded")
+    display.note("Next      mmtk predict runs/a-long-name-of-a-run IMAGE… --out DIR")
+    lines = text.getvalue().splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "12 systems at one label budget with one",
+        "seed each: nothing can be concluded",
+        "Next      mmtk predict runs/a-long-name-of-a-run IMAGE… --out DIR",
+    ]
 
 
 def test_the_bar_names_what_is_done_between_steps():

@@ -11,7 +11,7 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, Table, stem
-from mmtk.data.plan.patient_tables import rows_per_film
+from mmtk.data.plan.patient_tables import FILE, rows_per_film
 from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
 
@@ -174,7 +174,7 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
     if columns.label or columns.flags:
         for film in labels.films.values():
             film.label = film.label or ""
-    if any("/" in cell or "\\" in cell for cell in columns.matches):
+    if columns.image != FILE and any("/" in cell or "\\" in cell for cell in columns.matches):
         labels.reasons.append("the table has paths, which may begin in another folder")
     if absent := len(rows) - len(matches):
         labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
