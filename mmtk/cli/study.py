@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from mmtk.workflows.study_session import StudySession
 
 DEFAULT = "multimix"
+MarginOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        metavar="SCORE=VALUE",
+        help="Largest difference of a score that does not matter, such as dice=0.01; may be repeated.",
+    ),
+]
 
 
 def ablate(
@@ -69,6 +77,7 @@ def ablate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
+    margin: MarginOpt = None,
     code: CodeOpt = None,
     like: Annotated[
         Path | None,
@@ -80,13 +89,26 @@ def ablate(
     ] = False,
 ) -> None:
     """Run every combination of components with several seeds, then test and report their effects."""
+    from mmtk.report.margins import parse_margins
     from mmtk.runs.display import Display
     from mmtk.study import launcher_settings
     from mmtk.workflows.ablate import StudyRequest, prepare
 
+    margins = parse_margins(margin or ())
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     request = StudyRequest(
-        recipe, components, suite, design, seeds, tuple(labels or ()), set_ or (), profile, out, until, max_seeds
+        recipe,
+        components,
+        suite,
+        design,
+        seeds,
+        tuple(labels or ()),
+        set_ or (),
+        profile,
+        out,
+        until,
+        max_seeds,
+        margins,
     )
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
     if not (dry_run or detach):
@@ -110,7 +132,7 @@ def ablate(
             _submit(session, Display())
             return
         failed, mirror = session.run(expected, Display())
-    if page := session.report(mirror):
+    if page := session.report(mirror, margins):
         _show_report(page)
     session.refuse(failed)
 
@@ -200,12 +222,14 @@ def report(
         list[Path], typer.Argument(metavar="STUDY|RUNDIR", help="A study, or finished runs, the reference first.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
+    margin: MarginOpt = None,
     code: CodeOpt = None,
 ) -> None:
     """Build tables, statistics, pictures and the page again, from the files alone; of a run its pictures, too."""
+    from mmtk.report.margins import parse_margins
     from mmtk.workflows.report import report as write_report
 
-    _show_report(write_report(paths, out))
+    _show_report(write_report(paths, out, margins=parse_margins(margin or ())))
 
 
 def _show_report(written: Report) -> None:

@@ -11,6 +11,7 @@ from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, on_fewer_seeds, without_effects
 from mmtk.report.headlines import Labels, at
 from mmtk.report.intervals import ENOUGH, TWO_WAY, bounded, sensible, two_way_test
+from mmtk.report.margins import margins_of
 from mmtk.report.patients import on_patients
 from mmtk.scores import ScoreInfo, shown
 from mmtk.stats import Interval, Summary, Test
@@ -65,13 +66,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that the tables of a study rest on; ``notes`` says what cannot be said, and why."""
+    """All that the tables of a study rest on; ``notes`` says what cannot be said, and why.
+
+    ``margins`` are the largest differences that do not matter to the user, by score.
+    """
 
     study: Study
     scores: list[Score]
     comparisons: list[Comparison]
     effects: list[Effects]
     notes: list[str] = field(default_factory=list)
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
         """One score, if the cell has it.
@@ -86,9 +91,13 @@ class Analysis:
         return next(matches, None)
 
 
-def analyse(study: Study) -> Analysis:
-    """Scores, tests and effects; MmtkError where the runs were tested on other images or data."""
+def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysis:
+    """Scores, tests and effects; MmtkError where the runs were tested on other images or data.
+
+    ``margins``: the largest differences that do not matter, by score; others are those that the metrics declare.
+    """
     status_line.stage("computing the statistics")
+    margins = margins_of(study, margins or {})
     study.comparable()
     study.read()
     effects = factorial_effects(study)
@@ -111,7 +120,7 @@ def analyse(study: Study) -> Analysis:
         )
     if not any(cell.reference for cell in study.cells):
         notes.append("No system is marked as the reference, so no system is tested against another.")
-    return Analysis(study, scores(study), comparisons(study), effects, notes)
+    return Analysis(study, scores(study), comparisons(study), effects, notes, margins)
 
 
 # --- scores ---------------------------------------------------------------------------------------------------

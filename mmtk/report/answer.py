@@ -1,91 +1,187 @@
-"""The answer of a study at a glance: what every component does to the leading scores, and one sentence."""
+"""The answer of a study at a glance: a verdict on every component, what it costs, and what is open."""
 
 from __future__ import annotations
 
-from mmtk.counts import share
+from collections.abc import Iterator, Sequence
+
+from mmtk.counts import counted, share
 from mmtk.report.analysis import Analysis
+from mmtk.report.claims import EARLY, Claim, claims
 from mmtk.report.headlines import ALPHA
-from mmtk.report.summary import Claim, chance, claims, summary
-from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number, probability
+from mmtk.report.prices import price
+from mmtk.report.summary import chance, summary
+from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
+from mmtk.report.verdicts import NO_BREAK, parameters_entry, percent, seconds_entry
+from mmtk.stats.verdicts import Word
 
 MANY = 6  # differences that a sentence can name
+WORDS: tuple[Word, ...] = ("helps", "harms", "no difference that matters")
 
 
 def answer(analysis: Analysis) -> Table:
-    """Components (or differences of the reference) in rows, leading scores of each test set in columns."""
-    single = [claim for claim in claims(analysis) if not claim.interaction]
+    """Components (or differences of the reference) in rows; verdicts on the leading scores, and the price."""
+    single = _single(analysis)
     rows = list(dict.fromkeys((claim.what, claim.labels) for claim in single))
     scores = list(dict.fromkeys(claim.score for claim in single))
     claims_by_key = {(claim.what, claim.labels, claim.score): claim for claim in single}
+    prices = {(claim.what, claim.labels): price(claim.weights) for claim in single}
     several = len({labels for _, labels in rows}) > 1
     first = "Effect of" if single and single[0].component else "Difference of"
-    columns = [*headings(first, *["Labels"] * several), *(Column(score, numeric=True) for score in scores)]
+    columns = [
+        *headings(first, *["Labels"] * several),
+        *(Column(score, numeric=True) for score in scores),
+        *headings("*Seconds per step", "*Parameters"),
+    ]
     entries = [
         [
             Entry(what),
             *[Entry(labels)] * several,
             *(_entry(claims_by_key.get((what, labels, score))) for score in scores),
+            seconds_entry(prices[what, labels]),
+            parameters_entry(prices[what, labels]),
         ]
         for what, labels in rows
     ]
+    return Table("answer", "What helps", _caption(analysis, single), columns, entries)
+
+
+def _single(analysis: Analysis) -> list[Claim]:
+    return [claim for claim in claims(analysis) if not claim.interaction]
+
+
+def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
+    """Meaning of the words and numbers of the table."""
     several_seeds = all(len(cell.runs) > 1 for cell in analysis.study.cells if cell.runs)
     speaks = "new trainings and new patients" if several_seeds else "new patients for these networks"
-    ends = (
-        f"its 95 % interval for {speaks} in brackets" if any(c.low is not None for c in single) else "no interval"
+    some = any(claim.low is not None for claim in single)
+    ends = f", its 95 % interval for {speaks}" if some else ""
+    family: dict[str, int] = {}
+    for claim in claims(analysis):
+        label = claim.score.removesuffix(" in-domain").removesuffix(" cross-domain")
+        family[label] = family.get(label, 0) + (claim.adjusted is not None)
+    margins = {claim.score.rpartition(" ")[0]: claim.margin for claim in single if claim.margin is not None}
+    tests = " and ".join(f"{count} on {label}" for label, count in family.items() if count)
+    caption = (
+        f"Verdict, change of the score{ends}, and in brackets the probability that the order is the other way "
+        f"round. Helps, harms: p < {ALPHA} after Holm's adjustment{f' (family: {tests})' if tests else ''}. "
     )
-    caption = f"Change of each score, {ends}, and whether it is shown at p < {ALPHA} after Holm's adjustment."
-    return Table("answer", "What helps", caption, columns, entries)
+    if margins:
+        within = ", ".join(f"{label} {value:g}" for label, value in margins.items())
+        caption += f"No difference that matters: the change is within the margin ({within}). "
+    if analysis.study.stopping is not None:
+        caption += (
+            "Seeds were added until the in-domain verdicts were settled: those hold the levels of their looks, "
+            "verdicts on other test sets do not. "
+        )
+    return caption + "Open: neither is shown. Seconds and parameters: what it adds, measured in the same runs."
 
 
 def _entry(claim: Claim | None) -> Entry:
     if claim is None:
         return Entry("–", {"": None})
-    numbers = {"": claim.value, "low": claim.low, "high": claim.high, "p (Holm)": claim.adjusted}
-    ends = "" if claim.low is None else f" [{number(claim.low)},\N{NO-BREAK SPACE}{number(claim.high)}]"
-    verdict = "" if claim.adjusted is None else " shown" if claim.shows else " not\N{NO-BREAK SPACE}shown"
-    return Entry(f"{number(claim.value, sign=True)}{ends}{verdict}", numbers, best=claim.shows)
+    chance = claim.verdict.reversal
+    numbers = {
+        "": claim.value,
+        "low": claim.low,
+        "high": claim.high,
+        "p (Holm)": claim.adjusted,
+        "reversed": chance,
+    }
+    ends = "" if claim.low is None else f" [{number(claim.low)},{NO_BREAK}{number(claim.high)}]"
+    reversed_text = "" if chance is None else f" ({percent(chance)})"
+    settled = claim.verdict.word != "open"
+    text = f"{claim.verdict.text}: {number(claim.value, sign=True)}{ends}{reversed_text}"
+    return Entry(text, numbers, best=settled)
 
 
 def sentence(analysis: Analysis) -> str:
-    """Sentence for the table, no stronger than its numbers."""
-    claim_list = claims(analysis)
+    """Sentences for the table, no stronger than its numbers: what is settled, and what would settle the rest."""
+    claim_list = _single(analysis)
     fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
     if fewest < 2:
         return "One seed: nothing can be concluded, since a difference between two systems may be luck."
     if not claim_list:
         return "Nothing was compared, so nothing can be said about what helps."
-    by_what: dict[str, list[str]] = {}
-    for claim in claim_list:
-        if claim.shows:
-            by_what.setdefault(f"{claim.what} {'raises' if claim.value > 0 else 'lowers'}", []).append(claim.where)
-    parts_text = "; ".join(f"{what} {', '.join(places)}" for what, places in by_what.items())
-    few = "" if any(claim.low is not None for claim in claim_list) else "; no interval: the gaps say why"
-    if not parts_text:
-        return f"No effect is shown, which does not mean that there is none{few or ': see the intervals'}."
-    supported = sum(claim.shows for claim in claim_list)
-    if supported > MANY:
-        return f"Shown: {share(supported, len(claim_list), 'difference')}, in bold in the table{few}."
-    return f"Shown: {parts_text}{few}."
+    early = [claim for claim in claim_list if claim.verdict.note.startswith(EARLY)]
+    places = ", ".join(f"{claim.what} on {claim.where}" for claim in early)
+    stopped = [f"Stopped early, so the change is too large on average: {places}."] if early else []
+    return " ".join([*_settled(claim_list), *stopped, *_open(claim_list)])
+
+
+def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
+    settled = [claim for claim in claim_list if claim.verdict.word != "open"]
+    if not settled:
+        none = "" if any(claim.low is not None for claim in claim_list) else ": no interval, the gaps say why"
+        yield f"Nothing is settled, which does not mean that there is no effect{none or ': see the intervals'}."
+    elif len(settled) > MANY:
+        counts = {word: sum(claim.verdict.word == word for claim in settled) for word in WORDS}
+        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        yield f"Settled: {share(len(settled), len(claim_list), 'difference')}, in bold in the table ({words})."
+    else:
+        for word in WORDS:
+            by_what: dict[str, list[str]] = {}
+            for claim in (claim for claim in settled if claim.verdict.word == word):
+                by_what.setdefault(claim.what, []).append(claim.where)
+            if by_what:
+                names = "; ".join(f"{what} ({', '.join(places)})" for what, places in by_what.items())
+                yield f"{word[:1].upper()}{word[1:]}: {names}."
+
+
+def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
+    """Sentences on what is open, with the seeds that would close it."""
+    unsettled = [claim for claim in claim_list if claim.verdict.word == "open"]
+    by_seeds = [(claim, claim.more_seeds) for claim in unsettled]
+    closing = sorted(more for _, more in by_seeds if more is not None)
+    if closing and len(unsettled) <= MANY:
+        names = ", ".join(
+            f"{claim.what} on {claim.where} ({more})" for claim, more in by_seeds if more is not None
+        )
+        yield f"Open, with the seeds that would close it before Holm's adjustment if the change stayed: {names}."
+    elif closing:
+        most = f" to {closing[-1]:,}" if closing[-1] > closing[0] else ""
+        differences = share(len(closing), len(claim_list), "difference")
+        yield f"Open: {differences}; {closing[0]:,}{most} more seeds would close them if nothing else changed."
+    patients = [claim for claim, more in by_seeds if more is None]
+    if patients and len(patients) <= MANY:
+        names = ", ".join(f"{claim.what} on {claim.where}" for claim in patients)
+        yield f"Open, and more seeds cannot settle it, more patients can: {names}."
+    elif patients:
+        yield f"Open: {counted(len(patients), 'difference')} that more seeds cannot settle; more patients can."
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """The summary, and the difference of every single component on the leading metrics, for a terminal."""
-    from mmtk.report.answer import sentence
-
-    lines = [summary(analysis)[0], sentence(analysis), *chance(analysis)]
-    if single := [claim for claim in claims(analysis) if not claim.interaction]:
-        order = list(dict.fromkeys(one.what for one in single))
-        single.sort(key=lambda one: order.index(one.what))
-        rows = [("effect", "95 % interval", "p (Holm)")]
-        for one in single:
-            amount, p = number(one.value, sign=True), probability(one.adjusted)
-            rows.append((amount, interval(one.low, one.high), p))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        cells = ["  ".join(t.rjust(n) for t, n in zip(row, widths, strict=True)) for row in rows]
-        names = [one.what for one in single]
-        width = max(2 + max(len(one.where) for one in single), *map(len, names))
-        lines.append(f"{'':{width}}  {cells[0]}")
-        for one, previous, text in zip(single, ["", *names], cells[1:], strict=False):
-            lines += [one.what] * (one.what != previous)  # below it the scores: they fit eighty columns
-            lines.append(f"  {one.where:<{width - 2}}  {text}")
+    """The verdicts on every component, and the sentences on them, for a terminal."""
+    lines = [summary(analysis)[0], *_blocks(_single(analysis)), sentence(analysis), *chance(analysis)]
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]
+
+
+def _blocks(single: Sequence[Claim]) -> Iterator[str]:
+    """A line for every component with its price, and below it one for every score."""
+    if not single:
+        return
+    rows = [
+        (
+            claim.verdict.word.removesuffix(" that matters"),
+            claim.where,
+            number(claim.value, sign=True),
+            interval(claim.low, claim.high),
+            percent(claim.verdict.reversal).replace(NO_BREAK, " "),
+        )
+        for claim in single
+    ]
+    heads = ("verdict", "score", "change", "95 % interval", "reversed")
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        left = [text.ljust(width) for text, width in zip(cells[:2], widths[:2], strict=True)]
+        right = [text.rjust(width) for text, width in zip(cells[2:], widths[2:], strict=True)]
+        return "  ".join([*left, *right])
+
+    yield line(heads)
+    for what in dict.fromkeys(claim.what for claim in single):
+        group = [place for place, claim in enumerate(single) if claim.what == what]
+        cost = price(single[group[0]].weights)
+        entries = ((seconds_entry(cost), "per step"), (parameters_entry(cost), "parameters"))
+        costs = [f"{entry.text} {unit}".replace(NO_BREAK, " ") for entry, unit in entries if entry.text != "–"]
+        yield f"{what}{': ' * bool(costs)}{', '.join(costs)}"
+        yield from (line(rows[place]) for place in group)

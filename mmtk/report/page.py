@@ -20,6 +20,7 @@ from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv
+from mmtk.report.verdicts import verdicts
 from mmtk.runs.display import duration
 from mmtk.runs.finished import SHARED_DATA
 from mmtk.study.results import Study
@@ -50,6 +51,10 @@ METHODS = (
     "Over seeds alone, for new trainings on these patients: mean ± t(n − 1) · sd / √n; Student's t-test, as in "
     "the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test over the seeds that both have, with "
     "Hedges' g of the differences.",
+    "Verdicts: helps or harms where p is at most 0.05 after Holm's adjustment; no difference that matters where "
+    "two one-sided tests at 5 % put the change within the margin (Schuirmann 1987), which Holm's adjustment does "
+    "not touch; else open, as with one seed, and near the ceiling where equivalence is not claimed. The "
+    "probability that the order is the other way round is half the two-sided p of the two-way test.",
     "Holm's adjustment (1979) keeps the chance of any false finding in a family below 5 %. A family of tests "
     "is all comparisons by their leading tests on the same metric; a family of effects is all effects on the "
     "same metric; both over all systems, budgets and domains.",
@@ -134,6 +139,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     figures = by_section(on_all_cores(drawings(study, stage / "figures", analysis.effects)))
     tables = [
         answer(analysis),
+        verdicts(analysis),
         study_tables.effects(analysis),
         study_tables.shapley(analysis),
         claims.table(analysis),
@@ -182,6 +188,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
 
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
     parts: list[Part] = [
+        Part("Verdicts", some("verdicts"), []),
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
         Part("The paper's effects", some("claims"), []),

@@ -4,91 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
+from mmtk.report.claims import Claim, claims
 from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables import claims as paper_claims
-from mmtk.report.tables.table import interval, number, probability
-from mmtk.scores import leading, shown
+from mmtk.report.tables.table import number
+from mmtk.scores import shown
 from mmtk.tasks import DOMAINS, TASKS
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A difference on a leading metric: what is said of it, and whether it shows after Holm's adjustment."""
-
-    what: str
-    where: str
-    value: float
-    low: float | None
-    high: float | None
-    adjusted: float | None
-    seeds: str
-    score: str
-    labels: str
-    component: bool = False
-    interaction: bool = False
-
-    @property
-    def shows(self) -> bool:
-        """p < 0.05 after Holm's adjustment."""
-        return self.adjusted is not None and self.adjusted < ALPHA
-
-    @property
-    def sentence(self) -> str:
-        """The difference with its interval and p."""
-        amount = f"{self.what} {number(self.value, sign=True)} on {self.where}"
-        if self.low is None:
-            p = "" if self.adjusted is None else f"p = {probability(self.adjusted)} after Holm, "
-            return f"{amount} ({p}{self.seeds}, no interval)".replace("= <", "<")
-        p = f"p {'' if probability(self.adjusted)[0] == '<' else '= '}{probability(self.adjusted)}"
-        return f"{amount} (95 % interval {interval(self.low, self.high)}; {p} after Holm, {self.seeds})"
-
-
-def claims(analysis: Analysis) -> list[Claim]:
-    """Effects on balanced accuracy and Dice; where there are none, the reference against the others on them."""
-    several = len(analysis.study.budgets) > 1
-
-    def where(one: Any) -> str:
-        return f"{one.info.label} {one.domain}" + (f" ({budget(one.labels)} labels)" if several else "")
-
-    results = [
-        Claim(
-            " × ".join(e.factors),
-            where(one),
-            e.value,
-            e.low,
-            e.high,
-            p,
-            counted(e.n, "seed"),
-            f"{one.info.label} {one.domain}",
-            budget(one.labels),
-            True,
-            len(e.factors) > 1,
-        )
-        for one in analysis.effects
-        if one.metric == leading(analysis.study.declared[one.task])
-        for e, p in zip(one.effects, one.adjusted, strict=True)
-    ]
-    return results or [
-        Claim(
-            f"{one.reference.name} − {one.other.name}",
-            where(one),
-            test.difference,
-            test.low,
-            test.high,
-            test.adjusted,
-            counted(test.n, "seed"),
-            f"{one.info.label} {one.domain}",
-            budget(one.labels),
-        )
-        for one in analysis.comparisons
-        if one.metric == leading(analysis.study.declared[one.task])
-        for test in (one.lead,)
-    ]
 
 
 def summary(analysis: Analysis) -> list[str]:

@@ -16,7 +16,7 @@ from mmtk.recipe import tables
 from mmtk.recipe.toml import leaves
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import summary_lines
-from mmtk.report.summary import claims
+from mmtk.report.claims import claims
 from mmtk.runs.score_names import read_declarations
 from mmtk.scores import Scores, leading
 from mmtk.study.folder import PlannedRun, StudyDir

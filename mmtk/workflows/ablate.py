@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from mmtk.study.stopping import MAX_SEEDS, Stopping
 from mmtk.workflows.study_session import StudySession
 
 DEFAULT = "multimix"
+
+
+LATER = ("recipe", "margins")  # what does not say which systems are compared
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class StudyRequest:
     out: Path | None = None
     until: str | None = None
     max_seeds: int | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def continued(self) -> bool:
@@ -55,7 +59,7 @@ class StudyRequest:
     def options(self) -> list[str]:
         """The options that say what is compared, as they are typed."""
         names = {"overrides": "set", "max_seeds": "max-seeds"}
-        return [f"--{names.get(key, key)}" for key, value in vars(self).items() if value and key != "recipe"]
+        return [f"--{names.get(key, key)}" for key, value in vars(self).items() if value and key not in LATER]
 
 
 def ablate(
@@ -197,4 +201,4 @@ def _stopping(request: StudyRequest) -> Stopping | None:
         raise MmtkError(
             "--until settled adds seeds as they are needed.", hint="Use --max-seeds in place of --seeds."
         )
-    return Stopping(request.max_seeds or MAX_SEEDS)
+    return Stopping(request.max_seeds or MAX_SEEDS, request.margins)

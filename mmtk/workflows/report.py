@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -44,7 +44,11 @@ class Report:
 
 
 def report(
-    study: str | Path | Sequence[str | Path] | Study, out: str | Path | None = None, *, set_aside: bool = False
+    study: str | Path | Sequence[str | Path] | Study,
+    out: str | Path | None = None,
+    *,
+    set_aside: bool = False,
+    margins: Mapping[str, float] | None = None,
 ) -> Report:
     """Write the report of a study, or of finished runs of which the first is the reference.
 
@@ -53,6 +57,7 @@ def report(
     study: a study directory, run directories, or what ``read_study`` gave
     out: the folder to write (default ``STUDY/report``, else ``report``)
     set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
+    margins: the largest differences that do not matter, by score (default: as the metrics declare them)
     """
     paths = [Path(study)] if isinstance(study, str | Path) else study
     pictures: list[Path] = []
@@ -68,7 +73,7 @@ def report(
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.")
-    analysis = analyse(results)
+    analysis = analyse(results, margins)
     page = write_report(analysis, Path(out or folder), set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)
 

@@ -141,12 +141,15 @@ class StudySession:
                 self.study, self.launcher, data=self.data, device=self.device, report=ended, ended=mirror.run
             )
 
-    def report(self, mirror: StudyMirror) -> Report | None:
-        """Write the report of what is there, and send its effects to MLflow; None where no run has finished."""
+    def report(self, mirror: StudyMirror, margins: Mapping[str, float] | None = None) -> Report | None:
+        """Write the report of what is there, and send its effects to MLflow; None where no run has finished.
+
+        ``margins``: the largest differences that do not matter, by score
+        """
         results = self.study.collect()
         if not any(cell.runs for cell in results.cells):
             return None
-        page = report(results, self.study.report, set_aside=True)
+        page = report(results, self.study.report, set_aside=True, margins=margins)
         mirror.report(page.analysis)
         return page
 

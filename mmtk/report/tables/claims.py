@@ -119,6 +119,24 @@ def _published(analysis: Analysis, pair: Sequence[Cell], domain: str, task: str)
     return None if first is None or second is None else first - second
 
 
+HEADS = (
+    "What is added",
+    "Difference of",
+    "Verdict",
+    "Labels",
+    "Test set",
+    "Metric",
+    "*Paper",
+    "*Here",
+    "*95 % interval",
+    "*p",
+    "*p (Holm)",
+    "*Interval (new trainings)",
+    "*p (new trainings)",
+    "*Seeds",
+)
+
+
 def table(analysis: Analysis) -> Table:
     """The paper's differences beside ours."""
     rows = [
@@ -147,23 +165,7 @@ def table(analysis: Analysis) -> Table:
         "the same metric. The columns on new trainings are the paired t over seeds, for these patients alone. A "
         "difference that does not show may still be there: see its interval."
     )
-    columns = headings(
-        "What is added",
-        "Difference of",
-        "Verdict",
-        "Labels",
-        "Test set",
-        "Metric",
-        "*Paper",
-        "*Here",
-        "*95 % interval",
-        "*p",
-        "*p (Holm)",
-        "*Interval (new trainings)",
-        "*p (new trainings)",
-        "*Seeds",
-    )
-    return Table("claims", "The paper's effects", caption, columns, rows)
+    return Table("claims", "The paper's effects", caption, headings(*HEADS), rows)
 
 
 def sentence(analysis: Analysis) -> str:

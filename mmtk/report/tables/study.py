@@ -31,6 +31,24 @@ def _test_set(labels: Mapping[str, int | str], domain: str, info: ScoreInfo) -> 
     return [Entry(budget(labels)), Entry(domain), Entry(info.heading)]
 
 
+TEST_HEADS = (
+    "Difference of",
+    "Labels",
+    "Test set",
+    "Metric",
+    "*Difference",
+    "*95 % interval",
+    "Test",
+    "Speaks of",
+    "*Seeds",
+    "*Patients",
+    "*p",
+    "*p (Holm)",
+    "*Effect size",
+    "Note",
+)
+
+
 def tests(analysis: Analysis) -> Table:
     """The reference against every other system, by every test; the leading one first."""
     rows = [
@@ -59,23 +77,7 @@ def tests(analysis: Analysis) -> Table:
         "on these patients alone; they lead where a score has no values per image. p (Holm) is adjusted over all "
         "comparisons in this table on the same metric, for the leading tests and for every other kind of test."
     )
-    columns = headings(
-        "Difference of",
-        "Labels",
-        "Test set",
-        "Metric",
-        "*Difference",
-        "*95 % interval",
-        "Test",
-        "Speaks of",
-        "*Seeds",
-        "*Patients",
-        "*p",
-        "*p (Holm)",
-        "*Effect size",
-        "Note",
-    )
-    return Table("tests", "Tests of the reference", caption, columns, rows)
+    return Table("tests", "Tests of the reference", caption, headings(*TEST_HEADS), rows)
 
 
 def effects(analysis: Analysis) -> Table:

@@ -1,0 +1,181 @@
+"""Claims of a report: every component, or comparison, on every leading score, each with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mmtk.counts import counted
+from mmtk.report.analysis import Analysis, Comparison
+from mmtk.report.effects import Effects
+from mmtk.report.headlines import ALPHA, budget
+from mmtk.report.margins import margin_of
+from mmtk.report.standings import standings
+from mmtk.report.tables.table import interval, number, probability
+from mmtk.scores import leading
+from mmtk.stats import Effect, Interval, Test
+from mmtk.stats.looks import Outcome
+from mmtk.stats.two_way import from_variances
+from mmtk.stats.verdicts import Verdict, more_seeds, verdict
+from mmtk.study.jackknives import Weights
+from mmtk.tasks import IN_DOMAIN
+
+EARLY = "stopped early"
+NO_INTERVAL = Verdict("open", False, None, "no interval")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference on a leading score, and its verdict.
+
+    what: the component, or the two systems
+    where: the score with its test set, and the labels where there are several budgets
+    score: with its test set
+    labels: the budget
+    estimate: the difference with the interval and the p that lead
+    adjusted: p after Holm's adjustment
+    interval: the two-way interval, else that over seeds; None without one
+    margin: the largest difference that does not matter; None where none is declared
+    verdict: the four words
+    weights: of the systems that it is the difference of
+    component: whether it is the effect of a component, and not a comparison
+    question: name of what seeds are added for, in a study that adds them; "" for another claim
+    """
+
+    what: str
+    where: str
+    score: str
+    labels: str
+    estimate: Effect
+    adjusted: float | None
+    interval: Interval | None
+    margin: float | None
+    verdict: Verdict
+    weights: Weights
+    component: bool
+    question: str = ""
+
+    @property
+    def value(self) -> float:
+        """The difference."""
+        return self.estimate.value
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of its interval."""
+        return self.estimate.low
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of its interval."""
+        return self.estimate.high
+
+    @property
+    def interaction(self) -> bool:
+        """Whether it is an effect of several components together."""
+        return len(self.estimate.factors) > 1
+
+    @property
+    def shows(self) -> bool:
+        """p < 0.05 after Holm's adjustment."""
+        return self.adjusted is not None and self.adjusted < ALPHA
+
+    @property
+    def more_seeds(self) -> int | None:
+        """Seeds that would settle an open one if the difference stayed as it is; None: more patients needed."""
+        return None if self.interval is None else more_seeds(self.interval, self.margin)
+
+    @property
+    def sentence(self) -> str:
+        """The difference with its interval and p."""
+        amount = f"{self.what} {number(self.value, sign=True)} on {self.where}"
+        seeds = counted(self.estimate.n, "seed")
+        if self.low is None:
+            p = "" if self.adjusted is None else f"p = {probability(self.adjusted)} after Holm, "
+            return f"{amount} ({p}{seeds}, no interval)".replace("= <", "<")
+        p = f"p {'' if probability(self.adjusted)[0] == '<' else '= '}{probability(self.adjusted)}"
+        return f"{amount} (95 % interval {interval(self.low, self.high)}; {p} after Holm, {seeds})"
+
+
+def claims(analysis: Analysis) -> list[Claim]:
+    """Effects on the leading scores; where there are none, the reference against the others on them.
+
+    In a study that adds seeds, the questions that its seeds were added for have the verdicts of its looks.
+    """
+    results = list(_effects(analysis)) or list(_comparisons(analysis))
+    looks = {one.question.name: one.outcome for one in standings(analysis.study, analysis.effects) if one.outcome}
+    return [_after_looks(claim, looks.get(claim.question)) for claim in results]
+
+
+def _after_looks(claim: Claim, outcome: Outcome | None) -> Claim:
+    """A claim with the verdict, the p and the interval of the looks at it."""
+    if outcome is None or outcome.interval is None:
+        return claim
+    one = outcome.interval
+    early = f"{EARLY}, with {one.seeds} seeds: the change is too large on average" if outcome.is_early else ""
+    result = replace(outcome.verdict, note="; ".join(filter(None, (early, outcome.verdict.note))))
+    estimate = Effect(claim.estimate.factors, one.est, one.low, one.high, one.p, one.seeds)
+    return replace(claim, estimate=estimate, adjusted=outcome.p, interval=one, verdict=result)
+
+
+def _effects(analysis: Analysis) -> Iterator[Claim]:
+    for one in analysis.effects:
+        if one.metric == leading(analysis.study.declared[one.task]):
+            for k, effect in enumerate(one.effects):
+                judged = one.intervals[k] or over_seeds(one.trainings[k])
+                yield _claim(analysis, one, effect, one.adjusted[k], judged, one.weights[k])
+
+
+def _comparisons(analysis: Analysis) -> Iterator[Claim]:
+    for one in analysis.comparisons:
+        if one.metric == leading(analysis.study.declared[one.task]):
+            test, names = one.lead, (f"{one.reference.name} − {one.other.name}",)
+            estimate = Effect(names, test.difference, test.low, test.high, test.p, test.n)
+            weights = [(1.0, one.reference), (-1.0, one.other)]
+            yield _claim(analysis, one, estimate, test.adjusted, one.interval or over_seeds(test), weights)
+
+
+def _claim(
+    analysis: Analysis,
+    one: Effects | Comparison,
+    estimate: Effect,
+    adjusted: float | None,
+    judged: Interval | None,
+    weights: Weights,
+) -> Claim:
+    """The claim of an estimate.
+
+    analysis: that it is part of
+    one: the effects or the comparison that it is part of
+    estimate: the leading one
+    adjusted: p after Holm's adjustment
+    judged: interval that the verdict rests on, where there is one
+    weights: of the systems
+    """
+    score, labels = f"{one.info.label} {one.domain}", budget(one.labels)
+    where = score + (f" ({labels} labels)" if len(analysis.study.budgets) > 1 else "")
+    margin = margin_of(one.metric, one.info, analysis.margins)
+    word = NO_INTERVAL if judged is None else verdict(judged, margin, one.info.better, adjusted)
+    what = " × ".join(estimate.factors)
+    component = isinstance(one, Effects)
+    primary = one.domain == IN_DOMAIN and len(estimate.factors) == 1
+    several = f", {labels} labels" if len(analysis.study.budgets) > 1 else ""
+    question = f"{what}, {one.info.label}{several}" if primary else ""
+    return Claim(
+        what, where, score, labels, estimate, adjusted, judged, margin, word, weights, component, question
+    )
+
+
+def over_seeds(one: Effect | Test) -> Interval | None:
+    """The paired t as an interval of seeds alone, for a score without values per image; None without a p.
+
+    Its squared error follows from p: √V_S = |est| / t(n − 1; 1 − p/2). With V_P = 0, df is n − 1.
+    """
+    from scipy.special import stdtrit
+
+    est, seeds = (one.value, one.n) if isinstance(one, Effect) else (one.difference, one.n)
+    if one.p is None or seeds < 2 or not est or (isinstance(one, Test) and one.name != "paired t-test"):
+        return None
+    error = abs(est) / -float(stdtrit(seeds - 1, max(one.p, 1e-300) / 2))
+    note = "of new trainings on these patients: values per image do not give this score"
+    return from_variances(est, (error**2, 0.0), (seeds, 2), note=note)

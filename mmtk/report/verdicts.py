@@ -1,0 +1,100 @@
+"""Table of the verdicts: every component, or comparison, on every leading score, with what it costs."""
+
+from __future__ import annotations
+
+from mmtk.report.analysis import Analysis
+from mmtk.report.claims import Claim, claims
+from mmtk.report.prices import Price, price
+from mmtk.report.tables.table import (
+    Entry,
+    Table,
+    count_entry,
+    headings,
+    interval_entry,
+    number,
+    p_entry,
+    value_entry,
+)
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def percent(chance: float | None) -> str:
+    """A probability for readers, not below 0.1 %."""
+    if chance is None:
+        return "–"
+    return f"<{NO_BREAK}0.1{NO_BREAK}%" if chance < 0.001 else f"{100 * chance:.2g}{NO_BREAK}%"
+
+
+def seconds_entry(one: Price | None) -> Entry:
+    """Seconds that a step takes longer, and the share of a step."""
+    if one is None:
+        return value_entry(None)
+    text = f"{number(one.seconds, sign=True)}{NO_BREAK}s ({number(100 * one.share, 0, sign=True)}{NO_BREAK}%)"
+    return Entry(text, {"": one.seconds, "share": one.share})
+
+
+def parameters_entry(one: Price | None) -> Entry:
+    """Parameters that the network has more."""
+    if one is None or one.parameters is None:
+        return value_entry(None)
+    text = f"{one.parameters:+,.0f}" if round(one.parameters) else "0"
+    return Entry(text.replace("-", "−"), {"": one.parameters})
+
+
+HEADS = (
+    "Effect of",
+    "Labels",
+    "Score",
+    "Verdict",
+    "*Change",
+    "*95 % interval",
+    "*Other way round",
+    "*p (Holm)",
+    "*Margin",
+    "*Seeds",
+    "*More seeds",
+    "*Seconds per step",
+    "*Parameters",
+    "Note",
+)
+
+
+def verdicts(analysis: Analysis) -> Table:
+    """One row for every verdict, with all that it rests on."""
+    rows = [
+        [
+            Entry(claim.what),
+            Entry(claim.labels),
+            Entry(claim.score),
+            Entry(claim.verdict.text, best=claim.verdict.decides),
+            value_entry(claim.value, sign=True),
+            interval_entry(claim.low, claim.high),
+            Entry(percent(claim.verdict.reversal), {"": claim.verdict.reversal}),
+            p_entry(claim.adjusted),
+            value_entry(claim.margin),
+            count_entry(claim.estimate.n),
+            _more(claim),
+            seconds_entry(cost := price(claim.weights) if not claim.interaction else None),
+            parameters_entry(cost),
+            Entry(claim.verdict.note),
+        ]
+        for claim in claims(analysis)
+    ]
+    caption = (
+        "Verdicts on the leading scores. Helps, harms: p (Holm) is at most 0.05, adjusted over all effects, or "
+        "comparisons, on the same score. No difference that matters: two one-sided tests at 5 % put the change "
+        "within the margin. Open: neither. Other way round: the probability that the true order is the other "
+        "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is. "
+        "Seconds per step and parameters: what the component adds, mean over the same runs; memory is not "
+        "recorded."
+    )
+    return Table("verdicts", "Verdicts", caption, headings(*HEADS), rows)
+
+
+def _more(claim: Claim) -> Entry:
+    """Seeds that would settle an open verdict."""
+    if claim.verdict.word != "open":
+        return value_entry(None)
+    more = claim.more_seeds
+    return Entry("more patients", {"": None}) if more is None else count_entry(more)
