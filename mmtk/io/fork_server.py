@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from mmtk.io import warm
 from mmtk.io.parallel import die_with_parent
 
 Request = dict[str, Any]
@@ -201,6 +202,7 @@ def main(modules: Sequence[str]) -> None:
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
+    warm.server_start = time.time_ns()
     for name in modules:
         importlib.import_module(name)
     ctypes.CDLL(None)

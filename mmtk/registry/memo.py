@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from mmtk.io import warm
 from mmtk.registry import catalog
 
 _MARGIN = 2_000_000_000  # ns; no file system's clock is coarser, nor that far from ours
@@ -35,7 +36,7 @@ class _Memo:
     def answers(self) -> dict[str, str]:
         """Digest of the question → JSON text; read from the disk when first asked for."""
         if self.known is None:
-            self.known = _read() or {"answers": {}, "states": {}, "places": {}}
+            self.known = _read(self.begun) or {"answers": {}, "states": {}, "places": {}}
         answers: dict[str, str] = self.known["answers"]
         return answers
 
@@ -44,9 +45,13 @@ _memo: _Memo | None = None
 
 
 def begin() -> None:
-    """Remember from here on, if no component is imported yet: then what will be is what lies on the disk."""
+    """Remember from here on, if what is imported for components is what lies on the disk.
+
+    So it is where nothing is imported yet, and in the fork of a server if no file is younger than the server.
+    """
     global _memo
-    _memo = None if "torch" in sys.modules else _Memo(time.time_ns() - _MARGIN)
+    start = time.time_ns() if "torch" not in sys.modules else warm.server_start
+    _memo = None if start is None else _Memo(start - _MARGIN)
 
 
 def end() -> None:
@@ -189,8 +194,8 @@ def _file() -> Path:
     return cache.default_root() / f"answers-{hashlib.sha256(here.encode()).hexdigest()[:16]}.json"
 
 
-def _read() -> dict[str, Any] | None:
-    """The memo on the disk, if it is whole and holds."""
+def _read(begun: int) -> dict[str, Any] | None:
+    """The memo on the disk, if it is whole and holds for what is imported since ``begun`` (ns)."""
     import hashlib
     import json
 
@@ -199,7 +204,8 @@ def _read() -> dict[str, Any] | None:
         if hashlib.sha256(text).hexdigest().encode() != checksum:
             return None
         known: dict[str, Any] = json.loads(text)
-        return known if _unchanged(known["states"], known["places"]) else None
+        older = all(state and max(state[1:]) < begun for state in known["states"].values())
+        return known if older and _unchanged(known["states"], known["places"]) else None
     except Exception:  # whatever is wrong with it: the long way is always right
         return None
 

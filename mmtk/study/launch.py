@@ -20,7 +20,10 @@ from mmtk.tasks import IN_DOMAIN
 
 # And what they import; libraries are those that a run imports at their first use. Not pyarrow, nor pandas, which
 # imports it: its allocator begins a thread.
-RUN_MODULES = ("mmtk.cli.main", "mmtk.workflows.run", "filelock", "rich.progress", "safetensors.torch", "tomli_w")
+RUN_MODULES = (
+    *("mmtk.cli.main", "mmtk.recipe.load", "mmtk.workflows.run", "filelock", "rich.progress", "rich.table"),
+    *("safetensors.torch", "scipy.ndimage", "scipy.spatial", "tomli_w"),
+)
 
 
 def run_study(

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,14 +246,34 @@ def save_model(folder: RunDir, provenance: Mapping[str, Any], out: Path, head: M
         ):
             if source_file.is_file():
                 shutil.copyfile(source_file, copy)
-        save_model(
-            str(out),
-            python_model=str(Path(__file__).with_name("model.py")),
-            artifacts={"run": str(part.path)},
-            signature=_signature(provenance),
-            pip_requirements=_requirements(provenance),
-            mlflow_model=head,
-        )
+        with _no_package_scan():
+            save_model(
+                str(out),
+                python_model=str(Path(__file__).with_name("model.py")),
+                artifacts={"run": str(part.path)},
+                signature=_signature(provenance),
+                pip_requirements=_requirements(provenance),
+                mlflow_model=head,
+            )
+
+
+@contextmanager
+def _no_package_scan() -> Iterator[None]:
+    """Spare MLflow a look at the files of every installed package: a second, for a warning that nobody sees.
+
+    It would compare the requirements of a model, which are versions that are installed, with those versions.
+    """
+    from mlflow.utils import requirements_utils
+
+    name = "_MODULES_TO_PACKAGES"  # a cache: filled at the first use, where a later MLflow has it still
+    if getattr(requirements_utils, name, "") is not None:
+        yield
+        return
+    setattr(requirements_utils, name, {})
+    try:
+        yield
+    finally:
+        setattr(requirements_utils, name, None)
 
 
 def _requirements(provenance: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from fake_plugin import install
 
+from mmtk.io import fork_server
+from mmtk.io.fork_server import ForkServer
 from mmtk.registry import memo
 
 # Asks one component one question, as a command does; prints the answer and how it came.
@@ -63,6 +65,17 @@ def start(
     own |= {"MMTK_CACHE": str(site.parent / "cache"), **environment}
     command = [sys.executable, "-c", ASK, json.dumps([given, before_keep, margin])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **own})
+
+
+def asked_by_fork(server: ForkServer, site: Path) -> list[object]:
+    """The answer that a fork gets, and how."""
+    output = site.parent / "output"
+    with open(output, "wb") as file:
+        fork = server.start([sys.executable, "-m", "ask", json.dumps([None, "", None])], {}, file.fileno())
+        assert fork is not None
+        assert fork.wait(60) == 0
+    answer: list[object] = json.loads(output.read_text().splitlines()[-1])
+    return answer
 
 
 def asked(process: subprocess.Popen[str]) -> list[object]:
@@ -143,6 +156,24 @@ def test_what_was_written_since_the_process_began_is_not_remembered(site):
     time.sleep(2.2)  # the margin
     assert asked(start(site, before_keep=edit, margin=None)) == [SEVEN, "asked"]
     assert asked(start(site, margin=None)) == [[8, {"half": 4.0}], "asked"]
+
+
+@pytest.mark.skipif(not fork_server.available(), reason="there is no fork server on this system")
+def test_the_fork_of_a_server_recalls_what_is_older_than_the_server(site):
+    (site / "ask.py").write_text(ASK)
+    time.sleep(2.2)  # the margin
+    assert asked(start(site, margin=None)) == [SEVEN, "asked"]
+    own = {"PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
+    own |= {"MMTK_CACHE": str(site.parent / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    server = ForkServer(["torch", "odd"], {**os.environ, **own})
+    assert asked_by_fork(server, site) == [SEVEN, "recalled"]
+    (site / "odd_help.py").write_text("number = 8")
+    time.sleep(2.2)
+    assert asked(start(site, margin=None)) == [[8, {"half": 4.0}], "asked"]
+    assert asked(start(site, margin=None)) == [[8, {"half": 4.0}], "recalled"]
+    assert asked_by_fork(server, site) == [SEVEN, "asked"]  # by the code that the server has
+    assert asked(start(site, margin=None)) == [[8, {"half": 4.0}], "recalled"]
+    server.stop()
 
 
 def test_what_was_written_just_before_is_not_remembered(site):

@@ -517,6 +517,25 @@ def test_two_mirrors_of_one_run_do_not_meet(store, folder):
 # --- the model ----------------------------------------------------------------------------------------------
 
 
+def test_a_model_is_logged_without_a_look_at_every_installed_package(store, folder, monkeypatch):
+    import importlib_metadata
+    from mlflow.utils import requirements_utils
+
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    scans = []
+    scan = importlib_metadata.packages_distributions
+    monkeypatch.setattr(importlib_metadata, "packages_distributions", lambda: scans.append(1) or scan())
+    train(folder, 1, 5)
+    finish(folder)
+    Mirror(folder).sync()
+    (file,) = store.glob("mlruns/models/*/artifacts/conda.yaml")
+    assert f"mmtk=={mmtk.__version__}" in file.read_text()
+    assert (scans, requirements_utils._MODULES_TO_PACKAGES) == ([], None)
+    requirements_utils._init_modules_to_packages_map()  # what others ask of MLflow is answered as ever
+    assert "torch" in requirements_utils._MODULES_TO_PACKAGES
+    assert scans == [1]
+
+
 def test_the_model_says_what_the_run_says(store, folder, monkeypatch):
     import mlflow
     import numpy as np
