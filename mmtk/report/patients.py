@@ -12,10 +12,8 @@ from mmtk.stats.two_way import ENOUGH_PATIENTS, LEAST_PATIENTS
 from mmtk.study.results import Study
 from mmtk.tasks import DOMAINS, TASKS
 
-NO_VALUES = (
-    "not every system has values per image that give it, so intervals and tests are those over seeds, for new "
-    "trainings on these patients"
-)
+NO_VALUES = "not every system has values per image that give it"
+OVER_SEEDS = "intervals and tests are those over seeds, for new trainings on these patients"
 
 
 def on_patients(study: Study) -> list[str]:
@@ -55,7 +53,8 @@ def _of_scores(study: Study, domain: str, task: str) -> Iterator[tuple[str, str]
         cells = [cell for cell in study.cells if cell.values(domain, task, metric)]
         samples = [study.jackknives.sample(cell, domain, task, metric) for cell in cells]
         if None in samples:
-            yield NO_VALUES, declared[metric].label
+            reasons = (study.jackknives.reason(cell, domain, task, metric) for cell in cells)
+            yield f"{next(filter(None, reasons), NO_VALUES)}, so {OVER_SEEDS}", declared[metric].label
         if left_out := max((sample.left_out for sample in samples if sample), default=0):
             total = len(study.jackknives.images(domain, task).ids)
             lacks = "no value in some run, so no interval counts"

@@ -49,6 +49,7 @@ class Jackknives:
         self._present: dict[tuple[int, str, str, tuple[str, ...]], np.ndarray] = {}
         self._shared: dict[tuple[str, str, str], np.ndarray] = {}
         self._samples: dict[tuple[int, str, str, str], Sample | None] = {}
+        self._reasons: dict[tuple[int, str, str, str], str] = {}
 
     def images(self, domain: str, task: str) -> TestImages:
         """The images of a test set and their patients."""
@@ -68,6 +69,17 @@ class Jackknives:
         if key not in self._samples:
             self._samples[key] = self._computed(cell, domain, task, metric)
         return self._samples[key]
+
+    def reason(self, cell: Cell, domain: str, task: str, metric: str) -> str:
+        """Reason why a score has no sample, where its values per image or its formula give one; else "".
+
+        cell: of the study
+        domain: of the test set
+        task: of the score
+        metric: name of the score
+        """
+        self.sample(cell, domain, task, metric)
+        return self._reasons.get((id(cell), domain, task, metric), "")
 
     def contrast(
         self, weights: Weights, domain: str, task: str, metric: str, seeds: Sequence[int] | None = None
@@ -106,10 +118,9 @@ class Jackknives:
         own[places] = present[rows].all(0)
         columns = {name: values[rows][:, shared[places]] for name, values in _numbers(cell, domain, task).items()}
         deleted = jackknife(formula, columns, images.patients[shared])
-        if not np.isfinite(deleted.score).all():
-            return None
-        reported = [scores[seed] for seed in seeds]
-        if (own == shared).all() and confirmed(deleted, reported).note != deleted.note:
+        checked = confirmed(deleted, [scores[seed] for seed in seeds]) if (own == shared).all() else deleted
+        if not np.isfinite(deleted.score).all() or checked.note != deleted.note:
+            self._reasons[id(cell), domain, task, metric] = checked.note
             return None
         return Sample(seeds, deleted, int((~shared).sum()))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_analysis import factorial, made_cell
@@ -146,7 +148,8 @@ def test_a_score_that_its_values_per_image_do_not_give_has_student_s_t() -> None
     }
     assert leads == {"UMTL": TWO_WAY, "UMTL-S": "paired t-test", "UMTL-SSL": TWO_WAY}
     assert any(
-        "in-domain Dice" in note and "not every system has values per image" in note for note in analysis.notes
+        "in-domain Dice" in note and "the score is not what its values per image give" in note
+        for note in analysis.notes
     )
     adjusted = [one.lead for one in analysis.comparisons if one.metric == "dice"]
     assert [test.adjusted for test in stats.holm(adjusted)] == [test.adjusted for test in adjusted]
@@ -159,3 +162,23 @@ def test_a_plugin_s_score_without_a_formula_has_student_s_t() -> None:
             run.scores["in-domain"]["segmentation"]["average-hausdorff"] += run.seed / 100
     found = [one for one in analyse(Study("study", cells, [0, 1, 2, 3])).comparisons if "haus" in one.metric]
     assert {one.lead.name for one in found} == {"paired t-test"}
+
+
+@pytest.mark.parametrize(
+    ("formula", "why"),
+    [
+        ("no_such_module:score", "its formula no_such_module:score cannot be imported"),
+        ("median:dice", "medians, quantiles and scores at a threshold chosen on the test set"),
+        ("mean:jaccard", "the score is not what its values per image give"),
+    ],
+)
+def test_a_score_without_an_interval_says_why(formula: str, why: str) -> None:
+    study = with_patients(factorial(), 12)
+    for cell in study.cells:
+        for _, run in sorted(cell.runs.items()):
+            declared = run.declared["segmentation"]
+            declared["dice"] = replace(declared["dice"], formula=formula)
+        for domain in DOMAINS:
+            cell.cases[domain, "segmentation"]["jaccard"] = cell.cases[domain, "segmentation"]["dice"] / 2
+    notes = [note for note in analyse(study).notes if "in-domain Dice" in note]
+    assert [note for note in notes if why in note and "so intervals and tests are those over seeds" in note], notes
