@@ -58,6 +58,16 @@ def test_status_of_an_old_study_knows_every_run(capsys, monkeypatch, archive):
     assert hashes(archive) == before
 
 
+def test_patients_of_an_old_study_are_those_of_its_source(archive):
+    (path,) = (file.parent for file in archive.rglob("study.json"))
+    images = mmtk.read_study(path).jackknives.images("in-domain", "segmentation")
+    assert images.unnamed == 0
+    numbers = [int(name[-6:]) for name in images.ids]  # every fifth film of the phantom is a second of a patient
+    persons = [number // 5 * 4 + min(number % 5, 3) for number in numbers]
+    pairs = {*zip(persons, images.patients.tolist(), strict=True)}
+    assert len(pairs) == len({*persons}) == len({*images.patients.tolist()}) < len(numbers)
+
+
 def test_an_old_study_is_read_in_python(archive):
     (path,) = (file.parent for file in archive.rglob("study.json"))
     study = mmtk.read_study(path)
