@@ -69,7 +69,7 @@ def part(name: str, folder: Path, cells: int, seeds: int) -> None:
     study = StudyDir(Path("study"))
     if name == "plan":
         made = plan(folder, cells, seeds)
-        with study.held():
+        with study.locked():
             study.write(made, {"command": "benchmarks/scale.py", "data": ""})
     else:
         from mmtk.study.launch import run_study
