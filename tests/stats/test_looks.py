@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_verdicts import interval
+from test_verdict_words import interval
 
 from mmtk.errors import MmtkError
 from mmtk.stats.comparisons import adjusted_p

@@ -9,7 +9,7 @@ import pytest
 import worlds
 from patients import by_hand, classes, clusters
 from scipy import stats as oracle
-from test_verdicts import interval
+from test_verdict_words import interval
 
 from mmtk import stats
 from mmtk.errors import MmtkError
