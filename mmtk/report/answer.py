@@ -67,7 +67,7 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
     )
     if margins:
         within = ", ".join(f"{label} {value:g}" for label, value in margins.items())
-        caption += f"No difference that matters: the change is within the margin ({within}). "
+        caption += f"No difference that matters: the 90 % interval lies within the margin ({within}). "
     if analysis.study.stopping is not None:
         caption += (
             "Seeds were added until the in-domain verdicts were settled: those hold the levels of their looks, "
@@ -94,18 +94,18 @@ def _entry(claim: Claim | None) -> Entry:
     return Entry(text, numbers, best=settled)
 
 
-def sentence(analysis: Analysis) -> str:
+def sentences(analysis: Analysis) -> list[str]:
     """Sentences for the table, no stronger than its numbers: what is settled, and what would settle the rest."""
     claim_list = _single(analysis)
     fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
     if fewest < 2:
-        return "One seed: nothing can be concluded, since a difference between two systems may be luck."
+        return ["One seed: nothing can be concluded, since a difference between two systems may be luck."]
     if not claim_list:
-        return "Nothing was compared, so nothing can be said about what helps."
-    early = [claim for claim in claim_list if claim.verdict.note.startswith(EARLY)]
+        return ["Nothing was compared, so nothing can be said about what helps."]
+    early = [claim for claim in claim_list if claim.verdict.decides and claim.verdict.note.startswith(EARLY)]
     places = ", ".join(f"{claim.what} on {claim.where}" for claim in early)
     stopped = [f"Stopped early, so the change is too large on average: {places}."] if early else []
-    return " ".join([*_settled(claim_list), *stopped, *_open(claim_list)])
+    return [*_settled(claim_list), *stopped, *_open(claim_list)]
 
 
 def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
 
 def summary_lines(analysis: Analysis) -> list[str]:
     """The verdicts on every component, and the sentences on them, for a terminal."""
-    lines = [summary(analysis)[0], *_blocks(_single(analysis)), sentence(analysis), *chance(analysis)]
+    lines = [summary(analysis)[0], *_blocks(_single(analysis)), *sentences(analysis), *chance(analysis)]
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]
 
 

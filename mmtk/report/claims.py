@@ -112,7 +112,9 @@ def _after_looks(claim: Claim, outcome: Outcome | None) -> Claim:
     if outcome is None or outcome.interval is None:
         return claim
     one = outcome.interval
-    early = f"{EARLY}, with {one.seeds} seeds: the change is too large on average" if outcome.is_early else ""
+    early = f"{EARLY}, with {one.seeds} seeds" if outcome.is_early else ""
+    if early and outcome.verdict.decides:
+        early += ": the change is too large on average"
     result = replace(outcome.verdict, note="; ".join(filter(None, (early, outcome.verdict.note))))
     estimate = Effect(claim.estimate.factors, one.est, one.low, one.high, one.p, one.seeds)
     return replace(claim, estimate=estimate, adjusted=outcome.p, interval=one, verdict=result)

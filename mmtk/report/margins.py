@@ -40,6 +40,13 @@ def margins_of(study: Study, margins: Margins) -> Margins:
                 hint="Report it without --margin.",
             )
         return plan
+    for value in margins.values():
+        checked_margin(value)
+    return tested_margins(study, margins)
+
+
+def tested_margins(study: Study, margins: Margins) -> Margins:
+    """The margins; MmtkError for one of a score that the study does not test."""
     tested = {
         name for scores in study.declared.values() for name, score in scores.items() if "tests" in score.shown
     }
@@ -47,8 +54,6 @@ def margins_of(study: Study, margins: Margins) -> Margins:
         raise MmtkError(
             f"--margin: the study does not test {listing(wrong)}.", hint=f"It tests {listing(sorted(tested))}."
         )
-    for value in margins.values():
-        checked_margin(value)
     return margins
 
 

@@ -15,7 +15,7 @@ from mmtk.io.files import read_json, write_text
 from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
 from mmtk.report.analysis import Analysis
-from mmtk.report.answer import answer, sentence
+from mmtk.report.answer import answer, sentences
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper
 from mmtk.report.tables import study as study_tables
@@ -200,9 +200,9 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
 
 
 def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
-    first, sentences = answer(analysis), [sentence(analysis), *chance(analysis)]
+    first = answer(analysis)
     lines = [f"# {analysis.study.title}", "", *([first.markdown(), first.caption, ""] if first.rows else [])]
-    lines += [" ".join(sentences), "", summary(analysis)[0], ""]
+    lines += [*(f"- {line}" for line in (*sentences(analysis), *chance(analysis))), "", summary(analysis)[0], ""]
     if missing:
         lines += ["## Gaps", "", *(f"- {sentence}" for sentence in missing), ""]
     for title, part_tables, figures in parts:
@@ -230,7 +230,7 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
         title=analysis.study.title,
         answer=answer(analysis),
         screen=SCREEN,
-        lede=" ".join([sentence(analysis), *chance(analysis)]),
+        lede=[*sentences(analysis), *chance(analysis)],
         summary=summary(analysis),
         missing=missing,
         parts=parts,

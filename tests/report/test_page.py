@@ -20,7 +20,7 @@ from tiny import tiny
 from mmtk.io.files import write_json
 from mmtk.io.outputs import MANIFEST
 from mmtk.report.analysis import analyse
-from mmtk.report.answer import answer, sentence, summary_lines
+from mmtk.report.answer import answer, sentences, summary_lines
 from mmtk.report.figures import study as study_figures
 from mmtk.report.page import shared_data, write_report
 from mmtk.report.summary import chance, summary
@@ -356,7 +356,7 @@ def test_the_answer_is_a_table_of_components_by_score_and_test_set():
     saliency, confidence = cells["bridge: saliency", "Dice in-domain"], cells["ssl: confidence", "Dice in-domain"]
     assert re.fullmatch(r"helps: \+0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] \(< 0\.1 %\)", saliency)
     assert re.fullmatch(r"open: [+−]?0\.\d{3} \[−0\.\d{3}, 0\.\d{3}\] \(\d+ %\)", confidence)
-    settled, _, unsettled = sentence(analysis).partition(" Open")
+    settled, _, unsettled = " ".join(sentences(analysis)).partition(" Open")
     assert settled.startswith("Helps: bridge: saliency (")
     assert "ssl" not in settled.partition("No difference")[0]
     assert "ssl: confidence on Dice in-domain (" in unsettled
@@ -367,7 +367,7 @@ def test_two_seeds_have_points_and_no_interval_over_seeds_alone():
     assert all("[" not in entry.text for row in answer(analysis).rows for entry in row)
     assert all(score.seeds.low is None for score in analysis.scores)
     assert any("over seeds alone need 3" in note for note in analysis.notes)
-    assert "One seed: nothing can be concluded" in sentence(analyse(factorial(range(1))))
+    assert "One seed: nothing can be concluded" in " ".join(sentences(analyse(factorial(range(1)))))
 
 
 def test_no_interval_leaves_the_range_of_its_score():
@@ -400,4 +400,4 @@ def test_several_budgets_are_rows_and_many_differences_are_counted():
     assert [(row[0].text, row[1].text) for row in table.rows] == [
         (what, labels) for labels in ("100-10", "100-50") for what in differences
     ]
-    assert sentence(analysis) == "Settled: all 16 differences, in bold in the table (16 helps)."
+    assert " ".join(sentences(analysis)) == "Settled: all 16 differences, in bold in the table (16 helps)."

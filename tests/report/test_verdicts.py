@@ -12,7 +12,7 @@ from test_patients import DICE, with_patients
 
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse
-from mmtk.report.answer import answer, sentence, summary_lines
+from mmtk.report.answer import answer, sentences, summary_lines
 from mmtk.report.claims import claims
 from mmtk.report.margins import parse_margins
 from mmtk.report.prices import price
@@ -64,7 +64,7 @@ def test_a_verdict_is_that_of_the_interval_its_margin_and_holm_s_p() -> None:
 def test_one_seed_is_open() -> None:
     analysis = analyse(with_patients(factorial(range(1)), 30))
     assert {claim.verdict.word for claim in claims(analysis)} == {"open"}
-    assert "One seed: nothing can be concluded" in sentence(analysis)
+    assert "One seed: nothing can be concluded" in " ".join(sentences(analysis))
 
 
 def test_an_open_verdict_says_how_many_more_seeds_would_close_it() -> None:
@@ -72,7 +72,7 @@ def test_an_open_verdict_says_how_many_more_seeds_would_close_it() -> None:
     (claim,) = (claim for claim in claims(analysis) if claim.score == "Dice in-domain")
     assert claim.verdict.word == "open"
     assert claim.more_seeds is None or claim.more_seeds > 0
-    text = sentence(analysis)
+    text = " ".join(sentences(analysis))
     assert "A − B on Dice in-domain" in text
     assert (f"({claim.more_seeds})" if claim.more_seeds else "more patients can") in text
 
@@ -148,8 +148,8 @@ def test_a_study_that_adds_seeds_has_the_verdicts_of_its_looks() -> None:
         outcome.seeds,
     )
     assert "stopped early" in claim.verdict.note
-    assert "Stopped early, so the change is too large on average: bridge: saliency on Dice in-domain" in sentence(
-        analysis
+    assert "Stopped early, so the change is too large on average: bridge: saliency on Dice in-domain" in " ".join(
+        sentences(analysis)
     )
     assert "hold the levels of their looks" in answer(analysis).caption
     assert by_key["bridge: saliency", "Dice cross-domain"].estimate.n == 4
