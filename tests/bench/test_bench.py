@@ -196,3 +196,11 @@ def test_the_command_measures_a_part_and_writes_it(part, tmp_path):
         assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"]
         assert all(value >= 0 for value in row.values() if isinstance(value, float))
     assert tables.TITLES[part] in done.stdout
+
+
+def test_eval_says_what_it_compares_with_where_that_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchmetrics", None)  # as where it is not installed
+    with pytest.raises(MmtkError, match=r"compares with torchmetrics, which is not installed") as refusal:
+        evaluation.rows(Options())
+    assert "torchmetrics" in refusal.value.hint
+    assert "monai" in refusal.value.hint
