@@ -135,7 +135,7 @@ def test_progress_and_the_last_table_show_them(tmp_path: Path, monkeypatch: pyte
             self.console = Console(file=text, width=120)
 
     monkeypatch.setattr(run_workflow, "Display", Loud)
-    mmtk.run(tiny("multimix", train__steps=2, **METRICS), out=tmp_path / "run", quiet=False)
+    mmtk.run(tiny("multimix", train__steps=2, **METRICS), out=tmp_path / "run", quiet=False, pictures=False)
     said = " ".join(text.getvalue().split())
     assert "score: the mean of −surprise and −area-error on the validation images" in said
     assert re.search(r"validation 2 score −?-?[\d.]+ \* surprise [\d.]+ area-error [\d.]+ calm [\d.]+", said)
