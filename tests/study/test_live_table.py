@@ -22,7 +22,7 @@ from mmtk.runs.progress import Progress
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import plan_components
 from mmtk.study.status import StudyTable
-from mmtk.workflows.ablate import Clock
+from mmtk.workflows.study_session import Clock
 
 
 def write_steps(folder: RunDir, first: int, last: int, seconds: float = 2.0) -> None:

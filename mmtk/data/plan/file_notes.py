@@ -72,8 +72,8 @@ def _names(listing: Listing) -> list[str]:
     if not odd:
         return []
     return [
-        f"{counted(len(odd), 'name has', 'names have')} backslashes ({odd[0]}): an archive of Windows was "
-        "unpacked without its folders. Unpack it with unzip or 7z, which make the folders"
+        f"{counted(len(odd), 'name has backslashes', 'names have backslashes')} ({odd[0]}): an archive of Windows "
+        "was unpacked without its folders. Unpack it with unzip or 7z, which make the folders"
     ]
 
 
