@@ -179,9 +179,9 @@ def _blocks(single: Sequence[Claim]) -> Iterator[str]:
 
     yield line(heads)
     for what in dict.fromkeys(claim.what for claim in single):
-        group = [place for place, claim in enumerate(single) if claim.what == what]
+        group = [row for row, claim in enumerate(single) if claim.what == what]
         cost = price(single[group[0]].weights)
         entries = ((seconds_entry(cost), "per step"), (parameters_entry(cost), "parameters"))
         costs = [f"{entry.text} {unit}".replace(NO_BREAK, " ") for entry, unit in entries if entry.text != "–"]
         yield f"{what}{': ' * bool(costs)}{', '.join(costs)}"
-        yield from (line(rows[place]) for place in group)
+        yield from (line(rows[row]) for row in group)

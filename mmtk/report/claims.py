@@ -124,8 +124,8 @@ def _effects(analysis: Analysis) -> Iterator[Claim]:
     for one in analysis.effects:
         if one.metric == leading(analysis.study.declared[one.task]):
             for k, effect in enumerate(one.effects):
-                judged = one.intervals[k] or over_seeds(one.trainings[k])
-                yield _claim(analysis, one, effect, one.adjusted[k], judged, one.weights[k])
+                verdict_interval = one.intervals[k] or over_seeds(one.trainings[k])
+                yield _claim(analysis, one, effect, one.adjusted[k], verdict_interval, one.weights[k])
 
 
 def _comparisons(analysis: Analysis) -> Iterator[Claim]:
@@ -142,7 +142,7 @@ def _claim(
     one: Effects | Comparison,
     estimate: Effect,
     adjusted: float | None,
-    judged: Interval | None,
+    verdict_interval: Interval | None,
     weights: Weights,
 ) -> Claim:
     """The claim of an estimate.
@@ -151,20 +151,33 @@ def _claim(
     one: the effects or the comparison that it is part of
     estimate: the leading one
     adjusted: p after Holm's adjustment
-    judged: interval that the verdict rests on, where there is one
+    verdict_interval: interval that the verdict rests on, where there is one
     weights: of the systems
     """
     score, labels = f"{one.info.label} {one.domain}", budget(one.labels)
     where = score + (f" ({labels} labels)" if len(analysis.study.budgets) > 1 else "")
     margin = margin_of(one.metric, one.info, analysis.margins)
-    word = NO_INTERVAL if judged is None else verdict(judged, margin, one.info.better, adjusted)
+    word = (
+        NO_INTERVAL if verdict_interval is None else verdict(verdict_interval, margin, one.info.better, adjusted)
+    )
     what = " × ".join(estimate.factors)
     component = isinstance(one, Effects)
     primary = one.domain == IN_DOMAIN and len(estimate.factors) == 1
     several = f", {labels} labels" if len(analysis.study.budgets) > 1 else ""
     question = f"{what}, {one.info.label}{several}" if primary else ""
     return Claim(
-        what, where, score, labels, estimate, adjusted, judged, margin, word, weights, component, question
+        what,
+        where,
+        score,
+        labels,
+        estimate,
+        adjusted,
+        verdict_interval,
+        margin,
+        word,
+        weights,
+        component,
+        question,
     )
 
 

@@ -39,8 +39,10 @@ def price(weights: Weights) -> Price | None:
         [pair for pair in weights if pair[0] < 0], [t for (w, _), t in zip(weights, times, strict=True) if w < 0]
     )
     counts = [_parameters(cell) for _, cell in weights]
-    known = [count for count in counts if count is not None]
-    return Price(added, added / base, _sum(weights, known) if len(known) == len(counts) else None)
+    present_counts = [count for count in counts if count is not None]
+    return Price(
+        added, added / base, _sum(weights, present_counts) if len(present_counts) == len(counts) else None
+    )
 
 
 def _sum(weights: Weights, values: Sequence[float]) -> float:

@@ -77,8 +77,8 @@ def compute(formula: str, images: Images) -> Deleted:
     if name == "f1" and argument:
         if argument not in images.classes:
             raise MmtkError(f"there is no class '{argument}'")
-        place = images.classes.index(argument)
-        return _by_confusion(images, lambda confusion: _f1(confusion)[..., place])
+        index = images.classes.index(argument)
+        return _by_confusion(images, lambda confusion: _f1(confusion)[..., index])
     if formula in FORMULAS:
         return FORMULAS[formula](images)
     if not colon:
@@ -102,9 +102,9 @@ def _by_confusion(images: Images, score: Callable[[np.ndarray], np.ndarray]) -> 
     """A function of the counts [.., true, predicted]: subtract those of each patient."""
     target, predicted = images.column("target").astype(int), images.column("predicted").astype(int)
     size = max(len(images.classes), int(target.max()) + 1, int(predicted.max()) + 1)
-    place = (images.patients * size + target) * size + predicted
-    shape = (len(place), images.count, size, size)
-    counts = np.array([np.bincount(row, minlength=images.count * size**2) for row in place]).reshape(shape)
+    index = (images.patients * size + target) * size + predicted
+    shape = (len(index), images.count, size, size)
+    counts = np.array([np.bincount(row, minlength=images.count * size**2) for row in index]).reshape(shape)
     whole = counts.sum(1)
     rest = whole[:, None] - counts
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -142,10 +142,10 @@ def _average(values: np.ndarray) -> np.ndarray:
     return np.where(present, values, 0).sum(-1) / present.sum(-1)
 
 
-def _recall_of(images: Images, place: int) -> Deleted:
+def _recall_of(images: Images, index: int) -> Deleted:
     if len(images.classes) != 2:
         raise MmtkError("sensitivity and specificity are those of two classes")
-    return _by_confusion(images, lambda confusion: _recall(confusion)[..., place])
+    return _by_confusion(images, lambda confusion: _recall(confusion)[..., index])
 
 
 # --- probabilities ----------------------------------------------------------------------------------------------
@@ -180,9 +180,9 @@ def _calibration_error(images: Images) -> Deleted:
     right = images.column("target") == images.column("predicted")
     confidence = np.max([images.column(f"p-{name}") for name in images.classes], axis=0).clip(max=1 - 2**-53)
     bins = np.searchsorted(np.linspace(0, 1, BINS + 1), confidence, "right") - 1
-    place, size = images.patients * BINS + bins, images.count * BINS
-    gaps = np.array([np.bincount(*row, size) for row in zip(place, right - confidence, strict=True)])
-    gaps = gaps.reshape(len(place), images.count, BINS)
+    index, size = images.patients * BINS + bins, images.count * BINS
+    gaps = np.array([np.bincount(*row, size) for row in zip(index, right - confidence, strict=True)])
+    gaps = gaps.reshape(len(index), images.count, BINS)
     whole = gaps.sum(1)
     rest = len(images.patients) - np.bincount(images.patients, minlength=images.count)
     with np.errstate(divide="ignore", invalid="ignore"):

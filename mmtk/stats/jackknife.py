@@ -139,7 +139,7 @@ def _patients_by_class(images: Images) -> dict[int, int]:
 def _lone_class(images: Images) -> str:
     if "target" not in images.columns:
         return ""
-    for place, count in _patients_by_class(images).items():
+    for index, count in _patients_by_class(images).items():
         if count == 1:
-            return f"all {[*images.classes, *map(str, range(place + 1))][place]} images come from one patient"
+            return f"all {[*images.classes, *map(str, range(index + 1))][index]} images come from one patient"
     return ""

@@ -1,4 +1,4 @@
-"""What a plan can find: from the spread of a study, or a typical one."""
+"""Foresight of a plan: from the spread of a study, or a typical one."""
 
 from __future__ import annotations
 

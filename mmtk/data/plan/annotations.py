@@ -57,24 +57,26 @@ def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
     if not files:
         return None
     first = max(files, key=lambda path: len(files[path].films))
-    masks, chosen = first, [first]
+    masks, outline_files = first, [first]
     for pattern, group in _groups([*files]).items():
         if first in group and sum(len(files[path].films) for path in group) == len(
             frozenset().union(*(files[path].films for path in group))
         ):
-            masks, chosen = pattern, group
-    used = frozenset[str]().union(*(files[path].used for path in chosen))
-    categories = list(dict.fromkeys(name for path in chosen for name in files[path].categories))
+            masks, outline_files = pattern, group
+    used = frozenset[str]().union(*(files[path].used for path in outline_files))
+    categories = list(dict.fromkeys(name for path in outline_files for name in files[path].categories))
     notes = [f"{masks}: outlines as COCO writes them"]
     if unused := [name for name in categories if name not in used]:
         notes.append(f"categories without an outline, left out: {listing_of(unused)}")
-    pairs = {film: (path,) for path in chosen for film in sorted(files[path].films)}
-    if empty := len(pairs) - len(frozenset().union(*(files[path].outlined for path in chosen))):
+    pairs = {film: (path,) for path in outline_files for film in sorted(files[path].films)}
+    if empty := len(pairs) - len(frozenset().union(*(files[path].outlined for path in outline_files))):
         notes.append(
             f"{counted(empty, 'film is', 'films are')} listed without an outline: an empty mask, which says that "
             "there is no organ. Take a film that nobody outlined off the list of images"
         )
-    notes += [f"the outlines in {path} are left out: --masks takes them" for path in files if path not in chosen]
+    notes += [
+        f"the outlines in {path} are left out: --masks takes them" for path in files if path not in outline_files
+    ]
     organs = [name for name in categories if name in used]
     return Masks({"masks": masks, "classes": organs}, pairs, tuple(notes))
 
