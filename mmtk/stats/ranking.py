@@ -75,17 +75,17 @@ def average_precision(values: np.ndarray, positive: np.ndarray, patients: np.nda
     count: of the patients
 
     Between two images of a patient every step has the same b images and a positives fewer above it. A stretch of
-    steps is therefore a difference of running sums, one of each for every b: Σ hits · above / (seen − b) and
-    Σ hits / (seen − b).
+    steps is therefore a difference of running sums, one of each for every b: Σ hits · above / (ranked − b) and
+    Σ hits / (ranked − b).
     """
     _, step = np.unique(-values, return_inverse=True)
     hits, images = np.bincount(step, positive), np.bincount(step)
-    above, seen = hits.cumsum(), images.cumsum()
+    above, ranked = hits.cumsum(), images.cumsum()
     total, of_patient = above[-1], np.bincount(patients, positive, count)
     part = _stretches(step, positive, patients, count)
     sums = np.zeros(len(part.patient))
     for b in np.unique(part.images):
-        share = np.divide(1.0, seen - b, out=np.zeros(len(seen)), where=seen > b)
+        share = np.divide(1.0, ranked - b, out=np.zeros(len(ranked)), where=ranked > b)
         weighted, plain = (np.append(0.0, np.cumsum(hits * one)) for one in (above * share, share))
         at = part.images == b
         start, end, a = part.start[at], part.end[at], part.positives[at]
@@ -94,7 +94,7 @@ def average_precision(values: np.ndarray, positive: np.ndarray, patients: np.nda
         sums[at] = weighted[end] - weighted[start] - a * (plain[end] - plain[start]) - excess
     with np.errstate(divide="ignore", invalid="ignore"):
         without = np.where(total > of_patient, np.bincount(part.patient, sums) / (total - of_patient), np.nan)
-        return Deletions(float((hits * above / seen).sum() / total), without)
+        return Deletions(float((hits * above / ranked).sum() / total), without)
 
 
 class Stretches(NamedTuple):
@@ -119,15 +119,15 @@ def _stretches(step: np.ndarray, positive: np.ndarray, patients: np.ndarray, cou
     width = steps + 1  # place 0 of a patient: before its first image
     places = np.concatenate([np.arange(count) * width, patients * width + step + 1])
     codes, which = np.unique(places, return_inverse=True)
-    patient, place = np.divmod(codes, width)
+    patient, position = np.divmod(codes, width)
     is_last = np.append(patient[1:] != patient[:-1], True)
-    end = np.where(is_last, steps, np.append(place[1:], 0) - 1)
+    end = np.where(is_last, steps, np.append(position[1:], 0) - 1)
     images = np.bincount(which[count:], minlength=len(codes))
     hits = np.bincount(which[count:], positive, len(codes))
     first = np.searchsorted(patient, np.arange(count))[patient]
     # The first place of a patient has none of its images.
     images_above, positives = (sums.cumsum() - sums.cumsum()[first] for sums in (images, hits))
-    return Stretches(patient, np.maximum(place - 1, 0), end, images_above, positives, hits)
+    return Stretches(patient, np.maximum(position - 1, 0), end, images_above, positives, hits)
 
 
 def _level(values: np.ndarray, others: np.ndarray) -> np.ndarray:

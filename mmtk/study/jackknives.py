@@ -114,13 +114,15 @@ class Jackknives:
             return None
         seeds, images = [runs[row] for row in rows], self.images(domain, task)
         shared, places = self._common(domain, task, metric), self._places_of(cell, domain, task)
-        own = np.zeros(len(shared), bool)
-        own[places] = present[rows].all(0)
+        in_cell = np.zeros(len(shared), bool)
+        in_cell[places] = present[rows].all(0)
         columns = {name: values[rows][:, shared[places]] for name, values in _numbers(cell, domain, task).items()}
         deleted = jackknife(formula, columns, images.patients[shared])
-        checked = confirmed(deleted, [scores[seed] for seed in seeds]) if (own == shared).all() else deleted
-        if not np.isfinite(deleted.score).all() or checked.note != deleted.note:
-            self._reasons[id(cell), domain, task, metric] = checked.note
+        confirmation = (
+            confirmed(deleted, [scores[seed] for seed in seeds]) if (in_cell == shared).all() else deleted
+        )
+        if not np.isfinite(deleted.score).all() or confirmation.note != deleted.note:
+            self._reasons[id(cell), domain, task, metric] = confirmation.note
             return None
         return Sample(seeds, deleted, int((~shared).sum()))
 
@@ -129,16 +131,16 @@ class Jackknives:
         columns = _numbers(cell, domain, task)
         formula = formula_of(metric, info(self._study.declared.get(task, {}), metric), columns)
         kind, colon, argument = formula.partition(":")
-        there = argument in columns if kind == "mean" else bool(colon) or "target" in columns
-        return formula if columns and there else ""
+        has_columns = argument in columns if kind == "mean" else bool(colon) or "target" in columns
+        return formula if columns and has_columns else ""
 
     def _places_of(self, cell: Cell, domain: str, task: str) -> np.ndarray:
         """The places of a cell's images among all images of a test set."""
         key = (id(cell), domain, task)
         if key not in self._places:
-            ids, own = self.images(domain, task).ids, cell.cases[domain, task]["id"]
-            same = len(ids) == len(own) and bool((ids == own).all())
-            self._places[key] = np.arange(len(ids)) if same else np.searchsorted(ids, own)
+            ids, cell_ids = self.images(domain, task).ids, cell.cases[domain, task]["id"]
+            same = len(ids) == len(cell_ids) and bool((ids == cell_ids).all())
+            self._places[key] = np.arange(len(ids)) if same else np.searchsorted(ids, cell_ids)
         return self._places[key]
 
     def _values(self, cell: Cell, domain: str, task: str, formula: str) -> np.ndarray:
@@ -161,9 +163,9 @@ class Jackknives:
                 formula = self._formula(cell, domain, task, metric)
                 if formula and cell.values(domain, task, metric):
                     present = self._values(cell, domain, task, formula)
-                    own = np.zeros(len(shared), bool)
-                    own[self._places_of(cell, domain, task)] = present[present.any(1)].all(0)
-                    shared &= own
+                    in_cell = np.zeros(len(shared), bool)
+                    in_cell[self._places_of(cell, domain, task)] = present[present.any(1)].all(0)
+                    shared &= in_cell
             self._shared[key] = shared
         return self._shared[key]
 

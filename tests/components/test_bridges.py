@@ -123,7 +123,7 @@ def test_gradients_of_several_classes_from_one_pass_are_those_of_a_pass_each():
 
 
 def encoder_passes(net, call):
-    """What a call gives, and how many passes the encoder made for it."""
+    """Output of a call, and the number of passes of the encoder for it."""
     passes = []
     with net.encoder.register_forward_hook(lambda *_: passes.append(1)):
         return call(), len(passes)

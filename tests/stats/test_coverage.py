@@ -48,7 +48,7 @@ def test_the_interval_covers(name, seeds, count, setting):
 
 
 def test_the_paired_t_covers_new_trainings_only():
-    """Where patients rule, the paired t over seeds, and images as patients, are too narrow for new patients."""
+    """The paired t over seeds, and images as patients, are too narrow for new patients where patients rule."""
     rng = np.random.default_rng(0)
     samples = [worlds.mean(rng, 5, 60, "patients") for _ in range(200)]
     paired = [stats.paired(one.score, np.zeros(5)) for one in samples]
