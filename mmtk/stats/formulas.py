@@ -12,6 +12,8 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.stats.ranking import auroc, average_precision, pairs
 
+REFUSED = ("median", "quantile", "percentile", "best-threshold")
+
 Columns = Mapping[str, np.ndarray]  # [seeds, images] by name
 BINS = 15  # of the calibration error, as the metric has them
 
@@ -60,6 +62,12 @@ class Deleted:
     errors: float | None = None
 
 
+def module_of(formula: str) -> str:
+    """Module of a formula that is another author's function; "" for one of mmtk's own."""
+    name, colon, _ = formula.partition(":")
+    return name if colon and name not in ("mean", "f1", *REFUSED) else ""
+
+
 def compute(formula: str, images: Images) -> Deleted:
     """The score of a formula; MmtkError with a reason in words where it cannot be computed.
 
@@ -68,7 +76,7 @@ def compute(formula: str, images: Images) -> Deleted:
     refused: medians, quantiles, and those at a threshold that the test set has chosen (Efron 1982, section 3.4).
     """
     name, colon, argument = formula.partition(":")
-    if name in ("median", "quantile", "percentile", "best-threshold"):
+    if name in REFUSED:
         raise MmtkError(
             "medians, quantiles and scores at a threshold chosen on the test set have no interval by jackknife"
         )

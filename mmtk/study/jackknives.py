@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmtk import stats
+from mmtk.registry import catalog
 from mmtk.runs.arrays import KEYS
 from mmtk.scores import info
 from mmtk.stats import Interval, Jackknife
+from mmtk.stats.formulas import module_of
 from mmtk.stats.jackknife import combine, confirmed, formula_of, jackknife
 from mmtk.study.patients import TestImages, images_of
 
@@ -107,6 +109,10 @@ class Jackknives:
         formula, scores = self._formula(cell, domain, task, metric), cell.values(domain, task, metric)
         if not formula or not scores:
             return None
+        if not _offered(module := module_of(formula)):
+            why = f"its formula {formula} cannot be imported: no installed plugin has the module {module}"
+            self._reasons[id(cell), domain, task, metric] = why
+            return None
         present = self._values(cell, domain, task, formula)
         runs = sorted(cell.runs)
         rows = [row for row, seed in enumerate(runs) if seed in scores and present[row].any()]
@@ -181,3 +187,11 @@ def _needed(formula: str, columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:
     if kind == "mean":
         return (argument,)
     return tuple(name for name in columns if name in OF_CLASSES or name.startswith("p-"))
+
+
+def _offered(module: str) -> bool:
+    """Whether a module belongs to a plugin: results may be a stranger's, and must not choose what is imported."""
+    packages = (
+        {entry.target.partition(":")[0].partition(".")[0] for entry in catalog.entries()} if module else set()
+    )
+    return not module or module.partition(".")[0] in packages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -168,6 +169,7 @@ def test_a_plugin_s_score_without_a_formula_has_student_s_t() -> None:
     ("formula", "why"),
     [
         ("no_such_module:score", "its formula no_such_module:score cannot be imported"),
+        ("antigravity:geohash", "no installed plugin has the module antigravity"),
         ("median:dice", "medians, quantiles and scores at a threshold chosen on the test set"),
         ("mean:jaccard", "the score is not what its values per image give"),
     ],
@@ -182,3 +184,4 @@ def test_a_score_without_an_interval_says_why(formula: str, why: str) -> None:
             cell.cases[domain, "segmentation"]["jaccard"] = cell.cases[domain, "segmentation"]["dice"] / 2
     notes = [note for note in analyse(study).notes if "in-domain Dice" in note]
     assert [note for note in notes if why in note and "so intervals and tests are those over seeds" in note], notes
+    assert "antigravity" not in sys.modules
