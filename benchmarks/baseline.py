@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from plain import Plain, step
 
-from mmtk.bench.measure import peak_memory, timed
+from mmtk.bench.measure import timed
 from mmtk.bench.step import STEPS, count
+from mmtk.io.memory import peak_memory
 from mmtk.model.device import tune_malloc
 
 

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mmtk.bench.measure import Options, Row, cores, fresh, memory, spread
+from mmtk.bench.measure import Options, Row, cores, fresh, spread
 from mmtk.counts import counted
+from mmtk.io.memory import memory
 
 BATCH = 10
 FILES = 100
@@ -190,8 +191,8 @@ def many(count: int, cache: str) -> dict[str, Any]:
         batches.batch(StepContext(0, index, steps))
         # A hundredth in, what is held once is there: the orders of the epoch, the code, the allocator's reserve.
         if index == steps // 100:
-            usage["start"], start_time = memory("RssAnon"), time.perf_counter()
+            usage["start"], start_time = (memory("RssAnon") or 0.0), time.perf_counter()
         elif index == steps // 2:
-            usage["middle"] = memory("RssAnon")
+            usage["middle"] = memory("RssAnon") or 0.0
     seconds = (time.perf_counter() - start_time) * steps / (steps - 1 - steps // 100)
-    return usage | {"end": memory("RssAnon"), "mapped": memory("RssFile"), "seconds": [seconds]}
+    return usage | {"end": (memory("RssAnon") or 0.0), "mapped": (memory("RssFile") or 0.0), "seconds": [seconds]}

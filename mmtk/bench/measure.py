@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from mmtk.errors import RunFailed
@@ -76,26 +75,6 @@ def wait(device: str) -> None:
         import torch
 
         torch.cuda.synchronize()
-
-
-def peak_memory(device: str) -> float:
-    """Peak memory of this process in GB (10⁹ bytes): of the GPU, or resident in RAM."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated() / 1e9
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
-
-
-def memory(kind: str) -> float:
-    """Memory of this process now in MB: ``RssAnon`` (private) or ``RssFile`` (mapped files); 0 if not Linux."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{kind}:")), 0.0)
 
 
 def _version(name: str) -> str:

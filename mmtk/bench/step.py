@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmtk.bench.measure import Options, Row, fresh, peak_memory, spread, timed
+from mmtk.bench.measure import Options, Row, fresh, spread, timed
+from mmtk.io.memory import peak_memory
 
 BATCH = 10  # images of each of the four streams, as in the paper
 STEPS = 3

@@ -12,7 +12,7 @@ from mmtk.errors import MmtkError, listing
 from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
-from mmtk.scores import selecting
+from mmtk.scores import selecting, shown
 from mmtk.tasks import TASKS
 
 # What sources label: channels, and whether they exclude each other.
@@ -95,9 +95,7 @@ def metrics(recipe: Recipe) -> Iterator[MmtkError]:
         if task not in recipe.tasks:
             continue
         try:
-            score_names, selects = memo.recall(
-                "selection", entry, [key, table], partial(_scores, table, key, task)
-            )
+            score_names, selects, _ = _recalled(entry, key, table, task)
         except MmtkError as error:
             yield located(error, recipe, key)
             continue
@@ -110,8 +108,33 @@ def metrics(recipe: Recipe) -> Iterator[MmtkError]:
             )
 
 
-def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]:
-    """Names of a metric's scores and of the one that selects, on a batch of the first labels that it takes."""
+def tested_scores(recipe: Recipe) -> set[str]:
+    """Names of the scores that a comparison of runs of the recipe tests."""
+    names = set()
+    for name, table in recipe.get("metric", {}).items():
+        entry = catalog.find("metric", table["use"])
+        task = memo.recall("task", entry, name, partial(_task_of, entry, name))
+        if task in recipe.tasks:
+            _, _, tested = _recalled(entry, f"metric.{name}", table, task)
+            names |= {score if name == task else f"{name}/{score}" for score in tested}
+    return names
+
+
+def _recalled(
+    entry: catalog.Entry, key: str, table: dict[str, Any], task: str
+) -> tuple[list[str], str, list[str]]:
+    """Remembered answer of ``_scores``."""
+    score_names, selects, tested = memo.recall(
+        "declared scores", entry, [key, table], partial(_scores, table, key, task)
+    )
+    return score_names, selects, tested
+
+
+def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str, list[str]]:
+    """Names of a metric's scores, of the one that selects, and of those that are tested.
+
+    On a batch of the first labels that it takes.
+    """
     refusals: list[MmtkError] = []
     for channels, exclusive in _LABELS[task]:
         names = tuple(map(str, range(channels)))
@@ -126,8 +149,8 @@ def _scores(table: dict[str, Any], key: str, task: str) -> tuple[list[str], str]
     raise refusals[0]
 
 
-def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) -> tuple[list[str], str]:
-    """Names of a metric's scores on two images, and of the one that selects; a second instance validates."""
+def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Names as ``_scores`` gives them, on two images; a second instance validates."""
     import torch
 
     from mmtk.api import LabelSpec
@@ -149,4 +172,4 @@ def _tried(table: dict[str, Any], key: str, task: str, wires: dict[str, Any]) ->
     labels = LabelSpec(TASKS[task].name, wires["names"], wires["exclusive"])
     declared = declared_scores(task, {task: metric}, labels)
     builtin = builtin_scores.of_task(task, labels.names, labels.exclusive)
-    return sorted(scores), selecting(declared) or selecting(builtin)
+    return sorted(scores), selecting(declared) or selecting(builtin), shown(declared, "tests")

@@ -11,7 +11,7 @@ from mmtk.report.headlines import ALPHA
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
-from mmtk.report.verdicts import NO_BREAK, parameters_entry, percent, seconds_entry
+from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry
 from mmtk.stats.verdicts import Word
 
 MANY = 6  # differences that a sentence can name
@@ -30,7 +30,7 @@ def answer(analysis: Analysis) -> Table:
     columns = [
         *headings(first, *["Labels"] * several),
         *(Column(score, numeric=True) for score in scores),
-        *headings("*Seconds per step", "*Parameters"),
+        *headings("*Seconds per step", "*Memory", "*Parameters"),
     ]
     entries = [
         [
@@ -38,6 +38,7 @@ def answer(analysis: Analysis) -> Table:
             *[Entry(labels)] * several,
             *(_entry(claims_by_key.get((what, labels, score))) for score in scores),
             seconds_entry(prices[what, labels]),
+            memory_entry(prices[what, labels]),
             parameters_entry(prices[what, labels]),
         ]
         for what, labels in rows
@@ -73,7 +74,10 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
             "Seeds were added until the in-domain verdicts were settled: those hold the levels of their looks, "
             "verdicts on other test sets do not. "
         )
-    return caption + "Open: neither is shown. Seconds and parameters: what it adds, measured in the same runs."
+    return (
+        caption
+        + "Open: neither is shown. Seconds, memory and parameters: what it adds, measured in the same runs."
+    )
 
 
 def _entry(claim: Claim | None) -> Entry:
@@ -181,7 +185,11 @@ def _blocks(single: Sequence[Claim]) -> Iterator[str]:
     for what in dict.fromkeys(claim.what for claim in single):
         group = [row for row, claim in enumerate(single) if claim.what == what]
         cost = price(single[group[0]].weights)
-        entries = ((seconds_entry(cost), "per step"), (parameters_entry(cost), "parameters"))
+        entries = (
+            (seconds_entry(cost), "per step"),
+            (memory_entry(cost), "memory"),
+            (parameters_entry(cost), "parameters"),
+        )
         costs = [f"{entry.text} {unit}".replace(NO_BREAK, " ") for entry, unit in entries if entry.text != "–"]
         yield f"{what}{': ' * bool(costs)}{', '.join(costs)}"
         yield from (line(rows[row]) for row in group)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from mmtk import builtin_scores
 from mmtk.errors import MmtkError, listing
 from mmtk.scores import ScoreInfo
 from mmtk.stats.verdicts import checked_margin
 from mmtk.study.results import Study
+from mmtk.study.stopping import Stopping
 
 Margins = Mapping[str, float]  # by the name of a score
 
@@ -25,36 +26,37 @@ def margin_of(metric: str, info: ScoreInfo, margins: Margins) -> float | None:
 
 
 def margins_of(study: Study, margins: Margins) -> Margins:
-    """Margins of a report: the user's; of a study that adds seeds those of its plan.
+    """Margins of a report: the user's, checked; of a study that adds seeds those of its plan."""
+    check_margins(margins, study.stopping, tested_scores(study))
+    return margins if study.stopping is None else study.stopping.margins
 
-    MmtkError for a margin of a score that the study does not test, for one that is not above 0, and for one that
-    a study that adds seeds did not begin with: its levels hold for the margins of its plan alone.
+
+def tested_scores(study: Study) -> set[str]:
+    """Names of the scores that a study tests."""
+    return {name for scores in study.declared.values() for name, score in scores.items() if "tests" in score.shown}
+
+
+def check_margins(margins: Margins, stopping: Stopping | None, tested: Collection[str]) -> None:
+    """Refuse margins that are not above 0, of scores that are not tested, or that are not those of the plan.
+
+    margins: the user's
+    stopping: the rule of a study that adds seeds, whose levels hold for the margins of its plan alone
+    tested: names of the scores that the study tests
     """
-    if study.stopping is not None:
-        plan = study.stopping.margins
-        if any(plan.get(name) != value for name, value in margins.items()):
-            plan_text = listing([f"{name}={value:g}" for name, value in plan.items()]) or "none"
-            raise MmtkError(
-                "--margin: this study adds seeds until its verdicts are settled, by margins that were written "
-                f"down before its first run: {plan_text}.",
-                hint="Report it without --margin.",
-            )
-        return plan
     for value in margins.values():
         checked_margin(value)
-    return tested_margins(study, margins)
-
-
-def tested_margins(study: Study, margins: Margins) -> Margins:
-    """The margins; MmtkError for one of a score that the study does not test."""
-    tested = {
-        name for scores in study.declared.values() for name, score in scores.items() if "tests" in score.shown
-    }
-    if wrong := sorted({*margins} - tested):
+    if wrong := sorted({*margins} - {*tested}):
         raise MmtkError(
             f"--margin: the study does not test {listing(wrong)}.", hint=f"It tests {listing(sorted(tested))}."
         )
-    return margins
+    plan = stopping.margins if stopping else margins
+    if any(plan.get(name) != value for name, value in margins.items()):
+        plan_text = listing([f"{name}={value:g}" for name, value in plan.items()]) or "none"
+        raise MmtkError(
+            "--margin: this study adds seeds until its verdicts are settled, by margins that were written "
+            f"down before its first run: {plan_text}.",
+            hint="Report it without --margin.",
+        )
 
 
 def parse_margins(texts: Iterable[str]) -> dict[str, float]:

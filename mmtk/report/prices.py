@@ -18,11 +18,13 @@ class Price:
 
     seconds: per training step
     share: the same as a share of a step without the component
+    memory: peak of a run's training, in GB; None where a run does not say it
     parameters: of the network; None where a run of mmtk 0.1 did not list its layers
     """
 
     seconds: float
     share: float
+    memory: float | None
     parameters: float | None
 
 
@@ -38,15 +40,25 @@ def price(weights: Weights) -> Price | None:
     base = -_sum(
         [pair for pair in weights if pair[0] < 0], [t for (w, _), t in zip(weights, times, strict=True) if w < 0]
     )
-    counts = [_parameters(cell) for _, cell in weights]
-    present_counts = [count for count in counts if count is not None]
-    return Price(
-        added, added / base, _sum(weights, present_counts) if len(present_counts) == len(counts) else None
-    )
+    memory = _sum_of_present(weights, [_memory(cell) for _, cell in weights])
+    parameters = _sum_of_present(weights, [_parameters(cell) for _, cell in weights])
+    return Price(added, added / base, memory, parameters)
 
 
 def _sum(weights: Weights, values: Sequence[float]) -> float:
     return float(np.dot([weight for weight, _ in weights], values))
+
+
+def _sum_of_present(weights: Weights, values: Sequence[float | None]) -> float | None:
+    present_values = [value for value in values if value is not None]
+    return _sum(weights, present_values) if len(present_values) == len(values) else None
+
+
+def _memory(cell: Cell) -> float | None:
+    """Peak memory in GB, mean over runs; None where a run does not say it."""
+    peaks = [run.memory for run in cell.runs.values()]
+    present_peaks = [peak for peak in peaks if peak is not None]
+    return float(np.mean(present_peaks)) if present_peaks and len(present_peaks) == len(peaks) else None
 
 
 def _seconds_per_step(cell: Cell) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import Labels, at, budget
-from mmtk.report.margins import margin_of, tested_margins
+from mmtk.report.margins import margin_of
 from mmtk.scores import ScoreInfo, leading
 from mmtk.stats.looks import Outcome, looks, settle
 from mmtk.stats.two_way import Interval
@@ -53,9 +53,7 @@ def standings(study: Study, effects: Sequence[Effects]) -> list[Standing]:
         return []
     asked = questions(study, effects)
     histories = {question.name: _history(study, question, study.stopping) for question in asked}
-    margins = {
-        one.name: margin_of(one.metric, one.info, tested_margins(study, study.stopping.margins)) for one in asked
-    }
+    margins = {one.name: margin_of(one.metric, one.info, study.stopping.margins) for one in asked}
     better = {one.name: one.info.better for one in asked}
     with_values = {name: history for name, history in histories.items() if history}
     outcomes = settle(with_values, margins, looks(study.stopping.max_seeds), better)

@@ -34,6 +34,13 @@ def seconds_entry(one: Price | None) -> Entry:
     return Entry(text, {"": one.seconds, "share": one.share})
 
 
+def memory_entry(one: Price | None) -> Entry:
+    """Peak memory that a run takes more, in MB (10⁶ bytes)."""
+    if one is None or one.memory is None:
+        return value_entry(None)
+    return Entry(f"{number(1e3 * one.memory, 0, sign=True)}{NO_BREAK}MB", {"": one.memory})
+
+
 def parameters_entry(one: Price | None) -> Entry:
     """Parameters that the network has more."""
     if one is None or one.parameters is None:
@@ -55,6 +62,7 @@ HEADS = (
     "*Seeds",
     "*More seeds",
     "*Seconds per step",
+    "*Memory",
     "*Parameters",
     "Note",
 )
@@ -76,6 +84,7 @@ def verdicts(analysis: Analysis) -> Table:
             count_entry(claim.estimate.n),
             _more(claim),
             seconds_entry(cost := price(claim.weights) if not claim.interaction else None),
+            memory_entry(cost),
             parameters_entry(cost),
             Entry(claim.verdict.note),
         ]
@@ -86,8 +95,8 @@ def verdicts(analysis: Analysis) -> Table:
         "comparisons, on the same score. No difference that matters: two one-sided tests at 5 % put the change "
         "within the margin. Open: neither. Other way round: the probability that the true order is the other "
         "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is. "
-        "Seconds per step and parameters: what the component adds, mean over the same runs; memory is not "
-        "recorded."
+        "Seconds per step, memory and parameters: what the component adds, mean over the same runs. Memory: the "
+        "most that the process has had when training ends, of the GPU where one is used."
     )
     return Table("verdicts", "Verdicts", caption, headings(*HEADS), rows)
 

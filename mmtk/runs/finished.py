@@ -28,7 +28,8 @@ class Run:
     """One finished run: what its files say.
 
     ``tested`` holds a hash of the ids of every test set by ``task/domain``: what must agree between runs compared.
-    ``seconds`` is how long training took.
+    ``seconds`` is how long training took, ``memory`` the most that the process had by then, in GB; None where the
+    run does not say it (mmtk 0.2.0 and before).
     """
 
     folder: RunDir
@@ -38,6 +39,7 @@ class Run:
     provenance: Mapping[str, Any]
     tested: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    memory: float | None = None
 
     @property
     def path(self) -> Path:
@@ -116,6 +118,7 @@ def read_run(path: Path) -> Run:
         provenance,
         _tested(folder),
         float(seal["training_seconds"]),
+        seal.get("peak_memory_gb"),
     )
 
 

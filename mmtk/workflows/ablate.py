@@ -9,6 +9,8 @@ from typing import Any
 
 from mmtk.errors import MmtkError
 from mmtk.model.device_choice import choose_device, choose_precision
+from mmtk.recipe import trials
+from mmtk.report.margins import check_margins
 from mmtk.runs.display import Display
 from mmtk.study import launcher_settings
 from mmtk.study.folder import StudyDir
@@ -138,6 +140,9 @@ def prepare(request: StudyRequest, launcher: Mapping[str, Any], data: Path | Non
     else:
         plan = _plan(request, device)
         study = StudyDir(request.out or Path("studies") / f"{_slug(plan.title)}-{plan.digest}")
+    if request.margins:
+        tested = set().union(*(trials.tested_scores(cell.recipe) for cell in plan.cells))
+        check_margins(request.margins, plan.stopping, tested)
     keys = {key: value for key, value in launcher.items() if key != "use"}
     table = launcher_settings.choose(study.launcher, launcher.get("use"), keys)
     return StudySession(study, plan, table, launcher_settings.make(table), data, device)

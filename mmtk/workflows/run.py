@@ -15,6 +15,7 @@ from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
 from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
+from mmtk.io.memory import peak_memory
 from mmtk.io.outputs import refuse_inside
 from mmtk.model import weight_files
 from mmtk.model.device import deterministic_kernels, readable_errors
@@ -249,6 +250,7 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     """
     folder, recipe, display = request.folder, request.recipe, request.display
     net, device = training.eval_net.float(), training.device
+    memory = peak_memory(device.type)  # of training: what scoring takes is no price of a component
     weight_files.load_weights(net, folder.best)
     display.close()
     display.stage("scoring")
@@ -270,6 +272,6 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     if request.pictures:
         draw_run(folder, recipe, folder.provenance["targets"])
     seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
-    folder.finish({"steps": training.total, **seconds})
+    folder.finish({"steps": training.total, **seconds, "peak_memory_gb": memory and round(memory, 4)})
     display.results(results, recipe.name, scores.declared)
     return results

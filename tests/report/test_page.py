@@ -345,6 +345,7 @@ def test_the_answer_is_a_table_of_components_by_score_and_test_set():
         "balanced accuracy cross-domain",
         "Dice cross-domain",
         "Seconds per step",
+        "Memory",
         "Parameters",
     ]
     assert [column.name for column in table.columns[1:]] == heads
@@ -395,7 +396,7 @@ def test_several_budgets_are_rows_and_many_differences_are_counted():
     analysis = analyse(noisy(Study("study", cells, [0, 1, 2, 3])))
     table = answer(analysis)
     assert [column.name for column in table.columns[:2]] == ["Difference of", "Labels"]
-    assert len(table.columns) == 2 + 4 + 2
+    assert len(table.columns) == 2 + 4 + 3
     differences = ("MultiMix − UMTL", "MultiMix − UMTL-S")
     assert [(row[0].text, row[1].text) for row in table.rows] == [
         (what, labels) for labels in ("100-10", "100-50") for what in differences

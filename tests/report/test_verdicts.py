@@ -98,15 +98,24 @@ def test_the_price_is_what_the_runs_measured(tmp_path: Path) -> None:
             folder.path.mkdir()
             layers = [{"layer": "encoder", "parameters": 1000 + 10 * place}]
             folder.layers_file.write_text(json.dumps({"size": 32, "layers": layers}))
-            vars(run).update(folder=folder, seconds=4 * (1 + (place in (1, 3))) + seed)
+            vars(run).update(folder=folder, seconds=4 * (1 + (place in (1, 3))) + seed, memory=1 + 0.1 * place)
     analysis = analyse(study)
     (claim,) = (c for c in claims(analysis) if (c.what, c.score) == ("bridge: saliency", "Dice in-domain"))
     found = price(claim.weights)
     assert (found.seconds, found.share) == pytest.approx((1.0, 4 / 5.5))
-    assert found.parameters == pytest.approx(10)
-    assert "+1.000 s (+73 %) per step, +10 parameters" in " ".join(summary_lines(analysis))
-    row = answer(analysis).rows[0]
-    assert [entry.text.replace("\N{NO-BREAK SPACE}", " ") for entry in row[-2:]] == ["+1.000 s (+73 %)", "+10"]
+    assert (found.memory, found.parameters) == pytest.approx((0.1, 10))
+    assert "+1.000 s (+73 %) per step, +100 MB memory, +10 parameters" in " ".join(summary_lines(analysis))
+    texts = [entry.text.replace("\N{NO-BREAK SPACE}", " ") for entry in answer(analysis).rows[0]]
+    assert texts[-3:] == ["+1.000 s (+73 %)", "+100 MB", "+10"]
+
+
+def test_memory_has_no_price_where_one_run_does_not_say_it() -> None:
+    study = noisy(factorial())
+    for cell in study.cells:
+        for seed, run in cell.runs.items():
+            vars(run).update(seconds=4, memory=None if (cell.name, seed) == ("UMTL", 2) else 1.0)
+    (claim,) = (c for c in claims(analyse(study)) if (c.what, c.score) == ("bridge: saliency", "Dice in-domain"))
+    assert price(claim.weights).memory is None
 
 
 @pytest.mark.parametrize("text", ["dice", "dice=", "=0.1", "dice=0", "dice=-0.1", "dice=nan", "dice=a"])

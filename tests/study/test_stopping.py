@@ -86,3 +86,22 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, object], message
 def test_a_margin_is_above_zero(margin: float) -> None:
     with pytest.raises(MmtkError, match="the margin of dice should be a number above 0"):
         Stopping(margins={"dice": margin})
+
+
+@pytest.mark.parametrize("until", [None, "settled"])
+def test_a_margin_of_a_score_that_no_run_tests_is_refused_before_anything_runs(until: str | None) -> None:
+    request = StudyRequest(components="saliency", until=until, margins={"dize": 0.1})
+    with pytest.raises(MmtkError, match="does not test dize") as caught:
+        prepare(request, {}, None, "cpu")
+    assert "dice" in (caught.value.hint or "")
+    margins = {"dice": 0.1, "auroc": 0.05}
+    assert prepare(replace(request, margins=margins), {}, None, "cpu").plan.cells
+
+
+def test_a_study_that_adds_seeds_refuses_other_margins_before_it_goes_on(tmp_path: Path) -> None:
+    request = StudyRequest(components="saliency", until="settled", margins={"dice": 0.1}, out=tmp_path / "s")
+    session = prepare(request, {}, None, "cpu")
+    with session.locked():
+        pass
+    with pytest.raises(MmtkError, match=r"written down before its first run: dice=0\.1"):
+        prepare(StudyRequest(str(tmp_path / "s"), margins={"dice": 0.2}), {}, None, "cpu")

@@ -53,6 +53,7 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2, 2, 3, 4, 4]
     assert not any("time" in key or "second" in key for row in rows for key in row)
     assert len(read_lines(finished / "timing.jsonl")) == len(rows)
+    assert 0.1 < json.loads((finished / "done.json").read_text())["peak_memory_gb"] < 100
     terms = {"cross-entropy", "confidence", "mask-rate", "pseudo-label-accuracy"}
     assert {f"train/classification/{name}" for name in terms} < set(rows[0])
     assert {"train/segmentation/dice", "train/segmentation/kl", "train/loss"} < set(rows[0])
