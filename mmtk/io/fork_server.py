@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from mmtk.io import warm
-from mmtk.io.parallel import die_with_parent
+from mmtk.io.parallel import join_parent
 
 Request = dict[str, Any]
 LOST = -1000  # stands for the exit code of a process whose server died first
@@ -49,7 +49,7 @@ class ForkServer:
                 stderr=subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches it through its parent alone
-                preexec_fn=die_with_parent,
+                preexec_fn=join_parent,
             )
 
     def start(self, argv: Sequence[str], changes: Mapping[str, str], output: int) -> Fork | None:
@@ -175,7 +175,7 @@ def _report_end(descriptor: int, process: int, channel: socket.socket) -> None:
 def _become(request: Request, output: int, server: int) -> None:
     """Take the place, in a fork of ``server``, of the process that was asked for."""
     os.setsid()
-    die_with_parent()
+    join_parent()
     if os.getppid() != server:  # it died before it could be waited for
         os._exit(1)
     os.dup2(output, 1)

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import active_children, current_process, get_context
+from pathlib import Path
 from typing import TypeVar, cast
 
 Result = TypeVar("Result")
@@ -85,3 +87,27 @@ def die_with_parent() -> None:
     """Ask Linux to send SIGTERM to this child when its parent is gone, however it went (prctl(2))."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def join_parent() -> None:
+    """Tie a child with a session of its own to its parent: it ends with it, and yields the cores as it does."""
+    die_with_parent()
+    keep_nice()
+
+
+def keep_nice() -> None:
+    """Give the session of this process the nice value that the process has (sched(7), "autogroup").
+
+    Linux shares the cores among sessions first: in a new one, the nice value of a process alone changes nothing.
+    """
+    if (nice := os.nice(0)) <= 0:
+        return
+    for _ in range(5):  # Linux takes one such change in a tenth of a second
+        try:
+            Path("/proc/self/autogroup").write_text(str(nice))
+        except BlockingIOError:
+            time.sleep(0.1)
+        except OSError:  # no such groups here
+            return
+        else:
+            return

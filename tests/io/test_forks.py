@@ -130,3 +130,18 @@ def test_no_fork_outlives_an_interrupt_at_its_start(tmp_path: Path) -> None:
     assert process.stderr.count("KeyboardInterrupt") == 1
     for path in tmp_path.iterdir():
         assert not Path("/proc", path.name).exists()
+
+
+def test_a_child_with_a_session_of_its_own_yields_the_cores_as_its_parent_does() -> None:
+    group = Path("/proc/self/autogroup")
+    code = f"""
+import os, pathlib, subprocess, sys
+from mmtk.io.parallel import join_parent
+os.setsid(); os.nice(7)
+print = "print(open('{group}').read())"
+subprocess.run([sys.executable, "-c", print], start_new_session=True, preexec_fn=join_parent, check=True)
+"""
+    if not group.is_file():  # a system without such groups: the child starts as any other
+        code = code.replace(str(group), os.devnull)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("nice 7" in run.stdout) == group.is_file()

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from mmtk.io import fork_server, gpus
 from mmtk.io.fork_server import Fork, ForkServer
-from mmtk.io.parallel import die_with_parent
+from mmtk.io.parallel import join_parent
 from mmtk.jobs import Job, JobResult, Launcher
 
 GRACE = 120.0  # seconds in which a child that was told to stop may finish its step and write its checkpoint
@@ -93,7 +93,7 @@ class Process(Launcher):
             stderr=output,
             env=self._environment | self._gpu(slot),
             start_new_session=True,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=join_parent if sys.platform == "linux" else None,
         )
 
     def _gpu(self, slot: int) -> dict[str, str]:
