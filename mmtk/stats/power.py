@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from mmtk.errors import MmtkError
 from mmtk.stats.two_way import from_variances
@@ -13,7 +14,12 @@ MOST_SEEDS = 10_000  # where the search for a number of seeds ends
 
 
 def smallest_difference(
-    seeds: int, patients: int, seed_variance: float, patient_variance: float, power: float = POWER
+    seeds: int,
+    patients: int,
+    seed_variance: float,
+    patient_variance: float,
+    power: float = POWER,
+    overlap: float = 0.0,
 ) -> float:
     """The smallest true difference that the two-way interval leaves out 0 for with a chance of ``power``.
 
@@ -22,6 +28,7 @@ def smallest_difference(
     seed_variance: of the difference of one seed, that is J · V_S of an earlier study
     patient_variance: V_P, of the mean over these patients
     power: chance to see it, in (0.05, 1)
+    overlap: n_test / n_train, where the seeds are folds and the interval is their corrected t
 
     From the non-central t with the degrees of freedom of these variances. MmtkError without a variance.
     """
@@ -33,6 +40,9 @@ def smallest_difference(
             "power needs two seeds, two patients and a variance.", hint="Take them from a study of such runs."
         )
     planned = from_variances(0.0, (seed_variance / seeds, patient_variance), (seeds, patients))
+    if overlap:
+        parts = (seed_variance / seeds, seed_variance * overlap)
+        planned = replace(planned, seed_variance=parts[0], patient_variance=parts[1], df=seeds - 1.0)
     error = math.sqrt(planned.seed_variance + planned.patient_variance)
     df, critical = planned.df or 1.0, (planned.half(1 - ALPHA) or 0.0) / error
     shift = brentq(lambda nc: 1 - nctdtr(df, nc, critical) - power, 0.0, 10 * critical + 10)
@@ -40,7 +50,12 @@ def smallest_difference(
 
 
 def seeds_for(
-    difference: float, patients: int, seed_variance: float, patient_variance: float, power: float = POWER
+    difference: float,
+    patients: int,
+    seed_variance: float,
+    patient_variance: float,
+    power: float = POWER,
+    overlap: float = 0.0,
 ) -> int | None:
     """The fewest seeds, from 3, that see a true difference with a chance of ``power``; None: more patients needed.
 
@@ -49,10 +64,12 @@ def seeds_for(
     seed_variance: of the difference of one seed
     patient_variance: V_P, of the mean over these patients
     power: chance to see it
+    overlap: n_test / n_train, where the seeds are folds
     """
 
     def sees(seeds: int) -> bool:
-        return smallest_difference(seeds, patients, seed_variance, patient_variance, power) <= difference
+        parts = (patients, seed_variance, patient_variance)
+        return smallest_difference(seeds, *parts, power, overlap) <= difference
 
     if not sees(MOST_SEEDS):
         return None

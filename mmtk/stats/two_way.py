@@ -20,6 +20,7 @@ Flag = Literal["one seed", "no variation", "too few patients", "few patients", "
 ZERO = 1e-24  # variances below it are rounding
 LEAST_PATIENTS = 10  # below it no interval
 ENOUGH_PATIENTS = 35  # below it the interval says that it rests on few
+ONE_SEED = "one seed: new patients for these networks only, not new trainings"
 ENOUGH_ERRORS = 5.0  # patients; below it the interval may be too narrow
 
 
@@ -36,6 +37,7 @@ class Interval:
     seeds, patients: numbers of both
     flags: what has to be said of it, for programs
     note: the same in words, for readers; "" where there is nothing to say
+    overlap: n_test / n_train of folds, whose corrected t it is (mmtk.stats.folds); 0 for seeds on one test set
     """
 
     est: float
@@ -49,6 +51,7 @@ class Interval:
     patients: int
     flags: frozenset[Flag] = frozenset()
     note: str = ""
+    overlap: float = 0.0
 
     def half(self, level: float) -> float | None:
         """Half the width of the interval of a level in (0, 1); None where there is no interval."""
@@ -89,7 +92,10 @@ def two_way(sample: Jackknife, level: float = LEVEL) -> Interval:
         return _nothing(est, seed_variance, patient_variance, sample, "too few patients", why)
     if seed_variance + patient_variance == 0:
         return _nothing(est, 0.0, 0.0, sample, "no variation", "no variation: no interval")
-    flags, note = _reservations(sample)
+    flags, note = reservations(patients, sample.errors, sample.smaller_class)
+    if seeds == 1:
+        flags |= {"one seed"}
+        note = "; ".join(filter(None, (ONE_SEED, note)))
     return from_variances(est, (seed_variance, patient_variance), (seeds, patients), level, flags, note)
 
 
@@ -159,17 +165,19 @@ def _floored(variance: float) -> float:
     return variance if variance >= ZERO else 0.0
 
 
-def _reservations(sample: Jackknife) -> tuple[frozenset[Flag], str]:
-    """Flags of an interval, and the same in words."""
-    seeds, patients = sample.without.shape
+def reservations(patients: int, errors: float | None, smaller_class: int | None) -> tuple[frozenset[Flag], str]:
+    """Flags of an interval, and the same in words.
+
+    patients: that it rests on
+    errors: patients whose images the score counts as wrong; None where none is right or wrong
+    smaller_class: patients of the smallest class; None of a score without classes
+    """
     notes: dict[Flag, str] = {}
-    if seeds == 1:
-        notes["one seed"] = "one seed: new patients for these networks only, not new trainings"
     if patients < ENOUGH_PATIENTS:
         notes["few patients"] = f"rests on {patients} patients only"
-    elif sample.smaller_class is not None and sample.smaller_class < LEAST_PATIENTS:
-        notes["few patients"] = f"rests on {counted(sample.smaller_class, 'patient')} of the smallest class only"
-    if sample.errors is not None and sample.errors < ENOUGH_ERRORS:
+    elif smaller_class is not None and smaller_class < LEAST_PATIENTS:
+        notes["few patients"] = f"rests on {counted(smaller_class, 'patient')} of the smallest class only"
+    if errors is not None and errors < ENOUGH_ERRORS:
         notes["near the ceiling"] = "near the ceiling: few errors, so the interval may be too narrow"
     return frozenset(notes), "; ".join(notes.values())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mmtk.errors import MmtkError
+from mmtk.stats.folds import with_replicates
 from mmtk.stats.two_way import Interval, from_variances
 
 Word = Literal["helps", "harms", "no difference that matters", "open"]
@@ -98,6 +99,7 @@ def more_seeds(interval: Interval, margin: float | None) -> int | None:
     margin: the largest difference that does not matter, or None
 
     V_S shrinks with the seeds, V_P does not. With one seed 2, since three are the first that can show anything.
+    Of folds these are the folds of further repeats.
     """
     margin = checked_margin(margin)
     if "one seed" in interval.flags:
@@ -108,10 +110,16 @@ def more_seeds(interval: Interval, margin: float | None) -> int | None:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _closes(interval, margin, middle) else (middle, high)
-    return high - interval.seeds
+    more = high - interval.seeds
+    if interval.overlap:
+        folds = round(1 / interval.overlap) + 1
+        more = -(-more // folds) * folds
+    return more
 
 
 def _closes(interval: Interval, margin: float | None, seeds: int) -> bool:
+    if interval.overlap:
+        return verdict(with_replicates(interval, seeds), margin).word != "open"
     seed_variance = interval.seed_variance * interval.seeds / seeds
     if not seed_variance + interval.patient_variance:
         return False
