@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk import api
-from mmtk.data import leaks, sources, split_checks
+from mmtk.data import folds, leaks, sources, split_checks
 from mmtk.data.label_budget import SplitRows, split_part
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, ImageStore, open_store
@@ -74,6 +74,7 @@ def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int
     for task in recipe.tasks:
         in_domain = open_source(recipe, task, "source", root, progress)
         data.stores[task] = in_domain.store
+        data.notes += folds.notes(in_domain.source)
         data.parts[task] = _split(recipe, in_domain, data.notes)
         image_sets += [
             leaks.Images.of(in_domain.role, in_domain.source, in_domain.store, split) for split in SPLITS
@@ -114,7 +115,8 @@ def open_source(
     source = sources.source(recipe, task, domain, root)
     split_checks.check_items(role, source)
     report = None if progress is None else lambda count, total: progress(role.name, count, total)
-    return SourceData(role, source, open_store(source, recipe.data.size, recipe.data.channels, progress=report))
+    size, channels = recipe.data.size, recipe.data.channels
+    return SourceData(role, source, open_store(folds.undivided(source), size, channels, progress=report))
 
 
 def _split(recipe: Recipe, data: SourceData, notes: list[str]) -> SplitRows:

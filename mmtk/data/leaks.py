@@ -107,7 +107,7 @@ class Overlap:
     def cure(self) -> str:
         """Recipe key that gives a film one part in both tasks, where both read one folder; else ""."""
         one, other = self.roles
-        if not self.across or one.use != other.use or not one.use.startswith("folder"):
+        if not self.across or one.use != other.use or not one.use.startswith("folder") or one.folds:
             return ""
         return " Set both_tasks = true in both tables: a film is then of one part in both."
 
@@ -252,12 +252,15 @@ def _shared_patients(train: Images, scored: Images) -> Iterator[tuple[str, int, 
 
 
 def _person(images: Images, index: int) -> str:
+    return person(images.patients[index], images.id(index))
+
+
+def person(patient: str, image_id: str) -> str:
     """Patient of an image, in one spelling: two systems write one patient in capitals and in small letters.
 
     An image without a patient, which stands for itself, keeps its name.
     """
-    patient = images.patients[index]
-    return patient if patient == images.id(index) else " ".join(patient.casefold().split())
+    return patient if patient == image_id else " ".join(patient.casefold().split())
 
 
 def _near(train: Images, scored: Images) -> list[tuple[int, int]]:

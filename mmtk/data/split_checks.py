@@ -20,20 +20,23 @@ from mmtk.tasks import TASKS
 class Role:
     """Role of a source: the task, the table of the recipe (``source`` or ``cross``), and its component.
 
-    ``split`` is the part of a cross-domain source that is scored.
+    ``split`` is the part of a cross-domain source that is scored; ``folds`` counts those of an in-domain one.
     """
 
     task: str
     domain: str
     use: str
     split: Split = "test"
+    folds: int = 0
 
     @classmethod
     def of(cls, recipe: Recipe, task: str, domain: str) -> Role:
         """Name a source of a recipe by its component with its folder of images, or the phantom's domain."""
         table = recipe.source(task, domain)
         use = " ".join(str(table[key]) for key in ("use", "domain", "images") if table.get(key))
-        return cls(task, domain, use, recipe.task_data(task).cross_split if domain == "cross" else "test")
+        if domain == "cross":
+            return cls(task, domain, use, recipe.task_data(task).cross_split)
+        return cls(task, domain, use, folds=recipe.data.folds or 0)
 
     def __str__(self) -> str:
         return f'data.{self.task}.{self.domain} ("{self.use}")'

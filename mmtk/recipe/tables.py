@@ -60,6 +60,12 @@ class Data(Table):
     leaks: Annotated[
         Literal["refuse", "allow"], Field(description="patients or copies of training images that are scored")
     ] = "refuse"
+    folds: Annotated[
+        int | None,
+        Field(
+            ge=2, description="folds of patients in place of the sources' parts; the seed is repeat · folds + fold"
+        ),
+    ] = None
 
 
 class TaskData(Table):
