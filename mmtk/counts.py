@@ -1,4 +1,4 @@
-"""Numbers of things in messages: 1 image, 2 images, all 3 images."""
+"""Numbers of things in messages: 1 image, 2 images, all 3 images, 5 folds × 2 repeats."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def share(number: int, total: int, noun: str, one: str = "", many: str = "") -> 
     whole = {1: "the one", 2: "both"}.get(total, f"all {total:,}")
     amount = whole if number == total else f"{number:,} of {total:,}"
     return f"{amount} {things} {one if number == 1 else many or one}".rstrip()
+
+
+def replicates(count: int, folds: int) -> str:
+    """Number of the runs of a cell in words: ``5 seeds``, ``5 folds``, ``5 folds × 2 repeats``.
+
+    count: of the runs
+    folds: of a repeat; 0 where all runs test the same images
+    """
+    if not folds:
+        return counted(count, "seed")
+    if count > folds and count % folds == 0:
+        return f"{counted(folds, 'fold')} × {counted(count // folds, 'repeat')}"
+    return counted(count, "fold")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmtk.cli.code import CodeOpt
-from mmtk.counts import counted
+from mmtk.counts import counted, replicates
 from mmtk.errors import MmtkError
 from mmtk.io.spelling import command
 
@@ -49,6 +49,12 @@ def ablate(
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of every cell (default 1, or the suite's).")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="In place of seeds: K folds of the patients, each tested once.")
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(metavar="R", help="With --folds: repeats, each divided anew (default 1).")
     ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="settled", help="Add seeds until every verdict is settled.")
@@ -109,6 +115,8 @@ def ablate(
         until,
         max_seeds,
         margins,
+        folds,
+        repeats,
     )
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
     if not (dry_run or detach):
@@ -179,13 +187,13 @@ def _show_power(session: StudySession, like: Path | None) -> None:
     else:
         spreads = typical_spreads(dict.fromkeys(task for cell in plan.cells for task in cell.recipe.tasks))
         source = "typical of real films at 64 px, patients not counted; --like STUDY tells more"
-    for line in power_lines(len(plan.seeds), spreads, source):
+    for line in power_lines(len(plan.seeds), spreads, source, plan.folds):
         typer.echo(line)
 
 
 def _runs(plan: Plan, finished: int) -> str:
     """The number of runs: of all rounds at most, and of those to do now."""
-    cells, seeds = counted(len(plan.cells), "cell"), counted(len(plan.seeds), "seed")
+    cells, seeds = counted(len(plan.cells), "cell"), replicates(len(plan.seeds), plan.folds)
     runs, missing = counted(len(plan.runs), "run"), len(plan.runs) - finished
     if plan.stopping is None:
         return f"{cells} × {seeds} = {runs}, {missing} to do"

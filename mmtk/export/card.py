@@ -61,7 +61,9 @@ def _cell(run: Run, other_seeds: Sequence[Run]) -> Cell:
     recipe = run.folder.recipe
     labels: dict[str, int | str] = {task: recipe.task_data(task).labels for task in recipe.tasks}
     runs = {seed_run.seed: seed_run for seed_run in (run, *other_seeds)}
-    return Cell(recipe.name, {}, labels, run.digest, reference=True, runs=dict(sorted(runs.items())))
+    folds = recipe.data.folds if len(runs) > 1 else None
+    listed = dict(sorted(runs.items()))
+    return Cell(recipe.name, {}, labels, run.digest, reference=True, runs=listed, folds=folds or 0)
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -140,7 +142,14 @@ def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterato
         rows.append([*first, run_value, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
     without = [f"{s.info.label} {s.domain}" for s in scores if s.interval is None and s.seeds.low is not None]
-    if several:
+    if several and study.folds:
+        yield (
+            f"Spread: mean and standard deviation over the runs {seeds}, each of which tested another fold of the "
+            "patients and trained on the others; the 95 % interval speaks of new trainings and new patients "
+            "(in-domain the corrected t over folds, elsewhere two-way). The weights here are those of run "
+            f"{run.seed}, whose in-domain test images are fold {run.seed % study.folds} alone."
+        )
+    elif several:
         yield (
             f"Spread: mean and standard deviation over the seeds {seeds}, each with label subsets and initial "
             "weights of its own; the 95 % interval (two-way) speaks of new trainings and new patients. "

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field, replace
 from mmtk import stats
 from mmtk.io import status_line
 from mmtk.report.effects import Effects, factorial_effects, on_fewer_seeds, without_effects
-from mmtk.report.headlines import Labels, at
-from mmtk.report.intervals import ENOUGH, TWO_WAY, bounded, sensible, two_way_test
+from mmtk.report.headlines import Labels, at, worded
+from mmtk.report.intervals import ENOUGH, FOLDS, TWO_WAY, bounded, independent, sensible, two_way_test
 from mmtk.report.margins import margins_of
 from mmtk.report.patients import on_patients
-from mmtk.scores import ScoreInfo, shown
+from mmtk.report.worth import Answer, Difference, answers
+from mmtk.scores import ScoreInfo, leading, shown
 from mmtk.stats import Interval, Summary, Test
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import DOMAINS, TASKS
 
-KINDS = (TWO_WAY, "paired", "student")
+KINDS = (TWO_WAY, FOLDS, "paired", "student")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Score:
 @dataclass(frozen=True)
 class Comparison:
     """The reference against another cell; ``tests`` by kind, the leading one first: two-way, paired, student.
+
+    Of folds, in-domain, the corrected t alone: the others take folds as independent.
 
     Every difference is the reference's value minus the other's. ``interval`` is that of the two-way test, which a
     score without values per image has not.
@@ -68,7 +71,8 @@ class Comparison:
 class Analysis:
     """All that the tables of a study rest on; ``notes`` says what cannot be said, and why.
 
-    ``margins`` are the largest differences that do not matter to the user, by score.
+    ``margins`` are the largest differences that do not matter to the user, by score; ``worths`` what components
+    are worth in labels, where there are several budgets.
     """
 
     study: Study
@@ -77,6 +81,7 @@ class Analysis:
     effects: list[Effects]
     notes: list[str] = field(default_factory=list)
     margins: Mapping[str, float] = field(default_factory=dict)
+    worths: list[Answer] = field(default_factory=list)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
         """One score, if the cell has it.
@@ -120,7 +125,25 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
         )
     if not any(cell.reference for cell in study.cells):
         notes.append("No system is marked as the reference, so no system is tested against another.")
-    return Analysis(study, scores(study), comparisons(study), effects, notes, margins)
+    notes = [worded(note, study) for note in notes]
+    compared = comparisons(study)
+    worths = answers(study.jackknives, _differences(study, effects, compared))
+    return Analysis(study, scores(study), compared, effects, notes, margins, worths)
+
+
+def _differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:
+    """Components, else the reference beside others, on the leading scores: what may be worth labels."""
+    for one in effects:
+        if one.metric == leading(study.declared[one.task]):
+            key = (one.info, one.task, one.domain, one.metric, one.labels)
+            for effect, weights in zip(one.effects, one.weights, strict=True):
+                if len(effect.factors) == 1:
+                    yield Difference(effect.factors[0], *key, weights)
+    for pair in compared if not effects else ():
+        if pair.metric == leading(study.declared[pair.task]):
+            name = f"{pair.reference.name} beside {pair.other.name}"
+            weights = [(1.0, pair.reference), (-1.0, pair.other)]
+            yield Difference(name, pair.info, pair.task, pair.domain, pair.metric, pair.labels, weights)
 
 
 # --- scores ---------------------------------------------------------------------------------------------------
@@ -146,7 +169,7 @@ def _scores_of(study: Study, cell: Cell) -> Iterator[Score]:
                 domain,
                 task,
                 metric,
-                sensible(stats.summary(list(values.values())), declared),
+                independent(sensible(stats.summary(list(values.values())), declared), interval),
                 None if interval is None else bounded(interval, declared, difference=False),
                 declared.level(first_scores),
                 int(first_scores.get("n", 0)),
@@ -201,7 +224,10 @@ def _tested(study: Study, one: Comparison) -> Iterator[Comparison]:
         interval = study.jackknives.contrast([(1.0, one.reference), (-1.0, one.other)], *key)
         if interval is not None:
             interval = bounded(interval, one.info)
-            tests[TWO_WAY] = two_way_test(interval)
+            tests[FOLDS if interval.overlap else TWO_WAY] = two_way_test(interval)
+            if interval.overlap:
+                yield replace(one, tests=tests, interval=interval)
+                return
         pairs = stats.paired([first_values[seed] for seed in shared], [other_values[seed] for seed in shared])
         tests["paired"] = sensible(pairs, one.info)
     few = min(len(first_values), len(other_values)) < ENOUGH

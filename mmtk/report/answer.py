@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from mmtk.counts import counted, share
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import EARLY, Claim, claims
-from mmtk.report.headlines import ALPHA
+from mmtk.report.headlines import ALPHA, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
 from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry
+from mmtk.report.worth import worth_sentences
 from mmtk.stats.verdicts import Word
 
 MANY = 6  # differences that a sentence can name
@@ -43,7 +44,8 @@ def answer(analysis: Analysis) -> Table:
         ]
         for what, labels in rows
     ]
-    return Table("answer", "What helps", _caption(analysis, single), columns, entries)
+    caption = worded(_caption(analysis, single), analysis.study)
+    return Table("answer", "What helps", caption, columns, entries)
 
 
 def _single(analysis: Analysis) -> list[Claim]:
@@ -52,6 +54,7 @@ def _single(analysis: Analysis) -> list[Claim]:
 
 def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
     """Meaning of the words and numbers of the table."""
+    folds = analysis.study.folds
     several_seeds = all(len(cell.runs) > 1 for cell in analysis.study.cells if cell.runs)
     speaks = "new trainings and new patients" if several_seeds else "new patients for these networks"
     some = any(claim.low is not None for claim in single)
@@ -73,6 +76,11 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
         caption += (
             "Seeds were added until the in-domain verdicts were settled: those hold the levels of their looks, "
             "verdicts on other test sets do not. "
+        )
+    if folds:
+        caption += (
+            f"Every image is tested once in a repeat of {folds} folds; the in-domain intervals are corrected for "
+            "training sets that overlap. "
         )
     return (
         caption
@@ -100,6 +108,11 @@ def _entry(claim: Claim | None) -> Entry:
 
 def sentences(analysis: Analysis) -> list[str]:
     """Sentences for the table, no stronger than its numbers: what is settled, and what would settle the rest."""
+    lines = [worded(sentence, analysis.study) for sentence in _sentences(analysis)]
+    return [*lines, *worth_sentences(analysis.worths)]
+
+
+def _sentences(analysis: Analysis) -> list[str]:
     claim_list = _single(analysis)
     fewest = min(len(cell.runs) for cell in analysis.study.cells if cell.runs)
     if fewest < 2:

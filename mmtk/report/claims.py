@@ -89,7 +89,7 @@ class Claim:
     def sentence(self) -> str:
         """The difference with its interval and p."""
         amount = f"{self.what} {number(self.value, sign=True)} on {self.where}"
-        seeds = counted(self.estimate.n, "seed")
+        seeds = counted(self.estimate.n, self.weights[0][1].unit)
         if self.low is None:
             p = "" if self.adjusted is None else f"p = {probability(self.adjusted)} after Holm, "
             return f"{amount} ({p}{seeds}, no interval)".replace("= <", "<")

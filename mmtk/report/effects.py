@@ -12,7 +12,7 @@ import numpy as np
 from mmtk import stats
 from mmtk.errors import MmtkError, listing
 from mmtk.report.headlines import Labels, at, budget
-from mmtk.report.intervals import bounded, sensible, two_way_test
+from mmtk.report.intervals import bounded, independent, sensible, two_way_test
 from mmtk.scores import ScoreInfo, shown
 from mmtk.stats import Effect, Interval, Test
 from mmtk.stats.designs import Weights as Table
@@ -172,6 +172,7 @@ class _Design:
         trainings = [sensible(effect, info) for effect in trainings]
         contrasts = [self.contrast(cells) for cells in weights]
         intervals = [one if one is None else bounded(one, info) for one in contrasts]
+        trainings = [independent(effect, one) for effect, one in zip(trainings, intervals, strict=True)]
         effects = [_led(effect, one) for effect, one in zip(trainings, intervals, strict=True)]
         return replace(self.effects, effects=effects, trainings=trainings, intervals=intervals, weights=weights)
 

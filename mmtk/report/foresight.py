@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from mmtk import builtin_scores
-from mmtk.counts import counted
+from mmtk.counts import counted, replicates
 from mmtk.errors import MmtkError
 from mmtk.report.effects import factorial_effects
 from mmtk.report.standings import questions
@@ -30,12 +30,14 @@ class Spread:
     seed_variance: of the difference of one seed
     patient_variance: of the mean difference, for new patients
     patients: of the test set
+    overlap: n_test / n_train of folds; 0 for seeds on one test set
     """
 
     info: ScoreInfo
     seed_variance: float
     patient_variance: float
     patients: int
+    overlap: float = 0.0
 
 
 def spreads_of(study: Study) -> list[Spread]:
@@ -54,12 +56,13 @@ def spreads_of(study: Study) -> list[Spread]:
                 interval.seed_variance * interval.seeds,
                 interval.patient_variance,
                 interval.patients,
+                interval.overlap,
             )
             by_score.setdefault((question.task, question.metric), []).append(one)
     if not by_score:
         raise MmtkError(
-            f"{study.title}: no question has two seeds, so nothing is known of their spread.",
-            hint="Name a study with two seeds or more.",
+            f"{study.title}: no question has two {study.unit}s, so nothing is known of their spread.",
+            hint=f"Name a study with two {study.unit}s or more.",
         )
     return [
         Spread(
@@ -67,6 +70,7 @@ def spreads_of(study: Study) -> list[Spread]:
             median(one.seed_variance for one in ones),
             median(one.patient_variance for one in ones),
             ones[0].patients,
+            ones[0].overlap,
         )
         for ones in by_score.values()
     ]
@@ -82,22 +86,27 @@ def typical_spreads(tasks: Iterable[str]) -> list[Spread]:
     return [Spread(score, TYPICAL_SD[score.label] ** 2, 0.0, MANY) for score in scores]
 
 
-def power_lines(seeds: int, spreads: Sequence[Spread], source: str) -> list[str]:
+def power_lines(seeds: int, spreads: Sequence[Spread], source: str, folds: int = 0) -> list[str]:
     """Tell what a number of seeds would find: a heading, and a line for every score.
 
     seeds: of every cell, at most
     spreads: of the scores
     source: where they come from, as the heading says it
+    folds: of a repeat, where the seeds count through folds
     """
     if seeds < 2:
         return ["One seed finds nothing: a difference may be luck."]
-    lines = [f"What {counted(seeds, 'seed')} can find, {POWER:.0%} of the time, of two systems ({source}):"]
+    words, unit = replicates(seeds, folds), "fold" if folds else "seed"
+    if any(bool(one.overlap) != bool(folds) for one in spreads):
+        other = "seeds on one test set" if folds else "folds"
+        return [f"What {words} can find is not known: the spread is that of {other} ({source})."]
+    lines = [f"What {words} can find, {POWER:.0%} of the time, of two systems ({source}):"]
     for one in (one for one in spreads if one.seed_variance + one.patient_variance > 0):
-        parts = one.patients, one.seed_variance, one.patient_variance
+        parts = one.patients, one.seed_variance, one.patient_variance, POWER, one.overlap
         line = f"  {one.info.label}: a difference of {number(smallest_difference(seeds, *parts))} or more"
         if one.info.margin is not None:
             needed = seeds_for(one.info.margin, *parts)
-            takes = "more patients" if needed is None else counted(needed, "seed")
+            takes = "more patients" if needed is None else counted(needed, unit)
             line += f"; one of {number(one.info.margin)}, its margin, takes {takes}"
         lines.append(line)
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mmtk.study.results import Cell, Study
@@ -10,6 +11,15 @@ from mmtk.tasks import TASKS
 Labels = Mapping[str, int | str]
 
 ALPHA = 0.05
+
+
+def worded(text: str, study: Study) -> str:
+    """A text on seeds, of a study of folds with the words for those."""
+    if not study.folds:
+        return text
+    folded = re.sub(r"\bseed(s?)\b", r"fold\1", text)
+    folded = re.sub(r"\bSeed(s?)\b", r"Fold\1", folded)
+    return folded.replace("(two-way)", "(in-domain the corrected t over folds, elsewhere two-way)")
 
 
 def at(study: Study, labels: Labels) -> list[Cell]:

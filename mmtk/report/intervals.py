@@ -14,9 +14,11 @@ ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freed
 OverSeeds = TypeVar("OverSeeds", Summary, Test, Effect)
 
 TWO_WAY = "two-way"
+FOLDS = "corrected t"  # over folds (mmtk.stats.folds)
 # What is new where a test asks whether a difference would show again, by the kind of test.
 QUESTIONS = {
     TWO_WAY: "new trainings, new patients",
+    FOLDS: "new trainings, new patients",
     "paired": "new trainings on these patients",
     "student": "new trainings on these patients",
 }
@@ -44,9 +46,22 @@ def bounded(one: Interval, info: ScoreInfo, *, difference: bool = True) -> Inter
 
 
 def two_way_test(one: Interval) -> Test:
-    """A two-way interval as a test; without p from one seed, which says nothing of new trainings."""
+    """An interval for new patients as a test; without p from one seed, which says nothing of new trainings."""
     p = None if one.seeds < 2 else one.p
-    return Test(TWO_WAY, p, None, one.seeds, "seeds", one.est, one.low, one.high, None, "", one.note)
+    name, unit = (FOLDS, "folds") if one.overlap else (TWO_WAY, "seeds")
+    return Test(name, p, None, one.seeds, unit, one.est, one.low, one.high, None, "", one.note)
+
+
+def independent(one: OverSeeds, interval: Interval | None) -> OverSeeds:
+    """The same, without interval and p over folds: Student's t takes them as independent, which they are not.
+
+    ``interval``: that leads, which knows whether the seeds are folds
+    """
+    if interval is None or not interval.overlap:
+        return one
+    if isinstance(one, Summary):
+        return replace(one, low=None, high=None)
+    return replace(one, low=None, high=None, p=None)
 
 
 def _bounds(info: ScoreInfo, *, difference: bool) -> tuple[float, float]:

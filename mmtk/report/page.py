@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,10 +18,12 @@ from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
+from mmtk.report.headlines import worded
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv
+from mmtk.report.tables.worth import worth_table
 from mmtk.report.verdicts import verdicts
 from mmtk.runs.display import duration
 from mmtk.runs.finished import SHARED_DATA
@@ -37,6 +41,17 @@ FOLDED = ("data", "encoder", "decoder", "scores", "runs")
 
 # --- methods ---------------------------------------------------------------------------------------------------
 
+FOLDS = (
+    "Replicates are folds: the patients are divided into folds, evenly by class, and every image is tested once "
+    "in a repeat; another repeat is another division. Validation is a share of the folds that train; nothing is "
+    "chosen on the fold that is tested. Runs of one fold share splits, labelled images, batch order and initial "
+    "weights, so systems are paired by fold.",
+    "In-domain intervals and tests are the corrected resampled t over the J folds of all repeats of K: est ± "
+    "t(J − 1) · √((1/J + 1/(K − 1)) · S²) with S² the variance over folds (Nadeau and Bengio 2003; Bouckaert and "
+    "Frank 2004). Training sets of folds overlap, and repeats test the same patients again, so Student's t over "
+    "folds would find too much; this finds rather too little. Test sets that every run scores have the two-way "
+    "interval, with folds in the place of seeds.",
+)
 METHODS = (
     "Runs of one seed share splits, labelled images, batch order and initial weights, so systems are paired by "
     "seed.",
@@ -66,6 +81,36 @@ METHODS = (
     "between the boundaries, HD95 the 95th percentile of it in the worse direction; in pixels (px) at run size, "
     "in mm where the spacing of every image is known; an empty mask counts with the image diagonal.",
 )
+
+
+def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Sequence[str]) -> list[Table]:
+    """Tables of a report, in the order of their files; those without rows among them.
+
+    analysis: of the study
+    out: folder of the report, from which runs are seen
+    layers: tables of the architecture
+    missing: sentences on what is absent
+    """
+    return [
+        answer(analysis),
+        verdicts(analysis),
+        study_tables.effects(analysis),
+        study_tables.shapley(analysis),
+        worth_table(analysis.worths),
+        claims.table(analysis),
+        study_tables.tests(analysis),
+        *(paper.results(analysis, domain) for domain in DOMAINS),
+        paper.data(analysis),
+        *layers,
+        study_tables.scores(analysis),
+        study_tables.runs(analysis, out),
+        study_tables.gaps(missing),
+    ]
+
+
+def methods(study: Study) -> tuple[str, ...]:
+    """Sentences on the statistics of a study."""
+    return (*FOLDS, *(worded(text, study) for text in METHODS[1:])) if study.folds else METHODS
 
 
 def shared_data(study: Study) -> list[str]:
@@ -130,28 +175,19 @@ def _of_older_report(out: Path) -> list[str]:
 def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     """Write everything into ``stage``, a folder that becomes ``out``."""
     from mmtk.report.figures.study import by_section, drawings
+    from mmtk.report.figures.worth import worth
 
     study = analysis.study
     for folder in ("tables", "figures"):
         (stage / folder).mkdir()
     layers, absent = _architecture(analysis)
     missing = [*study.gaps, *analysis.notes, *shared_data(study), *absent]
-    figures = by_section(on_all_cores(drawings(study, stage / "figures", analysis.effects)))
-    tables = [
-        answer(analysis),
-        verdicts(analysis),
-        study_tables.effects(analysis),
-        study_tables.shapley(analysis),
-        claims.table(analysis),
-        study_tables.tests(analysis),
-        *(paper.results(analysis, domain) for domain in DOMAINS),
-        paper.data(analysis),
-        *layers,
-        study_tables.scores(analysis),
-        study_tables.runs(analysis, out),
-        study_tables.gaps(missing),
-    ]
-    tables_by_name = {table.name: table for table in tables if table.rows}
+    jobs = drawings(study, stage / "figures", analysis.effects)
+    jobs.append(partial(worth, analysis.worths, stage / "figures/worth.png"))
+    pictures = on_all_cores(jobs)
+    figures = [replace(picture, caption=worded(picture.caption, study)) for picture in by_section(pictures)]
+    tables = _tables(analysis, out, layers, missing)
+    tables_by_name = {table.name: in_words(table, study) for table in tables if table.rows}
     for name, table in tables_by_name.items():
         write_text(stage / "tables" / f"{name}.csv", table.csv())
         write_text(stage / "tables" / f"{name}.tex", table.latex())
@@ -159,6 +195,17 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     parts = _parts(tables_by_name, figures)
     write_text(stage / "report.md", _markdown(analysis, missing, parts, stage))
     write_text(stage / "index.html", _html(analysis, missing, parts))
+
+
+def in_words(table: Table, study: Study) -> Table:
+    """A table with the words for folds, where the study has them; that of the runs has both."""
+    if not study.folds or table.name == "runs":
+        return table
+    columns = [
+        replace(column, name=worded(column.name, study), meaning=worded(column.meaning, study))
+        for column in table.columns
+    ]
+    return replace(table, caption=worded(table.caption, study), columns=columns)
 
 
 def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
@@ -186,10 +233,12 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     def of_section(section: str) -> list[Figure]:
         return [figure for figure in figures if figure.section == section]
 
-    sections = dict.fromkeys(figure.section for figure in figures if figure.section not in ("effects", "data"))
+    in_parts = ("effects", "worth", "data")
+    sections = dict.fromkeys(figure.section for figure in figures if figure.section not in in_parts)
     parts: list[Part] = [
         Part("Verdicts", some("verdicts"), []),
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
+        Part("Worth in labels", some("worth"), of_section("worth")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
         Part("The paper's effects", some("claims"), []),
         Part("Tests", some("tests"), []),
@@ -212,7 +261,13 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
             lines += [f"![{figure.title}]({path})", "", f"**{figure.title}.** {figure.caption}", ""]
         for table in part_tables:
             lines += [f"### {table.title}", "", table.caption, "", table.markdown()]
-    lines += ["## Methods", "", " ".join(summary(analysis)), "", *(f"- {line}" for line in METHODS)]
+    lines += [
+        "## Methods",
+        "",
+        " ".join(summary(analysis)),
+        "",
+        *(f"- {line}" for line in methods(analysis.study)),
+    ]
     lines += [f"- {name}: {text}" for name, text in facts(analysis.study).items()]
     return "\n".join(lines) + "\n"
 
@@ -237,6 +292,6 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
         folded_tables=FOLDED,
         long=LONG,
         counted=counted,
-        methods=METHODS,
+        methods=methods(analysis.study),
         facts=facts(analysis.study),
     )

@@ -10,7 +10,7 @@ from mmtk.errors import listing
 from mmtk.scores import shown
 from mmtk.stats.two_way import ENOUGH_PATIENTS, LEAST_PATIENTS
 from mmtk.study.results import Study
-from mmtk.tasks import DOMAINS, TASKS
+from mmtk.tasks import DOMAINS, IN_DOMAIN, TASKS
 
 NO_VALUES = "not every system has values per image that give it"
 OVER_SEEDS = "intervals and tests are those over seeds, for new trainings on these patients"
@@ -49,6 +49,8 @@ def _of_images(study: Study, domain: str, task: str) -> Iterator[str]:
 def _of_scores(study: Study, domain: str, task: str) -> Iterator[tuple[str, str]]:
     """Scores without values per image, and those for which images are left out, each with its name."""
     declared = study.declared.get(task, {})
+    if study.folds and domain == IN_DOMAIN:  # their intervals rest on the scores of the folds
+        return
     for metric in shown(declared, "tests"):
         cells = [cell for cell in study.cells if cell.values(domain, task, metric)]
         samples = [study.jackknives.sample(cell, domain, task, metric) for cell in cells]

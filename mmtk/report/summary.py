@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from mmtk.counts import counted
+from mmtk.counts import counted, replicates
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import Claim, claims
 from mmtk.report.headlines import ALPHA, budget
@@ -19,13 +19,16 @@ def summary(analysis: Analysis) -> list[str]:
     """Summarise the numbers in sentences that are never stronger than they are."""
     study = analysis.study
     runs = [len(cell.runs) for cell in study.cells if cell.runs]
-    seeds = f"{min(runs)} to {max(runs)} seeds" if min(runs) < max(runs) else f"{max(runs)} seeds"
-    seeds = "one seed" if max(runs) == 1 else seeds
+    seeds = f"{min(runs)} to {max(runs)} {study.unit}s"
+    if min(runs) == max(runs):
+        seeds = f"one {study.unit}" if max(runs) == 1 else replicates(max(runs), study.folds)
     count = len(study.budgets)
     budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
     sentences = [f"{counted(len(runs), 'system')} at {budgets} with {seeds} each: {counted(sum(runs), 'run')}."]
     if max(runs) < 2:
-        sentences.append("With one seed nothing can be concluded: a difference between two systems may be luck.")
+        sentences.append(
+            f"With one {study.unit} nothing can be concluded: a difference between two systems may be luck."
+        )
     else:
         sentences += _answers(claims(analysis))
         if paper_sentence := paper_claims.sentence(analysis):

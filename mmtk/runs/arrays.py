@@ -59,6 +59,31 @@ def read_cases(files: Sequence[Path]) -> Cases:
     return tables_by_part
 
 
+def joined(tables: Sequence[Cases]) -> Cases:
+    """Values of runs with other test images as one table: all images, NaN for a run that has not tested one.
+
+    tables: of one run each, as of ``read_cases``
+    """
+    result: Cases = {}
+    for part in dict.fromkeys(part for table in tables for part in table):
+        of_part = [table.get(part, {}) for table in tables]
+        patients: dict[str, str | None] = {}
+        for one in filter(None, of_part):
+            names = one.get("patient", np.full(len(one["id"]), None))
+            patients |= dict(zip(one["id"], names, strict=True))
+        ids = np.array(sorted(patients), object)
+        result[part] = {"id": ids}
+        if any("patient" in one for one in of_part):
+            result[part]["patient"] = np.array([patients[name] for name in ids], object)
+        for name in dict.fromkeys(name for one in of_part for name in one if name not in KEYS):
+            values = np.full((len(tables), len(ids)), np.nan)
+            for run, one in enumerate(of_part):
+                if name in one:
+                    values[run, np.searchsorted(ids, one["id"])] = one[name][0]
+            result[part][name] = values
+    return result
+
+
 def read_curves(files: Sequence[Path]) -> dict[str, Series]:
     """Read every key of the runs' ``metrics.jsonl``: the steps [T] that all share, and values [runs, T] at them.
 

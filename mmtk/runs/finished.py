@@ -134,13 +134,20 @@ def _tested(folder: RunDir) -> dict[str, str]:
     }
 
 
-def check_comparable(runs: Iterable[Run]) -> None:
-    """Raise MmtkError naming the runs whose data or test images differ from the others'."""
+def check_comparable(runs: Iterable[Run], folds: int = 0) -> None:
+    """Raise MmtkError naming the runs whose data or test images differ from the others'.
+
+    ``folds``: of a repeat; then runs of one seed alone have the in-domain test images in common
+    """
     first_values: dict[tuple[str, str], tuple[str, Run]] = {}
     wrong = []
     for run in runs:
         facts = {("data", name): digest for name, digest in run.provenance["data"].items()}
-        facts |= {("test images", name): digest for name, digest in run.tested.items()}
+        of_fold = f" of seed {run.seed}" if folds else ""
+        facts |= {
+            ("test images", name + (of_fold if name.endswith(f"/{IN_DOMAIN}") else "")): digest
+            for name, digest in run.tested.items()
+        }
         for (what, name), digest in facts.items():
             first, other = first_values.setdefault((what, name), (digest, run))
             if digest != first:

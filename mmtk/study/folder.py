@@ -271,6 +271,7 @@ class StudyDir:
                 cell.reference,
                 cell.beside,
                 system=cell.recipe.system_digest,
+                folds=cell.recipe.data.folds or 0,
             )
             for cell in plan.cells
         }

@@ -13,9 +13,11 @@ from mmtk.registry import catalog
 from mmtk.runs.arrays import KEYS
 from mmtk.scores import info
 from mmtk.stats import Interval, Jackknife
+from mmtk.stats.folds import Tested, corrected
 from mmtk.stats.formulas import module_of
 from mmtk.stats.jackknife import combine, confirmed, formula_of, jackknife
 from mmtk.study.patients import TestImages, images_of
+from mmtk.tasks import IN_DOMAIN
 
 if TYPE_CHECKING:
     from mmtk.study.results import Cell, Study
@@ -51,6 +53,7 @@ class Jackknives:
         self._present: dict[tuple[int, str, str, tuple[str, ...]], np.ndarray] = {}
         self._shared: dict[tuple[str, str, str], np.ndarray] = {}
         self._samples: dict[tuple[int, str, str, str], Sample | None] = {}
+        self._folds: dict[tuple[int, str, str], Tested] = {}
         self._reasons: dict[tuple[int, str, str, str], str] = {}
 
     def images(self, domain: str, task: str) -> TestImages:
@@ -93,7 +96,11 @@ class Jackknives:
         task: of the score
         metric: name of the score
         seeds: that count (default: those that all cells have)
+
+        In a study of folds the in-domain interval is the corrected t over folds, of any score.
         """
+        if self._study.folds and domain == IN_DOMAIN:
+            return self._over_folds(weights, task, metric, seeds)
         samples = [self.sample(cell, domain, task, metric) for _, cell in weights]
         parts = [sample for sample in samples if sample is not None]
         if len(parts) < len(samples) or not parts:
@@ -104,6 +111,51 @@ class Jackknives:
             return None
         rows = [part.jackknife.rows([part.seeds.index(seed) for seed in counted]) for part in parts]
         return stats.two_way(combine([weight for weight, _ in weights], rows))
+
+    def _over_folds(
+        self, weights: Weights, task: str, metric: str, seeds: Sequence[int] | None
+    ) -> Interval | None:
+        """The corrected t of a weighted sum of cells over the folds that all have tested."""
+        scores = [cell.values(IN_DOMAIN, task, metric) for _, cell in weights]
+        shared = set.intersection(*map(set, scores)) if scores else set()
+        replicates = sorted(shared if seeds is None else shared & {*seeds})
+        if not replicates:
+            return None
+        sums = [
+            sum(weight * one[seed] for (weight, _), one in zip(weights, scores, strict=True))
+            for seed in replicates
+        ]
+        used = [self._tested(cell, task, metric) for weight, cell in weights if weight]
+        errors = min((one.errors for one in used if one.errors is not None), default=None)
+        smallest = min((one.smaller_class for one in used if one.smaller_class is not None), default=None)
+        patients = len(np.unique(self.images(IN_DOMAIN, task).patients))
+        return corrected(sums, self._study.folds, Tested(patients, errors, smallest))
+
+    def _tested(self, cell: Cell, task: str, metric: str) -> Tested:
+        """Patients that a repeat of a cell's folds tests, with those that the score counts as wrong."""
+        key = (id(cell), task, metric)
+        if key not in self._folds:
+            self._folds[key] = self._of_folds(cell, task, metric)
+        return self._folds[key]
+
+    def _of_folds(self, cell: Cell, task: str, metric: str) -> Tested:
+        formula, columns = self._formula(cell, IN_DOMAIN, task, metric), _numbers(cell, IN_DOMAIN, task)
+        patients = self.images(IN_DOMAIN, task).patients
+        if not formula or formula.startswith("mean:") or module_of(formula):
+            return Tested(len(np.unique(patients)))
+        present, places = self._values(cell, IN_DOMAIN, task, formula), self._places_of(cell, IN_DOMAIN, task)
+        parts = []
+        for row, images in enumerate(present):
+            values = {name: column[row : row + 1, images] for name, column in columns.items()}
+            parts.append(jackknife(formula, values, patients[places][images]))
+        share = self._study.folds / max(len(parts), 1)
+        errors = [part.errors for part in parts if part.errors is not None]
+        classes = [part.smaller_class for part in parts if part.smaller_class is not None]
+        return Tested(
+            len(np.unique(patients)),
+            sum(errors) * share if errors else None,
+            round(sum(classes) * share) if classes else None,
+        )
 
     def _computed(self, cell: Cell, domain: str, task: str, metric: str) -> Sample | None:
         formula, scores = self._formula(cell, domain, task, metric), cell.values(domain, task, metric)

@@ -79,6 +79,11 @@ class Plan:
         return _complete(replace(self, cells=list(cells.values())))
 
     @property
+    def folds(self) -> int:
+        """Folds of a repeat, which the seeds count through; 0 where all runs test the same images."""
+        return self.cells[0].recipe.data.folds or 0 if self.cells else 0
+
+    @property
     def runs(self) -> list[tuple[PlannedCell, int]]:
         """Every run: all cells of a seed, then those of the next; of a study in rounds, those asked for so far."""
         counts = {cell.recipe.digest: self.seeds_of(cell) for cell in self.cells}
@@ -304,6 +309,11 @@ def _complete(plan: Plan) -> Plan:
     if twice := sorted({title for title in titles if titles.count(title) > 1}):
         cure = "This is a mistake of mmtk's own, not of yours: please report it with this command and the recipe."
         raise MmtkError(f"two systems of this plan would both be called {listing(twice)}.", hint=cure)
+    if len({cell.recipe.data.folds for cell in plan.cells}) > 1:
+        raise MmtkError(
+            "data.folds: the systems of a study are tested on the same folds, and here they differ.",
+            hint="Ask for the same in all: --folds K.",
+        )
     if len(plan.cells) < 2:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in plan.dropped)
         raise MmtkError(f"a study needs two systems or more, and only {len(plan.cells)} can be made.{reasons}")

@@ -15,7 +15,7 @@ import numpy as np
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.parallel import on_all_cores
-from mmtk.runs.arrays import KEYS, Cases, Series, read_cases, read_curves
+from mmtk.runs.arrays import KEYS, Cases, Series, joined, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run
 from mmtk.runs.result import Result, html_table
 from mmtk.scores import ScoreInfo, merged
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LONG = ("system", "digest", "budget", "seed", "domain", "task", "metric", "value")
 IMAGES = ("system", "digest", "budget", "seed", "domain", "task", "id")
+OF_FOLDS = ("fold", "repeat")  # columns of both tables behind the seed, in a study of folds
 
 
 @dataclass
@@ -37,7 +38,8 @@ class Cell:
 
     ``levels`` holds the label of every axis of the study, ``labels`` the budget of every task that it has.
     ``beside`` marks a reference that is no cell of the design: it has more parts than the axes name. ``system``
-    is the digest without label budgets, one for a system at all of them (default: the name).
+    is the digest without label budgets, one for a system at all of them (default: the name). ``folds``: of a
+    repeat, where the runs test folds of the patients; 0 where all test the same images.
     """
 
     name: str
@@ -48,9 +50,15 @@ class Cell:
     beside: bool = False
     runs: dict[int, Run] = field(default_factory=dict)
     system: str = ""
+    folds: int = 0
 
     def __post_init__(self) -> None:
         self.system = self.system or self.name
+
+    @property
+    def unit(self) -> str:
+        """Unit of its runs: a seed on one test set, or a fold."""
+        return "fold" if self.folds else "seed"
 
     @property
     def tasks(self) -> list[str]:
@@ -79,12 +87,16 @@ class Cell:
 
     @cached_property
     def cases(self) -> Cases:
-        """Values per test image as of ``read_cases``, seeds ascending; NaN for a run that has no such file."""
+        """Values per test image as of ``read_cases``, seeds ascending; NaN for a run that has no such file.
+
+        Of folds all images that any run has tested, NaN for the runs that have not.
+        """
         files = [run.folder.cases_file for _, run in sorted(self.runs.items())]
         has_cases = np.array([file.is_file() for file in files], bool)
         if not has_cases.any():
             return {}
-        tables = read_cases([file for file, has_file in zip(files, has_cases, strict=True) if has_file])
+        some = [file for file, has_file in zip(files, has_cases, strict=True) if has_file]
+        tables = joined([read_cases([file]) for file in some]) if self.folds else read_cases(some)
         for part, name in ((part, name) for part, table in tables.items() for name in table if name not in KEYS):
             rows = np.full((len(files), tables[part][name].shape[1]), np.nan)
             rows[has_cases] = tables[part][name]
@@ -130,6 +142,16 @@ class Study:
         return Jackknives(self)
 
     @property
+    def folds(self) -> int:
+        """Folds of a repeat, where the runs test folds of the patients; 0 where all test the same images."""
+        return self.cells[0].folds if self.cells else 0
+
+    @property
+    def unit(self) -> str:
+        """Unit of the runs of a cell: a seed on one test set, or a fold."""
+        return "fold" if self.folds else "seed"
+
+    @property
     def systems(self) -> dict[str, str]:
         """The name of every system by its digest without label budgets, in order."""
         return {cell.system: cell.name for cell in self.cells}
@@ -155,15 +177,16 @@ class Study:
                     yield cell.name, cell.digest, cell.budget, seed, domain, task, metric, value
 
     def frame(self) -> DataFrame:
-        """Every score of every run as a tidy table, under the columns ``LONG``."""
+        """Every score of every run as a tidy table, under the columns ``LONG``, of folds ``OF_FOLDS`` as well."""
         from pandas import DataFrame
 
-        return DataFrame(self.rows(), columns=list(LONG))
+        return self._with_folds(DataFrame(self.rows(), columns=list(LONG)))
 
     def cases(self) -> DataFrame:
         """Values per test image of every run as a tidy table: the columns ``IMAGES``, then every score.
 
-        A row for each system, budget, seed, domain, task and image; a score that a task has not is empty.
+        A row for each system, budget, seed, domain, task and image; a score that a task has not is empty. Of
+        folds the columns ``OF_FOLDS`` stand behind the seed.
         """
         from pandas import DataFrame, concat
 
@@ -176,7 +199,16 @@ class Study:
             if run.folder.cases_file.is_file()
         ]
         table = concat(tables, ignore_index=True) if tables else DataFrame(columns=list(IMAGES))
-        return table[[*IMAGES, *(name for name in table.columns if name not in IMAGES)]]
+        return self._with_folds(table[[*IMAGES, *(name for name in table.columns if name not in IMAGES)]])
+
+    def _with_folds(self, table: DataFrame) -> DataFrame:
+        """The table with fold and repeat of every row, in a study of folds."""
+        if not self.folds:
+            return table
+        columns = list(table.columns)
+        place = columns.index("seed") + 1
+        table = table.assign(fold=table["seed"] % self.folds, repeat=table["seed"] // self.folds)
+        return table[[*columns[:place], *OF_FOLDS, *columns[place:]]]
 
     def __repr__(self) -> str:
         runs = sum(len(cell.runs) for cell in self.cells)
@@ -206,7 +238,7 @@ class Study:
 
     def comparable(self) -> None:
         """Refuse runs that were tested on other data: their numbers must not stand in one table."""
-        check_comparable([run for cell in self.cells for run in cell.runs.values()])
+        check_comparable([run for cell in self.cells for run in cell.runs.values()], self.folds)
 
 
 def _by_size(budget: tuple[tuple[str, int | str], ...]) -> list[tuple[str, float]]:
@@ -218,12 +250,14 @@ def from_runs(paths: Sequence[Path]) -> Study:
     if not paths:
         raise MmtkError("no run is given.", hint="Name a study or finished runs.")
     runs = [read_run(path) for path in paths]
-    check_comparable(runs)
+    folds = runs[0].folder.recipe.data.folds or 0
+    check_comparable(runs, folds)
     cells: dict[str, Cell] = {}
     for run in runs:
         recipe = run.folder.recipe
         labels: dict[str, int | str] = {task: recipe.task_data(task).labels for task in recipe.tasks}
         fresh = Cell(recipe.name, {}, labels, run.digest, reference=not cells, system=recipe.system_digest)
+        fresh.folds = folds
         cell = cells.setdefault(run.digest, fresh)
         if run.seed in cell.runs:
             both = f"{cell.runs[run.seed].path} and {run.path}"

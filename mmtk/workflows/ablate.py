@@ -20,6 +20,7 @@ from mmtk.study.stopping import MAX_SEEDS, Stopping
 from mmtk.workflows.study_session import StudySession
 
 DEFAULT = "multimix"
+USUAL = "Usual: --folds 5 --repeats 2."
 
 
 LATER = ("recipe", "margins")  # what does not say which systems are compared
@@ -34,6 +35,8 @@ class StudyRequest:
     suite: a list of systems in place of ``components``: ``paper``, or a TOML file
     design: factorial (default), leave-one-out, add-one-in or one-at-a-time
     seeds: runs of every cell
+    folds: folds of the patients, each tested once in a repeat, in place of seeds
+    repeats: of the folds, each with a division of its own
     labels: label budgets, such as ``classification=8,25``
     overrides: keys that are changed in every cell
     until: ``settled``: seeds are added until every verdict is
@@ -52,6 +55,8 @@ class StudyRequest:
     until: str | None = None
     max_seeds: int | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
+    folds: int | None = None
+    repeats: int | None = None
 
     @property
     def continued(self) -> bool:
@@ -71,6 +76,8 @@ def ablate(
     suite: str | Path | None = None,
     design: str | None = None,
     seeds: int | None = None,
+    folds: int | None = None,
+    repeats: int | None = None,
     until: str | None = None,
     max_seeds: int | None = None,
     labels: Mapping[str, Iterable[int | str]] | None = None,
@@ -89,6 +96,8 @@ def ablate(
     suite: a list of systems in their place: ``"paper"``, or a TOML file
     design: factorial (default), leave-one-out, add-one-in or one-at-a-time
     seeds: runs of every cell (default 1, or the suite's)
+    folds: in place of seeds: folds of the patients, each tested once in a repeat
+    repeats: of the folds, each with a division of its own (default 1)
     until: ``"settled"``: add seeds until every verdict is settled, in place of ``seeds``
     max_seeds: seeds of a cell at most, with ``until`` (default 20)
     labels: label budgets of a task, such as ``{"classification": [8, 25]}``
@@ -115,6 +124,8 @@ def ablate(
         Path(out) if out is not None else None,
         until,
         max_seeds,
+        folds=folds,
+        repeats=repeats,
     )
     table = {"use": launcher} if isinstance(launcher, str) else dict(launcher or {})
     session = prepare(request, table, Path(data) if data is not None else None, device)
@@ -167,7 +178,7 @@ def _plan(request: StudyRequest, device: str) -> Plan:
     """The plan of a new study, at the precision that ``device`` has."""
     components, suite = request.components, request.suite
     rule = _stopping(request)
-    seeds = rule.max_seeds if rule else request.seeds
+    seeds = rule.max_seeds if rule else _replicates(request)
     if (components is None) == (suite is None):
         raise MmtkError(
             "say what to compare: either --components or --suite.",
@@ -179,7 +190,7 @@ def _plan(request: StudyRequest, device: str) -> Plan:
         raise MmtkError("a design is for --components: a suite lists its systems.", hint="Leave --design out.")
     common: dict[str, Any] = {
         "profile": request.profile,
-        "overrides": request.overrides,
+        "overrides": _overrides(request),
         "budgets": parse_budgets(list(request.labels)),
     }
     if suite is not None:
@@ -189,7 +200,43 @@ def _plan(request: StudyRequest, device: str) -> Plan:
         plan = plan_components(recipe, components or "", design, seeds=range(seeds or 1), **common)
     device_name = choose_device(device)
     plan = replace(plan, stopping=rule)
+    if rule is not None and plan.folds:
+        raise _no_rounds()
     return plan.with_precision(lambda precision: choose_precision(precision, device_name))
+
+
+def _replicates(request: StudyRequest) -> int | None:
+    """Runs of every cell: the seeds that are asked for, or the folds of all repeats."""
+    if request.folds is None:
+        if request.repeats is not None:
+            raise MmtkError("--repeats is for folds.", hint="Add --folds 5, or use --seeds.")
+        return request.seeds
+    if request.folds < 2:
+        raise MmtkError(f"--folds {request.folds}: patients are divided into two folds or more.", hint=USUAL)
+    if request.repeats is not None and request.repeats < 1:
+        raise MmtkError(f"--repeats {request.repeats}: folds are repeated once or more.", hint=USUAL)
+    if request.seeds is not None:
+        raise MmtkError(
+            "--folds takes the place of --seeds: every fold is a run of its own.",
+            hint="Use --repeats for more runs, each with another division of the patients.",
+        )
+    return request.folds * (request.repeats or 1)
+
+
+def _overrides(request: StudyRequest) -> Mapping[str, Any] | Iterable[str]:
+    """The keys that are changed in every cell, the folds among them."""
+    if request.folds is None:
+        return request.overrides
+    if isinstance(request.overrides, Mapping):
+        return {**request.overrides, "data.folds": request.folds}
+    return [*request.overrides, f"data.folds={request.folds}"]
+
+
+def _no_rounds() -> MmtkError:
+    return MmtkError(
+        "--until settled adds seeds on one test set; the levels of its looks do not hold for folds.",
+        hint="Leave --until out, and ask for --repeats; or leave the folds out.",
+    )
 
 
 def _stopping(request: StudyRequest) -> Stopping | None:
@@ -202,6 +249,8 @@ def _stopping(request: StudyRequest) -> Stopping | None:
         return None
     if request.until != "settled":
         raise MmtkError(f"--until {request.until}: no such rule.", hint="Write --until settled.")
+    if request.folds is not None or request.repeats is not None:
+        raise _no_rounds()
     if request.seeds is not None:
         raise MmtkError(
             "--until settled adds seeds as they are needed.", hint="Use --max-seeds in place of --seeds."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -38,9 +38,17 @@ def check_budgets(plan: Plan, data: Path | None) -> None:
         for task, budget in cell.labels.items():
             name = f"{task} {cell.recipe[f'data.{task}.source']}"
             if name not in label_counts:
-                items = sources.source(cell.recipe, task, root=locations.data_root(data)).items("train")
-                label_counts[name] = sum(item.target is not None for item in items)
+                label_counts[name] = min(_labels(cell.recipe, task, data, plan.seeds if plan.folds else [0]))
             check_budget(budget, task, label_counts[name])
+
+
+def _labels(recipe: Recipe, task: str, data: Path | None, seeds: Sequence[int]) -> Iterator[int]:
+    """Labelled images in the training part of a task with every seed, of which each may test another fold."""
+    for seed in seeds:
+        items = sources.source(recipe.with_values({"seed": seed}), task, root=locations.data_root(data)).items(
+            "train"
+        )
+        yield sum(item.target is not None for item in items)
 
 
 def check_weights(plan: Plan) -> None:

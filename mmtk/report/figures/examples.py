@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,7 +42,8 @@ OVERLAP = {"both": "#56B4E9", "only the reference": "#F0E442", "only the predict
 def dice_of(cell: Cell, domain: str) -> dict[str, float]:
     """Dice of the test images by id, of the run with the lowest seed."""
     table = cell.cases.get((domain, MASKS), {})
-    return dict(zip(table["id"], table["dice"][0].tolist(), strict=True)) if "dice" in table else {}
+    pairs = zip(table["id"], table["dice"][0].tolist(), strict=True) if "dice" in table else ()
+    return {name: dice for name, dice in pairs if math.isfinite(dice)}
 
 
 class Tile(NamedTuple):

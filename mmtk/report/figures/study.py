@@ -34,7 +34,7 @@ AT_BUDGET = {
     "saliency-segmentation": saliency_segmentation,
     "losses": losses,
 }
-SECTIONS = ("effects", "scores", *TASKS, "saliency", "training", "data")
+SECTIONS = ("effects", "worth", "scores", *TASKS, "saliency", "training", "data")
 
 
 Drawing = Callable[[], Figure | None]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmtk.counts import replicates
 from mmtk.report.figures import style
 from mmtk.runs.finished import Run
 from mmtk.study.results import Cell, Study
@@ -147,8 +148,12 @@ def titled(cells: Mapping[str, Cell], title: str) -> str:
 
 
 def seeds(cells: Iterable[Cell]) -> str:
-    """Number of seeds of the cells, in words."""
-    return seed_counts(len(cell.runs) for cell in cells)
+    """Number of seeds, or folds, of the cells, in words."""
+    listed = list(cells)
+    counts = {len(cell.runs) for cell in listed}
+    if len(counts) == 1 and listed[0].folds:
+        return replicates(counts.pop(), listed[0].folds)
+    return seed_counts(counts)
 
 
 def seed_counts(counts: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from mmtk import stats
 from mmtk.counts import share
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import ALPHA, Labels, at, budget
-from mmtk.report.intervals import bounded, sensible, two_way_test
+from mmtk.report.intervals import bounded, independent, sensible, two_way_test
 from mmtk.report.tables.paper import published_score
 from mmtk.report.tables.table import (
     Entry,
@@ -109,6 +109,7 @@ def _claimed(analysis: Analysis) -> Iterator[Claimed]:
                 weights = [(1.0, pair[0]), (-1.0, pair[1])]
                 interval = analysis.study.jackknives.contrast(weights, domain, task, METRIC[task])
                 test = trainings if interval is None else two_way_test(bounded(interval, declared))
+                trainings = independent(trainings, interval)
                 published = _published(analysis, pair, domain, task)
                 yield Claimed(what, pair, labels, domain, task, published, test, trainings)
 

@@ -10,7 +10,7 @@ from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import budget
-from mmtk.report.intervals import QUESTIONS, TWO_WAY
+from mmtk.report.intervals import FOLDS, QUESTIONS, TWO_WAY
 from mmtk.report.tables.table import (
     Entry,
     Table,
@@ -24,6 +24,7 @@ from mmtk.report.tables.table import (
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect, Interval
 
+OF_PATIENTS = (TWO_WAY, FOLDS)
 NO_VALUES = "no values per image: Student's t over seeds, for new trainings on these patients"
 
 
@@ -59,8 +60,8 @@ def tests(analysis: Analysis) -> Table:
             interval_entry(test.low, test.high),
             Entry(test.name),
             Entry(QUESTIONS[kind] if kind != TWO_WAY or test.n > 1 else "new patients for these networks"),
-            Entry(counted(test.n, "seed"), {"": test.n}),
-            count_entry(one.interval.patients) if one.interval and kind == TWO_WAY else value_entry(None),
+            Entry(counted(test.n, one.reference.unit), {"": test.n}),
+            count_entry(one.interval.patients) if one.interval and kind in OF_PATIENTS else value_entry(None),
             p_entry(test.p),
             p_entry(test.adjusted),
             value_entry(None)
@@ -77,6 +78,8 @@ def tests(analysis: Analysis) -> Table:
         "on these patients alone; they lead where a score has no values per image. p (Holm) is adjusted over all "
         "comparisons in this table on the same metric, for the leading tests and for every other kind of test."
     )
+    if analysis.study.folds:
+        caption += " In-domain the corrected t over folds stands alone: the others take folds as independent."
     return Table("tests", "Tests of the reference", caption, headings(*TEST_HEADS), rows)
 
 
@@ -210,11 +213,13 @@ def scores(analysis: Analysis) -> Table:
 
 def runs(analysis: Analysis, base: Path) -> Table:
     """Every run with its folder as seen from ``base``."""
+    folds = analysis.study.folds
     rows = [
         [
             Entry(cell.name),
             Entry(budget(cell.labels)),
             count_entry(seed),
+            *([count_entry(seed % folds), count_entry(seed // folds)] if folds else []),
             Entry(run.digest),
             count_entry(run.scores["selected"]["steps"]),
             count_entry(run.scores["selected"]["step"]),
@@ -227,7 +232,10 @@ def runs(analysis: Analysis, base: Path) -> Table:
     caption = (
         "Steps trained, the step that validation selected, seconds of training, folder as seen from this page."
     )
-    columns = headings("System", "Labels", "*Seed", "Digest", "*Steps", "*Selected", "*Seconds", "Folder")
+    of_fold = ["*Fold", "*Repeat"] if folds else []
+    columns = headings(
+        "System", "Labels", "*Seed", *of_fold, "Digest", "*Steps", "*Selected", "*Seconds", "Folder"
+    )
     return Table("runs", "Runs", caption, columns, rows)
 
 

@@ -1,0 +1,129 @@
+"""Worth in labels in a report: of components and of the reference, in tables, words and pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_analysis import AXES, made_cell
+from test_patients import DICE
+
+from mmtk.report.analysis import analyse
+from mmtk.report.answer import sentences, summary_lines
+from mmtk.report.figures.worth import worth
+from mmtk.report.tables.worth import worth_table
+from mmtk.report.worth import Answer
+from mmtk.study.results import Cell, Study
+
+BUDGETS = (10, 20, 40, 80)
+SYSTEMS = {"UMTL": ("none", "none"), "UMTL-S": ("saliency", "none"), "UMTL-SSL": ("none", "confidence")}
+SYSTEMS["MultiMix"] = ("saliency", "confidence")
+
+
+def budgets_study(
+    gain: float = 0.05, seeds=range(4), budgets=BUDGETS, slope: float = 0.05, patients: int = 40
+) -> Study:
+    """Dice grows by ``slope`` with every doubling of the masks, and by ``gain`` with saliency."""
+    cells = []
+    for count in budgets:
+        for name, levels in SYSTEMS.items():
+            labels = {"classification": 100, "segmentation": count}
+            cell = made_cell(name, levels, 0.0, seeds, name == "MultiMix", labels, images=patients)
+            level = 0.5 + slope * math.log2(count / 10) + gain * (levels[0] == "saliency")
+            cells.append(with_dice(cell, level, len(cells)))
+    return Study("study", cells, list(seeds), dict(AXES), "factorial")
+
+
+def with_dice(cell: Cell, level: float, place: int) -> Cell:
+    """The cell with values of Dice around a level."""
+    rng = np.random.default_rng(place)
+    cell.digest = f"{cell.name}-{cell.budget}"
+    for domain in ("in-domain", "cross-domain"):
+        table = cell.cases[domain, "segmentation"]
+        table["patient"] = np.array([f"p{k}" for k in range(len(table["id"]))], object)
+        values = rng.normal(0, 0.02, table["dice"].shape)
+        table["dice"] = level + values
+        for row, run in enumerate(cell.runs.values()):
+            run.scores[domain]["segmentation"]["dice"] = float(table["dice"][row].mean())
+    return cell
+
+
+def answer_of(study: Study, count: int, what: str = "bridge: saliency") -> Answer:
+    (one,) = (
+        one
+        for one in analyse(study).worths
+        if (one.what, one.count, one.domain, one.task) == (what, count, *DICE[:2])
+    )
+    return one
+
+
+def test_a_component_that_adds_one_doubling_is_worth_twice_the_labels() -> None:
+    study = budgets_study()
+    for count in (10, 20):
+        one = answer_of(study, count)
+        assert one.worth.labels == pytest.approx(2 * count, rel=0.1)
+        assert one.worth.low < 2 * count < one.worth.high
+        assert one.curve[count] == pytest.approx(0.5 + 0.05 * math.log2(count / 10), abs=0.01)
+    assert answer_of(study, 80).worth.text == "more than 80"
+    assert answer_of(budgets_study(-0.1), 10).worth.text == "fewer than 10"
+    nothing = answer_of(study, 40, "ssl: confidence").worth
+    assert nothing.low < 40 < nothing.high
+
+
+def test_without_a_factorial_the_reference_is_worth_labels_of_every_other_system() -> None:
+    study = budgets_study()
+    study.design = "one-at-a-time"
+    one = answer_of(study, 10, "MultiMix beside UMTL-SSL")
+    assert one.worth.labels == pytest.approx(20, rel=0.1)
+    assert (
+        one.sentence
+        == f"MultiMix beside UMTL-SSL at 10 masks (Dice in-domain) is worth {one.worth.text} without it"
+    )
+
+
+def test_a_study_of_one_budget_has_no_section() -> None:
+    analysis = analyse(budgets_study(budgets=(10,)))
+    assert analysis.worths == []
+    assert not worth_table(analysis.worths).rows
+    assert worth(analysis.worths, Path("none.png")) is None
+
+
+def test_one_seed_says_nothing() -> None:
+    one = answer_of(budgets_study(seeds=range(1)), 10)
+    assert one.worth.text == "cannot be said"
+    assert "one seed" in one.worth.note
+    assert "cannot be said" in one.sentence
+
+
+def test_labels_that_do_not_help_say_nothing() -> None:
+    one = answer_of(budgets_study(slope=-0.05), 40)
+    assert (one.worth.text, one.worth.note) == ("cannot be said", "more labels do not help the base")
+
+
+def test_a_budget_without_the_systems_without_it_is_left_out() -> None:
+    study = budgets_study()
+    study.design, gone = "one-at-a-time", {"UMTL": 20}
+    study.cells = [cell for cell in study.cells if gone.get(cell.name) != cell.labels["segmentation"]]
+    counts = [
+        one.count for one in analyse(study).worths if one.what == "MultiMix beside UMTL" and one.domain == DICE[0]
+    ]
+    assert counts == [10, 40, 80]
+
+
+def test_the_answer_stands_in_the_table_the_words_and_the_picture(tmp_path: Path) -> None:
+    analysis = analyse(budgets_study())
+    table = worth_table(analysis.worths)
+    assert [column.name for column in table.columns][:3] == ["Worth of", "Score", "At labels"]
+    rows = {(row[0].text, row[1].text, row[2].text): row[4] for row in table.rows}
+    entry = rows["bridge: saliency", "Dice in-domain", "100-10"]
+    assert entry.text == answer_of(analysis.study, 10).worth.text
+    assert entry.numbers["low"] < 20 < entry.numbers["high"]
+    line = "Bridge: saliency at 10 masks (Dice in-domain) is worth"
+    assert any(sentence.startswith(line) for sentence in sentences(analysis))
+    assert any(sentence.startswith(line) for sentence in summary_lines(analysis))
+    figure = worth(analysis.worths, tmp_path / "worth.png")
+    assert figure is not None
+    assert figure.path.is_file()
+    assert (tmp_path / "worth.svg").is_file()
