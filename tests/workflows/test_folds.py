@@ -11,10 +11,13 @@ from moments import mmtk, sets
 from scipy.stats import t
 
 from mmtk.errors import MmtkError
+from mmtk.export.card import model_card
+from mmtk.export.shared import other_seeds
 from mmtk.report.analysis import analyse
 from mmtk.report.claims import claims
 from mmtk.report.foresight import power_lines, spreads_of
 from mmtk.report.intervals import FOLDS, TWO_WAY
+from mmtk.runs.finished import read_run
 from mmtk.study.folder import StudyDir, read_study
 from mmtk.study.results import Study
 from mmtk.workflows.ablate import StudyRequest, prepare
@@ -104,6 +107,13 @@ def test_a_study_of_folds_goes_on(made: Path) -> None:
     again = mmtk("ablate", "study", cwd=made)
     assert again.returncode == 0, again.stderr
     assert json.loads(lost.results_file.read_bytes()) == json.loads(content)
+
+
+def test_a_model_card_tells_of_the_other_folds(made: Path) -> None:
+    run = read_run(StudyDir(made / "study").runs()[0].folder.path)
+    text = model_card(run, other_seeds(run))
+    assert "over the runs 0, 1, 2, 3, 4, 5, each of which tested another fold of the patients" in text
+    assert "whose in-domain test images are fold 0 alone" in text
 
 
 def test_what_its_spread_says_of_other_plans(study: Study) -> None:
