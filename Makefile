@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 # Without compiled files every start imports torch for ten seconds longer; .venv is ours to write to.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-long mutants test-web test-cluster lint format type bench bench-compare docs ui clean
+.PHONY: help run test test-long mutants test-web web-tools test-cluster lint format type bench bench-compare docs ui clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,11 +37,13 @@ test-long: mutants  ## what takes minutes: long loops, and whether the tests kil
 mutants: $(READY)  ## whether the tests kill the known bugs
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants
 
-test-web: $(READY)  ## what needs Chromium or a real MLflow server; installs Chromium and PostgreSQL where it may
+test-web: $(READY) web-tools  ## what needs Chromium or a real MLflow server
+	$(PYTEST) -m web
+
+web-tools:  ## install what these tests need, Chromium and PostgreSQL, where it may
 	@command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y chromium >/dev/null; }
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || \
 		{ apt-get -qq update && apt-get -qq install -y postgresql >/dev/null; }
-	$(PYTEST) -m web
 
 test-cluster: $(READY)  ## launchers on a real Slurm on this machine; needs root, slurm-wlm and munge
 	$(BIN)/python -m pytest -m cluster

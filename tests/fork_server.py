@@ -38,6 +38,8 @@ LIBRARIES = (
     "PIL.GifImagePlugin",
     "PIL.JpegImagePlugin",
     "contourpy",
+    "filelock",
+    "jinja2",
     "matplotlib.backends.backend_agg",
     "matplotlib.patheffects",
     "matplotlib.pyplot",
@@ -54,6 +56,7 @@ LIBRARIES = (
     "scipy.ndimage",
     "scipy.stats",
     "tifffile",
+    "torch._dynamo",  # by a pass on the meta device, which takes two seconds for it
     "tomli_w",
     "typer",
 )

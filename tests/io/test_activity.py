@@ -6,6 +6,8 @@ import itertools
 import re
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from terminal import CONTROL, on_terminal
@@ -39,31 +41,52 @@ with status_line.running(sys.argv[1:]):
 """
 
 
-def test_the_line_moves_in_silence_and_leaves_nothing_behind():
-    pieces = on_terminal(sys.executable, "-c", SLEEPER)
+FORKER = SLEEPER.replace("import sys", "import os, sys").replace(
+    "time.sleep(0.8)", "(child := os.fork()) or (print('child'), os._exit(0)); os.wait()"
+)
+UNDRAWN: dict[str, tuple[list[str], dict[str, str]]] = {
+    "program": (["--json"], {}),
+    "dumb terminal": ([], {"TERM": "dumb"}),
+    "other rank": ([], {"RANK": "1"}),
+}
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    """What each command showed on its terminal or wrote. They sleep for seconds, so all do at the same time."""
+    commands = {"terminal": (SLEEPER, [], {}), "fork": (FORKER, [], {})}
+    commands |= {name: (SLEEPER, *rest) for name, rest in UNDRAWN.items()}
+    python = (sys.executable, "-c")
+    with ThreadPoolExecutor(len(commands) + 1) as pool:
+        futures: dict[str, Future[Any]] = {
+            name: pool.submit(on_terminal, *python, code, *arguments, **environment)
+            for name, (code, arguments, environment) in commands.items()
+        }
+        futures["pipe"] = pool.submit(
+            subprocess.run, (*python, SLEEPER), capture_output=True, text=True, check=True
+        )
+    return {name: future.result() for name, future in futures.items()}
+
+
+def test_the_line_moves_in_silence_and_leaves_nothing_behind(shown):
+    pieces = shown["terminal"]
     text = "".join(text for _, text in pieces)
     assert len(set(re.findall(r"(.) reading data", text))) > 3  # the sign turns
     assert "drawing" in text
     assert screen(pieces) == ["half a line", "result", ""]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment"), [(["--json"], {}), ([], {"TERM": "dumb"}), ([], {"RANK": "1"})]
-)
-def test_no_line_for_programs_dumb_terminals_and_other_ranks(arguments, environment):
-    pieces = on_terminal(sys.executable, "-c", SLEEPER, *arguments, **environment)
-    assert "".join(text for _, text in pieces) == "half a line\r\nresult\r\n"
+@pytest.mark.parametrize("name", UNDRAWN)
+def test_no_line_for_programs_dumb_terminals_and_other_ranks(shown, name):
+    assert "".join(text for _, text in shown[name]) == "half a line\r\nresult\r\n"
 
 
-def test_no_line_without_a_terminal():
-    done = subprocess.run([sys.executable, "-c", SLEEPER], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("half result\n", "a line\n")
+def test_no_line_without_a_terminal(shown):
+    assert (shown["pipe"].stdout, shown["pipe"].stderr) == ("half result\n", "a line\n")
 
 
-def test_a_fork_does_not_draw():
-    code = SLEEPER.replace("time.sleep(0.8)", "(child := os.fork()) or (print('child'), os._exit(0)); os.wait()")
-    pieces = on_terminal(sys.executable, "-c", code.replace("import sys", "import os, sys"))
-    assert screen(pieces) == ["half child", "a line", "result", ""]
+def test_a_fork_does_not_draw(shown):
+    assert screen(shown["fork"]) == ["half child", "a line", "result", ""]
 
 
 def test_a_command_that_imports_torch_moves_within_a_second_and_never_stands_still(tmp_path):
