@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 from mmtk.errors import MmtkError
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo
+
+_answers: dict[tuple[str, Any], Any] = {}  # of this process, by question and class of the component
 
 
 def location(recipe: Recipe, key: str) -> str | None:
@@ -31,6 +35,14 @@ def recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[],
     key: its table, dotted
     ask: computes the answer if it is not known yet; JSON, or an MmtkError
     """
-    table = recipe[key]
-    facts = {"key": key, "table": table, "channels": recipe["data.channels"]}
-    return memo.recall(question, catalog.find(kind, table["use"]), facts, ask)
+    facts = {"key": key, "table": recipe[key], "channels": recipe["data.channels"]}
+    entry = catalog.find(kind, recipe[key]["use"])
+
+    def ask_once() -> Any:
+        known = json.dumps([question, facts], sort_keys=True, default=str), catalog.load(entry)
+        if known not in _answers:
+            _answers[known] = ask()
+        return copy.deepcopy(_answers[known])
+
+    is_plain = memo.is_active() or memo.names_a_file(facts)
+    return memo.recall(question, entry, facts, ask if is_plain else ask_once)

@@ -95,7 +95,7 @@ def metrics(recipe: Recipe) -> Iterator[MmtkError]:
         if task not in recipe.tasks:
             continue
         try:
-            score_names, selects, _ = _recalled(entry, key, table, task)
+            score_names, selects, _ = _recalled(recipe, key, task)
         except MmtkError as error:
             yield located(error, recipe, key)
             continue
@@ -115,18 +115,15 @@ def tested_scores(recipe: Recipe) -> set[str]:
         entry = catalog.find("metric", table["use"])
         task = memo.recall("task", entry, name, partial(_task_of, entry, name))
         if task in recipe.tasks:
-            _, _, tested = _recalled(entry, f"metric.{name}", table, task)
+            _, _, tested = _recalled(recipe, f"metric.{name}", task)
             names |= {score if name == task else f"{name}/{score}" for score in tested}
     return names
 
 
-def _recalled(
-    entry: catalog.Entry, key: str, table: dict[str, Any], task: str
-) -> tuple[list[str], str, list[str]]:
+def _recalled(recipe: Recipe, key: str, task: str) -> tuple[list[str], str, list[str]]:
     """Remembered answer of ``_scores``."""
-    score_names, selects, tested = memo.recall(
-        "declared scores", entry, [key, table], partial(_scores, table, key, task)
-    )
+    ask = partial(_scores, recipe[key], key, task)
+    score_names, selects, tested = recall("declared scores", recipe, "metric", key, ask)
     return score_names, selects, tested
 
 

@@ -54,6 +54,11 @@ def begin() -> None:
     _memo = None if start is None else _Memo(start - _MARGIN)
 
 
+def is_active() -> bool:
+    """Whether answers are remembered on the disk: in commands, not for callers from Python."""
+    return _memo is not None
+
+
 def end() -> None:
     """Remember no longer: who calls from Python may change and reload what the answers came from."""
     global _memo
@@ -65,7 +70,7 @@ def recall(question: str, entry: catalog.Entry, given: Any, ask: Callable[[], An
 
     Always asked where a local file of components is in use, or where ``given`` names a file.
     """
-    if _memo is None or catalog.code() is not None or _names_a_file(given):
+    if _memo is None or catalog.code() is not None or names_a_file(given):
         return ask()
     import hashlib
     import json
@@ -103,12 +108,12 @@ def keep() -> None:
         _write(known)
 
 
-def _names_a_file(given: Any) -> bool:
+def names_a_file(given: Any) -> bool:
     """Whether a text in it (but for a component's name) is a path: then the answer may be the file's."""
     if isinstance(given, dict):
-        return any(_names_a_file(value) for key, value in given.items() if key != "use")
+        return any(names_a_file(value) for key, value in given.items() if key != "use")
     if isinstance(given, list):
-        return any(map(_names_a_file, given))
+        return any(map(names_a_file, given))
     return isinstance(given, str) and os.path.exists(os.path.expanduser(given))
 
 
