@@ -121,7 +121,28 @@ def recipes_page() -> list[str]:
             for place, kind in tables.PLACES.items()
         ],
     )
-    return lines
+    return [*lines, *TUNE]
+
+
+TUNE = [
+    "## [tune]",
+    "",
+    "Keys that `mmtk ablate --tune N` varies, by their dotted names: a list of values, or a range. A suite and a "
+    "profile may have the table, too. It is no part of a run's digest. A key that means nothing in a system (that "
+    "of another component, say) is left out there. [Tune every system equally](../how-to/tune.md) shows it "
+    "at work.",
+    "",
+    "```toml",
+    "[tune]",
+    "ssl.threshold = [0.5, 0.7, 0.9]                       # any values that the key takes",
+    "ssl.weight = { low = 0.1, high = 10, log = true }     # log: equal factors are equally likely",
+    "train.batch = { low = 4, high = 16 }                  # whole numbers, as the key takes",
+    "```",
+    "",
+    "Keys of `data`, `metric`, `evaluate` and `tracking` cannot be tuned, because trials are compared on the same "
+    "images and scores; nor can `use`: another component is another system.",
+    "",
+]
 
 
 def _keys(model: type[BaseModel], meanings: dict[str, str] | None = None) -> Iterator[tuple[str, ...]]:

@@ -50,6 +50,10 @@ class RunFailed(MmtkError):
     exit_code = 1
 
 
+class NotFinite(RunFailed):
+    """The training diverged: a loss or a prediction is NaN or infinite."""
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Whether Python, torch on a CPU (a plain RuntimeError) or torch on a GPU found no more memory."""
     is_memory_error = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -25,14 +25,17 @@ from mmtk.api.step import (
 from mmtk.errors import MmtkError
 from mmtk.jobs import Job, JobResult, Launcher
 from mmtk.scores import ScoreInfo
+from mmtk.search import Choice, Draw, Range, Search, Settings, Space, Trial
 
 __all__ = [
     "SSL",
     "Augment",
     "Bridge",
+    "Choice",
     "Classify",
     "Consistency",
     "Decoder",
+    "Draw",
     "Encoder",
     "Field",
     "Item",
@@ -45,9 +48,13 @@ __all__ = [
     "Metric",
     "MmtkError",
     "Prediction",
+    "Range",
     "ScoreInfo",
+    "Search",
     "Segment",
+    "Settings",
     "Source",
+    "Space",
     "Split",
     "StepContext",
     "Strategy",
@@ -55,6 +62,7 @@ __all__ = [
     "Task",
     "Term",
     "Terms",
+    "Trial",
     "Twin",
     "Unlabelled",
     "View",

@@ -62,6 +62,14 @@ def ablate(
     max_seeds: Annotated[
         int | None, typer.Option(min=1, help="Runs of every cell at most, with --until (default 20).")
     ] = None,
+    tune: Annotated[
+        int | None, typer.Option(metavar="N", help="Tune first: trials of every cell, over its recipe's [tune].")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|KEY=VALUE", help="What proposes settings (default random); may be repeated."),
+    ] = None,
+    tune_seeds: Annotated[int | None, typer.Option(min=1, help="Runs of every trial (default 1).")] = None,
     labels: Annotated[
         list[str] | None, typer.Option(metavar="TASK=N,…", help="Label budgets of a task; may be repeated.")
     ] = None,
@@ -97,7 +105,7 @@ def ablate(
     """Run every combination of components with several seeds, then test and report their effects."""
     from mmtk.report.margins import parse_margins
     from mmtk.runs.display import Display
-    from mmtk.study import launcher_settings
+    from mmtk.study import launcher_settings, tuning
     from mmtk.workflows.ablate import StudyRequest, prepare
 
     margins = parse_margins(margin or ())
@@ -117,6 +125,9 @@ def ablate(
         margins,
         folds,
         repeats,
+        tune,
+        tuning.search_table(search or ()),
+        tune_seeds,
     )
     session = prepare(request, keys | ({"use": launcher} if launcher else {}), data, device)
     if not (dry_run or detach):
@@ -167,6 +178,8 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
         at_once = f"with {session.workers} at a time, of which training {duration(expected.training)}"
         time_text = f"; about {duration(expected.wall)} {at_once}"
     console.print(f"{_runs(plan, len(finished_runs))}{time_text}.", soft_wrap=not console.is_terminal)
+    if plan.tuning:
+        console.print(_trials(plan), soft_wrap=not console.is_terminal)
     if why:
         console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
     console.print(f"Study     {session.study.path}", markup=False, soft_wrap=True)
@@ -181,7 +194,7 @@ def _show_power(session: StudySession, like: Path | None) -> None:
     if like is not None:
         spreads, source = spreads_of(read_study(like)), f"by the spread of {like}"
     elif study.file.is_file() and any(
-        run.folder.finished and run.seed != plan.seeds[0] for run in study.runs(plan)
+        run.folder.finished and run.seed in plan.seeds[1:] for run in study.runs(plan)
     ):
         spreads, source = spreads_of(study.collect()), "by the spread of its own runs"
     else:
@@ -195,10 +208,25 @@ def _runs(plan: Plan, finished: int) -> str:
     """The number of runs: of all rounds at most, and of those to do now."""
     cells, seeds = counted(len(plan.cells), "cell"), replicates(len(plan.seeds), plan.folds)
     runs, missing = counted(len(plan.runs), "run"), len(plan.runs) - finished
+    if plan.tuning is not None:
+        most = counted(len(plan.runs) + len(plan.later), "run")
+        trials = counted(plan.tuning.trials * len(plan.cells), "trial")
+        both = f"{cells} × {seeds}, before and after tuning, and {trials}"
+        return f"{both}: {most} at most; {runs} asked for so far, {missing} to do"
     if plan.stopping is None:
         return f"{cells} × {seeds} = {runs}, {missing} to do"
     most = counted(len(plan.cells) * len(plan.seeds), "run")
     return f"{cells} × {seeds} at most = {most} at most; {runs} asked for so far, {missing} to do"
+
+
+def _trials(plan: Plan) -> str:
+    """The trials of a plan, and the keys that they vary."""
+    from mmtk.study.tuning import summary
+
+    if plan.tuning is None:
+        return ""
+    keys = dict.fromkeys(key for space in plan.tuning.spaces.values() for key in space)
+    return f"Tuning: {summary(plan.tuning, plan.cells)}. It varies {', '.join(keys)}."
 
 
 def _submit(session: StudySession, display: Display) -> None:

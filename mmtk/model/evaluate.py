@@ -15,7 +15,7 @@ from mmtk import api
 from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.data.store import ImageStore
-from mmtk.errors import RunFailed, listing
+from mmtk.errors import NotFinite, RunFailed, listing
 from mmtk.io import status_line
 from mmtk.io.files import atomic
 from mmtk.model.network import MultiTaskNet
@@ -77,7 +77,7 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     with eval_mode(net, recipe.evaluate.dropout), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, store, rows, device):
             if not bool(torch.isfinite(logits).all()):
-                raise RunFailed(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
+                raise NotFinite(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
             for metric in metrics.values():
                 metric.update(logits, target, ids)
     return metrics

@@ -14,6 +14,23 @@ from mmtk.registry.kinds import KINDS
 from mmtk.scores import ScoreInfo
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 
+RANGE = {
+    "type": "object",
+    "properties": {
+        "low": {"type": "number", "description": "the smallest number"},
+        "high": {"type": "number", "description": "the largest number"},
+        "log": {"type": "boolean", "description": "equal factors are equally likely"},
+    },
+    "required": ["low", "high"],
+    "additionalProperties": False,
+}
+# Keys of a recipe at any depth, each with a list or a range.
+TUNE = {
+    "type": "object",
+    "description": "keys that mmtk ablate --tune varies",
+    "additionalProperties": {"anyOf": [{"type": "array", "minItems": 2}, RANGE, {"$ref": "#/$defs/tune"}]},
+}
+
 
 def _table_schema(entry: catalog.Entry) -> dict[str, Any]:
     return tables.model_of(entry).model_json_schema()
@@ -53,6 +70,8 @@ def recipe_schema() -> dict[str, Any]:
     for path, kind in tables.PLACES.items():
         table = {"$ref": f"#/$defs/{kind}"}
         _insert_table(root, path, {"anyOf": [table, {"const": "none"}]} if toml.drops(path, "none") else table)
+    root["$defs"]["tune"] = TUNE
+    _insert_table(root, "tune", {"$ref": "#/$defs/tune"})
     memo.keep()
     return root
 

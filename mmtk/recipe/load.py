@@ -186,7 +186,7 @@ def _unknown_tables(layer: Layer) -> list[MmtkError]:
     problems = []
     groups = {path.rpartition(".")[0] for path in recipe_tables.PLACES} - set(recipe_tables.FIXED) - {""}
     tables = {path.split(".")[0] for path in [*recipe_tables.FIXED, *recipe_tables.PLACES]}
-    known_keys = {*recipe_tables.Top.model_fields, *tables}
+    known_keys = {*recipe_tables.Top.model_fields, *tables, "tune"}
     for key in layer.values:
         if key not in known_keys:
             keys = ", ".join(sorted(known_keys - {"origin"}))
@@ -275,4 +275,9 @@ def _tables(layer: Layer) -> tuple[Values, list[MmtkError]]:
         checked, component_problems = _component(layer, path, kind, table)
         problems += component_problems
         toml_layers.put(values, path, checked)
+    if "tune" in layer.values:
+        from mmtk.recipe.tune import problems_of
+
+        problems += problems_of(layer)
+        values["tune"] = layer.values["tune"]
     return values, problems

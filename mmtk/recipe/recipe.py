@@ -21,9 +21,9 @@ from mmtk.registry import catalog
 from mmtk.registry.signature import Table
 
 # What a run is called and where it is logged does not change its result.
-NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking")
+NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking", "tune")
 # Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
-YOUNGER = {"data.classification.normalise": True}
+YOUNGER = {"data.classification.normalise": True, "evaluate.test": True}
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from mmtk.registry import catalog, signature
+from mmtk.registry import catalog, memo, signature
 from mmtk.registry.kinds import KINDS
 from mmtk.registry.signature import Table
 from mmtk.tasks import TASKS
@@ -128,6 +128,9 @@ class Evaluate(Table):
     batch: Positive = 16
     cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6
     dropout: Annotated[bool, Field(description="the encoder's dropout stays on in scoring, as released")] = False
+    test: Annotated[bool, Field(description="score the test sets; false: validate alone, as trials of tuning")] = (
+        True
+    )
 
 
 class Tracking(Table):
@@ -165,6 +168,12 @@ def model_of(entry: catalog.Entry) -> type[BaseModel]:
     component, kind = catalog.load(entry), KINDS[entry.kind]
     signature.check_wires(component, entry.word, kind.wires)
     return signature.schema(component, kind.added_keys)
+
+
+def key_names(entry: catalog.Entry) -> list[str]:
+    """The recipe keys of a component, sorted, ``use`` among them; remembered."""
+    names: list[str] = memo.recall("names of keys", entry, None, lambda: sorted(model_of(entry).model_fields))
+    return names
 
 
 def tasks_of(key: str) -> set[str]:

@@ -67,6 +67,7 @@ BUILTINS: dict[str, dict[str, str]] = {
         "inline": "mmtk.components.launcher.inline:Inline",
         "process": "mmtk.components.launcher.process:Process",
     },
+    "search": {"random": "mmtk.components.search.random:Random"},
 }
 
 # What the plugins that are developed with mmtk bring: a recipe that needs one of them says what to install.
@@ -95,6 +96,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
     "mmtk-ray": ("launcher/ray",),
     "mmtk-slurm": ("launcher/slurm",),
+    "mmtk-optuna": ("search/optuna",),
 }
 
 OURS = "mmtk"

@@ -165,5 +165,12 @@ ROWS = (
         TEMPLATES / "launcher.py",
         command="mmtk ablate $recipe --components saliency --launcher $name",
     ),
+    Kind(
+        "search",
+        "mmtk.search:Search",
+        "mmtk.testing.searching:SEARCH",
+        TEMPLATES / "search.py",
+        command="mmtk ablate $recipe --components saliency --tune 8 --search $name",
+    ),
 )
 KINDS: dict[str, Kind] = {row.name: row for row in ROWS}

@@ -72,7 +72,8 @@ class Analysis:
     """All that the tables of a study rest on; ``notes`` says what cannot be said, and why.
 
     ``margins`` are the largest differences that do not matter to the user, by score; ``worths`` what components
-    are worth in labels, where there are several budgets.
+    are worth in labels, where there are several budgets. ``before`` is the analysis of the same systems before
+    they were tuned, of a study that tuned them.
     """
 
     study: Study
@@ -82,6 +83,7 @@ class Analysis:
     notes: list[str] = field(default_factory=list)
     margins: Mapping[str, float] = field(default_factory=dict)
     worths: list[Answer] = field(default_factory=list)
+    before: Analysis | None = None
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
         """One score, if the cell has it.
@@ -102,6 +104,7 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     ``margins``: the largest differences that do not matter, by score; others are those that the metrics declare.
     """
     status_line.stage("computing the statistics")
+    before = analyse(study.before, margins) if study.before else None
     margins = margins_of(study, margins or {})
     study.comparable()
     study.read()
@@ -128,7 +131,7 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     notes = [worded(note, study) for note in notes]
     compared = comparisons(study)
     worths = answers(study.jackknives, _differences(study, effects, compared))
-    return Analysis(study, scores(study), compared, effects, notes, margins, worths)
+    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before)
 
 
 def _differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:

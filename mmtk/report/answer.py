@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mmtk.counts import counted, share
+from mmtk.report import tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import EARLY, Claim, claims
 from mmtk.report.headlines import ALPHA, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
-from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry
+from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry, verdict_entry
 from mmtk.report.worth import worth_sentences
 from mmtk.stats.verdicts import Word
 
@@ -37,7 +38,7 @@ def answer(analysis: Analysis) -> Table:
         [
             Entry(what),
             *[Entry(labels)] * several,
-            *(_entry(claims_by_key.get((what, labels, score))) for score in scores),
+            *(verdict_entry(claims_by_key.get((what, labels, score))) for score in scores),
             seconds_entry(prices[what, labels]),
             memory_entry(prices[what, labels]),
             parameters_entry(prices[what, labels]),
@@ -86,24 +87,6 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
         caption
         + "Open: neither is shown. Seconds, memory and parameters: what it adds, measured in the same runs."
     )
-
-
-def _entry(claim: Claim | None) -> Entry:
-    if claim is None:
-        return Entry("–", {"": None})
-    chance = claim.verdict.reversal
-    numbers = {
-        "": claim.value,
-        "low": claim.low,
-        "high": claim.high,
-        "p (Holm)": claim.adjusted,
-        "reversed": chance,
-    }
-    ends = "" if claim.low is None else f" [{number(claim.low)},{NO_BREAK}{number(claim.high)}]"
-    reversed_text = "" if chance is None else f" ({percent(chance)})"
-    settled = claim.verdict.word != "open"
-    text = f"{claim.verdict.text}: {number(claim.value, sign=True)}{ends}{reversed_text}"
-    return Entry(text, numbers, best=settled)
 
 
 def sentences(analysis: Analysis) -> list[str]:
@@ -169,6 +152,7 @@ def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
 def summary_lines(analysis: Analysis) -> list[str]:
     """The verdicts on every component, and the sentences on them, for a terminal."""
     lines = [summary(analysis)[0], *_blocks(_single(analysis)), *sentences(analysis), *chance(analysis)]
+    lines += [*tuning.sentences(analysis), *tuning.lines(analysis.study)]
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]
 
 

@@ -16,6 +16,7 @@ from mmtk.io import status_line
 from mmtk.io.files import read_json, write_text
 from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
+from mmtk.report import tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.headlines import worded
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 # Longer tables are folded away until they are asked for.
 LONG = 40
 SCREEN = 8  # rows of the answer that a first screen has room for; more of them scroll
-FOLDED = ("data", "encoder", "decoder", "scores", "runs")
+FOLDED = ("data", "encoder", "decoder", "scores", "runs", "trials")
 
 
 # --- methods ---------------------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         study_tables.scores(analysis),
         study_tables.runs(analysis, out),
         study_tables.gaps(missing),
+        *tuning.tables(analysis),
     ]
 
 
@@ -237,6 +239,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in in_parts)
     parts: list[Part] = [
         Part("Verdicts", some("verdicts"), []),
+        Part("Tuning", some("tuning-verdicts", "tuning", "trials"), []),
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Worth in labels", some("worth"), of_section("worth")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
@@ -251,7 +254,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
 def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part], out: Path) -> str:
     first = answer(analysis)
     lines = [f"# {analysis.study.title}", "", *([first.markdown(), first.caption, ""] if first.rows else [])]
-    lines += [*(f"- {line}" for line in (*sentences(analysis), *chance(analysis))), "", summary(analysis)[0], ""]
+    lines += [*(f"- {line}" for line in _lede(analysis)), "", summary(analysis)[0], ""]
     if missing:
         lines += ["## Gaps", "", *(f"- {sentence}" for sentence in missing), ""]
     for title, part_tables, figures in parts:
@@ -272,6 +275,11 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
     return "\n".join(lines) + "\n"
 
 
+def _lede(analysis: Analysis) -> list[str]:
+    """The sentences below the answer."""
+    return [*sentences(analysis), *tuning.sentences(analysis), *chance(analysis)]
+
+
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:
     """The page of an analysis with ``missing`` runs and ``parts``, its styles, script and pictures inside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -285,7 +293,7 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
         title=analysis.study.title,
         answer=answer(analysis),
         screen=SCREEN,
-        lede=[*sentences(analysis), *chance(analysis)],
+        lede=_lede(analysis),
         summary=summary(analysis),
         missing=missing,
         parts=parts,

@@ -107,3 +107,22 @@ def _more(claim: Claim) -> Entry:
         return value_entry(None)
     more = claim.more_seeds
     return Entry("more patients", {"": None}) if more is None else count_entry(more)
+
+
+def verdict_entry(claim: Claim | None) -> Entry:
+    """A verdict with its change, interval and probability that the order is the other way round."""
+    if claim is None:
+        return Entry("–", {"": None})
+    chance = claim.verdict.reversal
+    numbers = {
+        "": claim.value,
+        "low": claim.low,
+        "high": claim.high,
+        "p (Holm)": claim.adjusted,
+        "reversed": chance,
+    }
+    ends = "" if claim.low is None else f" [{number(claim.low)},{NO_BREAK}{number(claim.high)}]"
+    reversed_text = "" if chance is None else f" ({percent(chance)})"
+    settled = claim.verdict.word != "open"
+    text = f"{claim.verdict.text}: {number(claim.value, sign=True)}{ends}{reversed_text}"
+    return Entry(text, numbers, best=settled)

@@ -110,6 +110,9 @@ def read_run(path: Path) -> Run:
         )
     provenance = read_facts(folder.provenance_file, digest=str, seed=int, data=dict)
     scores = current(read_facts(folder.results_file))
+    if not any(scores.get(domain) for domain in (IN_DOMAIN, CROSS_DOMAIN)):
+        cure = "Its results.json has the validation score under selected."
+        raise MmtkError("this run scored no test set (evaluate.test = false), as trials do.", str(path), cure)
     return Run(
         folder,
         provenance["digest"],

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,9 @@ from mmtk.recipe.resolved import read_resolved
 from mmtk.registry import catalog, local_file
 from mmtk.runs import finished
 from mmtk.runs.folder import LOCK, RunDir, keep_code
-from mmtk.study import results, stopping
-from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study import results, stopping, trials, tuning
+from mmtk.study.cells import PlannedCell
+from mmtk.study.plan import Plan
 
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
 AT_ONCE = 200  # runs that a core reads before it takes the next
@@ -115,6 +116,7 @@ class StudyDir:
             "dropped": plan.dropped,
             "remarks": plan.remarks,
             **({"stopping": plan.stopping.to_json()} if plan.stopping else {}),
+            **({"tuning": plan.tuning.to_json()} if plan.tuning else {}),
             "runs": os.path.relpath(RUNS, self.path),
             "mmtk": catalog.version(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -169,12 +171,19 @@ class StudyDir:
         self._check_code(cells)
         dropped = [(name, reason) for name, reason in about["dropped"]]
         remarks = list(about.get("remarks", []))  # younger than the first studies
-        rule = stopping.from_json(about.get("stopping"))
-        return Plan(about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks, rule)
+        rules = stopping.from_json(about.get("stopping")), tuning.from_json(about.get("tuning"))
+        return Plan(
+            about["title"], cells, about["seeds"], about["axes"], about["design"], dropped, remarks, *rules
+        )
 
     def ask(self, rule: stopping.Stopping) -> Plan:
         """Ask for the seeds of the next round; the plan with them."""
         write_json(self.file, {**self.about, "stopping": rule.to_json()})
+        return self.plan()
+
+    def tune(self, state: tuning.Tuning) -> Plan:
+        """Ask for the next trials, or for the runs with the best settings; the plan with them."""
+        write_json(self.file, {**self.about, "tuning": state.to_json()})
         return self.plan()
 
     def _check_code(self, cells: Iterable[PlannedCell]) -> None:
@@ -184,10 +193,13 @@ class StudyDir:
     def runs(self, plan: Plan | None = None) -> list[PlannedRun]:
         """Every run of the plan, with the folder where it lies or will lie."""
         planned_runs = [(cell, seed, f"{cell.recipe.digest}-s{seed}") for cell, seed in (plan or self.plan()).runs]
-        root = self._root({key for _, _, key in planned_runs})
+        root = self._root({key for cell, _, key in planned_runs if not cell.folder})
         names = _by_key(root)
         runs = []
         for cell, seed, key in planned_runs:
+            if cell.folder:
+                runs.append(PlannedRun(cell, seed, RunDir(self.path / cell.folder / f"{cell.recipe.slug}-{key}")))
+                continue
             # The folder of this digest and seed, whatever else it is called, else one of its own name.
             run_name = f"{cell.recipe.slug}-{key}"
             name = run_name if (root / run_name).exists() else names.get(key, run_name)
@@ -257,58 +269,77 @@ class StudyDir:
         return "failed" if run.folder.path.name in failures else "waiting"
 
     def collect(self) -> results.Study:
-        """Collect results for reports; damaged and missing runs are gaps, never averaged."""
+        """Collect results for reports; damaged and missing runs are gaps, never averaged.
+
+        Of a study that tuned its systems these are the tuned ones; ``before`` of the result has the others.
+        """
         status_line.stage("reading the runs")
         plan = self.plan()
         runs = self.runs(plan)
         failures = self.failures(runs)
-        cells = {
-            cell.recipe.digest: results.Cell(
-                cell.name,
-                dict(cell.levels),
-                cell.labels,
-                cell.recipe.digest,
-                cell.reference,
-                cell.beside,
-                system=cell.recipe.system_digest,
-                folds=cell.recipe.data.folds or 0,
-            )
-            for cell in plan.cells
-        }
-        results.tell_apart(cells.values())  # studies of 0.1 may have two systems of one name
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
+        finished_runs: dict[tuple[str, int], finished.Run] = {}
         parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
         read = on_all_cores([partial(self._read, part, failures) for part in parts])
         for run, outcome in zip(runs, itertools.chain(*read), strict=True):
             if isinstance(outcome, finished.Run):
-                cells[run.cell.recipe.digest].runs[run.seed] = outcome
+                finished_runs[run.cell.recipe.digest, run.seed] = outcome
             elif isinstance(outcome, MmtkError):
                 gaps.append(f"{run.title}: {outcome.message} ({run.folder.path.name})")
             elif outcome == "failed":
                 gaps.append(f"{run.title} failed: {failures[run.folder.path.name]}")
-            else:
+            elif outcome != "done":
                 absent.setdefault((run.cell.title, outcome), []).append(str(run.seed))
         for (title, state), seeds in absent.items():
             gaps.append(f"{title}: {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)} {state}")
-        study_seeds = sorted({run.seed for run in runs})
-        study = results.Study(plan.title, list(cells.values()), study_seeds, plan.axes, plan.design, gaps)
-        study.stopping = plan.stopping
-        study.command = self.about.get("command", "")
+        study_seeds = sorted({run.seed for run in runs if not run.cell.folder})
+        gaps += trials.unfinished(plan)
+        before = results.Study(plan.title, _cells(plan.cells, finished_runs), study_seeds, plan.axes, plan.design)
+        before.command = self.about.get("command", "")
+        study = replace(before, gaps=gaps, stopping=plan.stopping)
+        if plan.tuned:
+            after = _cells(plan.tuned, finished_runs, [cell.name for cell in plan.cells])
+            study = replace(study, cells=after, before=before)
+        study.tuning = trials.read_trials(plan, runs)
         return study
 
     def _read(
         self, runs: Iterable[PlannedRun], failures: dict[str, str]
     ) -> list[finished.Run | MmtkError | State]:
-        """Every run that is done, or what is wrong with its files, or where it stands."""
+        """Every run that is done, or what is wrong with its files, or where it stands; of a trial that alone."""
         outcomes: list[finished.Run | MmtkError | State] = []
         for run in runs:
             state = self.state(run, failures)
             try:
-                outcomes.append(finished.read_run(run.folder.path) if state == "done" else state)
+                is_run = state == "done" and not run.cell.folder
+                outcomes.append(finished.read_run(run.folder.path) if is_run else state)
             except MmtkError as error:
                 outcomes.append(error)
         return outcomes
+
+
+def _cells(
+    cells: Sequence[PlannedCell], runs: Mapping[tuple[str, int], finished.Run], names: Sequence[str] = ()
+) -> list[results.Cell]:
+    """Cells of a plan with their finished runs, which are named by digest and seed; ``names``: other names."""
+    cell_names = names or [cell.name for cell in cells]
+    collected = [
+        results.Cell(
+            name,
+            dict(cell.levels),
+            cell.labels,
+            cell.recipe.digest,
+            cell.reference,
+            cell.beside,
+            {seed: run for (digest, seed), run in runs.items() if digest == cell.recipe.digest},
+            cell.recipe.system_digest,
+            cell.recipe.data.folds or 0,
+        )
+        for name, cell in zip(cell_names, cells, strict=True)
+    ]
+    results.tell_apart(collected)  # studies of 0.1 may have two systems of one name
+    return collected
 
 
 def read_study(path: str | Path | Sequence[str | Path]) -> results.Study:

@@ -15,39 +15,15 @@ from mmtk.recipe import tables, toml
 from mmtk.recipe.load import read, recipe_path, resolve
 from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
 from mmtk.recipe.toml import Layer
-from mmtk.registry import catalog, memo
+from mmtk.registry import catalog
 from mmtk.study import axes as study_axes
 from mmtk.study import cell_names
+from mmtk.study.cells import PlannedCell
 from mmtk.study.stopping import Stopping
+from mmtk.study.tuning import Tuning
 from mmtk.tasks import TASKS
 
 Budgets = Mapping[str, Sequence[int | str]]
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """One system at one label budget: its resolved recipe serves every seed."""
-
-    name: str
-    levels: Mapping[str, str]
-    recipe: Recipe
-    reference: bool = False
-    beside: bool = False  # the reference of a design that has no such cell
-
-    @property
-    def labels(self) -> dict[str, int | str]:
-        """The label budget of every task that it trains."""
-        return {task: self.recipe.task_data(task).labels for task in self.recipe.tasks}
-
-    @property
-    def budget(self) -> str:
-        """The labels of classes and masks as the paper writes them, ``100-10``; – for a task that it has not."""
-        return "-".join(str(self.labels.get(task, "–")) for task in TASKS)
-
-    @property
-    def title(self) -> str:
-        """Name and budget, as ``MultiMix 100-10``."""
-        return f"{self.name} {self.budget}"
 
 
 @dataclass
@@ -56,6 +32,7 @@ class Plan:
 
     ``dropped`` says which cells cannot be, and why; ``remarks`` which cells stand for several combinations.
     ``stopping`` is the rule of a study that adds seeds in rounds: ``seeds`` are those that it may use.
+    ``tuning`` is that of one that tunes its cells first.
     """
 
     title: str
@@ -66,6 +43,7 @@ class Plan:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     stopping: Stopping | None = None
+    tuning: Tuning | None = None
 
     def with_precision(self, choose: Callable[[str], str]) -> Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
@@ -85,14 +63,36 @@ class Plan:
 
     @property
     def runs(self) -> list[tuple[PlannedCell, int]]:
-        """Every run: all cells of a seed, then those of the next; of a study in rounds, those asked for so far."""
+        """Every run so far asked for: trials, then all cells of a seed, then those of the next."""
         counts = {cell.recipe.digest: self.seeds_of(cell) for cell in self.cells}
-        return [
+        trials = [(cell, seed) for cell in self.trials for seed in self.tuning.seeds] if self.tuning else []
+        changed = [cell for cell in self.tuned if cell.recipe.digest not in counts]
+        replicates = [
             (cell, seed)
             for index, seed in enumerate(self.seeds)
-            for cell in self.cells
-            if index < counts[cell.recipe.digest]
+            for cell in (*self.cells, *changed)
+            if index < counts.get(cell.recipe.digest, len(self.seeds))
         ]
+        return [*trials, *replicates]
+
+    @property
+    def trials(self) -> list[PlannedCell]:
+        """The trials of tuning that are asked for so far; those of equal settings once."""
+        return self.tuning.trial_cells(self.cells) if self.tuning else []
+
+    @property
+    def tuned(self) -> list[PlannedCell]:
+        """The cells with the settings that tuning chose, in the order of the cells; none before."""
+        return self.tuning.tuned_cells(self.cells) if self.tuning else []
+
+    @property
+    def later(self) -> list[PlannedCell]:
+        """The cells of runs that are not asked for yet, once for each run: of trials, then with tuned settings."""
+        if self.tuning is None:
+            return []
+        trials = (self.tuning.trials - self.tuning.count) * len(self.tuning.seeds)
+        replicates = 0 if self.tuning.best else len(self.seeds)
+        return self.cells * (trials + replicates)
 
     def seeds_of(self, cell: PlannedCell) -> int:
         """The number of seeds that a cell is run with, as far as it is known."""
@@ -102,7 +102,7 @@ class Plan:
     def digest(self) -> str:
         """Eight hex digits over the cells and seeds: the same plan continues the same study."""
         facts: list[Any] = [[[cell.name, cell.recipe.digest] for cell in self.cells], self.seeds, self.axes]
-        facts += [self.design, *([self.stopping.rule] if self.stopping else [])]
+        facts += [self.design, *(rule.rule for rule in (self.stopping, self.tuning) if rule)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
@@ -151,8 +151,7 @@ def plan_components(
 def _keys(kind: str, use: str) -> list[str]:
     """The recipe keys of a component; none where it cannot be loaded, which resolving its cell will say."""
     try:
-        entry = catalog.find(kind, use)
-        return list(memo.recall("names of keys", entry, None, lambda: sorted(tables.model_of(entry).model_fields)))
+        return tables.key_names(catalog.find(kind, use))
     except MmtkError:
         return []
 
@@ -197,7 +196,7 @@ def plan_suite(
     budgets: Budgets | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Plan:
-    """Plan the cells of a suite: a TOML list of ``systems``, which may name ``labels`` and ``seeds`` too.
+    """Plan the cells of a suite: a TOML list of ``systems``, which may name ``labels``, ``seeds``, ``tune`` too.
 
     name: name or file of the suite
     profile: data and training budget in place of the recipes' own
@@ -206,8 +205,9 @@ def plan_suite(
     seeds: of the runs of every system (default: the suite's)
     """
     path = toml.locate(name, "suites")
-    values = toml.read(path).values
-    keys = {"title", "description", "systems", "reference", "labels", "seeds"}
+    suite = toml.read(path)
+    values = suite.values
+    keys = {"title", "description", "systems", "reference", "labels", "seeds", "tune"}
     for key in values:
         if key not in keys:
             message = f"{key}: unknown key.{nearest(key, keys)} Keys here: {listing(keys)}."
@@ -222,6 +222,8 @@ def plan_suite(
     reference = values.get("reference", systems[-1])
     if reference not in systems:
         raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
+    places = {key: place for key, place in suite.places.items() if key.partition(".")[0] == "tune"}
+    suite_layer = Layer({key: values[key] for key in ("tune",) if key in values}, places)
     label_budgets = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
     files = {
         system: recipe_path(near if (near := path.parent / system).is_file() else system) for system in systems
@@ -230,7 +232,7 @@ def plan_suite(
     names = _names({system: str(layer.values.get("name", system)) for system, layer in layers.items()}, files)
     for system, layer in layers.items():
         for budget in _budgets(label_budgets):
-            changed = toml.merge(layer, toml.parse_set(budget))
+            changed = toml.merge(toml.merge(layer, suite_layer), toml.parse_set(budget))
             _add(plan, names[system], {}, changed, system == reference)
     return _complete(plan)
 
@@ -295,12 +297,14 @@ def _add(
         reasons = error.problems if isinstance(error, Problems) else [error]
         plan.dropped.append((name, " ".join(problem.message for problem in reasons)))
         return
-    recipe = recipe.with_values({"name": name, "seed": 0})
+    table = recipe.values.get("tune", {})
+    values = {key: value for key, value in recipe.values.items() if key != "tune"}
+    recipe = replace(recipe, values=values).with_values({"name": name, "seed": 0})
     twin = next((cell for cell in plan.cells if cell.recipe.digest == recipe.digest), None)
     if twin is None:
-        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference, beside))
+        plan.cells.append(PlannedCell(name, dict(levels), recipe, reference, beside, table))
     elif reference and not twin.reference:
-        plan.cells[plan.cells.index(twin)] = PlannedCell(name, dict(levels), recipe, True)
+        plan.cells[plan.cells.index(twin)] = PlannedCell(name, dict(levels), recipe, True, tune=table)
 
 
 def _complete(plan: Plan) -> Plan:

@@ -13,7 +13,8 @@ from mmtk.study.axes import NO_LEVEL, OFF, STRATEGIES, places
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mmtk.study.plan import Plan, PlannedCell
+    from mmtk.study.cells import PlannedCell
+    from mmtk.study.plan import Plan
 
 MOST_AXES = 3  # more do not fit beside the names, which tell them
 LONGEST_WORD = 30  # signs of a name that are not broken for the sake of columns

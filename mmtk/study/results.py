@@ -21,6 +21,7 @@ from mmtk.runs.result import Result, html_table
 from mmtk.scores import ScoreInfo, merged
 from mmtk.study.jackknives import Jackknives
 from mmtk.study.stopping import Stopping
+from mmtk.study.tuned_systems import TunedSystem
 from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Study:
 
     ``axes`` maps the key of every axis to its levels, the one without the component first; it is empty for a
     list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
-    ``stopping`` is the rule of a study that adds seeds until its verdicts are settled.
+    ``stopping`` is the rule of a study that adds seeds until its verdicts are settled. ``before`` is the same
+    study without tuning, of one that tuned its systems, and ``tuning`` has the trials of each.
     """
 
     title: str
@@ -130,6 +132,8 @@ class Study:
     gaps: list[str] = field(default_factory=list)
     command: str = ""
     stopping: Stopping | None = None
+    before: Study | None = None
+    tuning: Sequence[TunedSystem] = ()
 
     @cached_property
     def declared(self) -> dict[str, dict[str, ScoreInfo]]:

@@ -52,8 +52,8 @@ class StudyMirror:
         self._down = False
 
     def run(self, run: PlannedRun) -> None:
-        """Send a finished run as a child of the study."""
-        if not run.recipe.tracking.enabled or run.folder.path in self._sent:
+        """Send a finished run as a child of the study; trials of tuning, which have no results, stay here."""
+        if run.cell.folder or not run.recipe.tracking.enabled or run.folder.path in self._sent:
             return
         self._sent.add(run.folder.path)
         if self._thread is None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmtk.api import Term
-from mmtk.errors import RunFailed
+from mmtk.errors import NotFinite
 from mmtk.io import distributed
 from mmtk.training.objective import Step
 
@@ -73,10 +73,6 @@ class Alarm:
             f"The loss term {name} {reason} (looked at in step {looked}). It has a weight but trains nothing."
             for name, reason in sorted(self._dead.items())
         ]
-
-
-class NotFinite(RunFailed):
-    """The loss of a step is NaN or infinite."""
 
 
 def not_finite(step: Step, index: int, ids: Mapping[str, Sequence[str]], folder: Path) -> NotFinite:

@@ -17,6 +17,7 @@ from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan, parse_budgets, plan_components, plan_suite
 from mmtk.study.results import Study
 from mmtk.study.stopping import MAX_SEEDS, Stopping
+from mmtk.study.tuning import FIRST_SEED, RANDOM, Tuning, begin, idle_keys
 from mmtk.workflows.study_session import StudySession
 
 DEFAULT = "multimix"
@@ -41,6 +42,9 @@ class StudyRequest:
     overrides: keys that are changed in every cell
     until: ``settled``: seeds are added until every verdict is
     max_seeds: seeds of a cell at most, of a study that adds them
+    tune: trials of every cell, of a study that tunes its cells first
+    search: ``use`` and keys of what proposes the settings of trials (default: random)
+    tune_seeds: runs of every trial (default 1)
     """
 
     recipe: str | None = None
@@ -57,6 +61,9 @@ class StudyRequest:
     margins: Mapping[str, float] = field(default_factory=dict)
     folds: int | None = None
     repeats: int | None = None
+    tune: int | None = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+    tune_seeds: int | None = None
 
     @property
     def continued(self) -> bool:
@@ -65,8 +72,9 @@ class StudyRequest:
 
     def options(self) -> list[str]:
         """The options that say what is compared, as they are typed."""
-        names = {"overrides": "set", "max_seeds": "max-seeds"}
-        return [f"--{names.get(key, key)}" for key, value in vars(self).items() if value and key not in LATER]
+        names = {"overrides": "set", "max_seeds": "max-seeds", "tune_seeds": "tune-seeds"}
+        present = {key: value for key, value in vars(self).items() if value or value == 0}
+        return [f"--{names.get(key, key)}" for key in present if key not in LATER]
 
 
 def ablate(
@@ -80,6 +88,9 @@ def ablate(
     repeats: int | None = None,
     until: str | None = None,
     max_seeds: int | None = None,
+    tune: int | None = None,
+    search: str | Mapping[str, Any] | None = None,
+    tune_seeds: int | None = None,
     labels: Mapping[str, Iterable[int | str]] | None = None,
     profile: str | None = None,
     overrides: Mapping[str, Any] | Iterable[str] = (),
@@ -100,6 +111,9 @@ def ablate(
     repeats: of the folds, each with a division of its own (default 1)
     until: ``"settled"``: add seeds until every verdict is settled, in place of ``seeds``
     max_seeds: seeds of a cell at most, with ``until`` (default 20)
+    tune: trials of every cell, over what its recipe names under ``[tune]``; then its runs with the best settings
+    search: what proposes the settings of trials: a name, or a table with ``use`` and keys (default ``"random"``)
+    tune_seeds: runs of every trial (default 1)
     labels: label budgets of a task, such as ``{"classification": [8, 25]}``
     profile: data and training budget in place of the recipe's own
     overrides: recipe keys that are changed in every cell
@@ -126,6 +140,9 @@ def ablate(
         max_seeds,
         folds=folds,
         repeats=repeats,
+        tune=tune,
+        search={"use": search} if isinstance(search, str) else search or {},
+        tune_seeds=tune_seeds,
     )
     table = {"use": launcher} if isinstance(launcher, str) else dict(launcher or {})
     session = prepare(request, table, Path(data) if data is not None else None, device)
@@ -202,7 +219,34 @@ def _plan(request: StudyRequest, device: str) -> Plan:
     plan = replace(plan, stopping=rule)
     if rule is not None and plan.folds:
         raise _no_rounds()
-    return plan.with_precision(lambda precision: choose_precision(precision, device_name))
+    plan = plan.with_precision(lambda precision: choose_precision(precision, device_name))
+    tuning = _tuning(request, plan)
+    remarks = [*plan.remarks, *(idle_keys(plan.cells, tuning) if tuning else ())]
+    return replace(plan, tuning=tuning, remarks=remarks)
+
+
+def _tuning(request: StudyRequest, plan: Plan) -> Tuning | None:
+    """The tuning that is asked for, of the cells of a plan; None without."""
+    if request.tune is None:
+        for option, value in {"--search": request.search, "--tune-seeds": request.tune_seeds}.items():
+            if value:
+                raise MmtkError(f"{option} is for studies that tune their systems.", hint="Add --tune N.")
+        return None
+    if plan.stopping is not None:
+        raise MmtkError(
+            "--tune and --until settled do not go together: seeds are added for systems that stay as they are.",
+            hint="Use --seeds in place of --until. Or tune first, and start a second study with what was chosen.",
+        )
+    if plan.folds:
+        raise MmtkError(
+            "--tune and --folds do not go together: every image is tested in some fold, so trials would be chosen "
+            "by test images.",
+            hint="Tune with --seeds; start a second study with --folds and the settings that were chosen.",
+        )
+    search = {**RANDOM, **request.search}
+    first = max(FIRST_SEED, *(seed + 1 for seed in plan.seeds))
+    seeds = range(first, first + (request.tune_seeds or 1))
+    return begin(plan.cells, request.tune, search, seeds, plan.axes)
 
 
 def _replicates(request: StudyRequest) -> int | None:

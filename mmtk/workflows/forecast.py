@@ -21,6 +21,7 @@ from mmtk.runs.folder import RunDir
 from mmtk.runs.hardware import hardware
 from mmtk.runs.pace import cores
 from mmtk.study import estimate
+from mmtk.study.cells import PlannedCell
 from mmtk.study.estimate import Work
 from mmtk.study.folder import PlannedRun
 from mmtk.study.plan import Plan
@@ -56,10 +57,17 @@ def check(plan: Plan, launcher: Launcher, data: Path | None, device: str) -> Non
     timings.save()
 
 
-def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, device: str) -> Forecast:
+def forecast(
+    runs: Sequence[PlannedRun],
+    launcher: Launcher,
+    data: Path | None,
+    device: str,
+    later: Sequence[PlannedCell] = (),
+) -> Forecast:
     """The time of a study's missing runs, from a few timed steps of every system and from its finished runs.
 
     runs: all of the study; ``launcher`` runs as many of them at a time as it has workers
+    later: cells of further runs, which only the end of these will name
     data: the folder of the data sets
     device: on which steps are timed, as ``--device`` names it
     """
@@ -72,11 +80,16 @@ def forecast(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, 
     times = {
         run.folder.path.name: estimate.run_time(timing.work, timing.step, machine, ratio)
         for run in missing
-        if (timing := timed.get(run.cell.recipe.system_digest))
+        if (timing := timed.get(run.cell.system))
     }
+    further = [
+        estimate.run_time(timing.work, timing.step, machine, ratio)
+        for cell in later
+        if (timing := timed.get(cell.system))
+    ]
     tracked = any(run.recipe.tracking.enabled for run in missing)
-    seconds = estimate.study_seconds(list(times.values()), workers, machine, tracked)
-    training = estimate.makespan([time.training for time in times.values()], workers)
+    seconds = estimate.study_seconds([*times.values(), *further], workers, machine, tracked)
+    training = estimate.makespan([time.training for time in (*times.values(), *further)], workers)
     return Forecast(seconds, training, {name: time.training + time.rest for name, time in times.items()})
 
 
@@ -87,7 +100,7 @@ def _timings(launcher: Launcher, data: Path | None, device: str) -> Timings:
 
 def _timed_systems(runs: Sequence[PlannedRun], timings: Timings, device: str) -> dict[str, Timing]:
     """Timing of every system (not of every budget), by its digest; those that are not remembered are timed now."""
-    systems = {run.cell.recipe.system_digest: run.cell for run in reversed(runs)}
+    systems = {run.cell.system: run.cell for run in reversed(runs)}
     results = {system: timings.get(cell.recipe) for system, cell in systems.items()}
     unknown = [system for system, timing in results.items() if timing is None]
     if unknown:

@@ -22,8 +22,9 @@ from mmtk.model.sketch import wrong_weights
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
+from mmtk.study.cells import PlannedCell
 from mmtk.study.estimate import Work
-from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study.plan import Plan
 from mmtk.training.trainer import make_trainer
 from mmtk.workflows.timings import Timing
 

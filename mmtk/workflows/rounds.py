@@ -1,4 +1,4 @@
-"""Rounds of a study that adds seeds until its verdicts are settled."""
+"""Rounds of a study that adds seeds until its verdicts are settled, or tunes its systems first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from mmtk.runs.display import Display
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan
 from mmtk.study.stopping import Stopping
+from mmtk.study.trials import read_trials, read_values
+from mmtk.study.tuned_systems import TunedSystem, shown_value
+from mmtk.study.tuning import Tuning
 
 
 def next_round(study: StudyDir, plan: Plan, display: Display) -> Plan | None:
-    """Look at the verdicts, and ask for another seed where they are open.
+    """Look at the trials, or at the verdicts, and ask for what follows: trials, or seeds where verdicts are open.
 
     study: whose runs of the last round have finished
     plan: with the seeds asked for so far
@@ -22,6 +25,8 @@ def next_round(study: StudyDir, plan: Plan, display: Display) -> Plan | None:
 
     The plan of the next round; None where there is none.
     """
+    if plan.tuning is not None:
+        return _next_trials(study, plan, plan.tuning, display)
     if plan.stopping is None:
         return None
     results = study.collect()
@@ -32,6 +37,38 @@ def next_round(study: StudyDir, plan: Plan, display: Display) -> Plan | None:
         display.note(line(standing))
     digests = short_of_seeds(after_look, plan.stopping)
     return study.ask(plan.stopping.one_more(digests)) if digests else None
+
+
+def _next_trials(study: StudyDir, plan: Plan, tuning: Tuning, display: Display) -> Plan | None:
+    """Ask for the next trial of every system, or for the runs with the best settings; None where all is asked for.
+
+    study: whose trials so far have finished
+    plan: with those trials
+    tuning: of the plan
+    display: says which trial is the best
+    """
+    if tuning.best:
+        return None
+    runs = study.runs(plan)
+    after = study.tune(tuning.advanced(plan.cells, read_values(plan, runs)))
+    if after.tuned:
+        for system in read_trials(after, runs):
+            display.note(best_line(system))
+        for run in (run for run in runs if run.cell.folder):  # nobody needs the weights of a trial any more
+            run.folder.last.unlink(missing_ok=True)
+            run.folder.best.unlink(missing_ok=True)
+    return after
+
+
+def best_line(system: TunedSystem) -> str:
+    """The best trial of a system, in a line."""
+    best, first = (system.trials[number] for number in (system.best or 0, 0))
+    if best is first:
+        trials = counted(len(system.trials), "trial")
+        return f"{system.name} {system.budget}: its own settings are the best of {trials}"
+    settings = ", ".join(f"{key} {shown_value(value)}" for key, value in best.settings.items())
+    values = " → ".join("diverged" if one.value is None else f"{one.value:.3f}" for one in (first, best))
+    return f"{system.name} {system.budget}: validation {values} with {settings} (trial {best.number})"
 
 
 def short_of_seeds(after_look: Iterable[Standing], rule: Stopping) -> list[str]:

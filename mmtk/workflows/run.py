@@ -12,7 +12,7 @@ from typing import Any
 
 from mmtk.data import locations
 from mmtk.data.dataset import Data, prepare
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, NotFinite
 from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
 from mmtk.io.memory import peak_memory
@@ -33,6 +33,7 @@ from mmtk.runs.provenance import check_versions, note_continuation, write_proven
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current, read_declarations, write_declarations
 from mmtk.runs.versions import expected_versions, listed, version_changes
+from mmtk.tasks import DOMAINS
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 from mmtk.workflows.signals import stopped_by_signals
 
@@ -179,9 +180,11 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
         note_continuation(folder, recipe, training.steps_done, display.warn)
     mirror = _mirror(folder, recipe, display)
     try:
-        with stopped_by_signals(training):
-            training.fit(mirror)
-        results = _finish(request, run_data, training, start)
+        diverged = _fit(training, mirror)
+        if recipe.evaluate.test:
+            results = _finish(request, run_data, training, start)
+        else:
+            results = _finish_trial(request, training, start, diverged)
         distributed.barrier()
     except BaseException as error:
         if isinstance(error, OSError):
@@ -241,6 +244,42 @@ def _mirror(folder: RunDir, recipe: Recipe, display: Display) -> Callable[..., o
     from mmtk.tracking.run import Mirror
 
     return Mirror(folder, display.warn).sync
+
+
+def _fit(training: Trainer, mirror: Callable[..., object]) -> str:
+    """Train to the last step; "", or why it diverged, which is an error in a run that scores test sets."""
+    try:
+        with stopped_by_signals(training):
+            training.fit(mirror)
+    except NotFinite as error:
+        if training.recipe.evaluate.test:
+            raise
+        return error.message
+    return ""
+
+
+def _finish_trial(request: RunRequest, training: Trainer, start: float, diverged: str) -> dict[str, Any]:
+    """Write the validation score of a run that scores no test set, and mark it as done; its weights go.
+
+    request: of the run, with its training
+    training: after its last step
+    start: the time at which the run began, in seconds
+    diverged: why it ended before; such a run has no score
+    """
+    folder = request.folder
+    selected = {
+        "step": training.best_step,
+        "score": None if diverged else training.best_score,
+        "steps": training.total,
+    }
+    warnings = [*training.data.notes, *training.warnings, *filter(None, [diverged])]
+    results = {**{domain: {} for domain in DOMAINS}, "selected": selected, "warnings": warnings}
+    write_json(folder.results_file, results)
+    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
+    folder.finish({"steps": training.steps_done, **seconds})
+    end = f"Diverged, so it has no score: {diverged}" if diverged else f"Validation {training.best_score:.3f}."
+    request.display.note(f"{end} No test set is scored (evaluate.test = false).")
+    return results
 
 
 def _finish(request: RunRequest, data: Data, training: Trainer, start: float) -> dict[str, Any]:

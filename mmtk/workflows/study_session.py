@@ -62,7 +62,7 @@ class StudySession:
         runs = self.study.runs(self.plan)
         if all(run.folder.finished for run in runs):
             return None
-        return forecast(runs, self.launcher, self.data, self.device)
+        return forecast(runs, self.launcher, self.data, self.device, self.plan.later)
 
     @contextmanager
     def locked(self, typed: str = "") -> Iterator[None]:
@@ -203,7 +203,11 @@ def _stop(*_: object) -> None:
 
 def _headline(run: PlannedRun) -> str:
     """A finished run's first scores, for its line."""
-    scores = read_json(run.folder.results_file)["in-domain"]
+    results = read_json(run.folder.results_file)
+    if run.cell.folder:
+        value = results["selected"]["score"]
+        return "  diverged" if value is None else f"  validation {value:.3f}"
+    scores = results["in-domain"]
     first = first_scores(run.folder)
     values = {metric: scores.get(task, {}).get(metric) for task, metric in first.items()}
     return "".join(f"  {metric} {value:.3f}" for metric, value in values.items() if value is not None)

@@ -19,7 +19,7 @@ from mmtk.data.dataset import Data
 from mmtk.data.label_budget import SplitRows
 from mmtk.data.split_checks import Role, check_items, check_parts, check_same_labels
 from mmtk.data.store import ImageStore
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, NotFinite
 from mmtk.model.device_choice import choose_precision
 from mmtk.model.evaluate import evaluate, fill, write_cases
 from mmtk.recipe import parts
@@ -27,7 +27,6 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, signature
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
-from mmtk.training.dead_terms import NotFinite
 from mmtk.training.trainer import make_trainer
 
 IMAGES, SMALL = 4, 64  # images of each task; pixels a side at which a step is tried first

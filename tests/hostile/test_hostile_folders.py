@@ -43,9 +43,10 @@ from mmtk.runs import finished
 from mmtk.runs.arrays import read_cases
 from mmtk.runs.folder import RunDir
 from mmtk.study import results
+from mmtk.study.cells import PlannedCell
 from mmtk.study.folder import StudyDir
 from mmtk.study.launch import job_argv
-from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study.plan import Plan
 from mmtk.workflows import predict as predict_workflow
 from mmtk.workflows import run as run_workflow
 

@@ -25,6 +25,7 @@ from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, local_file
 from mmtk.registry.kinds import KINDS
 from mmtk.runs.folder import RunDir
+from mmtk.workflows.ablate import StudyRequest, prepare
 
 CODE = '''
 import hashlib
@@ -170,6 +171,13 @@ class OneByOne(api.Launcher):
             with open(log, "wb") as output:
                 code = subprocess.run(job.argv, stdout=output, stderr=output).returncode
             yield api.JobResult(job.dir, code, log)
+
+
+class Middle(api.Search):
+    """The middle of every list and range."""
+    sequential = False
+    def propose(self, space, history, draw):
+        return {key: values.at(0.5) for key, values in space.items()}
 '''
 STRIPES = {"use": "code/Stripes", "amount": 12}
 TASKS = ("classification", "segmentation")
@@ -211,7 +219,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_every_kind_has_a_stranger() -> None:
-    assert {*SWAPS, "launcher"} == {*KINDS}
+    assert {*SWAPS, "launcher", "search"} == {*KINDS}
     code = catalog.code()
     assert code is not None
     assert {entry.kind for entry in code.entries} == {*KINDS}
@@ -272,6 +280,17 @@ def test_a_strange_launcher_runs_a_study(tmp_path: Path, monkeypatch: pytest.Mon
     )
     assert sum(len(cell.runs) for cell in study.cells) == 2
     assert len(list(tmp_path.rglob("*.hasty"))) == 2
+
+
+def test_a_strange_search_proposes_the_trials_of_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "tuned.toml"
+    tune = "train.lr = [0.1, 0.2, 0.3]\ntrain.batch = {low = 2, high = 6}\n"
+    path.write_text(f'extends = "enc"\nname = "T"\n[tune]\n{tune}')
+    request = StudyRequest(str(path), "ssl=none+confidence", tune=2, search={"use": "code/Middle"})
+    plan = prepare(request, {}, None, "cpu").plan
+    assert plan.tuning is not None
+    settings = plan.tuning.settings_of(plan.cells[0].recipe.digest)
+    assert settings == [{}, {"train.lr": 0.2, "train.batch": 4}]
 
 
 @pytest.mark.parametrize("kind", SWAPS)

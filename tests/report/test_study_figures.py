@@ -32,8 +32,9 @@ from mmtk.runs.arrays import read_curves
 from mmtk.runs.finished import Run
 from mmtk.runs.folder import RunDir
 from mmtk.stats import Effect, summary
+from mmtk.study.cells import PlannedCell
 from mmtk.study.folder import StudyDir
-from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study.plan import Plan
 from mmtk.study.results import Cell, Study, from_runs, tell_apart
 from mmtk.tasks import DOMAINS
 from mmtk.workflows import run as run_workflow

@@ -19,8 +19,9 @@ from mmtk.io import cache
 from mmtk.registry import catalog
 from mmtk.runs import provenance
 from mmtk.runs.folder import RunDir
+from mmtk.study.cells import PlannedCell
 from mmtk.study.folder import StudyDir
-from mmtk.study.plan import Plan, PlannedCell
+from mmtk.study.plan import Plan
 
 
 @dataclass

@@ -30,9 +30,10 @@ from mmtk.report.analysis import analyse
 from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.study import launcher_settings, status
+from mmtk.study.cells import PlannedCell
 from mmtk.study.folder import StudyDir
 from mmtk.study.launch import run_study
-from mmtk.study.plan import Plan, PlannedCell, plan_components
+from mmtk.study.plan import Plan, plan_components
 from mmtk.study.status import show
 from mmtk.tracking.client import locked
 from mmtk.tracking.study import StudyMirror

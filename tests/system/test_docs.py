@@ -207,7 +207,7 @@ def test_meanings_of_keys_fields_and_arguments_stand_beside_them_whole(generated
 # --- recipes --------------------------------------------------------------------------------------------------
 
 TABLES = {path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES)}
-TOP = {*recipe_tables.Top.model_fields, "extends", *TABLES}
+TOP = {*recipe_tables.Top.model_fields, "extends", "tune", *TABLES}
 NAMES = {"name", "description", "profile"}
 PROFILES = {path.stem for path in (toml.recipe_folder() / "profiles").glob("*.toml")}
 TOML = [block for page in ALL for block in blocks(page) if block.language == "toml"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from mmtk.api import (
     Term,
 )
 from mmtk.registry.kinds import KINDS
+from mmtk.search import Draw, Search, Settings, Space, Trial
 from mmtk.testing import ContractError, every, kind_checks, named, outcomes, suite
 
 BROKEN: dict[tuple[str, str], type[Any]] = {}
@@ -579,6 +581,48 @@ class GivesUp(Launcher):
 
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         yield JobResult(jobs[0].dir, 0, jobs[0].dir / "output.log")
+
+
+class GoodSearch(Search):
+    """Draws of every key."""
+
+    sequential = False
+
+    def propose(self, space: Space, history: Sequence[Trial], draw: Draw) -> Settings:
+        return {key: values.at(draw(key).random()) for key, values in space.items()}
+
+
+@breaks("search", "proposals-lie-in-the-space")
+class Beyond(GoodSearch):
+    """It goes beyond the ends of ranges."""
+
+    def propose(self, space: Space, history: Sequence[Trial], draw: Draw) -> Settings:
+        return super().propose(space, history, draw) | {"train.lr": 1.0}
+
+
+@breaks("search", "equal-trials-get-equal-proposals")
+class Forgetful(GoodSearch):
+    """It draws from a generator that nobody can wind back."""
+
+    def propose(self, space: Space, history: Sequence[Trial], draw: Draw) -> Settings:
+        return {key: values.at(random.SystemRandom().random()) for key, values in space.items()}
+
+
+@breaks("search", "trials-differ")
+class Stubborn(GoodSearch):
+    """The same settings in every trial."""
+
+    def propose(self, space: Space, history: Sequence[Trial], draw: Draw) -> Settings:
+        return {key: values.at(0.5) for key, values in space.items()}
+
+
+@breaks("search", "shared-keys-are-shared-draws")
+class OneGenerator(GoodSearch):
+    """It draws all keys from one generator, so that a key more shifts the others."""
+
+    def propose(self, space: Space, history: Sequence[Trial], draw: Draw) -> Settings:
+        generator = draw("all keys")
+        return {key: space[key].at(generator.random()) for key in sorted(space)}
 
 
 # --- the tests -------------------------------------------------------------------------------------------------

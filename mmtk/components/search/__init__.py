@@ -1,0 +1,1 @@
+"""Components of kind ``search``, one file each, named by their recipe word."""
