@@ -69,7 +69,7 @@ def space_of(recipe: Recipe, table: Mapping[str, Any]) -> Space:
             answer = _component_answer(catalog.find(_kind(path), part["use"]), path, name, value)
         if answer is not None:
             problems += [MmtkError(message, recipe.name) for message in answer["problems"]]
-            space[key] = _values(value, answer["integer"])
+            space[key] = _values(value, answer["type"])
     if problems:
         raise Problems(problems, heading(recipe.name, problems))
     return space
@@ -85,10 +85,11 @@ def to_json(space: Space) -> dict[str, Any]:
     return {key: list(v.values) if isinstance(v, Choice) else vars(v) for key, v in space.items()}
 
 
-def _values(value: Any, integer: bool) -> Choice | Range:
-    if isinstance(value, list):
-        return Choice(tuple(value))
-    return Range(value["low"], value["high"], value.get("log", False), integer)
+def _values(value: Any, type_word: str) -> Choice | Range:
+    """Values of a list or range; of a key that takes numbers, 1 is 1.0, as the recipe itself has it."""
+    if isinstance(value, dict):
+        return Range(value["low"], value["high"], value.get("log", False), type_word == "integer")
+    return Choice(tuple(float(one) if type_word == "number" else one for one in value))
 
 
 def _kind(path: str) -> str:
@@ -198,7 +199,7 @@ def _component_answer(entry: catalog.Entry, path: str, name: str, value: Any) ->
 
 
 def _answer(model: type[BaseModel], path: str, name: str, value: Any) -> dict[str, Any] | None:
-    """Whether a key takes whole numbers alone, and what is wrong with its values; None where there is no such key.
+    """Type of a key, number, integer or another, and what is wrong with its values; None without such a key.
 
     model: of the table
     path: of the table, for messages
@@ -211,15 +212,16 @@ def _answer(model: type[BaseModel], path: str, name: str, value: Any) -> dict[st
     key = f"{path}.{name}"
     if isinstance(value, dict):
         if "choice" in types or not types & {"integer", "number"}:
-            return {"integer": False, "problems": [f"{key}: takes no range. List the values to try."]}
+            return {"type": "", "problems": [f"{key}: takes no range. List the values to try."]}
         value = [value["low"], value["high"]]
     validate = partial(signature.validate, model, path=path, where=lambda key: None)
     messages = [problem.message for one in value for problem in validate({name: one})[1]]
     wrong = [message for message in dict.fromkeys(messages) if message.startswith(f"{key}: should")]
-    return {"integer": "integer" in types and "number" not in types, "problems": wrong}
+    numeric = "number" if types <= {"number", "null"} else "integer" if types <= {"integer", "null"} else ""
+    return {"type": numeric, "problems": wrong}
 
 
 def _types(schema: Mapping[str, Any]) -> set[str]:
     """Types of a key by its JSON Schema; ``choice`` for a list of allowed values."""
-    types = {"choice"} if "enum" in schema or "const" in schema else {str(schema.get("type"))}
+    types = {"choice"} if "enum" in schema or "const" in schema else {*filter(None, [schema.get("type")])}
     return types.union(*map(_types, schema.get("anyOf", ())))
