@@ -66,9 +66,14 @@ class Item:
 
 
 class Source(ABC):
-    """(root, *, …): a data set; ids and splits are the same on every machine."""
+    """(root, *, …): a data set; ids and splits are the same on every machine.
+
+    ``one_image_per_patient`` declares that items whose patient is their id are each the only image of a person.
+    Without it such items have no known patient, and statistics say that images are taken as independent.
+    """
 
     labels: LabelSpec
+    one_image_per_patient: bool = False
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:

@@ -157,9 +157,7 @@ class TestSet:
         Numbers follow the order of the names, and say nothing of them: names may be those of a hospital.
         """
         store = self.store
-        names = sorted({name for name, image in zip(store.patients, store.ids, strict=True) if name != image})
+        images = zip(store.patients, store.ids, strict=True)
+        names = sorted({name for name, image in images if name != image or store.one_image_per_patient})
         numbers = {name: f"p{number:06d}" for number, name in enumerate(names, start=1)}
-        return {
-            store.ids[row]: None if store.patients[row] == store.ids[row] else numbers[store.patients[row]]
-            for row in self.known_rows
-        }
+        return {store.ids[row]: numbers.get(store.patients[row]) for row in self.known_rows}

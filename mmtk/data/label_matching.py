@@ -29,6 +29,7 @@ class RelabelledSource(Source):
 
     def __init__(self, source: Source, target: LabelSpec, numbers: Mapping[int, int]) -> None:
         self.source, self.labels, self.numbers = source, target, dict(numbers)
+        self.one_image_per_patient = source.one_image_per_patient
 
     def items(self, split: Split) -> list[Item]:
         """The source's items; targets of classes are the numbers of ``target``."""

@@ -36,7 +36,7 @@ class ImageStore:
 
     ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
     with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
-    the files' own height and width; ``digest`` the source's.
+    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's.
     """
 
     images: np.ndarray
@@ -47,6 +47,7 @@ class ImageStore:
     shapes: np.ndarray
     labels: LabelSpec
     digest: str
+    one_image_per_patient: bool = False
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -109,7 +110,8 @@ def open_store(
         targets = np.memmap(folder / _MASKS, np.uint8, "r", shape=(count, masks, size, size))
     spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
     shapes = np.array(about["shapes"], dtype=np.int64)
-    return ImageStore(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest)
+    single = source.one_image_per_patient
+    return ImageStore(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest, single)
 
 
 def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:

@@ -180,6 +180,7 @@ class _ReadableSource(Source):
 
     def __init__(self, source: Source, bad: set[str]) -> None:
         self.source, self.bad, self.labels = source, bad, source.labels
+        self.one_image_per_patient = source.one_image_per_patient
 
     def items(self, split: Split) -> list[Item]:
         return [item for item in self.source.items(split) if item.id not in self.bad]

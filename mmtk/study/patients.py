@@ -70,4 +70,4 @@ def _of_source(cell: Cell, domain: str, task: str) -> dict[str, str]:
         items = source.items("all")
     except (MmtkError, ImportError, OSError):  # the data are elsewhere, or a plugin is not installed
         return {}
-    return {item.id: item.patient for item in items if item.patient != item.id}
+    return {item.id: item.patient for item in items if item.patient != item.id or source.one_image_per_patient}

@@ -50,6 +50,20 @@ def note(source: Folder, words: str) -> bool:
     return any(words in each for each in source.notes)
 
 
+# Patients
+
+
+def test_a_folder_may_declare_one_image_per_patient(tmp_path):
+    hospital(tmp_path, "image,label,visit,number,view")
+    assert note(classes(tmp_path), "the patients of all 24 images are not known")
+    declared = classes(tmp_path, one_image_per_patient=True)
+    assert declared.one_image_per_patient
+    assert not note(declared, "not known")
+    assert declared.digest() == classes(tmp_path).digest()
+    with pytest.raises(MmtkError, match=r"one_image_per_patient: 1 patient has several images: f \(24\)"):
+        classes(tmp_path, one_image_per_patient=True, patient_pattern="(f)")
+
+
 # Columns
 
 

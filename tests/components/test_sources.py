@@ -22,6 +22,8 @@ from mmtk.components.source.folder import Folder
 from mmtk.components.source.jsrt import JSRT
 from mmtk.components.source.mcu import MCU
 from mmtk.components.source.nihx import NIHX
+from mmtk.data import dataset
+from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
 from mmtk.registry.signature import construct, schema, wired
 
@@ -268,6 +270,18 @@ def test_mcu_layouts(tmp_path, folder):
     item = source.items("all")[0]
     assert item.spacing is None
     assert np.array_equal(source.mask(item), ((LEFT | RIGHT) > 0)[None])
+
+
+def test_films_of_jsrt_and_mcu_are_a_patient_each(tmp_path):
+    for source in (JSRT(jsrt_pack(tmp_path)), MCU(mcu(tmp_path))):
+        items = source.items("all")
+        store = open_store(source, 8, cache=tmp_path / type(source).__name__)
+        patients = dataset.TestSet("segmentation", "in-domain", store, list(range(len(items)))).patients
+        assert sorted(patients.values()) == [f"p{number:06d}" for number in range(1, len(items) + 1)]
+        store.one_image_per_patient = False
+        unnamed = dataset.TestSet("segmentation", "in-domain", store, list(range(len(items)))).patients
+        assert {*unnamed} == {*patients}
+        assert {*unnamed.values()} == {None}
 
 
 @pytest.mark.parametrize("exchanged", [False, True])

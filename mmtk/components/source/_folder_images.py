@@ -118,9 +118,20 @@ def patients_of(
         notes.append(
             f"the patients of {some} are not known: each image counts as a patient of its own. "
             "Several images of a patient may come into different parts. A column patient or patient_pattern says "
-            "whose they are."
+            "whose they are; one_image_per_patient = true that all are of different patients."
         )
     return patients
+
+
+def check_single(patients: Mapping[str, str]) -> None:
+    """Refuse patients of several images, for sources that declare one image per patient."""
+    counts = Counter(patients.values())
+    if several := [f"{patient} ({count})" for patient, count in sorted(counts.items()) if count > 1]:
+        raise MmtkError(
+            f"one_image_per_patient: {counted(len(several), 'patient has', 'patients have')} several images: "
+            f"{listing(several, 5)}.",
+            hint="Leave the key out: patients come from the table, the pattern or the DICOM header.",
+        )
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

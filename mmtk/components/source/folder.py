@@ -11,7 +11,13 @@ import numpy as np
 
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _layout, _mask_names
-from mmtk.components.source._folder_images import images_by_id, patients_of, rows_of_folders, unlabelled_images
+from mmtk.components.source._folder_images import (
+    check_single,
+    images_by_id,
+    patients_of,
+    rows_of_folders,
+    unlabelled_images,
+)
 from mmtk.components.source._folder_masks import Masks, find_masks
 from mmtk.components.source._folder_pattern import FolderPattern, folder_pattern
 from mmtk.components.source._folder_table import EMPTY, Column, Row, TableReader
@@ -48,6 +54,8 @@ class Folder(Source):
         ``masks`` for both. A film then needs a class or a mask to be in val or test.
     unlabelled: folder of more images, without labels, for train only.
     patient_pattern: regular expression with one group, the patient, searched in an image's path below ``images``.
+    one_image_per_patient: every image without a named patient is the only one of its patient, so that intervals
+        speak of patients; refused where a named patient has several images.
     mask_suffix: what a mask's name has behind that of its image, such as "_mask"; or one for each of ``classes``,
         whose masks then lie in one folder: ["_heart", "_left_lung"].
     mask_prefix: what a mask's name has before that of its image.
@@ -77,6 +85,7 @@ class Folder(Source):
         both_tasks: bool | None = None,
         unlabelled: str | None = None,
         patient_pattern: str | None = None,
+        one_image_per_patient: bool | None = None,
         mask_suffix: str | tuple[str, ...] | None = None,
         mask_prefix: str | None = None,
         image_suffix: str | None = None,
@@ -108,7 +117,10 @@ class Folder(Source):
         names, targets = self._targets(paths, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
         self.labels = LabelSpec(task, names, exclusive=exclusive or task == "classification", swap=pairs)
-        patients = patients_of(files, bases, rows, patient_pattern, self.notes)
+        self.one_image_per_patient = bool(one_image_per_patient)
+        patients = patients_of(files, bases, rows, patient_pattern, [] if one_image_per_patient else self.notes)
+        if one_image_per_patient:
+            check_single(patients)
         items = [
             Item(name, path, targets.get(name), patients[name], rows[name].spacing or read_spacing(path))
             for name, path in files.items()

@@ -34,6 +34,8 @@ class JSRT(Source):
     123 films in hash order.
     """
 
+    one_image_per_patient = True
+
     def __init__(self, root: Path, *, organs: Literal["lungs", "separate"] = "lungs") -> None:
         self.organs = organs
         separate = organs == "separate"

@@ -28,6 +28,8 @@ class MCU(Source):
     official split: 93 / 10 / 35 images in hash order.
     """
 
+    one_image_per_patient = True
+
     def __init__(self, root: Path, *, organs: Literal["lungs", "separate"] = "lungs") -> None:
         self.organs = organs
         if organs == "lungs":
