@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +28,7 @@ class LabelledSource(Source):
 
     def __init__(self, source: Source) -> None:
         self.source, self.labels = source, source.labels
+        self.one_image_per_patient = source.one_image_per_patient
 
     def items(self, split: Split) -> list[Item]:
         """All labelled items, whatever the part."""
@@ -136,11 +137,7 @@ def _classes(
             f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
             f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
         )
-    table = scratch / f"{file_name(name)}.csv"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "label", "patient", "spacing"])
-        writer.writerows(rows)
+    table = _written(scratch / f"{file_name(name)}.csv", [("image", "label", "patient", "spacing"), *rows])
     images = (Path(films.folder) / films.images).as_posix()
     return Folder(
         root,
@@ -155,6 +152,18 @@ def _classes(
 def _organs(
     name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], scratch: Path
 ) -> Source:
-    table = {"use": "folder", **films.keys["segmentation"]}
-    source = cast(Source, factory.component("source", table, {"root": root, "task": "segmentation"}))
+    """Source of the films with a mask, their patients and spacing from the table of the films."""
+    keys = {"use": "folder", **films.keys["segmentation"]}
+    rows = [(films.inside(path), film.patient, film.spacing) for path, film in sorted(films.films.items())]
+    if any(patient or spacing for _, patient, spacing in rows) and "labels" not in keys:
+        table = _written(scratch / f"{file_name(name)}-masks.csv", [("image", "patient", "spacing"), *rows])
+        keys |= {"labels": str(table), "columns": {"label": ""}, "unlisted_images": "ignore"}
+    source = cast(Source, factory.component("source", keys, {"root": root, "task": "segmentation"}))
     return relabel(source, target, match, name)
+
+
+def _written(path: Path, rows: Sequence[Sequence[str]]) -> Path:
+    """A CSV table."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path

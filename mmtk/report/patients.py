@@ -9,6 +9,7 @@ from mmtk.counts import counted, share
 from mmtk.errors import listing
 from mmtk.scores import shown
 from mmtk.stats.two_way import ENOUGH_PATIENTS, LEAST_PATIENTS
+from mmtk.study.patients import TestImages
 from mmtk.study.results import Study
 from mmtk.tasks import DOMAINS, IN_DOMAIN, TASKS
 
@@ -21,7 +22,7 @@ def on_patients(study: Study) -> list[str]:
     places: dict[str, list[str]] = {}
     for domain, task in itertools.product(DOMAINS, TASKS):
         if any((domain, task) in cell.cases for cell in study.cells):
-            for sentence in _of_images(study, domain, task):
+            for sentence in _of_images(study.jackknives.images(domain, task)):
                 places.setdefault(sentence, []).append(f"{domain} {task}")
         for sentence, score in _of_scores(study, domain, task):
             places.setdefault(sentence, []).append(f"{domain} {score}")
@@ -29,17 +30,22 @@ def on_patients(study: Study) -> list[str]:
     return [line[:1].upper() + line[1:] for line in lines]
 
 
-def _of_images(study: Study, domain: str, task: str) -> Iterator[str]:
-    """Sentences on the images of one test set."""
-    images = study.jackknives.images(domain, task)
-    total, patients = len(images.ids), len(set(images.patients.tolist()))
+def of_unnamed(images: TestImages) -> str:
+    """Sentence on images of a test set whose patients are not known; "" where all are."""
+    total = len(images.ids)
+    if not images.unnamed:
+        return ""
     if images.unnamed == total:
-        yield "no patient is known, so images are taken as independent, each as one of its own patient"
-    elif images.unnamed:
-        yield (
-            f"no patient is known of {share(images.unnamed, total, 'image')}: taken as independent, each as one "
-            "of its own patient"
-        )
+        return "no patient is known, so images are taken as independent, each as one of its own patient"
+    some = share(images.unnamed, total, "image")
+    return f"no patient is known of {some}: taken as independent, each as one of its own patient"
+
+
+def _of_images(images: TestImages) -> Iterator[str]:
+    """Sentences on the images of one test set."""
+    patients = len(set(images.patients.tolist()))
+    if unnamed := of_unnamed(images):
+        yield unnamed
     if patients < LEAST_PATIENTS:
         yield f"{counted(patients, 'patient')}, too few for an interval, which takes {LEAST_PATIENTS}"
     elif patients < ENOUGH_PATIENTS:

@@ -164,6 +164,30 @@ class Display:
         self._bar.text = text
         self._bar.update(self._task, description=what, completed=count, total=of)
 
+    def intervals(
+        self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores], facts: Mapping[str, Any]
+    ) -> None:
+        """Print a table per test set and task: every score with its interval for new patients.
+
+        results: by test set, task and score
+        title: name of the model
+        declared: the scores by task
+        facts: ``intervals`` and ``notes`` by test set and task (``mmtk.report.new_patients``)
+        """
+        self.close()
+        for domain, by_task in results.items():
+            for task, row in by_task.items():
+                intervals = facts["intervals"].get(domain, {}).get(task, {})
+                table, notes = _interval_table(declared[task], row, intervals)
+                table.title = f"{title} on {domain}, {task}: {counted(round(row['n']), 'image')}"
+                self.console.print(table)
+                unnamed = facts["notes"].get(domain, {}).get(task)
+                for note in [unnamed, *notes] if unnamed else notes:
+                    self.note(f"{note[:1].upper()}{note[1:]}.")
+        self.note(
+            "Intervals: this network on new patients, each left out in turn; nothing is said of new trainings."
+        )
+
     def results(self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores]) -> None:
         """Print the final table: a row per task and domain, a column per score that is declared for it."""
         self.close()
@@ -176,6 +200,28 @@ class Display:
             self.console.print(table)
             for line in lines:
                 self.note(line)
+
+
+def _interval_table(
+    scores: Scores, row: Mapping[str, float], intervals: Mapping[str, Mapping[str, Any]]
+) -> tuple[Table, list[str]]:
+    """Table of one test set, a row per score with its interval; and the notes on intervals.
+
+    scores: declarations
+    row: values by score
+    intervals: by score (``mmtk.report.new_patients``)
+    """
+    table = Table(title_justify="left", title_style="bold")
+    for heading in ("score", "value", "95 % interval", "patients"):
+        table.add_column(heading, justify="left" if heading == "score" else "right", no_wrap=True)
+    notes: dict[str, list[str]] = {}
+    for name in _columns(scores, [row]):
+        one = intervals.get(name, {"low": None, "high": None, "note": ""})
+        ends = "–" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}"
+        table.add_row(info(scores, name).heading, f"{row[name]:.3f}", ends, str(one.get("patients", "–")))
+        if one["note"]:
+            notes.setdefault(one["note"], []).append(info(scores, name).label)
+    return table, [f"{listing(labels)}: {note}" for note, labels in notes.items()]
 
 
 def _final_table(scores: Scores, rows: Mapping[str, Mapping[str, float]], width: int) -> tuple[Table, list[str]]:

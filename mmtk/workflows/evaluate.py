@@ -24,8 +24,10 @@ from mmtk.model.examples import write_ranked, write_samples
 from mmtk.model.predictor import Predictor, load
 from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
+from mmtk.report.new_patients import patient_intervals
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
+from mmtk.runs.finished import read_run
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
 from mmtk.tasks import file_name
@@ -100,19 +102,21 @@ def evaluate(
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     with output.staged(WRITTEN) as stage:
         scores = scoring.evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        write_json(stage / "results.json", scores.results)
+        _write_cases(RunDir(stage), recipe, predictor, tests, scores)
+        judged = patient_intervals(read_run(folder.path), stage / "cases.parquet", scores.results, scores.declared)
         facts = {
             "run": str(folder.path.absolute()),
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
+            **judged,
         }
         write_json(stage / "evaluation.json", facts)
-        write_json(stage / "results.json", scores.results)
-        _write_cases(RunDir(stage), recipe, predictor, tests, scores)
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
-    display.results(scores.results, recipe.name, scores.declared)
+    display.intervals(scores.results, recipe.name, scores.declared, judged)
     return Result(out_folder, scores.results)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 from PIL import Image
 from tiny import tiny
 
@@ -105,6 +106,40 @@ def test_only_the_data_of_the_training_are_called_in_domain(run: Path, tmp_path:
     changes = {"data.segmentation.source.domain": "mcu", "tasks": ["segmentation"]}
     other = evaluate(run, overrides=changes, out=tmp_path / "other", device="cpu", pictures=False).scores
     assert [*other] == ["phantom mcu", "cross-domain"]
+
+
+def test_scores_have_intervals_for_new_patients_of_this_network(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {f"f{n:02}": ("normal", "pneumonia")[n % 3 == 0] for n in range(24)}
+    films(tmp_path / "site", labels, masks=True)
+    rows = [f"{name},{label},person{n // 2}" for n, (name, label) in enumerate(labels.items())]
+    (tmp_path / "site/films.csv").write_text("\n".join(["image,label,patient", *rows]))
+    films(tmp_path / "few", {f"g{n}": "normal" for n in range(4)}, masks=True)
+    folders = [tmp_path / "site", tmp_path / "few"]
+    out = tmp_path / "e"
+    evaluate(run, folders=folders, out=out, device="cpu", pictures=False, quiet=False)
+    facts = json.loads((out / "evaluation.json").read_text())
+    cases = pq.read_table(out / "cases.parquet").to_pandas()
+    cases["accuracy"] = (cases.target == cases.predicted).astype(float)
+    for task, score in (("classification", "accuracy"), ("segmentation", "dice")):
+        table = cases[(cases.domain == "site") & (cases.task == task)]
+        mean, patients = table[score].mean(), sorted({*table.patient})
+        assert len(patients) == 12
+        pseudo = [12 * mean - 11 * table[table.patient != patient][score].mean() for patient in patients]
+        half = scipy.stats.t.ppf(0.975, 11) * np.std(pseudo, ddof=1) / 12**0.5
+        one = facts["intervals"]["site"][task][score]
+        assert (one["low"], one["high"]) == pytest.approx((max(mean - half, 0), min(mean + half, 1)))
+        assert one["patients"] == 12
+        assert one["note"].startswith("rests on 12 patients only")
+        few = facts["intervals"]["few"][task][score]
+        assert (few["low"], few["patients"]) == (None, 4)
+    assert facts["notes"]["few"]["segmentation"].startswith("no patient is known")
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "on site, segmentation: 24 images" in printed
+    assert f"{facts['intervals']['site']['segmentation']['dice']['low']:.3f} to" in printed
+    assert "No patient is known, so images are taken as independent" in printed
+    assert "nothing is said of new trainings" in printed
 
 
 def test_an_evaluation_is_written_over_nothing_else(run: Path, tmp_path: Path) -> None:
