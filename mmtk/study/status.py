@@ -88,6 +88,8 @@ class StudyTable:
         lines: list[RenderableType] = [_by_system(self.runs, states)] if many else []
         lines.append(Text(f"{_counts(states)}{self._left(states)}"))
         lines += [Text(unknown)] if unknown else []
+        if not self.most and (absence := self.study.absence(self.runs)):
+            lines.append(Text(absence))
         if self._changed:
             cure = self.study.command("ablate")
             lines.append(Text(f"Restore what was changed, or remove done.json there and run it again: {cure}"))

@@ -134,6 +134,8 @@ class StudySession:
 
         if warning := mixed_versions(runs):
             display.warn(warning)
+        if self.study.report.is_dir() and (absence := self.study.absence(runs)):
+            display.warn(f"{absence} They are run again now.")
         status_line.stage(f"running; {self.study.command('status')} shows every run")
         table = nullcontext() if self._alone else live_table(self.study, self.workers, seconds, display.console)
         with table:

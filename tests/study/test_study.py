@@ -483,6 +483,25 @@ def test_an_edited_recipe_of_a_study_is_refused(tmp_path: Path) -> None:
         study.plan()
 
 
+def test_a_copied_study_says_that_its_runs_are_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lab/studies").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "lab")
+    StudyDir(Path("studies/s")).write(plan("umtl"), {"data": ""})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    study = StudyDir(Path(shutil.copytree("lab/studies/s", "a/b/c/s")))
+    show(study)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 waiting None of its runs lies in a/b/runs." in printed
+    assert "put its runs into a/b/c/s/runs, or write where they lie as 'runs' into study.json" in printed
+    moved = tmp_path / "a/b/c/s/runs" / study.runs()[0].folder.path.name
+    moved.mkdir(parents=True)
+    show(study)
+    assert "None of its runs" not in capsys.readouterr().out
+
+
 def test_the_inline_launcher_runs_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = StudyDir(tmp_path / "s")
