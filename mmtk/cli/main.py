@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import io
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -87,6 +89,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _warning_text
     pace.share_cores()
     memo.begin()
     debug = "--debug" in sys.argv
@@ -105,6 +108,18 @@ def main() -> None:
         sys.exit(code)
     finally:
         memo.end()
+
+
+def _warning_text(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning of mmtk without the place in its code; one of another package as Python prints it."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
+        return f"Warning: {message}\n"
+    return _python_text(message, category, filename, lineno, line)
+
+
+_python_text = warnings.formatwarning
 
 
 def _reported(error: Exception) -> int | None:

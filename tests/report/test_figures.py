@@ -21,6 +21,7 @@ from mmtk.report.figures import (
     curves,
     distributions,
     examples,
+    fonts,
     roc_curves,
     saliency,
     study_classes,
@@ -270,6 +271,21 @@ def test_one_and_too_many(kind, n, tmp_path, figs):
         per_image = {"boundaries": 1, "saliency": 3, "overview": 3}[kind]
         most = 6 if kind == "overview" else 8
         assert len(tiles) == min(n, most) * per_image + (kind == "saliency")
+
+
+def test_signs_that_no_font_has_are_told_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(fonts, "families", lambda: [fonts.FONT])
+    with pytest.warns(UserWarning, match="boxes in place of") as told, style.page(tmp_path / "a.png", 3, 2) as fig:
+        fig.suptitle("肺炎 and pneumonia")
+    assert [str(one.message) for one in told] == [
+        "Pictures show boxes in place of 炎 肺, which no font here has. Install one that does, such as Noto Sans "
+        "CJK, and draw them again with mmtk report."
+    ]
+
+
+def test_an_installed_font_draws_the_signs_that_the_first_has_not(monkeypatch):
+    monkeypatch.setattr(fonts, "MORE_FONTS", ("No Such Font", "DejaVu Serif"))
+    assert fonts.families.__wrapped__() == ["DejaVu Sans", "DejaVu Serif"]
 
 
 def test_a_failing_drawing_leaves_the_old_picture(tmp_path):

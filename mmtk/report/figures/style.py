@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.io.files import atomic
+from mmtk.report.figures import fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,6 @@ HEAT = "inferno"
 
 DPI = 150
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.titlesize": 9,
@@ -76,7 +76,7 @@ def page(
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+        matplotlib.rcParams.update({**STYLE, "font.family": fonts.families()})
         fig = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(fig)
         yield fig
@@ -89,10 +89,10 @@ def page(
 
 def _save(fig: Figure, path: Path, **how: Any) -> None:
     # Laid out once, here: a figure that has an engine is drawn twice for every file, once without ink.
-    if (engine := fig.get_layout_engine()) is not None:
-        engine.execute(fig)
-        fig.set_layout_engine(None)
-    with atomic(path) as temporary:
+    with atomic(path) as temporary, fonts.missing_signs():
+        if (engine := fig.get_layout_engine()) is not None:
+            engine.execute(fig)
+            fig.set_layout_engine(None)
         fig.savefig(temporary, **how)
 
 
