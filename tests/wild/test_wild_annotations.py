@@ -40,6 +40,21 @@ def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, t
     assert "COCO" in str(caught.value) or "they are no masks. mmtk learns from outlines" in str(caught.value)
 
 
+def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> None:
+    for n in range(4):
+        film(tmp_path / f"d/{n}.png")
+        (tmp_path / f"d/{n}.json").write_text(json.dumps({"finding": "normal", "patient": n}))
+    with pytest.raises(MmtkError, match=r"4 files \.json or \.xml: not read\. Labels are taken from a CSV table"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+
+
+def test_a_table_that_tells_the_views_is_not_called_left_out(tmp_path: Path) -> None:
+    mimic_with_views(tmp_path / "d")
+    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert "lateral film" in told
+    assert "it has no labels" not in told
+
+
 def test_an_archive_of_windows_that_was_unpacked_without_folders_is_named(tmp_path: Path) -> None:
     for n in range(4):
         film(tmp_path / f"d/data\\images\\{n}.png")

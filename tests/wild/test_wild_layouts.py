@@ -14,6 +14,7 @@ import pytest
 from archive_inputs import ARCHIVES
 from collection_inputs import COLLECTIONS
 from layout_inputs import LAYOUTS, Right, film, mask, table
+from name_inputs import NAMES
 
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
@@ -24,7 +25,7 @@ from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
 
-@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS + ARCHIVES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS + ARCHIVES + NAMES, ids=lambda make: make.__name__)
 def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "mine.toml"
     right = make(root)

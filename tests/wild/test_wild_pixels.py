@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -64,6 +66,26 @@ def test_depth_sign_photometry_and_planes(tmp_path, name: str, write: Write, rig
     image = read_image(path)
     assert image_size(path) == image.shape == right.shape
     assert np.abs(image - right).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_an_old_style_jpeg_in_a_tiff(tmp_path, bands):
+    gray = np.add.outer(np.arange(64), np.arange(48)).astype(np.uint8) * 2
+    stored = gray if bands == 1 else np.stack([gray, 255 - gray, gray // 2], -1)
+    stream = io.BytesIO()
+    Image.fromarray(stored).save(stream, "JPEG", quality=95, subsampling=0)
+    jpeg, count = stream.getvalue(), 11
+    behind = 8 + 2 + 12 * count + 4  # the header and its directory
+    tags = [(256, 4, 1, 48), (257, 4, 1, 64), (258, 3, bands, behind if bands > 2 else 8), (259, 3, 1, 6)]
+    tags += [(262, 3, 1, 6 if bands > 2 else 1), (273, 4, 1, behind + 6), (277, 3, 1, bands), (278, 4, 1, 64)]
+    tags += [(279, 4, 1, len(jpeg)), (513, 4, 1, behind + 6), (514, 4, 1, len(jpeg))]
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    path = tmp_path / "old.tif"
+    head = struct.pack("<2sHIH", b"II", 42, 8, count)
+    path.write_bytes(head + directory + struct.pack("<IHHH", 0, 8, 8, 8) + jpeg)
+    right = np.asarray(Image.open(stream).convert("L"), int)
+    assert np.abs(read_image(path) - right).max() <= 1
+    assert image_size(path) == right.shape
 
 
 @pytest.mark.parametrize(("name", "write"), MASKS, ids=[name for name, _ in MASKS])

@@ -46,7 +46,7 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     candidates = [name for name in dict.fromkeys(table.columns) if name and name != image]
     named_rows = [row for row in table.rows if row[table.columns.index(image)] in matches] or list(table.rows)
     named_table = Table(table.columns, tuple(named_rows))
-    patient = hints.get("patient") or _first(candidates, words.PATIENT_COLUMNS)
+    patient = hints.get("patient") or next(filter(words.is_patient_column, candidates), "")
     candidates = [name for name in candidates if name != patient]
     split = hints.get("split") or _split_column(named_table, candidates)
     candidates = [name for name in candidates if name != split]
@@ -60,7 +60,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused)
 
 
-def _spellings(images: Collection[str]) -> dict[str, str]:
+def film_spellings(images: Collection[str]) -> dict[str, str]:
+    """Images by every way in which a table may name them: path, end of it, name, stem."""
     ways: dict[str, set[str]] = {}
     for path in images:
         pure = PurePosixPath(path)
@@ -73,10 +74,10 @@ def _spellings(images: Collection[str]) -> dict[str, str]:
 
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
     """Column whose cells name images, with the image of every cell."""
-    ways, best, best_images = _spellings(images), "", dict[str, str]()
+    ways, best, best_images = film_spellings(images), "", dict[str, str]()
     for name in [hint] if hint in table.columns else dict.fromkeys(table.columns):
         cells = {cell for cell in table.cells(name) if cell}
-        images_by_cell = {cell: image for cell in cells if (image := _image_of_cell(cell, ways))}
+        images_by_cell = {cell: image for cell in cells if (image := film_of_cell(cell, ways))}
         if len(images_by_cell) > len(best_images):
             best, best_images = name, images_by_cell
     image_count = min(len({*best_images.values()}), len(images)) if best else 0
@@ -84,17 +85,13 @@ def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str
     return (best, best_images) if enough else ("", {})
 
 
-def _image_of_cell(cell: str, ways: Mapping[str, str]) -> str:
+def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     """Image that a cell names: as it is, or by the end of a longer path."""
     cell = normalize("NFC", cell.replace("\\", "/").removeprefix("./"))
     parts = cell.split("/")
     short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
     return next((ways[way] for way in (*tails, short) if way in ways), "")
-
-
-def _first(names: list[str], column_names: Collection[str]) -> str:
-    return next((name for name in names if words.plain(name) in column_names), "")
 
 
 def _split_column(table: Table, names: list[str]) -> str:

@@ -86,7 +86,14 @@ def _annotations(listing: Listing) -> list[str]:
         programs[kind or ("", "")] += 1
     for path in listing.markup[:FEW]:
         programs[_XML.get(_root_tag(listing.root / path), ("", ""))] += 1
-    return [f"annotations of {name} are not read: {cure}" for name, cure in programs if name]
+    notes = [f"annotations of {name} are not read: {cure}" for name, cure in programs if name]
+    if other := programs["", ""]:
+        all_opened = len(listing.jsons) <= FEW and len(listing.markup) <= FEW
+        files = counted(other, "file") if all_opened else "files"
+        notes.append(
+            f"{files} .json or .xml: not read. Labels are taken from a CSV table, a row per film (image, label)"
+        )
+    return notes
 
 
 def _root_tag(path: Path) -> str:

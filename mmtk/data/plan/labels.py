@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from mmtk.counts import counted, share
-from mmtk.data.plan import table_labels, words
+from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.spellings import unify
@@ -23,6 +23,7 @@ PATIENTS = (
     r"(?:^|/)((?:[Pp]atient|[Pp]at|[Ss]ubject|[Ss]ub|[Pp])[-_ ]?\d+)",
     r"(?:^|/)(\d{4,})[-_ ]\d{1,3}[.]",
     r"(?:^|/)([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+[.]",
+    r"[-_ ]((?:[Pp]atient|[Pp]at|[Pp]ac|[Pp]aciente|[Pp]az|[Ss]ubject|[Ss]ubj|[Ss]ub)[-_ ]?\d+)",
 )
 
 
@@ -35,6 +36,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
         _from_folders(labels, required=hints.get("labels") == "folders")
     if not labels.counts:
         _from_names(labels)
+    part_lists.take_parts(files, labels)
     unify(labels)
     if not any(film.patient for film in labels.films.values()):
         _patients(labels, hints.get("patient", ""))
@@ -97,12 +99,27 @@ def _classes(counts: Counter[str], films: int) -> bool:
 
 
 def _from_names(labels: Labels) -> None:
-    """Take the class that names of the two sets of the National Library of Medicine end in."""
+    """Take the class from names: the last digit in the sets of the National Library of Medicine, else a word."""
     ends = {path: match[1] for path in labels.films if (match := NLM.fullmatch(stem(path)))}
     if len(ends) == len(labels.films) and ends:
         for path, end in ends.items():
             labels.films[path].label = "tuberculosis" if end == "1" else "normal"
         labels.reasons.append("the class is the last digit of the file name: 0 normal, 1 tuberculosis")
+        return
+    words_of = {path: re.findall(r"[^\W\d_]{2,}", stem(path)) for path in labels.films}
+    for place, where in ((0, "first"), (-1, "last")):
+        class_of = {path: name_words[place] for path, name_words in words_of.items() if name_words}
+        counts = Counter(class_of.values())
+        if len(class_of) == len(labels.films) and _classes(counts, len(class_of)) and _names_normal(counts):
+            for path, word in class_of.items():
+                labels.films[path].label = word
+            labels.reasons.append(f"the class is the {where} word of the file name")
+            return
+
+
+def _names_normal(labels: Collection[str]) -> bool:
+    """Whether one of the labels is a word for films without a finding."""
+    return any(words.same_class(label) == "normal" for label in labels)
 
 
 # --- patients --------------------------------------------------------------------------------------------------

@@ -125,6 +125,8 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
         if suffix in TABLES:
             if (table := read_table(path)) is not None:
                 tables[name] = table
+        elif suffix == ".txt" and (table := _text_table(path)) is not None:
+            tables[name] = table
         elif (kind := ".yaml" if suffix == ".yml" else suffix) in others:
             others[kind].append(name)
         elif is_image_file(path):
@@ -150,6 +152,17 @@ def _files(root: Path) -> Iterator[Path]:
         if real not in real_paths:
             real_paths.add(real)
             yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _text_table(path: Path) -> Table | None:
+    """A text with cells in its first two lines, as a table; None for prose, lists and numbers of outlines."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(4096).split(b"\n")[:2]
+    except OSError:
+        return None
+    separators = [sep for sep in b",;\t|" if all(0 < line.count(sep) == first[0].count(sep) for line in first)]
+    return read_table(path) if len(first) > 1 and separators else None
 
 
 def read_table(path: Path) -> Table | None:

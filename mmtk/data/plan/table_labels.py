@@ -127,7 +127,10 @@ def _supplement(name: str, item: _FilmTable, main: _FilmTable, labels: Labels) -
         key for key in ("patient", "split", "spacing") if getattr(columns, key) and not getattr(main.columns, key)
     ]
     if not uses:
-        labels.notes.append(f"the table {name} is left out: it has no labels")
+        if not any(films for key, films in labels.lateral.items() if key.endswith(f" of {name}")):
+            known = ["patients"] * bool(columns.patient) + ["parts"] * bool(columns.split)
+            why = f"; its {' and '.join(known)} are those of the table with the labels" if known else ""
+            labels.notes.append(f"the table {name} is left out: it has no labels{why}")
         return
     for row in item.table.rows:
         cells = dict(zip(item.table.columns, row, strict=True))

@@ -239,12 +239,20 @@ PATIENT_COLUMNS = {
     "patid",
     "patienten nr",
 }
+PATIENTS = {"patient", "patients", "patientin", "subject", "paciente", "paziente", "pacjent", "potilas"}
+NUMBERS = {"id", "ids", "n", "no", "nr", "num", "number", "nummer", "numero", "número", "code", "key", "uid"}
 
 
 def plain(name: str) -> str:
     """Lower the case and put single spaces between words: ``FindingLabels_2`` → ``finding labels 2``."""
     spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
+
+
+def is_patient_column(name: str) -> bool:
+    """Whether a column says whose film it is: "Patient ID", "patient n°", "N. paziente"; not "patient age"."""
+    name_words = {*plain(name).split()}
+    return plain(name) in PATIENT_COLUMNS or bool(name_words & PATIENTS and name_words <= PATIENTS | NUMBERS)
 
 
 NORMAL = {plain(word) for words in WORDS.values() for word in words}
