@@ -53,11 +53,12 @@ class FoldedSource(Source):
 
     def __init__(self, source: Source, fold: Fold, where: str) -> None:
         self.source, self.labels = source, source.labels
+        self.one_image_per_patient = source.one_image_per_patient
         self.notes: list[str] = [*getattr(source, "notes", ())]
         parts = {split: source.items(split) for split in PARTS}
         pool = sorted((item for items in parts.values() for item in items), key=lambda item: item.id)
         _check(pool, source, fold, where)
-        self.fold_notes = _unnamed(pool, where)
+        self.fold_notes = [] if source.one_image_per_patient else _unnamed(pool, where)
         key = ("folds", source.labels.task, fold.count, fold.repeat)
         tested = _divided(pool, fold.count, *key) == fold.index
         rest = [item for item, is_tested in zip(pool, tested, strict=True) if not is_tested]
@@ -174,5 +175,6 @@ def _unnamed(pool: Sequence[Item], where: str) -> list[str]:
         return []
     return [
         f"{where}: no patient is named, so the folds divide images. If a person has several images, they "
-        "come into training and test, and scores are too good: name the patients (a column patient)."
+        "come into training and test, and scores are too good: name the patients (a column patient), "
+        "or say one_image_per_patient = true."
     ]

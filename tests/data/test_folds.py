@@ -162,6 +162,14 @@ def test_folds_of_images_are_called_so() -> None:
 # --- in a recipe
 
 
+def test_folds_of_films_of_a_patient_each_are_folds_of_patients() -> None:
+    films = Films(drawn(60), named=False)
+    films.one_image_per_patient = True
+    fold = folded(films, 5, 0)
+    assert fold.one_image_per_patient
+    assert fold.fold_notes == []
+
+
 def test_a_recipe_without_folds_keeps_its_digest_and_one_with_folds_has_its_own() -> None:
     plain = tiny()
     assert "folds" not in plain.values["data"]
