@@ -486,7 +486,7 @@ def test_an_edited_recipe_of_a_study_is_refused(tmp_path: Path) -> None:
 def test_a_copied_study_says_that_its_runs_are_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "lab/studies").mkdir(parents=True)
+    (tmp_path / "lab/studies/s").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "lab")
     StudyDir(Path("studies/s")).write(plan("umtl"), {"data": ""})
     monkeypatch.chdir(tmp_path)
