@@ -109,7 +109,7 @@ def scored_rows(role: Role, source: Source, store: ImageStore, split: Split, not
     labelled = labelled_rows(store, rows)
     _check_part(role, split, np.isin(rows, labelled).tolist())
     if unlabelled := len(rows) - len(labelled):
-        without = share(unlabelled, len(rows), f"{split} image")
+        without = share(unlabelled, len(rows), "image" if split == "all" else f"{split} image")
         notes.append(f"{role}: {without} without a label, not scored.")
     return labelled
 

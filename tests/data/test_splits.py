@@ -125,6 +125,12 @@ def test_unlabelled_images_of_a_scored_part_are_noted_and_left_out(monkeypatch, 
     assert len(rows) == count - 2
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_of_a_set_that_is_scored_whole_the_note_counts_images(monkeypatch, task):
+    data = read(monkeypatch, task, "cross", unlabelled("test", 2), **{f"data__{task}__cross_split": "all"})
+    assert f"2 of {sum(COUNTS.values())} images without a label, not scored" in " ".join(data.notes)
+
+
 @pytest.mark.parametrize(
     ("task", "target", "what"), [("classification", 0, "the class ill"), ("segmentation", 9, "mask with lung")]
 )
