@@ -137,7 +137,7 @@ def _classes(
             f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
             f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
         )
-    table = _written(scratch / f"{file_name(name)}.csv", [("image", "label", "patient", "spacing"), *rows])
+    table = _csv_file(scratch / f"{file_name(name)}.csv", [("image", "label", "patient", "spacing"), *rows])
     images = (Path(films.folder) / films.images).as_posix()
     return Folder(
         root,
@@ -156,13 +156,13 @@ def _organs(
     keys = {"use": "folder", **films.keys["segmentation"]}
     rows = [(films.inside(path), film.patient, film.spacing) for path, film in sorted(films.films.items())]
     if any(patient or spacing for _, patient, spacing in rows) and "labels" not in keys:
-        table = _written(scratch / f"{file_name(name)}-masks.csv", [("image", "patient", "spacing"), *rows])
+        table = _csv_file(scratch / f"{file_name(name)}-masks.csv", [("image", "patient", "spacing"), *rows])
         keys |= {"labels": str(table), "columns": {"label": ""}, "unlisted_images": "ignore"}
     source = cast(Source, factory.component("source", keys, {"root": root, "task": "segmentation"}))
     return relabel(source, target, match, name)
 
 
-def _written(path: Path, rows: Sequence[Sequence[str]]) -> Path:
+def _csv_file(path: Path, rows: Sequence[Sequence[str]]) -> Path:
     """A CSV table."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)

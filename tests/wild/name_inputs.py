@@ -54,9 +54,21 @@ def a_table_called_txt(root: Path) -> Right:
     return Right({"normal": 12, "effusion": 12}, films=24, patients=12)
 
 
+def a_table_without_column_names(root: Path) -> Right:
+    """The first row of the table is a film."""
+    rows: list[list[object]] = []
+    for n in range(24):
+        film(root / f"img/{n:03}.png")
+        rows.append([f"{n:03}.png", ("normal", "covid")[n // 2 % 2], f"p{n // 2}"])
+    table(root / "labels.csv", rows)
+    words = ("labels.csv has no row with the names of its columns", '"column 2" as label')
+    return Right({"normal": 12, "covid": 12}, films=24, words=words)
+
+
 NAMES: tuple[Callable[[Path], Right], ...] = (
     classes_in_names,
     patient_numbers,
     lists_of_parts,
     a_table_called_txt,
+    a_table_without_column_names,
 )

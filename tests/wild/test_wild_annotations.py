@@ -48,6 +48,14 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
+def test_labels_in_texts_are_named_with_the_table_to_write(tmp_path: Path) -> None:
+    for n in range(4):
+        film(tmp_path / f"d/{n}.png")
+        (tmp_path / f"d/{n}.txt").write_text("normal")
+    with pytest.raises(MmtkError, match=r"4 texts beside films: not read\. Labels are taken from a CSV table"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+
+
 def test_a_table_that_tells_the_views_is_not_called_left_out(tmp_path: Path) -> None:
     mimic_with_views(tmp_path / "d")
     told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)

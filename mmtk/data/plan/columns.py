@@ -60,6 +60,15 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused)
 
 
+def with_column_names(table: Table, images: Collection[str]) -> Table:
+    """The table, with names "column 1" and on where its first row names a film as the others do."""
+    image, _ = _image_column(table, images, "")
+    if not image or words.plain(image) in words.IMAGES or not film_of_cell(image, film_spellings(images)):
+        return table
+    names = tuple(f"column {number}" for number in range(1, len(table.columns) + 1))
+    return Table(names, (table.columns, *table.rows))
+
+
 def film_spellings(images: Collection[str]) -> dict[str, str]:
     """Images by every way in which a table may name them: path, end of it, name, stem."""
     ways: dict[str, set[str]] = {}

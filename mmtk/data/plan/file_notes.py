@@ -21,6 +21,7 @@ CURES = {
 
 
 NO_MASKS = "they are no masks. mmtk learns from outlines, or from a class per film in a table (image, label)"
+TABLE_CURE = "Labels are taken from a CSV table, a row per film (image, label)"
 AS_COCO = "export them as COCO with polygons or run lengths"
 FEW = 20  # files of a kind that are opened
 # Programs by what their JSON files hold, with the cure.
@@ -90,9 +91,7 @@ def _annotations(listing: Listing) -> list[str]:
     if other := programs["", ""]:
         all_opened = len(listing.jsons) <= FEW and len(listing.markup) <= FEW
         files = counted(other, "file") if all_opened else "files"
-        notes.append(
-            f"{files} .json or .xml: not read. Labels are taken from a CSV table, a row per film (image, label)"
-        )
+        notes.append(f"{files} .json or .xml: not read. {TABLE_CURE}")
     return notes
 
 
@@ -109,9 +108,14 @@ def _entries(content: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _boxes(listing: Listing, films: Collection[str]) -> list[str]:
-    """YOLO boxes: texts with the names of films, of five numbers a line."""
+    """Texts with the names of films: YOLO boxes, of five numbers a line, or words."""
     names = {stem(path) for path in films}
-    texts = (outline_lines(listing, path) for path in listing.texts if stem(path) in names)
+    texts = [outline_lines(listing, path) for path in listing.texts if stem(path) in names]
+    if words := texts.count(None):
+        count = counted(words, "text")
+        return [
+            f"{count} beside films: not read. Labels are taken from a CSV table, a row per film (image, label)"
+        ]
     boxes = sum(bool(lines) and all(len(line) == 5 for line in lines or ()) for lines in texts)
     if not boxes:
         return []

@@ -107,8 +107,8 @@ def _from_names(labels: Labels) -> None:
         labels.reasons.append("the class is the last digit of the file name: 0 normal, 1 tuberculosis")
         return
     words_of = {path: re.findall(r"[^\W\d_]{2,}", stem(path)) for path in labels.films}
-    for place, where in ((0, "first"), (-1, "last")):
-        class_of = {path: name_words[place] for path, name_words in words_of.items() if name_words}
+    for position, where in ((0, "first"), (-1, "last")):
+        class_of = {path: name_words[position] for path, name_words in words_of.items() if name_words}
         counts = Counter(class_of.values())
         if len(class_of) == len(labels.films) and _classes(counts, len(class_of)) and _names_normal(counts):
             for path, word in class_of.items():

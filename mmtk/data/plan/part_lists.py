@@ -24,17 +24,17 @@ def take_parts(files: Listing, labels: Labels) -> None:
 
     ``train_val_list`` counts as train, of which val is taken later.
     """
-    named = {path: part for path in files.texts if (part := _part(PurePosixPath(path).stem))}
-    if len({*named.values()}) < 2 or any(film.split for film in labels.films.values()):
+    part_of_text = {path: part for path in files.texts if (part := _part(PurePosixPath(path).stem))}
+    if len({*part_of_text.values()}) < 2 or any(film.split for film in labels.films.values()):
         return
     ways = film_spellings(labels.films)
     used: Counter[str] = Counter()
-    for path, part in [*named.items()][:MOST]:
+    for path, part in [*part_of_text.items()][:MOST]:
         for line in _lines(files, path):
             if film := film_of_cell(line, ways):
                 labels.films[film].split = part
                 used[path] += 1
-    if len({named[path] for path in used}) > 1:
+    if len({part_of_text[path] for path in used}) > 1:
         labels.reasons.append(f"the parts are those of the lists {listing(used)}")
 
 

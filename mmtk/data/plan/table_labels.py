@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
-from mmtk.data.plan.columns import Columns, find_columns
+from mmtk.data.plan.columns import Columns, find_columns, with_column_names
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, Table, stem
 from mmtk.data.plan.patient_tables import FILE, rows_per_film
@@ -50,7 +50,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     _check_hints(hints, name, main.table)
     _read_others(name, tables, film_tables, labels)
     if without := len(labels.films) - len(labels.listed):
-        labels.reasons.append(f"{without} images have no row")
+        labels.reasons.append(f"{counted(without, 'image has', 'images have')} no row")
     if main.key and not main.columns.patient:
         index = main.table.columns.index(main.key)
         for row in main.table.rows:
@@ -94,7 +94,10 @@ def _film_tables(
 ) -> dict[str, _FilmTable]:
     """Tables that name films; where none does, those that name patients or studies of them."""
     film_tables: dict[str, _FilmTable] = {}
-    for name, table in tables.items():
+    for name, file_table in tables.items():
+        table = with_column_names(file_table, labels.films)
+        if table is not file_table:
+            labels.reasons.append(f"{name} has no row with the names of its columns")
         if columns := find_columns(table, labels.films, hints):
             film_tables[name] = _FilmTable(table, columns)
             if columns.run_lengths:
@@ -128,8 +131,8 @@ def _supplement(name: str, item: _FilmTable, main: _FilmTable, labels: Labels) -
     ]
     if not uses:
         if not any(films for key, films in labels.lateral.items() if key.endswith(f" of {name}")):
-            known = ["patients"] * bool(columns.patient) + ["parts"] * bool(columns.split)
-            why = f"; its {' and '.join(known)} are those of the table with the labels" if known else ""
+            facts = ["patients"] * bool(columns.patient) + ["parts"] * bool(columns.split)
+            why = f"; its {' and '.join(facts)} are those of the table with the labels" if facts else ""
             labels.notes.append(f"the table {name} is left out: it has no labels{why}")
         return
     for row in item.table.rows:
