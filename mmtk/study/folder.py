@@ -226,16 +226,6 @@ class StudyDir:
             "study.json, seen from its folder.",
         )
 
-    def absence(self, runs: Sequence[PlannedRun]) -> str:
-        """Sentence on runs none of which lies where study.json says; "" where one does."""
-        if not runs or any(run.folder.path.exists() for run in runs):
-            return ""
-        root = runs[0].folder.path.parent
-        return (
-            f"None of its runs lies in {root}. If the study was copied or moved: put its runs "
-            f"into {self.path / RUNS}, or write where they lie as 'runs' into study.json, seen from its folder."
-        )
-
     @property
     def _noted(self) -> dict[str, str]:
         return dict(read_json(self.failures_file)) if self.failures_file.is_file() else {}

@@ -16,7 +16,7 @@ from mmtk.runs.display import duration
 from mmtk.runs.progress import Progress
 from mmtk.runs.score_names import BUILTIN_FIRST, first_scores
 from mmtk.study.estimate import makespan, remaining
-from mmtk.study.folder import PlannedRun, StudyDir
+from mmtk.study.folder import RUNS, PlannedRun, StudyDir
 
 COLUMNS = ("run", "seed", "state", "step", "time", "left")
 TEXTS = ("run", "state")
@@ -38,6 +38,17 @@ def show(study: StudyDir) -> None:
         while table.running:
             time.sleep(2)
             live.update(table.draw(), refresh=True)
+
+
+def absence(study: StudyDir, runs: Sequence[PlannedRun]) -> str:
+    """Sentence on runs none of which lies where study.json says; "" where one does."""
+    if not runs or any(run.folder.path.exists() for run in runs):
+        return ""
+    root = runs[0].folder.path.parent
+    return (
+        f"None of its runs lies in {root}. If the study was copied or moved: put its runs "
+        f"into {study.path / RUNS}, or write where they lie as 'runs' into study.json, seen from its folder."
+    )
 
 
 class StudyTable:
@@ -88,8 +99,8 @@ class StudyTable:
         lines: list[RenderableType] = [_by_system(self.runs, states)] if many else []
         lines.append(Text(f"{_counts(states)}{self._left(states)}"))
         lines += [Text(unknown)] if unknown else []
-        if not self.most and (absence := self.study.absence(self.runs)):
-            lines.append(Text(absence))
+        if not self.most and (sentence := absence(self.study, self.runs)):
+            lines.append(Text(sentence))
         if self._changed:
             cure = self.study.command("ablate")
             lines.append(Text(f"Restore what was changed, or remove done.json there and run it again: {cure}"))

@@ -25,6 +25,7 @@ from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.study.launch import by_hand, mixed_versions, modules, run_study, submit_study
 from mmtk.study.live_table import live_table
 from mmtk.study.plan import Plan
+from mmtk.study.status import absence
 from mmtk.tracking.study import StudyMirror
 from mmtk.workflows.forecast import Forecast, check, forecast
 from mmtk.workflows.report import Report, report
@@ -134,8 +135,8 @@ class StudySession:
 
         if warning := mixed_versions(runs):
             display.warn(warning)
-        if self.study.report.is_dir() and (absence := self.study.absence(runs)):
-            display.warn(f"{absence} They are run again now.")
+        if self.study.report.is_dir() and (sentence := absence(self.study, runs)):
+            display.warn(f"{sentence} They are run again now.")
         status_line.stage(f"running; {self.study.command('status')} shows every run")
         table = nullcontext() if self._alone else live_table(self.study, self.workers, seconds, display.console)
         with table:
