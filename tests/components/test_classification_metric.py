@@ -11,19 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_average_precision,
-    binary_calibration_error,
-    binary_roc,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-)
 
 from mmtk.components.metric import _binary
 from mmtk.components.metric.classification import Classification, best_threshold
 from mmtk.components.metric.segmentation import Segmentation
 from mmtk.errors import MmtkError
+
+# One worker imports the libraries that scores are compared with, at their first use.
+pytestmark = pytest.mark.xdist_group("score-libraries")
 
 BINARY = ("normal", "pneumonia")
 LOGIT = st.sampled_from([-1e4, -40.0, -1.5, -0.5, 0.0, 0.5, 1.0, 40.0, 1e4]) | st.floats(-5, 5, width=32)
@@ -106,6 +101,8 @@ def test_every_score_is_scikit_learns(batch):
 @settings(max_examples=60, deadline=None)
 @given(batches())
 def test_macro_f1_is_that_of_torchmetrics(batch):
+    from torchmetrics.functional.classification import multiclass_f1_score
+
     logits, target = batch
     expected = multiclass_f1_score(logits.argmax(1), target, logits.shape[1], average="macro")
     assert metric(logits, target).compute()["macro-f1"] == pytest.approx(expected.item(), abs=1e-6)
@@ -126,17 +123,21 @@ def cases(draw):
 @settings(max_examples=300, deadline=None)
 @given(cases())
 def test_scores_are_those_of_torchmetrics_to_the_last_digit(case):
+    from torchmetrics.functional import classification as theirs
+
     probabilities, positive = case
     labels = positive.long()
-    for ours, theirs in zip(_binary.roc(*case), binary_roc(probabilities, labels), strict=False):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    assert _binary.auroc(*case).item() == binary_auroc(probabilities, labels).item()
-    assert _binary.average_precision(*case).item() == binary_average_precision(probabilities, labels).item()
+    for ours, expected in zip(_binary.roc(*case), theirs.binary_roc(probabilities, labels), strict=False):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+    assert _binary.auroc(*case).item() == theirs.binary_auroc(probabilities, labels).item()
+    area = theirs.binary_average_precision(probabilities, labels).item()
+    assert _binary.average_precision(*case).item() == area
     confidence = probabilities.clamp(max=1 - 2**-53)
-    expected = binary_calibration_error(confidence, labels, n_bins=_binary.BINS)
+    expected = theirs.binary_calibration_error(confidence, labels, n_bins=_binary.BINS)
     assert _binary.calibration_error(confidence, positive).item() == expected.item()
     predicted = (probabilities * 3).long()
-    assert _binary.confusion(labels, predicted, 4).equal(multiclass_confusion_matrix(predicted, labels, 4))
+    confusion = theirs.multiclass_confusion_matrix(predicted, labels, 4)
+    assert _binary.confusion(labels, predicted, 4).equal(confusion)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,16 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from monai import metrics as monai
 from scipy.ndimage import binary_erosion, distance_transform_edt
-from skimage.metrics import structural_similarity
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from mmtk.components.metric._structure import ssim
 from mmtk.components.metric._surface import boundaries, surface_distances
 from mmtk.components.metric.classification import Classification
 from mmtk.components.metric.segmentation import Segmentation
 from mmtk.errors import MmtkError
+
+# One worker imports the libraries that scores are compared with, at their first use.
+pytestmark = pytest.mark.xdist_group("score-libraries")
 
 SIZE = (12, 15)
 DIAGONAL = math.hypot(*SIZE)
@@ -52,6 +52,8 @@ def metric(predicted, reference, names=None, spacing=None, scale=5.0, ids=None):
 
 def monai_distances(predicted, reference, spacing=None, size=SIZE):
     """Average Hausdorff and HD95 by MONAI, with the stated values of empty masks, averaged over channels."""
+    from monai import metrics as monai
+
     scale = spacing or (1, 1)
     keys = {"include_background": True, "spacing": spacing}
     average = (
@@ -69,6 +71,8 @@ def monai_distances(predicted, reference, spacing=None, size=SIZE):
 
 def monai_overlap(predicted, reference):
     """Dice, Jaccard, precision and recall by MONAI; 0/0 is 1 where both masks are empty and else 0."""
+    from monai import metrics as monai
+
     p, r = predicted.float(), reference.float()
     keys = {"include_background": True, "ignore_empty": False}
     tp, fp, _, fn = monai.get_confusion_matrix(p, r, include_background=True).unbind(-1)
@@ -125,6 +129,8 @@ def test_distances_are_those_of_a_distance_transform():
 @settings(max_examples=40, deadline=None)
 @given(masks(1), masks(1))
 def test_ssim_is_that_of_torchmetrics(predicted, reference):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     expected = structural_similarity_index_measure(
         predicted.double(), reference.double(), sigma=1.5, kernel_size=11, data_range=1.0, reduction="none"
     )
@@ -134,6 +140,8 @@ def test_ssim_is_that_of_torchmetrics(predicted, reference):
 def test_ssim_is_that_of_scikit_image():
     predicted, reference = blobs(4, (1, 1))[0, 0], blobs(5, (1, 1))[0, 0]
     keys = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+
+    from skimage.metrics import structural_similarity
 
     def skimage(a, b):
         return structural_similarity(a.double().numpy(), b.double().numpy(), **keys)

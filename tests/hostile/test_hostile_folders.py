@@ -10,7 +10,6 @@ import pickle
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -402,7 +401,7 @@ def test_links_in_circles_end(tmp_path):
         print(len(_layout.list_images(Path({str(films)!r}))))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100
+        [fork_server.python(), "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-500:]}"
     assert done.stdout == "1\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,7 +73,7 @@ def test_a_report_and_its_module_share_a_name(tmp_path: Path) -> None:
         "try: mmtk.report('nowhere')\n"
         "except MmtkError as error: print(analysis.__name__, error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([fork_server.python(), "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("mmtk.report.analysis nowhere")
 
