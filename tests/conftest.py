@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import fork_server
 import pytest
 from hypothesis import Phase, settings
 
@@ -28,8 +30,28 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["MMTK_CACHE"] = str(base / "cache")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _coarse_pictures() -> None:
+    import pictures
+
+    pictures.draw_coarsely()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the server of the workers beside their collection; where tests run, collect no garbage meanwhile.
+
+    What is made then, thousands of modules and tests, stays.
+    """
+    is_worker = hasattr(session.config, "workerinput")
+    if session.config.getoption("numprocesses", None) and not is_worker:
+        threading.Thread(target=fork_server.python, daemon=True).start()
+    else:
+        gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Leave libraries and collected tests out of garbage collection, which takes a third of a second for them."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

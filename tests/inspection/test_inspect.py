@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import draw_as_users_get
 from PIL import Image
 from rich.console import Console
 
@@ -121,7 +122,8 @@ def test_masks_and_original_sizes(tmp_path: Path) -> None:
     assert shape["width"] == {"min": 64, "median": 64, "max": 64}
 
 
-def test_pictures(tmp_path: Path) -> None:
+def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_as_users_get(monkeypatch)
     sources = {
         A: Squares(write(tmp_path / "a", 12), CLASSES),
         B: Squares(write(tmp_path / "b", 9), LUNG),

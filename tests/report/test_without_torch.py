@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pictures import draw_as_users_get
 from tiny import tiny
 
 from mmtk.workflows.run import run
@@ -33,7 +34,9 @@ main()
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(tiny("multimix", train__steps=2), tmp_path_factory.mktemp("torchless") / "run").path
+    with pytest.MonkeyPatch.context() as patch:  # pictures as the command draws them, to compare
+        draw_as_users_get(patch)
+        return run(tiny("multimix", train__steps=2), tmp_path_factory.mktemp("torchless") / "run").path
 
 
 def imported(*arguments: str | Path) -> set[str]:

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 import pytest
+from pictures import draw_as_users_get
 from tiny import tiny
 
 from mmtk.report.analysis import analyse
@@ -92,6 +93,7 @@ def report(tmp_path_factory):
     study.gaps.append("a gap with a-very-long-word-" + "x" * 80)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_figures, "AT_BUDGET", {"scores": study_figures.scores})
+        draw_as_users_get(patch)
         return write_report(analyse(study), folder / "report")
 
 
