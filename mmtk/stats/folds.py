@@ -20,7 +20,7 @@ def overlap(folds: int) -> float:
 
 
 @dataclass(frozen=True)
-class Tested:
+class FoldPatients:
     """Patients that the folds of a repeat test together.
 
     patients: of all folds
@@ -33,7 +33,7 @@ class Tested:
     smaller_class: int | None = None
 
 
-def corrected(scores: Sequence[float], folds: int, tested: Tested, level: float = LEVEL) -> Interval:
+def corrected(scores: Sequence[float], folds: int, tested: FoldPatients, level: float = LEVEL) -> Interval:
     """The corrected resampled t: est ± t(J − 1) √((1/J + n_test/n_train) S²) (Nadeau and Bengio 2003).
 
     scores: of J replicates, a score or a contrast on the fold that each has tested; of one repeat or several

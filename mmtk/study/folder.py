@@ -48,8 +48,10 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """Title in tables and messages."""
-        return f"{self.cell.title} seed {self.seed}"
+        """Title in tables and messages; of a fold, its number from 0 with that of the repeat."""
+        folds = self.cell.recipe.data.folds
+        which = f"fold {self.seed % folds} of repeat {self.seed // folds}" if folds else f"seed {self.seed}"
+        return f"{self.cell.title} {which}"
 
 
 def _by_key(root: Path) -> dict[str, str]:

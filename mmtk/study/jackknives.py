@@ -13,7 +13,7 @@ from mmtk.registry import catalog
 from mmtk.runs.arrays import KEYS
 from mmtk.scores import info
 from mmtk.stats import Interval, Jackknife
-from mmtk.stats.folds import Tested, corrected
+from mmtk.stats.folds import FoldPatients, corrected
 from mmtk.stats.formulas import module_of
 from mmtk.stats.jackknife import combine, confirmed, formula_of, jackknife
 from mmtk.study.patients import TestImages, images_of
@@ -53,7 +53,7 @@ class Jackknives:
         self._present: dict[tuple[int, str, str, tuple[str, ...]], np.ndarray] = {}
         self._shared: dict[tuple[str, str, str], np.ndarray] = {}
         self._samples: dict[tuple[int, str, str, str], Sample | None] = {}
-        self._folds: dict[tuple[int, str, str], Tested] = {}
+        self._folds: dict[tuple[int, str, str], FoldPatients] = {}
         self._reasons: dict[tuple[int, str, str, str], str] = {}
 
     def images(self, domain: str, task: str) -> TestImages:
@@ -129,20 +129,20 @@ class Jackknives:
         errors = min((one.errors for one in used if one.errors is not None), default=None)
         smallest = min((one.smaller_class for one in used if one.smaller_class is not None), default=None)
         patients = len(np.unique(self.images(IN_DOMAIN, task).patients))
-        return corrected(sums, self._study.folds, Tested(patients, errors, smallest))
+        return corrected(sums, self._study.folds, FoldPatients(patients, errors, smallest))
 
-    def _tested(self, cell: Cell, task: str, metric: str) -> Tested:
+    def _tested(self, cell: Cell, task: str, metric: str) -> FoldPatients:
         """Patients that a repeat of a cell's folds tests, with those that the score counts as wrong."""
         key = (id(cell), task, metric)
         if key not in self._folds:
             self._folds[key] = self._of_folds(cell, task, metric)
         return self._folds[key]
 
-    def _of_folds(self, cell: Cell, task: str, metric: str) -> Tested:
+    def _of_folds(self, cell: Cell, task: str, metric: str) -> FoldPatients:
         formula, columns = self._formula(cell, IN_DOMAIN, task, metric), _numbers(cell, IN_DOMAIN, task)
         patients = self.images(IN_DOMAIN, task).patients
         if not formula or formula.startswith("mean:") or module_of(formula):
-            return Tested(len(np.unique(patients)))
+            return FoldPatients(len(np.unique(patients)))
         present, places = self._values(cell, IN_DOMAIN, task, formula), self._places_of(cell, IN_DOMAIN, task)
         parts = []
         for row, images in enumerate(present):
@@ -151,7 +151,7 @@ class Jackknives:
         share = self._study.folds / max(len(parts), 1)
         errors = [part.errors for part in parts if part.errors is not None]
         classes = [part.smaller_class for part in parts if part.smaller_class is not None]
-        return Tested(
+        return FoldPatients(
             len(np.unique(patients)),
             sum(errors) * share if errors else None,
             round(sum(classes) * share) if classes else None,

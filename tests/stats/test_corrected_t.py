@@ -10,7 +10,7 @@ from loops import times
 from scipy import stats as scipy_stats
 
 from mmtk.errors import MmtkError
-from mmtk.stats.folds import Tested, corrected, overlap
+from mmtk.stats.folds import FoldPatients, corrected, overlap
 from mmtk.stats.power import seeds_for, smallest_difference
 from mmtk.stats.verdicts import more_seeds, verdict
 
@@ -21,7 +21,7 @@ DRAWN = ("all labels", "few labels", "restless weights")
 def test_the_formula_by_hand() -> None:
     """Nadeau and Bengio (2003): t = mean / √((1/J + n_test/n_train) S²) with J − 1 degrees of freedom."""
     gaps = [0.02, 0.05, -0.01, 0.04, 0.03, 0.00, 0.06, 0.02, 0.01, 0.03]
-    one = corrected(gaps, 5, Tested(100))
+    one = corrected(gaps, 5, FoldPatients(100))
     assert overlap(5) == 0.25  # a fifth is tested, four fifths train
     mean = sum(gaps) / 10
     spread = sum((gap - mean) ** 2 for gap in gaps) / 9
@@ -33,30 +33,32 @@ def test_the_formula_by_hand() -> None:
     assert (one.df, one.seeds, one.patients, one.overlap) == (9, 10, 100, 0.25)
     assert one.half(0.9) == pytest.approx(scipy_stats.t.ppf(0.95, 9) * error)
     # Ten folds once: 10-fold cross-validation corrects by 1/9.
-    assert corrected(gaps, 10, Tested(100)).high == pytest.approx(mean + t * math.sqrt((1 / 10 + 1 / 9) * spread))
+    assert corrected(gaps, 10, FoldPatients(100)).high == pytest.approx(
+        mean + t * math.sqrt((1 / 10 + 1 / 9) * spread)
+    )
 
 
 def test_repeats_alone_never_make_a_difference_certain() -> None:
     gaps = np.array([0.04, -0.02, 0.01, 0.03, -0.01])
-    halves = [corrected(np.resize(gaps, count), 5, Tested(100)).half(0.95) for count in (5, 50, 5000)]
+    halves = [corrected(np.resize(gaps, count), 5, FoldPatients(100)).half(0.95) for count in (5, 50, 5000)]
     assert halves[0] > halves[1] > halves[2] > 1.96 * gaps.std() * 0.5
-    far = corrected(np.tile([0.06, 0.0, 0.01, 0.03, 0.05], 2), 5, Tested(100))
+    far = corrected(np.tile([0.06, 0.0, 0.01, 0.03, 0.05], 2), 5, FoldPatients(100))
     assert verdict(far, None).word == "open"
     more = more_seeds(far, None)
     assert more is None or more % 5 == 0
-    lasting = corrected([0.001, -0.03, 0.02, 0.04, -0.02], 5, Tested(100))
+    lasting = corrected([0.001, -0.03, 0.02, 0.04, -0.02], 5, FoldPatients(100))
     assert more_seeds(lasting, 0.001) is None  # more patients
 
 
 @pytest.mark.parametrize(
     ("gaps", "tested", "note"),
     [
-        ([0.1], Tested(50), "one fold: no interval"),
-        ([0.1, 0.1, 0.1], Tested(50), "the same with every fold: no interval"),
-        ([0.1, 0.2, 0.1], Tested(9), "9 patients: too few for an interval"),
+        ([0.1], FoldPatients(50), "one fold: no interval"),
+        ([0.1, 0.1, 0.1], FoldPatients(50), "the same with every fold: no interval"),
+        ([0.1, 0.2, 0.1], FoldPatients(9), "9 patients: too few for an interval"),
     ],
 )
-def test_where_there_is_no_interval(gaps: list[float], tested: Tested, note: str) -> None:
+def test_where_there_is_no_interval(gaps: list[float], tested: FoldPatients, note: str) -> None:
     one = corrected(gaps, 3, tested)
     assert one.low is None
     assert note in one.note
@@ -65,12 +67,12 @@ def test_where_there_is_no_interval(gaps: list[float], tested: Tested, note: str
 
 def test_what_has_to_be_said_beside_it() -> None:
     gaps = [0.0001, -0.0001, 0.0]
-    assert "rests on 20 patients only" in corrected(gaps, 3, Tested(20)).note
-    assert "3 patients of the smallest class" in corrected(gaps, 3, Tested(50, 9.0, 3)).note
-    near = corrected(gaps, 3, Tested(50, 2.0))
+    assert "rests on 20 patients only" in corrected(gaps, 3, FoldPatients(20)).note
+    assert "3 patients of the smallest class" in corrected(gaps, 3, FoldPatients(50, 9.0, 3)).note
+    near = corrected(gaps, 3, FoldPatients(50, 2.0))
     assert "near the ceiling" in near.flags
     assert verdict(near, 0.1).word == "open"
-    assert verdict(corrected(gaps, 3, Tested(50, 9.0)), 0.1).word == "no difference that matters"
+    assert verdict(corrected(gaps, 3, FoldPatients(50, 9.0)), 0.1).word == "no difference that matters"
     with pytest.raises(MmtkError, match="two folds or more; 1 were given"):
         overlap(1)
 
@@ -82,7 +84,7 @@ def test_a_plan_sees_with_its_power_what_it_says() -> None:
     shared = 0.03**2 * 0.25
     rng = np.random.default_rng(1)
     folds = rng.normal(0, 0.03, (4000, 10)) + rng.normal(smallest, math.sqrt(shared), (4000, 1))
-    seen = np.mean([corrected(row, 5, Tested(100)).p < 0.05 for row in folds])
+    seen = np.mean([corrected(row, 5, FoldPatients(100)).p < 0.05 for row in folds])
     assert seen == pytest.approx(0.8, abs=0.03)
     assert seeds_for(smallest, 100, 0.03**2, 0.0, overlap=0.25) == 10
     assert seeds_for(0.001, 100, 0.03**2, 0.0, overlap=0.25) is None
@@ -122,7 +124,7 @@ def covered(patients: int, folds: int, repeats: int, drawn: str, count: int) -> 
     hits = []
     for _ in range(count):
         gaps = gaps_of(rng, patients, folds, repeats, drawn)
-        one = corrected(gaps, folds, Tested(patients))
+        one = corrected(gaps, folds, FoldPatients(patients))
         plain = scipy_stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps))
         hits.append((one.low <= 0 <= one.high, abs(gaps.mean()) <= plain))
     return tuple(np.mean(hits, 0))

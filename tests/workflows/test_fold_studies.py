@@ -101,6 +101,7 @@ def test_the_plan_and_the_report_say_folds(made: Path) -> None:
 
 
 def test_a_study_of_folds_goes_on(made: Path) -> None:
+    assert StudyDir(made / "study").runs()[-1].title.endswith("fold 2 of repeat 1")
     lost = StudyDir(made / "study").runs()[-1].folder
     content = lost.results_file.read_bytes()
     lost.done_file.unlink()

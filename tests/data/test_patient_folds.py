@@ -11,9 +11,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from tiny import tiny
 
 from mmtk.api import Item, LabelSpec, Source, Split
-from mmtk.data import sources
+from mmtk.data import leaks, sources
 from mmtk.data.dataset import prepare
 from mmtk.data.folds import Fold, FoldedSource, divide
+from mmtk.data.split_checks import Role
+from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
 
 PARTS: tuple[Split, ...] = ("train", "val", "test")
@@ -157,6 +159,32 @@ def test_folds_of_images_are_called_so() -> None:
     assert folded(Films(drawn(40)), 5, 0).fold_notes == []
     (note,) = folded(Films(drawn(40), named=False), 5, 0).fold_notes
     assert "no patient is named, so the folds divide images" in note
+
+
+class Copies(Films):
+    """Films of noise, the second a copy of the first under another patient."""
+
+    def image(self, item: Item) -> np.ndarray:
+        number = max(int(item.id[-4:]), 1)
+        return np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+
+
+def test_a_copy_under_another_patient_is_a_leak_where_a_fold_parts_the_two(tmp_path: Path) -> None:
+    films = Copies([(f"P{k}", k % 2) for k in range(40)])
+    store, role = open_store(films, 32, cache=tmp_path), Role("classification", "source", "films")
+    is_refused = []
+    for seed in range(4):
+        fold = folded(films, 4, seed)
+        tested = [{item.id for item in fold.items(part)} for part in PARTS]
+        is_parted = any(len({"film-0000", "film-0001"} & ids) == 1 for ids in tested)
+        found = leaks.overlaps([leaks.Images.of(role, fold, store, part) for part in PARTS])
+        crossing = {"film-0000", "film-0001"} <= {*tested[1], *tested[2]}  # neither is trained on
+        assert bool(found) == (is_parted and not crossing)
+        if found:
+            with pytest.raises(MmtkError, match="the same image in train and"):
+                leaks.check(found, refuse=True)
+            is_refused.append(seed)
+    assert is_refused
 
 
 # --- in a recipe
