@@ -174,8 +174,8 @@ def _scores_of(study: Study, cell: Cell) -> Iterator[Score]:
                 metric,
                 independent(sensible(stats.summary(list(values.values())), declared), interval),
                 None if interval is None else bounded(interval, declared, difference=False),
-                declared.level(first_scores),
-                int(first_scores.get("n", 0)),
+                cell.level(declared, domain, task),
+                cell.images(domain, task),
                 declared,
             )
 

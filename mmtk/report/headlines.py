@@ -19,6 +19,7 @@ def worded(text: str, study: Study) -> str:
         return text
     folded = re.sub(r"\bseed(s?)\b", r"fold\1", text)
     folded = re.sub(r"\bSeed(s?)\b", r"Fold\1", folded)
+    folded = folded.replace("two-way test", "leading test")
     return folded.replace("(two-way)", "(in-domain the corrected t over folds, elsewhere two-way)")
 
 

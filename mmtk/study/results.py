@@ -22,7 +22,7 @@ from mmtk.scores import ScoreInfo, merged
 from mmtk.study.jackknives import Jackknives
 from mmtk.study.stopping import Stopping
 from mmtk.study.tuned_systems import TunedSystem
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import DOMAINS, IN_DOMAIN
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,6 +74,21 @@ class Cell:
     def values(self, domain: str, task: str, metric: str) -> dict[int, float]:
         """A score by seed, of the runs that have it."""
         return self.scores.get((domain, task, metric), {})
+
+    def images(self, domain: str, task: str) -> int:
+        """Number of test images; in-domain those that the folds of a repeat test together."""
+        counts = [int(run.score(domain, task, "n") or 0) for _, run in sorted(self.runs.items())]
+        if not self.folds or domain != IN_DOMAIN:
+            return counts[0]
+        return round(sum(counts) / len(counts) * self.folds)
+
+    def level(self, declared: ScoreInfo, domain: str, task: str) -> float | None:
+        """Score without a look at the image, the mean over folds; None where the score declares none."""
+        runs = [run for _, run in sorted(self.runs.items())]
+        runs = runs if self.folds else runs[:1]
+        levels = [declared.level(run.scores.get(domain, {}).get(task, {})) for run in runs]
+        known_levels = [level for level in levels if level is not None]
+        return sum(known_levels) / len(known_levels) if known_levels else None
 
     @cached_property
     def scores(self) -> dict[tuple[str, str, str], dict[int, float]]:

@@ -79,6 +79,7 @@ def test_the_corrected_t_stands_alone_in_domain_and_the_two_way_interval_elsewhe
         assert (score.seeds.low is None) == (score.domain == "in-domain")
         assert score.interval is not None
         assert (score.interval.overlap > 0) == (score.domain == "in-domain")
+        assert score.images == (42 if score.domain == "in-domain" else 10)
     for effects in analysis.effects:
         for training in effects.trainings:
             assert (training.p is None) == (effects.domain == "in-domain")

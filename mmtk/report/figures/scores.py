@@ -14,7 +14,6 @@ from mmtk.report.figures.systems import (
     Budget,
     Figure,
     Look,
-    first_run,
     folded,
     handles,
     images,
@@ -48,7 +47,7 @@ class Metric:
 
     def baseline(self, cell: Cell, domain: str) -> float | None:
         """The score without a look at the image, on a cell's test images."""
-        return self.info.level(first_run(cell).scores.get(domain, {}).get(self.task, {}))
+        return cell.level(self.info, domain, self.task)
 
 
 def figure_metrics(study: Study) -> list[Metric]:
@@ -150,8 +149,8 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}
         for domain in DOMAINS:
-            sizes = [n for c in cells.values() if (n := first_run(c).score(domain, task, "n")) is not None]
-            counts |= {domain: int(sizes[0])} if sizes else {}
+            sizes = [n for cell in cells.values() if (n := cell.images(domain, task))]
+            counts |= {domain: sizes[0]} if sizes else {}
         if counts:
             parts.append(f"{task}: {images(counts)}")
     return ", ".join(parts)

@@ -64,6 +64,8 @@ def data(analysis: Analysis) -> Table:
                 first = [Entry(text) for text in (source(run, task, domain), task, domain, label)]
                 rows.setdefault((name, label), [*first, count_entry(count), Entry(counted)])
     caption = "Images of every set by part and class. Labelled images are drawn anew with every seed."
+    if analysis.study.folds:
+        caption += " The parts are those of one fold; another one tests other patients."
     columns = headings("Set", "Task", "Domain", "Part", "*Images", "Classes")
     return Table("data", "Data", caption, columns, list(rows.values()))
 
