@@ -37,3 +37,12 @@ def replicates(count: int, folds: int) -> str:
     if count > folds and count % folds == 0:
         return f"{counted(folds, 'fold')} × {counted(count // folds, 'repeat')}"
     return counted(count, "fold")
+
+
+def replicate(seed: int, folds: int) -> str:
+    """Name of one run of a cell: ``seed 3``, ``fold 0 of repeat 1``; numbers are from 0.
+
+    seed: of the run
+    folds: of a repeat; 0 where all runs test the same images
+    """
+    return f"fold {seed % folds} of repeat {seed // folds}" if folds else f"seed {seed}"

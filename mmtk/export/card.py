@@ -127,7 +127,6 @@ def _training(run: Run) -> Iterator[str]:
 
 def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterator[str]:
     several = scores[0].seeds.n > 1
-    seeds = ", ".join(str(seed) for seed in scores[0].cell.runs)
     columns = headings(
         "Test set", "Domain", "*Images", "Metric", "*This model", "*Mean ± SD", "*95 % interval", "*Chance"
     )
@@ -142,14 +141,28 @@ def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterato
         rows.append([*first, run_value, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
     without = [f"{s.info.label} {s.domain}" for s in scores if s.interval is None and s.seeds.low is not None]
-    if several and study.folds:
+    yield from _spread(run, study, without)
+    if notes := on_patients(study):
+        yield ""
+        yield from (f"- {note}" for note in notes)
+    yield ""
+    yield (
+        "Chance: what needs no look at the image: always the most frequent class for accuracy, one in the number "
+        "of classes for balanced accuracy, 0.5 for AUROC."
+    )
+
+
+def _spread(run: Run, study: Study, without: Sequence[str]) -> Iterator[str]:
+    """Meaning of the spread and the interval; ``without``: scores without values per image."""
+    seeds = ", ".join(map(str, study.seeds))
+    if len(study.seeds) > 1 and study.folds:
         yield (
             f"Spread: mean and standard deviation over the runs {seeds}, each of which tested another fold of the "
             "patients and trained on the others; the 95 % interval speaks of new trainings and new patients "
             "(in-domain the corrected t over folds, elsewhere two-way). The weights here are those of run "
             f"{run.seed}, whose in-domain test images are fold {run.seed % study.folds} alone."
         )
-    elif several:
+    elif len(study.seeds) > 1:
         yield (
             f"Spread: mean and standard deviation over the seeds {seeds}, each with label subsets and initial "
             "weights of its own; the 95 % interval (two-way) speaks of new trainings and new patients. "
@@ -163,14 +176,6 @@ def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterato
             "(jackknife). They say nothing about another seed or another draw of labels: only one was at hand. A "
             "dash: values per image do not give the score, or there are too few patients."
         )
-    if notes := on_patients(study):
-        yield ""
-        yield from (f"- {note}" for note in notes)
-    yield ""
-    yield (
-        "Chance: what needs no look at the image: always the most frequent class for accuracy, one in the number "
-        "of classes for balanced accuracy, 0.5 for AUROC."
-    )
 
 
 USE = (

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from mmtk.counts import replicate
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
 from mmtk.io.files import holder, locked, read_facts, read_json, write_json, write_text
@@ -48,10 +49,8 @@ class PlannedRun:
 
     @property
     def title(self) -> str:
-        """Title in tables and messages; of a fold, its number from 0 with that of the repeat."""
-        folds = self.cell.recipe.data.folds
-        which = f"fold {self.seed % folds} of repeat {self.seed // folds}" if folds else f"seed {self.seed}"
-        return f"{self.cell.title} {which}"
+        """Title in tables and messages."""
+        return f"{self.cell.title} {replicate(self.seed, self.cell.recipe.data.folds or 0)}"
 
 
 def _by_key(root: Path) -> dict[str, str]:
