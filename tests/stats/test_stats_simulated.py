@@ -10,6 +10,9 @@ from scipy.stats import binom
 
 from mmtk import stats
 
+# The others of a loop run in make test-long and on CI, whole as these.
+THREE_OR_FIVE = [3, pytest.param(5, marks=pytest.mark.long)]
+TWO_TO_FIVE = [pytest.param(2, marks=pytest.mark.long), *THREE_OR_FIVE]
 LEFT_OUT = 1e-3  # the chance, on each side, that a correct rate falls outside of what is accepted
 
 
@@ -37,19 +40,19 @@ def pairs(rng: np.random.Generator, seeds: int, effect: float = 0.0) -> tuple[np
 # Intervals cover at the stated rate
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("n", TWO_TO_FIVE)
 def test_summary_covers_the_mean_of_normal_scores(n):
     rng = np.random.default_rng(n)
     expect([covers(stats.summary(rng.normal(0.8, 0.03, n)), 0.8) for _ in range(800)], 0.95)
 
 
-@pytest.mark.parametrize("n", [3, 5])
+@pytest.mark.parametrize("n", THREE_OR_FIVE)
 def test_summary_covers_skewed_scores_less_often(n):
     rng = np.random.default_rng(n)
     expect([covers(stats.summary(1 - rng.exponential(0.1, n)), 0.9) for _ in range(800)], 0.86, 0.90)
 
 
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", THREE_OR_FIVE)
 def test_paired_covers_the_difference_and_is_narrower_than_students(seeds):
     rng = np.random.default_rng(seeds)
     found = [(stats.paired(a, b), stats.student(a, b)) for a, b in (pairs(rng, seeds, 0.05) for _ in range(800))]
@@ -64,7 +67,7 @@ MEANS = np.array([0.70, 0.74, 0.71, 0.79])
 TRUTH = {("saliency",): 0.06, ("ssl",): 0.03, FACTORS: 0.02}
 
 
-@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("seeds", THREE_OR_FIVE)
 def test_factorial_and_shapley_cover_known_effects(seeds):
     rng = np.random.default_rng(seeds)
     keys = [frozenset(), frozenset(["saliency"]), frozenset(["ssl"]), frozenset(FACTORS)]
@@ -96,7 +99,7 @@ def test_hedges_corrections_make_effects_unbiased():
 # Tests find no effect where there is none
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("seeds", TWO_TO_FIVE)
 def test_false_positives_over_seeds(seeds):
     rng = np.random.default_rng(seeds)
     independent = rng.normal(0.8, 0.03, (800, 2, seeds))
