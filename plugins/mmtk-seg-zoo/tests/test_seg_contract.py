@@ -4,10 +4,11 @@ import pytest
 from mmtk.testing import suite
 from seg_oracle import CASES, IDS, STRATEGIES
 
+FEWER = {"ua-mt": {"passes": 2}}  # than its eight by default, each a pass through the network
 CHECKS = [
     pytest.param(check, id=f"{name}-{check}")
     for name, (word, keys) in zip(IDS, CASES, strict=True)
-    for check in suite("consistency", STRATEGIES[word], keys=keys)
+    for check in suite("consistency", STRATEGIES[word], keys=keys or FEWER.get(word, {}))
 ]
 
 
