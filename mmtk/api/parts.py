@@ -14,10 +14,16 @@ from mmtk.api.step import Classify, Labelled, Segment, StepContext, Terms, Unlab
 
 
 class Encoder(nn.Module, ABC):
-    """(in_channels, *, …) → features fine → coarse; ``channels`` and ``strides`` describe them."""
+    """(in_channels, *, …) → features fine → coarse; ``channels`` and ``strides`` describe them.
+
+    ``pretrained_pixels`` holds the mean and the standard deviation, a value a channel, of pixels in [0, 1] as
+    weights files of the architecture expect them; the host absorbs the difference to its own images, which lie in
+    [−1, 1]. None: the weights expect such images.
+    """
 
     channels: Sequence[int]
     strides: Sequence[int]
+    pretrained_pixels: tuple[Sequence[float], Sequence[float]] | None = None
 
     @abstractmethod
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -12,8 +12,9 @@ from torch import nn
 from mmtk import api
 from mmtk.data.locations import data_root
 from mmtk.data.sources import targets
+from mmtk.model.encoder_start import load_encoder
 from mmtk.model.network import ClassHead, MultiTaskNet
-from mmtk.model.weight_files import load_encoder, load_start
+from mmtk.model.weight_files import load_start
 from mmtk.recipe.parts import make_bridge, make_encoder
 from mmtk.recipe.recipe import Recipe, need_recipe
 from mmtk.registry.factory import component
@@ -62,7 +63,7 @@ def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "ma
                 _share_weights(decoder, _decoder(recipe, encoder, classes, None))
     net = MultiTaskNet(encoder, head, decoder, bridge)
     if weights := recipe.encoder.get("weights"):
-        load_encoder(net, weights)
+        net.encoder_start = load_encoder(encoder, Path(weights))
     if start := recipe.init:
         load_start(net, Path(start))
     return net

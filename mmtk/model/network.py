@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mmtk.api import Bridge, Decoder, Encoder, Prediction
+
+if TYPE_CHECKING:
+    from mmtk.model.encoder_start import EncoderStart
 
 
 class ClassHead(nn.Module):
@@ -115,6 +119,7 @@ class MultiTaskNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.encoder_start: EncoderStart | None = None  # of weights that somebody else has trained
         self.head = head
         self.bridge = bridge
         self.decoder = decoder

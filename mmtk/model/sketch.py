@@ -9,7 +9,7 @@ import torch
 
 from mmtk import api
 from mmtk.errors import MmtkError
-from mmtk.model import build, weight_files
+from mmtk.model import build, encoder_start, weight_files
 from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
@@ -94,12 +94,11 @@ def _shaped_by_classes(recipe: Recipe, net: MultiTaskNet) -> set[str]:
 
 def _wrong(recipe: Recipe, key: str, path: Path) -> Iterator[MmtkError]:
     try:
-        weights = weight_files.read_weights(path)
         net = sketch_network(recipe)
         if key == "encoder.weights":
-            encoder = weight_files.finite(weight_files.encoder_part(weights), path)
-            weight_files.check_weights(net.encoder, encoder, path)
+            encoder_start.fit(net.encoder, path)
         else:
+            weights = weight_files.read_start(path)
             free = _shaped_by_classes(recipe, net)
             weight_files.check_weights(net, weight_files.finite(weights, path), path, free)
     except MmtkError as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import pickle
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mmtk.counts import share
 from mmtk.errors import MmtkError
 from mmtk.model import checkpoint
-from mmtk.model.network import MultiTaskNet
 from mmtk.runs.folder import RunDir
 
 # First bytes of torch.save's zip archive and of a bare pickle.
@@ -19,18 +21,75 @@ PICKLE_CURE = (
     "Convert its state dict: "
     'safetensors.torch.save_file(torch.load("FILE", weights_only=True), "FILE.safetensors").'
 )
+DAMAGED = "It is damaged, or no .safetensors file: copy or train it again."
+CODE_CURE = (
+    "Where you trust it, save its weights alone: "
+    'safetensors.torch.save_file(torch.load("FILE", weights_only=False)["state_dict"], "FILE.safetensors").'
+)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The network's weights in a .safetensors file, a run directory (the best ones) or an exported folder."""
+    file = _file_of(path)
+    if _is_pickle(file):
+        raise MmtkError("cannot be read: it is a pickle of PyTorch, which may hold code.", str(file), PICKLE_CURE)
+    tensors, _ = checkpoint.read(file, DAMAGED)
+    return _weights_alone(tensors)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], bool, Path]:
+    """All tensors of a file that somebody else may have written, under their names there.
+
+    path: a .safetensors file, a file of ``torch.save`` (nothing in it is run), a run directory, an exported folder
+
+    The tensors, whether they stand in the order of the network, and the file. Tables in tables are joined by dots.
+    """
+    file = _file_of(path)
+    if _is_pickle(file):
+        return dict(_tensors_in(_unpickled(file))), True, file
+    tensors, _ = checkpoint.read(file, DAMAGED)
+    return _weights_alone(tensors), False, file
+
+
+def read_start(path: Path) -> dict[str, Tensor]:
+    """Weights of a whole network to train on from, also of a file of ``torch.save`` with the same names."""
+    return _weights_alone(read_tensors(path)[0])
+
+
+def _file_of(path: Path) -> Path:
     folder = RunDir(path)
     file = path if not path.is_dir() else folder.model if folder.model.is_file() else folder.best
     if not file.is_file():
         raise MmtkError("no such weights file.", str(file), "Give a .safetensors file or a run directory.")
-    if _is_pickle(file):
-        raise MmtkError("cannot be read: it is a pickle of PyTorch, which may hold code.", str(file), PICKLE_CURE)
-    tensors, _ = checkpoint.read(file, "It is damaged, or no .safetensors file: copy or train it again.")
+    return file
+
+
+def _weights_alone(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("net."): tensor for name, tensor in tensors.items() if not name.startswith("optim.")}
+
+
+def _unpickled(file: Path) -> Any:
+    """Content of a file of ``torch.save``, of which torch reads tensors and plain values alone."""
+    try:
+        with open(file, "rb") as stream:  # by its name torch would choose how to read it
+            return torch.load(stream, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        message = "cannot be read: it is a pickle that holds more than weights, which may be code."
+        raise MmtkError(message, str(file), CODE_CURE) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise MmtkError(f"cannot be read: {first_line}.", str(file), "It is damaged: copy it again.") from error
+
+
+def _tensors_in(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Tensors of a table and of the tables in it, with their names."""
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            inner = f"{prefix}.{name}" if prefix else str(name)
+            if isinstance(value, Tensor):
+                yield inner, value
+            else:
+                yield from _tensors_in(value, inner)
 
 
 def _is_pickle(file: Path) -> bool:
@@ -46,12 +105,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 def load_start(net: nn.Module, path: Path) -> None:
     """Load a whole network to train on from; MmtkError as of ``check_weights`` and ``finite``."""
-    _load(net, finite(read_weights(path), path), path)
-
-
-def load_encoder(net: MultiTaskNet, path: str) -> None:
-    """Load the encoder of a network to train on from; MmtkError as of ``load_start``."""
-    _load(net.encoder, finite(encoder_part(read_weights(Path(path))), Path(path)), Path(path))
+    _load(net, finite(read_start(path), path), path)
 
 
 def finite(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -62,12 +116,6 @@ def finite(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
             message = f"{name}: {values}."
             raise MmtkError(message, str(path), "Its training diverged: take earlier weights.")
     return weights
-
-
-def encoder_part(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's weights among those of a network; all, where they are of an encoder alone."""
-    inside = {n.removeprefix("encoder."): t for n, t in weights.items() if n.startswith("encoder.")}
-    return inside or weights
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
@@ -93,7 +141,15 @@ def check_weights(module: nn.Module, weights: dict[str, Tensor], path: Path, fre
             str(path),
             "Take weights of the same encoder and data.channels.",
         )
-    for name in sorted({*weights} & {*state} - {*free}):
+    refuse_whole_numbers(state, {name: weights[name] for name in {*weights} - {*free}}, path)
+
+
+def refuse_whole_numbers(state: Mapping[str, Tensor], weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise MmtkError for a weight of whole numbers, as quantised networks have them.
+
+    state: of the module, by name; ``weights``: for it, from the file ``path``
+    """
+    for name in sorted({*weights} & {*state}):
         if state[name].is_floating_point() and not weights[name].is_floating_point():
             raise MmtkError(
                 f"{name}: has whole numbers ({str(weights[name].dtype).removeprefix('torch.')}), no weights.",

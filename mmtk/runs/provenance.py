@@ -112,6 +112,11 @@ def _process_facts(device: str) -> dict[str, Any]:
     }
 
 
+def add_facts(folder: RunDir, facts: dict[str, Any]) -> None:
+    """Add facts to provenance.json of a run that begins."""
+    write_json(folder.provenance_file, {**folder.provenance, **facts})
+
+
 def note_continuation(folder: RunDir, recipe: Recipe, step: int, warn: Callable[[str], None]) -> None:
     """Add the versions to provenance.json where they differ from those before, and warn.
 

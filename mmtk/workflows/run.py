@@ -29,7 +29,7 @@ from mmtk.registry import local_file
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import RunDir
-from mmtk.runs.provenance import check_versions, note_continuation, write_provenance
+from mmtk.runs.provenance import add_facts, check_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
 from mmtk.runs.score_names import current, read_declarations, write_declarations
 from mmtk.runs.versions import expected_versions, listed, version_changes
@@ -178,6 +178,9 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
     if training.steps_done:
         display.note(f"Continuing after step {training.steps_done} of {training.total}.")
         note_continuation(folder, recipe, training.steps_done, display.warn)
+    elif (start_weights := training.net.encoder_start) and training.rank == 0:
+        display.note(start_weights.sentence)
+        add_facts(folder, {"encoder_weights": start_weights.facts})
     mirror = _mirror(folder, recipe, display)
     try:
         diverged = _fit(training, mirror)

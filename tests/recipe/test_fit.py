@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import tomli_w
@@ -422,11 +423,13 @@ def test_check_refuses_weights_in_the_words_of_the_run(key, tmp_path):
     save_file({**weights, name: nan}, tmp_path / "nan.safetensors")
     save_file(weights, tmp_path / "w.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes()[:-9])
+    torch.save({**weights, "args": Path("x")}, tmp_path / "code.pt")
     torch.save(weights, tmp_path / "w.pt")
+    check(load_recipe("multimix", overrides={**small, key: str(tmp_path / "w.pt")}))
     for file, values, words in [
         ("none.safetensors", {}, "no such weights file."),
         ("cut.safetensors", {}, "damaged"),
-        ("w.pt", {}, "it is a pickle of PyTorch, which may hold code."),
+        ("code.pt", {}, "it is a pickle that holds more than weights, which may be code."),
         ("w.safetensors", {"encoder.width": 8}, "does not fit this network"),
         ("nan.safetensors", {}, f"1 of {nan.numel():,} values is not finite."),
     ]:

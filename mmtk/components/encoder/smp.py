@@ -13,6 +13,9 @@ from mmtk.api import Encoder, Field, MmtkError
 from mmtk.components.encoder.timm import check_network, missing_weights
 from mmtk.errors import listing
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of most weights' pixels
+OTHER_PIXELS = ("dpn", "inception", "xception")  # names of those that were trained on others
+
 
 class SmpEncoder(Encoder):
     """An encoder of segmentation-models-pytorch, by name.
@@ -32,6 +35,7 @@ class SmpEncoder(Encoder):
     ) -> None:
         super().__init__()
         self.body = _build(name, in_channels, depth, pretrained)
+        self.pretrained_pixels = None if name.startswith(OTHER_PIXELS) else IMAGENET
         self.levels, self.channels, self.strides = _settle(self.body, in_channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:

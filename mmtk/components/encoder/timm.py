@@ -32,6 +32,7 @@ class TimmEncoder(Encoder):
         super().__init__()
         self.model = model
         self.body = _build(model, in_channels, pretrained, drop_path)
+        self.pretrained_pixels = _pixels(model)
         info: Any = self.body.feature_info
         self.channels, self.strides = tuple(info.channels()), tuple(info.reduction())
         if any(fine >= coarse for fine, coarse in pairwise(self.strides)):
@@ -67,6 +68,14 @@ class TimmEncoder(Encoder):
 
 def _size(x: Tensor) -> str:
     return " × ".join(str(length) for length in x.shape[-2:])
+
+
+def _pixels(model: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation of the pixels that timm's weights of a model expect."""
+    import timm
+
+    recorded: Any = timm.get_pretrained_cfg(model)
+    return (tuple(recorded.mean), tuple(recorded.std)) if recorded is not None else None
 
 
 def _build(model: str, in_channels: int, pretrained: bool, drop_path: float) -> nn.Module:
