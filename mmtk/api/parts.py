@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -19,11 +20,14 @@ class Encoder(nn.Module, ABC):
     ``pretrained_pixels`` holds the mean and the standard deviation, a value a channel, of pixels in [0, 1] as
     weights files of the architecture expect them; the host absorbs the difference to its own images, which lie in
     [−1, 1]. None: the weights expect such images.
+
+    ``pretrained_file`` names a file of weights that the host loads where the recipe names none.
     """
 
     channels: Sequence[int]
     strides: Sequence[int]
     pretrained_pixels: tuple[Sequence[float], Sequence[float]] | None = None
+    pretrained_file: Path | None = None
 
     @abstractmethod
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -41,8 +41,15 @@ def _share_weights(wider: nn.Module, plain: nn.Module) -> None:
                 parameter[shared] = other[name][shared]
 
 
-def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "main") -> MultiTaskNet:
+def network(
+    recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "main", from_files: bool = True
+) -> MultiTaskNet:
     """The network with its initial weights, which depend on the seed and on each part alone.
+
+    recipe: of the parts
+    targets: labels of each task
+    key: of the draws: another network of the same recipe has another key
+    from_files: whether to read the weights files that the recipe or the encoder names
 
     Recipes that differ in one component start the other parts equal, so that their comparison is paired.
     """
@@ -62,10 +69,11 @@ def network(recipe: Recipe, targets: Mapping[str, api.LabelSpec], key: str = "ma
             with seeded(recipe.seed, "init", key, "decoder"):
                 _share_weights(decoder, _decoder(recipe, encoder, classes, None))
     net = MultiTaskNet(encoder, head, decoder, bridge)
-    if weights := recipe.encoder.get("weights"):
-        net.encoder_start = load_encoder(encoder, Path(weights))
-    if start := recipe.init:
-        load_start(net, Path(start))
+    if from_files:
+        if weights := recipe.encoder.get("weights") or encoder.pretrained_file:
+            net.encoder_start = load_encoder(encoder, Path(weights))
+        if start := recipe.init:
+            load_start(net, Path(start))
     return net
 
 

@@ -96,7 +96,7 @@ def fit(encoder: api.Encoder, path: Path) -> tuple[dict[str, Tensor], EncoderSta
     adapted = tuple(name for name in names if weights[name].shape != state[name].shape)
     for name in adapted:
         weights[name] = with_channels(weights[name], state[name].shape[1])
-    unused = sorted({*tensors} - {*names.values()})
+    unused = sorted(name for name in {*tensors} - {*names.values()} if _is_needed(name, tensors[name]))
     if not by_order and (deeper := _extra_layers(encoder, unused, prefix)):
         raise _misfit(deeper, tensors, path, "which it does not have")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()

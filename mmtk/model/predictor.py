@@ -190,10 +190,8 @@ def load(run_dir: str | Path, device: str = "auto") -> Predictor:
         swap = tuple((pair[0], pair[1]) for pair in facts["swap"])
         targets[task] = LabelSpec(facts["task"], tuple(facts["names"]), facts["exclusive"], swap)
     # The weights replace whatever the recipe starts from.
-    plain = recipe.with_values({"init": None, "encoder.weights": None, "encoder.pretrained": False})
-    if "pretrained" not in recipe.encoder:
-        del plain.values["encoder"]["pretrained"]
-    net = build.network(plain, targets)
+    plain = recipe.with_values({"encoder.pretrained": False}) if "pretrained" in recipe.encoder else recipe
+    net = build.network(plain, targets, from_files=False)
     weight_files.load_weights(net, folder.path)
     return Predictor(recipe, net, targets, choose_device(device))
 

@@ -20,14 +20,14 @@ CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segme
 
 def sketch_network(recipe: Recipe, device: str = "meta", extra_classes: tuple[str, ...] = ()) -> MultiTaskNet:
     """The network with no weights read or fetched; on ``meta`` without memory for them."""
-    without = {key: value for key, value in recipe.encoder.items() if key not in ("weights", "pretrained")}
-    plain = recipe.with_values({"encoder": without, "init": None})
+    without = {key: value for key, value in recipe.encoder.items() if key != "pretrained"}
+    plain = recipe.with_values({"encoder": without})
     targets: dict[str, api.LabelSpec] = {
         task: api.LabelSpec(task, (*names, *extra_classes), task == "classification")
         for task, names in CLASSES.items()
     }
     with torch.device(device):
-        return build.network(plain, targets)
+        return build.network(plain, targets, from_files=False)
 
 
 def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:

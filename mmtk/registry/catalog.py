@@ -93,6 +93,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
         "consistency/area-prior",
     ),
     "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
+    "mmtk-pretrained": ("encoder/imagenet",),
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
     "mmtk-ray": ("launcher/ray",),
     "mmtk-slurm": ("launcher/slurm",),

@@ -219,5 +219,9 @@ LOSS_KEYS: tuple[HostKey, ...] = (
     ("weight", Annotated[float, Field(ge=0, description="factor in the total")], 1.0),
 )
 ENCODER_KEYS: tuple[HostKey, ...] = (
-    ("weights", Annotated[str | None, Field(description="a file of weights (.safetensors, .pth) or a run directory")], None),
+    (
+        "weights",
+        Annotated[str | None, Field(description="a file of weights (.safetensors, .pth) or a run directory")],
+        None,
+    ),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -101,6 +102,28 @@ def test_weights_are_found_inside_the_file_of_a_training_program(tmp_path: Path,
     assert kind == "plain" or start.prefix
     assert "from" in start.sentence
     json.dumps(start.facts)
+
+
+TORCHVISION = {
+    "resnet18": ("resnet18", lambda net: torch.nn.Sequential(*[*net.children()][:-2])),
+    "densenet121": ("densenet121", lambda net: torch.nn.Sequential(net.features, torch.nn.ReLU())),
+    "efficientnet_b0": ("efficientnet_b0", lambda net: net.features[:-1]),
+    "mobilenet_v2": ("mobilenetv2_100", lambda net: net.features[:-1]),
+    "mobilenet_v3_large": ("mobilenetv3_large_100", lambda net: net.features),
+}
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_weights_of_torchvision_give_its_features(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    other, (model, body) = getattr(torchvision.models, name)().eval(), TORCHVISION[name]
+    encoder = TimmEncoder(3, model=model).eval()
+    encoder.pretrained_pixels = None  # the same images for both
+    load_encoder(encoder, saved(tmp_path / "w.pth", other.state_dict()))
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected, features = body(other)(images), encoder(images)[-1]
+    assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_smp_and_its_own_names(tmp_path: Path) -> None:
