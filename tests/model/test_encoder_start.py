@@ -109,7 +109,6 @@ TORCHVISION = {
     "densenet121": ("densenet121", lambda net: torch.nn.Sequential(net.features, torch.nn.ReLU())),
     "efficientnet_b0": ("efficientnet_b0", lambda net: net.features[:-1]),
     "mobilenet_v2": ("mobilenetv2_100", lambda net: net.features[:-1]),
-    "mobilenet_v3_large": ("mobilenetv3_large_100", lambda net: net.features),
 }
 
 
