@@ -52,7 +52,7 @@ class EncoderStart:
 
     @property
     def sentence(self) -> str:
-        """What was loaded, adapted and left, for a terminal."""
+        """Sentence for a terminal: what was loaded, adapted and left."""
         parts = [f"{counted(self.loaded, 'tensor')} from {self.file}"]
         if self.prefix:
             parts.append(f"named {self.prefix}.… there")
@@ -248,9 +248,11 @@ def absorbed_pixels(
     the constant into its bias, or into the mean that the batch norm behind it subtracts. At the border of an image
     padded with zeros the constant is only nearly right; where there is neither bias nor norm it is left out.
 
-    encoder: whose ``weights`` they are, by name
+    encoder: of the weights
+    weights: by its names
     first: name of the convolution that reads the image
-    mean, std: of the pixels, one value a channel
+    mean: of the pixels, one value a channel
+    std: their standard deviation
     """
     weight = weights[first].float()
     scale = torch.tensor([0.5 / one for one in std]).view(1, -1, 1, 1)
