@@ -335,8 +335,7 @@ class Builder:
 
 
 def builder(films: Films, cache: Path) -> Builder:
-    context = multiprocessing.get_context("forkserver")  # fresh processes that import torch only once
-    context.set_forkserver_preload(["mmtk.data.store", "mmtk.images.loader"])
+    context = multiprocessing.get_context("fork")  # torch is imported already
     ours, theirs = context.Pipe()
     process = context.Process(target=build, args=(films.root, cache, theirs), daemon=True)
     process.start()
