@@ -57,7 +57,7 @@ def _round(folder: Path, device: str) -> dict[str, float]:
     return {
         "plan of a study (--dry-run), first time": first.wall,
         "plan of a study (--dry-run), timed before": again.wall,
-        f"study of {study.runs} runs {STEPS}, report included": study.wall,
+        f"study of {study.runs} runs {STEPS}, films and report included": study.wall,
         f"study of {study.runs} runs {STEPS}, without training": study.wall - study.training / workers,
         "processor time of a run beside its steps, in a study": study.beside,
         "processor time of a run beside its steps, alone": alone.beside,

@@ -145,7 +145,7 @@ def ablate(
         _show_power(session, like)
         return
     with session.locked(command(*sys.argv[1:])):
-        expected = session.forecast()
+        expected = session.forecast(images=True)
         _show_plan(session, expected)
         if detach:
             _submit(session, Display())

@@ -11,7 +11,7 @@ from mmtk import api
 from mmtk.data import folds, leaks, sources, split_checks
 from mmtk.data.label_budget import SplitRows, split_part
 from mmtk.data.split_checks import Role
-from mmtk.data.store import SPLITS, ImageStore, open_store
+from mmtk.data.store import SPLITS, ImageStore, noise_store, open_store
 from mmtk.io import status_line
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
@@ -89,6 +89,31 @@ def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int
             image_sets.append(leaks.Images.of(cross.role, cross.source, cross.store, split))
     data.notes += leaks.check(leaks.overlaps(image_sets), refuse=recipe.data.leaks == "refuse")
     return data
+
+
+def without_images(recipe: Recipe, root: Path | None) -> Data:
+    """Data of a recipe with noise in place of pixels: lists, labels and parts as a run has them.
+
+    For what needs no image. Lists that a run would refuse are refused; files are not opened.
+    """
+    data = Data()
+    for task in recipe.tasks:
+        role, source, store = _listed(recipe, task, "source", root)
+        data.stores[task], data.parts[task] = store, split_part(recipe, task, source, store)
+        if recipe.source(task, "cross"):
+            cross_role, cross, data.cross_stores[task] = _listed(recipe, task, "cross", root)
+            split_checks.check_same_labels(role, source.labels, cross_role, cross.labels)
+            scored = [item.id for item in cross.items(cross_role.split) if item.target is not None]
+            data.cross[task] = [int(row) for row in data.cross_stores[task].rows(scored)]
+    return data
+
+
+def _listed(recipe: Recipe, task: str, domain: str, root: Path | None) -> tuple[Role, api.Source, ImageStore]:
+    """A source in its role, with a store of noise, after the checks of its list."""
+    role, source = Role.of(recipe, task, domain), sources.source(recipe, task, domain, root)
+    split_checks.check_items(role, source)
+    split_checks.check_parts(role, source)
+    return role, source, noise_store(source, recipe.data.size, recipe.data.channels)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,23 @@ def open_store(
     return ImageStore(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest, single)
 
 
+def noise_store(source: Source, size: int, channels: int = 1) -> ImageStore:
+    """Store of the items of ``source`` with noise in place of images and masks: nothing is read, drawn or kept.
+
+    ``size`` and ``channels`` are those of ``open_store``. All items share the same pixels, and so their memory.
+    """
+    items, labels = source.items("all"), source.labels
+    noise = np.random.default_rng(0).integers(0, 256, (channels, size, size), dtype=np.uint8)
+    if TASKS[labels.task].has_masks:
+        mask = np.arange(len(labels.names))[:, None, None] == noise[:1] % (len(labels.names) + 1)
+        targets = np.broadcast_to(mask.astype(np.uint8), (len(items), *mask.shape))
+    else:
+        targets = np.array([UNKNOWN if item.target is None else int(item.target) for item in items], np.int64)
+    images = np.broadcast_to(noise, (len(items), *noise.shape))
+    ids, patients = [item.id for item in items], [item.patient for item in items]
+    return ImageStore(images, targets, ids, patients, {}, np.full((len(items), 2), size), labels, source.digest())
+
+
 def _write(source: Source, items: list[Item], size: int, channels: int, progress: Progress, folder: Path) -> None:
     names = [_IMAGES, _MASKS] if TASKS[source.labels.task].has_masks else [_IMAGES]
     labels: list[int] = []
@@ -149,10 +166,16 @@ def _write(source: Source, items: list[Item], size: int, channels: int, progress
 def _ordered(
     read: Callable[[Item], _Row | UnreadableError], items: list[Item]
 ) -> Iterator[_Row | UnreadableError]:
-    """Read on all cores, a few items ahead of the writer, so that memory does not grow with the set."""
+    """Read on all cores, a few items ahead of the writer, so that memory does not grow with the set.
+
+    Each core reads an item by itself: a BLAS that divides small products among the cores as well would wait for
+    most of the time.
+    """
+    from threadpoolctl import threadpool_limits
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[Future[_Row | UnreadableError]] = deque()
-    with ThreadPoolExecutor(cores) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
         for item in items:
             waiting.append(pool.submit(read, item))
             if len(waiting) > 2 * cores:

@@ -57,6 +57,23 @@ def check(plan: Plan, launcher: Launcher, data: Path | None, device: str) -> Non
     timings.save()
 
 
+def read_images(runs: Sequence[PlannedRun], launcher: Launcher, data: Path | None, device: str) -> None:
+    """Read the images of a study's missing runs once, before any of them; what was read before is not read again.
+
+    runs: all of the study, which ``launcher`` starts on ``device``
+    data: the folder of the data sets
+    """
+    timings = _timings(launcher, data, device)
+    recipes = [run.recipe for run in runs if not run.folder.finished]
+    if all(timings.has_images(recipe) for recipe in recipes):
+        return
+    from mmtk.workflows import rehearsal
+
+    rehearsal.read_images(recipes, timings.root)
+    timings.add(recipes, images=True)
+    timings.save()
+
+
 def forecast(
     runs: Sequence[PlannedRun],
     launcher: Launcher,

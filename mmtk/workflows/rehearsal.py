@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 import torch
 
 from mmtk.data import locations, sources
-from mmtk.data.dataset import Data, prepare
+from mmtk.data.dataset import Data, prepare, without_images
 from mmtk.data.label_budget import check_budget
 from mmtk.errors import Problems, RunFailed, heading
 from mmtk.io import status_line
@@ -29,7 +29,7 @@ from mmtk.training.trainer import make_trainer
 from mmtk.workflows.timings import Timing
 
 STEPS = 5  # of a system, at most
-ENOUGH = 2.5  # seconds for the steps of all systems, besides the first ones
+ENOUGH = 1.5  # seconds for the steps of all systems, besides the first ones
 
 
 def check_budgets(plan: Plan, data: Path | None) -> None:
@@ -87,7 +87,10 @@ def time_systems(
 
 
 class _SameData:
-    """Data of several recipes, read once where they are the same; ``root``: folder of the data sets."""
+    """Data of several recipes without their images, listed once where they are the same.
+
+    ``root``: folder of the data sets.
+    """
 
     def __init__(self, root: Path | None) -> None:
         self._root = root
@@ -97,8 +100,17 @@ class _SameData:
         """Data of a recipe, which its tasks, its ``data`` table and its seed determine."""
         key = repr((recipe.tasks, recipe.values["data"], recipe.seed))
         if key not in self._data:
-            self._data[key] = prepare(recipe, self._root)
+            self._data[key] = without_images(recipe, self._root)
         return self._data[key]
+
+
+def read_images(recipes: Iterable[Recipe], root: Path | None) -> None:
+    """Read all images of the recipes into the cache, and refuse what a run would refuse: damaged files, leaks.
+
+    ``root``: folder of the data sets. Recipes with the same data are read once.
+    """
+    for recipe in {repr((recipe.tasks, recipe.values["data"])): recipe for recipe in recipes}.values():
+        prepare(recipe, root)
 
 
 def _time(recipe: Recipe, data: Data, folder: RunDir, device: str, enough: float) -> Timing | None:

@@ -27,7 +27,7 @@ from mmtk.study.live_table import live_table
 from mmtk.study.plan import Plan
 from mmtk.study.status import absence
 from mmtk.tracking.study import StudyMirror
-from mmtk.workflows.forecast import Forecast, check, forecast
+from mmtk.workflows.forecast import Forecast, check, forecast, read_images
 from mmtk.workflows.report import Report, report
 from mmtk.workflows.rounds import next_round
 
@@ -58,11 +58,16 @@ class StudySession:
         if not all(run.folder.finished for run in self.study.runs(self.plan)):
             self.launcher.prepare(modules(cell.recipe for cell in self.plan.cells))
 
-    def forecast(self) -> Forecast | None:
-        """The time that the missing runs will take, from a few timed steps; None where none is missing."""
+    def forecast(self, images: bool = False) -> Forecast | None:
+        """The time that the missing runs will take, from a few timed steps; None where none is missing.
+
+        ``images``: read all images first, so that a damaged file or a leak is told once, not by every run.
+        """
         runs = self.study.runs(self.plan)
         if all(run.folder.finished for run in runs):
             return None
+        if images:
+            read_images(runs, self.launcher, self.data, self.device)
         return forecast(runs, self.launcher, self.data, self.device, self.plan.later)
 
     @contextmanager

@@ -64,12 +64,16 @@ class Timings:
             return Timing(Work(**entry["work"]), now, now, step)
         return None
 
-    def add(self, recipes: Iterable[Recipe], timing: Timing | None = None) -> None:
-        """Remember that recipes passed, with a ``timing`` where they were timed."""
-        entry = {"work": asdict(timing.work), "step": self._quiet(timing)} if timing else {}
+    def has_images(self, recipe: Recipe) -> bool:
+        """Whether the images of the recipe were read and its data checked for leaks."""
+        return bool(self._entries.get(self._key(recipe), {}).get("images"))
+
+    def add(self, recipes: Iterable[Recipe], timing: Timing | None = None, *, images: bool = False) -> None:
+        """Remember that recipes passed, with a ``timing`` where they were timed; ``images``: and all were read."""
+        entry: dict[str, Any] = {"work": asdict(timing.work), "step": self._quiet(timing)} if timing else {}
+        entry |= {"images": True} if images else {}
         for recipe in recipes:
-            if entry or not self.passed(recipe):
-                self._entries[self._key(recipe)] = entry
+            self._entries[self._key(recipe)] = self._entries.get(self._key(recipe), {}) | entry
 
     def save(self) -> None:
         """Write the file, if it can be written."""

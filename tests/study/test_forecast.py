@@ -12,8 +12,12 @@ import pytest
 from moments import sets
 from tiny import tiny
 
+from mmtk.data.dataset import prepare, without_images
+from mmtk.errors import MmtkError
 from mmtk.io import cache
 from mmtk.study.estimate import Work
+from mmtk.study.plan import plan_components
+from mmtk.workflows.rehearsal import read_images, time_systems
 from mmtk.workflows.timings import Timing, Timings
 
 WORK = Work(steps=4, batch=2, size=32, tasks=2, validation=16, validations=2, test=40)
@@ -103,3 +107,38 @@ def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
     assert "mmtk.workflows.forecast" in imported
     assert {"torch", "torchmetrics", "scipy", "pandas", "mlflow", "matplotlib"} & imported == set()
     assert len(json.loads((tmp_path / "cache" / "timings.json").read_text())) == 3
+
+
+def test_a_plan_needs_no_image(empty_cache: Path) -> None:
+    cells = plan_components("multimix", "saliency", overrides=sets()[1::2]).cells
+    timed = time_systems(cells, None, "cpu", 1)
+    assert all(timing is not None and timing.step > 0 for timing in timed)
+    assert not [*empty_cache.glob("phantom-*")]
+    recipe = cells[0].recipe
+    plain, data = prepare(recipe, None), without_images(recipe, None)
+    assert data.splits() == plain.splits()
+    assert data.targets == plain.targets
+    assert data.digests == plain.digests
+    for name, store in plain.stores.items():
+        listed = data.stores[name]
+        assert (listed.ids, listed.patients) == (store.ids, store.patients)
+        assert (listed.images.shape, listed.targets.shape) == (store.images.shape, store.targets.shape)
+        assert (listed.images.dtype, listed.targets.dtype) == (store.images.dtype, store.targets.dtype)
+    assert (data.stores["classification"].targets == plain.stores["classification"].targets).all()
+
+
+def test_images_that_were_read_are_remembered() -> None:
+    timings = reloaded()
+    timings.add([tiny()], TIMING)
+    assert not timings.has_images(tiny())
+    timings.add([tiny()], images=True)
+    timings.save()
+    assert reloaded().has_images(tiny())
+    assert reloaded().get(tiny()) is not None
+
+
+def test_a_leak_is_told_before_the_runs() -> None:
+    table = tiny().source("classification", "source")
+    recipe = tiny(data__classification__cross=table, data__classification__cross_split="all")
+    with pytest.raises(MmtkError, match="the same image in train and cross"):
+        read_images([recipe], None)
