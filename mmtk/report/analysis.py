@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mmtk import stats
 from mmtk.io import status_line
@@ -73,7 +74,8 @@ class Analysis:
 
     ``margins`` are the largest differences that do not matter to the user, by score; ``worths`` what components
     are worth in labels, where there are several budgets. ``before`` is the analysis of the same systems before
-    they were tuned, of a study that tuned them.
+    they were tuned, of a study that tuned them. ``memory`` keeps what tables, summary and figures ask for several
+    times.
     """
 
     study: Study
@@ -84,6 +86,7 @@ class Analysis:
     margins: Mapping[str, float] = field(default_factory=dict)
     worths: list[Answer] = field(default_factory=list)
     before: Analysis | None = None
+    memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
         """One score, if the cell has it.

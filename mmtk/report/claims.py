@@ -101,7 +101,14 @@ def claims(analysis: Analysis) -> list[Claim]:
     """Effects on the leading scores; where there are none, the reference against the others on them.
 
     In a study that adds seeds, the questions that its seeds were added for have the verdicts of its looks.
+    Computed once for an analysis.
     """
+    if "claims" not in analysis.memory:
+        analysis.memory["claims"] = _claims(analysis)
+    return list(analysis.memory["claims"])
+
+
+def _claims(analysis: Analysis) -> list[Claim]:
     results = list(_effects(analysis)) or list(_comparisons(analysis))
     looks = {one.question.name: one.outcome for one in standings(analysis.study, analysis.effects) if one.outcome}
     return [_after_looks(claim, looks.get(claim.question)) for claim in results]

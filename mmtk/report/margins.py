@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from mmtk import builtin_scores
 from mmtk.errors import MmtkError, listing
@@ -20,9 +21,14 @@ def margin_of(metric: str, info: ScoreInfo, margins: Margins) -> float | None:
 
     Runs of earlier releases declare none.
     """
-    builtin = builtin_scores.classification(()) | builtin_scores.segmentation(())
-    declared = info.margin or (builtin[metric].margin if metric in builtin else None)
-    return margins.get(metric, declared)
+    return margins.get(metric, info.margin or _builtin_margins().get(metric))
+
+
+@cache
+def _builtin_margins() -> dict[str, float | None]:
+    """Margins of the built-in scores, by name."""
+    scores = builtin_scores.classification(()) | builtin_scores.segmentation(())
+    return {name: info.margin for name, info in scores.items()}
 
 
 def margins_of(study: Study, margins: Margins) -> Margins:

@@ -39,6 +39,21 @@ def subsets(factors: tuple[str, ...]) -> list[frozenset[str]]:
 # Intervals
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_students_tests_are_those_of_scipy_to_the_last_digit(seed):
+    draw = np.random.default_rng(seed)
+    n, m = draw.integers(2, 12, 2)
+    a, b = draw.normal(0.8, draw.choice([0.2, 0.01, 1e-6]), n), draw.normal(0.8, 0.1, m)
+    for own, test in (
+        (stats.summary(list(a)), oracle.ttest_1samp(a, 0)),
+        (stats.student(list(a), list(b)), oracle.ttest_ind(a, b)),
+        (stats.paired(list(a), list(b[:1]) * n), oracle.ttest_1samp(a - b[0], 0)),
+    ):
+        assert (own.low, own.high) == tuple(test.confidence_interval())
+        if not isinstance(own, stats.Summary):
+            assert (own.statistic, own.p) == (test.statistic, test.pvalue)
+
+
 @pytest.mark.parametrize("level", [0.8, 0.95])
 @pytest.mark.parametrize("n", [2, 3, 5, 40])
 def test_summary_is_students_interval(n, level):
