@@ -1,6 +1,6 @@
 """What a study costs mmtk itself as it grows: jobs that only sleep and write results, 100 to 10,000 of them.
 
-python benchmarks/scale.py [--runs 100,1000,10000] [--cells 20] [--page docs/scale.md]
+python benchmarks/scale.py [--runs 100,1000,10000] [--cells 20] [--images 10] [--page docs/scale.md]
 
 Every part runs in a process of its own: planning, running (the jobs take no time), status, continuing a study in
 which nothing is missing, and the report. A job writes the results of one small run that is really trained.
@@ -9,6 +9,7 @@ which nothing is missing, and the report. A job writes the results of one small 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def sleeper(template: Path) -> Any:
 
 
 def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, float]:
-    """(seconds, peak MB) of one part in a fresh process, start-up included."""
+    """(seconds, peak MB) of one part in a fresh process, start-up included; processor seconds are printed."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import scale; from pathlib import Path;"
         "scale.part(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]));"
@@ -114,9 +115,11 @@ def measured(name: str, folder: Path, cells: int, seeds: int) -> tuple[float, fl
         "print(int(peak.split()[1]) * 1.024e-3, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), name, str(folder), str(cells), str(seeds)]
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), os.times()
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    seconds = time.perf_counter() - begun
+    seconds, after = time.perf_counter() - begun, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    print(f"{name}: {used:.1f} processor seconds", file=sys.stderr, flush=True)
     if ended.returncode:
         sys.exit(ended.stderr)
     return seconds, float(ended.stderr.split()[-1])
@@ -127,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", default="100,1000,10000")
     parser.add_argument("--cells", type=int, default=20)
+    parser.add_argument("--images", type=int, default=10, help="of each of the four test sets")
     parser.add_argument("--page", type=Path, help="write the table below its mark there")
     given = parser.parse_args()
     lines = ["| runs | " + " | ".join(f"{name}, s | MB" for name in PARTS) + " |"]
@@ -135,7 +139,8 @@ def main() -> None:
         folder = Path(temporary)
         import mmtk
 
-        mmtk.run(mmtk.load_recipe("multimix", "phantom", SMALL), folder / "template")
+        tests = {key: given.images for key in SMALL if key.endswith(".test")}
+        mmtk.run(mmtk.load_recipe("multimix", "phantom", SMALL | tests), folder / "template")
         for count in map(int, given.runs.split(",")):
             row = [measured(name, folder, given.cells, count // given.cells) for name in PARTS]
             costs = " | ".join(f"{seconds:.1f} | {megabytes:.0f}" for seconds, megabytes in row)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmtk.bench.measure import Options, Row, fresh, spread, timed
@@ -14,6 +16,13 @@ from mmtk.io.memory import peak_memory
 BATCH = 10  # images of each of the four streams, as in the paper
 STEPS = 3
 HERE = "mmtk.bench.step"
+# Encoders beside the paper's, each with the paper's decoder.
+ENCODERS = {
+    "tf_efficientnet_lite0": {"encoder.use": "timm", "encoder.model": "tf_efficientnet_lite0"},
+    "resnet18": {"encoder.use": "timm", "encoder.model": "resnet18"},
+    "convnext_tiny": {"encoder.use": "timm", "encoder.model": "convnext_tiny"},
+    "SMP efficientnet-b0": {"encoder.use": "smp", "encoder.name": "efficientnet-b0"},
+}
 
 
 def rows(options: Options) -> list[Row]:
@@ -35,7 +44,18 @@ def rows(options: Options) -> list[Row]:
     for batch in (BATCH // 2, 2 * BATCH):
         keys = {"device": options.device, "precision": precision, "size": size, "batch": batch}
         table.append(_row(f"mmtk, {precision}, {size} px, batch {batch}", options.rounds, data=True, **keys))
-    return table
+    return [*table, *encoder_rows(options)]
+
+
+def encoder_rows(options: Options) -> Iterator[Row]:
+    """Rows for other encoders at half the size, each against its own convolutions; none below 64 px."""
+    size = options.size // 2
+    for (name, encoder), precision in product(ENCODERS.items() if size >= 64 else (), options.precisions):
+        keys: dict[str, Any] = {"device": options.device, "precision": precision, "size": size}
+        keys |= {"batch": BATCH // 2, "encoder": encoder}
+        row = _row(f"mmtk, {precision}, {size} px, {name}", options.rounds, data=False, **keys)
+        _bounds(precision, row, fresh(f"{HERE}:bounds", **keys))
+        yield row
 
 
 def _row(title: str, rounds: int, **keys: Any) -> Row:
@@ -53,8 +73,8 @@ def summary(title: str, results: list[dict[str, Any]], batch: int) -> Row:
 
 def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
     """Rows of the lower bounds of a step; the step's row gets its ratio to each."""
-    product, convolutions = spread(measured["product"]), spread(measured["convolutions"])
-    peak = measured["product_flops"] / product["median"] / 1e9
+    matrix, convolutions = spread(measured["product"]), spread(measured["convolutions"])
+    peak = measured["product_flops"] / matrix["median"] / 1e9
     reached = measured["convolution_flops"] / convolutions["median"] / 1e9
     step["of the peak"] = step["GFLOP/s"] / peak
     step["× its convolutions"] = step["seconds"]["median"] / convolutions["median"]
@@ -65,7 +85,7 @@ def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
             "GFLOP/s": reached,
             "of the peak": reached / peak,
         },
-        {"name": f"a matrix product, {precision}", "seconds": product, "GFLOP/s": peak, "of the peak": 1.0},
+        {"name": f"a matrix product, {precision}", "seconds": matrix, "GFLOP/s": peak, "of the peak": 1.0},
     ]
 
 
@@ -128,7 +148,14 @@ class _RepeatedBatch:
         return type(self.repeated)(now, self.repeated.classification, self.repeated.segmentation)
 
 
-def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict[str, Any]:
+def step(
+    size: int,
+    batch: int,
+    precision: str,
+    device: str,
+    data: bool,
+    encoder: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Time ``STEPS`` training steps after a warm-up of one.
 
     size: pixels a side of the images
@@ -136,12 +163,13 @@ def step(size: int, batch: int, precision: str, device: str, data: bool) -> dict
     precision: ``fp32`` or ``bf16``
     device: ``cpu`` or ``cuda``
     data: whether each step loads its batch; otherwise all take the same one
+    encoder: recipe keys of another encoder than the paper's
 
     Returns ``seconds`` of each step, ``flops`` of one, and ``peak``, the memory of the process in GB.
     """
     from mmtk.api import StepContext
 
-    trainer = training(size, batch, precision, device)
+    trainer = training(size, batch, precision, device, **encoder)
     if not data:
         now = StepContext(trainer.recipe.seed, 0, trainer.total)
         trainer.loader = _RepeatedBatch(trainer.loader.batch(now, trainer.device))
@@ -173,26 +201,29 @@ def count(call: Callable[[], object]) -> int:
     return total
 
 
-def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]:
+def bounds(
+    size: int, batch: int, precision: str, device: str, encoder: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Time a large matrix product, and the convolutions of a training step one after another.
 
     size: pixels a side of the images
     batch: images of each of the four streams
     precision: ``fp32`` or ``bf16``
     device: ``cpu`` or ``cuda``
+    encoder: recipe keys of another encoder than the paper's
 
     Returns ``product`` and ``convolutions`` (seconds of each repetition), and the FLOP of one of each.
     """
     import torch
 
-    trainer = training(size, batch, precision, device)
+    trainer = training(size, batch, precision, device, **encoder)
     trainer.train_step(0)
     calls = record(lambda: trainer.train_step(1))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     side = 4096 if device == "cuda" else 2048 if size >= 128 else 256
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     a @ b
-    product = timed(lambda: a @ b, 10, device)
+    matrix = timed(lambda: a @ b, 10, device)
     totals = [0.0] * STEPS
     flops = 0
     for (function, signature), number in calls.items():
@@ -202,7 +233,7 @@ def bounds(size: int, batch: int, precision: str, device: str) -> dict[str, Any]
             timed(lambda f=function, args=arguments: f(*args), STEPS, device)  # type: ignore[misc]
         ):
             totals[i] += number * seconds
-    return {"product": product, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops}
+    return {"product": matrix, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops}
 
 
 def record(call: Callable[[], object]) -> Counter[Any]:
