@@ -37,9 +37,15 @@ def available() -> bool:
 
 
 class ForkServer:
-    """Start processes as forks of one that has imported ``modules``, under ``environment``."""
+    """Start processes as forks of one that has imported ``modules``, under ``environment``.
 
-    def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+    ``death`` is the signal that forks get when the server dies.
+    """
+
+    def __init__(
+        self, modules: Sequence[str], environment: Mapping[str, str], death: signal.Signals = signal.SIGTERM
+    ) -> None:
+        self._death = int(death)
         self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with server_end:
             self._process = subprocess.Popen(
@@ -52,14 +58,20 @@ class ForkServer:
                 preexec_fn=join_parent,
             )
 
-    def start(self, argv: Sequence[str], changes: Mapping[str, str], output: int) -> Fork | None:
-        """Fork a process for ``argv`` that writes to the descriptor ``output``; None where that cannot be.
+    def start(
+        self, argv: Sequence[str], changes: Mapping[str, str], output: int, folder: str | None = None
+    ) -> Fork | None:
+        """Fork a process for an argument vector; None where that cannot be.
 
+        argv: this Python, ``-m``, a module and its arguments
         changes: to the environment, of variables that are read by no import
+        output: descriptor that it writes to
+        folder: that it works in; by default the present one
         """
         if list(argv[:2]) != [sys.executable, "-m"]:
             return None
-        request = {"module": argv[2], "arguments": argv[3:], "folder": os.getcwd(), "environment": dict(changes)}
+        request = {"module": argv[2], "arguments": argv[3:], "folder": folder or os.getcwd(), "death": self._death}
+        request["environment"] = dict(changes)
         channel, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with server_end, suppress(OSError):
             socket.send_fds(self._control, [json.dumps(request).encode()], [output, server_end.fileno()])
@@ -116,11 +128,18 @@ class Fork:
             time.sleep(0.02)
         return code
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._send(signal.SIGTERM)
+
     def kill(self) -> None:
         """End it at once."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         if self.poll() is None and self._descriptor >= 0:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+                signal.pidfd_send_signal(self._descriptor, number)
 
 
 def _readable(descriptor: int) -> bool:
@@ -175,7 +194,7 @@ def _report_end(descriptor: int, process: int, channel: socket.socket) -> None:
 def _become(request: Request, output: int, server: int) -> None:
     """Take the place, in a fork of ``server``, of the process that was asked for."""
     os.setsid()
-    join_parent()
+    join_parent(request["death"])
     if os.getppid() != server:  # it died before it could be waited for
         os._exit(1)
     os.dup2(output, 1)

@@ -83,15 +83,18 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def die_with_parent() -> None:
-    """Ask Linux to send SIGTERM to this child when its parent is gone, however it went (prctl(2))."""
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Ask Linux to send a signal to this child when its parent is gone, however it went (prctl(2))."""
     pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, number)
 
 
-def join_parent() -> None:
-    """Tie a child with a session of its own to its parent: it ends with it, and yields the cores as it does."""
-    die_with_parent()
+def join_parent(number: int = signal.SIGTERM) -> None:
+    """Tie a child with a session of its own to its parent: it ends with it, and yields the cores as it does.
+
+    ``number``: the signal that the child gets when its parent dies.
+    """
+    die_with_parent(number)
     keep_nice()
 
 

@@ -25,6 +25,7 @@ class Ray(Launcher):
     memory: of each job in GB; 0 reserves none
     bring: send the folder of a run to its node and bring it back, where nodes do not share a disk
     retries: times that a job is run again whose node or worker died
+    warm: a worker imports everything once and forks each of its jobs, which pays where runs are short
 
     A job that runs again continues from its checkpoint, with ``bring`` from the one it was sent with.
     """
@@ -38,10 +39,16 @@ class Ray(Launcher):
         memory: Annotated[float, Field(ge=0)] = 0,
         bring: bool = False,
         retries: Annotated[int, Field(ge=0)] = 3,
+        warm: bool = True,
     ) -> None:
         self.address, self.bring, self.retries = address, bring, retries
         self.needs = {"CPU": cores, "GPU": gpus, "memory": memory * GB}
-        self.threads = max(1, int(cores))
+        self.threads, self.warm = max(1, int(cores)), warm
+        self._modules: Sequence[str] = ()
+
+    def prepare(self, modules: Sequence[str]) -> None:
+        """Keep the names of what jobs import, for the workers."""
+        self._modules = modules if self.warm else ()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Submit every job and yield each as it ends."""
@@ -105,7 +112,7 @@ class Ray(Launcher):
         named = next((word for word in job.argv if Path(word).absolute() == job.dir.absolute()), str(job.dir))
         job.dir.mkdir(parents=True, exist_ok=True)
         files = packed(job.dir) if self.bring else None
-        return task.remote(job.argv, named, os.getcwd(), self.threads, files)
+        return task.remote(job.argv, named, os.getcwd(), self.threads, files, self._modules)
 
     def _done(self, ray: Any, job: Job, ended: Any) -> JobResult:
         try:

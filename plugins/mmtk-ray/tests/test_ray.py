@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
         },
     }
     options = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
-    for launcher in ("process", "ray"):
+    for launcher in ("process", "ray", "ray-cold"):
         (tmp_path / launcher).mkdir()
         command = [
             sys.executable,
@@ -230,12 +230,33 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
             "--out",
             "s",
             "--launcher",
-            launcher,
+            launcher.partition("-")[0],
+            *(("--launch", "warm=false") if launcher == "ray-cold" else ()),
             *options,
         ]
         ended = subprocess.run(command, cwd=tmp_path / launcher, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    ours, theirs = (sorted((tmp_path / name / "runs").glob("*/results.json")) for name in ("ray", "process"))
-    assert [path.parent.name for path in ours] == [path.parent.name for path in theirs]
-    assert len(ours) == 3
-    assert [json.loads(path.read_text()) for path in ours] == [json.loads(path.read_text()) for path in theirs]
+    names = ("results.json", "metrics.jsonl", "checkpoints/best.safetensors")
+    files = sorted(path for name in names for path in (tmp_path / "process").glob(f"runs/*/{name}"))
+    assert len(files) == 9
+    for path, launcher in product(files, ("ray", "ray-cold")):
+        other = tmp_path / launcher / path.relative_to(tmp_path / "process")
+        assert path.read_bytes() == other.read_bytes(), other
+
+
+def test_a_worker_forks_its_jobs_from_one_process(cluster: Any, tmp_path: Path) -> None:
+    """Jobs of a worker have one parent, which has imported what they need; a cold one has not."""
+    code = "import os, sys; print(os.getppid(), 'colorsys' in sys.modules)"
+
+    def parents(warm: bool) -> list[list[str]]:
+        launcher = Ray(address=cluster.address, warm=warm)
+        launcher.prepare(["colorsys"])
+        words = (sys.executable, "-m", "timeit", "-n", "1", "-r", "1", code)
+        ended = [*launcher.run([Job(tmp_path / f"{warm}-{number}", words) for number in range(4)])]
+        assert [one.code for one in ended] == [0] * 4, [one.log.read_text() for one in ended]
+        return [one.log.read_text().split()[:2] for one in ended]
+
+    warm, cold = parents(True), parents(False)
+    assert {imported for _, imported in warm} == {"True"}
+    assert len({parent for parent, _ in warm}) <= 2  # one for each node
+    assert {imported for _, imported in cold} == {"False"}
