@@ -48,6 +48,20 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
+def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["id", "finding", "patient"]]
+    for n in range(12):
+        film(tmp_path / f"d/png/{n:03}.png")
+        film(tmp_path / f"d/tiff/{n:03}.tif")
+        rows.append([f"{n:03}", ("clear", "mass")[n // 2 % 2], f"p{n // 2}"])
+    table(tmp_path / "d/findings.csv", rows)
+    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert "12 films lie here as .png and .tif: each counts twice (--images FOLDER takes one format)" in told
+    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml", {"images": "png"}).lines)
+    assert "clear 6, mass 6" in told
+    assert "twice" not in told
+
+
 def test_labels_in_texts_are_named_with_the_table_to_write(tmp_path: Path) -> None:
     for n in range(4):
         film(tmp_path / f"d/{n}.png")

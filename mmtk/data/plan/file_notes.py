@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
@@ -58,7 +58,7 @@ _XML = {"annotations": ("CVAT", AS_COCO), "annotation": ("Pascal VOC", NO_MASKS)
 
 def file_notes(listing: Listing, films: Collection[str], outlined: bool) -> list[str]:
     """Notes on the files of a folder that are not read, each with its cure; ``outlined``: masks are there."""
-    notes = [*_names(listing)]
+    notes = [*_names(listing), *_formats(films)]
     if not outlined:
         notes += [*_annotations(listing), *_boxes(listing, films)]
     return notes + [
@@ -76,6 +76,18 @@ def _names(listing: Listing) -> list[str]:
         f"{counted(len(odd), 'name has backslashes', 'names have backslashes')} ({odd[0]}): an archive of Windows "
         "was unpacked without its folders. Unpack it with unzip or 7z, which make the folders"
     ]
+
+
+def _formats(films: Collection[str]) -> list[str]:
+    """Films of one name in two formats, such as DICOM and the PNG that was made of it."""
+    suffixes: dict[str, set[str]] = {}
+    for path in films:
+        suffixes.setdefault(stem(path), set()).add(PurePosixPath(path).suffix.lower())
+    twins = [kinds for kinds in suffixes.values() if len(kinds) > 1]
+    if not twins or 2 * len(twins) < len(suffixes):
+        return []
+    count, kinds = counted(len(twins), "film lies", "films lie"), " and ".join(sorted(twins[0]))
+    return [f"{count} here as {kinds}: each counts twice (--images FOLDER takes one format)"]
 
 
 def _annotations(listing: Listing) -> list[str]:
