@@ -131,6 +131,8 @@ def _on_curve(jackknives: Jackknives, members: Sequence[Difference]) -> Iterator
 def worth_sentences(worths: Sequence[Answer]) -> list[str]:
     """The answers that can be given, in words; of many those in-domain at the smallest budget."""
     some = [one for one in worths if one.worth.text != "cannot be said"]
+    if worths and not some:
+        return ["At these budgets it cannot be said what a component is worth in labels; the table says why."]
     if len(some) > MOST:
         smallest = {one.what: min(other.count for other in some if other.what == one.what) for one in some}
         some = [one for one in some if one.domain == IN_DOMAIN and one.count == smallest[one.what]][:MOST]

@@ -14,7 +14,7 @@ from mmtk.report.analysis import analyse
 from mmtk.report.answer import sentences, summary_lines
 from mmtk.report.figures.worth import worth
 from mmtk.report.tables.worth import worth_table
-from mmtk.report.worth import Answer
+from mmtk.report.worth import Answer, worth_sentences
 from mmtk.study.results import Cell, Study
 
 BUDGETS = (10, 20, 40, 80)
@@ -95,6 +95,11 @@ def test_one_seed_says_nothing() -> None:
     assert one.worth.text == "cannot be said"
     assert "one seed" in one.worth.note
     assert "cannot be said" in one.sentence
+    lines = sentences(analyse(budgets_study(seeds=range(1))))
+    assert not any("worth" in line for line in lines[:1])
+    assert worth_sentences([one]) == [
+        "At these budgets it cannot be said what a component is worth in labels; the table says why."
+    ]
 
 
 def test_labels_that_do_not_help_say_nothing() -> None:
@@ -116,10 +121,12 @@ def test_the_answer_stands_in_the_table_the_words_and_the_picture(tmp_path: Path
     analysis = analyse(budgets_study())
     table = worth_table(analysis.worths)
     assert [column.name for column in table.columns][:3] == ["Worth of", "Score", "At labels"]
-    rows = {(row[0].text, row[1].text, row[2].text): row[4] for row in table.rows}
-    entry = rows["bridge: saliency", "Dice in-domain", "100-10"]
-    assert entry.text == answer_of(analysis.study, 10).worth.text
-    assert entry.numbers["low"] < 20 < entry.numbers["high"]
+    rows = {(row[0].text, row[1].text, row[2].text): row[4:6] for row in table.rows}
+    words, number = rows["bridge: saliency", "Dice in-domain", "100-10"]
+    assert words.text == answer_of(analysis.study, 10).worth.text
+    assert number.numbers["low"] < 20 < number.numbers["high"]
+    assert rows["bridge: saliency", "Dice in-domain", "100-80"][1].numbers == dict.fromkeys(("", "low", "high"))
+    assert "more than 80" in table.csv()
     line = "Bridge: saliency at 10 masks (Dice in-domain) is worth"
     assert any(sentence.startswith(line) for sentence in sentences(analysis))
     assert any(sentence.startswith(line) for sentence in summary_lines(analysis))

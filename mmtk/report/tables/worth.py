@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mmtk.report.headlines import budget
-from mmtk.report.tables.table import Entry, Table, headings, value_entry
+from mmtk.report.tables.table import Entry, Table, headings, number, value_entry
 from mmtk.report.worth import Answer
+from mmtk.stats.worth import Worth
 
 
 def worth_table(worths: Sequence[Answer]) -> Table:
@@ -17,7 +19,8 @@ def worth_table(worths: Sequence[Answer]) -> Table:
             Entry(one.where),
             Entry(budget(one.labels)),
             value_entry(one.score),
-            Entry(one.worth.text, {"": one.worth.labels, "low": one.worth.low, "high": one.worth.high}),
+            Entry(one.worth.text),
+            _number(one.worth),
             Entry(f"{one.worth.smallest:,.0f} to {one.worth.largest:,.0f}"),
             Entry(one.worth.note),
         ]
@@ -29,6 +32,13 @@ def worth_table(worths: Sequence[Answer]) -> Table:
         "it, which is taken to be straight between two budgets on a logarithmic scale; beyond the budgets nothing "
         "is known of it. The interval holds the numbers of labels at which the scores cannot be told apart."
     )
-    names = ("Worth of", "Score", "At labels", "*Score with it", "Worth in labels", "Budgets", "Note")
+    names = ("Worth of", "Score", "At labels", "*Score with it", "Worth in labels", "*Estimate", "Budgets", "Note")
     columns = headings(*names)
     return Table("worth", "Worth in labels", caption, columns, rows)
+
+
+def _number(one: Worth) -> Entry:
+    """Estimate, in files with its interval; none beyond the budgets."""
+    ends = {"": one.labels, "low": one.low, "high": one.high}
+    numbers = {name: end if end and math.isfinite(end) else None for name, end in ends.items()}
+    return Entry(number(numbers[""], 0), numbers)
