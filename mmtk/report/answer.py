@@ -152,7 +152,7 @@ def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
 def summary_lines(analysis: Analysis) -> list[str]:
     """The verdicts on every component, and the sentences on them, for a terminal."""
     lines = [summary(analysis)[0], *_blocks(_single(analysis)), *sentences(analysis), *chance(analysis)]
-    lines += [*tuning.sentences(analysis), *tuning.lines(analysis.study)]
+    lines += [*tuning.sentences(analysis), *tuning.lines(analysis)]
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]
 
 

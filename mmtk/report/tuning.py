@@ -48,23 +48,33 @@ def sentences(analysis: Analysis) -> list[str]:
     return [cost, f"Tuning changed {share(len(changed), len(both), 'verdict')}: {names}."]
 
 
-def lines(study: Study) -> Iterator[str]:
-    """A line for every system on a terminal: its best settings, and what validation says of them."""
-    for one in study.tuning if study.before else ():
-        best = _best(one)
-        settings = "its own settings" if best.number == 0 else _settings(best)
-        yield f"Tuned {one.name} {one.budget}: validation {_value(one.trials[0])} → {_value(best)}, {settings}"
+def lines(analysis: Analysis) -> Iterator[str]:
+    """Lines for a terminal: every verdict before and after tuning, and the best settings of every system."""
+    for old, new in _both(analysis):
+        before, after = (
+            "–" if one is None else f"{one.verdict.text} {number(one.value, sign=True)}" for one in (old, new)
+        )
+        yield f"{new.what} on {new.where}, before → after tuning: {before} → {after}"
+    for one in analysis.study.tuning if analysis.before else ():
+        values = f"{_value(_trial(one, 0))} → {_value(_trial(one, one.best))}"
+        settings = _settings(_trial(one, one.best)) if one.best else "its own settings"
+        yield f"Tuned {one.name} {one.budget}: validation {values}, {settings}"
 
 
-def _best(system: TunedSystem) -> FinishedTrial:
-    return next(trial for trial in system.trials if trial.number == (system.best or 0))
+def _trial(system: TunedSystem, number: int | None) -> FinishedTrial | None:
+    """A trial by its number; None where its folder is gone."""
+    return next((trial for trial in system.trials if trial.number == number), None)
 
 
-def _value(trial: FinishedTrial) -> str:
+def _value(trial: FinishedTrial | None) -> str:
+    if trial is None:
+        return "–"
     return "diverged" if trial.value is None else number(trial.value)
 
 
-def _settings(trial: FinishedTrial) -> str:
+def _settings(trial: FinishedTrial | None) -> str:
+    if trial is None:
+        return "–"
     return ", ".join(f"{key} {shown_value(value)}" for key, value in trial.settings.items()) or "nothing to tune"
 
 
@@ -96,15 +106,16 @@ def systems(study: Study) -> Table:
         [
             Entry(one.name),
             Entry(one.budget),
-            Entry(_settings(best := _best(one))),
-            value_entry(one.trials[0].value),
-            value_entry(best.value),
-            count_entry(best.number),
+            Entry(_settings(_trial(one, one.best))),
+            *(
+                Entry(_value(trial), {"": trial and trial.value})
+                for trial in (_trial(one, 0), _trial(one, one.best))
+            ),
+            count_entry(one.best or 0),
             count_entry(len(one.trials)),
             count_entry(one.steps),
         ]
         for one in study.tuning
-        if one.trials
     ]
     caption = (
         "Validation: the score that selects the weights of a run, mean over the tasks and over the runs of a "

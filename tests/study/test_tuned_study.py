@@ -136,6 +136,7 @@ def test_the_report_shows_verdicts_before_and_after_and_every_trial(study: Study
     assert "Every system was tuned with 3 trials, chosen by validation alone (72 steps in all)" in text
     assert "Every system was tuned with 3 trials" in report.summary
     assert "\nTuned Slow" in report.summary
+    assert "consistency: kl on Dice in-domain, before → after tuning: " in report.summary
     rows = (study.path / "again" / "tables" / "trials.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + 2 * TRIALS
 
