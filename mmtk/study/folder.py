@@ -280,12 +280,12 @@ class StudyDir:
         failures = self.failures(runs)
         gaps = [f"{name} cannot be: {reason}" for name, reason in plan.dropped]
         absent: dict[tuple[str, State], list[str]] = {}
-        finished_runs: dict[tuple[str, int], finished.Run] = {}
+        finished_runs: dict[str, dict[int, finished.Run]] = {}
         parts = [runs[first : first + AT_ONCE] for first in range(0, len(runs), AT_ONCE)]
         read = on_all_cores([partial(self._read, part, failures) for part in parts])
         for run, outcome in zip(runs, itertools.chain(*read), strict=True):
             if isinstance(outcome, finished.Run):
-                finished_runs[run.cell.recipe.digest, run.seed] = outcome
+                finished_runs.setdefault(run.cell.recipe.digest, {})[run.seed] = outcome
             elif isinstance(outcome, MmtkError):
                 gaps.append(f"{run.title}: {outcome.message} ({run.folder.path.name})")
             elif outcome == "failed":
@@ -321,9 +321,9 @@ class StudyDir:
 
 
 def _cells(
-    cells: Sequence[PlannedCell], runs: Mapping[tuple[str, int], finished.Run], names: Sequence[str] = ()
+    cells: Sequence[PlannedCell], runs: Mapping[str, Mapping[int, finished.Run]], names: Sequence[str] = ()
 ) -> list[results.Cell]:
-    """Cells of a plan with their finished runs, which are named by digest and seed; ``names``: other names."""
+    """Cells of a plan with their finished ``runs``, by digest and seed; ``names``: other names."""
     cell_names = names or [cell.name for cell in cells]
     collected = [
         results.Cell(
@@ -333,7 +333,7 @@ def _cells(
             cell.recipe.digest,
             cell.reference,
             cell.beside,
-            {seed: run for (digest, seed), run in runs.items() if digest == cell.recipe.digest},
+            dict(runs.get(cell.recipe.digest, {})),
             cell.recipe.system_digest,
             cell.recipe.data.folds or 0,
         )
