@@ -72,6 +72,10 @@ def _value(trial: FinishedTrial | None) -> str:
     return "diverged" if trial.value is None else number(trial.value)
 
 
+def _validation(trial: FinishedTrial | None) -> Entry:
+    return Entry(_value(trial), {"": None if trial is None else trial.value})
+
+
 def _settings(trial: FinishedTrial | None) -> str:
     if trial is None:
         return "–"
@@ -107,10 +111,8 @@ def systems(study: Study) -> Table:
             Entry(one.name),
             Entry(one.budget),
             Entry(_settings(_trial(one, one.best))),
-            *(
-                Entry(_value(trial), {"": trial and trial.value})
-                for trial in (_trial(one, 0), _trial(one, one.best))
-            ),
+            _validation(_trial(one, 0)),
+            _validation(_trial(one, one.best)),
             count_entry(one.best or 0),
             count_entry(len(one.trials)),
             count_entry(one.steps),
