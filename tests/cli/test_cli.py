@@ -355,6 +355,7 @@ def test_the_schema_takes_every_shipped_file_and_every_resolved_recipe_and_refus
         "augment",
         "metric",
         "source",
+        "tune",
     }
     from mmtk.recipe.load import load_recipe
 
