@@ -32,8 +32,8 @@ def sentences(analysis: Analysis) -> list[str]:
     steps = sum(one.steps for one in tuned)
     trials = counted(max(len(one.trials) for one in tuned), "trial")
     cost = (
-        f"Every system was tuned with {trials}, chosen by validation alone ({steps:,} steps in all): the verdicts "
-        "are those of the tuned systems."
+        f"Every system was tuned with {trials}, chosen by validation alone ({counted(steps, 'step')} in all): "
+        "the verdicts are those of the tuned systems."
     )
     both = _both(analysis)
     changed = [(old, new) for old, new in both if old is None or old.verdict.text != new.verdict.text]

@@ -246,5 +246,5 @@ def summary(tuning: Tuning, cells: Sequence[PlannedCell]) -> str:
 def _steps(cells: Sequence[PlannedCell], runs: int) -> str:
     """Steps of ``runs`` of every cell; epochs where the data say how many steps those are."""
     if all(cell.recipe.train.steps for cell in cells):
-        return f", {runs * sum(cell.recipe.train.steps or 0 for cell in cells):,} steps"
+        return f", {counted(runs * sum(cell.recipe.train.steps or 0 for cell in cells), 'step')}"
     return f" of {', '.join(sorted({counted(cell.recipe.train.epochs, 'epoch') for cell in cells}))} each"
