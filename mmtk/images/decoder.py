@@ -38,6 +38,8 @@ def read_raster(path: Path) -> Raster:
         if (jpeg := deep_jpeg(path)) is not None:
             check_size(jpeg.height, jpeg.width, path)
             values = decode_jpeg(path)
+            if values.shape[:2] != (jpeg.height, jpeg.width):
+                raise ValueError(f"{values.shape[0]} × {values.shape[1]} pixels came out")
             lossy = "" if jpeg.lossless else "JPEG"
             return oriented(
                 Raster(values, min(values.shape[2], 3), lossy=lossy), _exif_orientation(jpeg.exif) or 1

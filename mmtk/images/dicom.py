@@ -11,7 +11,7 @@ from PIL import Image
 from mmtk.errors import MmtkError
 from mmtk.images.dicom_header import NEW_HEADER, number_of, read_elements, read_header, size_of
 from mmtk.images.gray_levels import between, stretch
-from mmtk.images.raster import Raster
+from mmtk.images.raster import Raster, decoding
 
 _WINDOWS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _LOSSY = {
@@ -50,7 +50,8 @@ def read_single_frame(path: Path) -> Raster:
         )
     values = np.atleast_3d(_first_frame(path, header))
     syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
-    return Raster(values, values.shape[2], lossy=_LOSSY.get(syntax, ""))
+    with decoding(path):
+        return Raster(values, values.shape[2], lossy=_LOSSY.get(syntax, ""))
 
 
 def read_frames(path: Path) -> np.ndarray:

@@ -36,6 +36,8 @@ class Raster:
     scale: factor from 8-bit values to the stored numbers, such as 3/255 for two bits.
     white_is_zero: the largest value means black; ``fax``: as always in this compression.
     lossy: the name of a format that changes values, or "".
+
+    ValueError for one without pixels, which decoders give of some damaged files without a word.
     """
 
     values: np.ndarray
@@ -47,6 +49,10 @@ class Raster:
     white_is_zero: bool = False
     fax: bool = False
     lossy: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.values.size:
+            raise ValueError("it has no pixels")
 
 
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:

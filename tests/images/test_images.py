@@ -282,6 +282,18 @@ def test_damaged_files_never_give_a_traceback(tmp_path_factory, data):
             assert str(path) in str(error)  # noqa: PT017 - any other error fails the test
 
 
+@pytest.mark.parametrize("bits", [0, 1, 2, 9, 10, 11, 13, 16, 17, 255])
+def test_a_depth_that_a_jpeg_cannot_have_is_refused_by_name(tmp_path, bits):
+    """Some decoders give no pixels then, and no error."""
+    path = tmp_path / "x.jpeg"
+    content = bytearray(save(path, GRAY).read_bytes())
+    content[content.index(b"\xff\xc0") + 4] = bits
+    path.write_bytes(content)
+    for read in (read_image, read_mask, read_labels):
+        with pytest.raises(MmtkError, match=r"x\.jpeg: "):
+            read(path)
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(MmtkError, match=r"gone.png: no such file"):
         read_image(tmp_path / "gone.png")
