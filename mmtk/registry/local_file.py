@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, listing
 from mmtk.io.spelling import quoted
 from mmtk.registry import catalog
 from mmtk.registry.catalog import Code, Entry
@@ -41,6 +41,7 @@ def use(path: str | Path) -> Code:
     module = run(path, text)
     entries = tuple(_entries(module))
     if not entries:
+        refuse_unfinished(module, path)
         cure = "Write one, such as class Mine(mmtk.api.SSL); mmtk plugins new shows how."
         raise MmtkError("has no component: no class in it subclasses a contract of mmtk.api.", str(path), cure)
     code = Code(path, text, entries)
@@ -80,14 +81,26 @@ def _line(error: BaseException, file: str) -> int | None:
 
 def _entries(module: ModuleType) -> Iterable[Entry]:
     version = module.__name__.rpartition("_")[2]
-    for name, value in vars(module).items():
-        is_component = (
-            isinstance(value, type) and value.__module__ == module.__name__ and not inspect.isabstract(value)
-        )
+    for name, value, kind in _subclasses(module):
+        if not inspect.isabstract(value):
+            yield Entry(kind, PREFIX + name, f"{module.__name__}:{name}", catalog.CODE, version)
+
+
+def _subclasses(module: ModuleType) -> Iterator[tuple[str, type, str]]:
+    """Name, class and kind of the subclasses of contracts that a module defines."""
+    classes = [(name, value) for name, value in vars(module).items() if isinstance(value, type)]
+    for name, value in classes:
         for kind, row in KINDS.items():
-            if is_component and issubclass(value, row.contract_class):
-                target = f"{module.__name__}:{name}"
-                yield Entry(kind, PREFIX + name, target, catalog.CODE, version)
+            if value.__module__ == module.__name__ and issubclass(value, row.contract_class):
+                yield name, value, kind
+
+
+def refuse_unfinished(module: ModuleType, path: Path) -> None:
+    """Refuse a file whose components lack a method of their contracts: Python calls such a class abstract."""
+    for name, value, kind in _subclasses(module):
+        methods = listing([f"{method}()" for method in sorted(getattr(value, "__abstractmethods__", ()))])
+        message = f"{name} is no {kind} yet: it has no {methods}, which {KINDS[kind].contract_name} asks for."
+        raise MmtkError(message, str(path), "mmtk plugins new writes one with every method.")
 
 
 # --- what runs and studies remember ---------------------------------------------------------------------------

@@ -351,6 +351,10 @@ def test_the_bare_name_of_a_local_class_is_not_enough(mmtk, mine):
             "from mmtk.api import SSL",
             "mine.py: has no component: no class in it subclasses a contract of mmtk.api.",
         ),
+        (
+            "from mmtk.api import Loss\nclass Focal(Loss):\n    def forward(self, a, b):\n        return 0",
+            "mine.py: Focal is no loss yet: it has no __call__(), which mmtk.api.Loss asks for.",
+        ),
     ],
 )
 def test_a_file_that_cannot_serve_gets_file_line_and_cause(mmtk, mine, text, message):
