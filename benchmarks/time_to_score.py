@@ -101,13 +101,13 @@ def environment(peer: str, cache: Path) -> Path:
 
 
 def peer_times(python: Path, script: str, wish: Wish, folder: Path) -> dict[str, Any]:
-    """What a peer's script says, started by ``python``; ``wish``: parts, goals, seed, limit."""
+    """Result of a peer's script, started by ``python`` in ``folder``; ``wish``: parts, goals, seed, limit."""
     file = folder / "wish.json"
     write_json(file, wish | {"start": time.time()})
-    said = subprocess.run(
+    process = subprocess.run(
         [str(python), str(PEERS / script), str(file)], stdout=subprocess.PIPE, text=True, check=True
     )
-    result: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return result
 
 
@@ -181,18 +181,18 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     rows = []
     for seed in range(options.seeds):
         plain = _recipe("umtl", options, seed)
-        place = folder / f"seed-{seed}"
+        seed_folder = folder / f"seed-{seed}"
         wish = {"goals": goals, "limit": options.limit, "seed": seed, "size": plain.data.size}
-        wish["parts"] = parts_of(plain, options.data, place / "files")
+        wish["parts"] = parts_of(plain, options.data, seed_folder / "files")
         for peer in options.peers.split(","):
             print(f"{peer}, seed {seed} …", file=sys.stderr, flush=True)
-            own = place / peer
-            own.mkdir(parents=True)
+            peer_folder = seed_folder / peer
+            peer_folder.mkdir(parents=True)
             if peer in SCRIPTS:
-                times = peer_times(_python(peer, options.cache), SCRIPTS[peer], wish, own)
+                times = peer_times(_python(peer, options.cache), SCRIPTS[peer], wish, peer_folder)
             else:
                 times = mmtk_times(
-                    _recipe(peer.partition("-")[2] or "umtl", options, seed), wish, options.data, own
+                    _recipe(peer.partition("-")[2] or "umtl", options, seed), wish, options.data, peer_folder
                 )
             rows.append({"peer": peer, "seed": seed, **times})
             write_json(options.json, rows)
@@ -229,7 +229,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of JSRT, chest_xray, …")
     parser.add_argument("--peers", default="mmtk,mmtk-multimix,plain,monai", help="mmtk-RECIPE trains that recipe")

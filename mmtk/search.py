@@ -56,9 +56,9 @@ class Range:
         return min(max(math.floor(value + 0.5), int(self.low)), int(self.high)) if self.integer else value
 
     def __contains__(self, value: object) -> bool:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        whole = isinstance(value, int) or not self.integer
-        return number and whole and self.low <= value <= self.high  # type: ignore[operator]
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return (isinstance(value, int) or not self.integer) and self.low <= value <= self.high
 
 
 Space = Mapping[str, Choice | Range]

@@ -1,4 +1,4 @@
-"""What the peers of mmtk share: reading of images, scores and the clock, with NumPy and Pillow alone.
+"""Parts that the peers of mmtk share: reading of images, scores and the clock, with NumPy and Pillow alone.
 
 A peer is a script ``PEER.py WISH.json`` in an environment of its own. ``WISH.json`` lists images with their labels
 by task and part, the goals, and the time at which the command was typed. A peer prints one JSON object.

@@ -199,11 +199,11 @@ def _shared_prefix(names: list[str]) -> str:
     return f"{names[0].partition('.')[0]}." if len(beginnings) == 1 and "." in names[0] else ""
 
 
-def _fits(tensor: Tensor, own: Tensor, first: bool) -> bool:
+def _fits(tensor: Tensor, expected: Tensor, first: bool) -> bool:
     """Whether a tensor has the shape of the encoder's own one; of the first convolution but for the channels."""
-    if tensor.shape == own.shape:
+    if tensor.shape == expected.shape:
         return True
-    return first and tensor.dim() == 4 and tensor[:, 0].shape == own[:, 0].shape and tensor.shape[1] in (1, 3)
+    return first and tensor.dim() == 4 and tensor[:, 0].shape == expected[:, 0].shape and tensor.shape[1] in (1, 3)
 
 
 def _by_order(
