@@ -28,10 +28,10 @@ $(READY): pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
 run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLflow run
 	$(BIN)/mmtk run recipes/multimix.toml $(SET)
 
-test: $(READY)  ## the tests, under 7 minutes on 2 cores
+test: $(READY)  ## the tests, about 5 minutes on 2 cores
 	$(PYTEST) -m "$(TESTS)"
 
-test-long: mutants  ## what takes minutes: long loops, and whether the tests kill the known bugs
+test-long: mutants  ## what takes minutes: long loops, whole studies, and whether the tests kill the known bugs
 	$(PYTEST) -m long
 
 mutants: $(READY)  ## whether the tests kill the known bugs

@@ -70,6 +70,7 @@ def step_now(made, index):
     return StepContext(made.recipe.seed, index, made.total)
 
 
+@pytest.mark.long
 def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
     data.draw(str(tmp_path / "files"), 48, "jpeg")
     assert len(list((tmp_path / "files" / "images").iterdir())) == data.FILES

@@ -89,6 +89,7 @@ def ran(file: Path, images: np.ndarray) -> dict[str, np.ndarray]:
 # --- ONNX -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_onnxruntime_says_what_the_live_model_says(finished: Path, file: Path, count: int) -> None:
     predictor = mmtk.load(finished, "cpu")
@@ -100,6 +101,7 @@ def test_onnxruntime_says_what_the_live_model_says(finished: Path, file: Path, c
     assert ours["saliency"].max() > 1e-2  # or the tolerance would be no test of it
 
 
+@pytest.mark.long
 def test_the_file_stands_alone_and_says_what_it_is(finished: Path, file: Path) -> None:
     recipe = mmtk.load_recipe(finished)
     assert file == finished / "exports" / f"{recipe.run_name}.onnx"
@@ -122,6 +124,7 @@ def test_the_file_stands_alone_and_says_what_it_is(finished: Path, file: Path) -
     assert str(Path(mmtk.__file__).parent).encode() not in file.read_bytes()
 
 
+@pytest.mark.long
 def test_a_graph_that_disagrees_is_refused(finished: Path, file: Path) -> None:
     model = Probabilities(mmtk.load(finished, "cpu"))
     altered = onnx.load(file)
@@ -323,6 +326,7 @@ def test_a_shared_folder_is_no_run_and_says_so(shared: Path, tmp_path: Path) -> 
         mmtk.load(tmp_path, "cpu")
 
 
+@pytest.mark.long
 def test_an_exported_file_that_was_changed_is_not_replaced(finished: Path, file: Path, tmp_path: Path) -> None:
     exports = shutil.copytree(file.parent, tmp_path / "exports")
     file = exports / file.name

@@ -424,6 +424,7 @@ def judge(found: dict[str, Any], count: int) -> None:
     assert ends == {"read", "refused"}  # files in order were read, so a refusal says something
 
 
+@pytest.mark.long
 def test_hostile_images(tmp_path, run):
     judge(attack(tmp_path, run, seed=1, count=300), 300)
 

@@ -312,6 +312,7 @@ def judge(codes: Counter[int], faults: list[str], count: int) -> None:
     assert min(codes.values()) > count / 50  # some are fine, so that there are values to compare
 
 
+@pytest.mark.long
 def test_hostile_recipes(check):
     judge(*check(1, 300), 300)
 

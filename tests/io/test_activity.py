@@ -89,6 +89,7 @@ def test_a_fork_does_not_draw(shown):
     assert screen(shown["fork"]) == ["half child", "a line", "result", ""]
 
 
+@pytest.mark.long
 def test_a_command_that_imports_torch_moves_within_a_second_and_never_stands_still(tmp_path):
     pieces = on_terminal(sys.executable, "-m", "mmtk", "check", "multimix", MMTK_CACHE=str(tmp_path))
     text = "".join(text for _, text in pieces)

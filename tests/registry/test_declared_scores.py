@@ -144,6 +144,7 @@ def test_progress_and_the_last_table_show_them(tmp_path: Path, monkeypatch: pyte
     assert "a coin" in said
 
 
+@pytest.mark.long
 def test_a_study_is_analysed_drawn_and_written(runs: list[Path], tmp_path: Path) -> None:
     study = mmtk.read_study(runs)
     analysis = analyse(study)

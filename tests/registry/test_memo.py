@@ -252,6 +252,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(site, tmp_path):
         assert asked(start(site, MMTK_CACHE=str(tmp_path / "file" / "cache"))) == [SEVEN, "asked"]
 
 
+@pytest.mark.long
 def test_many_writers_at_once_leave_a_whole_memo(site):
     crowd = [start(site, {"number": number % 4}) for number in range(16)]
     assert [asked(each)[0] for each in crowd] == [SEVEN] * 16
@@ -275,6 +276,7 @@ def command(folder: Path, *arguments: str) -> tuple[int, str, str, bool]:
     return done.returncode, done.stdout, "\n".join(said), "torch" in imports
 
 
+@pytest.mark.long
 def test_a_second_check_needs_no_torch_and_says_the_same(tmp_path):
     youngest = max(file.stat().st_ctime for file in Path(memo.__file__).parent.rglob("*.py"))
     time.sleep(max(0.0, 2.2 - (time.time() - youngest)))

@@ -225,6 +225,7 @@ def test_every_kind_has_a_stranger() -> None:
     assert {entry.kind for entry in code.entries} == {*KINDS}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SWAPS)
 def test_a_run_trains_selects_and_draws(kind: str, runs: dict[str, Path]) -> None:
     folder = RunDir(runs[kind])
@@ -242,6 +243,7 @@ def test_a_run_trains_selects_and_draws(kind: str, runs: dict[str, Path]) -> Non
         assert any(name.startswith("boundaries") for name in figures)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", SWAPS)
 def test_its_model_leaves_mmtk_and_predicts(kind: str, runs: dict[str, Path], tmp_path: Path) -> None:
     shared = write_shared(runs[kind], tmp_path / "shared")

@@ -46,6 +46,7 @@ def imported(*arguments: str | Path) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
 
 
+@pytest.mark.long
 def test_reports_of_a_study_and_a_run_import_no_torch_whatever_they_draw(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "figures"))
     modules = imported("-c", REPORT, trained, tmp_path / "report", copy, tmp_path / "of-run")

@@ -95,6 +95,7 @@ def test_an_old_finished_run_is_sent_to_mlflow(capsys, monkeypatch, archive, tmp
     assert f"mmtk=={mmtk.__version__}" in file.read_text().split()
 
 
+@pytest.mark.long
 def test_an_old_study_goes_on_beside_its_finished_runs_and_is_reported(capsys, monkeypatch, archive, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(archive, copy)

@@ -89,6 +89,7 @@ def test_a_damaged_file_is_as_none(text: str, empty_cache: Path) -> None:
     assert cache.default_root() == empty_cache
 
 
+@pytest.mark.long
 def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
     command = ["-m", "mmtk", "ablate", "--components", "saliency", *sets(), "--dry-run"]
 

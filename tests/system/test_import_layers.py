@@ -82,6 +82,7 @@ def test_neither_components_nor_what_only_scores_or_draws_is_imported_before_the
     assert {"torchmetrics", "torchvision", "matplotlib", "mlflow", "monai", "timm"} & modules == set()
 
 
+@pytest.mark.long
 def test_a_run_imports_neither_compiler_nor_drawing_nor_libraries_of_scores(tmp_path):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(tiny(train__steps=1, train__validate_every=1).toml())

@@ -46,6 +46,7 @@ def run(old: Path) -> Path:
     return next(path.parents[1] for path in sorted(old.glob("runs/*/checkpoints/best.safetensors")))
 
 
+@pytest.mark.long
 def test_a_study_from_planning_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = mmtk.ablate("multimix", "saliency", seeds=1, overrides=SMALL, launcher="inline", out="s", device="cpu")
@@ -87,6 +88,7 @@ def test_predictions_by_paths_as_text(run: Path, tmp_path: Path, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_a_model_that_mmtk_0_1_logged_still_loads(run: Path, tmp_path: Path) -> None:
     import mlflow
 

@@ -73,6 +73,7 @@ def test_a_run_leaves_what_scripts_rely_on(finished: Path) -> None:
     assert in_domain.dice.mean() == pytest.approx(results["in-domain"]["segmentation"]["dice"], abs=1e-9)
 
 
+@pytest.mark.long
 def test_a_report_says_that_a_run_takes_no_pictures(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, name):
     again.close()
 
 
+@pytest.mark.long
 def test_a_study_takes_plugins_as_levels(tmp_path, monkeypatch, capsys):
     """The axes that the README names; nothing is trained here."""
     pytest.importorskip("mmtk_ssl_zoo")

@@ -114,6 +114,7 @@ def process(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 def test_two_processes_remember_and_train_as_one(tmp_path):
     """Each has half of the batch; the mean of their losses and gradients is that of the whole batch."""
     torch.multiprocessing.spawn(process, (tmp_path,), nprocs=2)
