@@ -118,6 +118,7 @@ def phantom() -> list[str]:
     return [word for key, value in PHANTOM.items() for word in ("--set", f"{key}={value}")]
 
 
+@pytest.mark.long
 def test_a_machine_with_another_version_refuses_and_names_both(tmp_path: Path) -> None:
     runs = queued(tmp_path, *phantom(), "--set", "augment.weak.use=jitter")
     with_version(tmp_path, "2.0")

@@ -227,6 +227,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_a_killed_rank_ends_the_run_and_one_process_finishes_it(tmp_path: Path, whole: Path, tried) -> None:
     tried("SIGKILL: one of two ranks", "the other ends with a message; resumed to the same numbers")
     folder = Folder(tmp_path)

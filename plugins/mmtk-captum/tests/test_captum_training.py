@@ -137,6 +137,7 @@ def test_the_encoder_gets_the_gradient_of_its_features_alone():
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_from_end_to_end(tmp_path, name):
     result = mmtk.run(tiny(name), out=tmp_path / "run", device="cpu", pictures=name == "captum-saliency")

@@ -46,6 +46,7 @@ def python(folder: Path, code: str) -> Job:
     return Job(folder, (sys.executable, "-S", "-c", code))
 
 
+@pytest.mark.long
 def test_jobs_run_on_the_cluster_and_are_reported(cluster: Any, tmp_path: Path) -> None:
     """Exit codes and logs of three jobs; then what no node has, then folders that travel."""
     jobs = [python(tmp_path / str(i), f"import sys; print('job {i}'); sys.exit({i})") for i in range(3)]
@@ -244,6 +245,7 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
         assert path.read_bytes() == other.read_bytes(), other
 
 
+@pytest.mark.long
 def test_a_worker_forks_its_jobs_from_one_process(cluster: Any, tmp_path: Path) -> None:
     """Jobs of a worker have one parent, which has imported what they need; a cold one has not."""
     code = "import os, sys; print(os.getppid(), 'colorsys' in sys.modules)"
