@@ -247,6 +247,7 @@ def test_status_and_report_speak_from_the_files_alone(
     assert same
 
 
+@pytest.mark.long
 def test_neither_status_nor_the_reading_of_a_report_waits_for_torch(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

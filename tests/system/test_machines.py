@@ -131,6 +131,7 @@ def test_a_machine_with_another_version_refuses_and_names_both(tmp_path: Path) -
     assert "other versions" in " ".join(shown.split())
 
 
+@pytest.mark.long
 def test_what_is_queued_is_not_queued_twice_and_what_left_the_queue_has_failed(tmp_path: Path) -> None:
     one, two = (run.name for run in queued(tmp_path, *phantom()))
     assert "2 waiting" in mmtk("status", "s", cwd=tmp_path).stdout  # a launcher that cannot say
@@ -223,6 +224,7 @@ def test_runs_of_other_data_are_not_counted(tmp_path: Path) -> None:
     assert not (tmp_path / "s" / "report" / "index.html").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", ["process", "inline"])
 def test_launchers_whose_jobs_end_with_them_cannot_be_left(launcher: str, tmp_path: Path) -> None:
     sets = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]

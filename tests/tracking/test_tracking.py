@@ -350,6 +350,7 @@ def test_a_run_that_was_left_running_is_put_right_by_track(store, folder):
     assert status_of(store) == "FAILED"
 
 
+@pytest.mark.long
 def test_a_deleted_experiment_is_told_with_cures_that_help(store, folder, monkeypatch):
     from mlflow import MlflowClient
 

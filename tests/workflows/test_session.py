@@ -86,6 +86,7 @@ def test_a_report_says_that_a_run_takes_no_pictures(
     assert (tmp_path / "report" / "index.html").is_file()
 
 
+@pytest.mark.long
 def test_the_pictures_of_a_run_are_drawn_again_from_its_files(finished: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(finished, tmp_path / "run")
     before = {path.name: digest(path) for path in (copy / "figures").iterdir()}

@@ -153,6 +153,7 @@ def test_a_run_from_end_to_end(tmp_path, name):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["attention", "captum-smoothgrad"])
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, name):
     recipe = tiny(name, **{"train.steps": 3})
