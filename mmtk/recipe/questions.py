@@ -33,16 +33,16 @@ def recall(question: str, recipe: Recipe, kind: str, key: str, ask: Callable[[],
     recipe: with the table of the component
     kind: of the component
     key: its table, dotted
-    ask: computes the answer if it is not known yet; JSON, or an MmtkError
+    ask: computes the answer if it is not remembered yet; JSON, or an MmtkError
     """
     facts = {"key": key, "table": recipe[key], "channels": recipe["data.channels"]}
     entry = catalog.find(kind, recipe[key]["use"])
 
     def ask_once() -> Any:
-        known = json.dumps([question, facts], sort_keys=True, default=str), catalog.load(entry)
-        if known not in _answers:
-            _answers[known] = ask()
-        return copy.deepcopy(_answers[known])
+        memo_key = json.dumps([question, facts], sort_keys=True, default=str), catalog.load(entry)
+        if memo_key not in _answers:
+            _answers[memo_key] = ask()
+        return copy.deepcopy(_answers[memo_key])
 
     is_plain = memo.is_active() or memo.names_a_file(facts)
     return memo.recall(question, entry, facts, ask if is_plain else ask_once)

@@ -222,8 +222,8 @@ def plan_suite(
     reference = values.get("reference", systems[-1])
     if reference not in systems:
         raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
-    places = {key: place for key, place in suite.places.items() if key.partition(".")[0] == "tune"}
-    suite_layer = Layer({key: values[key] for key in ("tune",) if key in values}, places)
+    tune_origins = {key: origin for key, origin in suite.places.items() if key.partition(".")[0] == "tune"}
+    suite_layer = Layer({key: values[key] for key in ("tune",) if key in values}, tune_origins)
     label_budgets = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")
     files = {
         system: recipe_path(near if (near := path.parent / system).is_file() else system) for system in systems

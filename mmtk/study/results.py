@@ -225,9 +225,9 @@ class Study:
         if not self.folds:
             return table
         columns = list(table.columns)
-        place = columns.index("seed") + 1
+        fold_column = columns.index("seed") + 1
         table = table.assign(fold=table["seed"] % self.folds, repeat=table["seed"] // self.folds)
-        return table[[*columns[:place], *OF_FOLDS, *columns[place:]]]
+        return table[[*columns[:fold_column], *OF_FOLDS, *columns[fold_column:]]]
 
     def __repr__(self) -> str:
         runs = sum(len(cell.runs) for cell in self.cells)

@@ -104,19 +104,21 @@ def evaluate(
         scores = scoring.evaluate(predictor.net, recipe, tests, {}, predictor.device)
         write_json(stage / "results.json", scores.results)
         _write_cases(RunDir(stage), recipe, predictor, tests, scores)
-        judged = patient_intervals(read_run(folder.path), stage / "cases.parquet", scores.results, scores.declared)
+        intervals = patient_intervals(
+            read_run(folder.path), stage / "cases.parquet", scores.results, scores.declared
+        )
         facts = {
             "run": str(folder.path.absolute()),
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
-            **judged,
+            **intervals,
         }
         write_json(stage / "evaluation.json", facts)
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
-    display.intervals(scores.results, recipe.name, scores.declared, judged)
+    display.intervals(scores.results, recipe.name, scores.declared, intervals)
     return Result(out_folder, scores.results)
 
 

@@ -17,8 +17,10 @@ def race(folder: Path, *options: str) -> tuple[list[dict], str]:
     """Rows and the table of a race on the phantom."""
     settings = [word for key, value in SIZE.items() for word in ("--set", f"{key}={value}")]
     command = [sys.executable, str(ROOT / "benchmarks/time_to_score.py"), "--profile", "phantom", "--seeds", "1"]
-    shown = subprocess.run([*command, *settings, *options], cwd=folder, capture_output=True, text=True, check=True)
-    return json.loads((folder / "time-to-score.json").read_text()), shown.stdout
+    process = subprocess.run(
+        [*command, *settings, *options], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return json.loads((folder / "time-to-score.json").read_text()), process.stdout
 
 
 def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: Path) -> None:
