@@ -8,18 +8,22 @@ import re
 import shlex
 import shutil
 import sqlite3
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import SystemRandom
+from typing import TYPE_CHECKING, TypeVar
 
 from mmtk.errors import MmtkError
 from mmtk.io import cache, files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+T = TypeVar("T")
 
 CALM = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; MLflow's own 120 s and 7 retries would stall a training
@@ -33,6 +37,13 @@ ABOUT = (  # an experiment, on MLflow's page
     "scores. A study is one run with a child for each of its runs. `mmtk diff` says how two recipes differ."
 )
 EMPTY_BYTES = 4_000_000  # of an SQLite database with MLflow's tables, generously
+# What a store says to one of two senders that write at the same moment: PostgreSQL, SQLite, MySQL, SQL Server.
+COLLISION = re.compile(
+    r"UniqueViolation|UNIQUE constraint failed|Duplicate entry|Cannot insert duplicate key"
+    r"|deadlock|could not serialize|database is locked|Lock wait timeout",
+    re.IGNORECASE,
+)
+PAUSES = (0.05, 0.2, 0.8, 2.0)  # seconds before each new attempt, on average
 DATABASES = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 
 
@@ -110,6 +121,23 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
     return str(existing.experiment_id)
 
 
+def send_again(send: Callable[[], T]) -> T:
+    """Call a sender again, a few times, where another one wrote the same row: MLflow looks first, then inserts.
+
+    send: what sends only rows that MLflow has not, and so may be called again after half of its work
+    """
+    for pause in PAUSES:
+        try:
+            return send()
+        except MmtkError:  # of a sender that has tried again itself
+            raise
+        except Exception as error:
+            if not COLLISION.search(str(error)):
+                raise
+        time.sleep(pause * SystemRandom().uniform(0.5, 1.5))  # the numbers of a training stay its own
+    return send()
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The database file of an SQLite address."""
     if not uri.startswith("sqlite"):
@@ -120,7 +148,12 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(name).absolute() if name and name != ":memory:" else None
 
 
-def reason(error: Exception) -> str:
+def failure(uri: str, error: Exception, hint: str = "") -> MmtkError:
+    """An error of a tracking store, told in one line."""
+    return MmtkError(f"MLflow at {masked(uri)} fails: {_reason(error)}.", hint=hint)
+
+
+def _reason(error: Exception) -> str:
     """Reason of an error in one line; of a request, the cause behind its address and retries."""
     line = masked(str(error)).strip().split("\n")[0] or type(error).__name__
     if "Invalid Host header" in line:

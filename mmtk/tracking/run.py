@@ -104,13 +104,12 @@ class Mirror:
         try:
             recipe, provenance = self.folder.recipe, self.folder.provenance
             with client.locked(self.folder.recipe_file, self._wait), client.calm():
-                return self._send(recipe, provenance)
+                return client.send_again(lambda: self._send(recipe, provenance))
         except MmtkError:
             raise
         # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a run.
         except Exception as error:
-            cure = f"Try again: {self.folder.command('track')}"
-            raise MmtkError(f"MLflow at {self.shown} fails: {client.reason(error)}.", hint=cure) from error
+            raise client.failure(self.uri, error, f"Try again: {self.folder.command('track')}") from error
 
     def _send(self, recipe: Recipe, provenance: dict[str, Any]) -> str:
         finished = self.folder.finished  # asked before the rows are read: then they are all there

@@ -88,13 +88,14 @@ class StudyMirror:
             return
         try:
             with mlflow_client.calm():
-                send()
+                mlflow_client.send_again(send)
         # MLflow, SQLAlchemy, requests and the disk fail in their own ways, and none of them may end a study.
         except Exception as error:
             self._down = True
-            what = error.message if isinstance(error, MmtkError) else mlflow_client.reason(error)
-            address = mlflow_client.masked(self.uri)
-            self.warn(f"MLflow at {address}: {what} The study goes on; continuing it later sends what is missing.")
+            if not isinstance(error, MmtkError):
+                error = mlflow_client.failure(self.uri, error)
+            what = MmtkError(error.message, error.where)
+            self.warn(f"{what} The study goes on; continuing it later sends what is missing.")
 
     def _send(self, run: PlannedRun) -> None:
         if not self._parent:

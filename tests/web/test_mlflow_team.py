@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -77,19 +79,21 @@ class TeamServer(Server):
         script = script.replace("5000", str(self.port)).replace("0.0.0.0", "127.0.0.1")
         return ["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"\n{script}']
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows from the database, without MLflow."""
+    @contextmanager
+    def database(self) -> Iterator[Any]:
+        """A cursor of the database, without MLflow; what it does is committed at the end."""
         import psycopg2
 
         password = (self.folder / "team/password").read_text().strip()
         address = {"host": "127.0.0.1", "port": self.database_port, "user": "mlflow", "dbname": "mlflow"}
-        database = psycopg2.connect(password=password, **address)
-        try:
-            with database.cursor() as cursor:
-                cursor.execute(query)
-                return cursor.fetchall()
-        finally:
-            database.close()
+        with closing(psycopg2.connect(password=password, **address)) as database, database:
+            yield database.cursor()
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows from the database."""
+        with self.database() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
 
     def content(self) -> dict[str, Any]:
         tables = ("runs", "metrics", "params", "tags", "inputs", "datasets", "logged_models")
@@ -98,16 +102,15 @@ class TeamServer(Server):
         return counts | {str(path): path.stat().st_size for path in files}
 
 
-@pytest.fixture
-def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[TeamServer]:
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight processes that nobody needs here
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a busy machine is no failure here
-    with tempfile.TemporaryDirectory(prefix="mmtk-team-") as folder:
+@pytest.fixture(scope="module")
+def team() -> Iterator[TeamServer]:
+    with pytest.MonkeyPatch.context() as monkeypatch, tempfile.TemporaryDirectory(prefix="mmtk-team-") as folder:
+        monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight processes that nobody needs here
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")  # a busy machine is no failure here
         server = TeamServer(Path(folder))
         server.start_database()
         try:
             server.start()
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
             yield server
         finally:
             if server.process.poll() is None:
@@ -129,6 +132,7 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
     import scale
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
     small = scale.SMALL | {"tracking.enabled": True, "ssl.threshold": 0.5}
     mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), tmp_path / "template")
     wanted = times(50)
@@ -186,6 +190,77 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
         assert team.ask("SELECT count(*) FROM logged_models") == [(len(runs),)]
     # The second time nothing was sent again.
     assert team.content() == there
+
+
+# What two senders insert at the same moment: rows of each table.
+COLLISIONS = {
+    "inputs": "destination_type = 'RUN' AND destination_id = '{run_id}'",
+    "datasets": "experiment_id = {experiment_id}",
+    "experiment_tags": "key LIKE 'mlflow.sharedViewState.%' AND experiment_id = {experiment_id}",
+    "params": "key = 'train.steps' AND run_uuid = '{run_id}'",
+    "tags": "key LIKE 'mmtk.version.%' AND run_uuid = '{run_id}'",
+    "metrics": "key = 'train/loss' AND run_uuid = '{run_id}'",
+}
+
+
+def test_a_sender_that_collides_with_another_tries_again(
+    team: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: Any
+) -> None:
+    """The other one is a transaction with the same rows, committed when MLflow's own waits for it."""
+    tried("another sender inserts the same rows into MLflow", "every row there, once", len(COLLISIONS) + 1)
+    import mmtk
+    from mmtk.io.files import read_json
+    from mmtk.study.folder import StudyDir
+    from mmtk.study.launch import run_study
+    from mmtk.study.plan import plan_components
+    from mmtk.tracking.study import StudyMirror
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import scale
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "collisions")
+    small = scale.SMALL | {"tracking.enabled": True}
+    mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), "template")
+    study = StudyDir(Path("study"))
+    with study.locked():
+        study.write(
+            plan_components("multimix", "ssl", profile="phantom", overrides=small), {"command": "", "data": ""}
+        )
+    assert not run_study(study, scale.sleeper(Path("template")))
+    run = study.runs()[0]
+
+    def collide(insert: str) -> None:
+        warnings: list[str] = []
+        sender = Thread(target=lambda: StudyMirror(study, warnings.append).run(run))
+        with team.database() as cursor:
+            cursor.execute(insert)
+            sender.start()
+            while not team.ask("SELECT pid FROM pg_locks WHERE NOT granted"):
+                assert sender.is_alive(), f"nothing waits for: {insert}"
+        sender.join()
+        assert warnings == [], insert
+
+    columns = "artifact_location, lifecycle_stage, creation_time, last_update_time, workspace"
+    collide(
+        f"INSERT INTO experiments (name, {columns}) "
+        f"SELECT 'collisions', {columns} FROM experiments WHERE name = 'Default'"
+    )
+    note = read_json(run.folder.tracking_file)
+    content = team.content()
+    for table, condition in COLLISIONS.items():
+        rows = f"{table} WHERE {condition}".format_map(note)
+        with team.database() as cursor:
+            cursor.execute(f"CREATE TABLE copy AS SELECT * FROM {rows}")
+            cursor.execute(f"DELETE FROM {rows}")
+            if table == "datasets":  # a run that has its inputs sends none
+                cursor.execute("DELETE FROM inputs WHERE {inputs}".format_map(COLLISIONS).format_map(note))
+        run.folder.tracking_file.unlink()
+        collide(f"INSERT INTO {table} SELECT * FROM copy")
+        with team.database() as cursor:
+            cursor.execute("DROP TABLE copy")
+        assert team.content() == content, table
 
 
 def test_the_compose_file_starts_the_server_that_the_page_starts() -> None:
