@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,8 @@ class Item:
     """One image of a source: where it lies, its label, whose it is, its pixel spacing in mm (row, column).
 
     ``target`` is a class index, or whatever ``Source.mask`` needs to read the mask; None: no label known.
+    ``metadata`` is what else is known of the image, texts or numbers by name (``{"view": "PA", "age": 58.0}``);
+    what is not known is absent. It goes into results, is never trained on, and names no person.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Item:
     target: Any
     patient: str
     spacing: tuple[float, float] | None = None
+    metadata: Mapping[str, str | float] = field(default_factory=dict, compare=False)
 
 
 class Source(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -186,3 +186,10 @@ class TestSet:
         names = sorted({name for name, image in images if name != image or store.one_image_per_patient})
         numbers = {name: f"p{number:06d}" for number, name in enumerate(names, start=1)}
         return {store.ids[row]: numbers.get(store.patients[row]) for row in self.known_rows}
+
+    @property
+    def metadata(self) -> dict[str, Mapping[str, str | float]]:
+        """What the source knows of every scored image, by id."""
+        return {
+            name: self.store.metadata.get(name, {}) for name in (self.store.ids[row] for row in self.known_rows)
+        }

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -36,7 +36,8 @@ class ImageStore:
 
     ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
     with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
-    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's.
+    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's; ``metadata`` what its
+    items know of an image, by id.
     """
 
     images: np.ndarray
@@ -48,6 +49,7 @@ class ImageStore:
     labels: LabelSpec
     digest: str
     one_image_per_patient: bool = False
+    metadata: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -110,8 +112,9 @@ def open_store(
         targets = np.memmap(folder / _MASKS, np.uint8, "r", shape=(count, masks, size, size))
     spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
     shapes = np.array(about["shapes"], dtype=np.int64)
-    single = source.one_image_per_patient
-    return ImageStore(images, targets, about["ids"], about["patients"], spacing, shapes, target, digest, single)
+    single, facts = source.one_image_per_patient, {item.id: item.metadata for item in items if item.metadata}
+    ids, patients = about["ids"], about["patients"]
+    return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, single, facts)
 
 
 def noise_store(source: Source, size: int, channels: int = 1) -> ImageStore:

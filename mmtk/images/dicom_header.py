@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmtk.errors import MmtkError
+from mmtk.images.ages import age_in_years
 from mmtk.images.raster import check_size, check_there
 from mmtk.io.extras import install_line
 
@@ -46,16 +47,30 @@ def film_view(path: Path) -> str:
     return _facts(path)[2]
 
 
+def film_metadata(path: Path) -> dict[str, str | float]:
+    """Age in years, sex, view, manufacturer and site (InstitutionName); what a header lacks is absent.
+
+    Nothing else of a person is read but the patient (``film_patient``): no name, birth date or address.
+    """
+    return dict(_facts(path)[4])
+
+
 def film_frames(path: Path) -> int:
     """Number of frames, at least 1."""
     return _facts(path)[3]
 
 
-_Facts = tuple[str | Exception, tuple[float, float] | None, str, int]
+_Facts = tuple[str | Exception, tuple[float, float] | None, str, int, dict[str, str | float]]
+_METADATA = {
+    "sex": "PatientSex",
+    "view": "ViewPosition",
+    "manufacturer": "Manufacturer",
+    "site": "InstitutionName",
+}
 
 
 def _facts(path: Path) -> _Facts:
-    """Read patient, spacing, view and frames; a file is opened once for all, as long as it does not change."""
+    """Read patient, spacing, view, frames and metadata; a file is opened once, as long as it does not change."""
     check_there(path)
     state = path.stat()
     return _read_facts(path, state.st_mtime_ns, state.st_size)
@@ -64,7 +79,8 @@ def _facts(path: Path) -> _Facts:
 @lru_cache(maxsize=1 << 17)
 def _read_facts(path: Path, _changed: int, _bytes: int) -> _Facts:
     header = read_header(path)
-    return _patient(header), _spacing(header), _view(header), max(1, int(number_of(header, "NumberOfFrames")))
+    frames = max(1, int(number_of(header, "NumberOfFrames")))
+    return _patient(header), _spacing(header), _text(header, "ViewPosition"), frames, _metadata(header)
 
 
 def _patient(header: Any) -> str | Exception:
@@ -75,11 +91,21 @@ def _patient(header: Any) -> str | Exception:
     return f"{patient}^^^{issuer}" if patient and issuer else patient
 
 
-def _view(header: Any) -> str:
+def _text(header: Any, name: str) -> str:
     try:
-        return str(header.get("ViewPosition") or "").strip()
+        return str(header.get(name) or "").strip()
     except Exception:  # elements are decoded when they are asked for
         return ""
+
+
+def _metadata(header: Any) -> dict[str, str | float]:
+    metadata: dict[str, str | float] = {
+        name: text for name, element in _METADATA.items() if (text := _text(header, element))
+    }
+    age = age_in_years(_text(header, "PatientAge"))
+    if age is not None:
+        metadata["age"] = age
+    return metadata
 
 
 def _spacing(header: Any) -> tuple[float, float] | None:

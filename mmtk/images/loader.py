@@ -77,6 +77,15 @@ def read_view(path: Path) -> str:
     return film_view(path)
 
 
+def read_metadata(path: Path) -> dict[str, str | float]:
+    """Age, sex, view, manufacturer and site of a DICOM file, without those that it lacks; {} of other formats."""
+    if not is_dicom(path):
+        return {}
+    from mmtk.images.dicom_header import film_metadata
+
+    return film_metadata(path)
+
+
 def read_frame_count(path: Path) -> int:
     """Number of frames of a DICOM file; 1 of other formats."""
     if not is_dicom(path):

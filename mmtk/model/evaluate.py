@@ -24,6 +24,7 @@ from mmtk.registry import catalog
 from mmtk.registry.declared import declared_scores
 from mmtk.registry.factory import component
 from mmtk.registry.per_image import case_columns
+from mmtk.runs.attributes import Metadata, metadata_columns
 from mmtk.scores import ScoreInfo, selecting
 from mmtk.seeding import seeded
 from mmtk.tasks import TASKS
@@ -33,13 +34,15 @@ from mmtk.tasks import TASKS
 class Scores:
     """``results[domain][task][metric]``, the metrics themselves, and the declared scores by task.
 
-    ``patients`` holds the patient of every image of a test set by id (``TestSet.patients``).
+    ``patients`` holds the patient of every image of a test set by id, ``metadata`` what its source knows of the
+    image (``TestSet.patients``, ``TestSet.metadata``).
     """
 
     results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
     declared: dict[str, dict[str, ScoreInfo]] = field(default_factory=dict)
     patients: dict[tuple[str, str], dict[str, str | None]] = field(default_factory=dict)
+    metadata: dict[tuple[str, str], dict[str, Metadata]] = field(default_factory=dict)
 
 
 def batches(
@@ -167,6 +170,7 @@ def evaluate(
         scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
         scores.patients[test.domain, test.task] = test.patients
+        scores.metadata[test.domain, test.task] = test.metadata
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
     return scores
 
@@ -190,22 +194,25 @@ def add_builtin_metrics(
 
 
 def write_cases(path: Path, scores: Scores) -> None:
-    """Values per image as one Parquet table: domain, task, id, patient, and a column per value.
+    """Values per image as one Parquet table: domain, task, id, patient, metadata, and a column per value.
 
-    A patient is a number of its source, null where the source names none.
+    A patient is a number of its source, null where the source names none. Columns of metadata are called
+    ``metadata:NAME``.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables = []
-    for (domain, task), metrics in scores.metrics.items():
-        columns = case_columns(metrics)
-        ids = columns.pop("id")
+    values = {part: case_columns(metrics) for part, metrics in scores.metrics.items()}
+    ids_of = {part: columns.pop("id") for part, columns in values.items()}
+    known = [[scores.metadata.get(part, {}).get(name, {}) for name in ids] for part, ids in ids_of.items()]
+    for ((domain, task), columns), metadata in zip(values.items(), metadata_columns(known), strict=True):
+        ids = ids_of[domain, task]
         patients = scores.patients.get((domain, task), {})
         patient_column = pa.array([patients.get(name) for name in ids], pa.string())
         keys = {"domain": [domain] * len(ids), "task": [task] * len(ids), "id": ids, "patient": patient_column}
         if ids:
-            tables.append(pa.table(keys | columns | keys))
+            tables.append(pa.table(keys | metadata | columns | keys))
     if tables:
         with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
             pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_lines
+from mmtk.runs.attributes import is_attribute
 from mmtk.runs.score_names import current, current_name
 
-KEYS = ("id", "patient")  # columns that say whose values a row holds
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Series = tuple[np.ndarray, np.ndarray]
 Cases = dict[tuple[str, str], dict[str, np.ndarray]]
 
@@ -20,8 +24,9 @@ def read_cases(files: Sequence[Path]) -> Cases:
     """Read the values per test image of runs with the same test images, by (domain, task).
 
     ``id`` is [images], ascending. ``patient`` is [images], None where the source names none; it is absent where
-    no file has it (runs of mmtk 0.2). Every column of numbers is [files, images], NaN where a run has it not. A
-    column without a value belongs to another task and is left out. MmtkError where a file has other images.
+    no file has it (runs of mmtk 0.2). A text that describes images is [images], None where it is not known. Every
+    column of numbers is [files, images], NaN where a run has it not. A column without a value belongs to another
+    task and is left out. MmtkError where a file has other images.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -39,6 +44,7 @@ def read_cases(files: Sequence[Path]) -> Cases:
     for file, table in zip(files, tables, strict=True):
         if not table.select(keys).equals(images):
             raise MmtkError(f"has other test images than {files[0]}.", str(file))
+    tables = _of_one_type(tables)
     whole = pa.concat_tables(tables, promote_options="permissive")
     numbers = {
         name: whole[name].to_numpy().astype(float).reshape(len(files), -1)
@@ -46,16 +52,20 @@ def read_cases(files: Sequence[Path]) -> Cases:
         if pa.types.is_integer(kind) or pa.types.is_floating(kind)
     }
     domains, tasks, ids = (images[name].to_numpy() for name in ("domain", "task", "id"))
-    named = next((table["patient"] for table in tables if "patient" in table.schema.names), None)
-    patients = None if named is None or not pa.types.is_string(named.type) else named.to_numpy()
+    texts = {
+        name: next(table[name] for table in tables if name in table.schema.names).to_numpy()
+        for name, kind in zip(whole.schema.names, whole.schema.types, strict=True)
+        if pa.types.is_string(kind) and (name == "patient" or is_attribute(name))
+    }
     order = np.argsort(ids, kind="stable")
     tables_by_part: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
         group_rows = order[(domains[order] == domain) & (tasks[order] == task)]
         parts = {name: values[:, group_rows] for name, values in numbers.items()}
         columns = {name: values for name, values in parts.items() if not np.isnan(values).all()}
-        texts = {"id": ids[group_rows]} | ({} if patients is None else {"patient": patients[group_rows]})
-        tables_by_part[domain, task] = texts | columns
+        of_part = {name: values[group_rows] for name, values in texts.items()}
+        present = {name: values for name, values in of_part.items() if name == "patient" or any(values)}
+        tables_by_part[domain, task] = {"id": ids[group_rows]} | present | columns
     return tables_by_part
 
 
@@ -67,21 +77,33 @@ def joined(tables: Sequence[Cases]) -> Cases:
     result: Cases = {}
     for part in dict.fromkeys(part for table in tables for part in table):
         of_part = [table.get(part, {}) for table in tables]
-        patients: dict[str, str | None] = {}
-        for one in filter(None, of_part):
-            names = one.get("patient", np.full(len(one["id"]), None))
-            patients |= dict(zip(one["id"], names, strict=True))
-        ids = np.array(sorted(patients), object)
+        ids = np.array(sorted({name for one in filter(None, of_part) for name in one["id"]}), object)
         result[part] = {"id": ids}
-        if any("patient" in one for one in of_part):
-            result[part]["patient"] = np.array([patients[name] for name in ids], object)
-        for name in dict.fromkeys(name for one in of_part for name in one if name not in KEYS):
-            values = np.full((len(tables), len(ids)), np.nan)
+        columns = {name: column for one in of_part for name, column in one.items() if name != "id"}
+        for name, column in columns.items():
+            is_text = column.ndim == 1
+            values = np.full(len(ids), None) if is_text else np.full((len(tables), len(ids)), np.nan)
             for run, one in enumerate(of_part):
-                if name in one:
-                    values[run, np.searchsorted(ids, one["id"])] = one[name][0]
+                if name in one and one[name].ndim == column.ndim:
+                    places = np.searchsorted(ids, one["id"])
+                    values[places if is_text else (run, places)] = one[name] if is_text else one[name][0]
             result[part][name] = values
     return result
+
+
+def _of_one_type(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """The tables, with attributes as text that are text in one and numbers in another."""
+    import pyarrow as pa
+
+    types: dict[str, set[pa.DataType]] = {}
+    for column in (column for table in tables for column in table.schema):
+        if is_attribute(column.name) and column.type != pa.null():
+            types.setdefault(column.name, set()).add(column.type)
+    mixed = {name for name, kinds in types.items() if len(kinds) > 1}
+    return [
+        table.cast(pa.schema([c.with_type(pa.string()) if c.name in mixed else c for c in table.schema]))
+        for table in tables
+    ]
 
 
 def read_curves(files: Sequence[Path]) -> dict[str, Series]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmtk import stats
 from mmtk.registry import catalog
-from mmtk.runs.arrays import KEYS
+from mmtk.runs.attributes import is_score
 from mmtk.scores import info
 from mmtk.stats import Interval, Jackknife
 from mmtk.stats.folds import FoldPatients, corrected
@@ -230,7 +230,7 @@ class Jackknives:
 
 def _numbers(cell: Cell, domain: str, task: str) -> dict[str, np.ndarray]:
     """Values per image [seeds, images] of a cell by name."""
-    return {name: values for name, values in cell.cases.get((domain, task), {}).items() if name not in KEYS}
+    return {name: values for name, values in cell.cases.get((domain, task), {}).items() if is_score(name)}
 
 
 def _needed(formula: str, columns: Mapping[str, np.ndarray]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.parallel import on_all_cores
-from mmtk.runs.arrays import KEYS, Cases, Series, joined, read_cases, read_curves
+from mmtk.runs.arrays import Cases, Series, joined, read_cases, read_curves
 from mmtk.runs.finished import Run, check_comparable, read_run
 from mmtk.runs.result import Result, html_table
 from mmtk.scores import ScoreInfo, merged
@@ -113,7 +113,8 @@ class Cell:
             return {}
         some = [file for file, has_file in zip(files, has_cases, strict=True) if has_file]
         tables = joined([read_cases([file]) for file in some]) if self.folds else read_cases(some)
-        for part, name in ((part, name) for part, table in tables.items() for name in table if name not in KEYS):
+        numbers = [(part, name) for part, table in tables.items() for name in table if table[name].ndim == 2]
+        for part, name in numbers:
             rows = np.full((len(files), tables[part][name].shape[1]), np.nan)
             rows[has_cases] = tables[part][name]
             tables[part][name] = rows

@@ -84,7 +84,7 @@ def test_a_table_of_a_hospital_is_read_with_the_names_of_its_columns(tmp_path):
     source = classes(hospital(tmp_path), columns=names)
     assert source.labels.names == ("ill", "well")
     assert {item.patient for item in source.items("all")} == {str(n) for n in range(12)}
-    assert note(source, "not used: Follow-up #, View")
+    assert note(source, "metadata are taken from these columns of films.csv: Follow-up #, View")
 
 
 def test_patients_of_a_column_of_the_usual_name_are_taken_and_said(tmp_path):

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmtk.api import MmtkError
+from mmtk.components.source._phantom_shortcuts import SHORTCUTS
 from mmtk.components.source.phantom import Phantom
 
 DOMAINS = ("chex", "jsrt", "mcu", "nihx")
@@ -176,3 +177,42 @@ def test_brightness_and_a_linear_model_do_not_solve_it():
     linear.fit(flat["train"], truth["train"])
     score = balanced_accuracy_score(truth["test"], linear.predict(flat["test"]))
     assert 0.5 < score < 0.80
+
+
+# Shortcuts
+
+
+@pytest.mark.parametrize("shortcut", sorted(SHORTCUTS))
+def test_a_shortcut_shows_on_half_of_the_films_and_goes_with_the_label(shortcut):
+    source = Phantom("classification", train=60, val=1, test=1, size=32, prevalence=0.5, shortcut=shortcut)
+    plain = Phantom("classification", train=60, val=1, test=1, size=32, prevalence=0.5)
+    pairs = [*zip(source.items("train"), plain.items("train"), strict=True)]
+    agrees = [(item.metadata[shortcut] == "yes") == bool(item.target) for item, _ in pairs]
+    assert 0.85 <= np.mean(agrees) < 1
+    for item, bare in pairs[:8]:
+        assert item.target == bare.target
+        same = np.array_equal(source.image(item), plain.image(bare))
+        assert same == (item.metadata[shortcut] == "no")
+
+
+def test_half_agreement_says_nothing_of_the_label():
+    source = Phantom("classification", train=900, prevalence=0.5, shortcut="border", agreement=0.5)
+    ill = np.array([item.target for item in source.items("train")])
+    sign = np.array([item.metadata["border"] == "yes" for item in source.items("train")])
+    assert abs(np.corrcoef(ill, sign)[0, 1]) < 0.1
+
+
+def test_masks_move_with_their_film():
+    plain = Phantom("segmentation", train=8, size=64)
+    moved = Phantom("segmentation", train=8, size=64, shortcut="shift left", agreement=1)
+    changed = [i for i, item in enumerate(moved.items("train")) if item.metadata["shift left"] == "yes"]
+    for i in changed:
+        before, after = plain.mask(plain.items("train")[i]), moved.mask(moved.items("train")[i])
+        assert after.any(1).nonzero()[1].mean() < before.any(1).nonzero()[1].mean() - 3
+
+
+def test_an_unknown_shortcut_is_refused_with_the_nearest():
+    with pytest.raises(MmtkError, match="Did you mean 'border'"):
+        Phantom("classification", shortcut="bordr")
+    with pytest.raises(MmtkError, match="there is no shortcut"):
+        Phantom("classification", agreement=0.9)

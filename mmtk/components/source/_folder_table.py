@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
+from mmtk.components.source._folder_metadata import Value, read_metadata
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import inside, stem
 from mmtk.components.source._splitting import PARTS
@@ -41,6 +42,7 @@ class Row:
     patient: str = ""
     split: str = ""
     spacing: tuple[float, float] | None = None
+    metadata: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class TableReader:
     both_tasks: whether an image without a class may be in val or test, where its mask serves.
     notes: what was assumed is added here.
     ignores_unlisted: whether images without a row are left out.
+    metadata: columns that are handed on; None: all others but those that name persons, dates and free text.
     """
 
     columns: Mapping[Column, str]
@@ -61,6 +64,7 @@ class TableReader:
     both_tasks: bool
     notes: list[str]
     ignores_unlisted: bool = False
+    metadata: tuple[str, ...] | None = None
 
     def read(
         self, table: Path, folder: FolderPattern, images: Mapping[str, Path], extra_images: Mapping[str, Path]
@@ -80,9 +84,10 @@ class TableReader:
                 raise _no_column(column, content, ids)
         lines = [(line.number, _cells(line, numbers, content)) for line in content.lines]
         _mend_cells([cells for _, cells in lines], {*self.classes}, table, self.notes)
+        facts = read_metadata(content, {*numbers.values()}, self.metadata, EMPTY, self.notes)
         rows = _Rows(table)
-        for number, cells in lines:
-            rows.add(number, cells, _image_id(cells["image"], ids, folder))
+        for (number, cells), metadata in zip(lines, facts, strict=True):
+            rows.add(number, cells, _image_id(cells["image"], ids, folder), metadata)
         if self.ignores_unlisted and (spare := images.keys() - rows.by_id.keys()):
             self.notes.append(
                 f"{share(len(spare), len(images), 'image')} left out: without a row in {table.name}."
@@ -107,15 +112,17 @@ class _Rows:
     repeats: list[str] = field(default_factory=list)
     problems: list[MmtkError] = field(default_factory=list)
 
-    def add(self, number: int, cells: Mapping[Column, str], name: str | None) -> None:
-        """Add the row of one line for the image ``name``; None where its cell names no image."""
+    def add(
+        self, number: int, cells: Mapping[Column, str], name: str | None, metadata: Mapping[str, Value]
+    ) -> None:
+        """Add the row of one line, with its ``metadata``, for the image ``name``; None where no image is named."""
         if name is None:
             self.strangers.append(cells["image"])
         elif name in self.by_id:
             self.repeats.append(cells["image"])
         else:
             try:
-                self.by_id[name], self.lines[name] = _row(cells), number
+                self.by_id[name], self.lines[name] = replace(_row(cells), metadata=metadata), number
             except MmtkError as error:
                 self.by_id[name] = Row()
                 self.problems.append(MmtkError(error.message, f"{self.table}:{number}"))
@@ -183,9 +190,6 @@ def _column_numbers(content: Table, columns: Mapping[Column, str], notes: list[s
             notes.append(
                 f"patients are taken from the column '{content.columns[fits[0]]}' of {content.path.name}."
             )
-    unused = [name for n, name in enumerate(content.columns) if name and n not in column_numbers.values()]
-    if unused:
-        notes.append(f"columns of {content.path.name} that are not used: {', '.join(unused)}.")
     return column_numbers
 
 

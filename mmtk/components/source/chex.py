@@ -11,6 +11,7 @@ from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_patient
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
+CAUSE = re.compile(r"person\d+_(bacteria|virus)", re.IGNORECASE)
 # The number alone is not a person: person100_bacteria and person100_virus are two.
 PATIENT = re.compile(r"person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+", re.IGNORECASE)
 
@@ -21,6 +22,8 @@ class CheX(Source):
     val: "patient" carves 10 % of the official train part as val, whole patients, stratified by class, in
     hash order; the 16 official val images then join train, so that every image is used. "official" keeps
     the 16. The test part is the official one always.
+
+    Metadata: the cause of a pneumonia, bacteria or virus, from the name of the film.
 
     Files: ``chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`` below root, or root is that folder.
     """
@@ -57,5 +60,7 @@ def _part(folder: Path) -> list[Item]:
     for name, number in CLASSES.items():
         for stem, path in _layout.by_stem(_layout.list_images(folder / name, f"{name} images")).items():
             patient = PATIENT.match(stem)
-            items.append(Item(stem, path, number, patient[0] if patient else stem))
+            cause = CAUSE.search(stem)
+            metadata = {"cause": cause[1].lower()} if cause else {}
+            items.append(Item(stem, path, number, patient[0] if patient else stem, metadata=metadata))
     return items

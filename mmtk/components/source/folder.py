@@ -25,7 +25,7 @@ from mmtk.components.source._mask_names import Affixes, beside_images
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
-from mmtk.images.loader import read_spacing
+from mmtk.images.loader import read_metadata, read_spacing
 
 FOLDERS = "folders"
 
@@ -36,7 +36,7 @@ class Folder(Source):
     images: folder of images (png, jpeg, tiff, dicom, …), relative to the data folder or absolute; or a pattern
         such as "*/images", where * stands for any folder, with "*/masks" for masks.
     labels: CSV table with the columns image, label and optionally patient, split (train, val, test), spacing
-        (mm per pixel, or spacing_row and spacing_col); other columns are not used. Or "folders": the class is the
+        (mm per pixel, or spacing_row and spacing_col); other columns are metadata. Or "folders": the class is the
         folder directly below ``images``, or below train, val and test there; without val, an
         eighth of train. Needed for classes. An empty label is
         an unlabelled image, for train only.
@@ -63,6 +63,9 @@ class Folder(Source):
     image_prefix: what an image's name has before that of its mask.
     resize_masks: masks of another size than their images are scaled to them, by nearest neighbours.
     unmatched_masks: "ignore" leaves out masks without an image; by default they are refused by name.
+    metadata: columns of the table that results carry for every image; by default all that have no other use, but
+        for those whose name speaks of a person, dates, and free text. A DICOM header adds age, sex, view,
+        manufacturer and site.
     unlisted_images: "ignore" leaves out images without a row in the table; by default they are refused by name.
 
     Without a split column, 70 / 10 / 20 % of the images of each class, whole patients, in hash order. A patient
@@ -94,6 +97,7 @@ class Folder(Source):
         unmatched_masks: Literal["refuse", "ignore"] | None = None,
         resize_masks: bool | None = None,
         unlisted_images: Literal["refuse", "ignore"] | None = None,
+        metadata: tuple[str, ...] | None = None,
     ) -> None:
         self.notes: list[str] = []
         self._task, self._classes, self._exclusive, self._both = task, classes, exclusive, bool(both_tasks)
@@ -106,7 +110,7 @@ class Folder(Source):
         self._folder.images()
         self._check_keys(labels, masks)
         extra_folder = folder_pattern(root, unlabelled) if unlabelled else None
-        self._unlisted = unlisted_images or "refuse"
+        self._unlisted, self._metadata = unlisted_images or "refuse", metadata
         paths = self._images(extra_folder)
         extra = unlabelled_images(extra_folder, paths) if extra_folder else {}
         table = folder_pattern(root, labels).base if labels not in ("", FOLDERS) else None
@@ -122,7 +126,14 @@ class Folder(Source):
         if one_image_per_patient:
             check_single(patients)
         items = [
-            Item(name, path, targets.get(name), patients[name], rows[name].spacing or read_spacing(path))
+            Item(
+                name,
+                path,
+                targets.get(name),
+                patients[name],
+                rows[name].spacing or read_spacing(path),
+                {**read_metadata(path), **rows[name].metadata},
+            )
             for name, path in files.items()
         ]
         self.has_split = any(row.split for row in rows.values())
@@ -194,12 +205,12 @@ class Folder(Source):
             needs_label = self._task == "classification"
             classes = self._classes if needs_label else ()
             ignore = self._unlisted == "ignore"
-            reader = TableReader(columns, classes, needs_label, self._both, self.notes, ignore)
+            reader = TableReader(columns, classes, needs_label, self._both, self.notes, ignore, self._metadata)
             rows = reader.read(table, self._folder, images, extra)
         split = any(row.split for row in rows.values())
         for name in extra:
             row = rows.get(name, Row())
-            rows[name] = Row("", row.patient, "train" if split else "", row.spacing)
+            rows[name] = Row("", row.patient, "train" if split else "", row.spacing, row.metadata)
         return rows
 
     def _targets(

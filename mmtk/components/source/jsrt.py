@@ -28,6 +28,8 @@ class JSRT(Source):
     organs: "lungs" is one channel, the union of both lungs; "separate" has left lung, right lung and heart
     (the patient's sides), which may overlap.
 
+    Metadata: whether the film has a lung nodule, from its name (JPCLN: with, JPCNN: without).
+
     Files below ``JSRT/``: films named JPCLN001 … JPCNN093 as .IMG or any image, and masks of the
     same names in folders ``left lung``, ``right lung``, ``heart`` (as SCR has them below fold1 and fold2) or
     joined in ``masks``. SCR's 1024 × 1024 masks are enlarged to their films. No official split: 111 / 13 /
@@ -50,7 +52,8 @@ class JSRT(Source):
         masks = _masks(films, separate, folder)
         _layout.match(images, masks, folder)
         items = [
-            Item(stem, path, masks[stem], patient=stem, spacing=_spacing(path)) for stem, path in images.items()
+            Item(stem, path, masks[stem], stem, _spacing(path), {"nodule": "yes" if stem[3] == "L" else "no"})
+            for stem, path in images.items()
         ]
         self._parts = _layout.Parts(folder, split_by_size(items, SIZES))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_size
+from mmtk.images.ages import age_in_years
 from mmtk.images.loader import image_size
 
 SIZES = (93, 10, 35)
@@ -23,6 +25,9 @@ class MCU(Source):
     organs: "lungs" is one channel, the union of both lungs; "separate" has left lung and right lung, the
     patient's sides. The side is taken from the picture (the right lung is on the left), because copies of the
     set disagree on what leftMask and rightMask mean.
+
+    Metadata: tuberculosis, from the name of the film (``_1``: with, ``_0``: without), and age and sex from its
+    file in ``ClinicalReadings``, where there is one.
 
     Files: ``MCU/CXR_png``, ``MCU/ManualMask/{leftMask,rightMask}`` (or ``MontgomerySet/…``) below root. No
     official split: 93 / 10 / 35 images in hash order.
@@ -43,8 +48,9 @@ class MCU(Source):
             mask_folder = folder / "ManualMask" / name
             sides.append(_layout.by_stem(_layout.list_images(mask_folder, "masks")))
             _layout.match(images, sides[-1], mask_folder)
+        readings = folder / "ClinicalReadings"
         items = [
-            Item(name, path, tuple(side[name] for side in sides), patient=name, spacing=_spacing(path))
+            Item(name, path, tuple(side[name] for side in sides), name, _spacing(path), _facts(name, readings))
             for name, path in images.items()
         ]
         self._parts = _layout.Parts(folder, split_by_size(items, SIZES))
@@ -79,3 +85,18 @@ def _centre(mask: np.ndarray) -> float:
 def _spacing(path: Path) -> tuple[float, float] | None:
     """Spacing of 0.0875 mm by the read-me of the films; None for a stretched copy."""
     return (FILM_MM, FILM_MM) if image_size(path) in FILM_SIZES else None
+
+
+def _facts(name: str, readings: Path) -> dict[str, str | float]:
+    """Metadata of a film; what is not known is absent."""
+    facts: dict[str, str | float] = {}
+    if (ending := name.rpartition("_")[2]) in ("0", "1"):
+        facts["tuberculosis"] = "yes" if ending == "1" else "no"
+    file = readings / f"{name}.txt"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    if sex := re.search(r"Sex:\s*([MF])\b", text, re.IGNORECASE):
+        facts["sex"] = sex[1].upper()
+    age = re.search(r"Age:\s*(\d+[YMWD]?)", text, re.IGNORECASE)
+    if age and (years := age_in_years(age[1])) is not None:
+        facts["age"] = years
+    return facts

@@ -10,8 +10,10 @@ from mmtk.components.source import _layout
 from mmtk.components.source._splitting import hash_order
 from mmtk.counts import share
 from mmtk.errors import listing
+from mmtk.images.ages import age_in_years
 
-TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
+FACTS = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")  # with age, sex and view
+TABLES = ("labels.csv", *FACTS)
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 MOST_NORMAL = 2754
 
@@ -21,6 +23,8 @@ class NIHX(Source):
 
     All images whose labels contain Pneumonia, and the first 2,754 of ``No Finding`` in hash order (so all of
     a smaller pack). Everything is the test part.
+
+    Metadata: age, sex, view, follow-up, and the number of other findings, where the tables have them.
 
     Files: ``NIHX/labels.csv`` or the official ``NIHX/Data_Entry_2017.csv``, and the images anywhere below
     (``images/``, ``images_001/images/`` …).
@@ -42,7 +46,11 @@ class NIHX(Source):
                 f"{share(len(missing), len(names), 'image')} that it names not found: {listing(missing, 5)}.",
                 str(table),
             )
-        items = [Item(Path(name).stem, images[name], labels[name], patients[name]) for name in names]
+        facts = _facts([folder / name for name in FACTS] + [table])
+        items = [
+            Item(Path(name).stem, images[name], labels[name], patients[name], metadata=facts.get(name, {}))
+            for name in names
+        ]
         self._parts = _layout.Parts(folder, {"test": items}, (table,))
 
     def items(self, split: Split) -> list[Item]:
@@ -75,3 +83,32 @@ def _read(table: Path) -> tuple[dict[str, int], dict[str, str]]:
     if len(set(labels.values())) < 2:
         raise MmtkError("has one class only: it needs rows with Pneumonia and with No Finding.", str(table))
     return labels, patients
+
+
+def _facts(tables: list[Path]) -> dict[str, dict[str, str | float]]:
+    """Metadata by image, from the first table that has a value."""
+    facts: dict[str, dict[str, str | float]] = {}
+    for table in (path for path in dict.fromkeys(tables) if path.is_file()):
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                known = facts.setdefault(row.get("Image Index") or "", {})
+                facts[row.get("Image Index") or ""] = _of_row(row) | known
+    return facts
+
+
+def _of_row(row: dict[str, str | None]) -> dict[str, str | float]:
+    """Metadata of one row; what it lacks is absent."""
+    cells = {name: (cell or "").strip() for name, cell in row.items() if isinstance(cell, str)}
+    facts: dict[str, str | float] = {}
+    if (age := age_in_years(cells.get("Patient Age", ""))) is not None:
+        facts["age"] = age
+    for name, columns in (("sex", ("Patient Gender", "Patient Sex")), ("view", ("View Position",))):
+        if value := next((cells[column] for column in columns if cells.get(column)), ""):
+            facts[name] = value
+    if cells.get("Follow-up #", "").isdecimal():
+        facts["follow-up"] = float(cells["Follow-up #"])
+    if "Finding Labels" in cells:
+        facts["other findings"] = float(
+            len({*cells["Finding Labels"].split("|")} - {"Pneumonia", "No Finding", ""})
+        )
+    return facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,6 +11,8 @@ import numpy as np
 from mmtk.api import Field, Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _phantom_anatomy as anatomy
 from mmtk.components.source._phantom_anatomy import Array, Chest, Generator, disc, field, grid
+from mmtk.components.source._phantom_shortcuts import SHORTCUTS, moved
+from mmtk.errors import listing, nearest
 from mmtk.seeding import seed_of
 
 VERSION = 1  # of the drawing: raise it whenever a pixel or a mask changes
@@ -119,6 +121,7 @@ class Film:
     index: int
     ill: bool
     size: int
+    sign: str = ""  # shortcut that this film shows
 
     def generator(self, purpose: str, number: int) -> Generator:
         """One generator per purpose, so that what is drawn for one never shifts another."""
@@ -157,6 +160,8 @@ def render(spec: Film) -> Array:
     noise = counts.standard_normal((size, size), dtype=np.float32) * np.sqrt(0.3 + bright)
     bright += sigma * (noise + 0.5 * field(counts, 90, size)) * anatomy.ramp(bright, 0.1)
     bright = marks(film, bright, spec.domain)
+    if spec.sign:
+        bright = SHORTCUTS[spec.sign](bright, spec.generator("sign", spec.index))
     return np.round(np.clip(bright, 0, 1) * 255).astype(np.uint8)
 
 
@@ -164,7 +169,7 @@ def masks(spec: Film) -> Array:
     """Right lung, left lung and heart (the patient's sides) as bool [3, size, size]."""
     _, _, chest = spec.chest()
     lung = chest.lung > 0
-    return np.stack([lung & ~chest.left, lung & chest.left, chest.heart > 0])
+    return np.stack([moved(m, spec.sign) for m in (lung & ~chest.left, lung & chest.left, chest.heart > 0)])
 
 
 def lines(film: Generator, chest: Chest) -> Array:
@@ -229,6 +234,12 @@ class Phantom(Source):
     prevalence: share of pneumonia, for classification
     organs: lungs as one channel, or left lung, right lung and heart
     seed: of the data set itself, not of the run
+    shortcut: a sign that is planted on half of the films, such as "tag top left" or "border" (see the page on
+        shortcuts for all)
+    agreement: share of the films whose sign goes with the label; 0.5 plants a sign that says nothing of it
+
+    With a shortcut the metadata of a film are the sign (yes or no), and an age, a sex and a site, which are drawn
+    by lot and cannot be seen.
     """
 
     def __init__(
@@ -243,7 +254,11 @@ class Phantom(Source):
         prevalence: Annotated[float, Field(ge=0, le=1)] = 0.73,
         organs: Literal["lungs", "separate"] = "lungs",
         seed: int = 0,
+        shortcut: str | None = None,
+        agreement: Annotated[float, Field(ge=0, le=1)] | None = None,
     ) -> None:
+        self.shortcut, self.agreement = shortcut or "", 0.95 if agreement is None else agreement
+        _check_shortcut(shortcut, agreement)
         self.task, self.domain, self.size, self.organs, self.seed = task, domain, size, organs, seed
         self.counts = {"train": train, "val": val, "test": test}
         self.prevalence = prevalence if task == "classification" else ILL_IN_SEGMENTATION
@@ -268,6 +283,10 @@ class Phantom(Source):
         start = seed_of("phantom", self.seed, self.domain, "label") / 2**63
         ill = (start + patient * GOLDEN) % 1 < self.prevalence
         film = Film(self.seed, self.domain, patient, index, ill, self.size)
+        metadata: dict[str, str | float] = {}
+        if self.shortcut:
+            metadata = self._facts(film)
+            film = replace(film, sign=self.shortcut if metadata[self.shortcut] == "yes" else "")
         spacing = FIELD_MM / self.size
         return Item(
             id=f"phantom-{self.domain}-{index:06d}",
@@ -275,7 +294,15 @@ class Phantom(Source):
             target=int(ill) if self.task == "classification" else film,
             patient=f"{self.domain}-{self.seed}-p{patient:06d}",  # other domains have other people
             spacing=(spacing, spacing),
+            metadata=metadata,
         )
+
+    def _facts(self, film: Film) -> dict[str, str | float]:
+        """Sign of a film, which goes with its label by the agreement, and facts of its patient by lot."""
+        agrees = film.generator("shortcut", film.index).random() < self.agreement
+        person = film.generator("person", film.patient)
+        age, sex, site = person.integers(18, 90), "FM"[person.integers(2)], "ABC"[person.integers(3)]
+        return {self.shortcut: "yes" if agrees == film.ill else "no", "age": float(age), "sex": sex, "site": site}
 
     def image(self, item: Item) -> np.ndarray:
         """The film as uint8 [size, size]."""
@@ -292,4 +319,12 @@ class Phantom(Source):
     def digest(self) -> str:
         """A hash of the keys and of the version of the drawing."""
         keys = (self.task, self.domain, self.counts, self.size, self.prevalence, self.organs, self.seed)
-        return hashlib.sha256(repr((VERSION, keys)).encode()).hexdigest()
+        planted = (self.shortcut, self.agreement) if self.shortcut else ()
+        return hashlib.sha256(repr((VERSION, keys, *planted)).encode()).hexdigest()
+
+
+def _check_shortcut(shortcut: str | None, agreement: float | None) -> None:
+    if shortcut and shortcut not in SHORTCUTS:
+        raise MmtkError(f"shortcut: no '{shortcut}'.{nearest(shortcut, SHORTCUTS)} Known: {listing(SHORTCUTS)}.")
+    if agreement is not None and not shortcut:
+        raise MmtkError("agreement: says how often a shortcut goes with the label; there is no shortcut.")

@@ -273,7 +273,7 @@ def _describe(name: str, columns: Columns, labels: Labels) -> None:
     uses = ", ".join(f'"{column}" as {key}' for key, column in used.items())
     labels.notes.insert(0, f"{name}: {uses}")
     if columns.unused:
-        labels.notes.append(f"{name}: not used: {', '.join(columns.unused)} (--label COLUMN takes another)")
+        labels.notes.append(f"{name}: not labels: {', '.join(columns.unused)} (--label COLUMN takes another)")
     if columns.flags and not columns.label:
         labels.notes.append(
             f"{name}: one column per finding ({', '.join(columns.flags[:6])}): take one by --label COLUMN"

@@ -1,0 +1,139 @@
+"""Metadata of sources: what is handed on, and what is not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmtk.api import MmtkError
+from mmtk.components.source._folder_metadata import is_personal
+from mmtk.components.source.chex import CheX
+from mmtk.components.source.folder import Folder
+from mmtk.components.source.jsrt import JSRT
+from mmtk.components.source.mcu import MCU
+from mmtk.components.source.nihx import NIHX
+from mmtk.images.ages import age_in_years
+
+DATA = Path(os.environ.get("MMTK_DATA") or "data")
+
+
+def folder(root: Path, header: str, rows: list[str], **keys: object) -> Folder:
+    """Films f00.png, …, with one row each behind image, label and split."""
+    (root / "films").mkdir(exist_ok=True)
+    lines = [f"image,label,split,{header}"]
+    for number, row in enumerate(rows):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(root / f"films/f{number:02}.png")
+        split = ("train", "val", "test")[number // 2 % 3]
+        lines.append(f"f{number:02}.png,{'ab'[number % 2]},{split},{row}")
+    (root / "table.csv").write_text("\n".join(lines))
+    return Folder(root, "classification", images="films", labels="table.csv", **keys)  # type: ignore[arg-type]
+
+
+def facts(source: Folder) -> list[dict[str, str | float]]:
+    return [dict(item.metadata) for item in source.items("all")]
+
+
+def notes(source: Folder) -> str:
+    return "\n".join(source.notes)
+
+
+def test_further_columns_of_a_table_are_handed_on(tmp_path):
+    source = folder(tmp_path, "age,view,dose", ["058Y,PA,1.5", "061Y,AP,2", ",PA,", *["040Y,nan,1"] * 3])
+    assert facts(source)[0] == {"age": 58.0, "view": "PA", "dose": 1.5}
+    assert facts(source)[2] == {"view": "PA"}
+    assert "metadata are taken from these columns of table.csv: age, dose, view" in notes(source)
+
+
+def test_metadata_change_no_digest(tmp_path):
+    digest = folder(tmp_path, "age", [str(n) for n in range(6)]).digest()
+    named = folder(tmp_path, "age", [str(n) for n in range(6)], metadata=())
+    assert [*map(len, facts(named))] == [0] * 6
+    assert named.digest() == digest
+
+
+@pytest.mark.parametrize(
+    "column", ["Patient Name", "patientName", "DOB", "birth_date", "E-Mail", "Accession Number"]
+)
+def test_columns_that_name_persons_are_refused_by_name(tmp_path, column):
+    assert is_personal(column)
+    source = folder(tmp_path, f"{column},sex", ["x,F"] * 6)
+    assert facts(source) == [{"sex": "F"}] * 6
+    assert f"left out, because they may name persons: {column}" in notes(source)
+    assert facts(folder(tmp_path, f"{column},sex", ["x,F"] * 6, metadata=(column,))) == [{column: "x"}] * 6
+
+
+@pytest.mark.parametrize("column", ["age", "sex", "view", "Follow-up", "manufacturer", "scanner", "nodule"])
+def test_columns_of_films_name_no_person(column):
+    assert not is_personal(column)
+
+
+def test_dates_and_free_text_are_left_out(tmp_path):
+    rows = [f"2017-03-{n % 28 + 1:02},line {n},{n % 2}" for n in range(60)]
+    source = folder(tmp_path, "taken,report,flag", rows)
+    assert facts(source)[3] == {"flag": 1.0}
+    assert "because they hold dates: taken" in notes(source)
+    assert "because they hold free text, or more than 50 categories: report" in notes(source)
+
+
+def test_a_column_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(MmtkError, match=r"metadata: no column 'agee'\. Did you mean 'age'"):
+        folder(tmp_path, "age", ["1"] * 6, metadata=("agee",))
+
+
+@pytest.mark.parametrize(
+    ("text", "years"),
+    [("058Y", 58), ("018M", 1.5), ("58", 58), ("003D", 0.008), ("414", None), ("", None), ("old", None)],
+)
+def test_ages(text, years):
+    assert age_in_years(text) == years
+
+
+def test_dicom_gives_age_sex_view_manufacturer_and_site_and_no_more(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.data import get_testdata_file
+
+    film = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    film.PatientName, film.PatientID, film.PatientBirthDate = "Doe^Jane", "77", "19500101"
+    film.PatientAge, film.PatientSex, film.ViewPosition = "058Y", "F", "AP"
+    film.Manufacturer, film.InstitutionName = "Maker", "North"
+    (tmp_path / "films").mkdir()
+    for number in range(6):
+        film.PatientID = str(number)
+        film.save_as(tmp_path / f"films/f{number}.dcm")
+    rows = [f"f{n}.dcm,{'ab'[n % 2]},{('train', 'val', 'test')[n // 2]},PA" for n in range(6)]
+    (tmp_path / "table.csv").write_text("\n".join(["image,label,split,view", *rows]))
+    source = Folder(tmp_path, "classification", images="films", labels="table.csv")
+    expected = {"age": 58.0, "sex": "F", "view": "PA", "manufacturer": "Maker", "site": "North"}
+    assert facts(source) == [expected] * 6  # the table counts before the header
+
+
+def real(make: type, name: str) -> list[dict[str, str | float]]:
+    if not (DATA / name).is_dir():
+        pytest.skip("no data")
+    return [dict(item.metadata) for item in make(DATA).items("all")]
+
+
+def test_metadata_of_the_real_sets():
+    nihx = real(NIHX, "NIHX")
+    assert {*nihx[0]} == {"age", "sex", "view", "follow-up", "other findings"}
+    assert {row["view"] for row in nihx} == {"AP", "PA"}
+    chex = real(CheX, "chest_xray")
+    assert {row.get("cause") for row in chex} == {None, "bacteria", "virus"}
+    assert sum(row["nodule"] == "yes" for row in real(JSRT, "JSRT")) == 154
+    assert sum(row["tuberculosis"] == "yes" for row in real(MCU, "MCU")) == 58
+
+
+def test_mcu_reads_clinical_readings(tmp_path):
+    for part in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"):
+        path = tmp_path / f"MCU/{part}/MCUCXR_0001_1.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(path)
+    (tmp_path / "MCU/ClinicalReadings").mkdir()
+    text = "Patient's Sex: F\nPatient's Age: 027Y\nnormal"
+    (tmp_path / "MCU/ClinicalReadings/MCUCXR_0001_1.txt").write_text(text)
+    (item,) = MCU(tmp_path).items("all")
+    assert item.metadata == {"tuberculosis": "yes", "sex": "F", "age": 27.0}
