@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from mmtk import api
 from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
+from mmtk.data.image_attributes import image_attributes
 from mmtk.data.store import ImageStore
 from mmtk.errors import NotFinite, RunFailed, listing
 from mmtk.io import status_line
@@ -24,7 +25,7 @@ from mmtk.registry import catalog
 from mmtk.registry.declared import declared_scores
 from mmtk.registry.factory import component
 from mmtk.registry.per_image import case_columns
-from mmtk.runs.attributes import Metadata, metadata_columns
+from mmtk.runs.attributes import IMAGE, METADATA, Attributes, attribute_columns
 from mmtk.scores import ScoreInfo, selecting
 from mmtk.seeding import seeded
 from mmtk.tasks import TASKS
@@ -34,15 +35,15 @@ from mmtk.tasks import TASKS
 class Scores:
     """``results[domain][task][metric]``, the metrics themselves, and the declared scores by task.
 
-    ``patients`` holds the patient of every image of a test set by id, ``metadata`` what its source knows of the
-    image (``TestSet.patients``, ``TestSet.metadata``).
+    ``patients`` holds the patient of every image of a test set by id (``TestSet.patients``), ``attributes``
+    what its source knows and its pixels show of the image, by column of ``cases.parquet``.
     """
 
     results: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     metrics: dict[tuple[str, str], dict[str, api.Metric]] = field(default_factory=dict)
     declared: dict[str, dict[str, ScoreInfo]] = field(default_factory=dict)
     patients: dict[tuple[str, str], dict[str, str | None]] = field(default_factory=dict)
-    metadata: dict[tuple[str, str], dict[str, Metadata]] = field(default_factory=dict)
+    attributes: dict[tuple[str, str], dict[str, Attributes]] = field(default_factory=dict)
 
 
 def batches(
@@ -170,9 +171,45 @@ def evaluate(
         scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
         scores.patients[test.domain, test.task] = test.patients
-        scores.metadata[test.domain, test.task] = test.metadata
+        scores.attributes[test.domain, test.task] = _attributes(test)
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
+    for test in tests:
+        for name, area in _mask_areas(net, recipe, test, tests, device).items():
+            known = scores.attributes[test.domain, test.task]
+            known[name] = {**known[name], f"{IMAGE}predicted mask area": area}
     return scores
+
+
+def _attributes(test: TestSet) -> dict[str, Attributes]:
+    """Metadata and image attributes of every scored image, by id."""
+    of_pixels = image_attributes(test.store, test.known_rows)
+    return {
+        name: {f"{METADATA}{key}": value for key, value in known.items()}
+        | {f"{IMAGE}{key}": value for key, value in of_pixels[name].items()}
+        for name, known in test.metadata.items()
+    }
+
+
+def _mask_areas(
+    net: MultiTaskNet, recipe: Recipe, test: TestSet, tests: Sequence[TestSet], device: torch.device | str
+) -> dict[str, float]:
+    """Share of the image that the network's own masks cover, by id, of images without masks; {} without that task.
+
+    net: on ``device``
+    recipe: of the network
+    test: set of images
+    tests: all sets; one with masks has their labels
+    device: that computes the logits
+    """
+    masked = next((one for one in tests if TASKS[one.task].has_masks), None)
+    if masked is None or TASKS[test.task].has_masks:
+        return {}
+    labels, areas = masked.store.labels, dict[str, float]()
+    with eval_mode(net, False), torch.no_grad():
+        for logits, _, ids in batches(net, recipe, masked.task, test.store, test.known_rows, device):
+            masks = labels.decode(logits)[:, int(labels.exclusive) :]
+            areas |= dict(zip(ids, masks.any(1).double().mean((1, 2)).tolist(), strict=True))
+    return areas
 
 
 def add_builtin_metrics(
@@ -194,10 +231,10 @@ def add_builtin_metrics(
 
 
 def write_cases(path: Path, scores: Scores) -> None:
-    """Values per image as one Parquet table: domain, task, id, patient, metadata, and a column per value.
+    """Values per image as one Parquet table: domain, task, id, patient, attributes, and a column per value.
 
-    A patient is a number of its source, null where the source names none. Columns of metadata are called
-    ``metadata:NAME``.
+    A patient is a number of its source, null where the source names none. Attributes are in columns
+    ``metadata:NAME`` and ``image:NAME``.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -205,14 +242,14 @@ def write_cases(path: Path, scores: Scores) -> None:
     tables = []
     values = {part: case_columns(metrics) for part, metrics in scores.metrics.items()}
     ids_of = {part: columns.pop("id") for part, columns in values.items()}
-    known = [[scores.metadata.get(part, {}).get(name, {}) for name in ids] for part, ids in ids_of.items()]
-    for ((domain, task), columns), metadata in zip(values.items(), metadata_columns(known), strict=True):
+    known = [[scores.attributes.get(part, {}).get(name, {}) for name in ids] for part, ids in ids_of.items()]
+    for ((domain, task), columns), attributes in zip(values.items(), attribute_columns(known), strict=True):
         ids = ids_of[domain, task]
         patients = scores.patients.get((domain, task), {})
         patient_column = pa.array([patients.get(name) for name in ids], pa.string())
         keys = {"domain": [domain] * len(ids), "task": [task] * len(ids), "id": ids, "patient": patient_column}
         if ids:
-            tables.append(pa.table(keys | metadata | columns | keys))
+            tables.append(pa.table(keys | attributes | columns | keys))
     if tables:
         with atomic(path) as temporary, open(temporary, "wb") as file:  # pyarrow takes paths in UTF-8 only
             pq.write_table(pa.concat_tables(tables, promote_options="permissive"), file)

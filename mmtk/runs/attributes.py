@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-Metadata = Mapping[str, str | float]  # of one image, by name
+Attributes = Mapping[str, str | float]  # of one image, by column
 
 METADATA = "metadata:"  # before the name of what a source knows of an image
 IMAGE = "image:"  # before the name of what pixels and file show
@@ -21,7 +21,7 @@ def is_score(column: str) -> bool:
     return column not in KEYS and not is_attribute(column)
 
 
-def metadata_columns(sets: Sequence[Iterable[Metadata]]) -> list[dict[str, list[str | None] | list[float | None]]]:
+def attribute_columns(sets: Sequence[Iterable[Attributes]]) -> list[dict[str, list[str | float | None]]]:
     """Columns of every test set, of one type in all of them; None where an image has no value.
 
     An attribute is of numbers where all its values are; else numbers become text.
@@ -33,12 +33,7 @@ def metadata_columns(sets: Sequence[Iterable[Metadata]]) -> list[dict[str, list[
     for rows in rows_of_sets:
         names = dict.fromkeys(name for row in rows for name in row)
         columns.append(
-            {
-                f"{METADATA}{name}": [_text(row.get(name)) for row in rows]
-                if name in texts
-                else [_number(row.get(name)) for row in rows]
-                for name in names
-            }
+            {name: [(_text if name in texts else _number)(row.get(name)) for row in rows] for name in names}
         )
     return columns
 

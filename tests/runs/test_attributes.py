@@ -9,13 +9,13 @@ from tiny import tiny
 
 import mmtk
 from mmtk.runs.arrays import joined, read_cases
-from mmtk.runs.attributes import is_score, metadata_columns
+from mmtk.runs.attributes import attribute_columns, is_score
 
 
 def test_an_attribute_is_of_numbers_where_all_its_values_are():
-    one, other = metadata_columns([[{"age": 3.0, "view": "PA"}, {}], [{"age": 4.5}, {"view": 2.0}]])
-    assert one == {"metadata:age": [3.0, None], "metadata:view": ["PA", None]}
-    assert other == {"metadata:age": [4.5, None], "metadata:view": [None, "2"]}
+    one, other = attribute_columns([[{"age": 3.0, "view": "PA"}, {}], [{"age": 4.5}, {"view": 2.0}]])
+    assert one == {"age": [3.0, None], "view": ["PA", None]}
+    assert other == {"age": [4.5, None], "view": [None, "2"]}
 
 
 def write(path, **columns):
@@ -53,8 +53,17 @@ SHORTCUT = {f"data.classification.{role}.shortcut": "border" for role in ("sourc
 def test_a_run_writes_the_metadata_of_its_source(tmp_path):
     run = mmtk.run(tiny("enc").with_values(SHORTCUT), tmp_path / "run", pictures=False)
     table = run.cases()
+    assert table["image:contrast"].between(0, 1).all()
+    assert "image:predicted mask area" not in table  # one task
     assert {*table["metadata:border"]} == {"yes", "no"}
     assert table["metadata:age"].between(18, 89).all()
     study = mmtk.read_study([tmp_path / "run"])
     assert not any(name.startswith("metadata") for name in study.frame()["metric"])
     assert {*study.cases()["metadata:sex"]} == {"F", "M"}
+
+
+def test_a_network_of_both_tasks_says_the_area_of_its_masks(tmp_path):
+    table = mmtk.run(tiny("umtl"), tmp_path / "run", pictures=False).cases()
+    area = table.groupby("task")["image:predicted mask area"]
+    assert area.get_group("classification").between(0, 1).all()
+    assert area.get_group("segmentation").isna().all()
