@@ -44,6 +44,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in SYS
         },
     ),
     "enc-mm": ("enc-mm", {}),
+    "fine-tuning": (
+        "multimix",
+        {
+            "train__clip": 0.5,
+            "train__groups__encoder__lr": 0.1,
+            "train__groups__encoder__frozen": 1,
+            "train__groups__head__frozen": "always",
+        },
+    ),
 }
 SSL: dict[str, dict[str, Any]] = {
     "pseudo-label": {"threshold": 0.5, "ramp": 0.0},

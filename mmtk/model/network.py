@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mmtk.api import Bridge, Decoder, Encoder, Prediction
 
 if TYPE_CHECKING:
     from mmtk.model.encoder_start import EncoderStart
+
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a norm with weights or statistics."""
+    return isinstance(module, _NORMS) and bool(module.state_dict())
 
 
 class ClassHead(nn.Module):

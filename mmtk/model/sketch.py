@@ -10,7 +10,7 @@ import torch
 from mmtk import api
 from mmtk.errors import MmtkError
 from mmtk.model import build, encoder_start, weight_files
-from mmtk.model.network import MultiTaskNet
+from mmtk.model.network import MultiTaskNet, is_norm
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
 
@@ -28,6 +28,14 @@ def sketch_network(recipe: Recipe, device: str = "meta", extra_classes: tuple[st
     }
     with torch.device(device):
         return build.network(plain, targets, from_files=False)
+
+
+def part_counts(recipe: Recipe) -> dict[str, tuple[int, int]]:
+    """Numbers of parameters and of norms in each part of the network that the recipe has."""
+    return {
+        name: (len([*part.parameters()]), sum(map(is_norm, part.modules())))
+        for name, part in sketch_network(recipe).named_children()
+    }
 
 
 def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:

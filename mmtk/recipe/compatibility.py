@@ -13,6 +13,7 @@ from typing import Any, cast
 from mmtk.errors import MmtkError, listing
 from mmtk.io import status_line
 from mmtk.recipe import trials
+from mmtk.recipe.group_checks import group_problems
 from mmtk.recipe.questions import located, location, recall
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog, memo, signature
@@ -29,6 +30,7 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
     stride, problems = _bridge(recipe)
     unknown = {*unknown, "bridge"} if problems else unknown
     problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
+    problems += [] if problems or unknown else group_problems(recipe)
     return [*problems, *trials.losses(recipe), *trials.metrics(recipe), *_training(recipe)]
 
 

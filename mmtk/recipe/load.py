@@ -230,7 +230,7 @@ def _required(values: Values, unknown: Collection[str]) -> list[MmtkError]:
     required = {"encoder": "every system"}
     for task in values["tasks"]:
         for path in recipe_tables.OF_TASK[task]:
-            if not path.startswith(("data.", "augment.")):
+            if not path.startswith(("data.", "augment.", "train.")):
                 required[path] = task
         required[f"data.{task}.source"] = task
     return [

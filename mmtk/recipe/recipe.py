@@ -23,7 +23,12 @@ from mmtk.registry.signature import Table
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking", "tune")
 # Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
-YOUNGER = {"data.classification.normalise": True, "evaluate.test": True}
+YOUNGER = {"data.classification.normalise": True, "evaluate.test": True} | {
+    f"{path}.{key}": field.default
+    for path, table in recipe_tables.FIXED.items()
+    if path.startswith("train.groups")
+    for key, field in table.model_fields.items()
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,7 +87,14 @@ class Recipe:
     @cached_property
     def train(self) -> recipe_tables.Train:
         """The training budget: steps, batch, optimiser and schedule."""
-        return recipe_tables.Train(**self["train"])
+        return recipe_tables.Train(**_own_keys(self["train"], recipe_tables.Train))
+
+    @cached_property
+    def groups(self) -> dict[str, recipe_tables.Group]:
+        """Training of single parts, by name; empty where all are trained alike."""
+        tables = {part: self.get(f"train.groups.{part}") for part in recipe_tables.PARTS}
+        kinds = {"encoder": recipe_tables.EncoderGroup}
+        return {part: kinds.get(part, recipe_tables.Group)(**table) for part, table in tables.items() if table}
 
     @cached_property
     def evaluate(self) -> recipe_tables.Evaluate:

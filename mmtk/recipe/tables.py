@@ -122,6 +122,38 @@ class Train(Table):
     alarm: Annotated[bool, Field(description="warn of loss terms that are dead")] = True
 
 
+class Groups(Table):
+    """Fine-tuning: training of every part of the network, in the tables below; the defaults change nothing."""
+
+    decay_norms: Annotated[
+        bool, Field(description="weight decay of norms and biases too; false: of weights with two axes or more")
+    ] = True
+
+
+class Group(Table):
+    """Training of one part of the network, the second network of a strategy included."""
+
+    lr: Annotated[float, Field(gt=0, description="factor of train.lr")] = 1.0
+    weight_decay: Annotated[float, Field(ge=0, description="factor of train.weight_decay")] = 1.0
+    frozen: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["always"],
+        Field(description="steps in which its weights and the statistics of its norms stay as they are"),
+    ] = 0
+    norms: Annotated[
+        Literal["trained", "frozen"],
+        Field(description="frozen: their weights and statistics stay, and normalise images in training too"),
+    ] = "trained"
+
+
+class EncoderGroup(Group):
+    """Training of the encoder."""
+
+    layer_decay: Annotated[
+        float,
+        Field(gt=0, le=1, description="factor of the rate for each level of features that is finer than the last"),
+    ] = 1.0
+
+
 class Evaluate(Table):
     """Settings of the scoring of test sets."""
 
@@ -146,9 +178,16 @@ FIXED: dict[str, type[Table]] = {
     "data.classification": ClassificationData,
     "data.segmentation": TaskData,
     "train": Train,
+    "train.groups": Groups,
+    "train.groups.encoder": EncoderGroup,
+    "train.groups.head": Group,
+    "train.groups.bridge": Group,
+    "train.groups.decoder": Group,
     "evaluate": Evaluate,
     "tracking": Tracking,
 }
+
+PARTS = tuple(path.removeprefix("train.groups.") for path in FIXED if path.startswith("train.groups."))
 
 
 # Where components stand in a recipe: dotted table → kind; "*" stands for any name.
@@ -158,6 +197,13 @@ OF_TASK: dict[str, tuple[str, ...]] = {
     task.name: (*(path for path, kind in PLACES.items() if KINDS[kind].task == task.name), *task.tables)
     for task in TASKS.values()
 }
+
+
+def default(key: str) -> Any:
+    """Default of a key of a fixed table; None for any other key."""
+    path, _, name = key.rpartition(".")
+    field = FIXED[path].model_fields.get(name) if path in FIXED else None
+    return None if field is None else field.default
 
 
 def model_of(entry: catalog.Entry) -> type[BaseModel]:

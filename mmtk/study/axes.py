@@ -191,7 +191,7 @@ def _tasks_axis(names: list[str] | None, values: toml.Values) -> Axis:
 
 
 def _value_axis(key: str, names: list[str], values: toml.Values) -> Axis:
-    recipe_value = toml.get(values, key)
+    recipe_value = toml.get(values, key, tables.default(key))
     levels = [Level(name, {key: toml.assignment(f"{key}={name}")[1]}) for name in names]
     return _checked(
         Axis(key, tuple(levels), next((m.label for m in levels if m.changes[key] == recipe_value), ""))

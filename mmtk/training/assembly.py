@@ -19,13 +19,14 @@ from mmtk.model.network import MultiTaskNet
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASK_OF_STRATEGY, TASKS
 from mmtk.training import strategies
+from mmtk.training.groups import Freezing
 from mmtk.training.objective import Objective, Step
 from mmtk.training.schedule import epoch_steps, make_optimizer
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """Network, strategies, optimiser and batches of a run.
+    """Network, strategies, optimiser, freezing and batches of a run.
 
     ``forward`` is the objective in the recipe's precision, its gradients averaged over ranks; ``epoch`` is in
     steps.
@@ -35,6 +36,7 @@ class Assembly:
     objective: Objective
     forward: Callable[[Batch], Step]
     optimizer: Optimizer
+    freezing: Freezing
     loader: BatchLoader
     epoch: int
     device: torch.device
@@ -51,11 +53,12 @@ def assemble(recipe: Recipe, data: Data, device: str) -> Assembly:
     objective = Objective(net, ssl, consistency)
     distributed.share_batch_norm(objective, device)
     objective.to(rank_device, torch.float64 if recipe.train.precision == "fp64" else None)
+    freezing = Freezing(recipe, objective)  # before its gradients are shared among ranks
     forward = _forward(objective, recipe.train.precision, rank_device)
     optimizer = make_optimizer(recipe, objective)
     epoch = epoch_steps(recipe, data)
     loader = _loader(recipe, data, objective, epoch)
-    return Assembly(net, objective, forward, optimizer, loader, epoch, rank_device)
+    return Assembly(net, objective, forward, optimizer, freezing, loader, epoch, rank_device)
 
 
 def _strategy(recipe: Recipe, data: Data, kind: str, net: MultiTaskNet, device: torch.device) -> Any:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from mmtk.data.dataset import Data
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
+from mmtk.training.groups import parameter_groups
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -41,12 +42,14 @@ def rate(recipe: Recipe, step: int, total: int) -> float:
 
 
 def make_optimizer(recipe: Recipe, objective: nn.Module) -> Optimizer:
-    """The recipe's optimiser over every trained parameter, strategies' own networks included."""
-    keys: dict[str, Any] = {"lr": recipe.train.lr, "weight_decay": recipe.train.weight_decay, "fused": True}
+    """The recipe's optimiser over every trained parameter, strategies' own networks included.
+
+    Each of its groups has an ``lr_factor`` for the rate of a step.
+    """
+    keys: dict[str, Any] = {"lr": recipe.train.lr, "fused": True}
     if recipe.train.optimizer == "sgd":
         keys |= {"momentum": 0.9, "nesterov": True}
-    trained = [p for p in objective.parameters() if p.requires_grad]
-    return eager(OPTIMIZERS[recipe.train.optimizer])(trained, **keys)
+    return eager(OPTIMIZERS[recipe.train.optimizer])(parameter_groups(recipe, objective), **keys)
 
 
 def eager(kind: type[Optimizer]) -> type[Any]:

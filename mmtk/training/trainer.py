@@ -47,7 +47,7 @@ class Trainer:
         self.recipe, self.data, self.folder, self.display = recipe, data, folder, display
         self.rank, self.world = distributed.rank_and_world_size()
         self.net, self.objective, self.forward = assembly.net, assembly.objective, assembly.forward
-        self.optimizer, self.loader = assembly.optimizer, assembly.loader
+        self.optimizer, self.freezing, self.loader = assembly.optimizer, assembly.freezing, assembly.loader
         self.epoch, self.device = assembly.epoch, assembly.device
         self.ema = None
         if recipe.train.ema:
@@ -144,13 +144,15 @@ class Trainer:
         its way, so that a GPU never waits for the CPU in between.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.recipe, index, self.total)
+            group["lr"] = rate(self.recipe, index, self.total) * group["lr_factor"]
+        self.freezing.set_modes(index)
         now = StepContext(self.recipe.seed, index, self.total, self.rank, self.world)
         step = self.forward(self.loader.batch(now, self.device))
         if self.alarm is not None:
             self.alarm.look(index, step)
         self.optimizer.zero_grad(set_to_none=True)
         step.loss.backward()
+        self.freezing.drop_gradients(index)
         if clip := self.recipe.train.clip:
             nn.utils.clip_grad_norm_(self.objective.parameters(), clip)
         self.optimizer.step()

@@ -34,6 +34,7 @@ from mmtk.runs.result import Result
 from mmtk.runs.score_names import current, read_declarations, write_declarations
 from mmtk.runs.versions import expected_versions, listed, version_changes
 from mmtk.tasks import DOMAINS
+from mmtk.training.groups import group_facts, sentence
 from mmtk.training.trainer import Interrupted, Trainer, make_trainer
 from mmtk.workflows.signals import stopped_by_signals
 
@@ -178,9 +179,8 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
     if training.steps_done:
         display.note(f"Continuing after step {training.steps_done} of {training.total}.")
         note_continuation(folder, recipe, training.steps_done, display.warn)
-    elif (start_weights := training.net.encoder_start) and training.rank == 0:
-        display.note(start_weights.sentence)
-        add_facts(folder, {"encoder_weights": start_weights.facts})
+    elif training.rank == 0:
+        _note_start(folder, training, display)
     mirror = _mirror(folder, recipe, display)
     try:
         diverged = _fit(training, mirror)
@@ -200,6 +200,17 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
     mirror()
     display.note(f"Finished in {duration(time.time() - start)}, {duration(training.seconds)} of them training.")
     return Result(folder.path, results)
+
+
+def _note_start(folder: RunDir, training: Trainer, display: Display) -> None:
+    """Print and keep in the provenance what a run starts from, and the groups that it trains."""
+    if start_weights := training.net.encoder_start:
+        display.note(start_weights.sentence)
+        add_facts(folder, {"encoder_weights": start_weights.facts})
+    if training.recipe.get("train.groups"):
+        facts = group_facts(training.optimizer, training.objective)
+        display.note(sentence(facts))
+        add_facts(folder, {"groups": facts})
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def compared(cases: list[str], tmp_path: Path, **environment: str) -> None:
 
 
 def test_two_ranks_give_the_gradients_and_terms_of_one_process(tmp_path: Path) -> None:
-    compared(["enc", "multimix", "all at once"], tmp_path)
+    compared(["enc", "multimix", "all at once", "fine-tuning"], tmp_path)
 
 
 @pytest.mark.long
