@@ -91,7 +91,9 @@ class Source(ABC):
 
     def mask(self, item: Item) -> np.ndarray:
         """Mask [K,H,W], uint8 in {0, 1} with 255 ignored; segmentation sources only."""
-        raise MmtkError(f"{type(self).__name__} has no masks")
+        raise MmtkError(
+            f"{type(self).__name__} has no masks.", hint="A source for segmentation has the method mask."
+        )
 
     @abstractmethod
     def digest(self) -> str:

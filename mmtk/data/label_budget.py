@@ -91,7 +91,9 @@ def check_labels(recipe: Recipe, task: str, labels: Sequence[Any], names: tuple[
     ``labels``: class numbers of ``names``, or one item per labelled image in segmentation.
     """
     if not labels:
-        raise MmtkError(f"data.{task}.source: no training image has a label.")
+        raise MmtkError(
+            f"data.{task}.source: no training image has a label.", hint="Look at its labels: mmtk data inspect."
+        )
     budget = recipe.task_data(task).labels
     check_budget(budget, task, len(labels))
     if task == "classification":
@@ -103,8 +105,10 @@ def _check_classes(labels: list[int], names: tuple[str, ...], budget: int | str)
     if len(names) < 2 or len(present) < 2:
         raise MmtkError(
             f"data.classification: the training part has one class only ({names[present[0]]}); "
-            "classification needs two or more."
+            "classification needs two or more.",
+            hint="Add images of another class to the training part.",
         )
     if isinstance(budget, int) and budget < len(present):
         classes = counted(len(present), "class", "classes")
-        raise MmtkError(f"data.classification.labels: {counted(budget, 'label')} cannot cover {classes}.")
+        message = f"data.classification.labels: {counted(budget, 'label')} cannot cover {classes}."
+        raise MmtkError(message, hint=f"Ask for {len(present)} or more.")

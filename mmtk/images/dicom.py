@@ -58,7 +58,7 @@ def read_frames(path: Path) -> np.ndarray:
     """Read all frames [N,H,W] as stored; those of a segmentation by the numbers of their segments."""
     header = read_header(path)
     if int(number_of(header, "SamplesPerPixel")) != 1:
-        raise MmtkError("is in colour; the frames of a mask are gray.", str(path))
+        raise MmtkError("is in colour; the frames of a mask are gray.", str(path), "Save it as gray frames.")
     frames = _pixels(path, header, None).reshape(-1, *size_of(header, path))
     segments = [_segment(groups) for groups in header.get("PerFrameFunctionalGroupsSequence") or ()]
     if len(segments) != len(frames) or None in segments:

@@ -81,7 +81,10 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
     with eval_mode(net, recipe.evaluate.dropout), draws, torch.no_grad():
         for logits, target, ids in batches(net, recipe, test.task, store, rows, device):
             if not bool(torch.isfinite(logits).all()):
-                raise NotFinite(f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.")
+                raise NotFinite(
+                    f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.",
+                    hint='Train it again with a lower train.lr, or with train.precision = "fp32".',
+                )
             for metric in metrics.values():
                 metric.update(logits, target, ids)
     return metrics

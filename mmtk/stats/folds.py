@@ -15,7 +15,9 @@ from mmtk.stats.two_way import LEAST_PATIENTS, ZERO, Flag, Interval, reservation
 def overlap(folds: int) -> float:
     """n_test / n_train of K folds: 1 / (K − 1); the validation images are training images of another fold."""
     if folds < 2:
-        raise MmtkError(f"there are two folds or more; {folds} were given.", hint="Usual: 5 or 10.")
+        raise MmtkError(
+            f"patients are divided into two folds or more; {folds} were given.", hint="Usual: 5 or 10."
+        )
     return 1 / (folds - 1)
 
 

@@ -214,14 +214,16 @@ def plan_suite(
             raise MmtkError(message, str(path))
     systems = values.get("systems")
     if not isinstance(systems, list) or not systems or not all(isinstance(system, str) for system in systems):
-        raise MmtkError("systems: should be a list of recipes, by name or path.", str(path))
+        example = 'Write it like systems = ["umtl", "multimix"].'
+        raise MmtkError("systems: should be a list of recipes, by name or path.", str(path), example)
     if seeds is None:
         seeds = range(_integer(values.get("seeds", 1), "seeds", str(path)))
     title = str(values.get("title", path.stem))
     plan = Plan(title, [], list(seeds))
     reference = values.get("reference", systems[-1])
     if reference not in systems:
-        raise MmtkError(f"reference: '{reference}' is not among the systems.", str(path))
+        message = f"reference: '{reference}' is not among the systems.{nearest(str(reference), systems)}"
+        raise MmtkError(message, str(path), f"Systems: {listing(systems)}.")
     tune_origins = {key: origin for key, origin in suite.places.items() if key.partition(".")[0] == "tune"}
     suite_layer = Layer({key: values[key] for key in ("tune",) if key in values}, tune_origins)
     label_budgets = budgets or check_budgets(values.get("labels", {}), f"{path}: labels")

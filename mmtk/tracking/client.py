@@ -173,7 +173,8 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         with files.lock(path, wait=wait):
             yield
     except files.Busy as error:
-        raise MmtkError("another process is sending this run to MLflow.", str(path.parent)) from error
+        message = "another process is sending this run to MLflow."
+        raise MmtkError(message, str(path.parent), "Try again when it has ended.") from error
 
 
 @contextmanager

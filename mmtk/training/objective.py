@@ -99,7 +99,10 @@ class Objective(nn.Module):
             terms |= {f"{task}/{name}": term for name, term in task_terms.items()}
         weighted = [term.weight * term.value for term in terms.values() if term.weight]
         if not weighted:
-            raise RunFailed("no term of the objective has a weight above 0, so there is nothing to train.")
+            raise RunFailed(
+                "no term of the objective has a weight above 0, so there is nothing to train.",
+                hint="Set the weight of a loss above 0, such as loss.classification.weight = 1.",
+            )
         return Step(torch.stack(weighted).sum(), terms, logits)
 
 

@@ -185,7 +185,7 @@ def _in_recipe(
 
 def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) -> None:
     if profile or any(key.startswith("data.") for key in overrides or {}):
-        raise MmtkError("a profile or --set data.… says which data to score, and so do folders: give one of them.")
+        raise MmtkError("folders and a profile (or --set data.…) both name the data to score: give one of them.")
 
 
 def _in_folders(

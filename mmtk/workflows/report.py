@@ -72,7 +72,7 @@ def report(
         if len(paths) == 1:
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
-        raise RunFailed("no run has finished, so there is nothing to report.")
+        raise RunFailed("no run has finished, so there is nothing to report.", hint="See mmtk status STUDY.")
     analysis = analyse(results, margins)
     page = write_report(analysis, Path(out or folder), set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)

@@ -54,8 +54,8 @@ def lift(function: Callable[[Tensor, Generator], Tensor]) -> Callable[[Tensor, G
             if image.shape != images.shape[1:]:
                 name = getattr(function, "__name__", repr(function))
                 raise MmtkError(
-                    f"{name} made {list(image.shape)} of an image {list(images.shape[1:])}",
-                    hint="A lifted function keeps the shape of its image.",
+                    f"{name} gives {list(image.shape)} for an image of {list(images.shape[1:])}.",
+                    hint="A lifted function has to keep the shape of its image.",
                 )
         return torch.stack(changed)
 
@@ -66,20 +66,20 @@ def check(images: Tensor, masks: Tensor | None, swap: Swap = ()) -> None:
     """Refuse what is not floating-point or uint8 images [B,C,H,W] with masks [B,K,H,W] that ``swap`` fits."""
     if images.dim() != 4 or not (images.is_floating_point() or images.dtype == torch.uint8):
         raise MmtkError(
-            f"augmentation takes floating-point or uint8 [B,C,H,W], not {images.dtype} {list(images.shape)}",
+            f"augmentation takes floating-point or uint8 [B,C,H,W], not {images.dtype} {list(images.shape)}.",
             hint="Scale images to [0, 1], or to the gray levels 0…255 of uint8, and add the missing axes.",
         )
     if masks is None:
         return
     if masks.dim() != 4 or len(masks) != len(images) or masks.shape[2:] != images.shape[2:]:
         raise MmtkError(
-            f"masks {list(masks.shape)} do not fit images {list(images.shape)}",
-            hint="Masks are [B,K,H,W], of the images' number and size.",
+            f"masks {list(masks.shape)} do not fit images {list(images.shape)}.",
+            hint="Give masks [B,K,H,W], of the images' number and size.",
         )
     if any(not 0 <= channel < masks.shape[1] for pair in swap for channel in pair):
         raise MmtkError(
-            f"swap {list(swap)} names a channel that masks of {counted(masks.shape[1], 'channel')} do not have",
-            hint="Channels count from 0; see the source's target.",
+            f"swap {list(swap)} names a channel that masks of {counted(masks.shape[1], 'channel')} do not have.",
+            hint="Channels count from 0, in the order of the source's labels.",
         )
 
 

@@ -52,13 +52,13 @@ class Classification(Metric):
     def merge(self, other: Metric) -> None:
         """Add the images of another instance; scores do not depend on the order."""
         if not isinstance(other, Classification):
-            raise MmtkError(f"A classification metric cannot take in {type(other).__name__}.")
+            raise MmtkError(f"a classification metric cannot be merged with {type(other).__name__}.")
         self.rows += other.rows
 
     def calibrate(self, validation: Metric) -> None:
         """Choose the threshold of best balanced accuracy on ``validation``, if both classes occur there."""
         if not isinstance(validation, Classification):
-            raise MmtkError(f"A classification metric cannot be calibrated by {type(validation).__name__}.")
+            raise MmtkError(f"a classification metric cannot be calibrated on {type(validation).__name__}.")
         target, _, probabilities = validation._columns()
         positive = target == 1
         if len(self.names) == 2 and positive.any() and not positive.all():
@@ -72,7 +72,7 @@ class Classification(Metric):
         target, _, probabilities = self._columns()
         positive = target == len(self.names) - 1
         if positive.all() or not positive.any():
-            raise MmtkError(f"A ROC curve needs images of {self.names[-1]} and others.")
+            raise MmtkError(f"a ROC curve needs images of {self.names[-1]} and of another class.")
         return _binary.roc(probabilities[:, -1], positive)
 
     def compute(self) -> dict[str, float]:

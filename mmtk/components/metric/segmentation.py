@@ -100,7 +100,7 @@ class Segmentation(Metric):
     def merge(self, other: Metric) -> None:
         """Add the images of another instance; scores do not depend on the order."""
         if not isinstance(other, Segmentation):
-            raise MmtkError(f"A segmentation metric cannot take in {type(other).__name__}.")
+            raise MmtkError(f"a segmentation metric cannot be merged with {type(other).__name__}.")
         self.rows += other.rows
 
     def compute(self) -> dict[str, float]:

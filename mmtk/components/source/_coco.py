@@ -86,7 +86,9 @@ def _content(path: Path) -> tuple[list[str], list[_AnnotatedImage]]:
         for entry in content["annotations"]:
             if entry["image_id"] not in listed:
                 raise MmtkError(
-                    f"an annotation is of the image {entry['image_id']}, which is not listed.", str(path)
+                    f"an annotation is of the image {entry['image_id']}, which the list images lacks.",
+                    str(path),
+                    "Add the image to the list, or remove its annotations.",
                 )
             listed[entry["image_id"]].outlines.append((categories[entry["category_id"]], entry["segmentation"]))
     except OSError as error:

@@ -35,7 +35,8 @@ def images_by_id(paths: Iterable[Path], folder: FolderPattern) -> dict[str, Path
     for path in paths:
         name = stem(path) if stems[stem(path)] == 1 else folder.inside(path)
         if (other := names.setdefault(name, path)) != path:
-            raise MmtkError(f"two images are called {name}: {other.name} and {path.name}.", str(folder))
+            message = f"two images are called {name}: {other.name} and {path.name}."
+            raise MmtkError(message, str(folder), "Rename one of them, or keep one.")
     return names
 
 

@@ -41,7 +41,8 @@ class Parts:
         items: dict[str, Item] = {}
         for item in everything:
             if (other := items.setdefault(item.id, item)) is not item:
-                raise MmtkError(f"two images are called {item.id}: {other.image} and {item.image}.")
+                message = f"two images are called {item.id}: {other.image} and {item.image}."
+                raise MmtkError(message, hint="Rename one of them, or keep one.")
 
     def items(self, split: Split) -> list[Item]:
         """Items of one part, or of all, ordered by id."""

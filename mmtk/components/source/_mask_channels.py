@@ -71,8 +71,12 @@ def _decode(path: Path) -> np.ndarray:
         return read_frames(path)
     with Image.open(path, formats=FORMATS) as file:
         if lossy := lossy_format(file):
-            raise MmtkError(f"{lossy} mixes the channels.", str(path), "Save it as PNG or TIFF.")
+            raise MmtkError(
+                f"is no file of mask channels: {lossy} mixes them.", str(path), "Save it as PNG or TIFF."
+            )
         if file.mode == "P":
-            raise MmtkError("has a palette, no channels.", str(path), "A label map needs exclusive = true.")
+            raise MmtkError(
+                "has a palette, not channels.", str(path), "If it is a label map, set exclusive = true."
+            )
         pages = [np.asarray(ImageOps.exif_transpose(page)) for page in ImageSequence.Iterator(file)]
     return np.stack(pages) if len(pages) > 1 else pages[0]

@@ -105,7 +105,8 @@ class MaskFinder:
             if path is None:
                 continue
             if (other := image_of.setdefault(path, name)) != name:
-                raise MmtkError(f"is the mask of two images: {other} and {name}.", str(path))
+                message = f"is the mask of two images: {other} and {name}."
+                raise MmtkError(message, str(path), "Give each image a mask of its own.")
             files[name] = (path,)
         orphans = [path for path in by_path.values() if path not in image_of]
         orphans = [path for path in orphans if self._key(stem(path), self.affixes.of_mask) not in self._extra_keys]
@@ -131,7 +132,8 @@ class MaskFinder:
                 continue
             key = self._key(location.inside(path), self.affixes.of_mask)
             if (other := by_path.setdefault(key, path)) != path:
-                raise MmtkError(f"two masks are called {key}: {other.name} and {path.name}.", str(location))
+                message = f"two masks are called {key}: {other.name} and {path.name}."
+                raise MmtkError(message, str(location), "Rename one of them, or keep one.")
             names.setdefault(self._key(stem(path), self.affixes.of_mask), []).append(path)
         return by_path, {name: paths[0] for name, paths in names.items() if len(paths) == 1}
 

@@ -276,7 +276,11 @@ def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], location: Pa
     """Class names in order, at least two; a class of ``classes`` may be absent."""
     used = {row.label for row in rows.values() if row.label}
     if not used:
-        raise MmtkError("has no label: all of them are empty.", str(location))
+        raise MmtkError(
+            "has no label: every cell of its column is empty.",
+            str(location),
+            "Fill in the classes that are known.",
+        )
     if not classes:
         _refuse_alike(used, location)
     names = classes or tuple(sorted(used))

@@ -100,7 +100,8 @@ def _masks(films: dict[str, list[Path]], separate: bool, folder: Path) -> dict[s
         if not missing:
             masks[name] = tuple(organs[organ][name] for organ in required)
         elif name not in masks:
-            raise MmtkError(f"{name} has no mask of {listing(missing)}.", str(folder))
+            message = f"{name} has no mask of {listing(missing)}."
+            raise MmtkError(message, str(folder), "Unpack all folders of SCR's masks.")
     return masks
 
 

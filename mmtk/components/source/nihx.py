@@ -45,6 +45,7 @@ class NIHX(Source):
             raise MmtkError(
                 f"{share(len(missing), len(names), 'image')} that it names not found: {listing(missing, 5)}.",
                 str(table),
+                f"Unpack the archives of images below {folder}.",
             )
         facts = _facts([folder / name for name in FACTS] + [table])
         items = [

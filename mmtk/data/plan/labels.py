@@ -131,7 +131,9 @@ def _patients(labels: Labels, pattern: str) -> None:
         names = _persons(labels.films, attempt)
         persons = len({*names.values()})
         if pattern and not names:
-            raise MmtkError(f"--patient {pattern}: no such column, and no group of it matches a file name.")
+            raise MmtkError(
+                f"--patient {pattern}: is no column, and as a pattern finds no patient in a file name."
+            )
         if len(names) == len(labels.films) and (pattern or 2 < persons < len(names)):
             for path, film in labels.films.items():
                 film.patient = names[path]
@@ -141,7 +143,10 @@ def _patients(labels: Labels, pattern: str) -> None:
             )
             return
     if pattern:
-        raise MmtkError(f"--patient {pattern}: fits {share(len(names), len(labels.films), 'file name')} only.")
+        message = (
+            f"--patient {pattern}: finds a patient in {share(len(names), len(labels.films), 'file name')} only."
+        )
+        raise MmtkError(message, hint="Write a pattern that fits every name, with one group for the patient.")
 
 
 def _header_patients(files: Listing, labels: Labels) -> None:
@@ -159,6 +164,6 @@ def _persons(films: Collection[str], pattern: str) -> dict[str, str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise MmtkError(f"--patient {pattern}: no column and no regular expression: {error}.") from error
+        raise MmtkError(f"--patient {pattern}: is neither a column nor a regular expression: {error}.") from error
     matches = {path: expression.search(PurePosixPath(path).name) for path in films}
     return {path: match[1] for path, match in matches.items() if match and expression.groups == 1 and match[1]}

@@ -32,7 +32,7 @@ class Example(Metric):
     def merge(self, other: Metric) -> None:
         """Add the images of another instance."""
         if not isinstance(other, Example):
-            raise MmtkError(f"{type(self).__name__} cannot take in {type(other).__name__}.")
+            raise MmtkError(f"{type(self).__name__} cannot be merged with {type(other).__name__}.")
         self.hits |= other.hits
 
     def compute(self) -> dict[str, float]:
