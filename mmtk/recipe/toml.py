@@ -259,7 +259,7 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
     """Parse all ``--set key=value`` (or a mapping of dotted keys to values) into one layer."""
     layer = Layer({})
     if isinstance(assignments, str):
-        message = f"overrides: should be a mapping or a list of assignments, got the text {assignments!r}."
+        message = f"overrides: should be a mapping or a list of assignments, not the text {assignments!r}."
         raise MmtkError(message, hint='Write overrides={"ssl.threshold": 0.9} or overrides=["ssl.threshold=0.9"].')
     if isinstance(assignments, Mapping):
         pairs: list[tuple[str, Any]] = list(assignments.items())
