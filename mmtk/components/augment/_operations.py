@@ -54,7 +54,7 @@ def lift(function: Callable[[Tensor, Generator], Tensor]) -> Callable[[Tensor, G
             if image.shape != images.shape[1:]:
                 name = getattr(function, "__name__", repr(function))
                 raise MmtkError(
-                    f"{name} gives {list(image.shape)} for an image of {list(images.shape[1:])}.",
+                    f"{name} made {list(image.shape)} of an image {list(images.shape[1:])}.",
                     hint="A lifted function has to keep the shape of its image.",
                 )
         return torch.stack(changed)
