@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.api import Item, Source, Split
+from mmtk.components.source._splitting import person
 from mmtk.counts import counted
 from mmtk.data.label_budget import permutation
-from mmtk.data.leaks import person
 from mmtk.errors import MmtkError
 from mmtk.tasks import TASKS
 

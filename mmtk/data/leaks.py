@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mmtk.api import Source, Split
+from mmtk.components.source._splitting import person
 from mmtk.counts import counted
 from mmtk.data import near_duplicates
 from mmtk.data.split_checks import Role
@@ -246,21 +247,13 @@ def _shared_patients(train: Images, scored: Images) -> Iterator[tuple[str, int, 
         if one_source or patient != train.id(index):
             first.setdefault(_person(train, index), index)
     for index, patient in enumerate(scored.patients):
-        person = _person(scored, index)
-        if person in first and (one_source or patient != scored.id(index)):
-            yield patient, first[person], index
+        name = _person(scored, index)
+        if name in first and (one_source or patient != scored.id(index)):
+            yield patient, first[name], index
 
 
 def _person(images: Images, index: int) -> str:
     return person(images.patients[index], images.id(index))
-
-
-def person(patient: str, image_id: str) -> str:
-    """Patient of an image, in one spelling: two systems write one patient in capitals and in small letters.
-
-    An image without a patient, which stands for itself, keeps its name.
-    """
-    return patient if patient == image_id else " ".join(patient.casefold().split())
 
 
 def _near(train: Images, scored: Images) -> list[tuple[int, int]]:

@@ -11,7 +11,9 @@ from pathlib import Path
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
+OTHER_FORMS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml")
+PLAN_CURE = "mmtk data plan FOLDER reads labels in JSON, YAML and texts too, and writes the table."
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Table:
 
 
 def read_csv(path: Path) -> Table:
-    """Read the columns and rows of a table; commas, semicolons or tabs separate, or what a line ``sep=`` says."""
+    """Read the columns and rows of a table; cells are parted by , ; | or a tab, or by what ``sep=`` says."""
     text, encoding = _text(path)
     rows = io.StringIO(text, newline=None).readlines()
     skipped = 0
@@ -88,6 +90,8 @@ def _text(path: Path) -> tuple[str, str]:
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
     cure = "Save it as CSV, encoded in UTF-8."
+    if path.suffix.lower() in OTHER_FORMS:
+        raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise MmtkError("is a workbook, not a CSV table.", str(path), cure)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -12,6 +12,7 @@ import pytest
 from tiny import tiny
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.components.source._splitting import SHARES, split_by_patient
 from mmtk.data import sources
 from mmtk.data.dataset import Data, prepare
 from mmtk.errors import MmtkError
@@ -193,3 +194,11 @@ def test_other_organs_are_refused_with_the_line_that_mends_it(
     labels = f"the source labels {', '.join(own)}, but the cross-domain source labels {', '.join(foreign)}."
     assert labels in str(caught.value)
     assert (caught.value.hint or "").endswith(line)
+
+
+def test_a_patient_in_two_spellings_stays_in_one_part() -> None:
+    items = [Item(f"{n}", None, n % 2, f"{'Pp'[n % 2]}{n // 4}") for n in range(80)]
+    parts = split_by_patient(items, SHARES)
+    persons = [{item.patient.casefold() for item in images} for images in parts.values()]
+    assert sum(map(len, persons)) == len(set().union(*persons)) == 20
+    assert [len(images) for images in parts.values()] == [56, 8, 16]

@@ -18,8 +18,9 @@ GENERATOR = np.random.default_rng(7)
 class Right:
     """What has to come of a folder: labelled films of each class, films with a mask, all training films.
 
-    ``organs``: the channels; ``patients``: how many persons the classification films are of; ``cross``: labelled
-    films of the second place, by task; ``words``: what the output has to say; ``said``: options of the command.
+    ``organs``: the channels; ``swap``: numbers of those that a flip exchanges; ``patients``: how many persons the
+    classification films are of; ``cross``: labelled films of the second place, by task; ``words``: what the output
+    has to say; ``said``: options of the command.
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Right:
     films: int = 0
     organs: tuple[str, ...] = ("lung",)
     patients: int = 0
+    swap: tuple[tuple[int, int], ...] = ()
     cross: dict[str, int] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     said: dict[str, str] = field(default_factory=dict)

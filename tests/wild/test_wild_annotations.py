@@ -43,7 +43,7 @@ def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, t
 def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> None:
     for n in range(4):
         film(tmp_path / f"d/{n}.png")
-        (tmp_path / f"d/{n}.json").write_text(json.dumps({"finding": "normal", "patient": n}))
+        (tmp_path / f"d/{n}.json").write_text(json.dumps({"finding": {"reader": "normal"}, "patient": n}))
     with pytest.raises(MmtkError, match=r"4 files \.json or \.xml: not read\. Labels are taken from a CSV table"):
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
@@ -65,7 +65,7 @@ def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:
 def test_labels_in_texts_are_named_with_the_table_to_write(tmp_path: Path) -> None:
     for n in range(4):
         film(tmp_path / f"d/{n}.png")
-        (tmp_path / f"d/{n}.txt").write_text("normal")
+        (tmp_path / f"d/{n}.txt").write_text("male, 30 years\nnormal")
     with pytest.raises(MmtkError, match=r"4 texts beside films: not read\. Labels are taken from a CSV table"):
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 

@@ -13,19 +13,18 @@ import numpy as np
 import pytest
 from archive_inputs import ARCHIVES
 from collection_inputs import COLLECTIONS
+from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
 
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
-from mmtk.components.source._folder_table import EMPTY
 from mmtk.data import sources
-from mmtk.data.plan import words
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
 
-@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS + ARCHIVES + NAMES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS, ids=lambda make: make.__name__)
 def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "mine.toml"
     right = make(root)
@@ -48,6 +47,7 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
         else:
             assert len(labelled) == right.masks
             assert source.labels.names == right.organs
+            assert source.labels.swap == right.swap or not right.swap
             assert all(source.mask(item).shape[0] == len(right.organs) for item in labelled)
             assert source.mask(labelled[0]).any()
         assert {item.target is None for part in ("val", "test") for item in source.items(part)} == {False}
@@ -161,10 +161,6 @@ def test_options_name_what_was_taken_wrongly(tmp_path: Path) -> None:
     assert values["segmentation"]["source"]["masks"] == "second"
     with pytest.raises(MmtkError, match="no column 'thrid'"):
         plan_folder(tmp_path / "d", tmp_path / "p.toml", {"label": "thrid"})
-
-
-def test_words_for_nothing_are_those_of_the_source() -> None:
-    assert words.EMPTY == EMPTY
 
 
 def test_planning_needs_no_torch() -> None:

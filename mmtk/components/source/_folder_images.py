@@ -7,23 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mmtk.api import Split
 from mmtk.components.source._folder_pattern import FolderPattern
-from mmtk.components.source._folder_table import EMPTY, Row
+from mmtk.components.source._folder_table import Row
 from mmtk.components.source._layout import stem
+from mmtk.components.source._words import EMPTY, SPLIT_FOLDERS
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.images.loader import read_patient
 
-SPLIT_FOLDERS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 UNLABELLED_FOLDERS = {"unlabelled", "unlabeled"}
 
 

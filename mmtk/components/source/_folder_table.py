@@ -15,18 +15,18 @@ from mmtk.components.source._folder_metadata import Value, read_metadata
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import inside, stem
 from mmtk.components.source._splitting import PARTS
+from mmtk.components.source._words import EMPTY, unlabelled_numbers
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.images.files import SUFFIXES
-from mmtk.io.csv_text import Line, Table, read_csv
+from mmtk.io.csv_text import PLAN_CURE, Line, Table, read_csv
 
 Column = Literal["image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col"]
 COLUMNS: tuple[Column, ...] = ("image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col")
-# How spreadsheets and pandas write an empty cell.
-EMPTY = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"})
 PATIENTS = frozenset(
     {"patientid", "patientno", "patientnumber", "patientkey", "patients", "subject", "subjectid", "pid", "mrn"}
 )
+MOST_NAMED = 30  # columns in a message
 LIKELY: dict[str, str] = {
     "image": r"image|film|file|path|name|dicom",
     "label": r"label|class|finding|diagnos|target|categor",
@@ -196,13 +196,14 @@ def _column_numbers(content: Table, columns: Mapping[Column, str], notes: list[s
 def _no_column(column: Column, content: Table, id_by_spelling: Mapping[str, str], name: str = "") -> MmtkError:
     """Error that names the columns of the file, and the line to write."""
     used = f"columns.{column}: no column '{name}'." if name else f"no column '{column}'."
-    headings = ", ".join(f"'{item}'" for item in content.columns) or "none"
+    more = f", … ({len(content.columns)} in all)" if len(content.columns) > MOST_NAMED else ""
+    headings = ", ".join(f"'{item}'" for item in content.columns[:MOST_NAMED]) + more or "none"
     suggestion = {}
     for item in dict.fromkeys((column, "image", "label", "patient")):
         if guess := _likely(item, content, id_by_spelling, name if item == column else ""):
             suggestion[item] = guess
-    hint = None
-    if column in suggestion:
+    hint = PLAN_CURE
+    if column in suggestion and len(content.columns) > 1:
         pairs = ", ".join(f'{item} = "{guess}"' for item, guess in suggestion.items())
         hint = f"Write into the source's table: columns = {{{pairs}}}"
     return MmtkError(f"{used} Its columns: {headings}.", content.file, hint)
@@ -248,10 +249,13 @@ def _cells(line: Line, column_numbers: Mapping[Column, int], content: Table) -> 
 def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, notes: list[str]) -> None:
     """Empty cells that mean nothing, and drop a .0 that only some patients have; add notes."""
     blank: Counter[tuple[Column, str]] = Counter()
+    labels = {cells.get("label", "") for cells in lines}
+    numbers = unlabelled_numbers({label for label in labels if label.casefold() not in EMPTY})
     for cells in lines:
         for column in [*cells]:
             cell = cells[column]
-            if cell.casefold() in EMPTY and column != "image" and not (column == "label" and cell in classes):
+            empty = EMPTY | numbers if column == "label" else EMPTY
+            if cell.casefold() in empty and column != "image" and not (column == "label" and cell in classes):
                 blank[column, cell] += 1
                 cells[column] = ""
     for (column, cell), count in sorted(blank.items()):

@@ -16,6 +16,20 @@ VAL_OF_TRAIN: Mapping[Split, float] = {"val": 0.125}  # as one of eight tenths
 SPLIT_SALT = "mmtk-split-v1/"
 
 
+def person(patient: str, image_id: str) -> str:
+    """Patient of an image, in one spelling: two systems write one patient in capitals and in small letters.
+
+    An image without a patient, which stands for itself, keeps its name.
+    """
+    return patient if patient == image_id else " ".join(patient.casefold().split())
+
+
+def one_spelling(patients: Mapping[str, str]) -> dict[str, str]:
+    """Patients by image, each in the spelling that comes first."""
+    spellings: dict[str, str] = {}
+    return {name: spellings.setdefault(person(patient, name), patient) for name, patient in patients.items()}
+
+
 def hash_order(ids: Iterable[str]) -> list[str]:
     """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
     return sorted(
@@ -61,9 +75,10 @@ def split_by_patient(
         strata_of = {item.id: item.target if isinstance(item.target, int) else 0 for item in labelled}
     of: dict[str, list[Item]] = defaultdict(list)
     unlabelled: list[Item] = []
+    patient_of = one_spelling({item.id: item.patient for item in items})
     for item in items:
-        (of[item.patient] if item.id in strata_of else unlabelled).append(item)
-    strata = patients_by_stratum(strata_of, {item.id: item.patient for item in items})
+        (of[patient_of[item.id]] if item.id in strata_of else unlabelled).append(item)
+    strata = patients_by_stratum(strata_of, patient_of)
     parts: dict[Split, list[Item]] = {part: [] for part in PARTS}
     for _, patients in sorted(strata.items()):
         waiting = hash_order(patients)
@@ -76,8 +91,8 @@ def split_by_patient(
                 image_count += len(images)
                 parts[part] += images
         parts["train"] += [image for patient in waiting for image in of[patient]]
-    held_out = {item.patient for part in shares for item in parts[part]}
-    parts["train"] += [item for item in unlabelled if item.patient not in held_out]
+    held_out = {patient_of[item.id] for part in shares for item in parts[part]}
+    parts["train"] += [item for item in unlabelled if patient_of[item.id] not in held_out]
     return parts
 
 

@@ -20,9 +20,11 @@ from mmtk.components.source._folder_images import (
 )
 from mmtk.components.source._folder_masks import Masks, find_masks
 from mmtk.components.source._folder_pattern import FolderPattern, folder_pattern
-from mmtk.components.source._folder_table import EMPTY, Column, Row, TableReader
+from mmtk.components.source._folder_table import Column, Row, TableReader
 from mmtk.components.source._mask_names import Affixes, beside_images
+from mmtk.components.source._sides import sides
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
+from mmtk.components.source._words import EMPTY
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
 from mmtk.images.loader import read_metadata, read_spacing
@@ -120,6 +122,9 @@ class Folder(Source):
         bases = dict.fromkeys(paths, self._folder.base) | dict.fromkeys(extra, (extra_folder or self._folder).base)
         names, targets = self._targets(paths, extra, rows, table)
         pairs = tuple((_index(one, names), _index(other, names)) for one, other in swap)
+        if task == "segmentation" and not swap and (mirrored := sides(names)):
+            keys = ", ".join(f'["{one}", "{other}"]' for one, other in mirrored)
+            self.notes.append(f"a flipped image keeps the sides of its masks: swap = [{keys}] exchanges them.")
         self.labels = LabelSpec(task, names, exclusive=exclusive or task == "classification", swap=pairs)
         self.one_image_per_patient = bool(one_image_per_patient)
         patients = patients_of(files, bases, rows, patient_pattern, [] if one_image_per_patient else self.notes)

@@ -152,12 +152,7 @@ def _names(listing: Listing) -> list[str]:
 
 def _config_names(listing: Listing, path: str) -> list[str]:
     """Names of the classes in a YAML file of a YOLO data set: a list, or a table by number."""
-    import yaml
-
-    try:
-        content = yaml.safe_load((listing.root / path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
+    content = listing.content(path)
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, dict) and {*names} == {*range(len(names))}:
         names = [names[number] for number in range(len(names))]

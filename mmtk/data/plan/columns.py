@@ -56,7 +56,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     run_lengths = next((name for name in candidates if _are_run_lengths(named_table.cells(name))), "")
     candidates = [name for name in candidates if name != run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
-    unused = tuple(name for name in candidates if name != label)
+    used = {label} if label else {*flags}
+    unused = tuple(name for name in candidates if name not in used)
     return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused)
 
 
@@ -70,7 +71,7 @@ def with_column_names(table: Table, images: Collection[str]) -> Table:
 
 
 def film_spellings(images: Collection[str]) -> dict[str, str]:
-    """Images by every way in which a table may name them: path, end of it, name, stem."""
+    """Images by every way in which a table may name them: path, end of it, name, stem, stem without zeros."""
     ways: dict[str, set[str]] = {}
     for path in images:
         pure = PurePosixPath(path)
@@ -78,7 +79,13 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
         parts += ["/".join(pure.parts[k:]) for k in range(1, len(pure.parts))]
         for way in parts:
             ways.setdefault(normalize("NFC", way), set()).add(path)
-    return {way: next(iter(paths)) for way, paths in ways.items() if way and len(paths) == 1}
+    clear = {way: next(iter(paths)) for way, paths in ways.items() if way and len(paths) == 1}
+    numbers: dict[str, list[str]] = {}
+    for path in images:
+        if (name := stem(path)).isdecimal():
+            numbers.setdefault(str(int(name)), []).append(path)
+    short = {number: paths[0] for number, paths in numbers.items() if len(paths) == 1 and number not in ways}
+    return {**short, **clear}
 
 
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -56,9 +57,19 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 _XML = {"annotations": ("CVAT", AS_COCO), "annotation": ("Pascal VOC", NO_MASKS)}
 
 
-def file_notes(listing: Listing, films: Collection[str], outlined: bool) -> list[str]:
-    """Notes on the files of a folder that are not read, each with its cure; ``outlined``: masks are there."""
+def file_notes(
+    listing: Listing, films: Collection[str], outlined: bool, label_files: Collection[str] = ()
+) -> list[str]:
+    """Notes on the files of a folder that are not read, each with its cure.
+
+    listing: the files
+    films: images that are no masks
+    outlined: masks are there
+    label_files: JSON and text files whose labels are read
+    """
     notes = [*_names(listing), *_formats(films)]
+    jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
+    listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
         notes += [*_annotations(listing), *_boxes(listing, films)]
     return notes + [

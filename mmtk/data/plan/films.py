@@ -30,6 +30,7 @@ class Labels:
     listed: set[str] = field(default_factory=set)  # films with a row
     lateral: dict[str, set[str]] = field(default_factory=dict)  # lateral films by the column that says so
     left_out: list[str] = field(default_factory=list)  # films that the profile is not to read
+    files: set[str] = field(default_factory=set)  # JSON, YAML and text files that are read
 
     @property
     def counts(self) -> Counter[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.components.source._sides import sides
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
@@ -115,7 +116,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         folder,
         images or ".",
         labels.films,
-        notes=[*choice, *labels.notes, *file_notes(listing, films, masks is not None)],
+        notes=[*choice, *labels.notes, *file_notes(listing, films, masks is not None, labels.files)],
         reasons=[*labels.reasons],
         left_out=labels.left_out,
     )
@@ -200,10 +201,11 @@ def _segmentation(film_set: FilmSet, labels: Labels, masks: Masks | None, traini
             f"masks of {counted(len(patients), 'patient')}: it takes {FEWEST} to have one in each part"
         )
         return
-    film_set.keys["segmentation"] = {
-        "images": _join_path(film_set.folder, film_set.images),
-        **_keys_from_root(film_set, masks.keys),
-    }
+    keys = _keys_from_root(film_set, masks.keys)
+    names = keys.get("classes")
+    if swap := sides(names) if isinstance(names, list) else []:
+        keys["swap"] = swap
+    film_set.keys["segmentation"] = {"images": _join_path(film_set.folder, film_set.images), **keys}
     film_set.labelled["segmentation"] = len(masks.pairs)
 
 

@@ -16,6 +16,7 @@ SAMPLES = 8
 MOST = 20  # labels of a map; arbitrary gray values are at most LABEL_VALUES, as in mmtk.images.masks
 LABEL_VALUES = 8
 IGNORED = 255
+FOREGROUNDS = {1, 127, 128, 254, 255}  # as programs write a plain mask
 COLOURS = {
     0x000000: "background",
     0xFF0000: "red",
@@ -62,7 +63,10 @@ def label_map(listing: Listing, masks: Sequence[str]) -> LabelMap | None:
         return _keys(names)
     if len(values) < 3 or (max(values) > MOST and len(values) > LABEL_VALUES):
         return None
-    all_values = {value for path in masks for value in _counts(listing.root / path)}
+    values_of = [{*_counts(listing.root / path)} for path in masks]
+    all_values = set().union(*values_of)
+    if all_values <= FOREGROUNDS | {0} and all(len(values) < 3 for values in values_of):
+        return None  # plain masks of several programs
     labels = all_values - {IGNORED}
     if (
         labels != {*range(len(labels))} or len(labels) < 2

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from mmtk.components.source._splitting import one_spelling
+from mmtk.components.source._words import SPLIT_FOLDERS
 from mmtk.counts import counted, share
 from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.films import Film, Labels
@@ -41,6 +43,9 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if not any(film.patient for film in labels.films.values()):
         _patients(labels, hints.get("patient", ""))
     _header_patients(files, labels)
+    patients = {path: film.patient or path for path, film in labels.films.items()}
+    for path, patient in one_spelling(patients).items():
+        labels.films[path].patient = patient if labels.films[path].patient else ""
     leave_lateral(files, labels)
     return labels
 
@@ -54,15 +59,12 @@ def _from_folders(labels: Labels, required: bool) -> None:
     if required and top and all(len(PurePosixPath(parent(path)).parts) == top for path in labels.films):
         top -= 1  # films of one class alone share its folder, too
     parts_of = {path: PurePosixPath(parent(path)).parts[top:] for path in labels.films}
-    splits = {
-        path: next((words.PARTS[w] for p in parts if (w := words.plain(p)) in words.PARTS), "")
-        for path, parts in parts_of.items()
-    }
+    splits = {path: next(filter(None, map(words.part, parts)), "") for path, parts in parts_of.items()}
     for path, part in splits.items():
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
     names = {
-        path: [p for p in parts if words.plain(p) not in words.PARTS and words.role(p) != "images"]
+        path: [p for p in parts if not words.part(p) and words.role(p) != "images"]
         for path, parts in parts_of.items()
     }
     first = {path: parts[0] for path, parts in names.items() if parts}
@@ -73,11 +75,20 @@ def _from_folders(labels: Labels, required: bool) -> None:
     for path, film in labels.films.items():
         film.label = first.get(path, "")
     labels.keys["labels"] = "folders"
+    if not all(_read_by_source(parts_of[path], bool(splits[path]), label) for path, label in first.items()):
+        labels.reasons.append("the folders of classes do not lie side by side, or not below train, val and test")
     labels.notes.insert(0, f"the folders {listing({*first.values()})} as classes")
     if loose:
         labels.reasons.append(f"{counted(len(loose), 'film')} in no folder of a class: unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         labels.notes.append(f"the folders {listing({*splits.values()})} as parts")
+
+
+def _read_by_source(folders: Sequence[str], in_part: bool, label: str) -> bool:
+    """Whether the source takes the class and the part from the folders of a film as they are."""
+    if in_part:
+        return folders[0].casefold() in SPLIT_FOLDERS and folders[1:2] == (label,)
+    return folders[:1] == (label,)
 
 
 def _shared(paths: Collection[str]) -> int:

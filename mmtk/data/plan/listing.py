@@ -17,6 +17,9 @@ from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
 
 TABLES = (".csv", ".tsv", ".tab")
+JSON_LINES = (".jsonl", ".ndjson")
+TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
+ALIASES = {".yml": ".yaml", **dict.fromkeys(JSON_LINES, ".json")}
 FEW = 32  # different gray values of a mask at most
 
 
@@ -86,10 +89,24 @@ class Listing:
         return _look(self.root / image)
 
     def json(self, path: str) -> Any:
-        """Content of a JSON file; None where it is none."""
+        """Content of a JSON file, or of one with an entry a line, as a list; None where it is none."""
         try:
-            return json.loads((self.root / path).read_text(encoding="utf-8-sig"))
+            text = (self.root / path).read_text(encoding="utf-8-sig")
+            if PurePosixPath(path).suffix.lower() in JSON_LINES:
+                return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return json.loads(text)
         except (OSError, ValueError):
+            return None
+
+    def content(self, path: str) -> Any:
+        """Content of a JSON or YAML file; None where it is none."""
+        if path not in self.configs:
+            return self.json(path)
+        import yaml
+
+        try:
+            return yaml.safe_load((self.root / path).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, yaml.YAMLError):
             return None
 
 
@@ -115,7 +132,10 @@ def resolve_hints(folder: Path, hints: Mapping[str, str]) -> tuple[Path, dict[st
 
 
 def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
-    """List the files below a folder, or below the paths ``only``; skip hidden files, follow links."""
+    """List the files below a folder, or below the paths ``only``; skip hidden files, follow links.
+
+    An image that links lead to counts at its links alone.
+    """
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
     others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": [], ".xml": []}
@@ -127,14 +147,16 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
                 tables[name] = table
         elif suffix == ".txt" and (table := _text_table(path)) is not None:
             tables[name] = table
-        elif (kind := ".yaml" if suffix == ".yml" else suffix) in others:
+        elif (kind := ALIASES.get(suffix, suffix)) in others:
             others[kind].append(name)
         elif is_image_file(path):
             images[name] = None
         else:
             unread[suffix or "(no suffix)"] += 1
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
-    return Listing(root, tuple(images), tables, texts, jsons, arrays, configs, markup, dict(unread))
+    linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
+    names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]
+    return Listing(root, tuple(names), tables, texts, jsons, arrays, configs, markup, dict(unread))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -152,6 +174,15 @@ def _files(root: Path) -> Iterator[Path]:
         if real not in real_paths:
             real_paths.add(real)
             yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text that are not empty; none where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _text_table(path: Path) -> Table | None:
@@ -232,4 +263,4 @@ def parent(path: str) -> str:
 def stem(path: str) -> str:
     """Name without folder and suffix, composed (NFC)."""
     pure = PurePosixPath(path)
-    return normalize("NFC", pure.stem if pure.suffix.lower() in (".txt", ".npy") else image_name(pure))
+    return normalize("NFC", pure.stem if pure.suffix.lower() in TEXTS else image_name(pure))

@@ -41,8 +41,6 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     children = sorted({parts[depth] for path in used if len(parts := path.split("/")) > depth + 1})
     if several and len(children) > 1:
         keys["classes"] = children
-        if swap := _sides(children):
-            keys["swap"] = swap
         pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
     elif labels := label_map(listing, used):
         keys |= labels.keys
@@ -91,13 +89,4 @@ def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
         return None  # an image has masks of all organs, or of none
     names = [re.sub(r"[-_. ]+", " ", ending).strip() for ending in endings]
     keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
-    if swap := _sides(names):
-        keys["swap"] = swap
     return Masks(keys, {film: tuple(files[end] for end in endings) for film, files in pairs.items()})
-
-
-def _sides(names: Sequence[str]) -> list[list[str]]:
-    """Pairs of channels that a flip exchanges."""
-    plain = {name.casefold(): name for name in names}
-    counterparts = {name: name.casefold().replace("left", "right") for name in names if "left" in name.casefold()}
-    return [[name, plain[other]] for name, other in counterparts.items() if other in plain]

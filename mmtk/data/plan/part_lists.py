@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
 from mmtk.data.plan.films import Labels
-from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.listing import Listing, read_lines
 from mmtk.errors import listing
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def take_parts(files: Listing, labels: Labels) -> None:
     ways = film_spellings(labels.films)
     used: Counter[str] = Counter()
     for path, part in [*part_of_text.items()][:MOST]:
-        for line in _lines(files, path):
+        for line in read_lines(files.root / path):
             if film := film_of_cell(line, ways):
                 labels.films[film].split = part
                 used[path] += 1
@@ -43,11 +43,3 @@ def _part(name: str) -> Split | None:
     name_words = [word for word in words.plain(name).split() if word not in OTHER_WORDS]
     parts = [words.PARTS[word] for word in name_words if word in words.PARTS]
     return cast("Split", parts[0]) if parts and len(parts) == len(name_words) else None
-
-
-def _lines(files: Listing, path: str) -> list[str]:
-    try:
-        text = (files.root / path).read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
-        return []
-    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -67,7 +67,7 @@ def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None)
             "\n  ".join(
                 [
                     "Say where they are: --labels TABLE.csv --label COLUMN, --labels folders, or --masks FOLDER.",
-                    *dict.fromkeys(note for film_set in sets for note in film_set.notes),
+                    *dict.fromkeys(note for film_set in sets for note in (*film_set.notes, *film_set.reasons)),
                 ]
             ),
         )
@@ -148,7 +148,10 @@ def _comments(
             lines.append("  parts: " + ", ".join(f"{part} {parts[part]:,}" for part in ("train", "val", "test")))
         lines += [f"  {note}" for note in dict.fromkeys(film_set.notes)]
         if film_set.reasons:
-            lines += ["  a table of its own was written, because:", *(f"    {why}" for why in film_set.reasons)]
+            lines += [
+                "  a table of its own was written, because:",
+                *(f"    {why}" for why in dict.fromkeys(film_set.reasons)),
+            ]
     spare_sets = [
         film_set
         for film_set in sets

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
+from mmtk.components.source._words import EMPTY, unlabelled_numbers
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns, with_column_names
 from mmtk.data.plan.films import Film, Labels
+from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, Table, stem
 from mmtk.data.plan.patient_tables import FILE, rows_per_film
 from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
+from mmtk.images.files import SUFFIXES
 
 RUN_LENGTHS = (
     "are not read: draw each mask into a PNG of its image's size, called as the image, in a folder masks (runs go "
@@ -36,8 +40,13 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
 
     ``hints``: the user's ``labels`` (a table) and columns.
     """
-    tables = _tables(files, hints.get("labels", ""))
+    tables = _tables(files, hints.get("labels", ""), labels)
     film_tables = _film_tables(files, tables, labels, hints)
+    if not hints.get("labels") and not any(map(_has_labels, film_tables.values())):
+        other_tables, label_files = label_tables(files, labels.films)
+        if other_film_tables := _film_tables(files, other_tables, labels, hints):
+            labels.files = label_files
+            tables, film_tables = {**tables, **other_tables}, {**film_tables, **other_film_tables}
     if not film_tables:
         if name := hints.get("labels"):
             raise MmtkError("no column names the images.", name, f"Its columns: {listing(tables[name].columns)}.")
@@ -45,8 +54,9 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         return
     name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), -len(item)))
     main = film_tables[name]
-    if main.key:
-        labels.reasons.append(f'the table names no images: "{main.key}" is in their names or headers')
+    if name not in files.tables:
+        labels.reasons.append(f"{name} is no CSV table")
+    _explain_key(main, labels)
     _check_hints(hints, name, main.table)
     _read_others(name, tables, film_tables, labels)
     if without := len(labels.films) - len(labels.listed):
@@ -56,6 +66,16 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         for row in main.table.rows:
             labels.films[row[-1]].patient = row[index]
     _describe(name, main.columns, labels)
+
+
+def _explain_key(main: _FilmTable, labels: Labels) -> None:
+    """Say by what a table names its films, where it is not by their names."""
+    if not main.key:
+        return
+    labels.reasons.append(f'the table names no images: "{main.key}" is in their names or headers')
+    names = [cell for cell in main.table.cells(main.key) if PurePath(cell).suffix.lower() in SUFFIXES]
+    if names:
+        labels.notes.append(f'names in "{main.key}" stand for several images each, as {names[0]}: give paths')
 
 
 def _read_others(
@@ -76,11 +96,16 @@ def _read_others(
             _supplement(other, item, main, labels)
 
 
-def _tables(files: Listing, name: str) -> Mapping[str, Table]:
+def _tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Table]:
     """Tables of the folder, or the one that the user names."""
     tables = files.tables
     if not name:
         return tables
+    if name not in tables:
+        other_tables, _ = label_tables(files, labels.films)
+        if name in other_tables:
+            labels.files = {name}
+            return {name: other_tables[name]}
     if name not in tables:
         cure = f"Tables here: {listing(tables)}." if tables else "There is no table here."
         if name.lower().endswith(SHEETS):
@@ -182,6 +207,8 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
             film.label = film.label or ""
     if columns.image != FILE and any("/" in cell or "\\" in cell for cell in columns.matches):
         labels.reasons.append("the table has paths, which may begin in another folder")
+    if any(cell != stem(path) and cell.isdecimal() for cell, path in columns.matches.items()):
+        labels.reasons.append("the table has lost the zeros before the numbers of films")
     if absent := len(rows) - len(matches):
         labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
     if repeats := len(matches) - len(rows_of):
@@ -192,9 +219,10 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
 
 def _empty_words(cells: Sequence[str], columns: Columns, labels: Labels) -> Collection[str]:
     """Words that stand for an empty cell; notes name them. "none" is a class where there is but one other."""
-    blank = Counter(cell for cell in cells if cell.casefold() in words.EMPTY)
-    others = {cell.casefold() for cell in cells if cell} - words.EMPTY
-    empty = words.EMPTY - {"none"} if len(others) == 1 else words.EMPTY
+    others = {cell.casefold() for cell in cells if cell} - EMPTY
+    empty = EMPTY - {"none"} if len(others) == 1 else EMPTY
+    empty = empty | unlabelled_numbers(others)
+    blank = Counter(cell for cell in cells if cell.casefold() in EMPTY | empty)
     for cell, count in sorted(blank.items()):
         use = "as no label" if cell.casefold() in empty else "as a class"
         labels.notes.append(f'"{cell}" in "{columns.label}" counts {use} ({counted(count, "row")})')
@@ -276,5 +304,5 @@ def _describe(name: str, columns: Columns, labels: Labels) -> None:
         labels.notes.append(f"{name}: not labels: {', '.join(columns.unused)} (--label COLUMN takes another)")
     if columns.flags and not columns.label:
         labels.notes.append(
-            f"{name}: one column per finding ({', '.join(columns.flags[:6])}): take one by --label COLUMN"
+            f"{name}: one column per finding ({', '.join(columns.flags[:6])}): --label COLUMN takes one"
         )

@@ -257,7 +257,6 @@ def is_patient_column(name: str) -> bool:
 
 NORMAL = {plain(word) for words in WORDS.values() for word in words}
 CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no", "none"}
-EMPTY = {"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"}  # as the source `folder` has them
 
 
 def same_class(name: str) -> str:

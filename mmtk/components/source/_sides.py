@@ -1,0 +1,36 @@
+"""Left and right among the names of organs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+RIGHT_OF = {
+    "left": "right",
+    "l": "r",
+    "links": "rechts",
+    "linke": "rechte",
+    "linker": "rechter",
+    "gauche": "droite",
+    "izquierdo": "derecho",
+    "izquierda": "derecha",
+    "esquerdo": "direito",
+    "sinistro": "destro",
+}
+
+
+def sides(names: Sequence[str]) -> list[list[str]]:
+    """Pairs of names, left and right, that a horizontal flip exchanges."""
+    named = {tuple(_words(name)): name for name in names}
+    pairs = []
+    for words, name in named.items():
+        other = tuple(RIGHT_OF.get(word, word) for word in words)
+        if other != words and other in named:
+            pairs.append([name, named[other]])
+    return pairs
+
+
+def _words(name: str) -> list[str]:
+    """Words of a name in lower case: ``leftMask`` and ``left_mask`` are ``left mask``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return re.findall(r"[^\W_]+", re.sub(r"(?i)(left|right)(?=[a-z])", r"\1 ", spaced).casefold())

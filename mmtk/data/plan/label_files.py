@@ -1,0 +1,140 @@
+"""Labels in JSON, YAML and text files, as tables with a row per film."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from mmtk.data.plan.annotations import outline_lines
+from mmtk.data.plan.columns import film_of_cell, film_spellings
+from mmtk.data.plan.listing import Listing, Table, read_lines, stem
+
+NOT_LABELS = (
+    {"labels", "file_ending"},
+    {"labels", "modality"},
+    {"names", "nc"},
+    {"names", "train"},
+)  # nnU-Net, YOLO
+Record = Mapping[str, str]
+
+
+def label_tables(listing: Listing, films: Collection[str]) -> tuple[dict[str, Table], set[str]]:
+    """Tables by the file that they come from, or by ``*.json`` where each film has a file; and all these files.
+
+    Read are: names with a label, labels with a list of names, a list of records, and lines "name label".
+    """
+    ways = film_spellings(films)
+    film_of_stem = {stem(film): film for film in films}
+    tables: dict[str, Table] = {}
+    beside: dict[str, dict[str, Record]] = {}
+    for path in (*listing.jsons, *listing.configs, *listing.texts):
+        kind = f"*{PurePosixPath(path).suffix}"
+        if film := film_of_stem.get(stem(path)):
+            if record := _film_record(listing, path):
+                beside.setdefault(kind, {})[path] = {"image": film, **record}
+        elif table := _table(_records(listing, path, ways)):
+            tables[path] = table
+    files = {*tables}
+    for kind, records in beside.items():
+        if 2 * len(records) >= len(films) and (table := _table([*records.values()])):
+            tables[kind] = table
+            files |= {*records}
+    return tables, files
+
+
+def _records(listing: Listing, path: str, ways: Mapping[str, str]) -> Sequence[Record]:
+    if path in listing.texts:
+        return _lines(read_lines(listing.root / path), ways)
+    content = listing.content(path)
+    if isinstance(content, dict):
+        if any(keys <= content.keys() for keys in NOT_LABELS):
+            return []
+        lists = [value for value in content.values() if isinstance(value, list) and _are_records(value)]
+        if not lists:
+            return _entries(content, ways)
+        content = lists[0] if len(lists) == 1 else None
+    records = [_record(entry) for entry in content] if isinstance(content, list) else []
+    return [record for record in records if record] if all(records) else []
+
+
+def _are_records(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(value, dict) for value in values)
+
+
+def _entries(content: Mapping[Any, Any], ways: Mapping[str, str]) -> list[Record]:
+    """Records of a table of names with a label or with facts, or of labels with a list of names."""
+    lists = [value for value in content.values() if isinstance(value, list)]
+    if lists and len(lists) == len(content):
+        names = [str(name) for value in lists for name in value]
+        if any(film_of_cell(name, ways) for name in names):
+            return [{"image": str(name), "label": str(key)} for key, value in content.items() for name in value]
+    records: list[Record] = []
+    for key, value in content.items():
+        record = _record(value if isinstance(value, dict) else {"label": value})
+        if record is None:
+            return []
+        records.append({"image": str(key), **record})
+    return records
+
+
+def _film_record(listing: Listing, path: str) -> Record | None:
+    """Record of the one film that a file is called after; a text is a label, if it has one line and no outline."""
+    if path not in listing.texts:
+        content = listing.content(path)
+        return _record(content) if isinstance(content, dict) else None
+    lines, numbers = read_lines(listing.root / path), outline_lines(listing, path)
+    if len(lines) != 1 or (numbers and len(numbers[0]) > 1):
+        return None
+    return {"label": lines[0]}
+
+
+def _record(value: Any) -> Record | None:
+    """A record as text; None where it holds other records, as annotations do."""
+    cells = {str(key): _cell(content) for key, content in value.items()} if isinstance(value, dict) else {}
+    return None if None in cells.values() else {key: cell for key, cell in cells.items() if cell is not None}
+
+
+def _cell(value: Any) -> str | None:
+    if isinstance(value, list):
+        cells = [_cell(entry) for entry in value]
+        return None if None in cells or any(isinstance(x, list) for x in value) else "|".join(map(str, cells))
+    if isinstance(value, dict):
+        return None
+    if isinstance(value, bool):
+        return str(int(value))
+    return "" if value is None else str(value).strip()
+
+
+def _lines(lines: Sequence[str], ways: Mapping[str, str]) -> list[Record]:
+    """Records of lines with a film and a label; none where fewer than half name a film, or no line has a label."""
+    records: list[Record] = []
+    count = 0
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        pairs = [*_pairs(line)]
+        named = next((pair for pair in pairs if film_of_cell(pair[0], ways)), None)
+        count += named is not None
+        name, label = named or pairs[min(1, len(pairs) - 1)]
+        records.append({"image": name, "label": label})
+    labels = any(record["label"] for record in records)
+    return records if labels and count and 2 * count >= len(records) else []
+
+
+def _pairs(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the ways to part a line into the name of a film and a label, either of which may have spaces."""
+    yield line, ""
+    gaps = [(gap.start(), gap.end()) for gap in re.finditer(r"[\s:=]+", line)]
+    for start, end in gaps:
+        yield line[:start], line[end:]
+    for start, end in gaps:
+        yield line[end:], line[:start]
+
+
+def _table(records: Sequence[Record]) -> Table | None:
+    if len(records) < 2:
+        return None
+    columns = tuple(dict.fromkeys(key for record in records for key in record))
+    return Table(columns, tuple(tuple(record.get(key, "") for key in columns) for record in records))
