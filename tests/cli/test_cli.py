@@ -150,8 +150,8 @@ def test_many_problems_are_shown_with_their_lines(mmtk, here):
     assert err == (
         "mmtk: r.toml has 2 problems:\n"
         "r.toml:5: train.batchs: unknown key. Did you mean 'batch'? Keys here: alarm, balance, batch, clip, "
-        "decay, decay_every, ema, epoch_images, epochs, frozen_views, lr, optimizer, precision, ratio, schedule, "
-        "steps, validate_every, warmup, weight_decay.\n"
+        "decay, decay_every, ema, epoch_images, epochs, frozen_views, groups, lr, optimizer, precision, ratio, "
+        "schedule, steps, validate_every, warmup, weight_decay.\n"
         "r.toml:3: ssl.treshold: unknown key. Did you mean 'threshold'? Keys here: threshold, weight.\n"
     )
 
