@@ -67,6 +67,7 @@ class Trainer:
         if self.rank == 0:
             self.logs = Logs(folder, note.get("metrics_bytes", 0))
             self.seconds = self.logs.training_seconds
+        self.seconds_before = self.seconds  # of what was trained before a pause
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"": self.objective}

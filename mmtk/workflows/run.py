@@ -198,7 +198,8 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
         training.close()
         display.close()
     mirror()
-    display.note(f"Finished in {duration(time.time() - start)}, {duration(training.seconds)} of them training.")
+    times = _seconds(training, start)
+    display.note(f"Finished in {duration(times['seconds'])}, {duration(times['training_seconds'])} of them training.")
     return Result(folder.path, results)
 
 
@@ -272,6 +273,12 @@ def _fit(training: Trainer, mirror: Callable[..., object]) -> str:
     return ""
 
 
+def _seconds(training: Trainer, start: float) -> dict[str, float]:
+    """Seconds of training, and of the whole run from ``start`` on with what was trained before a pause."""
+    whole = time.time() - start + training.seconds_before
+    return {"training_seconds": round(training.seconds, 3), "seconds": round(whole, 3)}
+
+
 def _finish_trial(request: RunRequest, training: Trainer, start: float, diverged: str) -> dict[str, Any]:
     """Write the validation score of a run that scores no test set, and mark it as done; its weights go.
 
@@ -289,8 +296,7 @@ def _finish_trial(request: RunRequest, training: Trainer, start: float, diverged
     warnings = [*training.data.notes, *training.warnings, *filter(None, [diverged])]
     results = {**{domain: {} for domain in DOMAINS}, "selected": selected, "warnings": warnings}
     write_json(folder.results_file, results)
-    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
-    folder.finish({"steps": training.steps_done, **seconds})
+    folder.finish({"steps": training.steps_done, **_seconds(training, start)})
     end = f"Diverged, so it has no score: {diverged}" if diverged else f"Validation {training.best_score:.3f}."
     request.display.note(f"{end} No test set is scored (evaluate.test = false).")
     return results
@@ -324,7 +330,7 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     write_layers(folder.layers_file, recipe, net, device)
     if request.pictures:
         draw_run(folder, recipe, folder.provenance["targets"])
-    seconds = {"training_seconds": round(training.seconds, 3), "seconds": round(time.time() - start, 3)}
-    folder.finish({"steps": training.total, **seconds, "peak_memory_gb": memory and round(memory, 4)})
+    times = _seconds(training, start)
+    folder.finish({"steps": training.total, **times, "peak_memory_gb": memory and round(memory, 4)})
     display.results(results, recipe.name, scores.declared)
     return results

@@ -222,7 +222,11 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
     assert len(read_lines(tmp_path / "cut" / "metrics.jsonl")) == 4
     with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
         file.write('{"step": 4, "half a row')  # what a crash after the checkpoint leaves behind
+    timing = tmp_path / "cut" / "timing.jsonl"
+    timing.write_text("".join(json.dumps({**row, "seconds": 100.0}) + "\n" for row in read_lines(timing)))
     run(mmtk.load_recipe(tmp_path / "cut"), tmp_path / "cut", pictures=False)
+    facts = json.loads((tmp_path / "cut" / "done.json").read_text())
+    assert 300 < facts["training_seconds"] < facts["seconds"]  # of both sittings
     checkpoints = ["checkpoints/last.safetensors", "checkpoints/best.safetensors"]
     for file in ("metrics.jsonl", "results.json", "cases.parquet", *checkpoints):
         assert digest(tmp_path / "cut" / file) == digest(tmp_path / "whole" / file), file
