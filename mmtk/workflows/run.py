@@ -198,8 +198,8 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
         training.close()
         display.close()
     mirror()
-    times = _seconds(training, start)
-    display.note(f"Finished in {duration(times['seconds'])}, {duration(times['training_seconds'])} of them training.")
+    whole = duration(_seconds(training, start)["seconds"])
+    display.note(f"Finished in {whole}, {duration(training.seconds)} of them training.")
     return Result(folder.path, results)
 
 
@@ -274,7 +274,7 @@ def _fit(training: Trainer, mirror: Callable[..., object]) -> str:
 
 
 def _seconds(training: Trainer, start: float) -> dict[str, float]:
-    """Seconds of training, and of the whole run from ``start`` on with what was trained before a pause."""
+    """Return seconds of training, and of the run from ``start`` on with the training before a stop."""
     whole = time.time() - start + training.seconds_before
     return {"training_seconds": round(training.seconds, 3), "seconds": round(whole, 3)}
 
