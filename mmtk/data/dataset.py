@@ -189,7 +189,7 @@ class TestSet:
 
     @property
     def metadata(self) -> dict[str, Mapping[str, str | float]]:
-        """What the source knows of every scored image, by id."""
+        """Return what the source knows of every scored image, by id."""
         return {
             name: self.store.metadata.get(name, {}) for name in (self.store.ids[row] for row in self.known_rows)
         }
