@@ -23,7 +23,7 @@ from mmtk.cli.options import (
 )
 from mmtk.counts import share
 from mmtk.errors import RunFailed
-from mmtk.io.spelling import command
+from mmtk.io.spelling import command, visible
 from mmtk.registry.local_file import COPY
 
 SHOWN = 20  # predictions that are printed; all are in the table
@@ -94,7 +94,10 @@ def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
     if not result.figures:
         typer.echo(f"          {command('report', result.path)}    (draws it)")
     if tracked:
-        typer.echo("          mlflow ui --backend-store-uri sqlite:///mlflow.db")
+        from mmtk.tracking.client import page_command
+        from mmtk.tracking.run import tracking_uri
+
+        typer.echo(f"          {page_command(tracking_uri())}")
 
 
 def evaluate(
@@ -177,7 +180,7 @@ def _prediction(image: Path, cells: dict[str, str]) -> str:
         if organ := column.partition("area-share-")[2]:
             size = f"{float(mm2):,.0f} mm²" if (mm2 := cells[f"area-mm2-{organ}"]) else f"{float(cell):.1%}"
             parts.append(f"{organ} {size}")
-    return f"{image}  {', '.join(parts)}"
+    return f"{visible(image)}  {', '.join(parts)}"
 
 
 def track(

@@ -65,10 +65,16 @@ def folder_sets(
     else the other task is scored, and a note says what was left out.
     """
     root, columns = resolve_hints(folder, columns)
+    listed = list_folder(root, (folder, *_paths(columns, root)))
+    if not columns.get("labels") and "classification" in targets:
+        names = targets["classification"].names
+        parents = {Path(image).parent.name for image in listed.images}
+        if len(parents) == 1 and words.class_among(parents.pop(), names):
+            columns = {**columns, "labels": "folders"}  # films of one class, in a folder of its name
     sets: list[FolderSet] = []
     notes: list[str] = []
     refusals: list[UnknownLabelsError] = []
-    for films in find_sets(list_folder(root, (folder, *_paths(columns, root))), columns, training=False):
+    for films in find_sets(listed, columns, training=False):
         name = "/".join(part for part in (folder.resolve().name, films.folder) if part)
         before = len(sets)
         for task in targets:

@@ -33,6 +33,7 @@ for (const button of document.querySelectorAll("figure button")) {
     const large = zoom.querySelector("img");
     large.src = image.src;
     large.alt = image.alt;
+    large.parentElement.className = button.className;
     zoom.showModal();
   });
 }

@@ -161,6 +161,12 @@ def _reason(error: Exception) -> str:
     return re.sub(r"^.*\(Caused by (.*)\)$", r"\1", line)[:300].rstrip(".")
 
 
+def page_command(uri: str) -> str:
+    """Command that shows the runs of a store; of a server, its address."""
+    shown = masked(uri)
+    return shown if uri.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(shown)}"
+
+
 def masked(text: str) -> str:
     """Text without the password of an address."""
     return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]+@", r"\1:***@", text)

@@ -166,7 +166,7 @@ class StudyMirror:
         address = (
             f"{self.uri.rstrip('/') if server else 'http://127.0.0.1:5000'}/#/experiments/{experiment_id}/runs"
         )
-        how = "" if server else f"mlflow ui --backend-store-uri {self.uri}, then "
+        how = "" if server else f"{mlflow_client.page_command(self.uri)}, then "
         self.page = mlflow_client.masked(f"{how}{address}?viewStateShareKey={key}")
 
     def _send_effects(self, analysis: Analysis) -> None:

@@ -199,6 +199,7 @@ def test_the_page_can_be_read_by_all(report):
     images = [image for image in seen.all("img") if image.get("src")]
     assert len(images) == 5
     assert all(len(image["alt"] or "") > 20 for image in images)
+    assert [button.get("class") for button in seen.all("button") if "aria-label" in button] == ["drawing"] * 5
     assert all(head.get("scope") in ("col", "row") for head in seen.all("th"))
     assert len(seen.all("caption")) == len(seen.all("table")) == 11
     ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]

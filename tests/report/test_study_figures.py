@@ -124,6 +124,11 @@ def test_pictures_come_by_section(drawn: dict[str, Figure]) -> None:
     assert places == sorted(places)
 
 
+def test_a_dark_page_turns_no_picture_with_films(drawn: dict[str, Figure]) -> None:
+    films = {name for name, figure in drawn.items() if figure.films}
+    assert films == {name for name in drawn if name.startswith(("boundaries", "masks", "saliency"))} != set()
+
+
 def test_a_study_of_one_task_and_one_seed_draws_what_it_can(study: Study, tmp_path: Path) -> None:
     found = {figure.name: figure for figure in draw_study(part(study, "U-Net", seeds=(0,)), tmp_path)}
     assert {"scores", "dice-distribution", "bland-altman", "boundaries", "masks", "validation"} <= set(found)

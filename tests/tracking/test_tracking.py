@@ -570,3 +570,18 @@ def test_the_model_says_what_the_run_says(store, folder, monkeypatch):
 def test_nothing_imports_mlflow_before_a_sync():
     code = "import sys, mmtk.tracking.run; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("sqlite:///mlflow.db", "mlflow ui --backend-store-uri sqlite:///mlflow.db"),
+        ("sqlite:////data/ml ü.db", "mlflow ui --backend-store-uri 'sqlite:////data/ml ü.db'"),
+        ("postgresql://me:secret@db/x", "mlflow ui --backend-store-uri 'postgresql://me:***@db/x'"),
+        ("https://me:secret@lab", "https://me:***@lab"),
+    ],
+)
+def test_the_command_that_shows_runs_can_be_pasted_and_has_no_password(uri: str, command: str) -> None:
+    from mmtk.tracking.client import page_command
+
+    assert page_command(uri) == command

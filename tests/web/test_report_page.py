@@ -45,7 +45,9 @@ const press = (page) => {{
   found.sorted = page.querySelectorAll("#scores [aria-sort]").length;
   const ground = () => page.defaultView.getComputedStyle(page.body).backgroundColor;
   const theme = page.querySelector(".theme");
-  found.grounds = [ground()]; theme.click(); found.grounds.push(ground());
+  const filter = (name) => page.defaultView.getComputedStyle(page.querySelector(name)).filter;
+  const look = () => [ground(), filter("figure .drawing"), filter("dialog div")];
+  found.themes = [look()]; theme.click(); found.themes.push(look());
   page.querySelector("figure button").click();
   const dialog = page.querySelector("dialog");
   found.open = dialog.open; found.large = dialog.querySelector("img").naturalWidth;
@@ -128,7 +130,10 @@ def test_pictures_load_tables_sort_and_a_phone_does_not_overflow(report, tmp_pat
     assert (pressed["upLabel"], pressed["downLabel"]) == ("ascending", "descending")
     assert pressed["names"] == sorted(pressed["names"])
     assert pressed["sorted"] == 1
-    assert len(set(pressed["grounds"])) == 2
+    (ground, drawing, other), (other_ground, other_drawing, other_again) = pressed["themes"]
+    assert ground != other_ground
+    assert sorted([drawing, other_drawing]) == ["invert(0.91) hue-rotate(180deg)", "none"]
+    assert other == other_again == "none"
     assert pressed["open"]
     assert pressed["large"] > 0
     assert pressed["closed"]

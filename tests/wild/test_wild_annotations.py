@@ -120,11 +120,12 @@ def test_two_spellings_of_one_class_are_refused_unless_both_are_named(
     assert source.labels.names == ("ill", *pair)
 
 
-def test_a_run_is_scored_on_a_folder_of_one_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [{"labels": "folders"}, {}])
+def test_a_run_is_scored_on_a_folder_of_one_class(columns: dict[str, str], tmp_path: Path) -> None:
     for name in ("normal", "pneumonia"):
         film(tmp_path / f"run/{name}/{name}.png")
     target = Folder(tmp_path, "classification", images="run", labels="folders").labels
     for n in range(5):
         film(tmp_path / f"other/Pneumonia/{n}.png")
-    sets, _ = folder_sets(tmp_path / "other", {"labels": "folders"}, {"classification": target}, {}, tmp_path)
+    sets, _ = folder_sets(tmp_path / "other", columns, {"classification": target}, {}, tmp_path)
     assert [item.target for _, _, source in sets for item in source.items("all")] == [1] * 5

@@ -132,7 +132,7 @@ def _one_system(cell: Cell, examples: Mapping[str, Arrays], path: Path, vector: 
         f"Reference (solid) and predicted (dashed) boundaries of {counted(len(tiles), 'test image')}, "
         f"{cell.name}, {seed_shown([cell])}, from the worst to the best Dice."
     )
-    return Figure(path.stem, title, caption, path, MASKS)
+    return Figure(path.stem, title, caption, path, MASKS, films=True)
 
 
 def _by_system(
@@ -168,7 +168,7 @@ def _by_system(
         f"Reference (solid) and predicted (dashed) boundaries of {counted(len(rows), 'test image')} for every "
         f"system, {seed}, with the Dice below each."
     )
-    return Figure(path.stem, title, caption, path, MASKS)
+    return Figure(path.stem, title, caption, path, MASKS, films=True)
 
 
 def _common(examples: list[Arrays]) -> list[str]:
@@ -226,4 +226,4 @@ def masks(study: Study, budget: Budget, path: Path, most: int = 6) -> Figure | N
         f"{min(columns, len(arrays['image']))} {domain}" for domain, arrays in sample_arrays.items()
     )
     caption = f"Predicted and reference masks of {counts} test images, {cell.name}, {seed_shown([cell])}."
-    return Figure(path.stem, title, caption, path, MASKS)
+    return Figure(path.stem, title, caption, path, MASKS, films=True)

@@ -135,4 +135,4 @@ def _saliency(study: Study, budget: Budget, path: Path, task: str, domain: str, 
         f"Size of the gradient of each class score with respect to {amounts} {task} images, {cell.name}, "
         f"{seed_shown([cell])}; each map is scaled by its own 99th percentile."
     )
-    return Figure(path.stem, title, caption, path, "saliency")
+    return Figure(path.stem, title, caption, path, "saliency", films=True)

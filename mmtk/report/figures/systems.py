@@ -24,13 +24,17 @@ Budget = Mapping[str, int | str]
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a study: a PNG at ``path``, an SVG of the same stem beside it, one sentence as caption."""
+    """A picture of a study: a PNG at ``path``, an SVG of the same stem beside it, one sentence as caption.
+
+    ``films``: it shows images, whose gray levels a dark page leaves as they are.
+    """
 
     name: str
     title: str
     caption: str
     path: Path
     section: str
+    films: bool = False
 
 
 @dataclass(frozen=True)
