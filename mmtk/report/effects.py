@@ -220,14 +220,16 @@ def without_effects(effects_list: Sequence[Effects]) -> list[str]:
 
 def on_fewer_seeds(effects_list: Sequence[Effects], seeds: int) -> list[str]:
     """A sentence for the effects that rest on fewer than ``seeds``, since a system in them lacks a run."""
-    names: dict[tuple[str, int], dict[str, None]] = {}
+    names: dict[str, dict[int, dict[str, None]]] = {}
     for one in effects_list:
-        for effect in (effect for effect in one.effects if effect.n < seeds):
-            names.setdefault((budget(one.labels), effect.n), {})[" × ".join(effect.factors)] = None
+        for effect in one.effects:
+            names.setdefault(budget(one.labels), {}).setdefault(effect.n, {})[" × ".join(effect.factors)] = None
     return [
-        f"Effects of {listing(effects)} ({labels} labels) are over {n} of {seeds} seeds, those of which all "
-        "systems in them have a run."
-        for (labels, n), effects in names.items()
+        f"{'All effects' if len(by_seeds) == 1 else f'Effects of {listing(effects)}'} ({labels} labels) are over "
+        f"{n} of {seeds} seeds, those of which all systems in them have a run."
+        for labels, by_seeds in names.items()
+        for n, effects in by_seeds.items()
+        if n < seeds
     ]
 
 

@@ -346,6 +346,12 @@ def test_a_cell_that_stands_for_several_and_lacks_a_seed_takes_it_from_their_eff
         f"Effects of ssl: confidence ({budget(BOTH)} labels) are over 3 of 4 seeds, those of which all systems in "
         "them have a run."
     ]
+    shared = [replace(cell, runs={seed: cell.runs[seed] for seed in (0, 1, 3)}) for cell in study.cells]
+    notes = [note for note in analyse(replace(study, cells=shared)).notes if "of 4 seeds" in note]
+    assert notes == [
+        f"All effects ({budget(BOTH)} labels) are over 3 of 4 seeds, those of which all systems in them have a "
+        "run."
+    ]
 
 
 def test_other_designs_have_tests_and_no_effects():

@@ -8,11 +8,14 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 from scipy import stats as scipy_stats
 from sklearn import metrics
@@ -506,6 +509,24 @@ def test_the_forest_of_effects(tmp_path: Path) -> None:
     assert effects([], tmp_path / "none.png", "", "") is None
 
 
+def test_long_names_of_effects_do_not_lie_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = ("encoder: imagenet → unet", "bridge: saliency", "ssl: confidence", "consistency: kl")
+    long = [Effect(factors[:n], 0.01, -0.02, 0.04, 0.5, 5) for n in (1, 2, 3, 4, 4, 3)]
+    boxes = []
+    save = MatplotlibFigure.savefig
+
+    def recorded(self: MatplotlibFigure, *arguments: Any, **keys: Any) -> None:
+        self.canvas.draw()
+        boxes.append([text.get_window_extent() for text in self.axes[0].get_yticklabels()])
+        save(self, *arguments, **keys)
+
+    monkeypatch.setattr(MatplotlibFigure, "savefig", recorded)
+    effects(long, tmp_path / "effects.png", "Effects on accuracy", "accuracy")
+    for above, below in pairwise(boxes[0]):  # the first row is on top
+        assert above.y0 > below.y1
+    assert max(box.height for box in boxes[0]) > 2.5 * min(box.height for box in boxes[0])
+
+
 def test_the_same_picture_has_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         effects(SHARES, tmp_path / name / "effects.png", "Effects", "accuracy")
@@ -517,7 +538,7 @@ def test_small_effects_are_told_with_a_fourth_digit() -> None:
     small = Effect(("a",), -0.0004, -0.002, 0.0012, 0.4, 3)
     large = Effect(("b",), 0.0004, -0.02, 0.0208, 0.9, 3)
     assert amounts([small]) == ["−0.0004 [−0.0020, +0.0012]"]
-    assert amounts([small, large]) == ["−0.000 [−0.002, +0.001]", "+0.000 [−0.020, +0.021]"]
+    assert amounts([small, large]) == ["0.000 [−0.002, +0.001]", "0.000 [−0.020, +0.021]"]
     assert amounts([Effect(("a",), 0.25, None, None, None, 1)]) == ["+0.250"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmtk.stats import Effect
 
 GAIN, LOSS = style.BLUE, style.VERMILION
+NAME_WIDTH = 30  # letters of a line of a name
 
 
 def label(effect: Effect) -> str:
@@ -60,17 +62,19 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
     """
     if not effects:
         return None
-    with style.chart(path, title, 7.4, 1.15 + 0.36 * len(effects), vector=True) as fig:
+    names = [folded(label(effect), NAME_WIDTH) for effect in effects]
+    rows = _rows(names)
+    with style.chart(path, title, 7.4, 1.15 + 0.36 * (rows[-1] + 1), vector=True) as fig:
         axes = fig.add_subplot()
         axes.axvline(0, color="black", lw=1)
-        for row, effect in enumerate(effects):
+        for row, effect in zip(rows, effects, strict=True):
             colour = GAIN if effect.value >= 0 else LOSS
             sure = effect.low is not None and effect.high is not None and effect.low * effect.high > 0
             sure = sure and effect.n > 1
             _whisker(axes, effect, row, 0.0, colour)
             face = colour if sure else "white"
             axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)
-        _finish(axes, [label(effect) for effect in effects], amounts(effects))
+        _finish(axes, names, amounts(effects), rows)
         axes.set_xlabel(f"change of {unit} (filled: the interval leaves out zero)")
     caption = f"Effects of the components and of their interactions on {unit}; {counted(effects)}."
     return Figure(path.stem, title, caption, path, "effects")
@@ -115,7 +119,8 @@ def waterfall(start: float, shares: Sequence[Effect], path: Path, title: str, me
         digits = places(shares)
         first, final = (f"{end:.{digits}f}" for end in (ends[0], ends[-1]))
         words = [first, *amounts(shares), f"{final} ({signed(ends[-1] - ends[0], digits)})"]
-        _finish(axes, ["baseline", *map(label, shares), "full system"], words)
+        names = [folded(name, NAME_WIDTH) for name in ("baseline", *map(label, shares), "full system")]
+        _finish(axes, names, words, list(range(last + 1)))
         axes.set_xlabel(metric)
     caption = f"Shapley share of every component in the gain of {metric}, from {first} to {final}; "
     return Figure(path.stem, title, f"{caption}{counted(shares)}.", path, "effects")
@@ -127,11 +132,25 @@ def _whisker(axes: Axes, effect: Effect, row: float, start: float, colour: str) 
         axes.plot(ends, [row, row], color=colour, lw=1.4, marker="|", ms=7, mew=1.4, zorder=3)
 
 
-def _finish(axes: Axes, names: Sequence[str], words: Sequence[str]) -> None:
-    """Names at the left, numbers at the right, the first row on top."""
-    axes.set_yticks(range(len(names)), [folded(name, 30) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    for row, text in enumerate(words):
+def _rows(names: Sequence[str]) -> list[float]:
+    """Middle of every row, the first at 0: names of more than two lines get the space of theirs."""
+    rows = [0.0]
+    spaces = [max(1.0, 0.45 * (name.count("\n") + 1)) for name in names]
+    for above, below in pairwise(spaces):
+        rows.append(rows[-1] + (above + below) / 2)
+    return rows
+
+
+def _finish(axes: Axes, names: Sequence[str], words: Sequence[str], rows: Sequence[float]) -> None:
+    """Names at the left, numbers at the right, the first row on top.
+
+    names: of the rows, folded
+    words: at the right of every row
+    rows: their middles
+    """
+    axes.set_yticks(rows, names)
+    axes.set_ylim(rows[-1] + 0.6, -0.6)
+    for row, text in zip(rows, words, strict=True):
         axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.tick_params(axis="y", length=0, labelsize=9)
     axes.grid(axis="y", visible=False)

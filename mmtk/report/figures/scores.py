@@ -113,6 +113,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             axes.set(xlabel=f"{metric.info.heading}, {domain}")
         for row in panels:
             row[0].set_ylim(row[0].get_ylim()[::-1])
+            row[0].locator_params(axis="x", nbins=6)
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
         f"{f', bars the 95 % interval for {_speaks(cells)}' if has_bars else ''}"

@@ -190,8 +190,9 @@ def labelled(budget: Budget) -> str:
 
 
 def signed(value: float, places: int = 3) -> str:
-    """A difference with its sign."""
-    return f"{value:+,.{places}f}".replace("-", "−")
+    """A difference with its sign, which zero has not."""
+    text = f"{value:+,.{places}f}"
+    return text.replace("-", "−") if text.strip("+-0.") else text[1:]
 
 
 def folded(name: str, width: int = 24) -> str:
