@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mmtk.cli.code import CodeOpt
+from mmtk.cli.options import CellOpt
 
 
 class Format(StrEnum):
@@ -20,8 +21,12 @@ class Format(StrEnum):
 
 
 def export(
-    run_dir: Annotated[
-        Path, typer.Argument(metavar="RUNDIR", help="A finished run directory, or a folder that was exported.")
+    run_dirs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNDIR…",
+            help="A finished run or an exported folder; several to average, or a study with --cell.",
+        ),
     ],
     format: Annotated[
         Format, typer.Option(help="onnx: one file, checked by onnxruntime. safetensors: a folder to share.")
@@ -29,26 +34,31 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="The file or folder to write (default RUNDIR/exports/NAME-DIGEST-sSEED).")
     ] = None,
+    cell: CellOpt = None,
     code: CodeOpt = None,
 ) -> None:
     """Write a finished run as one ONNX file, or as a folder of weights, recipe and model card."""
+    from mmtk.workflows.members import run_folders
+
+    runs = run_folders(run_dirs, cell)
     if format is Format.onnx:
         from rich.console import Console
 
         from mmtk.export.onnx_file import OPSET, write_onnx
 
         with Console(stderr=True).status("Tracing the model, and comparing it with the live one …"):
-            file = write_onnx(run_dir, out)
+            file = write_onnx(runs, out)
         typer.echo(f"Wrote     {file.path}  ({file.size / 1e6:.1f} MB, opset {OPSET})")
         agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in file.differences.items())
         typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
         return
-    from mmtk.export.shared import write_shared
+    from mmtk.export.shared import write_all_shared
     from mmtk.io.spelling import command
 
-    folder = write_shared(run_dir, out)
-    typer.echo(f"Wrote     {folder}/: model.safetensors, recipe.toml, README.md")
-    typer.echo(f"Next      {command('predict', folder)} IMAGE… --out DIR")
+    folder = write_all_shared(runs, out)
+    inside = f"{len(runs)} folders, each " if len(runs) > 1 else ""
+    typer.echo(f"Wrote     {folder}/: {inside}model.safetensors, recipe.toml, README.md")
+    typer.echo(f"Next      {command('predict', folder)}{'/*' if inside else ''} IMAGE… --out DIR")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"export": export}

@@ -17,6 +17,7 @@ SetOpt = Annotated[
 ]
 SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+CellOpt = Annotated[str | None, typer.Option(help="The runs of this cell of a study, averaged.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 

@@ -11,6 +11,7 @@ import typer
 from mmtk.cli import data as data_commands
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import (
+    CellOpt,
     DataOpt,
     DeviceOpt,
     JsonOpt,
@@ -22,7 +23,7 @@ from mmtk.cli.options import (
     print_json,
 )
 from mmtk.counts import share
-from mmtk.errors import RunFailed
+from mmtk.errors import MmtkError, RunFailed
 from mmtk.io.spelling import command, visible
 from mmtk.registry.local_file import COPY
 
@@ -101,10 +102,14 @@ def _tell(result: Any, tracked: bool, json: bool, code: bool) -> None:
 
 
 def evaluate(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUNDIR", help="A finished run directory.")],
-    folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER…", help="Folders of films to score.")
-    ] = None,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNDIR… [FOLDER…]",
+            help="A finished run directory, several to average, or a study; then folders of films to score.",
+        ),
+    ],
+    cell: CellOpt = None,
     masks: Annotated[str | None, typer.Option(help="The folder of the masks, where it is not found.")] = None,
     labels: Annotated[str | None, typer.Option(help="The table of the classes, where it is not found.")] = None,
     label: Annotated[str | None, typer.Option(help="The column of the class in the table.")] = None,
@@ -126,14 +131,17 @@ def evaluate(
     """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
     from mmtk.data.label_matching import parse_matches
     from mmtk.workflows.evaluate import evaluate as evaluate_run
+    from mmtk.workflows.members import leading_runs
 
     columns = {"masks": masks, "labels": labels, "label": label}
+    runs, folders = leading_runs(paths)
     result = evaluate_run(
-        run_dir,
+        runs,
         profile,
         overrides(set_),
         out,
-        folders=folders or [],
+        cell=cell,
+        folders=folders,
         columns={key: value for key, value in columns.items() if value},
         data=data,
         match=parse_matches(match),
@@ -148,17 +156,27 @@ def evaluate(
 
 
 def predict(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUNDIR", help="A finished run directory.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Images or folders of images.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUNDIR… IMAGE…",
+            help="A finished run directory, several to average, or a study with --cell; then images or folders.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    cell: CellOpt = None,
     device: DeviceOpt = "auto",
     code: CodeOpt = None,
 ) -> None:
     """Masks, overlays, saliency and classes for images of any size."""
+    from mmtk.workflows.members import leading_runs
     from mmtk.workflows.predict import TABLE
     from mmtk.workflows.predict import predict as predict_images
 
-    rows = predict_images(run_dir, images, out, device, quiet=False)
+    runs, images = leading_runs(paths)
+    if not images:
+        raise MmtkError("no images: only run directories were given.", hint="Give images or folders behind them.")
+    rows = predict_images(runs, images, out, device, cell=cell, quiet=False)
     results = [row for row in rows if not row.error]
     for row in results[:SHOWN]:
         typer.echo(_prediction(row.image, row.cells))

@@ -46,7 +46,7 @@ class Probabilities(nn.Module):
         return tuple(value for value in outputs.values() if value is not None)
 
     def _outputs_by_name(self, images: Tensor) -> dict[str, Tensor | None]:
-        prediction = predict(self.net, self.recipe, images)
+        prediction = predict(self.net, self.recipe, images, self.labels)
         classes, mask = prediction.classification, prediction.segmentation
         return {
             "classes": None if classes is None else self.labels["classification"].probabilities(classes),
@@ -137,8 +137,9 @@ def _running(error: Exception, model: Probabilities) -> Iterator[str | None]:
 
 def _parts(model: Probabilities) -> Iterator[tuple[str, nn.Module]]:
     for kind in ("encoder", "decoder", "bridge"):
-        if (part := getattr(model.net, kind)) is not None:
-            yield kind, part
+        for net in model.net.members:
+            if (part := getattr(net, kind)) is not None:
+                yield kind, part
 
 
 def refusal(model: Probabilities, kind: str | None, why: str) -> MmtkError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import cycle
@@ -17,7 +17,7 @@ import torch
 from mmtk.components.source.phantom import Phantom
 from mmtk.errors import MmtkError
 from mmtk.export.graph import Probabilities, culprit, refusal, trace
-from mmtk.export.origin import origin, place, same_run
+from mmtk.export.origin import origin_of_all, place, same_run
 from mmtk.images.loader import resize_image
 from mmtk.io import status_line
 from mmtk.io.extras import install_line
@@ -43,8 +43,10 @@ class Written:
     differences: Mapping[str, float]
 
 
-def write_onnx(path: Path, out: Path | None = None) -> Written:
+def write_onnx(path: Path | Sequence[Path], out: Path | None = None) -> Written:
     """Write a finished run or an exported folder as one ONNX file (default ``PATH/exports/RUN.onnx``).
+
+    Of several runs it is their ensemble, whose probabilities are averaged; it needs ``out``.
 
     Input ``image`` [B,C,H,W] in [0, 1] at the run's size. Outputs, as far as the system has them: ``classes``
     [B,classes] and ``mask`` [B,K,H,W], probabilities, and ``saliency`` [B,1,H,W]. Raises MmtkError for what is
@@ -53,16 +55,19 @@ def write_onnx(path: Path, out: Path | None = None) -> Written:
     than 1e-4.
     """
     _required()
-    facts = origin(path)
+    paths = [path] if isinstance(path, Path) else path
+    facts = origin_of_all(paths)
     chosen_here = out is None
-    out = out or path / "exports" / f"{facts['run']}.onnx"
+    if out is None and len(paths) > 1:
+        raise MmtkError("an ensemble has no folder of its own.", hint="Say where to write: --out FILE.onnx")
+    out = out or paths[0] / "exports" / f"{facts['run']}.onnx"
     if out.is_dir():
         file = out / f"{facts['run']}.onnx"
         raise MmtkError("is a folder, not a file.", str(out), f"Name the file: --out {quoted(file)}")
     place(out, lambda: same_run(read_metadata(out), facts))
     output = OutputFolder(out.parent, "export", set_aside=chosen_here)
     output.check([out.name])
-    model = Probabilities(load(path, "cpu"))
+    model = Probabilities(load(paths, "cpu"))
     status_line.stage("converting")
     data = convert(model, facts).SerializeToString()
     status_line.stage("comparing with onnxruntime")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,26 @@ def origin(path: Path) -> dict[str, Any]:
     if not folder.recipe_file.is_file():
         raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
     return about(read_run(path))
+
+
+def origin_of_all(paths: Sequence[Path]) -> dict[str, Any]:
+    """The facts of one run or exported folder, or of an ensemble: names of all, and a digest over them.
+
+    An ensemble has no threshold chosen on validation: those of its runs are not that of their mean.
+    """
+    members = [origin(path) for path in paths]
+    if len(members) == 1:
+        return members[0]
+    names = [f"{one['digest']}-s{one['seed']}" for one in members]
+    digest = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:10]
+    return {
+        **members[0],
+        "name": f"Ensemble of {len(members)} runs, the first {members[0]['name']}",
+        "run": f"ensemble-{digest}",
+        "digest": digest,
+        "seed": ", ".join(names),
+        "thresholds": {"classification": None, "segmentation": 0.5},
+    }
 
 
 def place(out: Path, is_earlier_export: Callable[[], bool]) -> None:

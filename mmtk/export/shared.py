@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,18 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
             with output.file(name) as temporary:
                 temporary.write_bytes(text)
     return export.path
+
+
+def write_all_shared(paths: Sequence[Path], out: Path | None = None) -> Path:
+    """Write runs as ``write_shared`` does: several into folders in ``out``, named after the runs."""
+    if len(paths) == 1:
+        return write_shared(paths[0], out)
+    if out is None:
+        raise MmtkError("an ensemble has no folder of its own.", hint="Say where to write: --out DIR")
+    load(paths, "cpu")  # refuses runs that are no ensemble
+    for path in paths:
+        write_shared(path, out / about(read_run(path))["run"])
+    return out
 
 
 def _is_export(folder: RunDir, facts: Mapping[str, Any]) -> bool:

@@ -19,7 +19,8 @@ from mmtk.data.store import ImageStore
 from mmtk.errors import NotFinite, RunFailed, listing
 from mmtk.io import status_line
 from mmtk.io.files import atomic
-from mmtk.model.network import MultiTaskNet
+from mmtk.model.ensemble import Net, disagreement
+from mmtk.model.views import seen
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog
 from mmtk.registry.declared import declared_scores
@@ -47,7 +48,13 @@ class Scores:
 
 
 def batches(
-    net: MultiTaskNet, recipe: Recipe, task: str, store: ImageStore, rows: list[int], device: torch.device | str
+    net: Net,
+    recipe: Recipe,
+    task: str,
+    store: ImageStore,
+    rows: list[int],
+    device: torch.device | str,
+    labels: api.LabelSpec | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
     """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time.
 
@@ -57,8 +64,10 @@ def batches(
     store: images of the set
     rows: of the store, in their order
     device: that computes the logits
+    labels: of the task, where the set has labels of another
     """
-    forward: Callable[[torch.Tensor], torch.Tensor] = getattr(net, TASKS[task].forward)
+    views = seen(net, recipe, {task: labels or store.labels})
+    forward: Callable[[torch.Tensor], torch.Tensor] = getattr(views, TASKS[task].forward)
     size = recipe.evaluate.batch
     for start in range(0, len(rows), size):
         batch_rows = rows[start : start + size]
@@ -67,7 +76,7 @@ def batches(
         yield logits, label_tensor(store, batch_rows), [store.ids[row] for row in batch_rows]
 
 
-def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
+def fill(net: Net, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored.
 
     net: on ``device``
@@ -91,13 +100,14 @@ def fill(net: MultiTaskNet, recipe: Recipe, test: TestSet, device: torch.device 
 
 
 @contextmanager
-def eval_mode(net: MultiTaskNet, dropout: bool) -> Iterator[None]:
+def eval_mode(net: Net, dropout: bool) -> Iterator[None]:
     """Evaluation mode inside the block, with the encoder's dropout on if asked for; the mode is restored."""
     training = net.training
     net.eval()
-    for module in net.encoder.modules() if dropout else ():
-        if isinstance(module, _DropoutNd):
-            module.train()
+    for member in net.members if dropout else ():
+        for module in member.encoder.modules():
+            if isinstance(module, _DropoutNd):
+                module.train()
     try:
         yield
     finally:
@@ -130,7 +140,7 @@ def selection_score(task: str, numbers: Mapping[str, float], declared: Mapping[s
 
 
 def calibration_metrics(
-    net: MultiTaskNet, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
+    net: Net, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
 ) -> dict[str, dict[str, api.Metric]]:
     """Metrics by task that have seen the validation images, for tasks with a metric that learns from them.
 
@@ -148,7 +158,7 @@ def calibration_metrics(
 
 
 def evaluate(
-    net: MultiTaskNet,
+    net: Net,
     recipe: Recipe,
     tests: list[TestSet],
     validation: Mapping[str, Mapping[str, api.Metric]],
@@ -194,7 +204,7 @@ def _attributes(test: TestSet) -> dict[str, Attributes]:
 
 
 def _mask_areas(
-    net: MultiTaskNet, recipe: Recipe, test: TestSet, tests: Sequence[TestSet], device: torch.device | str
+    net: Net, recipe: Recipe, test: TestSet, tests: Sequence[TestSet], device: torch.device | str
 ) -> dict[str, float]:
     """Share of the image that the network's own masks cover, by id, of images without masks; {} without that task.
 
@@ -209,14 +219,38 @@ def _mask_areas(
         return {}
     labels, areas = masked.store.labels, dict[str, float]()
     with eval_mode(net, False), torch.no_grad():
-        for logits, _, ids in batches(net, recipe, masked.task, test.store, test.known_rows, device):
+        for logits, _, ids in batches(net, recipe, masked.task, test.store, test.known_rows, device, labels):
             masks = labels.decode(logits)[:, int(labels.exclusive) :]
             areas |= dict(zip(ids, masks.any(1).double().mean((1, 2)).tolist(), strict=True))
     return areas
 
 
+def add_disagreement(
+    scores: Scores, net: Net, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
+) -> None:
+    """Add to every image how far the networks of an ensemble disagree; of several organs the mean.
+
+    scores: of the tests
+    net: on ``device``; a single network disagrees with none
+    recipe: of the evaluation
+    tests: the sets that are scored
+    device: that computes the logits
+    """
+    for test in tests if len(net.members) > 1 else ():
+        known = scores.attributes[test.domain, test.task]
+        with eval_mode(net, False), torch.no_grad():
+            runs = [
+                batches(member, recipe, test.task, test.store, test.known_rows, device) for member in net.members
+            ]
+            for several in zip(*runs, strict=True):
+                distances = disagreement([logits for logits, _, _ in several], test.store.labels)
+                means = distances.reshape(len(distances), -1).mean(1).tolist()
+                for name, value in zip(several[0][2], means, strict=True):
+                    known[name] = {**known[name], f"{IMAGE}disagreement": value}
+
+
 def add_builtin_metrics(
-    scores: Scores, net: MultiTaskNet, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
+    scores: Scores, net: Net, recipe: Recipe, tests: Sequence[TestSet], device: torch.device | str
 ) -> None:
     """Add mmtk's own metric to ``scores`` as the table ``mmtk`` where the recipe has another: pictures need it.
 

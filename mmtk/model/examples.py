@@ -16,7 +16,9 @@ from mmtk.data.dataset import Data, TestSet
 from mmtk.data.store import ImageStore
 from mmtk.gradients import input_gradients
 from mmtk.io.files import atomic
+from mmtk.model.ensemble import Net
 from mmtk.model.network import FrozenClassify, MultiTaskNet
+from mmtk.model.views import seen
 from mmtk.recipe.recipe import Recipe
 from mmtk.runs.arrays import read_cases
 from mmtk.tasks import TASKS
@@ -69,7 +71,7 @@ def spread(values: Sequence[float], count: int) -> list[int]:
 
 
 def write_samples(
-    path: Path, recipe: Recipe, net: MultiTaskNet, tests: Sequence[TestSet], device: torch.device | str
+    path: Path, recipe: Recipe, net: Net, tests: Sequence[TestSet], device: torch.device | str
 ) -> None:
     """Write ``samples.npz``: arrays under ``DOMAIN/TASK/WHAT``, from ``evaluate.cases`` images of each test set.
 
@@ -92,12 +94,7 @@ def write_samples(
 
 
 def write_ranked(
-    path: Path,
-    recipe: Recipe,
-    net: MultiTaskNet,
-    tests: Sequence[TestSet],
-    cases_file: Path,
-    device: torch.device | str,
+    path: Path, recipe: Recipe, net: Net, tests: Sequence[TestSet], cases_file: Path, device: torch.device | str
 ) -> None:
     """Write ``ranked.npz``: images of the test sets with masks, evenly from the worst to the best Dice.
 
@@ -133,19 +130,20 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 
 def _sample(
-    net: MultiTaskNet, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
+    net: Net, recipe: Recipe, test: TestSet, rows: list[int], device: torch.device | str
 ) -> tuple[Arrays, Prediction]:
     """Arrays of some ``rows`` of a test set, and what the network gave for them."""
     images = network_input(pixels(test.store, rows), recipe, test.task).to(device)
     has_masks = TASKS[test.task].has_masks
     with torch.no_grad():  # no masks, and no saliency for them, where nobody looks at them
-        prediction = net(images) if has_masks else Prediction(net.classify(images), None, None)
+        views = seen(net, recipe, {test.task: test.store.labels})
+        prediction = views(images) if has_masks else Prediction(views.classify(images), None, None)
     sample: Arrays = {
         "ids": np.array([test.store.ids[row] for row in rows]),
         "image": np.asarray(test.store.images[rows])[:, 0],
     }
     if prediction.classification is not None:
-        maps = class_maps(net, images)
+        maps = np.mean([class_maps(member, images) for member in net.members], axis=0)
         largest = maps.max((2, 3), keepdims=True)
         sample["maps"] = np.divide(maps, largest, out=np.zeros_like(maps), where=largest > 0).astype(np.float16)
         sample["probabilities"] = prediction.classification.float().softmax(1).cpu().numpy()

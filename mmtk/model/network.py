@@ -133,6 +133,11 @@ class MultiTaskNet(nn.Module):
         frozen_classify = FrozenClassify(encoder, head) if head is not None else None
         self.bridge_classify = bridge_classify or frozen_classify
 
+    @property
+    def members(self) -> list[MultiTaskNet]:
+        """The network itself: an ensemble has several."""
+        return [self]
+
     def forward(self, x: Tensor) -> Prediction:
         """[B,C,H,W], normalised → logits of every task, and the bridge's map where it has one."""
         features, joined, saliency = self._encode(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import IOBase
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -24,30 +24,42 @@ from mmtk.images.loader import gray_pixels, read_image, resize_image
 from mmtk.io import status_line
 from mmtk.model import build, weight_files
 from mmtk.model.device_choice import choose_device
-from mmtk.model.network import MultiTaskNet
+from mmtk.model.ensemble import Ensemble, Net, disagreement, mean_prediction
+from mmtk.model.views import seen
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.resolved import read_resolved
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import html_table
+from mmtk.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Case:
     """Prediction of a run for one image: class probabilities, mask [K,H,W] and saliency [H,W] at its own size.
 
-    A task that the run was not trained for is None, as is the saliency of a system without a bridge.
+    A task that the run was not trained for is None, as is the saliency of a system without a bridge. Of several
+    runs it is the mean of their probabilities, and ``disagreement`` says how far they are apart, from 0 to 1, on
+    the ``class`` and on every organ.
     """
 
     classes: dict[str, float] | None
     mask: np.ndarray | None
     saliency: np.ndarray | None
+    disagreement: dict[str, float] = field(default_factory=dict)
 
 
-def predict(net: MultiTaskNet, recipe: Recipe, images: torch.Tensor) -> api.Prediction:
-    """Predict images [B,C,H,W] in [0, 1] at run size, each task by its own input."""
-    prediction: api.Prediction = net(network_input(images, recipe, "segmentation"))
+def predict(net: Net, recipe: Recipe, images: torch.Tensor, targets: Mapping[str, LabelSpec]) -> api.Prediction:
+    """Predict images [B,C,H,W] in [0, 1] at run size, each task by its own input.
+
+    net: of the recipe
+    recipe: with the views of an image that count
+    images: on the device of the network
+    targets: labels by task
+    """
+    views = seen(net, recipe, targets)
+    prediction: api.Prediction = views(network_input(images, recipe, "segmentation"))
     if prediction.classification is not None and not recipe.normalises("classification"):
-        prediction.classification = net.classify(network_input(images, recipe, "classification"))
+        prediction.classification = views.classify(network_input(images, recipe, "classification"))
     return prediction
 
 
@@ -107,11 +119,9 @@ def _no_image(value: object) -> MmtkError:
 
 
 class Predictor:
-    """A trained network with its recipe, ready for images."""
+    """A trained network, or an ensemble, with its recipe (of the first run), ready for images."""
 
-    def __init__(
-        self, recipe: Recipe, net: MultiTaskNet, targets: dict[str, LabelSpec], device: str = "cpu"
-    ) -> None:
+    def __init__(self, recipe: Recipe, net: Net, targets: dict[str, LabelSpec], device: str = "cpu") -> None:
         self.recipe, self.net, self.targets = recipe, net.to(device).eval(), targets
         self.device = torch.device(device)
 
@@ -123,7 +133,9 @@ class Predictor:
 
     def __repr__(self) -> str:
         names = [f"{task}: {', '.join(target.names)}" for task, target in self.targets.items()]
-        return f"Predictor({self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
+        count = len(self.net.members)
+        runs = f"{count} runs, the first " if count > 1 else ""
+        return f"Predictor({runs}{self.recipe.name} {self.recipe.digest} on {self.device}; {'; '.join(names)})"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -135,13 +147,16 @@ class Predictor:
 
     def logits(self, images: Image | Iterable[Image]) -> api.Prediction:
         """Prediction of the network at run size, for images of any size as of a call."""
-        return self._logits([image_pixels(image) for image in _several(images)])
+        members = self._members([image_pixels(image) for image in _several(images)])
+        return mean_prediction(members, self.targets)
 
-    def _logits(self, images: Sequence[np.ndarray]) -> api.Prediction:
+    def _members(self, images: Sequence[np.ndarray]) -> list[api.Prediction]:
+        """Prediction of every network at run size."""
         pixels = np.stack([resize_image(image, self.size) for image in images]).astype(np.float32) / 255
         batch = torch.from_numpy(pixels)[:, None].expand(-1, self.recipe.data.channels, -1, -1)
         with torch.no_grad():
-            return predict(self.net, self.recipe, batch.to(self.device))
+            inputs = batch.to(self.device)
+            return [predict(net, self.recipe, inputs, self.targets) for net in self.net.members]
 
     @overload
     def __call__(self, images: Image) -> Case: ...  # type: ignore[overload-overlap]  # a str is iterable
@@ -160,10 +175,25 @@ class Predictor:
     def _cases(self, images: Sequence[np.ndarray]) -> list[Case]:
         if not images:
             return []
-        prediction = self._logits(images)
-        return [self._case(prediction, index, image.shape) for index, image in enumerate(images)]
+        members = self._members(images)
+        prediction, distances = mean_prediction(members, self.targets), self._disagreement(members)
+        return [
+            self._case(prediction, index, image.shape, {name: values[index] for name, values in distances.items()})
+            for index, image in enumerate(images)
+        ]
 
-    def _case(self, prediction: api.Prediction, index: int, shape: tuple[int, ...]) -> Case:
+    def _disagreement(self, members: Sequence[api.Prediction]) -> dict[str, list[float]]:
+        """Disagreement of several networks for every image, on the class and on each organ."""
+        columns: dict[str, list[float]] = {}
+        for task, labels in self.targets.items() if len(members) > 1 else ():
+            distances = disagreement([getattr(one, task).float() for one in members], labels)
+            names = labels.names if TASKS[task].has_masks else ("class",)
+            columns |= dict(zip(names, distances.reshape(len(distances), -1).T.tolist(), strict=True))
+        return columns
+
+    def _case(
+        self, prediction: api.Prediction, index: int, shape: tuple[int, ...], distances: dict[str, float]
+    ) -> Case:
         height, width = shape[:2]
         classes = mask = saliency = None
         if prediction.classification is not None:
@@ -177,13 +207,60 @@ class Predictor:
         if prediction.saliency is not None:
             saliency_map = F.interpolate(prediction.saliency[index : index + 1], (height, width), mode="bilinear")
             saliency = saliency_map[0, 0].cpu().numpy()
-        return Case(classes, mask, saliency)
+        return Case(classes, mask, saliency, distances)
 
 
-def load(run_dir: str | Path, device: str = "auto") -> Predictor:
-    """The predictor of a run directory that has been validated once, or of a folder that ``mmtk export`` wrote."""
+def load(run_dir: str | Path | Sequence[str | Path], device: str = "auto") -> Predictor:
+    """The predictor of a run directory that has been validated once, or of a folder that ``mmtk export`` wrote.
+
+    Of several it is their ensemble: probabilities are averaged. MmtkError for runs that do not predict the same.
+    """
+    paths = [Path(run_dir)] if isinstance(run_dir, str | Path) else [Path(path) for path in run_dir]
+    predictors = [_load_one(path, device) for path in paths]
+    if len(predictors) == 1:
+        return predictors[0]
+    check_members(paths, [(one.recipe, one.targets) for one in predictors])
+    first = predictors[0]
+    net = Ensemble([member for one in predictors for member in one.net.members], first.targets)
+    return Predictor(first.recipe, net, first.targets, str(first.device))
+
+
+def check_members(paths: Sequence[Path], members: Sequence[tuple[Recipe, Mapping[str, LabelSpec]]]) -> None:
+    """Raise MmtkError unless runs have the same labels and images, and each is there once.
+
+    paths: of the runs, for the message
+    members: recipe and labels of each
+    """
+    if not paths:
+        raise MmtkError("an ensemble needs runs: none was given.", hint="Give run directories.")
+    places = [path.resolve() for path in paths]
+    if twice := next((path for path in paths if places.count(path.resolve()) > 1), None):
+        raise MmtkError("is given twice, so it would count twice.", str(twice), "Name each run once.")
+    first = _interface(*members[0])
+    for path, member in zip(paths, members, strict=True):
+        for what, value in _interface(*member).items():
+            if value != first[what]:
+                message = f"is no ensemble with {paths[0]}: {what}: {value} here, {first[what]} there."
+                raise MmtkError(message, str(path), "Take runs with the same labels and data.size.")
+
+
+def _interface(recipe: Recipe, targets: Mapping[str, LabelSpec]) -> dict[str, str]:
+    """Labels and images of a run, in words: networks of an ensemble have the same."""
+    facts = {}
+    for task in TASKS:
+        labels = targets.get(task)
+        facts[f"labels of {task}"] = "none" if labels is None else ", ".join(labels.names)
+        exclusive = labels is not None and labels.exclusive
+        facts[f"kind of labels of {task}"] = "exclusive" if exclusive else "independent"
+    facts["size of images"] = f"{recipe.data.size} × {recipe.data.size} pixels × {recipe.data.channels}"
+    facts["range of pixels"] = "[−1, 1]" if recipe.normalises("classification") else "[0, 1]"
+    return facts
+
+
+def _load_one(path: Path, device: str) -> Predictor:
+    """The predictor of one run or exported folder."""
     status_line.stage("loading the weights")
-    folder = RunDir(Path(run_dir))
+    folder = RunDir(path)
     recipe = folder.recipe
     targets = {}
     for task, facts in _targets(folder).items():

@@ -30,7 +30,8 @@ def misfits(recipe: Recipe, unknown: Collection[str] = ()) -> list[MmtkError]:
     stride, problems = _bridge(recipe)
     unknown = {*unknown, "bridge"} if problems else unknown
     problems += [*_network(recipe, stride, unknown), *_views(recipe, unknown)]
-    problems += [] if problems or unknown else group_problems(recipe)
+    if recipe.groups and not problems and not unknown:
+        problems += group_problems(recipe, _part_counts(recipe))
     return [*problems, *trials.losses(recipe), *trials.metrics(recipe), *_training(recipe)]
 
 
@@ -159,7 +160,20 @@ def _pass(network: str, batch: int, classes: tuple[type[Any], ...]) -> str | Mmt
     return refused_pass(Recipe(json.loads(network), {}), batch)
 
 
-# The view of labelled images of each task.
+def _part_counts(recipe: Recipe) -> dict[str, tuple[int, int]]:
+    """Numbers of parameters and of norms in each part of the network."""
+    tables = {kind: recipe[kind] for kind in ("encoder", "decoder", "bridge") if recipe.get(kind)}
+    text = json.dumps({**tables, "data": recipe["data"], "tasks": recipe.tasks, "seed": 0}, sort_keys=True)
+    classes = tuple(catalog.load(catalog.find(kind, table["use"])) for kind, table in tables.items())
+    return _counts(text, classes)
+
+
+@lru_cache(maxsize=256)
+def _counts(network: str, classes: tuple[type[Any], ...]) -> dict[str, tuple[int, int]]:
+    """Counts for a network as JSON, cached by ``classes`` too."""
+    from mmtk.model.sketch import part_counts
+
+    return part_counts(Recipe(json.loads(network), {}))
 
 
 def _views(recipe: Recipe, unknown: Collection[str]) -> list[MmtkError]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping
 
 from mmtk.errors import MmtkError, listing
 from mmtk.recipe.questions import location
 from mmtk.recipe.recipe import Recipe
-from mmtk.registry import catalog
 
 
-def group_problems(recipe: Recipe) -> list[MmtkError]:
-    """Problems of groups that match no parameter or no norm, and of a step in which everything is frozen."""
-    if not recipe.groups:
-        return []
-    parts = ("encoder", "decoder", "bridge")
-    tables = {part: recipe[part] for part in parts if recipe.get(part)}
-    text = json.dumps({**tables, "data": recipe["data"], "tasks": recipe.tasks, "seed": 0}, sort_keys=True)
-    counts = _counts(text, tuple(catalog.load(catalog.find(part, table["use"])) for part, table in tables.items()))
+def group_problems(recipe: Recipe, counts: Mapping[str, tuple[int, int]]) -> list[MmtkError]:
+    """Problems of groups that match no parameter or no norm, and of a step in which everything is frozen.
+
+    counts: numbers of parameters and of norms in each part of the network
+    """
     problems = []
     for part, group in recipe.groups.items():
         key = f"train.groups.{part}"
@@ -44,11 +38,3 @@ def _where(recipe: Recipe, table: str) -> str | None:
     """File and line of the first key of a table."""
     origins = recipe.origins.items()
     return next((origin for key, origin in origins if key.startswith(f"{table}.") and origin != "default"), None)
-
-
-@lru_cache(maxsize=256)
-def _counts(network: str, classes: tuple[type[Any], ...]) -> dict[str, tuple[int, int]]:
-    """Numbers of parameters and of norms in each part of a network as JSON, cached by ``classes`` too."""
-    from mmtk.model.sketch import part_counts
-
-    return part_counts(Recipe(json.loads(network), {}))

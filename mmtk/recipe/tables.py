@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
@@ -16,11 +16,14 @@ Labels = Annotated[int, Field(ge=1)] | Literal["full"]
 TaskName = Literal["classification", "segmentation"]
 
 
-def _each_once(tasks: list[TaskName]) -> list[TaskName]:
-    """Sort the tasks, since their order means nothing and must not change the digest."""
-    if len(set(tasks)) < len(tasks):
-        raise ValueError("Tasks should be named once each")
-    return sorted(tasks)
+Word = TypeVar("Word", bound=str)
+
+
+def _each_once(words: list[Word]) -> list[Word]:
+    """Sort words, since their order means nothing and must not change the digest."""
+    if len(set(words)) < len(words):
+        raise ValueError("Words should be named once each")
+    return sorted(words)
 
 
 class Top(Table):
@@ -159,6 +162,15 @@ class Evaluate(Table):
 
     batch: Positive = 16
     cases: Annotated[int, Field(ge=0, description="images in each picture")] = 6
+    tta: Annotated[
+        list[Literal["flip", "scale", "shift"]],
+        Field(
+            description="views of a scored image whose probabilities are averaged with its own: mirrored; 5 % "
+            "larger and smaller; moved by 1/32 of the side in four directions",
+            json_schema_extra={"uniqueItems": True},
+        ),
+        AfterValidator(_each_once),
+    ] = []
     dropout: Annotated[bool, Field(description="the encoder's dropout stays on in scoring, as released")] = False
     test: Annotated[bool, Field(description="score the test sets; false: validate alone, as trials of tuning")] = (
         True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
-from mmtk.io.files import write_json
+from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model import evaluate as scoring
 from mmtk.model.examples import write_ranked, write_samples
@@ -30,7 +31,8 @@ from mmtk.runs.display import Display
 from mmtk.runs.finished import read_run
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
-from mmtk.tasks import file_name
+from mmtk.tasks import IN_DOMAIN, file_name
+from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
 
 Progress = Callable[[str, int, int], None]
@@ -49,7 +51,7 @@ class LabelledSet:
 
 
 def evaluate(
-    run_dir: str | Path,
+    run_dir: Runs,
     profile: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -59,12 +61,14 @@ def evaluate(
     data: str | Path | None = None,
     match: Mapping[str, str] | None = None,
     device: str = "auto",
+    cell: str | None = None,
     pictures: bool = True,
     quiet: bool = True,
 ) -> Result:
     """Score a run's best weights on folders of films, or on the sets of another profile or source.
 
-    run_dir: a finished run directory, scored on ``device``
+    run_dir: a finished run directory, scored on ``device``; of several, or of the ``cell`` of a study, the
+        probabilities are averaged
     profile: another profile, whose sets are read in the folder ``data`` and changed by ``overrides``
     out: the folder of the results (default ``RUNDIR/evaluations/NAME``)
     pictures: draw the scored sets
@@ -78,13 +82,16 @@ def evaluate(
     training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
     over.
     """
-    display, folder, out = Display(quiet), RunDir(Path(run_dir)), Path(out) if out is not None else None
-    films = _paths(folders)
+    display, out = Display(quiet), Path(out) if out is not None else None
+    members = [RunDir(path) for path in run_folders(run_dir, cell)]
+    folder, films = members[0], _paths(folders)
     if out is not None:
         OutputFolder(out, "evaluate").check(WRITTEN)
-    predictor = load(folder.path, device)
+    elif len(members) > 1:
+        raise MmtkError("an ensemble has no folder of its own.", hint="Say where its results go: --out DIR.")
+    predictor = load([member.path for member in members], device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
-    digests = folder.provenance["data"] if folder.provenance_file.is_file() else {}
+    digests = _own_data(members)
     match = match or {}
     check_names(match, predictor.targets.values())
     with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
@@ -96,12 +103,12 @@ def evaluate(
         if out is not None:
             refuse_inside(out, [*films, *locations.data_paths(recipe, data_root(data, folder))])
         tests = [_open(item, recipe, predictor, match, display.reading) for item in sets]
-    overlaps, unlooked = trained_on(folder, predictor.recipe, tests, display.reading)
-    _warn(display, overlaps, unlooked)
+    overlaps, unlooked = _overlaps(members, tests, display)
     out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     with output.staged(WRITTEN) as stage:
         scores = scoring.evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        scoring.add_disagreement(scores, predictor.net, recipe, tests, predictor.device)
         write_json(stage / "results.json", scores.results)
         _write_cases(RunDir(stage), recipe, predictor, tests, scores)
         intervals = patient_intervals(
@@ -109,6 +116,7 @@ def evaluate(
         )
         facts = {
             "run": str(folder.path.absolute()),
+            "runs": [str(member.path.absolute()) for member in members],
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
@@ -118,7 +126,8 @@ def evaluate(
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
-    display.intervals(scores.results, recipe.name, scores.declared, intervals)
+    name = f"{recipe.name}, {len(members)} runs averaged," if len(members) > 1 else recipe.name
+    display.intervals(scores.results, name, scores.declared, intervals)
     return Result(out_folder, scores.results)
 
 
@@ -136,6 +145,27 @@ def _write_cases(
 def _paths(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     """One folder or several as paths."""
     return [Path(path) for path in ([folders] if isinstance(folders, str | Path) else folders)]
+
+
+def _own_data(members: Sequence[RunDir]) -> Mapping[str, str]:
+    """Digests of the data that all runs were trained on, by task and domain; none of folds that differ."""
+    known = [run.provenance["data"] if run.provenance_file.is_file() else {} for run in members]
+    shared = {name: digest for name, digest in known[0].items() if all(one.get(name) == digest for one in known)}
+    tested = {json.dumps(read_json(run.splits_file)) for run in members if run.recipe.data.folds}
+    if len(tested) > 1:
+        return {name: digest for name, digest in shared.items() if not name.endswith(f"/{IN_DOMAIN}")}
+    return shared
+
+
+def _overlaps(
+    members: Sequence[RunDir], tests: list[TestSet], display: Display
+) -> tuple[list[leaks.Overlap], str]:
+    """Films of the sets that a run was trained on, and why they are not known; each is printed."""
+    looks = [trained_on(member, member.recipe, tests, display.reading) for member in members]
+    overlaps = [overlap for found, _ in looks for overlap in found]
+    unlooked = next((reason for _, reason in looks if reason), "")
+    _warn(display, overlaps, unlooked)
+    return overlaps, unlooked
 
 
 def _warn(display: Display, overlaps: Sequence[leaks.Overlap], unlooked: str) -> None:

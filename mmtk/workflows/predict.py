@@ -23,6 +23,7 @@ from mmtk.io.spelling import file_name, quoted, visible
 from mmtk.model.predictor import Case, Predictor, find_images, load
 from mmtk.report.tables.table import safe
 from mmtk.runs.folder import RunDir
+from mmtk.workflows.members import Runs, run_folders
 
 TABLE = "predictions.csv"
 COMMAND = "predict"
@@ -52,17 +53,19 @@ class _Film:
 
 
 def predict(
-    run_dir: str | Path,
+    run_dir: Runs,
     images: str | Path | Sequence[str | Path],
     out: str | Path,
     device: str = "auto",
     *,
     batch: int = 8,
+    cell: str | None = None,
     quiet: bool = True,
 ) -> list[Row]:
     """Write pictures and ``predictions.csv`` for images and the images in folders; a row for every image.
 
-    run_dir: a finished run directory or an exported folder, on ``device``
+    run_dir: a finished run directory or an exported folder, on ``device``; of several, or of the ``cell`` of a
+        study, the probabilities are averaged
     images: files, or folders of images; ``batch`` of them go through the network at once
     quiet: print no progress, and not which masks are left out
 
@@ -75,7 +78,7 @@ def predict(
     out, inputs = Path(out), [Path(path) for path in ([images] if isinstance(images, str | Path) else images)]
     _refuse_runs(out, inputs)
     refuse_inside(out, inputs)
-    predictor = load(run_dir, device)
+    predictor = load(run_folders(run_dir, cell), device)
     paths = _films_among(find_images(inputs))
     if masks := masks_among(inputs, paths):
         paths = [path for path in paths if path not in masks]
@@ -178,6 +181,7 @@ def numbers(case: Case, predictor: Predictor, spacing: tuple[float, float] | Non
         probabilities = case.classes
         cells["class"] = max(probabilities, key=lambda name: probabilities[name])
         cells |= {f"p-{name}": f"{value:.6f}" for name, value in probabilities.items()}
+    cells |= {f"disagreement-{name}": f"{value:.6f}" for name, value in case.disagreement.items()}
     if case.mask is not None:
         for organ, mask in zip(predictor.targets["segmentation"].names, case.mask, strict=True):
             pixels = int(mask.sum())
