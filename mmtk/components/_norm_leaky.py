@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPS = 1e-5  # as nn.InstanceNorm2d
+SMALL = 16_384  # values of an image that stay in the cache whatever is done; calls for each image would cost more
 
 _LEAKY_BACKWARD = torch.ops.aten.leaky_relu_backward.default
 _NORM_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
@@ -81,17 +82,22 @@ def _forward(x: Tensor, slope: float, scale: float, keep_mask: Tensor | None) ->
     rstd = (variances.mean(1) + means.var(1, correction=0) + EPS).rsqrt()
     factor = scale * rstd
     shift = -factor * means.mean(1)
+    factors, shifts = (values.repeat(1, width)[:, None] for values in (factor, shift))
     outputs = [torch.empty_like(rows, dtype=x.dtype) for _ in range(1 if keep_mask is None else 2)]
-    masks = (None,) * batch if keep_mask is None else _rows(keep_mask).unbind()
-    # Image by image, so that what is between the operations stays in the cache.
-    for index, (image, mask) in enumerate(zip(rows.unbind(), masks, strict=True)):
-        y = outputs[0][index]
-        torch.addcmul(shift[index].repeat(width), image, factor[index].repeat(width), out=y)
+    masks = None if keep_mask is None else _rows(keep_mask)
+    for part in _parts(x):
+        y = outputs[0][part]
+        torch.addcmul(shifts[part], rows[part], factors[part], out=y)
         F.leaky_relu_(y, slope)
-        if mask is not None:
-            torch.mul(y, mask, out=outputs[1][index])
-    y, *dropped = (moments.view(batch, height, width, channels).permute(0, 3, 1, 2) for moments in outputs)
+        if masks is not None:
+            torch.mul(y, masks[part], out=outputs[1][part])
+    y, *dropped = (values.view(batch, height, width, channels).permute(0, 3, 1, 2) for values in outputs)
     return y, rstd, *dropped
+
+
+def _parts(x: Tensor) -> list[slice]:
+    """Images that pass several operations together: one, so that it stays in the cache, or all if small."""
+    return [slice(None)] if x[0].numel() <= SMALL else [slice(index, index + 1) for index in range(len(x))]
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -124,12 +130,13 @@ def _by_image(
     mean, inverse = rstd.new_zeros(channels), rstd.new_full((channels,), 1 / scale)
     gamma = rstd * scale**2
     gradient = torch.empty_like(y)
-    masks = [None] * len(y) if keep_mask is None else keep_mask.split(1)
-    for into, g, image, factor, mask in zip(
-        gradient.split(1), grad.split(1), y.split(1), gamma, masks, strict=True
-    ):
-        g = _LEAKY_BACKWARD(g if mask is None else g * mask, image, slope, True)
-        z = F.leaky_relu(image, 1 / slope)
-        result = _NORM_BACKWARD(g, z, factor, None, None, mean, inverse, True, EPS, [True, False, False])
-        into.copy_(result[0])
+    for part in _parts(y):
+        g = grad[part] if keep_mask is None else grad[part] * keep_mask[part]
+        g = _LEAKY_BACKWARD(g, y[part], slope, True)
+        z = F.leaky_relu(y[part], 1 / slope)
+        for into, *images, factor in zip(
+            gradient[part].split(1), g.split(1), z.split(1), gamma[part], strict=True
+        ):
+            result = _NORM_BACKWARD(*images, factor, None, None, mean, inverse, True, EPS, [True, False, False])
+            into.copy_(result[0])
     return gradient

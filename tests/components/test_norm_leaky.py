@@ -50,6 +50,23 @@ def test_the_loop_over_images_equals_the_formula() -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("shape", [*SHAPES, (5, 8, 9, 7)])
+def test_images_together_give_the_bits_of_one_after_the_other(
+    shape: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = images(*shape, seed=1).detach()
+    for mask in (None, channels_last((images(*shape, seed=2) > 0).to(torch.uint8))):
+        results = []
+        for small in (0, 10**9):
+            monkeypatch.setattr(fused, "SMALL", small)
+            x = images(*shape).detach().to(dtype).requires_grad_()
+            y = norm_leaky(x, SLOPE, 1.25, mask)
+            results.append((y, slope(y, x, weight)))
+        for alone, together in zip(*results, strict=True):
+            assert torch.equal(alone, together)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_fp32_and_bf16_stay_near(shape: tuple[int, ...]) -> None:
     for dtype, near in ((torch.float32, 1e-5), (torch.bfloat16, 0.02)):
