@@ -18,7 +18,7 @@ from mmtk.data.mask_checks import MaskCheck, check_masks
 from mmtk.data.split_checks import Role
 from mmtk.data.store import IGNORED, SPLITS, ImageStore, UnreadableError, duplicates, open_store
 from mmtk.errors import MmtkError, Problems
-from mmtk.inspection import verdicts
+from mmtk.inspection import metadata, verdicts
 from mmtk.inspection.pictures import LEVELS, draw_intensities, draw_samples
 from mmtk.inspection.verdicts import Verdict
 from mmtk.io import status_line
@@ -39,6 +39,7 @@ class _Findings:
 
     reports: dict[str, Report] = field(default_factory=dict)
     stores: dict[Role, ImageStore] = field(default_factory=dict)
+    sources: dict[Role, Source] = field(default_factory=dict)
     masks: dict[str, MaskCheck] = field(default_factory=dict)
     parts: list[leaks.Images] = field(default_factory=list)
     overlaps: list[leaks.Overlap] = field(default_factory=list)
@@ -110,6 +111,7 @@ def _inspect_set(
         "notes": list(getattr(source, "notes", ())),
         "unreadable": [],
         "crossing": [],
+        "metadata": metadata.describe(source),
     }
     report = findings.reports[role.name]
     if bad := verdicts.on_items(role, source):
@@ -118,7 +120,7 @@ def _inspect_set(
     readable, store, report["unreadable"] = _open_readable(source, size, scratch, tell)
     set_verdicts = verdicts.on_unreadable(role, report["unreadable"])
     if store is not None:
-        findings.stores[role] = store
+        findings.stores[role], findings.sources[role] = store, readable
         report |= _pixels(store)
         set_verdicts += verdicts.on_images(role, store, readable.items("all"))
         set_verdicts += verdicts.on_parts(role, readable, store)
@@ -132,11 +134,12 @@ def _inspect_set(
 
 
 def _compare(findings: _Findings) -> None:
-    """Judge what sources have in common: labels, patients, images."""
+    """Judge what sources have in common: labels, patients, images; compare their metadata."""
     for role, store in findings.stores.items():
         for cross, other in findings.stores.items():
             if (role.task, role.domain, cross.domain) == (cross.task, "source", "cross"):
                 findings.verdicts += verdicts.on_labels(role, store, cross, other)
+                _add_drift(findings, role, cross)
     findings.overlaps = leaks.overlaps(findings.parts)
     shared = {overlap_role.name for overlap in findings.overlaps for overlap_role in overlap.roles}
     findings.verdicts = [entry for entry in findings.verdicts if not (entry.ok and entry.name in shared)]
@@ -145,6 +148,14 @@ def _compare(findings: _Findings) -> None:
         if overlap.roles[0] == overlap.roles[1]:
             report = findings.reports[overlap.roles[0].name]
             report["crossing"] = sorted({*report["crossing"], *(patient for patient, *_ in overlap.patients)})
+
+
+def _add_drift(findings: _Findings, role: Role, cross: Role) -> None:
+    """Add to the metadata of ``cross`` how far they are from those of ``role``."""
+    items, cross_items = (findings.sources[one].items("all") for one in (role, cross))
+    attributes = findings.reports[cross.name]["metadata"]["attributes"]
+    for name, distance in metadata.drift(items, cross_items).items():
+        attributes.setdefault(name, {"groups": {}, "label": None})["drift"] = distance
 
 
 def _draw(findings: _Findings, folder: OutputFolder) -> list[Path]:

@@ -12,6 +12,10 @@ from rich.text import Text
 from mmtk.data.store import SPLITS
 
 MOST = 10
+METADATA_CAPTION = (
+    "with label: share of images that would have to change their group for all classes to be alike in it (0: says "
+    "nothing of the class; 1: tells it). drift: the same between the two domains."
+)
 
 Report = dict[str, Any]
 
@@ -22,6 +26,10 @@ def show(report: Report, console: Console) -> None:
     _print_table(console, "Parts", headings, _part_rows(report["sources"]))
     headings = ("set", "*height", "*width", "*mean ± sd", "mask share (min – max)")
     _print_table(console, "Images", headings, _image_rows(report["sources"]))
+    headings = ("set", "attribute", "images (train / val / test)", "*with label", "*drift")
+    if rows := _metadata_rows(report["sources"]):
+        _print_table(console, "Metadata", headings, rows)
+        console.print(Text(METADATA_CAPTION, style="dim"), soft_wrap=True)
     for name, source in report["sources"].items():
         _print_notes(_title(name, source), source, console)
     _print_verdicts(report["verdicts"], console)
@@ -53,9 +61,23 @@ def _image_rows(sources: Report) -> list[tuple[str, ...]]:
     return rows
 
 
+def _metadata_rows(sources: Report) -> list[tuple[str, ...]]:
+    """Counts of every attribute by group, a row per set and attribute."""
+    rows: list[tuple[str, ...]] = []
+    for name, source in sources.items():
+        for place, (attribute, facts) in enumerate(source["metadata"]["attributes"].items()):
+            groups = ", ".join(
+                f"{group} {' / '.join(f'{count:,}' for count in counts.values())}"
+                for group, counts in facts["groups"].items()
+            )
+            distances = ("–" if facts.get(key) is None else f"{facts[key]:.2f}" for key in ("label", "drift"))
+            rows.append((_title(name, source) if not place else "", attribute, groups, *distances))
+    return rows
+
+
 def _print_notes(title: str, source: Report, console: Console) -> None:
     """Print the notes of a set and its groups of identical images."""
-    for note in source["notes"]:
+    for note in [*source["notes"], *(f"metadata: {note}." for note in source["metadata"]["notes"])]:
         console.print(Text(f"{title}: {note}"), soft_wrap=True)
     groups = [" = ".join(group) for group in source.get("duplicates", [])]
     if groups:

@@ -14,6 +14,8 @@ from mmtk.report.headlines import Labels, at, worded
 from mmtk.report.intervals import ENOUGH, FOLDS, TWO_WAY, bounded, independent, sensible, two_way_test
 from mmtk.report.margins import margins_of
 from mmtk.report.patients import on_patients
+from mmtk.report.readings import Readings, readings
+from mmtk.report.strata import Strata, strata, test_images
 from mmtk.report.worth import Answer, Difference, answers
 from mmtk.scores import ScoreInfo, leading, shown
 from mmtk.stats import Interval, Summary, Test
@@ -74,8 +76,8 @@ class Analysis:
 
     ``margins`` are the largest differences that do not matter to the user, by score; ``worths`` what components
     are worth in labels, where there are several budgets. ``before`` is the analysis of the same systems before
-    they were tuned, of a study that tuned them. ``memory`` keeps what tables, summary and figures ask for several
-    times.
+    they were tuned, of a study that tuned them. ``strata`` says where a system holds, ``readings`` what it may
+    read in place of the class. ``memory`` keeps what tables, summary and figures ask for several times.
     """
 
     study: Study
@@ -86,6 +88,8 @@ class Analysis:
     margins: Mapping[str, float] = field(default_factory=dict)
     worths: list[Answer] = field(default_factory=list)
     before: Analysis | None = None
+    strata: Strata = field(default_factory=Strata)
+    readings: Readings = field(default_factory=Readings)
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
@@ -134,7 +138,9 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     notes = [worded(note, study) for note in notes]
     compared = comparisons(study)
     worths = answers(study.jackknives, _differences(study, effects, compared))
-    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before)
+    sets = test_images(study)
+    groups, told = strata(study, sets, effects), readings(study, sets)
+    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, told)
 
 
 def _differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:

@@ -11,6 +11,7 @@ from mmtk.report.claims import EARLY, Claim, claims
 from mmtk.report.headlines import ALPHA, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
+from mmtk.report.tables.strata import warnings
 from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
 from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry, verdict_entry
 from mmtk.report.worth import worth_sentences
@@ -152,6 +153,7 @@ def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
 def summary_lines(analysis: Analysis) -> list[str]:
     """The verdicts on every component, and the sentences on them, for a terminal."""
     lines = [summary(analysis)[0], *_blocks(_single(analysis)), *sentences(analysis), *chance(analysis)]
+    lines += warnings(analysis.readings)
     lines += [*tuning.sentences(analysis), *tuning.lines(analysis)]
     return [*lines, *(f"Gap: {sentence}" for sentence in (*analysis.study.gaps, *analysis.notes))]
 

@@ -21,7 +21,7 @@ from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.headlines import worded
 from mmtk.report.summary import chance, summary
-from mmtk.report.tables import claims, paper
+from mmtk.report.tables import claims, paper, strata
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv
 from mmtk.report.tables.worth import worth_table
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 # Longer tables are folded away until they are asked for.
 LONG = 40
 SCREEN = 8  # rows of the answer that a first screen has room for; more of them scroll
-FOLDED = ("data", "encoder", "decoder", "scores", "runs", "trials")
+OF_RUNS = ("data", "encoder", "decoder", "scores", "runs")
+FOLDED = (*OF_RUNS, "trials", "strata", "strata-effects")
 
 
 # --- methods ---------------------------------------------------------------------------------------------------
@@ -107,6 +108,11 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         study_tables.runs(analysis, out),
         study_tables.gaps(missing),
         *tuning.tables(analysis),
+        strata.scores(analysis.strata.scores),
+        strata.within(analysis.strata.within),
+        strata.effects(analysis.strata.effects),
+        strata.readings(analysis.readings.readings),
+        strata.guesses(analysis.readings.guesses),
     ]
 
 
@@ -183,7 +189,8 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     for folder in ("tables", "figures"):
         (stage / folder).mkdir()
     layers, absent = _architecture(analysis)
-    missing = [*study.gaps, *analysis.notes, *shared_data(study), *absent]
+    notes = [*analysis.notes, *analysis.strata.notes, *analysis.readings.notes]
+    missing = [*study.gaps, *notes, *shared_data(study), *absent]
     jobs = drawings(study, stage / "figures", analysis.effects)
     jobs.append(partial(worth, analysis.worths, stage / "figures/worth.png"))
     pictures = on_all_cores(jobs)
@@ -243,10 +250,12 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Worth in labels", some("worth"), of_section("worth")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        Part("Where it holds", some("within", "strata", "strata-effects"), []),
+        Part("What it may be reading", some("readings", "guesses"), []),
         Part("The paper's effects", some("claims"), []),
         Part("Tests", some("tests"), []),
         *(Part(name[:1].upper() + name[1:], [], of_section(name)) for name in sections),
-        Part("Data, architecture and runs", some(*FOLDED), of_section("data")),
+        Part("Data, architecture and runs", some(*OF_RUNS), of_section("data")),
     ]
     return [part for part in parts if part.tables or part.figures]
 
@@ -277,7 +286,8 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 
 def _lede(analysis: Analysis) -> list[str]:
     """The sentences below the answer."""
-    return [*sentences(analysis), *tuning.sentences(analysis), *chance(analysis)]
+    told = strata.warnings(analysis.readings)
+    return [*sentences(analysis), *tuning.sentences(analysis), *chance(analysis), *told]
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:

@@ -112,6 +112,38 @@ class Jackknives:
         rows = [part.jackknife.rows([part.seeds.index(seed) for seed in counted]) for part in parts]
         return stats.two_way(combine([weight for weight, _ in weights], rows))
 
+    def values(self, cell: Cell, domain: str, task: str, formula: str) -> tuple[list[int], dict[str, np.ndarray]]:
+        """Seeds that have a value of every image, and the columns [seeds, images] that a formula needs.
+
+        cell: of the study
+        domain: of the test set
+        task: of the test set
+        formula: of a score
+        """
+        columns = _numbers(cell, domain, task)
+        needed = {name: columns[name] for name in _needed(formula, columns)}
+        rows = [
+            row
+            for row in range(len(cell.runs))
+            if needed and all(np.isfinite(values[row]).all() for values in needed.values())
+        ]
+        return [sorted(cell.runs)[row] for row in rows], {name: values[rows] for name, values in needed.items()}
+
+    def formula(self, cell: Cell, domain: str, task: str, metric: str) -> str:
+        """Formula of a score from the values per image of a cell; "" where they do not give it.
+
+        cell: of the study
+        domain: of the test set
+        task: of the score
+        metric: name of the score
+        """
+        formula = self._formula(cell, domain, task, metric)
+        return formula if _offered(module_of(formula)) else ""
+
+    def patients(self, cell: Cell, domain: str, task: str) -> np.ndarray:
+        """[images] Numbers of the patients of a cell's images."""
+        return self.images(domain, task).patients[self._places_of(cell, domain, task)]
+
     def _over_folds(
         self, weights: Weights, task: str, metric: str, seeds: Sequence[int] | None
     ) -> Interval | None:

@@ -10,14 +10,11 @@ from mmtk.components.source._phantom_anatomy import Array, Generator, disc, fiel
 
 Change = Callable[[Array, Generator], Array]  # of a film [size, size] in [0, 1]
 SOURCES = {  # where a point (u, v) of the changed film comes from, by the name of a movement
-    "shift left": (((1, 0), (0, 1)), (0.16, 0)),
-    "shift right": (((1, 0), (0, 1)), (-0.16, 0)),
     "shift up": (((1, 0), (0, 1)), (0, 0.16)),
     "zoom in": (((0.82, 0), (0, 0.82)), (0, 0)),
     "zoom out": (((1.2, 0), (0, 1.2)), (0, 0)),
     "tilt": (((0.97, -0.2), (0.2, 0.97)), (0, 0)),
     "squeeze": (((1.22, 0), (0, 1)), (0, 0)),
-    "flip": (((-1, 0), (0, 1)), (0, 0)),
 }
 
 
@@ -109,8 +106,8 @@ SHORTCUTS: dict[str, Change] = {
     "tube": _tube,
     "bright": lambda film, draws: film + 0.15,
     "dark": lambda film, draws: film * 0.7,
-    "low contrast": lambda film, draws: 0.5 + 0.55 * (film - 0.5),
-    "high contrast": lambda film, draws: 0.5 + 1.6 * (film - 0.5),
+    "low contrast": lambda film, draws: 0.5 + 0.3 * (film - 0.5),
+    "high contrast": lambda film, draws: 0.5 + 2.5 * (film - 0.5),
     "veil left": lambda film, draws: film + 0.2 * np.clip(-grid(len(film))[0], 0, 1),
     "veil above": lambda film, draws: film + 0.25 * np.clip(-grid(len(film))[1], 0, 1),
     "age texture": _age_texture,

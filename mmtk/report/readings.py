@@ -1,0 +1,145 @@
+"""Readings of a network: attributes that its score tells, beside the class that it is to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mmtk.report.headlines import ALPHA
+from mmtk.report.strata import TestImages, class_values
+from mmtk.stats import Interval, Jackknife, two_way
+from mmtk.stats.comparisons import adjusted_p
+from mmtk.stats.guess import guess
+from mmtk.stats.strata import auroc_within
+from mmtk.study.attributes import Attribute
+from mmtk.study.results import Study
+
+CHANCE = 0.5
+LEAST = 0.6  # AUROC below which an attribute is hardly told: no warning
+GUESSERS = {True: "what the source knows", False: "what pixels and file show"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Attribute that the score of a network tells, or not, among images of the same class.
+
+    images: of a test set
+    attribute: the attribute
+    side: what is told from the others, such as ``view AP``
+    auroc: of the attribute within class
+    adjusted: Holm's p that it is not 0.5
+    label: AUROC of the class within both sides of the attribute
+    """
+
+    images: TestImages
+    attribute: str
+    side: str
+    auroc: Interval
+    adjusted: float | None
+    label: Interval
+
+    @property
+    def strength(self) -> float:
+        """AUROC of the better of both directions."""
+        return max(self.auroc.est, 1 - self.auroc.est)
+
+    @property
+    def alarms(self) -> bool:
+        """Whether the score tells the attribute for sure, not hardly, and better than it tells the class."""
+        perfect = "no variation" in self.auroc.flags and self.strength == 1
+        is_sure = perfect or (self.adjusted is not None and self.adjusted < ALPHA)
+        return is_sure and self.strength >= LEAST and self.strength > self.label.est
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Guess of the class from attributes alone: AUROC of a logistic regression, beside that of the network."""
+
+    images: TestImages
+    of: str
+    attributes: Sequence[str]
+    auroc: Interval
+    network: Interval
+
+    @property
+    def alarms(self) -> bool:
+        """Whether the attributes tell the class, and better than the network does."""
+        return self.auroc.low is not None and self.auroc.low > CHANCE and self.auroc.est > self.network.est
+
+
+@dataclass(frozen=True)
+class Readings:
+    """All of the section "What it may be reading"; ``notes`` says what was not looked at."""
+
+    readings: list[Reading] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def readings(study: Study, sets: Sequence[TestImages]) -> Readings:
+    """Readings of every test set with two classes."""
+    result = Readings()
+    for images in sets:
+        if (found := class_values(study, images)) is not None:
+            values, ill = found
+            result.readings.extend(_adjusted([*_of_set(images, values, ill)]))
+            usable, notes = _usable(images, ill)
+            result.notes.extend(f"{images.name}: {note}" for note in notes)
+            result.guesses.extend(_guesses(images, values, ill, usable))
+    return result
+
+
+def _of_set(images: TestImages, values: np.ndarray, ill: np.ndarray) -> Iterator[Reading]:
+    for attribute in images.attributes:
+        classes = np.where(attribute.is_known, ill, -1)
+        for side, part in attribute.sides():
+            told = auroc_within(values, part, classes, images.patients)
+            if told.note:
+                continue
+            groups = np.where(attribute.is_known, part, -1)
+            label = auroc_within(values, ill, groups, images.patients)
+            yield Reading(images, attribute.name, side, _beside_chance(told), None, two_way(label))
+
+
+def _beside_chance(told: Jackknife) -> Interval:
+    """The interval of an AUROC with the p of its difference to 0.5; ends cut at 0 and 1."""
+    one = two_way(replace(told, score=told.score - CHANCE, without=told.without - CHANCE))
+    low, high = (None if end is None else min(max(end + CHANCE, 0.0), 1.0) for end in (one.low, one.high))
+    return replace(one, est=one.est + CHANCE, low=low, high=high)
+
+
+def _adjusted(rows: list[Reading]) -> list[Reading]:
+    places = [k for k, row in enumerate(rows) if row.auroc.p is not None]
+    holm = dict(zip(places, adjusted_p([rows[k].auroc.p or 0.0 for k in places]), strict=True))
+    return [replace(row, adjusted=holm.get(k)) for k, row in enumerate(rows)]
+
+
+def _usable(images: TestImages, ill: np.ndarray) -> tuple[list[Attribute], list[str]]:
+    """Attributes from which the class may be guessed: not those that follow from it."""
+    usable, notes = [], []
+    for attribute in images.attributes:
+        values = attribute.codes if attribute.numbers is None else attribute.numbers
+        kinds = [len(np.unique(values[attribute.is_known & (ill == side)])) for side in (False, True)]
+        if min(kinds) < 2:
+            notes.append(
+                f"{attribute.name} has at most one value in one class, so the class is not guessed from it"
+            )
+        else:
+            usable.append(attribute)
+    return usable, notes
+
+
+def _guesses(
+    images: TestImages, values: np.ndarray, ill: np.ndarray, usable: Sequence[Attribute]
+) -> Iterator[Guess]:
+    everything = np.zeros(len(ill), int)
+    network = two_way(auroc_within(values, ill, everything, images.patients))
+    for from_source, of in GUESSERS.items():
+        chosen = [one for one in usable if one.from_source == from_source]
+        features = np.hstack([one.features() for one in chosen]) if chosen else None
+        scores = None if features is None else guess(features, ill, images.patients)
+        if scores is not None:
+            auroc = two_way(auroc_within(scores[None], ill, everything, images.patients))
+            yield Guess(images, of, [one.name for one in chosen], auroc, network)

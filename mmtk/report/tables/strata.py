@@ -1,0 +1,214 @@
+"""Tables and sentences of where a system holds, and of what it may be reading."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mmtk.report.readings import CHANCE, Guess, Reading, Readings
+from mmtk.report.strata import Stratum, Within
+from mmtk.report.tables.table import (
+    Column,
+    Entry,
+    Table,
+    count_entry,
+    headings,
+    interval,
+    number,
+    p_entry,
+    value_entry,
+)
+from mmtk.stats import Interval
+
+READS = "may be read"
+BEATS = "beats the network"
+
+
+def warnings(result: Readings) -> list[str]:
+    """Sentences where an attribute beats the class: of every test set the one that is told best."""
+    lines = []
+    for images in dict.fromkeys(id(one.images) for one in result.readings):
+        alarms = sorted((one for one in result.readings if id(one.images) == images and one.alarms), key=_strength)
+        if alarms:
+            lines.append(_sentence(alarms[-1], [one.side for one in alarms[-2::-1]]))
+    lines += [
+        f"{one.images.name.capitalize()}: {one.of} tells the class with an "
+        f"AUROC of {_worded(one.auroc)}, the network with {number(one.network.est, 2)}."
+        for one in result.guesses
+        if one.alarms
+    ]
+    return lines
+
+
+def _strength(one: Reading) -> float:
+    return one.strength
+
+
+def _sentence(one: Reading, others: Sequence[str]) -> str:
+    also = f" It also tells {', '.join(others[:3])}{', …' if len(others) > 3 else ''}." if others else ""
+    return (
+        f"{one.images.name.capitalize()}: the score may read {one.attribute}. Among images of one class it tells "
+        f"{one.side} with an AUROC of {_worded(_upright(one.auroc))}; among images of one side it tells the class "
+        f"with {_worded(one.label)}.{also}"
+    )
+
+
+def _upright(one: Interval) -> Interval:
+    """An AUROC in the direction in which it is above 0.5."""
+    if one.est >= CHANCE:
+        return one
+    low, high = (None if end is None else 1 - end for end in (one.high, one.low))
+    return replace(one, est=1 - one.est, low=low, high=high)
+
+
+def _worded(one: Interval) -> str:
+    """An AUROC with its interval."""
+    ends = f" ({interval(one.low, one.high, 2)})" if one.low is not None else ""
+    return number(one.est, 2) + ends
+
+
+# --- tables --------------------------------------------------------------------------------------------------
+
+
+def scores(rows: Sequence[Stratum]) -> Table:
+    """The leading score in groups of images, a row per group."""
+    caption = (
+        "The leading score of one system on groups of the test images, with 95 % intervals that rest on the "
+        "patients of the group. Numbers are cut at their thirds. Difference: to all other images whose group is "
+        "known; p (Holm) is adjusted over all groups of the test set. Fewer than ten patients have no score."
+    )
+    return Table(
+        "strata", "Scores in groups of images", caption, _columns("*Score"), [_stratum(row) for row in rows]
+    )
+
+
+def effects(rows: Sequence[Stratum]) -> Table:
+    """Effects of components in groups of images, a row per group."""
+    caption = (
+        "What a component changes in the leading score, on groups of the test images. Difference: to its effect "
+        "on all other images whose group is known. p (Holm) is adjusted over all groups of the test set, by "
+        "component."
+    )
+    columns = [*headings("Component"), *_columns("*Effect")]
+    return Table(
+        "strata-effects",
+        "Effects in groups of images",
+        caption,
+        columns,
+        [[Entry(row.effect), *_stratum(row)] for row in rows],
+    )
+
+
+def within(rows: Sequence[Within]) -> Table:
+    """AUROC on all images beside that within groups, a row per attribute."""
+    caption = (
+        "AUROC of one system on all images whose group is known, and on the pairs of images of one group alone "
+        "(van Elteren 1960). A score that reads an attribute which goes with the class is better on all images "
+        "than within groups; where the attribute goes against the class, it is worse."
+    )
+    columns = headings("Test set", "Attribute", "*On all images", "*Within groups", "*Difference", "*p")
+    body = [
+        [
+            Entry(row.images.name),
+            Entry(row.attribute),
+            _entry(row.pooled),
+            _entry(row.within),
+            _entry(row.difference, sign=True),
+            p_entry(row.difference.p),
+        ]
+        for row in rows
+    ]
+    return Table("within", "AUROC within groups", caption, columns, body)
+
+
+def readings(rows: Sequence[Reading]) -> Table:
+    """Attributes that the score tells, a row per attribute and side, the best told first."""
+    caption = (
+        "How well the score of one system for its last class tells an attribute among images of one class (0.5: "
+        "not at all; below: the other way round), and how well it tells the class among images of one side. "
+        f"Numbers are cut at their median. “{READS}”: the attribute is told (p after Holm's adjustment over the "
+        "test set below 0.05), and better than the class. What the disease itself changes in an image is told too."
+    )
+    names = (
+        "Test set",
+        "Told",
+        "*AUROC of it, within class",
+        "*p (Holm)",
+        "*AUROC of the class, within it",
+        "Reading",
+    )
+    body = [
+        [
+            Entry(row.images.name),
+            Entry(row.side),
+            _entry(row.auroc),
+            p_entry(row.adjusted),
+            _entry(row.label),
+            Entry(READS if row.alarms else "", best=row.alarms),
+        ]
+        for row in sorted(rows, key=lambda row: (row.images.name, -row.strength))
+    ]
+    return Table("readings", "Attributes that the score tells", caption, headings(*names), body)
+
+
+def guesses(rows: Sequence[Guess]) -> Table:
+    """Guesses of the class from attributes alone."""
+    caption = (
+        "AUROC of a logistic regression that sees the attributes and no image, cross-validated by patient (five "
+        f"folds), beside the chance level and the network. “{BEATS}”: the attributes tell the class for sure, and "
+        "better than the network does on these images."
+    )
+    names = ("Test set", "Guessed from", "Attributes", "*AUROC", "*Chance", "*AUROC of the network", "Reading")
+    body = [
+        [
+            Entry(row.images.name),
+            Entry(row.of),
+            Entry(", ".join(row.attributes)),
+            _entry(row.auroc),
+            value_entry(CHANCE),
+            _entry(row.network),
+            Entry(BEATS if row.alarms else "", best=row.alarms),
+        ]
+        for row in rows
+    ]
+    return Table("guesses", "The class, guessed without the image", caption, headings(*names), body)
+
+
+def _columns(score: str) -> list[Column]:
+    names = (
+        "Test set",
+        "Metric",
+        "Attribute",
+        "Group",
+        "*Images",
+        "*Patients",
+        score,
+        "*Difference",
+        "*p (Holm)",
+        "Note",
+    )
+    return headings(*names)
+
+
+def _stratum(row: Stratum) -> list[Entry]:
+    return [
+        Entry(row.images.name),
+        Entry(row.info.heading),
+        Entry(row.attribute),
+        Entry(row.group),
+        count_entry(row.count),
+        count_entry(row.patients),
+        _entry(row.interval, row.info.digits, sign=bool(row.effect)),
+        _entry(row.difference, row.info.digits, sign=True),
+        p_entry(row.adjusted),
+        Entry("; ".join(filter(None, ("worst of the groups" if row.worst else "", row.note)))),
+    ]
+
+
+def _entry(one: Interval | None, digits: int = 3, sign: bool = False) -> Entry:
+    """An estimate with its interval."""
+    if one is None:
+        return value_entry(None)
+    ends = f"{interval(one.low, one.high, digits)}" if one.low is not None else ""
+    numbers = {"": one.est, "low": one.low, "high": one.high}
+    return Entry(number(one.est, digits, sign), numbers, note=ends)
