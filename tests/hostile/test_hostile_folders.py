@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import fork_server
 import numpy as np
 import pyarrow as pa
@@ -261,7 +262,8 @@ def planted(folder: Path, marker: Path) -> Path:
     return path
 
 
-def test_code_in_a_run_is_not_run(run, marker):
+def test_code_in_a_run_is_not_run(run, marker, monkeypatch, capsys):
+    mmtk = commands.caller(monkeypatch, capsys)
     planted(run, marker)
     text = (run / "recipe.toml").read_text()
     (run / "recipe.toml").write_text(re.sub(r'use = "confidence"', 'use = "code/Mine"', text))
@@ -273,9 +275,9 @@ def test_code_in_a_run_is_not_run(run, marker):
         ["evaluate", str(run)],
         ["track", str(run)],
     ):
-        done = process(*command)
-        assert done.returncode == 2, command
-        assert "Traceback" not in done.stderr
+        code, _, told = mmtk(*command)
+        assert code == 2, command
+        assert "Traceback" not in told
         assert not marker.exists(), command
 
 
@@ -290,7 +292,7 @@ def test_code_in_a_run_of_a_study_is_not_run(tmp_path, marker, monkeypatch):
         one.folder.claim(one.recipe)
     planted(one.folder.path, marker)
     argv = job_argv(one, None, "no such device")  # the run ends before it trains
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([fork_server.python(), *argv[1:]], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert "no such device" in done.stderr
     assert not marker.exists()

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import torch
+from commands import caller
 from moments import mmtk, same, sets
 from tiny import tiny
 
 from mmtk.io.files import read_lines
 from mmtk.model.device import deterministic_kernels
+from mmtk.registry import catalog
 from mmtk.runs.folder import RunDir
 from mmtk.workflows.run import run
 
@@ -112,17 +114,24 @@ class Put(Loss):
 '''
 
 
-def test_an_operation_without_a_deterministic_kernel_is_named(tmp_path: Path) -> None:
-    (tmp_path / "put.py").write_text(CODE)
+def test_an_operation_without_a_deterministic_kernel_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mmtk = caller(monkeypatch, capsys)
+    Path("put.py").write_text(CODE)
     call = [*RUN, "--code", "put.py", "--set", 'loss.segmentation.use="code/Put"', "--out", "run"]
-    refused = mmtk(*call, "--deterministic", cwd=tmp_path)
-    assert refused.returncode == 2, refused.stderr
-    assert "run: --deterministic: put_ does not have a deterministic implementation." in refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert RunDir(tmp_path / "run").provenance["deterministic"] is True
-    again = mmtk("run", "run", "--code", "put.py", cwd=tmp_path)  # a run goes on as it was begun
-    assert again.returncode == 2
-    assert "put_ does not have" in again.stderr
+    try:
+        code, _, told = mmtk(*call, "--deterministic")
+        assert code == 2, told
+        assert "run: --deterministic: put_ does not have a deterministic implementation." in told
+        assert "Traceback" not in told
+        assert RunDir(Path("run")).provenance["deterministic"] is True
+        code, _, told = mmtk("run", "run", "--code", "put.py")  # a run goes on as it was begun
+        assert code == 2
+        assert "put_ does not have" in told
+    finally:
+        catalog.offer(None)
 
 
 def test_what_was_set_before_is_set_again(monkeypatch: pytest.MonkeyPatch) -> None:
