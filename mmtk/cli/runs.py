@@ -106,7 +106,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="RUNDIR… [FOLDER…]",
-            help="A finished run directory, several to average, or a study; then folders of films to score.",
+            help="A finished run, several to average, or a study; then folders of films to score.",
         ),
     ],
     cell: CellOpt = None,
@@ -131,10 +131,13 @@ def evaluate(
     """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
     from mmtk.data.label_matching import parse_matches
     from mmtk.workflows.evaluate import evaluate as evaluate_run
-    from mmtk.workflows.members import leading_runs
+    from mmtk.workflows.members import is_study, leading_runs
 
     columns = {"masks": masks, "labels": labels, "label": label}
     runs, folders = leading_runs(paths)
+    if is_study(runs[0]) and cell is None and not folders:
+        _evaluate_study(runs[0], data, device, json)
+        return
     result = evaluate_run(
         runs,
         profile,
@@ -153,6 +156,17 @@ def evaluate(
         print_json({"path": str(result.path), "results": result.scores})
     else:
         typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
+
+
+def _evaluate_study(study: Path, data: Path | None, device: str, json: bool) -> None:
+    """Score the ensemble of every cell of a study, and say how to see them."""
+    from mmtk.workflows.cell_ensembles import evaluate_cells
+
+    evaluate_cells(study, data=data, device=device, quiet=json)
+    if json:
+        print_json({"path": str(study / "ensembles")})
+    else:
+        typer.echo(f"\nResults   {study}/ensembles/\nNext      {command('report', study)}")
 
 
 def predict(

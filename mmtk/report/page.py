@@ -16,7 +16,7 @@ from mmtk.io import status_line
 from mmtk.io.files import read_json, write_text
 from mmtk.io.outputs import OutputFolder
 from mmtk.io.parallel import on_all_cores
-from mmtk.report import tuning
+from mmtk.report import ensembles, tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.headlines import worded
@@ -107,6 +107,7 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         study_tables.scores(analysis),
         study_tables.runs(analysis, out),
         study_tables.gaps(missing),
+        ensembles.ensemble_table(analysis),
         *tuning.tables(analysis),
         strata.scores(analysis.strata.scores),
         strata.within(analysis.strata.within),
@@ -250,6 +251,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Worth in labels", some("worth"), of_section("worth")),
         Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        Part("Ensembles", some("ensembles"), []),
         Part("Where it holds", some("within", "strata", "strata-effects"), []),
         Part("What it may be reading", some("readings", "guesses"), []),
         Part("The paper's effects", some("claims"), []),
@@ -286,8 +288,8 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 
 def _lede(analysis: Analysis) -> list[str]:
     """The sentences below the answer."""
-    told = strata.warnings(analysis.readings)
-    return [*sentences(analysis), *tuning.sentences(analysis), *chance(analysis), *told]
+    told = [*ensembles.sentences(analysis), *tuning.sentences(analysis)]
+    return [*sentences(analysis), *told, *chance(analysis), *strata.warnings(analysis.readings)]
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:

@@ -137,7 +137,8 @@ class Study:
     ``axes`` maps the key of every axis to its levels, the one without the component first; it is empty for a
     list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
     ``stopping`` is the rule of a study that adds seeds until its verdicts are settled. ``before`` is the same
-    study without tuning, of one that tuned its systems, and ``tuning`` has the trials of each.
+    study without tuning, of one that tuned its systems, and ``tuning`` has the trials of each. ``ensembles`` maps
+    the digest of a cell to the folder of its runs' ensemble, where there is one.
     """
 
     title: str
@@ -150,6 +151,7 @@ class Study:
     stopping: Stopping | None = None
     before: Study | None = None
     tuning: Sequence[TunedSystem] = ()
+    ensembles: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def declared(self) -> dict[str, dict[str, ScoreInfo]]:

@@ -43,9 +43,13 @@ def cell_of(study: Path, name: str | None) -> Cell:
     names = {title(cell): cell for cell in cells}
     named = [cell for key, cell in names.items() if name in (cell.name, key)]
     if len(named) != 1:
-        what = "which cell?" if name is None else "names no cell." if not named else "has several label budgets."
-        found = "" if name is None else nearest(name, names)
-        raise MmtkError(f"--cell {name or ''}: {what}{found}", str(study), f"Cells: {listing(names)}.")
+        what = "names no cell." if not named else "has several label budgets."
+        message = (
+            "which cell?"
+            if name is None
+            else f"--cell {name}: {what}{nearest(name, {cell.name for cell in cells})}"
+        )
+        raise MmtkError(message, str(study), f"Cells: {listing(names)}.")
     if not named[0].runs:
         raise MmtkError(f"{name} has no finished run.", str(study), StudyDir(study).command("ablate"))
     return named[0]

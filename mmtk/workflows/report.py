@@ -14,6 +14,7 @@ from mmtk.report.answer import summary_lines
 from mmtk.report.page import write_report
 from mmtk.report.run import redraw
 from mmtk.runs.finished import Run, read_run
+from mmtk.study.ensembles import ensembles_of
 from mmtk.study.folder import StudyDir
 from mmtk.study.results import Study, from_runs
 
@@ -67,6 +68,7 @@ def report(
     elif len(paths) == 1 and (Path(paths[0]) / "study.json").is_file():
         study_dir = StudyDir(Path(paths[0]))
         results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
+        results.ensembles = ensembles_of(study_dir.path, results)
     else:
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
         if len(paths) == 1:
