@@ -182,7 +182,7 @@ def predict(
     device: DeviceOpt = "auto",
     code: CodeOpt = None,
 ) -> None:
-    """Masks, overlays, saliency and classes for images of any size."""
+    """Predict masks, overlays, saliency and classes of images of any size."""
     from mmtk.workflows.members import leading_runs
     from mmtk.workflows.predict import TABLE
     from mmtk.workflows.predict import predict as predict_images
@@ -219,7 +219,7 @@ def track(
     run_dirs: Annotated[list[Path], typer.Argument(metavar="RUNDIR", help="Run directories.")],
     code: CodeOpt = None,
 ) -> None:
-    """Send runs to MLflow (again); what is there already is not doubled."""
+    """Send runs to MLflow: what it has not yet, and nothing twice."""
     from mmtk.runs.folder import RunDir
     from mmtk.workflows.track import track as track_run
 
