@@ -13,6 +13,7 @@ from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
+from mmtk.io.files import real_path
 
 if TYPE_CHECKING:
     from mmtk.recipe.recipe import Recipe
@@ -37,7 +38,7 @@ def plan(
     from mmtk.data.plan.profile import plan_folder
 
     status_line.stage(f"looking at the files in {folder}")
-    target = out or Path(f"{folder.resolve().name}.toml")
+    target = out or Path(f"{real_path(folder).name}.toml")
     answers = {
         "images": images,
         "masks": masks,
@@ -60,7 +61,7 @@ def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
     tables = [recipe.source(task, domain) for task in recipe.tasks for domain in ("source", "cross")]
     if data is None or any(table and table["use"] != "phantom" for table in tables):
         return
-    out, folder = shlex.quote(f"{data.resolve().name}.toml"), shlex.quote(str(data))
+    out, folder = shlex.quote(f"{real_path(data).name}.toml"), shlex.quote(str(data))
     raise MmtkError(
         "--data was given, but the profile phantom is of synthetic X-rays and reads no files.",
         str(data),

@@ -19,6 +19,7 @@ from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, resolve_hints
 from mmtk.errors import MmtkError, listing
+from mmtk.io.files import real_path
 from mmtk.registry import factory
 from mmtk.tasks import file_name
 
@@ -75,7 +76,7 @@ def folder_sets(
     notes: list[str] = []
     refusals: list[UnknownLabelsError] = []
     for films in find_sets(listed, columns, training=False):
-        name = "/".join(part for part in (folder.resolve().name, films.folder) if part)
+        name = "/".join(part for part in (real_path(folder).name, films.folder) if part)
         before = len(sets)
         for task in targets:
             if task in films.keys:

@@ -94,8 +94,9 @@ def read_metadata(file: Path) -> dict[str, str]:
     import onnx
     from google.protobuf.message import DecodeError
 
-    try:
-        return {entry.key: entry.value for entry in onnx.load(file, load_external_data=False).metadata_props}
+    try:  # as ONNX whatever the suffix says: onnx.load would take model.json for text
+        model = onnx.load_model_from_string(file.read_bytes())
+        return {entry.key: entry.value for entry in model.metadata_props}
     except (DecodeError, OSError, ValueError):
         return {}
 

@@ -16,6 +16,11 @@ from mmtk.errors import MmtkError
 from mmtk.io.spelling import visible
 
 
+def real_path(path: Path) -> Path:
+    """Absolute path without links; where links lead in a circle, ``Path.resolve`` raises and this does not."""
+    return Path(os.path.realpath(path))
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place, flushed to disk, when the block ends well."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from mmtk.errors import MmtkError, listing
-from mmtk.io.files import Busy, atomic, lock, sha256
+from mmtk.io.files import Busy, atomic, lock, real_path, sha256
 from mmtk.io.spelling import visible
 
 MANIFEST = ".mmtk-files.jsonl"
@@ -73,7 +73,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
 
 def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
     """Refuse an output that is an input or lies among inputs: it would be read as data next time."""
-    resolved = out.resolve()
+    resolved = real_path(out)
     for path in inputs:
         if not os.path.exists(path):
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.errors import MmtkError, listing, nearest
+from mmtk.io.files import real_path
 from mmtk.io.spelling import visible
 from mmtk.registry.kinds import KINDS
 
@@ -142,7 +143,7 @@ def with_parents(path: Path, ancestors: tuple[Path, ...] = (), folder: str = "")
     Each is looked for beside the file, then among what ships: profiles where ``folder`` is "profiles" or the file
     lies in a folder of that name, else recipes.
     """
-    resolved = path.resolve()
+    resolved = real_path(path)
     if resolved in ancestors:
         chain = " → ".join(p.name for p in [*ancestors, resolved])
         raise MmtkError(f"extends itself: {chain}", str(path), "Remove one 'extends' of this circle.")
@@ -158,7 +159,7 @@ def with_parents(path: Path, ancestors: tuple[Path, ...] = (), folder: str = "")
         paths_beside = (
             path_beside
             for path_beside in beside
-            if os.path.isfile(path_beside) and path_beside.resolve() != resolved
+            if os.path.isfile(path_beside) and real_path(path_beside) != resolved
         )
         try:
             parent_path = next(paths_beside, None) or locate(parent, folder or _folder_of(path))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from mmtk.counts import replicate
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
-from mmtk.io.files import holder, locked, read_facts, read_json, write_json, write_text
+from mmtk.io.files import holder, locked, read_facts, read_json, real_path, write_json, write_text
 from mmtk.io.outputs import make_folder
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
@@ -211,10 +211,10 @@ class StudyDir:
         """Folder of the runs: as study.json says, else, of a study that was copied, in it or beside it."""
         noted = Path(os.path.normpath(self.path / self.about["runs"])) if self.file.is_file() else RUNS
         study = self.path.absolute()
-        near = [near_folder.resolve() for near_folder in (Path.cwd(), study.parent.parent)]
+        near = [real_path(near_folder) for near_folder in (Path.cwd(), study.parent.parent)]
         places = [noted, *(folder / RUNS for folder in (self.path, study.parent, study.parent.parent, Path.cwd()))]
         allowed = [
-            path for path in places if any(path.resolve().is_relative_to(near_folder) for near_folder in near)
+            path for path in places if any(real_path(path).is_relative_to(near_folder) for near_folder in near)
         ]
         if root := next((path for path in allowed if keys & _by_key(path).keys()), None):
             return root

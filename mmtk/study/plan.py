@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.errors import MmtkError, Problems, listing, nearest
+from mmtk.io.files import real_path
 from mmtk.recipe import tables, toml
 from mmtk.recipe.load import read, recipe_path, resolve
 from mmtk.recipe.recipe import NOT_IN_DIGEST, Recipe
@@ -163,7 +164,7 @@ def _is_shipped(
     for shipped in sorted(toml.recipe_folder().glob("*.toml")):
         if toml.read(shipped).values.get("name") != recipe.name:
             continue
-        if shipped.resolve() == path.resolve():
+        if real_path(shipped) == real_path(path):
             return True
         with suppress(MmtkError):  # changes that the other parts of this recipe call for
             if _method(resolve(read(shipped, profile, overrides), str(shipped))) == _method(recipe):

@@ -289,7 +289,9 @@ def test_what_lies_at_out_is_replaced_only_if_it_is_the_same_run_s(
 ) -> None:
     assert write_shared(finished, shared) == shared
     (tmp_path / "thesis.txt").write_text("mine")
-    for write, out in ((write_onnx, tmp_path / "thesis.txt"), (write_shared, tmp_path)):
+    (tmp_path / "thesis.json").write_text('{"in-domain": 1}')
+    thesis = [(write_onnx, tmp_path / f"thesis.{suffix}") for suffix in ("txt", "json")]
+    for write, out in (*thesis, (write_shared, tmp_path)):
         with pytest.raises(MmtkError, match="is there already, and is no export of this run"):
             write(finished, out)
     with pytest.raises(MmtkError, match=r"is a folder, not a file.\n  Name the file: --out"):

@@ -177,6 +177,16 @@ def test_an_output_in_an_input_is_refused(tmp_path, out, refused):
         refuse_inside(tmp_path / out, given)
 
 
+@pytest.mark.parametrize("place", ["one", "one/deeper"])
+def test_links_in_a_circle_are_no_place_for_an_output(tmp_path, place):
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "films").mkdir()
+    refuse_inside(tmp_path / place, [tmp_path / "films"])
+    with pytest.raises(MmtkError, match=r"\n  Choose another --out"):
+        OutputFolder(tmp_path / place, "predict").check(["a"])
+
+
 def test_the_results_of_a_command_are_told_from_other_files(tmp_path):
     write(tmp_path, {"a": "1", "b": "1"}, "predict")
     write(tmp_path, {"c": "1"}, "evaluate")

@@ -101,6 +101,12 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
 
 
+def test_a_folder_of_links_in_a_circle_is_none(tmp_path: Path) -> None:
+    (tmp_path / "films").symlink_to("films")
+    with pytest.raises(MmtkError, match="no such folder"):
+        plan_folder(tmp_path / "films", tmp_path / "p.toml")
+
+
 def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
     film(tmp_path / "bare/a.png")
     with pytest.raises(MmtkError, match="1 image, but no label for either task was found") as caught:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mmtk.data.plan.findings import FilmSet
 from mmtk.data.plan.listing import Listing, stem
+from mmtk.io.files import real_path
 
 NAMES = {"chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",)}
 TASK = {"chex": "classification", "nihx": "classification", "jsrt": "segmentation", "mcu": "segmentation"}
@@ -19,7 +20,7 @@ def recognise(listing: Listing, film_set: FilmSet) -> str:
     layouts = {
         "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders,
         "mcu": {"CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"} <= folders,
-        "jsrt": bool(film_set.folder or listing.root.resolve().name == "JSRT") and _jsrt(inside),
+        "jsrt": bool(film_set.folder or real_path(listing.root).name == "JSRT") and _jsrt(inside),
         "nihx": any(name in inside.tables and "Finding Labels" in inside.tables[name].columns for name in NIH),
     }
     return next((use for use, fits in layouts.items() if fits and film_set.folder in ("", *NAMES[use])), "")

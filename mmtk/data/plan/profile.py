@@ -15,6 +15,8 @@ from mmtk.data.plan.listing import Listing, list_folder, resolve_hints
 from mmtk.data.plan.official import official_uses, recognise
 from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
+from mmtk.io.files import real_path, write_text
+from mmtk.io.outputs import check_folder, make_folder
 from mmtk.tasks import TASKS
 
 BUDGET = "chest-xray-small"
@@ -36,9 +38,10 @@ class Plan:
         for path in paths:
             if path.exists() or path.is_symlink():
                 raise MmtkError("is there already; nothing was written.", str(path), "Choose another --out.")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, [self.text, *self.tables.values()], strict=True):
-            path.write_text(text, encoding="utf-8")
+        check_folder(out.parent)
+        make_folder(out.parent)
+        for path, text in reversed([*zip(paths, [self.text, *self.tables.values()], strict=True)]):
+            write_text(path, text)  # the profile last: it never names a table that is not there
         return paths
 
 
@@ -79,7 +82,7 @@ def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None)
     head = [
         *(f"# {line}".rstrip() for line in comments),
         f'extends = "{BUDGET}"      # its training budget and image size; everything below is yours',
-        f"description = {json.dumps(f'Films of {folder.resolve().name}', ensure_ascii=False)}",
+        f"description = {json.dumps(f'Films of {real_path(folder).name}', ensure_ascii=False)}",
     ]
     plan.text, plan.lines = "\n".join([*head, *body]) + "\n", comments
     return plan
@@ -127,7 +130,7 @@ def _comments(
     folder: Path, listing: Listing, sets: Sequence[FilmSet], sets_by_task: Mapping[str, Sequence[FilmSet]]
 ) -> list[str]:
     files = counted(len(listing.images), "image file")
-    lines = [f"Found in {folder.resolve().name}: {files}, {counted(len(sets), 'place')}."]
+    lines = [f"Found in {real_path(folder).name}: {files}, {counted(len(sets), 'place')}."]
     for film_set in sets:
         uses = [
             f"{task}: {('training', 'scoring')[k]}"
