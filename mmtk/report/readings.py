@@ -65,8 +65,8 @@ class Guess:
 
     @property
     def alarms(self) -> bool:
-        """Whether the attributes tell the class, and better than the network does."""
-        return self.auroc.low is not None and self.auroc.low > CHANCE and self.auroc.est > self.network.est
+        """Whether the attributes tell the class for sure, and for sure better than the network does."""
+        return self.auroc.low is not None and self.auroc.low > max(CHANCE, self.network.est)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def readings(study: Study, sets: Sequence[TestImages]) -> Readings:
             values, ill = found
             result.readings.extend(_adjusted([*_of_set(images, values, ill)]))
             usable, notes = _usable(images, ill)
-            result.notes.extend(f"{images.name}: {note}" for note in notes)
+            result.notes.extend(f"{images.name.capitalize()}: {note}." for note in notes)
             result.guesses.extend(_guesses(images, values, ill, usable))
     return result
 

@@ -122,7 +122,7 @@ def strata(study: Study, sets: Sequence[TestImages], effects: Sequence[Effects])
     """Scores and effects in the groups of every test set."""
     result = Strata()
     for images in sets:
-        result.notes.extend(f"{images.name}: {note}" for note in images.notes)
+        result.notes.extend(f"{images.name.capitalize()}: {note}." for note in images.notes)
         metric = leading(study.declared[images.task])
         info = study.declared[images.task][metric]
         formula = study.jackknives.formula(images.cell, images.domain, images.task, metric)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmtk.api import Split
+from mmtk.components.source._folder_metadata import is_personal
 from mmtk.errors import MmtkError
 from mmtk.testing.check import ContractError, Subject, expect
 
@@ -233,4 +235,23 @@ def the_digest_is_stable(subject: Subject) -> None:
     expect(fine, "the same text every time", f"{digests}", "hash content and labels, no times and no paths.")
 
 
-SOURCE = (ids_are_stable_and_ordered, splits_are_disjoint, images_and_masks_can_be_read, the_digest_is_stable)
+def metadata_name_no_person(subject: Subject) -> None:
+    """Metadata are texts and finite numbers by name, and no name speaks of a person."""
+    for source in _sources(subject):
+        for item in source.items("all"):
+            for name, value in item.metadata.items():
+                fine = isinstance(value, str) or (isinstance(value, int | float) and isfinite(value))
+                expect(fine, "texts and finite numbers", f"{name} = {value!r} of {item.id}", "leave it out.")
+                got = f"'{name}' of {item.id}"
+                expect(
+                    not is_personal(name), "metadata that name no person", got, "leave it out, or call it apart."
+                )
+
+
+SOURCE = (
+    ids_are_stable_and_ordered,
+    splits_are_disjoint,
+    images_and_masks_can_be_read,
+    the_digest_is_stable,
+    metadata_name_no_person,
+)

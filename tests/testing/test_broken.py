@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -573,6 +574,14 @@ class ClockDigest(GoodSource):
     def digest(self):
         GoodSource.first += 1
         return str(GoodSource.first)
+
+
+@breaks("source", "metadata-name-no-person")
+class NamedPatients(GoodSource):
+    """Metadata with the name of the patient."""
+
+    def items(self, split):
+        return [replace(item, metadata={"Patient Name": "Doe"}) for item in super().items(split)]
 
 
 @breaks("launcher", "every-job-is-reported")

@@ -25,19 +25,20 @@ BEATS = "beats the network"
 
 
 def warnings(result: Readings) -> list[str]:
-    """Sentences where an attribute beats the class: of every test set the one that is told best."""
+    """Sentences where attributes beat the class: by test set the one that is told best, and the best guess."""
     lines = []
     for images in dict.fromkeys(id(one.images) for one in result.readings):
         alarms = sorted((one for one in result.readings if id(one.images) == images and one.alarms), key=_strength)
         if alarms:
             lines.append(_sentence(alarms[-1], [one.side for one in alarms[-2::-1]]))
-    lines += [
-        f"{one.images.name.capitalize()}: {one.of} tells the class with an "
-        f"AUROC of {_worded(one.auroc)}, the network with {number(one.network.est, 2)}."
-        for one in result.guesses
-        if one.alarms
+    best: dict[str, Guess] = {}
+    for one in sorted((one for one in result.guesses if one.alarms), key=lambda one: one.auroc.est):
+        best[one.images.name] = one
+    return lines + [
+        f"{name.capitalize()}: {one.of} tells the class with an AUROC of {_worded(one.auroc)}, the network with "
+        f"{number(one.network.est, 2)}."
+        for name, one in best.items()
     ]
-    return lines
 
 
 def _strength(one: Reading) -> float:
@@ -48,7 +49,7 @@ def _sentence(one: Reading, others: Sequence[str]) -> str:
     also = f" It also tells {', '.join(others[:3])}{', …' if len(others) > 3 else ''}." if others else ""
     return (
         f"{one.images.name.capitalize()}: the score may read {one.attribute}. Among images of one class it tells "
-        f"{one.side} with an AUROC of {_worded(_upright(one.auroc))}; among images of one side it tells the class "
+        f"{one.side} with an AUROC of {_worded(_upright(one.auroc))}; among images alike in it, the class "
         f"with {_worded(one.label)}.{also}"
     )
 
