@@ -141,6 +141,7 @@ def facts(study: Study) -> dict[str, str]:
             "Profile": provenance["profile"],
             "Hardware": f"{provenance['hardware']} ({provenance['device']})",
             "Commit": provenance["git"].get("commit", ""),
+            "Start": provenance.get("start", {}).get("sentence", ""),
             "Versions": ", ".join(f"{name} {version}" for name, version in versions.items() if version),
         }
         for name, text in run_facts.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmtk.data import locations
 from mmtk.data.dataset import Data, prepare
+from mmtk.data.start_overlap import start_facts
 from mmtk.errors import MmtkError, NotFinite
 from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
@@ -162,13 +163,8 @@ def _kernels(request: RunRequest) -> Iterator[bool]:
 def _train(request: RunRequest, deterministic: bool) -> Result:
     """Train and finish a run in its locked and claimed folder; ``deterministic``: kind of kernels."""
     recipe, folder, device, display = request.recipe, request.folder, request.device, request.display
-    root, start = request.root, time.time()
-    with distributed.rank_zero_first():
-        run_data = prepare(recipe, root, display.reading)
-        write_provenance(folder, recipe, run_data, root, device, deterministic)
-        write_json(folder.splits_file, run_data.splits())
-    for note in run_data.notes:
-        display.warn(note)
+    start = time.time()
+    run_data = _prepared(request, deterministic)
     where = f"{device} × {world}" if (world := distributed.rank_and_world_size()[1]) > 1 else device
     display.note(
         f"{recipe.name} on {recipe.profile or 'its own data'}: {folder.path}  "
@@ -201,6 +197,21 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
     whole = duration(_seconds(training, start)["seconds"])
     display.note(f"Finished in {whole}, {duration(training.seconds)} of them training.")
     return Result(folder.path, results)
+
+
+def _prepared(request: RunRequest, deterministic: bool) -> Data:
+    """Data of the run, with its provenance and splits written, and what it starts from looked at for leaks."""
+    recipe, folder, root = request.recipe, request.folder, request.root
+    with distributed.rank_zero_first():
+        run_data = prepare(recipe, root, request.display.reading)
+        start_weights = start_facts(recipe, run_data)
+        write_provenance(folder, recipe, run_data, root, request.device, deterministic)
+        write_json(folder.splits_file, run_data.splits())
+        if start_weights:
+            add_facts(folder, {"start": start_weights})
+    for note in run_data.notes:
+        request.display.warn(note)
+    return run_data
 
 
 def _note_start(folder: RunDir, training: Trainer, display: Display) -> None:
