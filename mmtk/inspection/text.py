@@ -26,7 +26,7 @@ def show(report: Report, console: Console) -> None:
     _print_table(console, "Parts", headings, _part_rows(report["sources"]))
     headings = ("set", "*height", "*width", "*mean ± sd", "mask share (min – max)")
     _print_table(console, "Images", headings, _image_rows(report["sources"]))
-    headings = ("set", "attribute", "images (train / val / test)", "*with label", "*drift")
+    headings = ("set", "attribute", "images by part", "*with label", "*drift")
     if rows := _metadata_rows(report["sources"]):
         _print_table(console, "Metadata", headings, rows)
         console.print(Text(METADATA_CAPTION, style="dim"), soft_wrap=True)
@@ -66,8 +66,9 @@ def _metadata_rows(sources: Report) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, source in sources.items():
         for place, (attribute, facts) in enumerate(source["metadata"]["attributes"].items()):
-            groups = ", ".join(
-                f"{group} {' / '.join(f'{count:,}' for count in counts.values())}"
+            used = [split for split in SPLITS if source["splits"][split]["images"]]
+            groups = "; ".join(
+                f"{group}: {' / '.join(f'{counts[split]:,}' for split in used)}"
                 for group, counts in facts["groups"].items()
             )
             distances = ("–" if facts.get(key) is None else f"{facts[key]:.2f}" for key in ("label", "drift"))

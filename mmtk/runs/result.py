@@ -36,7 +36,7 @@ class Result:
         return {path.stem: path for path in sorted(RunDir(self.path).figures.glob("*.png"))}
 
     def cases(self) -> DataFrame:
-        """Values per test image: columns domain, task and id, then every score; empty where a task has it not."""
+        """Values per test image: domain, task, id, attributes, then every score; empty where a task has it not."""
         import pyarrow.parquet as pq
 
         table: DataFrame = pq.read_table(RunDir(self.path).cases_file).to_pandas()

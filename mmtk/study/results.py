@@ -205,7 +205,7 @@ class Study:
         return self._with_folds(DataFrame(self.rows(), columns=list(LONG)))
 
     def cases(self) -> DataFrame:
-        """Values per test image of every run as a tidy table: the columns ``IMAGES``, then every score.
+        """Values per test image of every run as a tidy table: ``IMAGES``, attributes, then every score.
 
         A row for each system, budget, seed, domain, task and image; a score that a task has not is empty. Of
         folds the columns ``OF_FOLDS`` stand behind the seed.

@@ -61,6 +61,8 @@ def test_the_report_has_a_table_with_both(tmp_path):
     show(report, Console(file=text, width=160))
     assert "Metadata" in text.getvalue()
     assert "with label" in text.getvalue()
+    counts = cross["border"]["groups"]["yes"]
+    assert f"yes: {counts['train']} / {counts['val']} / {counts['test']}" in " ".join(text.getvalue().split())
 
 
 def test_a_set_without_metadata_has_no_table(tmp_path):
