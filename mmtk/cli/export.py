@@ -52,11 +52,12 @@ def export(
         agreed = ", ".join(f"{name} {gap:.1e}" for name, gap in file.differences.items())
         typer.echo(f"Checked   onnxruntime differs from the live model by: {agreed}")
         return
+    from mmtk.counts import counted
     from mmtk.export.shared import write_all_shared
     from mmtk.io.spelling import command
 
     folder = write_all_shared(runs, out)
-    inside = f"{len(runs)} folders, each " if len(runs) > 1 else ""
+    inside = f"{counted(len(runs), 'folder')}, each " if len(runs) > 1 else ""
     typer.echo(f"Wrote     {folder}/: {inside}model.safetensors, recipe.toml, README.md")
     typer.echo(f"Next      {command('predict', folder)}{'/*' if inside else ''} IMAGE… --out DIR")
 

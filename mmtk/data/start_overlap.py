@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.data.dataset import Data, TestSet
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_facts
@@ -72,8 +73,8 @@ def _seen(test: TestSet, parts: dict[str, list[str]]) -> int:
 
 def _leak(folder: RunDir, test: TestSet, count: int) -> MmtkError:
     return MmtkError(
-        f"the run that this one starts from has seen {count} of {len(test.rows)} test images, or their patients: "
-        f"{test.task}, {test.domain}.",
+        f"the run that this one starts from has seen {count} of {counted(len(test.rows), 'test image')}, "
+        f"or their patients: {test.task}, {test.domain}.",
         str(folder.path),
         "Start from a run with the same split (data.folds and seed), or accept it: --set data.leaks=allow",
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.model.exported import read_about
 from mmtk.runs.finished import Run, read_run
@@ -61,7 +62,7 @@ def origin_of_all(paths: Sequence[Path]) -> dict[str, Any]:
     digest = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:10]
     return {
         **members[0],
-        "name": f"Ensemble of {len(members)} runs, the first {members[0]['name']}",
+        "name": f"Ensemble of {counted(len(members), 'run')}, the first {members[0]['name']}",
         "run": f"ensemble-{digest}",
         "digest": digest,
         "seed": ", ".join(names),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.headlines import at, budget
 from mmtk.report.intervals import bounded
@@ -128,5 +129,6 @@ def sentences(analysis: Analysis) -> list[str]:
     counts = {word: sum(one.answer == word for one in compared) for word in ("survives", "open", "turns round")}
     return [
         f"With the runs of each system averaged, the reference's lead survives in {counts['survives']} of "
-        f"{len(compared)} comparisons, is open in {counts['open']} and turns round in {counts['turns round']}."
+        f"{counted(len(compared), 'comparison')}, is open in {counts['open']} and turns round in "
+        f"{counts['turns round']}."
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.runs.display import Display
 from mmtk.study.ensembles import ensemble_folder, ensembles_of
@@ -35,7 +36,7 @@ def evaluate_cells(
     for number, cell in enumerate(several, 1):
         if cell.digest in present:
             continue
-        display.note(f"Ensemble {number}/{len(several)}: {title(cell)}, {len(cell.runs)} runs")
+        display.note(f"Ensemble {number}/{len(several)}: {title(cell)}, {counted(len(cell.runs), 'run')}")
         paths = [run.path for _, run in sorted(cell.runs.items())]
         out = ensemble_folder(folder.path, cell)
         evaluate(paths, out=out, data=data, device=device, pictures=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmtk import api
 from mmtk.components.source.folder import Folder
-from mmtk.counts import share
+from mmtk.counts import counted, share
 from mmtk.data import leaks, locations, sources, store
 from mmtk.data.dataset import TestSet
 from mmtk.data.folder_sets import folder_sets
@@ -126,7 +126,7 @@ def evaluate(
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
-    name = f"{recipe.name}, {len(members)} runs averaged," if len(members) > 1 else recipe.name
+    name = f"{recipe.name}, {counted(len(members), 'run')} averaged," if len(members) > 1 else recipe.name
     display.intervals(scores.results, name, scores.declared, intervals)
     return Result(out_folder, scores.results)
 
