@@ -45,6 +45,8 @@ LONG = {
     "how-to/compare-systems.md",
     "how-to/track-with-mlflow.md",
     "how-to/export.md",
+    "how-to/ensembles.md",
+    "how-to/fine-tune.md",
     "explanation/paper-and-release.md",
     *(f"plugins/{page.parent.name}/README.md" for page in ALL if "plugins" in page.relative_to(ROOT).parts),
     "README.md: Which part helps?",
