@@ -300,6 +300,14 @@ TINY = {
 }
 
 
+def has_unet(words: list[str]) -> bool:
+    """Whether a system of a command has the paper's encoder, whose width is a key."""
+    recipes = [word for word in words if Path(word).suffix == ".toml" and Path(word).is_file()]
+    encoders = [tomllib.loads(Path(recipe).read_text()).get("encoder", {}).get("use") for recipe in recipes]
+    encoders += [word.partition("=")[2] for word in words if word.startswith("encoder.use=")]
+    return all(encoder in (None, "unet") for encoder in encoders)
+
+
 def tiny(arguments: list[str], tracked: bool, pictures: bool) -> list[str]:
     """The same command with so small a network, data set and budget that it takes a second."""
     words, rest = command_of(["mmtk", *arguments])
@@ -311,6 +319,8 @@ def tiny(arguments: list[str], tracked: bool, pictures: bool) -> list[str]:
     if words in ("mmtk run", "mmtk ablate", "mmtk data inspect") and not study:
         own = "--profile" in rest  # the sources of a page's own profile are as small as they are
         sets = {key: value for key, value in TINY.items() if not (own and key.count(".") == 3)}
+        if not has_unet(rest):
+            del sets["encoder.width"]
         sets["tracking.enabled"] = str(tracked).lower()
         arguments = [*arguments, *(word for key, value in sets.items() for word in ("--set", f"{key}={value}"))]
     return arguments
