@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from loops import some
 from tiny import TINY
 
 import mmtk
@@ -51,11 +52,13 @@ def test_a_planted_tag_is_named(tmp_path):
 @pytest.mark.long
 def test_of_thirty_shortcuts_the_report_names_28(tmp_path):
     assert len(SHORTCUTS) == 30
-    missed = [name for name in SHORTCUTS if not names(world(tmp_path / name, name, PLANTED), name)]
-    assert len(missed) <= 2, missed
+    tried = some(list(SHORTCUTS))
+    missed = [name for name in tried if not names(world(tmp_path / name, name, PLANTED), name)]
+    assert len(missed) <= len(tried) // 15, missed
 
 
 @pytest.mark.long
 def test_in_thirty_clean_worlds_there_is_at_most_one_alarm(tmp_path):
-    alarmed = [name for name in SHORTCUTS if world(tmp_path / name, name, CLEAN)]
-    assert len(alarmed) <= 1, alarmed
+    tried = some(list(SHORTCUTS))
+    alarmed = [name for name in tried if world(tmp_path / name, name, CLEAN)]
+    assert len(alarmed) <= len(tried) // 30, alarmed
