@@ -47,6 +47,7 @@ def sketch_views(recipe: Recipe, kind: str) -> dict[str, api.View]:
         "exclusive": True,
         "unlabelled_size": 1,
         "in_channels": recipe.data.channels,
+        "channels": [1],
     }
     with torch.random.fork_rng():
         strategy: api.Strategy = component(kind, recipe.strategy(kind), wires)

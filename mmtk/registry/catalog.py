@@ -94,6 +94,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     ),
     "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
     "mmtk-pretrained": ("encoder/imagenet",),
+    "mmtk-self-start": ("ssl/simclr", "ssl/masked"),
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
     "mmtk-ray": ("launcher/ray",),
     "mmtk-slurm": ("launcher/slurm",),

@@ -14,7 +14,7 @@ from typing import Any
 from mmtk.tasks import CLASSIFICATION, SEGMENTATION
 
 TEMPLATES = Path(__file__).parent / "templates"
-STRATEGY_WIRES = ("supervised", "twin", "classes", "exclusive", "unlabelled_size", "in_channels")
+STRATEGY_WIRES = ("supervised", "twin", "classes", "exclusive", "unlabelled_size", "in_channels", "channels")
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class Bench:
                 exclusive=self.exclusive,
                 unlabelled_size=UNLABELLED,
                 in_channels=1,
+                channels=list(self.net.encoder.channels),
             )
 
     def _network(self, key: str) -> MultiTaskNet:

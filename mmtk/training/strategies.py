@@ -105,6 +105,7 @@ def strategy(
         "twin": twin,
         "unlabelled_size": unlabelled_size,
         "in_channels": recipe.data.channels,
+        "channels": list(net.encoder.channels),
     }
     with seeded(recipe.seed, "init", kind):
         return cast(nn.Module, component(kind, recipe.strategy(kind), wires_of_kind))

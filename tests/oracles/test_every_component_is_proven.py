@@ -26,6 +26,7 @@ SSL, SEG, METRICS = (f"{ORACLES}/test_{name}_oracles.py" for name in ("ssl", "co
 BRIDGES, STATISTICS = f"{ORACLES}/test_bridge_oracles.py", f"{ORACLES}/test_statistic_oracles.py"
 SSL_ZOO = f"{PLUGINS}/mmtk-ssl-zoo/tests/test_ssl_equations.py"
 SEG_ZOO = f"{PLUGINS}/mmtk-seg-zoo/tests/test_seg_equations.py"
+START = f"{PLUGINS}/mmtk-self-start/tests/test_self_start.py"
 CAPTUM = f"{PLUGINS}/mmtk-captum/tests/test_captum"
 HELLO, RELEASE = f"{PLUGINS}/mmtk-hello/tests/test_hello.py", f"{PLUGINS}/mmtk-release/tests/test_release.py"
 
@@ -47,8 +48,20 @@ IN_CAPTUM = (
     f"{CAPTUM}_maps.py::test_the_image_and_the_class_branch_get_no_gradient_and_keep_their_modes",
 )
 
+TAUGHT_WITHOUT_LABELS = f"{START}::test_no_label_reaches_the_encoder_and_the_rest_no_head"
+
 # Component: (oracle on drawn inputs, gradient, what it teaches).
 PROOFS = {
+    "ssl/simclr": (
+        f"{START}::test_contrast_is_the_equation_of_the_paper",
+        TAUGHT_WITHOUT_LABELS,
+        TAUGHT_WITHOUT_LABELS,
+    ),
+    "ssl/masked": (
+        f"{START}::test_the_masked_loss_is_the_mean_over_the_grayed_pixels",
+        TAUGHT_WITHOUT_LABELS,
+        TAUGHT_WITHOUT_LABELS,
+    ),
     "loss/cross-entropy": (
         f"{LOSSES}::test_cross_entropy_of_classes",
         f"{TEACHES}::test_cross_entropy_at_any_logits",
