@@ -56,10 +56,11 @@ def test_scoring_and_samples_give_the_network_what_training_did(tmp_path, change
 @BOTH
 def test_a_prediction_gives_each_task_its_own_input(changes):
     recipe = tiny("multimix", **changes)
-    net = build.network(recipe, sources.targets(recipe)).eval()
+    targets = sources.targets(recipe)
+    net = build.network(recipe, targets).eval()
     images = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        said = predict(net, recipe, images)
+        said = predict(net, recipe, images, targets)
         normalised = (images - 0.5) / 0.5
         assert torch.equal(said.classification, net.classify(images if changes else normalised))
         assert torch.equal(said.segmentation, net.segment(normalised))

@@ -86,7 +86,7 @@ def near(leaf: tuple[str, Any]) -> st.SearchStrategy[tuple[str, Any]]:
     elif isinstance(value, float):
         other = st.floats(0, 1)
     elif isinstance(value, list):
-        other = st.lists(st.sampled_from(value), max_size=3)
+        other = st.lists(st.sampled_from(value or WORDS), max_size=3)
     return st.tuples(st.just(key), st.just(value) | other)
 
 
