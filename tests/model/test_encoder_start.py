@@ -172,6 +172,13 @@ def test_another_architecture_is_refused(tmp_path: Path, model: str) -> None:
         fit(TimmEncoder(1), saved(tmp_path / "w.pth", timm.create_model(model).state_dict()))
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_another_width_is_refused(tmp_path: Path, suffix: str) -> None:
+    wide = saved(tmp_path / f"w{suffix}", UNetEncoder(1, width=8).state_dict())
+    with pytest.raises(MmtkError, match=r"does not fit this network: .* missing or of another shape"):
+        fit(UNetEncoder(1, width=4), wide)
+
+
 def test_a_file_that_holds_more_than_weights_is_not_run(tmp_path: Path) -> None:
     torch.save({"state_dict": whole("resnet18").state_dict(), "args": Path("x")}, tmp_path / "w.pth")
     with pytest.raises(MmtkError, match="holds more than weights, which may be code") as error:
@@ -180,10 +187,11 @@ def test_a_file_that_holds_more_than_weights_is_not_run(tmp_path: Path) -> None:
 
 
 def test_a_cut_file_is_damaged(tmp_path: Path) -> None:
-    path = saved(tmp_path / "w.pth", whole("resnet18").state_dict())
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(MmtkError, match="cannot be read"):
-        fit(TimmEncoder(1), path)
+    for suffix in (".pth", ".safetensors"):
+        path = saved(tmp_path / f"w{suffix}", whole("resnet18").state_dict())
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(MmtkError, match="cannot be read"):
+            fit(TimmEncoder(1), path)
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
