@@ -30,7 +30,12 @@ class JobResult:
 
 
 class Launcher(ABC):
-    """(*, …): runs jobs somewhere."""
+    """(*, …): runs jobs somewhere.
+
+    ``warm`` says whether jobs begin in processes that have imported everything, which a study's forecast asks.
+    """
+
+    warm: bool = False
 
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 START = 4.0  # importing torch, checking that the parts fit
+FORK = 0.4  # the same for a run that begins with everything imported
 DATA = 1.5  # opening the stores, comparing images, building the network, writing provenance
 EXAMPLES = 0.6  # of one task: example images and tables of cases; a run of a study draws nothing
 PIXEL = 1.2e-6  # scoring one pixel of an image: distances between outlines and the like
@@ -65,16 +66,19 @@ def rest_seconds(work: Work, step: float) -> float:
     return DATA + EXAMPLES * work.tasks + image * work.scored
 
 
-def run_time(work: Work, step: float, machine: Machine, ratio: float | None = None) -> RunTime:
+def run_time(
+    work: Work, step: float, machine: Machine, ratio: float | None = None, start: float = START
+) -> RunTime:
     """The time of a run.
 
     work: what the run has to do, a step of which takes ``step`` seconds now
     machine: how much longer things take than on free cores, now and beside the other runs
     ratio: how many times longer than by default the rest took in finished runs of this kind, where there are any
+    start: seconds of one core until it trains: ``START``, or ``FORK`` beside warm workers
     """
     stretch = machine.stretch * machine.beside
     rest = rest_seconds(work, step / machine.stretch) * (ratio or stretch)
-    return RunTime(START * stretch, step * work.steps * machine.beside, rest)
+    return RunTime(start * stretch, step * work.steps * machine.beside, rest)
 
 
 def rest_ratio(finished: Iterable[tuple[Work, float, float]]) -> float | None:

@@ -94,18 +94,20 @@ def forecast(
     wall, cpu = (sum(getattr(timing, name) for timing in timed.values()) for name in ("wall", "cpu"))
     machine = estimate.machine_now(wall, cpu, threads, os.getloadavg()[0], cores(), workers)
     ratio = estimate.rest_ratio(_finished(missing[0].folder.path.parent, missing[0].recipe, choose_device(device)))
+    start = estimate.FORK if launcher.warm else estimate.START
     times = {
-        run.folder.path.name: estimate.run_time(timing.work, timing.step, machine, ratio)
+        run.folder.path.name: estimate.run_time(timing.work, timing.step, machine, ratio, start)
         for run in missing
         if (timing := timed.get(run.cell.system))
     }
     further = [
-        estimate.run_time(timing.work, timing.step, machine, ratio)
+        estimate.run_time(timing.work, timing.step, machine, ratio, start)
         for cell in later
         if (timing := timed.get(cell.system))
     ]
     tracked = any(run.recipe.tracking.enabled for run in missing)
     seconds = estimate.study_seconds([*times.values(), *further], workers, machine, tracked)
+    seconds += estimate.START * machine.stretch if launcher.warm else 0.0  # of what runs are forks of
     training = estimate.makespan([time.training for time in (*times.values(), *further)], workers)
     return Forecast(seconds, training, {name: time.training + time.rest for name, time in times.items()})
 

@@ -24,6 +24,14 @@ def test_a_shared_machine_stretches_all_but_the_steps_which_are_timed_there():
     assert (shared.start, shared.rest) == pytest.approx((2 * alone.start, 2 * alone.rest))
 
 
+def test_a_run_beside_warm_workers_starts_at_once():
+    cold, warm = (
+        estimate.run_time(WORK, 0.25, Machine(), start=start) for start in (estimate.START, estimate.FORK)
+    )
+    assert (cold.training, cold.rest) == (warm.training, warm.rest)
+    assert cold.total - warm.total == pytest.approx(estimate.START - estimate.FORK)
+
+
 def test_finished_runs_correct_the_rest():
     usual = estimate.rest_seconds(WORK, 0.25)
     ratio = estimate.rest_ratio(

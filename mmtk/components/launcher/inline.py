@@ -12,6 +12,8 @@ from mmtk.jobs import Job, JobResult, Launcher
 class Inline(Launcher):
     """Run one job after the other in this process, where a debugger can stop in them."""
 
+    warm = True
+
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Run ``python -m mmtk …`` jobs as calls; an error of one is printed, and the next begins."""
         for job in jobs:

@@ -50,10 +50,11 @@ class Process(Launcher):
         # As it is now: what a library sets later, when this process needs it, is not for the jobs.
         self._environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "NO_COLOR": "1"}
         self._server: ForkServer | None = None
+        self.warm = fork_server.available()
 
     def prepare(self, modules: Sequence[str]) -> None:
         """Start the process from which jobs are forked."""
-        if fork_server.available():
+        if self.warm:
             self._server = ForkServer(modules, self._environment)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
