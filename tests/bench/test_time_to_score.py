@@ -25,11 +25,10 @@ def race(python: str, folder: Path, *options: str) -> tuple[list[dict], str]:
     return json.loads((folder / "time-to-score.json").read_text()), process.stdout
 
 
-@pytest.mark.parametrize("cold", [False, pytest.param(True, marks=pytest.mark.long)], ids=["forks", "cold"])
-def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: Path, cold: bool) -> None:
-    python = sys.executable if cold else fork_server.python()
+@pytest.mark.long
+def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: Path) -> None:
     rows, table = race(
-        python, tmp_path, "--peers", "mmtk,plain", "--dice", "0.05", "--auroc", "0.05", "--steps", "200"
+        sys.executable, tmp_path, "--peers", "mmtk,plain", "--dice", "0.05", "--auroc", "0.05", "--steps", "200"
     )
     assert [row["peer"] for row in rows] == ["mmtk", "plain"]
     for row in rows:
@@ -37,7 +36,7 @@ def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: 
         for one in row["tasks"].values():
             assert one["validation"] >= 0.05
             assert 0 <= one["test"] <= 1
-            assert one["cpu"] > (1 if cold else 0)  # a fork's seconds are not its client's
+            assert one["cpu"] > 0
             assert 0 < one["wall"] < 600
     assert rows[0]["tasks"]["segmentation"]["step"] % 25 == 0
     assert table.count("\n| ") == 3  # a head and two rows

@@ -45,6 +45,7 @@ def names(alarms: list[Reading], shortcut: str) -> bool:
     return shortcut in told and not told & LOTS
 
 
+@pytest.mark.long  # the next test plants it, too
 def test_a_planted_tag_is_named(tmp_path):
     assert names(world(tmp_path / "run", "tag bottom right", PLANTED, steps=80, films=400), "tag bottom right")
 
