@@ -30,39 +30,39 @@ def start_facts(recipe: Recipe, data: Data) -> dict[str, Any]:
     if not runs:
         return {}
     not_compared: set[str] = set()
-    seen = 0
+    overlaps = 0
     for folder in runs:
         splits = read_facts(folder.splits_file)
         digests = folder.provenance["data"]
         for test in data.tests():
             sources = [task for task in splits if digests.get(f"{task}/{IN_DOMAIN}") == test.store.digest]
             not_compared |= set() if sources else {f"{test.task}/{test.domain}"}
-            count = sum(_seen(test, splits[task]) for task in sources)
+            count = sum(_overlap(test, splits[task]) for task in sources)
             if count and recipe.data.leaks == "refuse":
                 raise _leak(folder, test, count)
-            seen += count
+            overlaps += count
     names = ", ".join(run.path.name for run in runs)
     others = f"; of other data, not compared: {', '.join(sorted(not_compared))}" if not_compared else ""
-    sentence = f"{names}, which saw {seen or 'none'} of the test images or their patients{others}"
-    facts = {"runs": [str(run.path) for run in runs], "seen": seen, "not_compared": sorted(not_compared)}
+    sentence = f"{names}, which saw {overlaps or 'none'} of the test images or their patients{others}"
+    facts = {"runs": [str(run.path) for run in runs], "seen": overlaps, "not_compared": sorted(not_compared)}
     return {**facts, "sentence": sentence}
 
 
 def _runs_behind(recipe: Recipe) -> Iterator[RunDir]:
     """Run directories that the weights come from, each start's own start behind it."""
-    known: set[Path] = set()
+    visited_runs: set[Path] = set()
     waiting = [recipe]
     while waiting:
         one = waiting.pop(0)
         for start in filter(None, (one.encoder.get("weights"), one.init)):
             folder = RunDir(Path(start))
-            if folder.splits_file.is_file() and folder.path.resolve() not in known:
-                known.add(folder.path.resolve())
+            if folder.splits_file.is_file() and folder.path.resolve() not in visited_runs:
+                visited_runs.add(folder.path.resolve())
                 waiting.append(folder.recipe)
                 yield folder
 
 
-def _seen(test: TestSet, parts: dict[str, list[str]]) -> int:
+def _overlap(test: TestSet, parts: dict[str, list[str]]) -> int:
     """Number of test images whose patient has an image in a part that was learned from."""
     patients = dict(zip(test.store.ids, test.store.patients, strict=True))
     learned = {

@@ -15,7 +15,7 @@ from mmtk.report.intervals import ENOUGH, FOLDS, TWO_WAY, bounded, independent, 
 from mmtk.report.margins import margins_of
 from mmtk.report.patients import on_patients
 from mmtk.report.readings import Readings, readings
-from mmtk.report.strata import Strata, strata, test_images
+from mmtk.report.strata import Strata, scored_images, strata
 from mmtk.report.worth import Answer, Difference, answers
 from mmtk.scores import ScoreInfo, leading, shown
 from mmtk.stats import Interval, Summary, Test
@@ -138,7 +138,7 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     notes = [worded(note, study) for note in notes]
     compared = comparisons(study)
     worths = answers(study.jackknives, _differences(study, effects, compared))
-    sets = test_images(study)
+    sets = scored_images(study)
     groups, told = strata(study, sets, effects), readings(study, sets)
     return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, told)
 

@@ -100,7 +100,7 @@ class Strata:
     notes: list[str] = field(default_factory=list)
 
 
-def test_images(study: Study) -> list[TestImages]:
+def scored_images(study: Study) -> list[TestImages]:
     """Test sets with attributes of the reference, else of the first system, at its largest budget."""
     cells = [cell for cell in study.cells if cell.runs and cell.reference] or [c for c in study.cells if c.runs]
     result = []
@@ -113,9 +113,6 @@ def test_images(study: Study) -> list[TestImages]:
             patients = study.jackknives.patients(cell, domain, task)
             result.append(TestImages(cell, domain, task, attributes, patients, notes))
     return result
-
-
-test_images.__test__ = False  # type: ignore[attr-defined]
 
 
 def strata(study: Study, sets: Sequence[TestImages], effects: Sequence[Effects]) -> Strata:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,6 @@ from mmtk.components.source.jsrt import JSRT
 from mmtk.components.source.mcu import MCU
 from mmtk.components.source.nihx import NIHX
 from mmtk.images.ages import age_in_years
-
-DATA = Path(os.environ.get("MMTK_DATA") or "data")
 
 
 def folder(root: Path, header: str, rows: list[str], **keys: object) -> Folder:
@@ -111,20 +108,57 @@ def test_dicom_gives_age_sex_view_manufacturer_and_site_and_no_more(tmp_path):
     assert facts(source) == [expected] * 6  # the table counts before the header
 
 
-def real(make: type, name: str) -> list[dict[str, str | float]]:
-    if not (DATA / name).is_dir():
-        pytest.skip("no data")
-    return [dict(item.metadata) for item in make(DATA).items("all")]
+def film(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8), number, np.uint8)).save(path)
 
 
-def test_metadata_of_the_real_sets():
-    nihx = real(NIHX, "NIHX")
-    assert {*nihx[0]} == {"age", "sex", "view", "follow-up", "other findings"}
-    assert {row["view"] for row in nihx} == {"AP", "PA"}
-    chex = real(CheX, "chest_xray")
-    assert {row.get("cause") for row in chex} == {None, "bacteria", "virus"}
-    assert sum(row["nodule"] == "yes" for row in real(JSRT, "JSRT")) == 154
-    assert sum(row["tuberculosis"] == "yes" for row in real(MCU, "MCU")) == 58
+def test_nihx_hands_on_age_sex_view_and_further_findings(tmp_path):
+    rows = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
+    for number in range(4):
+        film(tmp_path / f"NIHX/images/{number:08}_000.png", number)
+        label = "Pneumonia|Edema" if number % 2 else "No Finding"
+        rows.append(f"{number:08}_000.png,{label},{number},{number},{30 + number},{'MF'[number % 2]},AP")
+    (tmp_path / "NIHX/Data_Entry_2017.csv").write_text("\n".join(rows))
+    metadata = {item.id: item.metadata for item in NIHX(tmp_path).items("all")}
+    assert metadata["00000001_000"] == {
+        "age": 31.0,
+        "sex": "F",
+        "view": "AP",
+        "follow-up": 1.0,
+        "other findings": 1.0,
+    }
+    assert metadata["00000002_000"] == {
+        "age": 32.0,
+        "sex": "M",
+        "view": "AP",
+        "follow-up": 2.0,
+        "other findings": 0.0,
+    }
+
+
+def test_chex_hands_on_bacteria_or_virus(tmp_path):
+    for first, part in enumerate(("train", "val", "test")):
+        for number, kind in enumerate(("bacteria", "virus")):
+            film(tmp_path / f"chest_xray/{part}/NORMAL/IM-{first}{number}-0001.jpeg", number)
+            film(tmp_path / f"chest_xray/{part}/PNEUMONIA/person{first}{number}_{kind}_1.jpeg", number)
+    causes = {item.id.rpartition("/")[2]: item.metadata.get("cause") for item in CheX(tmp_path).items("all")}
+    assert {cause for name, cause in causes.items() if "bacteria" in name} == {"bacteria"}
+    assert {cause for name, cause in causes.items() if "virus" in name} == {"virus"}
+    assert {cause for name, cause in causes.items() if "IM-" in name} == {None}
+
+
+def test_jsrt_and_mcu_hand_on_what_their_names_say(tmp_path):
+    for name in ("JPCLN001", "JPCLN002", "JPCNN001", "JPCNN002"):
+        film(tmp_path / f"JSRT/images/{name}.png", 1)
+        film(tmp_path / f"JSRT/masks/{name}.png", 255)
+    nodules = {item.id: item.metadata["nodule"] for item in JSRT(tmp_path).items("all")}
+    assert nodules == {"JPCLN001": "yes", "JPCLN002": "yes", "JPCNN001": "no", "JPCNN002": "no"}
+    for name in ("MCUCXR_0001_0", "MCUCXR_0002_1"):
+        for part in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"):
+            film(tmp_path / f"MCU/{part}/{name}.png", 255)
+    ill = {item.id: item.metadata["tuberculosis"] for item in MCU(tmp_path).items("all")}
+    assert ill == {"MCUCXR_0001_0": "no", "MCUCXR_0002_1": "yes"}
 
 
 def test_mcu_reads_clinical_readings(tmp_path):

@@ -92,8 +92,8 @@ def _facts(tables: list[Path]) -> dict[str, dict[str, str | float]]:
     for table in (path for path in dict.fromkeys(tables) if path.is_file()):
         with table.open(newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
-                known = facts.setdefault(row.get("Image Index") or "", {})
-                facts[row.get("Image Index") or ""] = _of_row(row) | known
+                name = row.get("Image Index") or ""
+                facts[name] = _of_row(row) | facts.get(name, {})
     return facts
 
 
