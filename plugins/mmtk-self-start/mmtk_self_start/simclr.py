@@ -43,7 +43,9 @@ class SimCLR(SSL):
     def terms(self, classify: Classify, labelled: Labelled, unlabelled: Unlabelled, now: StepContext) -> Terms:
         """The probe's loss, the contrast of the views of this rank, and the spread of their projections."""
         terms = probe(self.supervised, classify, labelled)
-        one, other = (self.projector(pooled(classify.features(view))) for view in unlabelled["strong"])
+        vectors = torch.cat([pooled(classify.features(view)) for view in unlabelled["strong"]])
+        # Standardised over the batch, as by the paper's batch norm: means of normalised maps differ little.
+        one, other = self.projector(F.batch_norm(vectors, None, None, training=True)).chunk(2)
         value = spread(one)
         refuse_collapse(value, self.collapse, now)
         return terms | {"simclr": Term(contrast(one, other, self.temperature)), "spread": Term(value, 0.0)}
