@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from house import FILLER, bound_names, marks, survey, vague_openings
@@ -47,3 +49,10 @@ def test_functions_and_modules_are_short() -> None:
     assert len(result.long) <= 3, result.long
     long_modules = {name: lines for name, lines in result.modules.items() if lines > 350}
     assert not long_modules, long_modules
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Two of one name cannot be collected in one session, and one of them then tests nothing."""
+    root = Path(__file__).parents[2]
+    names = [path.name for folder in ("tests", "plugins") for path in (root / folder).rglob("test_*.py")]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
