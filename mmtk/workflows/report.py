@@ -17,6 +17,7 @@ from mmtk.runs.finished import Run, read_run
 from mmtk.study.ensembles import ensembles_of
 from mmtk.study.folder import StudyDir
 from mmtk.study.results import Study, from_runs
+from mmtk.study.status import absence
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,19 +63,20 @@ def report(
     """
     paths = [Path(study)] if isinstance(study, str | Path) else study
     pictures: list[Path] = []
-    without_pictures = ""
+    without_pictures, cure = "", "See mmtk status STUDY."
     if isinstance(paths, Study):
         results, folder = paths, Path("report")
     elif len(paths) == 1 and (Path(paths[0]) / "study.json").is_file():
         study_dir = StudyDir(Path(paths[0]))
         results, folder, set_aside = study_dir.collect(), study_dir.report, set_aside or out is None
         results.ensembles = ensembles_of(study_dir.path, results)
+        cure = absence(study_dir, study_dir.runs()) or cure
     else:
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
         if len(paths) == 1:
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
-        raise RunFailed("no run has finished, so there is nothing to report.", hint="See mmtk status STUDY.")
+        raise RunFailed("no run has finished, so there is nothing to report.", hint=cure)
     analysis = analyse(results, margins)
     page = write_report(analysis, Path(out or folder), set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)

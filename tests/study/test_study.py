@@ -38,6 +38,7 @@ from mmtk.study.status import show
 from mmtk.tracking.client import locked
 from mmtk.tracking.study import StudyMirror
 from mmtk.training.trainer import Trainer, make_trainer
+from mmtk.workflows.report import report as write_report
 
 # One worker runs them all, so that the study they look at is made once.
 pytestmark = pytest.mark.xdist_group("study")
@@ -497,6 +498,9 @@ def test_a_copied_study_says_that_its_runs_are_elsewhere(
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 waiting None of its runs lies in a/b/runs." in printed
     assert "put its runs into a/b/c/s/runs, or write where they lie as 'runs' into study.json" in printed
+    with pytest.raises(MmtkError) as refused:
+        write_report(study.path)
+    assert "None of its runs lies in a/b/runs" in str(refused.value.hint)
     moved = tmp_path / "a/b/c/s/runs" / study.runs()[0].folder.path.name
     moved.mkdir(parents=True)
     show(study)
