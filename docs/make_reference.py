@@ -1,4 +1,4 @@
-"""Write docs/reference.md and docs/reference/*.md from the live command line, recipe schema and contracts."""
+"""Write the reference and the manual page (docs/mmtk.1) from the live command line, recipe schema and contracts."""
 
 from __future__ import annotations
 
@@ -74,6 +74,26 @@ def cli_page() -> list[str]:
             rows = [(code(names), text(about)) for names, about in filter(None, _records(command, context))]
         lines += table(("argument or option", "meaning"), rows)
     return lines
+
+
+def manual() -> str:
+    """The manual page that `man mmtk` shows: every command with its arguments and options, in roff."""
+    lines = [".TH MMTK 1", ".SH NAME", "mmtk \\- " + roff(typer.main.get_command(cli.app).help or "")]
+    lines += [".SH SYNOPSIS", ".B mmtk", roff("COMMAND [OPTIONS] [ARGUMENTS]"), ".SH COMMANDS"]
+    for words, command in commands(typer.main.get_command(cli.app)):
+        with command.make_context(words, [], resilient_parsing=True) as context:
+            usage = command.get_usage(context).removeprefix("Usage: ")
+            records = [*filter(None, _records(command, context))]
+        lines += [f".SS {roff(usage)}", roff(command.help or "")]
+        for names, about in records:
+            lines += [".TP", f".B {roff(names)}", roff(about) or "\\&"]
+    return "\n".join([*lines, ""])
+
+
+def roff(words: str) -> str:
+    """A sentence in roff: one line, in which no sign is taken as a command."""
+    plain = " ".join(words.replace("`", "").split()).replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{plain}" if plain.startswith((".", "'")) else plain
 
 
 def _records(command: Any, context: Any) -> Iterator[tuple[str, str] | None]:
@@ -319,6 +339,7 @@ def pages() -> dict[str, str]:
     made = {"reference.md": reference()}
     for name, (title, _, page) in PAGES.items():
         made[f"reference/{name}.md"] = "\n".join([f"# {title}", "", NOTE, "", *page()])
+    made["mmtk.1"] = manual()
     return made
 
 

@@ -120,8 +120,20 @@ def generated() -> dict[str, str]:
 
 
 def test_the_reference_is_what_the_installed_version_says(generated):
-    there = {name(page): page.read_text() for page in [DOCS / "reference.md", *(DOCS / "reference").glob("*.md")]}
+    files = [DOCS / "mmtk.1", DOCS / "reference.md", *(DOCS / "reference").glob("*.md")]
+    there = {name(page): page.read_text() for page in files}
     assert there == generated, "run make docs"
+
+
+def test_the_manual_page_has_every_command_and_is_installed(generated):
+    lines = generated["mmtk.1"].splitlines()
+    headings = [line.removeprefix(".SS ").replace("\\-", "-") for line in lines if line.startswith(".SS")]
+    assert {words for words in COMMANDS if not any(line.startswith(words) for line in headings)} == set()
+    requests = {line.split()[0] for line in lines if line.startswith((".", "'"))}
+    assert requests == {".TH", ".SH", ".SS", ".TP", ".B"}  # no sentence is taken as a request
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared == {"docs/mmtk.1": "share/man/man1/mmtk.1"}
 
 
 def sections(text: str, mark: str) -> dict[str, str]:
