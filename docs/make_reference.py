@@ -1,4 +1,4 @@
-"""Write the reference and the manual page (docs/mmtk.1) from the live command line, recipe schema and contracts."""
+"""Write the reference and the manual page from the live command line, recipe schema and contracts."""
 
 from __future__ import annotations
 
