@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-START = 4.0  # importing torch, checking that the parts fit
+START = 3.0  # importing torch, checking that the parts fit
 FORK = 0.4  # the same for a run that begins with everything imported
 DATA = 0.6  # opening the stores, comparing images, building the network, writing provenance
 EXAMPLES = 0.4  # of one task: example images and tables of cases; a run of a study draws nothing
 PIXEL = 1.2e-6  # scoring one pixel of an image: distances between outlines and the like
 FORWARD = 25  # forward passes of one image in a step's time of one image, which has views and gradients
 MLFLOW_START, MLFLOW_RUN = 1.0, 0.1  # of the thread that sends: imports, opening the store; one run
-REPORT, REPORT_RUN = 6.0, 0.1
+REPORT, REPORT_RUN = 5.0, 0.1
 
 
 @dataclass(frozen=True)
