@@ -188,8 +188,8 @@ def evaluate(
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
     for test in tests:
         for name, area in _mask_areas(net, recipe, test, tests, device).items():
-            known = scores.attributes[test.domain, test.task]
-            known[name] = {**known[name], f"{IMAGE}predicted mask area": area}
+            attributes = scores.attributes[test.domain, test.task]
+            attributes[name] = {**attributes[name], f"{IMAGE}predicted mask area": area}
     return scores
 
 
@@ -197,9 +197,9 @@ def _attributes(test: TestSet) -> dict[str, Attributes]:
     """Metadata and image attributes of every scored image, by id."""
     of_pixels = image_attributes(test.store, test.known_rows)
     return {
-        name: {f"{METADATA}{key}": value for key, value in known.items()}
+        name: {f"{METADATA}{key}": value for key, value in facts.items()}
         | {f"{IMAGE}{key}": value for key, value in of_pixels[name].items()}
-        for name, known in test.metadata.items()
+        for name, facts in test.metadata.items()
     }
 
 
@@ -237,7 +237,7 @@ def add_disagreement(
     device: that computes the logits
     """
     for test in tests if len(net.members) > 1 else ():
-        known = scores.attributes[test.domain, test.task]
+        attributes = scores.attributes[test.domain, test.task]
         with eval_mode(net, False), torch.no_grad():
             runs = [
                 batches(member, recipe, test.task, test.store, test.known_rows, device) for member in net.members
@@ -246,7 +246,7 @@ def add_disagreement(
                 distances = disagreement([logits for logits, _, _ in several], test.store.labels)
                 means = distances.reshape(len(distances), -1).mean(1).tolist()
                 for name, value in zip(several[0][2], means, strict=True):
-                    known[name] = {**known[name], f"{IMAGE}disagreement": value}
+                    attributes[name] = {**attributes[name], f"{IMAGE}disagreement": value}
 
 
 def add_builtin_metrics(
@@ -279,8 +279,8 @@ def write_cases(path: Path, scores: Scores) -> None:
     tables = []
     values = {part: case_columns(metrics) for part, metrics in scores.metrics.items()}
     ids_of = {part: columns.pop("id") for part, columns in values.items()}
-    known = [[scores.attributes.get(part, {}).get(name, {}) for name in ids] for part, ids in ids_of.items()]
-    for ((domain, task), columns), attributes in zip(values.items(), attribute_columns(known), strict=True):
+    rows = [[scores.attributes.get(part, {}).get(name, {}) for name in ids] for part, ids in ids_of.items()]
+    for ((domain, task), columns), attributes in zip(values.items(), attribute_columns(rows), strict=True):
         ids = ids_of[domain, task]
         patients = scores.patients.get((domain, task), {})
         patient_column = pa.array([patients.get(name) for name in ids], pa.string())

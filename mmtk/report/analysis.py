@@ -139,8 +139,8 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     compared = comparisons(study)
     worths = answers(study.jackknives, _differences(study, effects, compared))
     sets = scored_images(study)
-    groups, told = strata(study, sets, effects), readings(study, sets)
-    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, told)
+    groups, shortcuts = strata(study, sets, effects), readings(study, sets)
+    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, shortcuts)
 
 
 def _differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:

@@ -289,8 +289,8 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 
 def _lede(analysis: Analysis) -> list[str]:
     """The sentences below the answer."""
-    told = [*ensembles.sentences(analysis), *tuning.sentences(analysis)]
-    return [*sentences(analysis), *told, *chance(analysis), *strata.warnings(analysis.readings)]
+    answers = [*ensembles.sentences(analysis), *tuning.sentences(analysis)]
+    return [*sentences(analysis), *answers, *chance(analysis), *strata.warnings(analysis.readings)]
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:

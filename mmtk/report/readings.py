@@ -95,17 +95,19 @@ def _of_set(images: TestImages, values: np.ndarray, ill: np.ndarray) -> Iterator
     for attribute in images.attributes:
         classes = np.where(attribute.is_known, ill, -1)
         for side, part in attribute.sides():
-            told = auroc_within(values, part, classes, images.patients)
-            if told.note:
+            attribute_auroc = auroc_within(values, part, classes, images.patients)
+            if attribute_auroc.note:
                 continue
             groups = np.where(attribute.is_known, part, -1)
             label = auroc_within(values, ill, groups, images.patients)
-            yield Reading(images, attribute.name, side, _beside_chance(told), None, two_way(label))
+            yield Reading(images, attribute.name, side, _beside_chance(attribute_auroc), None, two_way(label))
 
 
-def _beside_chance(told: Jackknife) -> Interval:
+def _beside_chance(attribute_auroc: Jackknife) -> Interval:
     """The interval of an AUROC with the p of its difference to 0.5; ends cut at 0 and 1."""
-    one = two_way(replace(told, score=told.score - CHANCE, without=told.without - CHANCE))
+    one = two_way(
+        replace(attribute_auroc, score=attribute_auroc.score - CHANCE, without=attribute_auroc.without - CHANCE)
+    )
     low, high = (None if end is None else min(max(end + CHANCE, 0.0), 1.0) for end in (one.low, one.high))
     return replace(one, est=one.est + CHANCE, low=low, high=high)
 

@@ -1,4 +1,4 @@
-"""Where a system holds and what it may be reading, in studies whose images and attributes are made up."""
+"""Strata and readings of a system, in studies whose images and attributes are made up."""
 
 from __future__ import annotations
 
