@@ -208,14 +208,14 @@ def _runs(plan: Plan, finished: int) -> str:
     """The number of runs: of all rounds at most, and of those to do now."""
     cells, seeds = counted(len(plan.cells), "cell"), replicates(len(plan.seeds), plan.folds)
     runs, missing = counted(len(plan.runs), "run"), len(plan.runs) - finished
+    most = counted(plan.most_runs, "run")
     if plan.tuning is not None:
-        most = counted(len(plan.runs) + len(plan.later), "run")
         trials = counted(plan.tuning.trials * len(plan.cells), "trial")
+        seeds += " at most" * (plan.stopping is not None)
         both = f"{cells} × {seeds}, before and after tuning, and {trials}"
         return f"{both}: {most} at most; {runs} asked for so far, {missing} to do"
     if plan.stopping is None:
         return f"{cells} × {seeds} = {runs}, {missing} to do"
-    most = counted(len(plan.cells) * len(plan.seeds), "run")
     return f"{cells} × {seeds} at most = {most} at most; {runs} asked for so far, {missing} to do"
 
 

@@ -94,6 +94,8 @@ def verdicts(analysis: Analysis) -> Table:
         "other way round. Before: every system with its own settings. After: with the settings that did best on "
         "validation. Same seeds, same test images. Holm's families before and after stand apart."
     )
+    if analysis.study.stopping is not None:
+        caption += " Seeds were added for the verdicts after; those before have as many, and the same levels."
     heads = headings("Effect of" if both and both[0][1].component else "Difference of", "Labels", "Score")
     return Table(
         "tuning-verdicts",

@@ -297,8 +297,8 @@ class StudyDir:
         study_seeds = sorted({run.seed for run in runs if not run.cell.folder})
         gaps += trials.unfinished(plan)
         before = results.Study(plan.title, _cells(plan.cells, finished_runs), study_seeds, plan.axes, plan.design)
-        before.command = self.about.get("command", "")
-        study = replace(before, gaps=gaps, stopping=plan.stopping)
+        before.command, before.stopping = self.about.get("command", ""), plan.stopping
+        study = replace(before, gaps=gaps)
         if plan.tuned:
             after = _cells(plan.tuned, finished_runs, [cell.name for cell in plan.cells])
             study = replace(study, cells=after, before=before)

@@ -65,14 +65,14 @@ class Plan:
     @property
     def runs(self) -> list[tuple[PlannedCell, int]]:
         """Every run so far asked for: trials, then all cells of a seed, then those of the next."""
-        counts = {cell.recipe.digest: self.seeds_of(cell) for cell in self.cells}
+        counts, digests = self.counts, {cell.recipe.digest for cell in self.cells}
         trials = [(cell, seed) for cell in self.trials for seed in self.tuning.seeds] if self.tuning else []
-        changed = [cell for cell in self.tuned if cell.recipe.digest not in counts]
+        changed = [cell for cell in self.tuned if cell.recipe.digest not in digests]
         replicates = [
             (cell, seed)
             for index, seed in enumerate(self.seeds)
             for cell in (*self.cells, *changed)
-            if index < counts.get(cell.recipe.digest, len(self.seeds))
+            if index < counts[cell.recipe.digest]
         ]
         return [*trials, *replicates]
 
@@ -92,12 +92,23 @@ class Plan:
         if self.tuning is None:
             return []
         trials = (self.tuning.trials - self.tuning.count) * len(self.tuning.seeds)
-        replicates = 0 if self.tuning.best else len(self.seeds)
-        return self.cells * (trials + replicates)
+        first_seeds = self.stopping.first if self.stopping else len(self.seeds)
+        return self.cells * (trials + (0 if self.tuning.best else first_seeds))
 
-    def seeds_of(self, cell: PlannedCell) -> int:
-        """The number of seeds that a cell is run with, as far as it is known."""
-        return self.stopping.seeds_of(cell.recipe.digest) if self.stopping else len(self.seeds)
+    @property
+    def counts(self) -> dict[str, int]:
+        """Seeds that every cell is run with so far, by its digest; as many before tuning as after it."""
+        before = [cell.recipe.digest for cell in self.cells]
+        after = [cell.recipe.digest for cell in self.tuned] or before
+        counts = [self.stopping.seeds_of(digest) if self.stopping else len(self.seeds) for digest in after]
+        return dict(zip((*before, *after), counts * 2, strict=True))
+
+    @property
+    def most_runs(self) -> int:
+        """Runs of all rounds at most."""
+        more_seeds = sum(len(self.seeds) - count for count in self.counts.values())
+        systems = 2 if self.tuning and not self.tuning.best else 1  # those with tuned settings have no digest yet
+        return len(self.runs) + len(self.later) + systems * more_seeds
 
     @property
     def digest(self) -> str:

@@ -71,13 +71,14 @@ def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: in
     component_paths = {row for cell in plan.cells for row in places(cell.recipe.values)}
     parts = [key for key in differing if key in component_paths and key not in plan.axes]
     finished = [sum((cell.recipe.digest, seed) in finished_runs for seed in plan.seeds) for cell in plan.cells]
+    counts = [plan.counts[cell.recipe.digest] for cell in plan.cells]
     filled = {
         key: [cell.levels.get(key) or _value(cell, key, differing, row) for row, cell in enumerate(plan.cells)]
         for key in axes + parts[: MOST_COLUMNS - len(axes)]
     }
     last = {
         "labels": [cell.budget for cell in plan.cells],
-        "done": [f"{count} of {plan.seeds_of(cell)}" for count, cell in zip(finished, plan.cells, strict=True)],
+        "done": [f"{count} of {of}" for count, of in zip(finished, counts, strict=True)],
     }
     names = [f"{cell.name} *" if cell.reference else cell.name for cell in plan.cells]
     need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)

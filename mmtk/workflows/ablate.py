@@ -232,11 +232,6 @@ def _tuning(request: StudyRequest, plan: Plan) -> Tuning | None:
             if value:
                 raise MmtkError(f"{option} is for studies that tune their systems.", hint="Add --tune N.")
         return None
-    if plan.stopping is not None:
-        raise MmtkError(
-            "--tune and --until settled do not go together: seeds are added for systems that stay as they are.",
-            hint="Use --seeds in place of --until. Or tune first, and start a second study with what was chosen.",
-        )
     if plan.folds:
         raise MmtkError(
             "--tune and --folds do not go together: every image is tested in some fold, so trials would be chosen "

@@ -1,4 +1,4 @@
-"""Rounds of a study that adds seeds until its verdicts are settled, or tunes its systems first."""
+"""Rounds of a study that tunes its systems first, or adds seeds until its verdicts are settled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def next_round(study: StudyDir, plan: Plan, display: Display) -> Plan | None:
 
     The plan of the next round; None where there is none.
     """
-    if plan.tuning is not None:
+    if plan.tuning is not None and not plan.tuning.best:
         return _next_trials(study, plan, plan.tuning, display)
     if plan.stopping is None:
         return None
@@ -39,16 +39,14 @@ def next_round(study: StudyDir, plan: Plan, display: Display) -> Plan | None:
     return study.ask(plan.stopping.one_more(digests)) if digests else None
 
 
-def _next_trials(study: StudyDir, plan: Plan, tuning: Tuning, display: Display) -> Plan | None:
-    """Ask for the next trial of every system, or for the runs with the best settings; None where all is asked for.
+def _next_trials(study: StudyDir, plan: Plan, tuning: Tuning, display: Display) -> Plan:
+    """Ask for the next trial of every system, or for the runs with the best settings.
 
     study: whose trials so far have finished
     plan: with those trials
     tuning: of the plan
     display: says which trial is the best
     """
-    if tuning.best:
-        return None
     runs = study.runs(plan)
     after = study.tune(tuning.advanced(plan.cells, read_values(plan, runs)))
     if after.tuned:

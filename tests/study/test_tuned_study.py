@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny import SEGMENTATION, SOURCES, TINY
 
 import mmtk
+from mmtk.api import Job, JobResult, Launcher
+from mmtk.components.launcher.inline import Inline
 from mmtk.errors import MmtkError
+from mmtk.runs.display import Display
 from mmtk.runs.folder import RunDir
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.study.trials import read_trials, read_values
 from mmtk.tasks import DOMAINS
+from mmtk.workflows.ablate import StudyRequest, prepare
+from mmtk.workflows.study_session import StudySession
 
 # A rate with which hardly anything is learned, so that tuning has something to find.
 RECIPE = """
@@ -174,3 +181,69 @@ def test_a_trial_that_diverged_is_done_and_never_the_best(study: StudyDir, tmp_p
     assert results["selected"]["score"] is None
     assert any("not finite" in warning or "NaN" in warning for warning in results["warnings"])
     assert RunDir(result.path).finished
+
+
+class Queue(Launcher):
+    """A queue whose jobs run, really, when ``work`` is called."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
+        yield from Inline().run(jobs)
+
+    def submit(self, jobs: Sequence[Job]) -> list[str]:
+        self.jobs += jobs
+        return [job.dir.name for job in jobs]
+
+    def queue(self, jobs: Sequence[str]) -> dict[str, str]:
+        waiting = {job.dir.name for job in self.jobs}
+        return {name: "waiting" for name in jobs if name in waiting}
+
+    def work(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        assert {result.code for result in Inline().run(jobs)} == {0}
+
+
+def _detached(folder: Path, **options: object) -> tuple[StudySession, Queue]:
+    """A study of two systems, two trials of each, in a queue."""
+    (folder / "slow.toml").write_text(RECIPE)
+    overrides = OVERRIDES | {"data.segmentation.source.test": 24}  # patients enough for an interval
+    axes = "consistency=none+kl"
+    request = StudyRequest("slow.toml", axes, tune=2, profile="phantom", overrides=overrides, **options)
+    session, queue = prepare(request, {}, None, "cpu"), Queue()
+    return replace(session, launcher=queue, study=StudyDir(Path("study"))), queue
+
+
+def _submit(session: StudySession) -> tuple[int, int]:
+    """Numbers of the jobs that are queued now, and of those that wait already."""
+    with session.locked():
+        session = replace(session, plan=session.study.plan())
+        return tuple(map(len, session.submit(Display(quiet=True))))
+
+
+@pytest.mark.long
+def test_rounds_of_a_detached_study_tune_first_and_add_seeds_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call queues one round: trials with the first seeds, tuned systems, then seeds where it is open."""
+    monkeypatch.chdir(tmp_path)
+    session, queue = _detached(tmp_path, until="settled", max_seeds=10, margins={"dice": 1e-6})
+    assert _submit(session) == (2 * 2 + 2 * 3, 0)  # trials, and three seeds with the systems' own settings
+    assert _submit(session) == (0, 10)
+    queue.work()
+    best = _submit(session)
+    plan = session.study.plan()
+    assert plan.tuning is not None
+    changed = sum(number > 0 for number in plan.tuning.best.values())
+    assert changed
+    assert best == (3 * changed, 0)  # tuned systems: not one more seed is asked for before they have run
+    queue.work()
+    assert _submit(session) == (2 + changed, 0)  # the fourth seed, before and after tuning
+    queue.work()
+    study = session.study.collect()
+    assert study.before is not None
+    assert all(len(cell.runs) == 4 for cell in (*study.cells, *study.before.cells))
+    assert study.gaps == []
+    report = mmtk.report(session.study.path)
+    assert "Seeds were added until the in-domain verdicts" in (report.page.parent / "report.md").read_text("utf-8")

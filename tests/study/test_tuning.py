@@ -15,6 +15,7 @@ from mmtk.registry import catalog, local_file
 from mmtk.search import Choice, Range, Trial
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan, plan_components, plan_suite
+from mmtk.study.stopping import Stopping
 from mmtk.study.tuning import RANDOM, Tuning, begin, best_trial
 from mmtk.workflows.ablate import StudyRequest, prepare
 
@@ -103,6 +104,24 @@ def test_the_best_settings_run_beside_the_systems_own(tmp_path: Path) -> None:
         (best, 1),
     ]
     assert plan.later == []
+
+
+def test_a_tuned_study_adds_seeds_to_both_sides_of_tuning(tmp_path: Path) -> None:
+    """Trials come first; later rounds ask for seeds of tuned systems, and those before tuning get as many."""
+    plan = replace(_tuned(_plan(tmp_path, RATE), 3), stopping=Stopping(12), seeds=list(range(12)))
+    first, second = (cell.recipe.digest for cell in plan.cells)
+    assert len([cell for cell, _ in plan.runs if not cell.folder]) == 6  # the first look of what is not tuned
+    assert len(plan.later) == 6
+    assert plan.most_runs == 6 + 2 * 2 * 12
+    rule = _rule(plan).advanced(plan.cells, {first: [0.5, 0.5, 0.4], second: [0.5, None, 0.6]})
+    plan = replace(plan, tuning=rule)
+    assert plan.stopping is not None
+    assert plan.most_runs == 6 + 3 * 12
+    tuned = plan.tuned[1].recipe.digest
+    plan = replace(plan, stopping=plan.stopping.one_more([tuned]))
+    seeds = {digest: [seed for cell, seed in plan.runs if cell.recipe.digest == digest] for digest in plan.counts}
+    assert seeds == {first: [0, 1, 2], second: [0, 1, 2, 3], tuned: [0, 1, 2, 3]}
+    assert plan.most_runs == 6 + 3 * 12
 
 
 def test_the_best_trial_is_the_first_of_equal_ones_and_none_that_diverged() -> None:
@@ -271,7 +290,6 @@ def test_systems_that_tuning_may_make_the_same_are_refused(tmp_path: Path) -> No
     [
         (StudyRequest("enc", "ssl=none+confidence", tune=4), "no recipe of this study says what to tune"),
         (StudyRequest("enc", "ssl=none+confidence", tune=0), "--tune 0: one trial or more"),
-        (StudyRequest("enc", "ssl=none+confidence", tune=4, until="settled"), "do not go together"),
         (StudyRequest("enc", "ssl=none+confidence", tune=4, folds=3), "chosen by test images"),
         (
             StudyRequest("enc", "ssl=none+confidence", search={"use": "random"}),
