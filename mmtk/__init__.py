@@ -19,6 +19,7 @@ __all__ = [
     "read_study",
     "report",
     "run",
+    "saliency",
     "track",
 ]
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mmtk.workflows.predict import predict
     from mmtk.workflows.report import report
     from mmtk.workflows.run import run
+    from mmtk.workflows.saliency import saliency
     from mmtk.workflows.track import track
 
 _HOMES = {

@@ -20,6 +20,9 @@ FORMULAS = (
     "calibration-error",
 )
 _distance = partial(ScoreInfo, better="lower", low=0.0)
+SHUFFLED = tuple(  # layers whose weights are shuffled, from the head down
+    f"shuffled-{part}" for part in ("head", "last-quarter", "last-half", "last-three-quarters", "all-layers")
+)
 
 
 def classification(names: Sequence[str]) -> dict[str, ScoreInfo]:
@@ -75,6 +78,25 @@ def of_task(task: str, names: Sequence[str], exclusive: bool) -> dict[str, Score
     if task == "classification":
         return classification(names)
     return segmentation(names[1:] if exclusive else names) if task == "segmentation" else {}
+
+
+def saliency() -> dict[str, ScoreInfo]:
+    """Scores of saliency maps, means over images; ``excess`` is the share of the mass less that of the area."""
+    scores: dict[str, ScoreInfo] = {}
+    for region in ("lungs", "boxes"):
+        scores |= {
+            f"mass-in-{region}": _share(f"mass in {region}", chance=f"area-of-{region}"),
+            f"area-of-{region}": _share(f"area of {region}", shown=()),
+            f"excess-in-{region}": ScoreInfo(f"mass in {region} − area", chance=0.0, low=-1.0, high=1.0),
+        }
+    scores |= {
+        "hits": _share("pointing game in boxes", chance="area-of-boxes"),
+        "deletion": _share("deletion", better="lower"),
+        "insertion": _share("insertion"),
+    }
+    likeness = partial(ScoreInfo, better="lower", low=-1.0, high=1.0)
+    scores |= {name: likeness(f"rank correlation, {_label(name)}") for name in SHUFFLED}
+    return scores | {"agreement": ScoreInfo("rank correlation of seeds", low=-1.0, high=1.0)}
 
 
 def formula(name: str) -> str:

@@ -59,6 +59,7 @@ class Item:
     ``target`` is a class index, or whatever ``Source.mask`` needs to read the mask; None: no label known.
     ``metadata`` is what else is known of the image, texts or numbers by name (``{"view": "PA", "age": 58.0}``);
     what is not known is absent. It goes into results, is never trained on, and names no person.
+    ``boxes`` are places of what the label names, as shares of the image: (left, top, width, height).
     """
 
     id: str
@@ -67,6 +68,7 @@ class Item:
     patient: str
     spacing: tuple[float, float] | None = None
     metadata: Mapping[str, str | float] = field(default_factory=dict, compare=False)
+    boxes: tuple[tuple[float, float, float, float], ...] = field(default=(), compare=False)
 
 
 class Source(ABC):

@@ -14,7 +14,7 @@ from mmtk.errors import MmtkError, nearest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Run": ("run", "predict", "evaluate", "export", "track"),
+    "Run": ("run", "predict", "evaluate", "saliency", "export", "track"),
     "Compare": ("ablate", "status", "report"),
     "Look": ("data", "check", "show", "diff", "list", "schema", "doctor", "help"),
     "Extend and measure": ("plugins", "bench"),
@@ -27,6 +27,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mmtk evaluate runs/mine other-hospital",
         "mmtk evaluate runs/mine films --labels films.csv --label Diagnosis",
         "mmtk evaluate runs/mine --profile chest-xray --data DIR",
+    ),
+    "saliency": (
+        "mmtk saliency studies/ssl",
+        "mmtk saliency runs/mine --map saliency --map captum,method=grad-cam --map noise",
     ),
     "export": ("mmtk export runs/mine --format onnx",),
     "track": ("mmtk track runs/*",),

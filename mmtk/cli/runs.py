@@ -1,4 +1,4 @@
-"""The commands of single runs: ``mmtk run``, ``evaluate``, ``predict`` and ``track``."""
+"""The commands of single runs: ``mmtk run``, ``evaluate``, ``predict``, ``saliency`` and ``track``."""
 
 from __future__ import annotations
 
@@ -215,6 +215,31 @@ def _prediction(image: Path, cells: dict[str, str]) -> str:
     return f"{visible(image)}  {', '.join(parts)}"
 
 
+def saliency(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUNDIR…|STUDY", help="Finished runs, or a study.")],
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME",
+            help="Such as captum,method=grad-cam; may be repeated (default: the run's own, noise, centre).",
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=1, help="Images of every test set; those with boxes beside them.")
+    ] = 100,
+    data: DataOpt = None,
+    device: DeviceOpt = "auto",
+    code: CodeOpt = None,
+) -> None:
+    """Measure saliency maps on a run's own test sets: lungs, boxes, deletion, insertion, shuffled weights."""
+    from mmtk.workflows.saliency import saliency as measure_maps
+
+    folders = measure_maps(paths, map_ or (), images=images, data=data, device=device, quiet=False)
+    names = [str(path) for path in paths]
+    typer.echo(f"\nResults   {folders[0].parent}/\nNext      {command('report', *names)}")
+
+
 def track(
     run_dirs: Annotated[list[Path], typer.Argument(metavar="RUNDIR", help="Run directories.")],
     code: CodeOpt = None,
@@ -230,4 +255,10 @@ def track(
         typer.echo(f"{path}: {track_run(path)}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"run": run, "evaluate": evaluate, "predict": predict, "track": track}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run,
+    "evaluate": evaluate,
+    "predict": predict,
+    "saliency": saliency,
+    "track": track,
+}

@@ -36,8 +36,8 @@ class ImageStore:
 
     ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
     with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
-    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's; ``metadata`` what its
-    items know of an image, by id.
+    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's; ``metadata`` and
+    ``boxes`` what its items know of an image, by id.
     """
 
     images: np.ndarray
@@ -50,6 +50,7 @@ class ImageStore:
     digest: str
     one_image_per_patient: bool = False
     metadata: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
+    boxes: Mapping[str, tuple[tuple[float, float, float, float], ...]] = field(default_factory=dict)
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -113,8 +114,9 @@ def open_store(
     spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
     shapes = np.array(about["shapes"], dtype=np.int64)
     single, facts = source.one_image_per_patient, {item.id: item.metadata for item in items if item.metadata}
+    boxes = {item.id: item.boxes for item in items if item.boxes}
     ids, patients = about["ids"], about["patients"]
-    return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, single, facts)
+    return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, single, facts, boxes)
 
 
 def noise_store(source: Source, size: int, channels: int = 1) -> ImageStore:

@@ -137,6 +137,27 @@ def test_nihx_hands_on_age_sex_view_and_further_findings(tmp_path):
     }
 
 
+def test_nihx_hands_on_boxes_of_pneumonia_as_shares_of_the_image(tmp_path):
+    rows = ["Image Index,Finding Labels,Follow-up #,Patient ID"]
+    for number in range(4):
+        film(tmp_path / f"NIHX/images/{number:08}_000.png", number)
+        rows.append(f"{number:08}_000.png,{'Pneumonia' if number % 2 else 'No Finding'},0,{number}")
+    (tmp_path / "NIHX/labels.csv").write_text("\n".join(rows))
+    assert not any(item.boxes for item in NIHX(tmp_path).items("all"))
+    digest = NIHX(tmp_path).digest()
+    table = tmp_path / "NIHX/BBox_List_2017.csv"
+    boxes = ["00000001_000.png,Mass,0,0,9,9,,,", "00000001_000.png,Pneumonia,512,256,128,64,,,"]
+    table.write_text("\n".join(["Image Index,Finding Label,Bbox [x,y,w,h],,,", *boxes, ""]))
+    source = NIHX(tmp_path)
+    assert {item.id: item.boxes for item in source.items("all") if item.boxes} == {
+        "00000001_000": ((0.5, 0.25, 0.125, 0.0625),)
+    }
+    assert source.digest() == digest
+    table.write_text("Image Index,Finding Label,Bbox\n00000001_000.png,Pneumonia,512,x,128,64\n")
+    with pytest.raises(MmtkError, match=r"the box of 00000001_000\.png is no four numbers"):
+        NIHX(tmp_path)
+
+
 def test_chex_hands_on_bacteria_or_virus(tmp_path):
     for first, part in enumerate(("train", "val", "test")):
         for number, kind in enumerate(("bacteria", "virus")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from pathlib import Path
 
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split
@@ -14,8 +15,11 @@ from mmtk.images.ages import age_in_years
 
 FACTS = ("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")  # with age, sex and view
 TABLES = ("labels.csv", *FACTS)
+BOXES = "BBox_List_2017.csv"
+SIDE = 1024  # of NIH's PNG files in pixels, in which the boxes are
 COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 MOST_NORMAL = 2754
+Box = tuple[float, float, float, float]
 
 
 class NIHX(Source):
@@ -24,7 +28,8 @@ class NIHX(Source):
     All images whose labels contain Pneumonia, and the first 2,754 of ``No Finding`` in hash order (so all of
     a smaller pack). Everything is the test part.
 
-    Metadata: age, sex, view, follow-up, and the number of other findings, where the tables have them.
+    Metadata: age, sex, view, follow-up, and the number of other findings, where the tables have them. Boxes of
+    pneumonia come from ``BBox_List_2017.csv``, where it lies beside the table.
 
     Files: ``NIHX/labels.csv`` or the official ``NIHX/Data_Entry_2017.csv``, and the images anywhere below
     (``images/``, ``images_001/images/`` …).
@@ -48,8 +53,11 @@ class NIHX(Source):
                 f"Unpack the archives of images below {folder}.",
             )
         facts = _facts([folder / name for name in FACTS] + [table])
+        boxes = _boxes(folder / BOXES)
         items = [
-            Item(Path(name).stem, images[name], labels[name], patients[name], metadata=facts.get(name, {}))
+            Item(
+                Path(name).stem, images[name], labels[name], patients[name], None, facts.get(name, {}), boxes[name]
+            )
             for name in names
         ]
         self._parts = _layout.Parts(folder, {"test": items}, (table,))
@@ -84,6 +92,22 @@ def _read(table: Path) -> tuple[dict[str, int], dict[str, str]]:
     if len(set(labels.values())) < 2:
         raise MmtkError("has one class only: it needs rows with Pneumonia and with No Finding.", str(table))
     return labels, patients
+
+
+def _boxes(table: Path) -> defaultdict[str, tuple[Box, ...]]:
+    """Boxes of pneumonia by image, as shares of its sides; the columns x, y, w and h stand behind the finding."""
+    boxes: defaultdict[str, tuple[Box, ...]] = defaultdict(tuple)
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            for name, finding, *numbers in (row for row in csv.reader(file) if len(row) > 1):
+                if finding == "Pneumonia":
+                    try:
+                        x, y, width, height = (float(number) / SIDE for number in numbers[:4])
+                    except ValueError:
+                        cure = "A row has: image, finding, x, y, w, h, in pixels of the 1024 × 1024 image."
+                        raise MmtkError(f"the box of {name} is no four numbers.", str(table), cure) from None
+                    boxes[name] += ((x, y, width, height),)
+    return boxes
 
 
 def _facts(tables: list[Path]) -> dict[str, dict[str, str | float]]:
