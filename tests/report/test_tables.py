@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,7 +18,9 @@ from mmtk.model.predictor import load
 from mmtk.report.analysis import analyse
 from mmtk.report.tables import paper
 from mmtk.report.tables import study as study_tables
-from mmtk.report.tables.table import Column, Entry, Table, latex, number, probability
+from mmtk.report.tables.latex import Column as LatexColumn
+from mmtk.report.tables.latex import LatexTable, latex
+from mmtk.report.tables.table import Column, Entry, Table, number, probability
 from mmtk.study.results import Study, from_runs
 from mmtk.workflows import run as run_workflow
 
@@ -56,8 +59,10 @@ def test_csv_keeps_raw_numbers(table):
 
 def test_latex_escapes_what_it_would_take_for_a_command(table):
     text = table.latex()
-    assert r"a|b \& 50 \% of \$x\_1 $<$b$>$\#\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}" in text
-    assert r"\textbf{0.667 $\pm$ 0.100$^{\dagger}$} \\" in text
+    assert (
+        r"a\textbar{}b \& 50~\% of \$x\_1 $<$b$>$\#\{\textasciitilde{}\textasciicircum{}\textbackslash{}\}" in text
+    )
+    assert r"\textbf{0.667~$\pm$~0.100$^{\dagger}$} \\" in text
     assert r"\caption{Title \& more. Caption $<$i$>$.}" in text
     for rule in ("toprule", "midrule", "bottomrule"):
         assert text.count(rule) == 1
@@ -90,16 +95,35 @@ def test_numbers_in_words():
     assert latex("5 – 3 × 2 − 1 → 4…") == r"5 {--} 3 $\times$ 2 $-$ 1 $\rightarrow$ 4\dots{}"
 
 
-def test_a_wide_latex_table_fits_the_line_and_explains_what_it_abbreviates():
+def test_a_wide_latex_table_lies_across_and_explains_what_it_abbreviates():
     tex = paper.results(analyse(factorial()), "in-domain").latex()
-    assert r"\resizebox{\linewidth}{!}{%" in tex
-    assert r"\end{tabular}}" in tex
-    assert "graphicx" in tex
+    assert tex.startswith("% needs \\usepackage{array,booktabs,pdflscape}\n\\begin{landscape}\n\\begin{table}\n")
     assert "System & Labels & Seeds & Acc & Maj & F1-N & F1-P & DS & AHD" in tex
     assert "Maj: accuracy of always guessing the majority class" in tex
     assert "AHD: average Hausdorff distance in pixels" in tex
     assert r"\caption{In-domain results." in tex
-    assert study_tables.gaps(["none"]).latex().count("resizebox") == 0
+    assert study_tables.gaps(["none"]).latex().startswith("% needs \\usepackage{array,booktabs}\n\\begin{table}\n")
+
+
+def test_long_cells_of_a_latex_table_wrap_within_the_line():
+    columns = [LatexColumn("System", False), LatexColumn("Change", True), LatexColumn("Note", False)]
+    rows = [[("MultiMix", False), ("−0.001 to 0.002", True), ("several words " * 6, False)]]
+    tex = LatexTable("t", "c", columns, rows).text()
+    widths = [float(width) for width in re.findall(r"p\{([0-9.]+)\\dimexpr", tex)]
+    assert sum(widths) == pytest.approx(1, abs=0.001)  # with the gaps: the line
+    assert max(widths) == widths[2]
+    assert r"\textbf{$-$0.001~to~0.002}" in tex
+
+
+def test_a_long_latex_table_runs_over_pages_with_its_headings():
+    columns, rows = [LatexColumn("a", False)], [[(str(k), False)] for k in range(60)]
+    tex = LatexTable("t", "c", columns, rows).text()
+    assert r"\usepackage{array,booktabs,longtable}" in tex
+    assert tex.count(r"a \\") == 2
+    assert r"\begin{table}" not in tex
+    short = LatexTable("t", "c", columns, rows[:30]).text()
+    assert r"\begin{table}" in short
+    assert "longtable" not in short
 
 
 def test_what_the_majority_class_reaches_is_never_bold():

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from mmtk.report.tables.latex import Column as LatexColumn
+from mmtk.report.tables.latex import LatexTable
 from mmtk.study.results import LONG
 
 DAGGER = "†"
-WIDE = 6  # columns that a line of text has room for
 
 
 @dataclass(frozen=True)
@@ -73,29 +74,12 @@ class Table:
         return list(dict.fromkeys(part for row in self.rows for part in row[column].numbers)) or [""]
 
     def latex(self) -> str:
-        """A booktabs table, which LaTeX numbers itself; the best in bold, marks raised.
-
-        Abbreviated headings are explained in the caption; a wide table is shrunk to the width of the line.
-        """
+        """A booktabs table; the best in bold, marks raised, abbreviated headings explained in the caption."""
         meanings = [f"{c.short}: {c.meaning or c.name}" for c in self.columns if c.short]
         caption = f"{self.title}. {self.caption}" + (f" {'; '.join(meanings)}." if meanings else "")
-        wide = len(self.columns) > WIDE
-        lines = [
-            rf"% needs \usepackage{{booktabs{',graphicx' * wide}}}",
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{latex(caption)}}}",
-            rf"\label{{tab:{self.name}}}",
-            *[r"\resizebox{\linewidth}{!}{%"] * wide,
-            rf"\begin{{tabular}}{{{''.join('r' if c.numeric else 'l' for c in self.columns)}}}",
-            r"\toprule",
-            " & ".join(latex(c.short or c.name) for c in self.columns) + r" \\",
-            r"\midrule",
-        ]
-        for row in self.rows:
-            texts = [rf"\textbf{{{latex(_plain(e))}}}" if e.best else latex(_plain(e)) for e in row]
-            lines.append(" & ".join(texts) + r" \\")
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}"]) + "\n"
+        columns = [LatexColumn(c.short or c.name, c.numeric) for c in self.columns]
+        rows = [[(_plain(e), e.best) for e in row] for row in self.rows]
+        return LatexTable(self.name, caption, columns, rows).text()
 
     def html(self, stacked: bool = False) -> str:
         """A table whose headings are buttons that sort it; the first column heads the rows.
@@ -162,31 +146,6 @@ def _html_cell(column_index: int, entry: Entry, column: Column, headed: bool) ->
     tag = 'th scope="row"' if column_index == 0 else "td"
     head = f' data-head="{escape(column.name)}"' if headed else ""
     return f"<{tag}{_numeric(column)}{value}{head}>{text}</{tag[:2]}>"
-
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "−": "$-$",
-        "–": "{--}",
-        "×": r"$\times$",
-        "→": r"$\rightarrow$",
-        "<": "$<$",
-        ">": "$>$",
-        DAGGER: r"$^{\dagger}$",
-        "…": r"\dots{}",
-        "φ": r"$\varphi$",
-    }
-    | {sign: "\\" + sign for sign in "&%$#_{}"}
-)
-
-
-def latex(text: str) -> str:
-    """Text in which every character that LaTeX takes for a command is escaped."""
-    return text.translate(_LATEX)
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
