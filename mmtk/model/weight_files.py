@@ -1,4 +1,4 @@
-"""Weights files: of a run, an exported folder, or a .safetensors file."""
+"""Weights files: of a run, an exported folder, a .safetensors file, or on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmtk.counts import share
 from mmtk.errors import MmtkError
-from mmtk.model import checkpoint
+from mmtk.model import checkpoint, hub
 from mmtk.runs.folder import RunDir
 
 # First bytes of torch.save's zip archive and of a bare pickle.
@@ -40,7 +40,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], bool, Path]:
     """All tensors of a file that somebody else may have written, under their names there.
 
-    path: a .safetensors file, a file of ``torch.save`` (nothing in it is run), a run directory, an exported folder
+    path: a .safetensors file, a file of ``torch.save`` (nothing in it is run), a run directory, an exported
+        folder, or an address on the Hugging Face hub
 
     The tensors, whether they stand in the order of the network, and the file. Tables in tables are joined by dots.
     """
@@ -57,6 +58,8 @@ def read_start(path: Path) -> dict[str, Tensor]:
 
 
 def _file_of(path: Path) -> Path:
+    if hub.is_address(path):
+        return hub.fetch(str(path))
     folder = RunDir(path)
     file = path if not path.is_dir() else folder.model if folder.model.is_file() else folder.best
     if not file.is_file():

@@ -221,7 +221,10 @@ LOSS_KEYS: tuple[HostKey, ...] = (
 ENCODER_KEYS: tuple[HostKey, ...] = (
     (
         "weights",
-        Annotated[str | None, Field(description="a file of weights (.safetensors, .pth) or a run directory")],
+        Annotated[
+            str | None,
+            Field(description="a file of weights (.safetensors, .pth), a run directory, or hf-hub:OWNER/NAME"),
+        ],
         None,
     ),
 )
