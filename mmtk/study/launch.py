@@ -163,19 +163,22 @@ class SameData:
     """Notices runs of a study whose machines saw other data under the same source."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[str, str], tuple[str, str]] = {}
+        self._first: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     def differ(self, run: PlannedRun) -> str:
-        """Data sets that differ from those of an earlier run, with both digests; "" if they agree."""
-        for name, digest in run.folder.provenance["data"].items():
+        """Data sets that differ from those of an earlier run, with folders and digests; "" if they agree."""
+        provenance = run.folder.provenance
+        root = provenance.get("data_root") or "the recipe's folders"
+        for name, digest in provenance["data"].items():
             task, domain = name.split("/")
             source = run.recipe.source(task, "source" if domain == IN_DOMAIN else "cross")
-            first, first_digest = self._first.setdefault((name, str(source)), (run.title, digest))
+            entry = (run.title, digest, root)
+            first, first_digest, first_root = self._first.setdefault((name, str(source)), entry)
             if digest != first_digest:
                 return (
                     f"its {name} data differ from those of {first}: "
-                    f"digest {digest[:12]}, not {first_digest[:12]}. "
-                    f"Remove {run.folder.path}, and it is run again."
+                    f"digest {digest[:12]} in {root}, not {first_digest[:12]} in {first_root}. "
+                    f"Give --data a folder with the same files, remove {run.folder.path}, and it is run again."
                 )
         return ""
 

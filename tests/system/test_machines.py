@@ -219,7 +219,9 @@ def test_runs_of_other_data_are_not_counted(tmp_path: Path) -> None:
     said = " ".join((collected.stdout + collected.stderr).split())
     assert collected.returncode == 2
     assert "its classification/in-domain data differ from those of Enc" in said
-    assert ": digest " in said
+    for machine in ("one", "two"):
+        assert f" in {tmp_path / machine}" in said  # where each was read
+    assert "Give --data a folder with the same files, remove" in said
     assert "these runs cannot be compared" in said  # and no table mixes them
     assert not (tmp_path / "s" / "report" / "index.html").exists()
 
