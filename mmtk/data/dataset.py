@@ -163,6 +163,8 @@ SCORED: tuple[api.Split, ...] = ("val", "test")
 class TestSet:
     """Images that one task is scored on in one domain."""
 
+    __test__ = False  # pytest would take the class for a test by its name
+
     task: str
     domain: str
     store: ImageStore

@@ -35,6 +35,7 @@ from mmtk.seeding import seed_of
 from mmtk.tasks import TASKS
 
 CONTROLS = ("noise", "centre")  # maps that look at no image
+BATCH = 64  # images
 FALLBACK = "saliency"  # of a network without a map of its own
 Explain = Callable[[Tensor], Tensor]  # network input [B,C,H,W] → map [B,H,W], none negative
 
@@ -144,10 +145,10 @@ def measure(one: Explained, test: TestSet, count: int) -> MapTable:
     """Measure the maps of ``count`` images of a test set, and of all that have boxes."""
     columns: dict[str, list[float]] = defaultdict(list)
     maps, ids = [], []
-    rows, size = chosen_rows(test, count), one.recipe.evaluate.batch
+    rows = chosen_rows(test, count)
     with eval_mode(one.net, False), torch.no_grad():
-        for start in range(0, len(rows), size):
-            batch = rows[start : start + size]
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
             values, batch_maps = _of_batch(one, test, batch)
             for name, column in values.items():
                 columns[name] += column.tolist()

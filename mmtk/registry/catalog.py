@@ -95,6 +95,7 @@ BESIDE: dict[str, tuple[str, ...]] = {
     "mmtk-captum": ("bridge/captum", "bridge/grad-cam", "bridge/attention"),
     "mmtk-pretrained": ("encoder/imagenet",),
     "mmtk-self-start": ("ssl/simclr", "ssl/masked"),
+    "mmtk-adapt": ("source/histogram", "source/lung-crop"),
     "mmtk-release": ("consistency/release-kl", "augment/release-strong"),
     "mmtk-ray": ("launcher/ray",),
     "mmtk-slurm": ("launcher/slurm",),

@@ -1,0 +1,30 @@
+#!/bin/bash
+# All that docs/results/nihx/README.md shows, from the root of a checkout: docs/results/nihx/run.sh DATA OUT [cuda]
+DATA=$(realpath "$1") DEVICE=${3:-cpu} HERE=$(realpath docs/results/nihx)
+mkdir -p "$2" && cd "$2" || exit 1
+[ "$DEVICE" = cuda ] && MANY="--per-gpu 15" AT_ONCE=10 || MANY="--jobs 2" AT_ONCE=1
+WHERE="--data $DATA --device $DEVICE"
+STUDY="--profile chest-xray-small --set train.ema=0.99 --set evaluate.cases=2 --set tracking.enabled=false $WHERE $MANY"
+
+every() { # COMMAND for every finished run of the systems named, several at once
+  local systems=$1; shift
+  for system in $systems; do ls -d runs/"$system"-*; done | xargs -P "$AT_ONCE" -I RUN bash -c "$*"
+}
+
+# The cures that train anew.
+mmtk ablate --suite "$HERE/cures.toml" $STUDY --out cures
+
+# The cures that train nothing.
+every plain "python -m mmtk_adapt.batch_norm RUN $WHERE --out batch-norm/\$(basename RUN)"
+every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures --set 'tasks=[\"classification\"]' \
+  --set data.classification.cross.use=histogram --set data.classification.cross.of=nihx \
+  --set data.classification.cross.to=chex --out histogram/\$(basename RUN)"
+
+# Films cropped to the lungs, which the first plain run finds.
+ln -sfn "$(ls -d runs/plain-*-s0)" masks
+mmtk ablate --suite "$HERE/crop.toml" $STUDY --out crop
+
+# Saliency maps of every method, of the systems without and with the bridge.
+MAPS="--map saliency --map captum,method=input-x-gradient --map captum,method=integrated-gradients"
+MAPS="$MAPS --map captum,method=smoothgrad --map captum,method=grad-cam --map noise --map centre"
+every "plain bridge" "mmtk saliency RUN $MAPS --images 60 $WHERE"
