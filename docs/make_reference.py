@@ -16,6 +16,7 @@ import typer
 from pydantic import BaseModel
 
 from mmtk import api, testing
+from mmtk.cli import help
 from mmtk.cli import main as cli
 from mmtk.recipe import describe, tables
 from mmtk.registry import catalog
@@ -25,6 +26,11 @@ from mmtk.testing import every
 from mmtk.testing.check import named
 
 NOTE = "Made by `make docs` from the installed version; do not edit."
+JUDGES = (
+    "`doctor`, `data inspect`, `plugins check` and `plugins --load` judge; `check` ends with 2 where a recipe has "
+    "a mistake. `list`, `show`, `diff`, `status`, `plugins` and `report` tell what is there and end with 0, "
+    "whatever it is. `data inspect --json` writes the whole report before it ends with 1."
+)
 Rows = Iterable[tuple[str, ...]]
 
 
@@ -65,7 +71,11 @@ def commands(command: Any, words: str = "mmtk") -> Iterator[tuple[str, Any]]:
 
 def cli_page() -> list[str]:
     """Every command with its arguments and options."""
-    lines = ["`mmtk COMMAND --help` prints the same.", ""]
+    lines = ["`mmtk COMMAND --help` prints the same.", "", "## Exit codes", ""]
+    lines += table(
+        ("exit code", "meaning"), [(str(number), meaning) for number, meaning in help.EXIT_CODES.items()]
+    )
+    lines += [JUDGES, ""]
     for words, command in commands(typer.main.get_command(cli.app)):
         lines += [f"## {words}", "", text(command.help or ""), ""]
         with command.make_context(words, [], resilient_parsing=True) as context:
@@ -87,6 +97,9 @@ def manual() -> str:
         lines += [f".SS {roff(usage)}", roff(command.help or "")]
         for names, about in records:
             lines += [".TP", f".B {roff(names)}", roff(about) or "\\&"]
+    lines.append(".SH EXIT STATUS")
+    for number, meaning in help.EXIT_CODES.items():
+        lines += [".TP", f".B {number}", roff(meaning)]
     return "\n".join([*lines, ""])
 
 

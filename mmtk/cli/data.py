@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmtk.cli import help
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
-from mmtk.errors import MmtkError
+from mmtk.counts import counted
+from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
 from mmtk.io.files import real_path
 
@@ -70,6 +71,16 @@ def refuse_unused(recipe: Recipe, data: Path | None, name: str) -> None:
     )
 
 
+def refuse_faults(verdicts: list[dict[str, Any]]) -> None:
+    """Raise RunFailed where a verdict is ✗, so that a script stops before it trains."""
+    faults = [verdict for verdict in verdicts if not verdict["ok"]]
+    if not faults:
+        return
+    refused = sum(verdict["refused"] for verdict in faults)
+    training = f"Training refuses {refused} of them." if refused else "Training goes on all the same."
+    raise RunFailed(f"{counted(len(faults), 'verdict')} ✗: to be mended. {training}")
+
+
 @app.command("inspect")
 def inspect_(
     recipe: Annotated[
@@ -82,7 +93,7 @@ def inspect_(
     code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
-    """Count, measure and draw a recipe's data; list unreadable files, duplicates and crossing patients."""
+    """Count, measure, judge and draw a recipe's data; exit code 1 where something is to be mended (✗)."""
     from rich.console import Console
 
     from mmtk.inspection.text import show as show_report
@@ -93,3 +104,4 @@ def inspect_(
         print_json(summary)
     else:
         show_report(summary, Console())
+    refuse_faults(summary["verdicts"])

@@ -54,6 +54,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plugins new": ("mmtk plugins new my-method --kind ssl",),
 }
 
+EXIT_CODES: dict[int, str] = {
+    0: "Done, and all that was judged is fine (✓), or works with a drawback (!).",
+    1: "Failed; or a verdict is ✗; or some of several images or runs failed, and the others are done.",
+    2: "A mistake in the command, the recipe or the data. The message says where, and the cure.",
+    130: "Stopped by Ctrl-C. The same command goes on.",
+    143: "Stopped by SIGTERM. The same command goes on.",
+}
+
 
 class Command(typer.core.TyperCommand):
     """A command whose help ends with examples. Contexts and formatters are Click's, or Typer's own copy of it."""
@@ -93,6 +101,12 @@ class Commands(typer.core.TyperGroup):
             rows = [(name, _sentence(command)) for name in names if (command := self.get_command(ctx, name))]
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write what the exit codes mean, below the outermost group."""
+        if ctx.parent is None:
+            with formatter.section("Exit codes"):
+                formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
     def _sections(self, ctx: Any) -> Iterator[tuple[str, list[str]]]:
         names = self.list_commands(ctx)

@@ -33,7 +33,8 @@ def plugins(
 ) -> None:
     """List the installed components: kind, name, where it is from, and what it does.
 
-    A state stands where recipes cannot use a component by its name; with --load, ok where it could be imported.
+    A state stands where recipes cannot use a component by its name; with --load, ok where it could be imported,
+    and exit code 1 if one is broken.
     """
     if context.invoked_subcommand:
         return
@@ -49,11 +50,14 @@ def plugins(
             reason = fault(entry)
             state_text, does = ("broken", reason) if reason else (state, does)
         rows.append((entry.kind, entry.name, f"{entry.dist} {entry.version}".strip(), state_text, does))
+    broken = sum(row[3] == "broken" for row in rows)
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
     typer.echo("\n".join(_lines(rows)))
     for line in _reasons(catalog.states()):
         typer.echo(line)
+    if broken:
+        raise RunFailed(f"{share(broken, len(rows) - 1, 'component', 'is broken', 'are broken')}.")
 
 
 def _reasons(states: Iterable[tuple[Entry, str]]) -> list[str]:

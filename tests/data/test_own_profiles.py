@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmtk.cli.main import app
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, RunFailed
 from mmtk.recipe import toml
 from mmtk.recipe.describe import recipe_schema
 from mmtk.recipe.load import load_recipe, on_other_data, resolve, system_for
@@ -109,6 +109,15 @@ def test_inspect_of_a_profile_for_masks_alone(tmp_path, monkeypatch):
             values = bytes((number * 40 + n if folder == "films" else 255 * (n > 7)) % 256 for n in range(16))
             (tmp_path / folder / f"{number}.pgm").write_bytes(b"P5 4 4 255\n" + values)
     given = profile(tmp_path, MASKS + NONE)
-    done = CliRunner().invoke(app, ["data", "inspect", "--profile", given, "--data", ".", "--set", "data.size=32"])
-    assert done.exit_code == 0, done.output
+    inspect = ["data", "inspect", "--profile", given, "--data", ".", "--set", "data.size=32"]
+    done = CliRunner().invoke(app, inspect)
     assert "each image counts as a patient of its own" in done.output
+    assert isinstance(done.exception, RunFailed)  # films of 4 pixels, masks that lie turned
+    assert done.exception.message == "2 verdicts ✗: to be mended. Training goes on all the same."
+    (tmp_path / "films" / "5.pgm").write_bytes(b"P5 4 4 255\n")
+    for more in ([], ["--json"]):
+        done = CliRunner().invoke(app, [*inspect, *more])
+        assert isinstance(done.exception, RunFailed)
+        assert done.exception.message.endswith(" ✗: to be mended. Training refuses 1 of them.")
+    refused = [verdict for verdict in json.loads(done.stdout)["verdicts"] if verdict["refused"]]
+    assert ["5.pgm" in verdict["text"] for verdict in refused] == [True]
