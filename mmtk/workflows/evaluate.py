@@ -18,7 +18,7 @@ from mmtk.data.folder_sets import folder_sets
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, listing
-from mmtk.io.files import read_json, write_json
+from mmtk.io.files import read_facts, read_json, write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model import evaluate as scoring
 from mmtk.model.examples import write_ranked, write_samples
@@ -79,8 +79,8 @@ def evaluate(
     sources, so are those without a split of their own; of others the test part. ``overrides`` may hold
     ``tasks``, to score one of two; ``match`` says which label is which of the run's (see ``matching``). Images
     are brought to the run's own size. A set is named by its source, and in-domain where it is the data of the
-    training. The decision threshold stays 0.5: what was chosen on the run's validation part is not carried
-    over.
+    training. Where the data of the training are among the sets, what the metrics choose on the validation part
+    (the decision threshold) is chosen there, by the ensemble of all runs; elsewhere the threshold stays 0.5.
     """
     display, out = Display(quiet), Path(out) if out is not None else None
     members = [RunDir(path) for path in run_folders(run_dir, cell)]
@@ -107,7 +107,10 @@ def evaluate(
     out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     with output.staged(WRITTEN) as stage:
-        scores = scoring.evaluate(predictor.net, recipe, tests, {}, predictor.device)
+        validation = scoring.calibration_metrics(
+            predictor.net, recipe, _validation(members, tests), predictor.device
+        )
+        scores = scoring.evaluate(predictor.net, recipe, tests, validation, predictor.device)
         scoring.add_disagreement(scores, predictor.net, recipe, tests, predictor.device)
         write_json(stage / "results.json", scores.results)
         _write_cases(RunDir(stage), recipe, predictor, tests, scores)
@@ -155,6 +158,18 @@ def _own_data(members: Sequence[RunDir]) -> Mapping[str, str]:
     if len(tested) > 1:
         return {name: digest for name, digest in shared.items() if not name.endswith(f"/{IN_DOMAIN}")}
     return shared
+
+
+def _validation(members: Sequence[RunDir], tests: Sequence[TestSet]) -> list[TestSet]:
+    """Validation parts of the tasks whose own data are scored, where all runs have the same one."""
+    splits = [read_facts(run.splits_file) if run.splits_file.is_file() else {} for run in members]
+    sets = []
+    for test in tests:
+        parts = [split.get(test.task, {}).get("val") for split in splits]
+        if test.domain == IN_DOMAIN and parts[0] and all(part == parts[0] for part in parts):
+            rows = [int(row) for row in test.store.rows(parts[0])]
+            sets.append(TestSet(test.task, "validation", test.store, rows))
+    return sets
 
 
 def _overlaps(

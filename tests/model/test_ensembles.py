@@ -17,7 +17,9 @@ from torch import Tensor, nn
 import mmtk
 from mmtk.api import LabelSpec, Prediction
 from mmtk.cli.main import main
+from mmtk.components.metric.classification import best_threshold
 from mmtk.components.source.phantom import Phantom
+from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.model.ensemble import disagreement, mean_logits
@@ -118,6 +120,29 @@ def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(runs: list[Path
     facts = read_json(tmp_path / "out" / "evaluation.json")
     assert facts["runs"] == [str(run.absolute()) for run in runs]
     assert {one["name"] for one in facts["sets"]} == {"in-domain", "cross-domain"}
+
+
+def test_the_threshold_is_chosen_on_the_validation_part_by_the_ensemble(runs: list[Path], tmp_path: Path) -> None:
+    """Of one run it is the run's own; of several, that of their mean probabilities."""
+    single = evaluate(runs[0], out=tmp_path / "one", device="cpu", pictures=False).scores
+    expected = read_json(runs[0] / "results.json")
+    for domain in ("in-domain", "cross-domain"):
+        assert single[domain]["classification"] == pytest.approx(expected[domain]["classification"])
+
+    recipe = load(runs[0], "cpu").recipe
+    part = prepare(recipe, None).validation()[0]
+    cases = load(runs, "cpu")([part.store.images[row, 0] for row in part.rows])
+    p = np.array([case.classes["pneumonia"] for case in cases])
+    is_ill = torch.tensor(part.store.targets[part.rows]) == 1
+    together = evaluate(runs, out=tmp_path / "all", device="cpu", pictures=False).scores
+    threshold = together["cross-domain"]["classification"]["threshold"]
+    assert threshold == pytest.approx(best_threshold(torch.tensor(p), is_ill), abs=1e-6)
+
+    elsewhere = {"data.classification.source.domain": "nihx", "data.segmentation.source.domain": "mcu"}
+    other = evaluate(runs, overrides=elsewhere, out=tmp_path / "other", device="cpu", pictures=False).scores
+    assert {scores["classification"]["threshold"] for scores in other.values() if "classification" in scores} == {
+        0.5
+    }
 
 
 def test_the_table_of_predictions_has_the_disagreement(
