@@ -21,6 +21,7 @@ __all__ = [
     "run",
     "saliency",
     "track",
+    "worth",
 ]
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mmtk.workflows.run import run
     from mmtk.workflows.saliency import saliency
     from mmtk.workflows.track import track
+    from mmtk.workflows.worth import worth
 
 _HOMES = {
     "build_model": "model.build",

@@ -137,14 +137,19 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
         notes.append("No system is marked as the reference, so no system is tested against another.")
     notes = [worded(note, study) for note in notes]
     compared = comparisons(study)
-    worths = answers(study.jackknives, _differences(study, effects, compared))
+    worths = answers(study.jackknives, differences(study, effects, compared))
     sets = scored_images(study)
     groups, shortcuts = strata(study, sets, effects), readings(study, sets)
     return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, shortcuts)
 
 
-def _differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:
-    """Components, else the reference beside others, on the leading scores: what may be worth labels."""
+def differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:
+    """Components, else the reference beside others, on the leading scores: what may be worth labels.
+
+    study: with its budgets
+    effects: of its components
+    compared: its reference against others, where it has no effects
+    """
     for one in effects:
         if one.metric == leading(study.declared[one.task]):
             key = (one.info, one.task, one.domain, one.metric, one.labels)

@@ -223,6 +223,12 @@ class Study:
         table = concat(tables, ignore_index=True) if tables else DataFrame(columns=list(IMAGES))
         return self._with_folds(table[[*IMAGES, *(name for name in table.columns if name not in IMAGES)]])
 
+    def worth(self) -> DataFrame:
+        """Worth of components in labels as a tidy table, of a study of several budgets: see ``mmtk.worth``."""
+        import mmtk
+
+        return mmtk.worth(self)
+
     def _with_folds(self, table: DataFrame) -> DataFrame:
         """The table with fold and repeat of every row, in a study of folds."""
         if not self.folds:

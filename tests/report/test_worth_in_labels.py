@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,27 @@ def test_without_a_factorial_the_reference_is_worth_labels_of_every_other_system
         one.sentence
         == f"MultiMix beside UMTL-SSL at 10 masks (Dice in-domain) is worth {one.worth.text} without it"
     )
+
+
+def test_a_study_has_the_answers_of_its_report_as_a_table() -> None:
+    for study in (budgets_study(), replace(budgets_study(), design="", axes={})):
+        answers, table = analyse(study).worths, study.worth()
+        assert len(table) == len(answers) > 0
+        for row, one in zip(table.itertuples(), answers, strict=True):
+            assert (row.component, row.task, row.domain, row.score) == (
+                one.what,
+                one.task,
+                one.domain,
+                one.info.label,
+            )
+            assert (row.labels, row.value, row.text) == (one.count, one.score, one.worth.text)
+            assert (row.low, row.high) == (one.worth.low, one.worth.high)
+            assert row.worth == one.worth.labels
+    assert list(budgets_study(budgets=(10,)).worth()) == list(table)
+    assert budgets_study(budgets=(10,)).worth().empty
+    unknown = budgets_study(seeds=[0]).worth()
+    assert unknown.worth.isna().all()
+    assert set(unknown.text) == {"cannot be said"}
 
 
 def test_a_study_of_one_budget_has_no_section() -> None:
