@@ -10,6 +10,7 @@ __all__ = [
     "ablate",
     "build_model",
     "check",
+    "compare",
     "evaluate",
     "inspect",
     "load",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mmtk.study.folder import read_study
     from mmtk.workflows.ablate import ablate
     from mmtk.workflows.check import check
+    from mmtk.workflows.compare import compare
     from mmtk.workflows.evaluate import evaluate
     from mmtk.workflows.inspect import inspect
     from mmtk.workflows.predict import predict

@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Run": ("run", "predict", "evaluate", "saliency", "export", "track"),
-    "Compare": ("ablate", "status", "report"),
+    "Compare": ("ablate", "status", "report", "compare"),
     "Look": ("data", "check", "show", "diff", "list", "schema", "doctor", "help"),
     "Extend and measure": ("plugins", "bench"),
 }
@@ -41,6 +41,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "status": ("mmtk status studies/ssl",),
     "report": ("mmtk report studies/ssl",),
+    "compare": (
+        "mmtk compare results.csv --out report",
+        "mmtk compare results.csv --column system=config --seed fold --margin dice=0.01 --out report",
+        "mmtk compare report/compare.toml",
+    ),
     "check": ("mmtk check multimix --set ssl.threshold=0.9",),
     "show": ("mmtk show multimix --profile chest-xray-small", "mmtk show recipe.toml --changed"),
     "diff": ("mmtk diff umtl multimix",),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk.cli import bench, export, help, plugins, recipes, runs, study
+from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study
 from mmtk.cli import data as data_commands
 from mmtk.cli.options import DataOpt
 from mmtk.errors import MmtkError, RunFailed, report
@@ -31,7 +31,7 @@ app = help.App(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(plugins.app, name="plugins")
-for module in (recipes, runs, study, export, bench):
+for module in (recipes, runs, study, compare, export, bench):
     for name, command_function in module.COMMANDS.items():
         app.command(name)(command_function)
 

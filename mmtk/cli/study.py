@@ -152,7 +152,7 @@ def ablate(
             return
         failed, mirror = session.run(expected, Display())
     if page := session.report(mirror, margins):
-        _show_report(page)
+        show_report(page)
     session.refuse(failed)
 
 
@@ -265,10 +265,10 @@ def report(
     from mmtk.report.margins import parse_margins
     from mmtk.workflows.report import report as write_report
 
-    _show_report(write_report(paths, out, margins=parse_margins(margin or ())))
+    show_report(write_report(paths, out, margins=parse_margins(margin or ())))
 
 
-def _show_report(written: Report) -> None:
+def show_report(written: Report) -> None:
     """Print the summary of a report and where its page is."""
     from rich.console import Console
 

@@ -21,7 +21,6 @@ from mmtk.scores import ScoreInfo, leading, shown
 from mmtk.stats import Interval, Summary, Test
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS, TASKS
 
 KINDS = (TWO_WAY, FOLDS, "paired", "student")
 
@@ -173,7 +172,7 @@ def scores(study: Study) -> list[Score]:
 
 def _scores_of(study: Study, cell: Cell) -> Iterator[Score]:
     first = next(iter(cell.runs.values()))
-    for domain, task in itertools.product(DOMAINS, TASKS):
+    for domain, task in itertools.product(study.domains, study.tasks):
         first_scores = first.scores.get(domain, {}).get(task, {})
         for metric in first_scores:
             declared = first.score_info(task, metric)
@@ -207,7 +206,7 @@ def comparisons(study: Study) -> list[Comparison]:
     for labels in study.budgets:
         present = at(study, labels)
         for first in (cell for cell in present if cell.reference):
-            for other, domain, task in itertools.product(present, DOMAINS, TASKS):
+            for other, domain, task in itertools.product(present, study.domains, study.tasks):
                 declared = study.declared.get(task, {})
                 for metric in shown(declared, "tests") if other is not first else ():
                     one = Comparison(first, other, labels, domain, task, metric, {}, declared[metric])

@@ -12,7 +12,7 @@ from mmtk.report.headlines import ALPHA, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables.strata import warnings
-from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number
+from mmtk.report.tables.table import Column, Entry, Table, headings, interval, number, without_empty_columns
 from mmtk.report.verdicts import NO_BREAK, memory_entry, parameters_entry, percent, seconds_entry, verdict_entry
 from mmtk.report.worth import worth_sentences
 from mmtk.stats.verdicts import Word
@@ -47,7 +47,8 @@ def answer(analysis: Analysis) -> Table:
         for what, labels in rows
     ]
     caption = worded(_caption(analysis, single), analysis.study)
-    return Table("answer", "What helps", caption, columns, entries)
+    table = Table("answer", "What differs" if analysis.study.origin else "What helps", caption, columns, entries)
+    return without_empty_columns(table) if analysis.study.origin else table
 
 
 def _single(analysis: Analysis) -> list[Claim]:
@@ -63,9 +64,8 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
     ends = f", its 95 % interval for {speaks}" if some else ""
     family: dict[str, int] = {}
     for claim in claims(analysis):
-        label = claim.score.removesuffix(" in-domain").removesuffix(" cross-domain")
-        family[label] = family.get(label, 0) + (claim.adjusted is not None)
-    margins = {claim.score.rpartition(" ")[0]: claim.margin for claim in single if claim.margin is not None}
+        family[claim.label] = family.get(claim.label, 0) + (claim.adjusted is not None)
+    margins = {claim.label: claim.margin for claim in single if claim.margin is not None}
     tests = " and ".join(f"{count} on {label}" for label, count in family.items() if count)
     caption = (
         f"Verdict, change of the score{ends}, and in brackets the probability that the order is the other way "
@@ -84,10 +84,8 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
             f"Every image is tested once in a repeat of {folds} folds; the in-domain intervals are corrected for "
             "training sets that overlap. "
         )
-    return (
-        caption
-        + "Open: neither is shown. Seconds, memory and parameters: what it adds, measured in the same runs."
-    )
+    prices = " Seconds, memory and parameters: what it adds, measured in the same runs."
+    return f"{caption}Open: neither is shown.{'' if analysis.study.origin else prices}"
 
 
 def sentences(analysis: Analysis) -> list[str]:

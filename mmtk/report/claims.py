@@ -31,6 +31,7 @@ class Claim:
     what: the component, or the two systems
     where: the score with its test set, and the labels where there are several budgets
     score: with its test set
+    label: of the score alone
     labels: the budget
     estimate: the difference with the interval and the p that lead
     adjusted: p after Holm's adjustment
@@ -45,6 +46,7 @@ class Claim:
     what: str
     where: str
     score: str
+    label: str
     labels: str
     estimate: Effect
     adjusted: float | None
@@ -176,6 +178,7 @@ def _claim(
         what,
         where,
         score,
+        one.info.label,
         labels,
         estimate,
         adjusted,

@@ -20,7 +20,6 @@ from mmtk.stats.designs import factorial_weights, shapley_weights
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS, TASKS
 
 Subset = frozenset[str]
 Values = Mapping[tuple[str, ...], Mapping[int, float]]
@@ -70,7 +69,7 @@ def factorial_effects(study: Study) -> list[Effects]:
     two = all(len(levels) == 2 for levels in study.axes.values())
     two = two and not any(NO_LEVEL in cell.levels.values() for cell in study.cells)
     results = []
-    for labels, domain, task in itertools.product(study.budgets, DOMAINS, TASKS):
+    for labels, domain, task in itertools.product(study.budgets, study.domains, study.tasks):
         declared = study.declared.get(task, {})
         for metric in shown(declared, "tests"):
             every_cell = _cells(study, labels)

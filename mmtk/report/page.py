@@ -23,13 +23,12 @@ from mmtk.report.headlines import worded
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper, strata
 from mmtk.report.tables import study as study_tables
-from mmtk.report.tables.table import Table, long_csv
+from mmtk.report.tables.table import Table, long_csv, without_empty_columns
 from mmtk.report.tables.worth import worth_table
 from mmtk.report.verdicts import verdicts
 from mmtk.runs.display import duration
 from mmtk.runs.finished import SHARED_DATA
 from mmtk.study.results import Study
-from mmtk.tasks import DOMAINS
 
 if TYPE_CHECKING:
     from mmtk.report.figures.systems import Figure
@@ -53,6 +52,10 @@ FOLDS = (
     "Frank 2004). Training sets of folds overlap, and repeats test the same patients again, so Student's t over "
     "folds would find too much; this finds rather too little. Test sets that every run scores have the two-way "
     "interval, with folds in the place of seeds.",
+)
+FOREIGN = (
+    "The numbers were made by other programs. Systems are paired by the name of the seed and of the case; where "
+    "runs of one seed share nothing, pairing costs power and is not wrong."
 )
 METHODS = (
     "Runs of one seed share splits, labelled images, batch order and initial weights, so systems are paired by "
@@ -101,11 +104,11 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         worth_table(analysis.worths),
         claims.table(analysis),
         study_tables.tests(analysis),
-        *(paper.results(analysis, domain) for domain in DOMAINS),
+        *(paper.results(analysis, domain) for domain in analysis.study.domains),
         paper.data(analysis),
         *layers,
         study_tables.scores(analysis),
-        study_tables.runs(analysis, out),
+        *([] if analysis.study.origin else [study_tables.runs(analysis, out)]),
         study_tables.gaps(missing),
         ensembles.ensemble_table(analysis),
         *tuning.tables(analysis),
@@ -119,7 +122,8 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
 
 def methods(study: Study) -> tuple[str, ...]:
     """Sentences on the statistics of a study."""
-    return (*FOLDS, *(worded(text, study) for text in METHODS[1:])) if study.folds else METHODS
+    texts = (FOREIGN, *METHODS[1:6]) if study.origin else METHODS
+    return (*FOLDS, *(worded(text, study) for text in texts[1:])) if study.folds else texts
 
 
 def shared_data(study: Study) -> list[str]:
@@ -131,6 +135,8 @@ def shared_data(study: Study) -> list[str]:
 
 def facts(study: Study) -> dict[str, str]:
     """Versions, hardware, command and times, each with all values that the runs have."""
+    if study.origin:
+        return {name: text for name, text in {**study.origin, "Command": study.command}.items() if text}
     runs = [run for cell in study.cells for run in cell.runs.values()]
     values_by_name: dict[str, list[str]] = {}
     for run in runs:
@@ -209,7 +215,12 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
 
 
 def in_words(table: Table, study: Study) -> Table:
-    """A table with the words for folds, where the study has them; that of the runs has both."""
+    """A table with the words for folds, where the study has them; that of the runs has both.
+
+    Of runs of other programs without the columns that nothing is known of.
+    """
+    if study.origin:
+        table = without_empty_columns(table)
     if not study.folds or table.name == "runs":
         return table
     columns = [
@@ -221,6 +232,8 @@ def in_words(table: Table, study: Study) -> Table:
 
 def _architecture(analysis: Analysis) -> tuple[list[Table], list[str]]:
     """The tables of the architecture; where there are none, why."""
+    if analysis.study.origin:
+        return [], []
     try:
         return paper.architecture(analysis), []
     except MmtkError as error:
@@ -251,14 +264,16 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
         Part("Tuning", some("tuning-verdicts", "tuning", "trials"), []),
         Part("Effects of the components", some("effects", "shapley"), of_section("effects")),
         Part("Worth in labels", some("worth"), of_section("worth")),
-        Part("Results", some(*(f"results-{domain}" for domain in DOMAINS)), []),
+        Part("Results", some(*(name for name in tables if name.startswith("results-"))), []),
         Part("Ensembles", some("ensembles"), []),
         Part("Where it holds", some("within", "strata", "strata-effects"), []),
         Part("What it may be reading", some("readings", "guesses"), []),
         Part("The paper's effects", some("claims"), []),
         Part("Tests", some("tests"), []),
         *(Part(name[:1].upper() + name[1:], [], of_section(name)) for name in sections),
-        Part("Data, architecture and runs", some(*OF_RUNS), of_section("data")),
+        Part(
+            "Data, architecture and runs" if "runs" in tables else "All scores", some(*OF_RUNS), of_section("data")
+        ),
     ]
     return [part for part in parts if part.tables or part.figures]
 
@@ -303,6 +318,7 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
     )
     templates.filters["base64"] = lambda path: base64.b64encode(path.read_bytes()).decode()
     return templates.get_template("page.html.jinja").render(
+        kind="Comparison" if analysis.study.origin else "Ablation study",
         title=analysis.study.title,
         answer=answer(analysis),
         screen=SCREEN,

@@ -11,7 +11,7 @@ from mmtk.scores import shown
 from mmtk.stats.two_way import ENOUGH_PATIENTS, LEAST_PATIENTS
 from mmtk.study.patients import TestImages
 from mmtk.study.results import Study
-from mmtk.tasks import DOMAINS, IN_DOMAIN, TASKS
+from mmtk.tasks import IN_DOMAIN
 
 NO_VALUES = "not every system has values per image that give it"
 OVER_SEEDS = "intervals and tests are those over seeds, for new trainings on these patients"
@@ -20,7 +20,7 @@ OVER_SEEDS = "intervals and tests are those over seeds, for new trainings on the
 def on_patients(study: Study) -> list[str]:
     """Sentences on the patients of a study, and of the scores that cannot speak of new ones."""
     places: dict[str, list[str]] = {}
-    for domain, task in itertools.product(DOMAINS, TASKS):
+    for domain, task in itertools.product(study.domains, study.tasks):
         if any((domain, task) in cell.cases for cell in study.cells):
             for sentence in _of_images(study.jackknives.images(domain, task)):
                 places.setdefault(sentence, []).append(f"{domain} {task}")

@@ -19,7 +19,7 @@ from mmtk.stats.two_way import LEAST_PATIENTS
 from mmtk.study.attributes import Attribute, attributes_of
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS, IN_DOMAIN, TASKS
+from mmtk.tasks import IN_DOMAIN
 
 CLASSES = "classification"
 
@@ -104,7 +104,7 @@ def scored_images(study: Study) -> list[TestImages]:
     """Test sets with attributes of the reference, else of the first system, at its largest budget."""
     cells = [cell for cell in study.cells if cell.runs and cell.reference] or [c for c in study.cells if c.runs]
     result = []
-    for domain, task in itertools.product(DOMAINS, TASKS):
+    for domain, task in itertools.product(study.domains, study.tasks):
         cell = next((cell for cell in reversed(cells) if (domain, task) in cell.cases), None)
         if cell is None or (study.folds and domain == IN_DOMAIN):
             continue

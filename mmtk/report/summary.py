@@ -12,7 +12,8 @@ from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables import claims as paper_claims
 from mmtk.report.tables.table import number
 from mmtk.scores import shown
-from mmtk.tasks import DOMAINS, TASKS
+from mmtk.study.results import Study
+from mmtk.tasks import TASKS
 
 
 def summary(analysis: Analysis) -> list[str]:
@@ -22,9 +23,8 @@ def summary(analysis: Analysis) -> list[str]:
     seeds = f"{min(runs)} to {max(runs)} {study.unit}s"
     if min(runs) == max(runs):
         seeds = f"one {study.unit}" if max(runs) == 1 else replicates(max(runs), study.folds)
-    count = len(study.budgets)
-    budgets = f"{count} label budgets" if count > 1 else f"one label budget ({budget(study.budgets[0])})"
-    sentences = [f"{counted(len(runs), 'system')} at {budgets} with {seeds} each: {counted(sum(runs), 'run')}."]
+    systems = f"{counted(len(runs), 'system')}{_budgets(study)}"
+    sentences = [f"{systems} with {seeds} each: {counted(sum(runs), 'run')}."]
     if max(runs) < 2:
         sentences.append(
             f"With one {study.unit} nothing can be concluded: a difference between two systems may be luck."
@@ -34,6 +34,14 @@ def summary(analysis: Analysis) -> list[str]:
         if paper_sentence := paper_claims.sentence(analysis):
             sentences.append(paper_sentence)
     return [*sentences, *chance(analysis)]
+
+
+def _budgets(study: Study) -> str:
+    """The label budgets in words; "" of runs of other programs."""
+    if study.origin:
+        return ""
+    count = len(study.budgets)
+    return f" at {count} label budgets" if count > 1 else f" at one label budget ({budget(study.budgets[0])})"
 
 
 def _answers(claims: Sequence[Claim]) -> Iterator[str]:
@@ -70,7 +78,7 @@ def chance(analysis: Analysis) -> Iterator[str]:
 
     Of the built-in metrics that is accuracy, whose level is the majority class.
     """
-    for (task, declared), domain in itertools.product(analysis.study.declared.items(), DOMAINS):
+    for (task, declared), domain in itertools.product(analysis.study.declared.items(), analysis.study.domains):
         metric = next((n for n in shown(declared, "figures") if declared[n].chance is not None), "")
         scores = [s for s in analysis.scores if (s.domain, s.task, s.metric) == (domain, task, metric)]
         scores_with_chance = [s for s in scores if s.chance is not None]
@@ -78,7 +86,7 @@ def chance(analysis: Analysis) -> Iterator[str]:
             s for s in scores_with_chance if s.chance is not None and not s.info.improves(s.seeds.mean, s.chance)
         ]
         if below:
-            does, do = TASKS[task].verbs
+            does, do = TASKS[task].verbs if task in TASKS else ("is scored", "are scored")
             verb = "is no" if len(below) == 1 else "are no"
             systems = f"{len(below)} of {counted(len(scores_with_chance), 'system')} that {do} {verb}"
             if len(below) == len(scores_with_chance):

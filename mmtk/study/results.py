@@ -22,7 +22,7 @@ from mmtk.scores import ScoreInfo, merged
 from mmtk.study.jackknives import Jackknives
 from mmtk.study.stopping import Stopping
 from mmtk.study.tuned_systems import TunedSystem
-from mmtk.tasks import DOMAINS, IN_DOMAIN
+from mmtk.tasks import DOMAINS, IN_DOMAIN, TASKS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,8 +63,8 @@ class Cell:
 
     @property
     def tasks(self) -> list[str]:
-        """The tasks that it trains."""
-        return sorted(self.labels)
+        """The tasks that it trains; of runs of other programs those that they have scores of."""
+        return sorted(self.labels) or sorted({task for _, task, _ in self.scores})
 
     @property
     def budget(self) -> str:
@@ -138,7 +138,8 @@ class Study:
     list of systems. ``gaps`` says what is missing or left out, and why: never averaged over in silence.
     ``stopping`` is the rule of a study that adds seeds until its verdicts are settled. ``before`` is the same
     study without tuning, of one that tuned its systems, and ``tuning`` has the trials of each. ``ensembles`` maps
-    the digest of a cell to the folder of its runs' ensemble, where there is one.
+    the digest of a cell to the folder of its runs' ensemble, where there is one. ``origin`` says where the numbers
+    of other programs come from, for which there are no run directories; it is empty for runs of mmtk.
     """
 
     title: str
@@ -152,11 +153,23 @@ class Study:
     before: Study | None = None
     tuning: Sequence[TunedSystem] = ()
     ensembles: Mapping[str, Path] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def declared(self) -> dict[str, dict[str, ScoreInfo]]:
         """The scores that the metrics of the runs declare, by task; the first run of a score counts."""
         return merged(run.declared for cell in self.cells for _, run in sorted(cell.runs.items()))
+
+    @cached_property
+    def domains(self) -> list[str]:
+        """The test sets: both domains, of runs of other programs those that they name."""
+        names = [domain for cell in self.cells for domain, _, _ in cell.scores] if self.origin else DOMAINS
+        return list(dict.fromkeys(names))
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks that scores are declared for, those that mmtk trains first."""
+        return [*(task for task in TASKS if task in self.declared), *(t for t in self.declared if t not in TASKS)]
 
     @cached_property
     def jackknives(self) -> Jackknives:

@@ -18,6 +18,7 @@ from mmtk.report.figures.systems import (
     first_run,
     folded,
     images,
+    in_brackets,
     labelled,
     looks,
     per_image,
@@ -98,7 +99,7 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
     if not dice:
         return None
     rows = [system for system in cells if any(system in values for values in dice.values())]
-    title = titled(cells, f"Dice of every test image ({labelled(budget)})")
+    title = titled(cells, f"Dice of every test image{in_brackets(budget)}")
     with style.chart(
         path, title, 1.6 + (4.0 if len(dice) == 1 else 3.3) * len(dice), 1.3 + 0.5 * len(rows), vector=vector
     ) as fig:
@@ -160,7 +161,7 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
     """
     cells = systems(study, budget, MASKS)
     heads = study.systems
-    title = f"Agreement on the size of the masks ({labelled(budget)})"
+    title = f"Agreement on the size of the masks{in_brackets(budget)}"
     reference_system = reference(study, budget, MASKS)
     if reference_system is not None and len(study.budgets) > 1:
         cells = {labelled(b): c for b in study.budgets if (c := study.cell(reference_system.system, b)) and c.runs}

@@ -17,8 +17,8 @@ from mmtk.report.figures.systems import (
     folded,
     handles,
     images,
+    in_brackets,
     label_words,
-    labelled,
     legend,
     looks,
     seeds,
@@ -28,7 +28,6 @@ from mmtk.report.intervals import bounded, sensible
 from mmtk.scores import ScoreInfo, info, shown
 from mmtk.stats import summary
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import DOMAINS, TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +53,7 @@ def figure_metrics(study: Study) -> list[Metric]:
     """The scores that figures show, task by task, in the order of their declaration."""
     return [
         Metric(task, name, declared[name])
-        for task in TASKS
+        for task in study.tasks
         if (declared := study.declared.get(task))
         for name in shown(declared, "figures")
     ]
@@ -83,7 +82,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     values_by_panel = {
         (metric, domain): values
         for metric in figure_metrics(study)
-        for domain in DOMAINS
+        for domain in study.domains
         if (values := _values(systems(study, budget, metric.task), metric, domain))
     }
     if not values_by_panel:
@@ -95,11 +94,11 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     }
     has_bars = any(low is not None for ends in ends_by_panel.values() for low, _ in ends.values())
     metrics = list(dict.fromkeys(metric for metric, _ in values_by_panel))
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in values_by_panel)]
+    domains = [domain for domain in study.domains if any(domain == other for _, other in values_by_panel)]
     cells = systems(study, budget)
     rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
     tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
-    title = f"Scores of every system ({labelled(budget)})"
+    title = f"Scores of every system{in_brackets(budget)}"
     with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.6 + sum(tall), vector=True) as fig:
         panels = fig.subplots(
             len(metrics), len(domains), squeeze=False, sharex="row", sharey="row", height_ratios=tall
@@ -149,7 +148,7 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
     parts = []
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}
-        for domain in DOMAINS:
+        for domain in dict.fromkeys(domain for cell in cells.values() for domain, _, _ in cell.scores):
             sizes = [n for cell in cells.values() if (n := cell.images(domain, task))]
             counts |= {domain: sizes[0]} if sizes else {}
         if counts:
@@ -242,13 +241,13 @@ def budgets(study: Study, path: Path) -> Figure | None:
         (metric, domain): curves
         for metric in first_metrics(study)
         if len(levels(study, metric.task)) > 1
-        for domain in DOMAINS
+        for domain in study.domains
         if (curves := {s: c for s in study.systems if (c := by_budget(study, s, metric, domain))})
     }
     if not curves_by_panel:
         return None
     metrics = list(dict.fromkeys(metric for metric, _ in curves_by_panel))
-    domains = [domain for domain in DOMAINS if any(domain == other for _, other in curves_by_panel)]
+    domains = [domain for domain in study.domains if any(domain == other for _, other in curves_by_panel)]
     title, wide = "Scores against the label budget", 0.6 + 4.3 * len(domains)
     with style.chart(path, title, wide, 1.5 + 2.9 * len(metrics), vector=True) as fig:
         panels = fig.subplots(len(metrics), len(domains), squeeze=False)

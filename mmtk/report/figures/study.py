@@ -34,6 +34,7 @@ AT_BUDGET = {
     "saliency-segmentation": saliency_segmentation,
     "losses": losses,
 }
+OF_TABLES = ("scores", "roc", "calibration", "dice-distribution", "bland-altman")  # drawn from values alone
 SECTIONS = ("effects", "worth", "scores", *TASKS, "saliency", "training", "data")
 
 
@@ -46,7 +47,9 @@ def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[D
     Pictures of one label budget show the smallest.
     """
     jobs = [job for one in effects for job in _of_effects(one, leading(study.declared[one.task]), out)]
-    if study.budgets:
+    if study.origin:
+        jobs += [partial(AT_BUDGET[name], study, {}, out / f"{name}.png") for name in OF_TABLES]
+    elif study.budgets:
         smallest = study.budgets[0]
         jobs += [partial(draw, study, out / f"{name}.png") for name, draw in OF_STUDY.items()]
         jobs += [partial(draw, study, smallest, out / f"{name}.png") for name, draw in AT_BUDGET.items()]

@@ -21,7 +21,7 @@ from mmtk.report.figures.systems import (
     domains,
     first_run,
     images,
-    labelled,
+    in_brackets,
     looks,
     per_image,
     seeds,
@@ -53,7 +53,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     sets = _by_set(cells, lambda cell, domain, runs: mean_roc(runs, _patients(study, cell, domain)))
     if not sets.values:
         return None
-    title = titled(cells, f"ROC curves ({labelled(budget)})")
+    title = titled(cells, f"ROC curves{in_brackets(budget)}")
     styles = looks(study)
     with _page(path, title, sets, "AUC", vector) as panels:
         for domain, axes in panels.items():
@@ -99,7 +99,7 @@ def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True
     sets = _by_set(cells, lambda cell, domain, runs: reliability(*confidences(np.concatenate(runs))))
     if not sets.values:
         return None
-    title = titled(cells, f"Calibration of the classes ({labelled(budget)})")
+    title = titled(cells, f"Calibration of the classes{in_brackets(budget)}")
     styles = looks(study)
     with _page(path, title, sets, "calibration error", vector) as panels:
         for domain, axes in panels.items():

@@ -189,6 +189,11 @@ def labelled(budget: Budget) -> str:
     return " and ".join(f"{'all' if n == 'full' else n} {label_words(task)}" for task, n in budget.items())
 
 
+def in_brackets(budget: Budget) -> str:
+    """A label budget in words behind a title; "" where runs have none."""
+    return f" ({labelled(budget)})" if budget else ""
+
+
 def signed(value: float, places: int = 3) -> str:
     """A difference with its sign, which zero has not."""
     text = f"{value:+,.{places}f}"

@@ -14,7 +14,7 @@ from mmtk.report.headlines import ALPHA, budget
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
 from mmtk.runs.finished import Run
 from mmtk.scores import info, shown
-from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS, file_name
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
 PAPER_SETS = {
@@ -31,6 +31,7 @@ PAPER_METRICS = {
     "average-hausdorff": "hausdorff",
     "ssim": "ssim",
 }
+PAPER_TABLES = {IN_DOMAIN: "2", CROSS_DOMAIN: "3"}
 SEGMENTATION = {
     "dice": ("DS", "Dice score of the masks"),
     "jaccard": ("JS", "Jaccard score of the masks"),
@@ -89,7 +90,7 @@ def published() -> dict[tuple[str, str, str, str], dict[str, float]]:
 def published_score(score: Score) -> float | None:
     """Published value of a score; None without one, or for another test set."""
     run = next(iter(score.cell.runs.values()))
-    if source(run, score.task, score.domain) != PAPER_SETS[f"{score.task}/{score.domain}"]:
+    if source(run, score.task, score.domain) != PAPER_SETS.get(f"{score.task}/{score.domain}"):
         return None
     classes, masks = (str(score.cell.labels.get(task, "")) for task in TASKS)
     return published().get((score.cell.name, classes, masks, score.domain), {}).get(score.metric)
@@ -100,9 +101,9 @@ def _score_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
 
     A task whose metric gives none of them has a column for every score that is tested.
     """
-    columns = list(_paper_columns(analysis))
+    columns = [] if analysis.study.origin else list(_paper_columns(analysis))
     yield from columns
-    for task in (task for task in TASKS if all(task != other for other, _, _ in columns)):
+    for task in (task for task in analysis.study.tasks if all(task != other for other, _, _ in columns)):
         for name in shown(scores := analysis.study.declared.get(task, {}), "tests"):
             yield task, name, Column(scores[name].heading, "", True)
 
@@ -150,23 +151,27 @@ def results(analysis: Analysis, domain: str) -> Table:
                 mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
                 row.append(_score_entry(analysis, score, mark))
         rows.append(row)
-    number, where = ("2", "in-domain") if domain == IN_DOMAIN else ("3", "cross-domain")
     sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
     sizes_text = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
-    caption = (
-        f"Mean ± sd over seeds on {sizes_text or 'no image'}, laid out as Table {number} of the paper. Labels: "
-        "classes-masks. Bold: best at its labels, and above chance."
-    )
+    caption = f"Mean ± sd over seeds on {sizes_text or 'no image'}. Bold: best, and above chance."
+    if not study.origin:
+        caption = (
+            f"Mean ± sd over seeds on {sizes_text or 'no image'}, laid out as Table {PAPER_TABLES[domain]} of the "
+            "paper. Labels: classes-masks. Bold: best at its labels, and above chance."
+        )
     if any("published" in entry.numbers for row in rows for entry in row):
         caption += " In brackets what the paper published: five runs, other code, 256 pixels; not measured here."
     if any(one.lead.p is not None for one in analysis.comparisons):
+        first = analysis.comparisons[0].reference.name
         caption += (
-            f" {DAGGER} {analysis.comparisons[0].reference.name} differs (at each of its budgets): two-way "
+            f" {DAGGER} {first} differs: p < {ALPHA} after Holm's adjustment over all systems and test sets."
+            if study.origin
+            else f" {DAGGER} {first} differs (at each of its budgets): two-way "
             f"test, p < {ALPHA} after Holm's adjustment over all systems, budgets and both domains; tested "
             "are accuracy, Dice and average Hausdorff distance (px)."
         )
     columns = [*headings("System", "Labels", "*Seeds"), *(column for _, _, column in score_columns)]
-    return Table(f"results-{where}", f"{where.capitalize()} results", caption, columns, rows)
+    return Table(f"results-{file_name(domain)}", f"{domain.capitalize()} results", caption, columns, rows)
 
 
 def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
@@ -176,7 +181,7 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
         s.seeds.mean
         for s in analysis.scores
         if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
-        and s.cell.labels[s.task] == score.cell.labels[s.task]
+        and s.cell.labels.get(s.task) == score.cell.labels.get(s.task)
     ]
     best = (min if score.info.better == "lower" else max)(rivals)
     text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")

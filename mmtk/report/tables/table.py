@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -100,6 +100,13 @@ class Table:
             f'<table id="{escape(self.name)}"{kind}>{caption}\n'
             f"<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
         )
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns that say nothing in any row."""
+    filled = [k for k in range(len(table.columns)) if any(row[k].text.strip("–-") for row in table.rows)]
+    rows = [[row[k] for k in filled] for row in table.rows]
+    return replace(table, columns=[table.columns[k] for k in filled], rows=rows)
 
 
 def long_csv(scores: Iterable[Sequence[Any]]) -> str:

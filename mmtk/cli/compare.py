@@ -1,0 +1,76 @@
+"""The command ``mmtk compare``: numbers of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmtk.cli.study import MarginOpt, show_report
+
+if TYPE_CHECKING:
+    from mmtk.workflows.compare import Comparison
+
+
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="Tables or folders, or the compare.toml of an earlier report."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report (default: report).")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", metavar="ROLE=COLUMN", help="What a column is, as system=model; may be repeated."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="KEY,…", help="Columns or keys whose values name a system.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Column or key that names the replicate.")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of reference masks.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="SCORE", help="Score to read; may be repeated (default: all).")
+    ] = None,
+    lower: Annotated[
+        list[str] | None, typer.Option(metavar="SCORE", help="Score of which less is better; may be repeated.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="NAME", help="System to compare with every other (default: the first).")
+    ] = None,
+    margin: MarginOpt = None,
+) -> None:
+    """Compare systems that any program has trained: the tables, tests and page of a study, from their numbers."""
+    from mmtk.compare.request import parse_columns
+    from mmtk.report.margins import parse_margins
+    from mmtk.workflows.compare import compare as compare_sources
+
+    mapping: dict[str, Any] = {
+        "columns": parse_columns(column or ()),
+        "by": [name.strip() for name in by.split(",")] if by else [],
+        "seed": seed or "",
+        "reference": str(reference) if reference else "",
+        "metrics": metric or [],
+        "lower": lower or [],
+        "system": system or "",
+    }
+    margins = parse_margins(margin or ())
+    comparison = compare_sources(
+        sources, margins=margins or None, **{key: value for key, value in mapping.items() if value}
+    )
+    _show_mapping(comparison)
+    show_report(comparison.report(out))
+
+
+def _show_mapping(comparison: Comparison) -> None:
+    """Print how the sources were read, before anything is computed from them."""
+    for number, line in enumerate(comparison.mapping):
+        typer.echo(f"{'Mapping' if not number else '':8}{line}")
+    typer.echo()
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"compare": compare}

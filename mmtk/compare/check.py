@@ -1,0 +1,202 @@
+"""Checks of records: what is missing, in other units, or cannot be; nothing is changed without a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk.compare.records import CASE, MOST_SYSTEMS, NUMBER, RUN, Records
+from mmtk.compare.score_names import declare, order
+from mmtk.counts import counted, share
+from mmtk.errors import MmtkError, listing
+from mmtk.runs.attributes import is_attribute
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+OF_CLASSES = ("target", "predicted")
+SHOWN = 8  # cases that a sentence names
+
+
+def value_columns(cases: DataFrame) -> list[str]:
+    """Columns of values per case."""
+    return [str(name) for name in cases.columns if name not in (*CASE, "patient") and not is_attribute(str(name))]
+
+
+def score_columns(cases: DataFrame) -> list[str]:
+    """Columns of scores per case: not targets, predictions and probabilities."""
+    return [name for name in value_columns(cases) if name not in OF_CLASSES and not name.startswith("p-")]
+
+
+def checked(records: Records, lower: Collection[str] = ()) -> Records:
+    """Records of which every system can be compared with the others; MmtkError where none can.
+
+    records: as they were read
+    lower: scores that improve downwards, as the user says
+    """
+    _check_systems(records)
+    _number_seeds(records)
+    _as_shares(records)
+    _declare(records, lower)
+    _check_bounds(records)
+    _keep_common(records)
+    return records
+
+
+def _tables(records: Records) -> list[DataFrame]:
+    return [table for table in (records.cases, records.numbers) if len(table)]
+
+
+def _check_systems(records: Records) -> None:
+    tables = _tables(records)
+    if not tables:
+        raise MmtkError("the sources hold no values.", hint="A score is a column of numbers.")
+    names = list(dict.fromkeys(name for table in tables for name in table["system"]))
+    if len(names) > MOST_SYSTEMS:
+        raise MmtkError(
+            f"{len(names):,} systems: {listing(names, 5)}.",
+            hint=f"At most {MOST_SYSTEMS} can be compared. Say what names a system: --by COLUMN, or --column "
+            "system=COLUMN; cases are named by --column case=COLUMN.",
+        )
+    if len(names) == 1:
+        records.notes.append(f"there is one system only, {names[0]}: nothing is compared")
+
+
+def _number_seeds(records: Records) -> None:
+    """Seeds as whole numbers; words are numbered in their order."""
+    tables = _tables(records)
+    texts = sorted({str(text) for table in tables for text in table["seed"]})
+    try:
+        numbers = {text: int(float(text)) for text in texts if float(text) % 1 == 0}
+    except ValueError:
+        numbers = {}
+    if len({*numbers.values()}) < len(texts):
+        numbers = {text: number for number, text in enumerate(texts)}
+        names = ", ".join(f"{number} = {text or '(empty)'}" for text, number in list(numbers.items())[:SHOWN])
+        more = " …" if len(texts) > SHOWN else ""
+        records.notes.append(f"seeds are no whole numbers, so they are numbered: {names}{more}")
+    for table in tables:
+        table["seed"] = [numbers[str(text)] for text in table["seed"]]
+
+
+def _as_shares(records: Records) -> None:
+    """Scores between 0 and 1 that a system gives in percent as shares."""
+    for name in score_columns(records.cases):
+        info, _ = declare(name)
+        if info.high == 1.0:
+            highest = records.cases.groupby("system", sort=False)[name].max()
+            systems = [str(system) for system, value in highest.items() if 1.5 < value <= 100]
+            _divide(records, name, systems, list(highest.dropna().index))
+            rows = records.cases["system"].isin(systems)
+            records.cases.loc[rows, name] /= 100
+    for name in dict.fromkeys(records.numbers["metric"]):
+        info, _ = declare(name)
+        if info.high == 1.0:
+            of_score = records.numbers["metric"] == name
+            highest = records.numbers[of_score].groupby("system", sort=False)["value"].max()
+            systems = [str(system) for system, value in highest.items() if 1.5 < value <= 100]
+            _divide(records, name, systems, list(highest.index))
+            records.numbers.loc[of_score & records.numbers["system"].isin(systems), "value"] /= 100
+
+
+def _divide(records: Records, name: str, systems: list[str], total: list[str]) -> None:
+    """Note that a score is divided by 100, and of which systems where not of all."""
+    if systems:
+        some = "" if len(systems) == len(total) else f" of {listing(systems)} alone"
+        records.notes.append(f"{name}{some} is in percent: divided by 100")
+
+
+def _declare(records: Records, lower: Collection[str]) -> None:
+    """Declarations of scores that no reader has declared."""
+    names_by_task: dict[str, list[str]] = {}
+    for task, part in records.cases.groupby("task", sort=False):
+        names_by_task[str(task)] = [name for name in score_columns(part) if part[name].notna().any()]
+    for task, part in records.numbers.groupby("task", sort=False):
+        names = names_by_task.setdefault(str(task), [])
+        names += [name for name in dict.fromkeys(part["metric"]) if name not in names]
+    unsure, every = [], [name for names in names_by_task.values() for name in names]
+    if unknown := sorted({*lower} - {*every}):
+        raise MmtkError(f"--lower: no score {listing(unknown)}.", hint=f"There are {listing(every)}.")
+    for task, names in names_by_task.items():
+        declared = records.declared.setdefault(task, {})
+        for name in order(names):
+            if name not in declared:
+                declared[name], is_certain = declare(name, lower)
+                unsure += [] if is_certain else [name]
+    if unsure:
+        records.notes.append(f"higher is taken as better: {listing(unsure)} (--lower SCORE says otherwise)")
+
+
+def _check_bounds(records: Records) -> None:
+    """Refuse scores that cannot be: a Dice above 1, a distance below 0."""
+    for task, declared in records.declared.items():
+        for name, info in declared.items():
+            if name in records.cases:
+                part = records.cases[records.cases["task"] == task]
+                values = part[name]
+            else:
+                part = records.numbers[(records.numbers["task"] == task) & (records.numbers["metric"] == name)]
+                values = part["value"]
+            numbers = values.to_numpy(float)
+            if np.isinf(numbers).any():
+                numbers = np.where(np.isinf(numbers), np.nan, numbers)
+                _refuse(part, int(np.flatnonzero(np.isinf(values.to_numpy(float)))[0]), name, "infinite")
+            low, high = (-np.inf if info.low is None else info.low), (np.inf if info.high is None else info.high)
+            wrong = np.flatnonzero((numbers < low - 1e-6) | (numbers > high + 1e-6))
+            if wrong.size:
+                _refuse(part, int(wrong[0]), name, f"{numbers[wrong[0]]:g}")
+
+
+def _refuse(part: DataFrame, row: int, name: str, value: str) -> None:
+    one = part.iloc[row]
+    case = f", case '{one['id']}'" if "id" in part and one["id"] is not None else ""
+    raise MmtkError(
+        f"{name} of system '{one['system']}', seed {one['seed']}{case}, is {value}, which it cannot be.",
+        hint="Correct it, or leave it empty; give another name to a score that is meant otherwise.",
+    )
+
+
+def _keep_common(records: Records) -> None:
+    """Keep the cases that every run of every system has, of each test set."""
+    cases = records.cases
+    if not len(cases) or records.folds:
+        return
+    masks = np.ones(len(cases), bool)
+    for (domain, task), part in cases.groupby(["domain", "task"], sort=False):
+        runs = part[list(RUN)].drop_duplicates()
+        counts = part.groupby("id", sort=True)["system"].size()
+        partial = counts.index[counts < len(runs)]
+        if not len(partial):
+            continue
+        if len(partial) == len(counts):
+            raise MmtkError(
+                f"no case of test set '{domain}' ({task}) is in all {counted(len(runs), 'run')}.",
+                hint="Cases are paired by their names: name them alike in all systems.",
+            )
+        masks &= ~((cases["domain"] == domain) & (cases["task"] == task) & cases["id"].isin(partial)).to_numpy()
+        records.notes.append(_absent(part, list(partial), len(counts), f"{domain} {task}"))
+    records.cases = cases[masks].reset_index(drop=True)
+
+
+def _absent(part: DataFrame, partial: list[str], total: int, name: str) -> str:
+    """Sentence on cases that some runs do not have."""
+    ids = {run: set(group["id"]) for run, group in part.groupby(list(RUN), sort=False)}
+    lacking = [f"{run[0]} (seed {run[1]})" for run, of_run in ids.items() if {*partial} - of_run]
+    left_out = share(len(partial), total, "case")
+    return (
+        f"{name}: {left_out} not in every run, left out everywhere: {listing(partial, SHOWN)}; "
+        f"absent from {listing(lacking, SHOWN)}"
+    )
+
+
+def missing_runs(records: Records) -> list[str]:
+    """Sentences on seeds that a system has not."""
+    runs: dict[str, set[int]] = {}
+    for table in _tables(records):
+        for system, seed in table[list(NUMBER[:2])].drop_duplicates().itertuples(index=False):
+            runs.setdefault(str(system), set()).add(int(seed))
+    seeds = sorted(set().union(*runs.values()))
+    pairs = ((system, seed) for system, present in runs.items() for seed in seeds if seed not in present)
+    return [f"{system}: no run with seed {seed}" for system, seed in pairs]

@@ -1,0 +1,138 @@
+"""A table of texts, and its columns as numbers: European decimals, percent, blanks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk.counts import counted
+from mmtk.errors import MmtkError
+from mmtk.io.csv_text import read_csv
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+BLANKS = frozenset(["", "na", "n/a", "nan", "none", "null", "-", "–", "—", "?", "<na>"])
+COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?%?", re.IGNORECASE)
+
+
+class Sheet:
+    """A table with named columns.
+
+    frame: of texts, or of texts and numbers
+    where: the file, for messages
+    lines: line of every row in the file; empty for a table that has none
+    """
+
+    def __init__(self, frame: DataFrame, where: str, lines: Sequence[int] = ()) -> None:
+        self.frame, self.where, self.lines = frame, where, lines
+        self._numbers: dict[str, np.ndarray | None] = {}
+        self.notes: list[str] = []
+        names = [str(name).strip() for name in frame.columns]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise MmtkError(f"two columns are called '{repeated[0]}'.", where, "Give them names of their own.")
+        self.frame.columns = names
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.frame.columns)
+
+    def texts(self, column: str) -> Series:
+        """A column as stripped texts; numbers that are whole without a point."""
+        values = self.frame[column]
+        if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
+            values = values.astype("Int64")
+        return values.astype(object).where(values.notna(), "").astype(str).str.strip()
+
+    def is_numeric(self, column: str) -> bool:
+        """Whether a column holds numbers and blanks alone, at least one number."""
+        values = self._parsed(column)
+        return values is not None and bool(np.isfinite(values).any())
+
+    def numbers(self, column: str) -> np.ndarray:
+        """A column as floats, NaN where it is blank; MmtkError naming the line of what is no number."""
+        values = self._parsed(column)
+        if values is not None:
+            return values
+        texts = self.texts(column)
+        row = next(row for row, text in enumerate(texts) if not _is_number(text))
+        raise MmtkError(
+            f"'{texts.iloc[row]}' in column '{column}' is no number.",
+            self.at(row),
+            "Correct it, or leave it empty.",
+        )
+
+    def at(self, row: int) -> str:
+        """Place of a row, for messages."""
+        return f"{self.where}:{self.lines[row]}" if self.lines else f"{self.where}, row {row}"
+
+    def repeats(self, column: str) -> bool:
+        """Whether a value of a column stands in several rows."""
+        return self.frame[column].nunique() < len(self.frame)
+
+    @cached_property
+    def _comma(self) -> bool:
+        """Whether the table writes decimals with a comma: some cell does, which is then parted by another sign."""
+        texts = [self.texts(name) for name in self.columns if self.frame[name].dtype == object]
+        return any(column.str.fullmatch(COMMA.pattern, flags=re.IGNORECASE).any() for column in texts)
+
+    def _parsed(self, column: str) -> np.ndarray | None:
+        if column not in self._numbers:
+            self._numbers[column] = self._parse(column)
+        return self._numbers[column]
+
+    def _parse(self, column: str) -> np.ndarray | None:
+        from pandas import to_numeric
+
+        values = self.frame[column]
+        if values.dtype.kind in "fiub":
+            return np.asarray(values, float)
+        texts = self.texts(column)
+        texts = texts.where(~texts.str.casefold().isin(BLANKS), "")
+        percent = texts.str.endswith("%")
+        texts = texts.str.rstrip("% ")
+        if self._comma:
+            fits = texts.str.fullmatch(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+            texts = texts.where(~fits, texts.str.replace(",", "."))
+        numbers = np.array(to_numeric(texts.where(texts != "", np.nan), errors="coerce"), float)
+        if (np.isnan(numbers) & (texts != "")).any():
+            return None
+        if percent.any():
+            self.notes.append(f"{column}: {counted(int(percent.sum()), 'value')} in percent, divided by 100")
+        return np.where(percent, numbers / 100, numbers)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", ".").rstrip("% ") or "0")
+    except ValueError:
+        return text.casefold() in BLANKS
+    return True
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read a table: CSV with any of its separators and encodings, or Parquet."""
+    from pandas import DataFrame
+
+    if not path.is_file():
+        raise MmtkError("no such file.", str(path))
+    if path.suffix.lower() in (".parquet", ".pq"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return Sheet(pq.read_table(path).to_pandas(), str(path))
+        except (pa.ArrowException, OSError) as error:
+            raise MmtkError(f"is no Parquet file that can be read: {error}", str(path)) from error
+    table = read_csv(path)
+    if not table.lines:
+        raise MmtkError("has no rows.", str(path))
+    cells = [line.cells for line in table.lines]
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
+    return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])

@@ -1,0 +1,176 @@
+"""Layout of a table: which column is the system, the seed, the case, and where the values stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from mmtk.compare.score_names import is_score_name, plain
+from mmtk.errors import MmtkError, listing, nearest
+
+if TYPE_CHECKING:
+    from mmtk.compare.columns import Sheet
+
+ROLES = {
+    "system": "system systems model models method methods algorithm alg approach network architecture team",
+    "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid",
+    "case": "case caseid cases id image imageid img imgid imagename filename file filepath path name sample "
+    "sampleid scan scanid study studyid slice volume index",
+    "patient": "patient patientid patientname pid subject subjectid subjectname",
+    "task": "task tasks",
+    "domain": "domain testset dataset dataset cohort site",
+    "target": "target targets label labels ytrue truth groundtruth gt reference actual trueclass truelabel",
+    "predicted": "predicted prediction predictions pred preds ypred predictedclass predictedlabel output",
+    "metric": "metric metrics measure scorename score",
+    "value": "value values result metricvalue",
+}
+PROBABILITY = re.compile(r"(?:p|prob|probability|proba|score|logit)s?[-_ .:]+(.+)", re.IGNORECASE)
+SINGLE = frozenset(
+    ["prob", "probability", "proba", "p", "score", "yscore", "yprob", "logit", "confidence", "probs"]
+)
+REPLICATE = re.compile(
+    r"(?P<system>.+?)[\s_\-./:(\[]+(?:seed|fold|run|rep|replicate|trial|s|r|f)?[\s_\-=#]*(?P<seed>\d+)[)\]]?$",
+    re.IGNORECASE,
+)
+Shape = Literal["rows", "scores", "predictions", "wide"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Meaning of the columns of a table.
+
+    shape: ``rows`` (a metric and a value in every row), ``scores`` (a column for every score), ``predictions``
+        (targets beside predicted classes or probabilities) or ``wide`` (a column for every system)
+    columns: column by role
+    values: columns of scores, of probabilities, or of systems
+    attributes: columns that describe cases
+    """
+
+    shape: Shape
+    columns: Mapping[str, str]
+    values: Sequence[str]
+    attributes: Sequence[str] = ()
+    notes: Sequence[str] = field(default=())
+
+    @property
+    def lines(self) -> list[str]:
+        """The layout in words, one line for each role."""
+        roles = [f"{role} = {column}" for role, column in self.columns.items()]
+        names = {"scores": "scores", "predictions": "probabilities", "wide": "a system each"}.get(self.shape, "")
+        values = [f"{names}: {listing(self.values, 12)}"] if names and self.values else []
+        others = [f"describe the cases: {listing(self.attributes, 12)}"] if self.attributes else []
+        return [*roles, *values, *others]
+
+
+def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
+    """The layout of a table, from the names of its columns.
+
+    sheet: the table
+    roles: columns that the user names, by role
+    """
+    columns = _roles(sheet, roles)
+    rest = [name for name in sheet.columns if name not in columns.values()]
+    numeric = [name for name in rest if sheet.is_numeric(name)]
+    attributes = [name for name in rest if name not in numeric]
+    scored = [name for name in numeric if is_score_name(name)]
+    if "metric" in columns and "value" in columns:
+        return Layout("rows", columns, (), [])
+    if "target" in columns:
+        return _predictions(sheet, columns, rest, numeric)
+    if "system" not in columns and len(numeric) > 1 and not scored:
+        return Layout("wide", columns, numeric)
+    if "value" in columns:
+        values = [columns["value"]]
+        return Layout("scores", {k: v for k, v in columns.items() if k != "value"}, values, attributes)
+    values = scored or numeric
+    if not values:
+        raise MmtkError(
+            f"no column holds numbers. Columns: {listing(sheet.columns)}.",
+            sheet.where,
+            "A score is a column of numbers; say which one it is: --column value=COLUMN.",
+        )
+    described = [name for name in numeric if name not in values]
+    return Layout("scores", columns, values, [*attributes, *described])
+
+
+def _roles(sheet: Sheet, roles: Mapping[str, str]) -> dict[str, str]:
+    """Column by role: as the user says, else by name; the first name of a role's list wins."""
+    for role, column in roles.items():
+        if role not in ROLES:
+            raise MmtkError(f"--column {role}={column}: no such role.{nearest(role, ROLES)}", hint=_known())
+        if column not in sheet.columns:
+            near = nearest(column, sheet.columns)
+            raise MmtkError(
+                f"--column {role}={column}: no such column.{near}",
+                sheet.where,
+                f"It has {listing(sheet.columns)}.",
+            )
+    columns = dict(roles)
+    by_name: dict[str, str] = {}
+    for column in sheet.columns:
+        by_name.setdefault(plain(column), column)
+    for role, aliases in ROLES.items():
+        names = [by_name[alias] for alias in aliases.split() if alias in by_name]
+        free = [name for name in names if name not in columns.values()]
+        if role not in columns and free:
+            columns[role] = free[0]
+    return _without_doubts(sheet, columns, roles)
+
+
+def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, str]) -> dict[str, str]:
+    """The roles without those that make no sense together."""
+    for role in ("metric", "value", "predicted"):
+        if role in roles or role not in columns:
+            continue
+        other = {"metric": "value", "value": "metric", "predicted": "target"}[role]
+        texts = role == "metric" and sheet.is_numeric(columns[role])
+        if texts or (other not in columns and role != "value"):
+            del columns[role]
+    if "target" in columns and "target" not in roles and "metric" in columns and "value" in columns:
+        del columns["target"]
+    if "case" not in columns:
+        index = next((name for name in sheet.columns if plain(name) in ("", "unnamed0")), None)
+        if index is not None and ("system" not in columns or sheet.repeats(index)):
+            columns["case"] = index
+    if "case" not in columns and "patient" in columns:
+        columns["case"] = columns["patient"]  # one case of a patient
+    return {role: columns[role] for role in ROLES if role in columns}
+
+
+def _predictions(sheet: Sheet, columns: dict[str, str], rest: Sequence[str], numeric: Sequence[str]) -> Layout:
+    """Targets beside predictions: of one system in a row, or of a system in each column."""
+    named = [name for name in numeric if PROBABILITY.fullmatch(name)]
+    single = [name for name in numeric if plain(name) in SINGLE]
+    if "predicted" in columns or named or single:
+        values = named or single[:1]
+        return Layout("predictions", columns, values, [name for name in rest if name not in values])
+    if "system" in columns:
+        raise MmtkError(
+            f"it has targets ('{columns['target']}') and no predictions beside them.",
+            sheet.where,
+            "Name the column of predicted classes, --column predicted=COLUMN, or call probabilities p-CLASS.",
+        )
+    return Layout("wide", columns, rest)
+
+
+def _known() -> str:
+    return f"Roles: {listing(ROLES)}."
+
+
+def split_system(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """System and seed by column; a number at the end is a seed where several columns differ in it alone."""
+    matches = {name: REPLICATE.fullmatch(name) for name in names}
+    stems: dict[str, list[str]] = {}
+    for name, match in matches.items():
+        if match:
+            stems.setdefault(match["system"].strip(), []).append(name)
+    together = {name for members in stems.values() if len(members) > 1 for name in members}
+    # Systems called alg_01, alg_02, … differ in a number alone, and are no seeds of one system.
+    if len(stems) < 2 and together == {*names}:
+        together = {name for name in together if re.search(r"seed|fold|run|rep|trial", name, re.IGNORECASE)}
+    result = {}
+    for name, match in matches.items():
+        result[name] = (match["system"].strip(), match["seed"]) if match and name in together else (name, "0")
+    return result

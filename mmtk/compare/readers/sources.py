@@ -1,0 +1,81 @@
+"""Sources by kind: which reader takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmtk.compare.columns import Sheet
+from mmtk.compare.readers.table import read_table, table_records
+from mmtk.compare.records import Records, joined
+from mmtk.compare.request import Request
+from mmtk.errors import MmtkError, listing
+from mmtk.io.files import sha256
+from mmtk.io.spelling import visible
+from mmtk.registry import catalog
+
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+Reading = tuple[Records, list[str], dict[str, str]]
+Reader = Callable[[Request], tuple[Records, list[str]]]
+
+
+def read_sources(request: Request) -> Reading:
+    """Records of all sources, their mapping in words, and what a report says of them."""
+    if not request.sources:
+        raise MmtkError("no source is given.", hint="Such as: mmtk compare results.csv --out report")
+    kind = request.kind or guess_kind(request)
+    if kind not in READERS:
+        raise MmtkError(f"kind: no reader '{kind}'.", hint=f"Readers: {listing(READERS)}.")
+    records, lines = READERS[kind](request)
+    names = [_name(source) for source in request.sources]
+    return records, lines, _origin(names, lines)
+
+
+def read_frame(frame: Any, request: Request) -> Reading:
+    """Records of a data frame, their mapping in words, and what a report says of them."""
+    sheet = Sheet(frame.reset_index(drop=True).copy(), "the data frame")
+    records, lines = table_records(sheet, "system", request)
+    return records, lines, _origin(["a data frame"], lines)
+
+
+def guess_kind(request: Request) -> str:
+    """The reader that takes the sources."""
+    paths = [Path(source) for source in request.sources]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise MmtkError("no such file or folder.", visible(missing[0]))
+    return "table"
+
+
+def _tables(request: Request) -> tuple[Records, list[str]]:
+    """Records of table files; of a folder all tables in it."""
+    files: list[Path] = []
+    for path in map(Path, request.sources):
+        inside = (
+            sorted(one for one in path.rglob("*") if one.suffix.lower() in TABLES) if path.is_dir() else [path]
+        )
+        if not inside:
+            raise MmtkError("holds no table.", str(path), f"Tables end with {listing(TABLES)}.")
+        files += inside
+    parts, lines = [], []
+    for path in files:
+        part, of_file = read_table(path, request)
+        parts.append(part)
+        lines += [line for line in of_file if line not in lines]
+    return joined(parts), lines
+
+
+def _name(source: str) -> str:
+    """A source with the start of its hash, where it is a file."""
+    path = Path(source)
+    digest = sha256(path) if path.is_file() else None
+    return f"{path.name} (SHA-256 {digest[:12]})" if digest else source
+
+
+def _origin(names: Sequence[str], lines: Sequence[str]) -> dict[str, str]:
+    """Origin of the numbers, as a report says it."""
+    return {"Sources": ", ".join(names), "Mapping": "; ".join(lines), "Versions": f"mmtk {catalog.version()}"}
+
+
+READERS: dict[str, Reader] = {"table": _tables}

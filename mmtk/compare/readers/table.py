@@ -1,0 +1,249 @@
+"""Tables: long, wide, with a row for each score, or with targets and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmtk import builtin_scores
+from mmtk.compare.classes import read_predictions
+from mmtk.compare.columns import Sheet, read_sheet
+from mmtk.compare.layout import Layout, guess_layout, split_system
+from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
+from mmtk.compare.request import Request
+from mmtk.compare.score_names import CLASSIFICATION, is_score_name, score_name, task_of
+from mmtk.counts import counted
+from mmtk.errors import MmtkError, listing
+from mmtk.runs.attributes import METADATA
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
+CASE_CURE = "Say which column names the case: --column case=COLUMN."
+NO_REPLICATE = "0"
+
+
+def read_table(path: Path, request: Request) -> tuple[Records, list[str]]:
+    """Records of a table file, and the mapping of its columns in words."""
+    return table_records(read_sheet(path), path.stem, request)
+
+
+def table_records(sheet: Sheet, name: str, request: Request) -> tuple[Records, list[str]]:
+    """Records of a table, and the mapping of its columns in words.
+
+    sheet: the table
+    name: of the system, where no column names one
+    request: with the columns that the user names
+    """
+    chosen = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
+    by = [column for column in request.by if column]
+    if by:
+        sheet = _with_system(sheet, by)
+        chosen["system"] = " ".join(by)
+    layout = guess_layout(sheet, chosen)
+    frame = _wide(sheet, layout, request) if layout.shape == "wide" else sheet.frame
+    inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
+    keys = _keys(inner, layout, name)
+    notes = list(layout.notes)
+    if layout.columns.get("target") is not None:
+        records = _of_predictions(inner, layout, keys)
+    else:
+        records = _of_scores(inner, layout, keys, request)
+    records.notes[:0] = [*notes, *sheet.notes, *(inner.notes if inner is not sheet else [])]
+    return records, layout.lines
+
+
+def _with_system(sheet: Sheet, by: list[str]) -> Sheet:
+    """The table with the values of several columns joined, as the name of the system."""
+    if missing := [column for column in by if column not in sheet.columns]:
+        raise MmtkError(f"--by: no column {listing(missing)}.", sheet.where, f"It has {listing(sheet.columns)}.")
+    frame = sheet.frame.copy()
+    parts = [sheet.texts(column) for column in by]
+    joined_texts = parts[0]
+    for part in parts[1:]:
+        joined_texts = joined_texts + " " + part
+    frame[" ".join(by)] = joined_texts
+    return Sheet(frame, sheet.where, sheet.lines)
+
+
+def _keys(sheet: Sheet, layout: Layout, name: str) -> DataFrame:
+    """System, seed, test set, task, case and patient of every row; None where no column says it."""
+    from pandas import DataFrame
+
+    def texts(role: str, default: str | None) -> object:
+        return sheet.texts(layout.columns[role]) if role in layout.columns else default
+
+    keys = DataFrame(index=sheet.frame.index)
+    keys["system"], keys["seed"] = texts("system", name), texts("seed", NO_REPLICATE)
+    keys["domain"], keys["task"] = texts("domain", TEST_SET), texts("task", None)
+    keys["id"], keys["patient"] = texts("case", None), texts("patient", None)
+    for role in ("system", "id"):
+        blank = keys[role] == ""
+        if blank.any():
+            column = layout.columns["system" if role == "system" else "case"]
+            message = f"column '{column}' is empty in {counted(int(blank.sum()), 'row')}."
+            raise MmtkError(message, sheet.at(int(np.flatnonzero(blank)[0])), "Fill it in, or remove the rows.")
+    keys["patient"] = keys["patient"].replace("", None)
+    return keys
+
+
+def _wide(sheet: Sheet, layout: Layout, request: Request) -> DataFrame:
+    """A table with a column for every system as one with a row for every system and case."""
+    from pandas import concat
+
+    systems = split_system(layout.values)
+    others = [name for name in sheet.columns if name not in layout.values]
+    parts = []
+    for column, (system, seed) in systems.items():
+        part = sheet.frame[others].copy()
+        part["system"], part["seed"] = system, seed
+        part["value"] = sheet.numbers(column) if sheet.is_numeric(column) else sheet.frame[column]
+        parts.append(part)
+    return concat(parts, ignore_index=True)
+
+
+def _of_predictions(sheet: Sheet, layout: Layout, keys: DataFrame) -> Records:
+    """Records of targets and predicted classes or probabilities."""
+    columns = layout.columns
+    if layout.shape == "wide":
+        keys["system"], keys["seed"] = sheet.texts("system"), sheet.texts("seed")
+        is_score = sheet.is_numeric("value") and bool((sheet.numbers("value") % 1 > 0).any())
+        predicted, scores = (None, ["value"]) if is_score else ("value", [])
+    else:
+        predicted, scores = columns.get("predicted"), list(layout.values)
+    if keys["id"].isna().all():
+        raise MmtkError("predictions need the case that each of them is of.", sheet.where, CASE_CURE)
+    result = read_predictions(sheet, columns["target"], predicted, scores)
+    keys["task"] = keys["task"].fillna(CLASSIFICATION)
+    frame = keys.assign(**result.columns, **_attributes(sheet, layout))
+    names = builtin_scores.classification(result.names)
+    if not scores:
+        names = {name: names[name] for name in ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1")}
+    elif any("calibration" in note for note in result.notes):
+        names.pop("calibration-error")
+    declared = {name: info for name, info in names.items() if info.shown}
+    tasks = list(dict.fromkeys(frame["task"]))
+    return Records(
+        _unique(sheet, frame, list(CASE), result.notes),
+        empty_numbers(),
+        {task: dict(declared) for task in tasks},
+        dict.fromkeys(tasks, result.names),
+        notes=result.notes,
+    )
+
+
+def _attributes(sheet: Sheet, layout: Layout) -> dict[str, object]:
+    """Columns that describe cases, under the names that reports look for."""
+    columns: dict[str, object] = {}
+    for name in layout.attributes:
+        texts = sheet.texts(name)
+        numeric = sheet.is_numeric(name)
+        columns[f"{METADATA}{name}"] = sheet.numbers(name) if numeric else texts.replace("", None)
+    return columns
+
+
+def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> Records:
+    """Records of scores, per case where a column names the cases."""
+    notes: list[str] = []
+    if layout.shape == "wide":
+        keys["system"], keys["seed"] = sheet.texts("system"), sheet.texts("seed")
+    frame = _without_summary(_melted(sheet, layout, keys, request), notes)
+    if frame["task"].isna().all():
+        frame["task"] = task_of(list(dict.fromkeys(frame["metric"])))
+    if request.metrics and layout.shape != "wide":
+        frame = _of_names(sheet, frame, request.metrics)
+    if frame["id"].isna().all():
+        return Records(empty_cases(), _numbers(sheet, frame), notes=notes)
+    frame = _unique(sheet, frame, [*CASE, "metric"], notes)
+    cases = _by_case(frame)
+    if layout.attributes and layout.shape == "scores":
+        described = keys.assign(**_attributes(sheet, layout)).drop_duplicates(list(CASE))
+        described["task"] = described["task"].fillna(cases["task"].iloc[0])
+        names = [name for name in described.columns if name.startswith(METADATA)]
+        cases = cases.merge(described[[*CASE, *names]], on=list(CASE), how="left")
+    return Records(cases, empty_numbers(), notes=notes)
+
+
+def _of_names(sheet: Sheet, frame: DataFrame, metrics: Sequence[str]) -> DataFrame:
+    """The rows of the scores that the user names."""
+    names = {score_name(name) for name in metrics}
+    present = list(dict.fromkeys(frame["metric"]))
+    if missing := sorted(names - {*present}):
+        raise MmtkError(f"--metric: no score {listing(missing)}.", sheet.where, f"It has {listing(present)}.")
+    return frame[frame["metric"].isin(names)]
+
+
+def _by_case(frame: DataFrame) -> DataFrame:
+    """A row for every case of every run, with a column for every score."""
+    codes = frame.groupby(list(CASE), sort=False).ngroup()
+    cases = frame[[*CASE, "patient"]].assign(code=codes).drop_duplicates("code").set_index("code")
+    wide = frame.assign(code=codes).pivot(index="code", columns="metric", values="value")
+    return cases.join(wide[list(dict.fromkeys(frame["metric"]))]).reset_index(drop=True)
+
+
+def _melted(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> DataFrame:
+    """A row for every score of every row of the table."""
+    from pandas import concat
+
+    if layout.shape == "rows":
+        names = [score_name(text) for text in sheet.texts(layout.columns["metric"])]
+        return keys.assign(metric=names, value=sheet.numbers(layout.columns["value"]))
+    if layout.shape == "wide":
+        stem = Path(sheet.where).stem
+        name = request.metrics[0] if request.metrics else stem if is_score_name(stem) else "score"
+        columns = {"value": name}
+    else:
+        columns = {column: column for column in layout.values}
+    parts = [keys.assign(metric=score_name(name), value=sheet.numbers(column)) for column, name in columns.items()]
+    return concat(parts, ignore_index=True)
+
+
+def _without_summary(frame: DataFrame, notes: list[str]) -> DataFrame:
+    """The rows of cases, without rows that a program has put below them as means."""
+    is_summary = frame["id"].astype(object).map(lambda text: str(text).casefold() in SUMMARY)
+    if not is_summary.any():
+        return frame
+    names = listing(dict.fromkeys(frame["id"][is_summary]))
+    notes.append(f"rows called {names} are summaries, not cases: left out")
+    return frame[~is_summary]
+
+
+def _unique(sheet: Sheet, frame: DataFrame, keys: list[str], notes: list[str]) -> DataFrame:
+    """The rows without repetitions; MmtkError where two rows of the same keys differ."""
+    repeated = frame.duplicated(keys, keep=False)
+    if not repeated.any():
+        return frame
+    distinct = frame[~frame.duplicated()]
+    if (twice := distinct.duplicated(keys, keep=False)).any():
+        if frame["id"].isna().all():
+            first = distinct[twice].iloc[0]
+            message = (
+                f"system '{first['system']}' has several rows with seed {first['seed']}, and no case in them."
+            )
+            cure = f"{CASE_CURE[:-1]}; or which one the replicate: --seed COLUMN."
+            raise MmtkError(message, sheet.where, cure)
+        rows = frame.index[frame.index.isin(distinct[twice].index)]
+        first = frame.loc[rows[0]]
+        what = f"case '{first['id']}' of system '{first['system']}', seed {first['seed']}"
+        cure = "Keep one, or say what tells them apart: --seed COLUMN, --by COLUMN, --column domain=COLUMN."
+        raise MmtkError(f"{what}, has two rows with other values.", sheet.where, cure)
+    cases = frame[frame.duplicated()].drop_duplicates(list(CASE))
+    notes.append(f"{counted(len(cases), 'case stands', 'cases stand')} in several equal rows: counted once")
+    return distinct
+
+
+def _numbers(sheet: Sheet, frame: DataFrame) -> DataFrame:
+    """Scores of runs without values per case."""
+    frame = _unique(sheet, frame.dropna(subset=["value"]), [*RUN, "domain", "task", "metric"], [])
+    runs = frame.groupby("system")["seed"].nunique()
+    if (runs < 2).all():
+        raise MmtkError(
+            "it has one number for each system: no cases, and no replicates.",
+            sheet.where,
+            "Nothing can be tested on that. What such a table can still tell: mmtk audit TABLE.csv.",
+        )
+    return frame[list(NUMBER)].reset_index(drop=True)

@@ -1,0 +1,87 @@
+"""Names of scores in tables of other programs, with direction and bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+
+from mmtk import builtin_scores
+from mmtk.scores import ScoreInfo
+
+SEGMENTATION, CLASSIFICATION, OTHER = "segmentation", "classification", "scores"
+ALIASES = {
+    "dice": "dice dsc dicescore dicecoefficient dicesimilaritycoefficient dicesimilarity dicesc f1dice dicemetric",
+    "jaccard": "jaccard iou jaccardindex intersectionoverunion meaniou miou jc",
+    "hd95": "hd95 hausdorff95 hausdorffdistance95 95hd hausdorffdistance95percentile percentile95hausdorff",
+    "hausdorff": "hd hausdorff hausdorffdistance maxhausdorff",
+    "average-hausdorff": "averagehausdorff averagehausdorffdistance ahd",
+    "assd": "assd asd averagesurfacedistance averagesymmetricsurfacedistance masd surfacedistance",
+    "nsd": "nsd normalizedsurfacedice normalisedsurfacedice surfacedice normalizedsurfacedistance",
+    "accuracy": "accuracy acc testaccuracy testacc top1 top1accuracy",
+    "balanced-accuracy": "balancedaccuracy bacc balancedacc bac",
+    "macro-f1": "macrof1 f1macro f1 f1score fscore",
+    "auroc": "auroc auc rocauc aucroc areaunderroc testauc",
+    "average-precision": "averageprecision ap auprc prauc auprcscore",
+    "sensitivity": "sensitivity recall tpr sens",
+    "specificity": "specificity tnr spec",
+    "precision": "precision ppv",
+    "calibration-error": "calibrationerror ece expectedcalibrationerror",
+    "ssim": "ssim structuralsimilarity",
+}
+_NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
+_OF_CLASSES = {"accuracy", "balanced-accuracy", "macro-f1", "auroc", "average-precision", "calibration-error"}
+_OF_MASKS = {"dice", "jaccard", "hd95", "hausdorff", "average-hausdorff", "assd", "nsd"}
+_LOWER = re.compile(
+    r"loss|error|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\b|nll|perplexity|"
+    r"difference|deviation|seconds|latency|false[ _-]?(positive|negative)"
+)
+
+
+def plain(name: str) -> str:
+    """A name as names are compared: lower case, letters and digits alone."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def score_name(name: str) -> str:
+    """The name of a score: mmtk's where it is a known one, else as it is spelled; blanks become hyphens."""
+    return _NAMES.get(plain(name), re.sub(r"[\s/]+", "-", name.strip()))
+
+
+def is_score_name(name: str) -> bool:
+    """Whether a column is a known score, or one of a class or structure, such as ``dice_left``."""
+    words = [plain(word) for word in re.split(r"[\s_\-./()]+", name) if word]
+    return plain(name) in _NAMES or any(word in _NAMES for word in words)
+
+
+def task_of(names: Collection[str]) -> str:
+    """Task that scores of these names belong to."""
+    words = {score_name(word) for name in names for word in (name, *re.split(r"[\s_\-./()]+", name))}
+    if words & _OF_MASKS:
+        return SEGMENTATION
+    return CLASSIFICATION if words & _OF_CLASSES else OTHER
+
+
+def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
+    """Declaration of a score by its name, and whether its direction is certain.
+
+    name: as of ``score_name``
+    lower: names of scores that improve downwards, as the user says
+    """
+    known = builtin_scores.segmentation(()) | builtin_scores.classification(())
+    if name in known:
+        # What follows from values per case is their mean: the formula of a name needs targets.
+        info = replace(known[name], chance=None, formula="", shown=("summary", "tests", "figures", "scores"))
+        return replace(info, unit="", leads=False, selects=False), True
+    is_lower = name in lower or bool(_LOWER.search(name.casefold()))
+    is_share = name in _NAMES.values() and not is_lower
+    low, high = (0.0, 1.0) if is_share else (None, None)
+    certain = is_share or is_lower or is_score_name(name)
+    label = name if name != "nsd" else "NSD"
+    return ScoreInfo(label, better="lower" if is_lower else "higher", low=low, high=high), certain
+
+
+def order(names: Collection[str]) -> list[str]:
+    """Names of scores with the one that leads first: Dice, balanced accuracy, else the first."""
+    first = next((name for name in ("dice", "balanced-accuracy") if name in names), None)
+    return sorted(names, key=lambda name: name != first) if first else list(names)
