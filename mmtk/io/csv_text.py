@@ -14,6 +14,7 @@ from mmtk.errors import MmtkError
 SEPARATORS = ",;\t|"
 OTHER_FORMS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml")
 PLAN_CURE = "mmtk data plan FOLDER reads labels in JSON, YAML and texts too, and writes the table."
+WORKBOOK_CURE = "Or mmtk data plan FOLDER reads an .xlsx file, and writes the table."
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _text(path: Path) -> tuple[str, str]:
     if path.suffix.lower() in OTHER_FORMS:
         raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise MmtkError("is a workbook, not a CSV table.", str(path), cure)
+        raise MmtkError("is a workbook, not a CSV table.", str(path), f"{cure} {WORKBOOK_CURE}")
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:

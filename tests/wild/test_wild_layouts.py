@@ -16,6 +16,7 @@ from collection_inputs import COLLECTIONS
 from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
+from program_inputs import PROGRAMS
 
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
@@ -23,8 +24,10 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS
 
-@pytest.mark.parametrize("make", LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS, ids=lambda make: make.__name__)
+
+@pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
 def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "mine.toml"
     right = make(root)
@@ -120,25 +123,12 @@ def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
         plan_folder(tmp_path / "nowhere", tmp_path / "p.toml")
 
 
-def test_a_table_of_run_lengths_says_what_to_draw(tmp_path: Path) -> None:
-    rows: list[list[object]] = [["ImageId", " EncodedPixels"]]
-    for n in range(8):
-        film(tmp_path / f"d/{n}.png")
-        rows += [[str(n), "5 3 21 4"], [str(n), "102 6 18 6 18 6"]] if n % 2 else [[str(n), " -1"]]
-    table(tmp_path / "d/train-rle.csv", rows)
-    with pytest.raises(MmtkError, match="8 images, but no label for either task was found") as caught:
-        plan_folder(tmp_path / "d", tmp_path / "p.toml")
-    assert 'train-rle.csv: masks as run lengths ("EncodedPixels") are not read: draw each mask' in str(
-        caught.value
-    )
-
-
 def test_a_spreadsheet_alone_is_to_be_saved_as_csv(tmp_path: Path) -> None:
     film(tmp_path / "d/1.png")
     (tmp_path / "d/labels.xlsx").write_bytes(b"PK")
     with pytest.raises(MmtkError, match=r"1 file .xlsx: not read \(save the sheet as CSV\)"):
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
-    with pytest.raises(MmtkError, match=r"labels\.xlsx: spreadsheets are not read\.\n  Save the sheet as CSV"):
+    with pytest.raises(MmtkError, match=r"labels\.xlsx: this spreadsheet cannot be read\.\n  Save the sheet"):
         plan_folder(tmp_path / "d", tmp_path / "p.toml", {"labels": "labels.xlsx"})
 
 

@@ -13,6 +13,7 @@ from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import stem
 from mmtk.components.source._mask_names import MaskFinder
 from mmtk.components.source._polygons import Annotations, fill
+from mmtk.components.source._run_lengths import read_run_lengths
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images, is_image_file
@@ -23,9 +24,11 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 
 def reader_of(location: FolderPattern) -> Reader | None:
-    """Choose the reader of annotations: COCO for .json files, YOLO for a folder with .txt files alone."""
+    """Choose the reader: COCO for .json files, run lengths for a .csv file, YOLO for a folder of .txt files."""
     if location.name.lower().endswith(".json"):
         return read_coco
+    if location.name.lower().endswith(".csv"):
+        return read_run_lengths
     folders = [path for path in location.entries() if path.is_dir()]
     if any(
         find_images(path, lambda file: file.suffix.lower() == ".npy" or is_image_file(file)) for path in folders

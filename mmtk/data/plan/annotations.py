@@ -1,4 +1,4 @@
-"""Masks in other files than pictures: COCO annotations, YOLO polygons, arrays of numpy."""
+"""Masks in other files than pictures: COCO annotations, YOLO polygons, arrays of numpy, run lengths."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmtk.counts import counted
+from mmtk.data.plan.columns import find_columns
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.masks import Masks
 from mmtk.data.plan.roles import common, merged, pattern_of
 from mmtk.data.plan.words import organ
 from mmtk.errors import listing as listing_of
+from mmtk.images.run_lengths import are_relative
 
 
 def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
     """Find annotations of the films, as keys of the source ``folder``; None where there are none."""
-    return _coco(listing, films) or _yolo(listing, films) or _arrays(listing, films)
+    readers = (_coco, _yolo, _arrays, _run_lengths)
+    return next((masks for reader in readers if (masks := reader(listing, films))), None)
 
 
 def _arrays(listing: Listing, films: Sequence[str]) -> Masks | None:
@@ -39,6 +42,23 @@ def _dimensions(listing: Listing, path: str) -> int:
         return int(np.load(listing.root / path, mmap_mode="r", allow_pickle=False).ndim)
     except (OSError, ValueError):
         return 0
+
+
+def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """Masks as run lengths in a table, as competitions of Kaggle give them."""
+    for name, table in listing.tables.items():
+        columns = find_columns(table, films, {})
+        if not columns or not columns.run_lengths or not name.lower().endswith(".csv"):
+            continue
+        pairs = {film: (name,) for cell in table.cells(columns.image) if (film := columns.matches.get(cell))}
+        cells = table.cells(columns.run_lengths)
+        count = "from the end of the last run" if are_relative(cells) else "from the first pixel, which is 1"
+        note = f'{name}: masks as run lengths in "{columns.run_lengths}", down the columns; starts count {count}'
+        keys: dict[str, object] = {"masks": name, "classes": [organ(f"{listing.root.name} {name}") or "lung"]}
+        if {*columns.matches} < {*table.cells(columns.image)}:
+            keys["unmatched_masks"] = "ignore"
+        return Masks(keys, pairs, (note,))
+    return None
 
 
 @dataclass(frozen=True)

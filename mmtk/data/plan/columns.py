@@ -10,8 +10,10 @@ from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from mmtk.data.plan import words
-from mmtk.data.plan.listing import Table, stem
+from mmtk.data.plan.listing import stem
+from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
+from mmtk.images.run_lengths import are_run_lengths
 
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
@@ -34,6 +36,11 @@ class Columns:
     run_lengths: str = ""
     unused: tuple[str, ...] = field(default=())
 
+    @property
+    def are_of_masks(self) -> bool:
+        """Whether the table has run lengths of masks, and nothing else that is read."""
+        return bool(self.run_lengths) and not (self.label or self.flags or self.patient or self.split)
+
 
 def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]) -> Columns | None:
     """Find the use of every column of a table that names some of the images; None for another table.
@@ -53,7 +60,7 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     spacing = hints.get("spacing") or _spacing_column(named_table, candidates)
     candidates = [name for name in candidates if name != spacing]
     flags = _flags(named_table, candidates)
-    run_lengths = next((name for name in candidates if _are_run_lengths(named_table.cells(name))), "")
+    run_lengths = next((name for name in candidates if are_run_lengths(named_table.cells(name))), "")
     candidates = [name for name in candidates if name != run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
     used = {label} if label else {*flags}
@@ -91,7 +98,7 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
     """Column whose cells name images, with the image of every cell."""
     ways, best, best_images = film_spellings(images), "", dict[str, str]()
-    for name in [hint] if hint in table.columns else dict.fromkeys(table.columns):
+    for name in [hint] if hint and hint in table.columns else dict.fromkeys(table.columns):
         cells = {cell for cell in table.cells(name) if cell}
         images_by_cell = {cell: image for cell in cells if (image := film_of_cell(cell, ways))}
         if len(images_by_cell) > len(best_images):
@@ -126,13 +133,6 @@ def _spacing_column(table: Table, names: list[str]) -> str:
             if cells and all(re.fullmatch(r"0?[.,]\d+|\d([.,]\d+)?", cell) for cell in cells):
                 return name
     return ""
-
-
-def _are_run_lengths(cells: list[str]) -> bool:
-    """Whether cells hold pairs of numbers, with others that are empty or −1, as Kaggle writes masks."""
-    pairs = [cell for cell in cells if re.fullmatch(r"\d+ \d+( \d+ \d+)*", cell)]
-    others = {*cells} - {*pairs} - {"", "-1"}
-    return not others and any(cell.count(" ") > 2 for cell in pairs)
 
 
 def _flags(table: Table, names: list[str]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.columns import film_of_cell, film_spellings
-from mmtk.data.plan.listing import Listing, Table, read_lines, stem
+from mmtk.data.plan.listing import Listing, read_lines, stem
+from mmtk.data.plan.tables import Table
 
 NOT_LABELS = (
     {"labels", "file_ending"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections import Counter
@@ -13,27 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
+from mmtk.data.plan.tables import TABLES, WORKBOOKS, Table, read_sheets, read_table, read_text_table
 from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
 
-TABLES = (".csv", ".tsv", ".tab")
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
 ALIASES = {".yml": ".yaml", **dict.fromkeys(JSON_LINES, ".json")}
 FEW = 32  # different gray values of a mask at most
-
-
-@dataclass(frozen=True)
-class Table:
-    """Table as text: column names as in the file, and rows of cells."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def cells(self, column: str) -> list[str]:
-        """Cells of a column."""
-        index = self.columns.index(column)
-        return [row[index] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -59,12 +45,13 @@ class Look:
 class Listing:
     """Files below a folder, as relative paths with ``/``; ``configs`` are YAML, ``markup`` XML.
 
-    ``unread`` counts others.
+    ``sheets`` are tables of workbooks, by file and sheet. ``unread`` counts others.
     """
 
     root: Path
     images: tuple[str, ...] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
+    sheets: Mapping[str, Table] = field(default_factory=dict)
     texts: tuple[str, ...] = ()
     jsons: tuple[str, ...] = ()
     arrays: tuple[str, ...] = ()
@@ -79,10 +66,14 @@ class Listing:
         def inside(paths: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(path.removeprefix(head) for path in paths if path.startswith(head))
 
-        tables = {path.removeprefix(head): table for path, table in self.tables.items() if path.startswith(head)}
+        tables, sheets = (
+            {path.removeprefix(head): table for path, table in kind.items() if path.startswith(head)}
+            for kind in (self.tables, self.sheets)
+        )
         kinds = (self.texts, self.jsons, self.arrays, self.configs, self.markup)
         texts, jsons, arrays, configs, markup = (inside(paths) for paths in kinds)
-        return Listing(self.root / folder, inside(self.images), tables, texts, jsons, arrays, configs, markup)
+        images = inside(self.images)
+        return Listing(self.root / folder, images, tables, sheets, texts, jsons, arrays, configs, markup)
 
     def look(self, image: str) -> Look | None:
         """Look of one image; None where it cannot be read."""
@@ -138,6 +129,7 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     """
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
+    sheets: dict[str, Table] = {}
     others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": [], ".xml": []}
     unread: Counter[str] = Counter()
     for path in dict.fromkeys(path for folder in only or (root,) for path in _files(folder)):
@@ -145,7 +137,9 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
         if suffix in TABLES:
             if (table := read_table(path)) is not None:
                 tables[name] = table
-        elif suffix == ".txt" and (table := _text_table(path)) is not None:
+        elif suffix in WORKBOOKS and (book := read_sheets(path)):
+            sheets |= {f"{name} [{sheet}]" if len(book) > 1 else name: table for sheet, table in book.items()}
+        elif suffix == ".txt" and (table := read_text_table(path)) is not None:
             tables[name] = table
         elif (kind := ALIASES.get(suffix, suffix)) in others:
             others[kind].append(name)
@@ -156,7 +150,7 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
     linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
     names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]
-    return Listing(root, tuple(names), tables, texts, jsons, arrays, configs, markup, dict(unread))
+    return Listing(root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -183,47 +177,6 @@ def read_lines(path: Path) -> list[str]:
     except OSError:
         return []
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _text_table(path: Path) -> Table | None:
-    """A text with cells in its first two lines, as a table; None for prose, lists and numbers of outlines."""
-    try:
-        with path.open("rb") as file:
-            first = file.read(4096).split(b"\n")[:2]
-    except OSError:
-        return None
-    separators = [sep for sep in b",;\t|" if all(0 < line.count(sep) == first[0].count(sep) for line in first)]
-    return read_table(path) if len(first) > 1 and separators else None
-
-
-def read_table(path: Path) -> Table | None:
-    """Read a CSV table in any usual encoding and separator; None where there is no row."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return None
-    text = ""
-    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    rows = text.splitlines()
-    first = rows[0] if rows else ""
-    separator = max(",;\t|", key=first.count)
-    if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
-        separator, rows = first[4], rows[1:]
-    reader = csv.reader(rows, delimiter=separator)
-    try:
-        lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
-    except csv.Error:
-        return None
-    if len(lines) < 2:
-        return None
-    columns = lines[0]
-    width = len(columns)
-    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]))
 
 
 @lru_cache(maxsize=4096)

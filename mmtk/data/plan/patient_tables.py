@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from mmtk.data.plan.listing import Listing, Table
+from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.tables import Table
 
 FILE = "(file)"  # the added column of images
 TAGS = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID")

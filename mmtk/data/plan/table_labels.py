@@ -13,17 +13,14 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns, with_column_names
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.label_files import label_tables
-from mmtk.data.plan.listing import Listing, Table, stem
+from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE, rows_per_film
+from mmtk.data.plan.tables import Table
 from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import SUFFIXES
 
-RUN_LENGTHS = (
-    "are not read: draw each mask into a PNG of its image's size, called as the image, in a folder masks (runs go "
-    "down the columns; those of SIIM start where the last one ended, others count from the first pixel)"
-)
-SHEETS = (".xlsx", ".xls", ".ods")
+SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,8 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
             tables, film_tables = {**tables, **other_tables}, {**film_tables, **other_film_tables}
     if not film_tables:
         if name := hints.get("labels"):
-            raise MmtkError("no column names the images.", name, f"Its columns: {listing(tables[name].columns)}.")
+            names = listing(column for table in tables.values() for column in table.columns)
+            raise MmtkError("no column names the images.", name, f"Its columns: {names}.")
         labels.notes += [f"the table {name} names none of the images" for name in tables]
         return
     name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), -len(item)))
@@ -98,9 +96,11 @@ def _read_others(
 
 def _tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Table]:
     """Tables of the folder, or the one that the user names."""
-    tables = files.tables
+    tables = {**files.tables, **files.sheets}
     if not name:
         return tables
+    if sheets := {key: table for key, table in files.sheets.items() if key.startswith(f"{name} [")}:
+        return sheets
     if name not in tables:
         other_tables, _ = label_tables(files, labels.films)
         if name in other_tables:
@@ -109,7 +109,7 @@ def _tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Table]:
     if name not in tables:
         cure = f"Tables here: {listing(tables)}." if tables else "There is no table here."
         if name.lower().endswith(SHEETS):
-            raise MmtkError("spreadsheets are not read.", name, "Save the sheet as CSV, and give that.")
+            raise MmtkError("this spreadsheet cannot be read.", name, "Save the sheet as CSV, and give that.")
         raise MmtkError(f"no table '{name}'.{nearest(name, tables)}", str(files.root), cure)
     return {name: tables[name]}
 
@@ -123,11 +123,9 @@ def _film_tables(
         table = with_column_names(file_table, labels.films)
         if table is not file_table:
             labels.reasons.append(f"{name} has no row with the names of its columns")
-        if columns := find_columns(table, labels.films, hints):
+        columns = find_columns(table, labels.films, hints)
+        if columns and not columns.are_of_masks:
             film_tables[name] = _FilmTable(table, columns)
-            if columns.run_lengths:
-                labels.notes.append(f'{name}: masks as run lengths ("{columns.run_lengths}") {RUN_LENGTHS}')
-        if columns:
             column, films = lateral_cells(table, columns)
             labels.lateral[f'"{column}" of {name}'] = films
     if any(_has_labels(item) for item in film_tables.values()):

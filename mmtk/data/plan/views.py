@@ -8,7 +8,8 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns
 from mmtk.data.plan.films import Labels
-from mmtk.data.plan.listing import Listing, Table, stem
+from mmtk.data.plan.listing import Listing, stem
+from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError
 from mmtk.images.loader import read_view
 

@@ -1,0 +1,105 @@
+"""Tables as people have them: CSV in any usual form, texts with cells, and sheets of Excel workbooks."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+TABLES = (".csv", ".tsv", ".tab")
+WORKBOOKS = (".xlsx", ".xlsm")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table as text: column names as in the file, and rows of cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def cells(self, column: str) -> list[str]:
+        """Cells of a column."""
+        index = self.columns.index(column)
+        return [row[index] for row in self.rows]
+
+
+def read_text_table(path: Path) -> Table | None:
+    """Read a text with cells in its first two lines, as a table; None for prose, lists and numbers of outlines."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(4096).split(b"\n")[:2]
+    except OSError:
+        return None
+    separators = [sep for sep in b",;\t|" if all(0 < line.count(sep) == first[0].count(sep) for line in first)]
+    return read_table(path) if len(first) > 1 and separators else None
+
+
+def read_table(path: Path) -> Table | None:
+    """Read a CSV table in any usual encoding and separator; None where there is no row."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    text = ""
+    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
+        try:
+            text = raw.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    rows = text.splitlines()
+    first = rows[0] if rows else ""
+    separator = max(",;\t|", key=first.count)
+    if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
+        separator, rows = first[4], rows[1:]
+    reader = csv.reader(rows, delimiter=separator)
+    try:
+        lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
+    except csv.Error:
+        return None
+    if len(lines) < 2:
+        return None
+    columns = lines[0]
+    width = len(columns)
+    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]))
+
+
+def read_sheets(path: Path) -> dict[str, Table]:
+    """Read the tables of a workbook by the name of their sheet; none where it cannot be read.
+
+    Rows above the names of the columns, such as a title, have one cell at most. Formulas give their last value.
+    """
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    tables: dict[str, Table] = {}
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+        for sheet in book.worksheets:
+            rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            if table := _sheet_table([row for row in rows if any(row)]):
+                tables[sheet.title] = table
+        book.close()
+    except (OSError, ValueError, KeyError, BadZipFile, InvalidFileException):
+        return {}
+    return tables
+
+
+def _sheet_table(rows: list[list[str]]) -> Table | None:
+    first = next((number for number, row in enumerate(rows) if sum(map(bool, row)) > 1), len(rows))
+    head, *rows = rows[first:] or [[]]
+    while head and not head[-1]:
+        head.pop()
+    width = len(head)
+    return Table(tuple(head), tuple(tuple((*row, *[""] * width)[:width]) for row in rows)) if rows else None
+
+
+def _text(cell: Any) -> str:
+    """A cell as it would stand in a CSV table: 3.0 as 3, a date without the hour 0."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip().removesuffix(" 00:00:00")

@@ -1,0 +1,60 @@
+"""Masks as run lengths in a table: every pixel, in both ways to count, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layout_inputs import film, table
+from program_inputs import box, runs
+
+from mmtk.components.source.folder import Folder
+from mmtk.errors import MmtkError
+
+
+def masks_of(root: Path, rows: list[list[str]]) -> dict[str, np.ndarray]:
+    for name in {row[0] for row in rows}:
+        film(root / f"films/{name}.png")
+    table(root / "rle.csv", [["ImageId", "EncodedPixels"], *rows])
+    source = Folder(root, "segmentation", images="films", masks="rle.csv", classes=["lung"])
+    return {item.id: source.mask(item)[0] for item in source.items("all")}
+
+
+@pytest.mark.parametrize("relative", [True, False], ids=["relative", "absolute"])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_pixel_is_where_it_was(tmp_path: Path, relative: bool, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    drawn = {f"f{n}": generator.random((24, 20)) < 0.3 for n in range(4)} | {"none": np.zeros((24, 20), bool)}
+    drawn["all"] = np.ones((24, 20), bool)
+    read = masks_of(tmp_path, [[name, runs(pixels, relative) or "-1"] for name, pixels in drawn.items()])
+    assert {name: pixels.tolist() for name, pixels in read.items()} == {
+        name: pixels.astype(int).tolist() for name, pixels in drawn.items()
+    }
+
+
+def test_known_numbers(tmp_path: Path) -> None:
+    """The third pixel of the first column and its successor; the first two of the second column."""
+    for text, folder in (("3 2 25 2", "absolute"), ("2 2 20 2 0 1", "relative")):
+        pixels = masks_of(tmp_path / folder, [["a", text], ["b", "-1"], ["c", ""]])["a"]
+        right = {(2, 0), (3, 0), (0, 1), (1, 1)} | ({(2, 1)} if folder == "relative" else set())
+        assert {(int(row), int(column)) for row, column in np.argwhere(pixels)} == right
+
+
+def test_rows_of_one_image_are_put_together(tmp_path: Path) -> None:
+    pixels = masks_of(tmp_path, [["a", runs(box(2), True)], ["a", runs(box(14), True)], ["b", "-1"], ["c", "-1"]])
+    assert (pixels["a"] == (box(2) | box(14))).all()
+
+
+def test_runs_of_a_larger_image_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        MmtkError, match=r"the run lengths of a do not fit: a run ends at pixel 9,006 of 480\."
+    ) as error:
+        masks_of(tmp_path, [["a", "1 2 9001 6"], ["b", "1 1"], ["c", "-1"]])
+    assert "an image of another size" in str(error.value)
+
+
+def test_a_table_without_run_lengths_names_its_columns(tmp_path: Path) -> None:
+    with pytest.raises(MmtkError, match=r"has no column of run lengths\.") as error:
+        masks_of(tmp_path, [["a", "x"], ["b", "1 1"], ["c", "-1"]])
+    assert "Columns here: EncodedPixels, ImageId." in str(error.value)
