@@ -15,6 +15,7 @@ from mmtk.report.intervals import ENOUGH, FOLDS, TWO_WAY, bounded, independent, 
 from mmtk.report.margins import margins_of
 from mmtk.report.patients import on_patients
 from mmtk.report.readings import Readings, readings
+from mmtk.report.saliency import MapResults, map_results
 from mmtk.report.strata import Strata, scored_images, strata
 from mmtk.report.worth import Answer, Difference, answers
 from mmtk.scores import ScoreInfo, leading, shown
@@ -76,7 +77,8 @@ class Analysis:
     ``margins`` are the largest differences that do not matter to the user, by score; ``worths`` what components
     are worth in labels, where there are several budgets. ``before`` is the analysis of the same systems before
     they were tuned, of a study that tuned them. ``strata`` says where a system holds, ``readings`` what it may
-    read in place of the class. ``memory`` keeps what tables, summary and figures ask for several times.
+    read in place of the class, ``maps`` what its saliency maps highlight.
+    ``memory`` keeps what tables, summary and figures ask for several times.
     """
 
     study: Study
@@ -89,6 +91,7 @@ class Analysis:
     before: Analysis | None = None
     strata: Strata = field(default_factory=Strata)
     readings: Readings = field(default_factory=Readings)
+    maps: MapResults = field(default_factory=MapResults)
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
@@ -139,7 +142,11 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     worths = answers(study.jackknives, differences(study, effects, compared))
     sets = scored_images(study)
     groups, shortcuts = strata(study, sets, effects), readings(study, sets)
-    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, groups, shortcuts)
+    maps = map_results(study)
+    notes += maps.notes
+    return Analysis(
+        study, scores(study), compared, effects, notes, margins, worths, before, groups, shortcuts, maps
+    )
 
 
 def differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:

@@ -20,8 +20,9 @@ from mmtk.report import ensembles, tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.headlines import worded
+from mmtk.report.saliency import sentences as map_sentences
 from mmtk.report.summary import chance, summary
-from mmtk.report.tables import claims, paper, strata
+from mmtk.report.tables import claims, paper, saliency, strata
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.table import Table, long_csv, without_empty_columns
 from mmtk.report.tables.worth import worth_table
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 LONG = 40
 SCREEN = 8  # rows of the answer that a first screen has room for; more of them scroll
 OF_RUNS = ("data", "encoder", "decoder", "scores", "runs")
-FOLDED = (*OF_RUNS, "trials", "strata", "strata-effects")
+FOLDED = (*OF_RUNS, "trials", "strata", "strata-effects", "saliency")
 
 
 # --- methods ---------------------------------------------------------------------------------------------------
@@ -117,6 +118,8 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         strata.effects(analysis.strata.effects),
         strata.readings(analysis.readings.readings),
         strata.guesses(analysis.readings.guesses),
+        saliency.claims(analysis.maps.claims),
+        saliency.scores(analysis.maps.scores),
     ]
 
 
@@ -190,6 +193,7 @@ def _of_older_report(out: Path) -> list[str]:
 
 def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     """Write everything into ``stage``, a folder that becomes ``out``."""
+    from mmtk.report.figures.map_scores import map_scores
     from mmtk.report.figures.study import by_section, drawings
     from mmtk.report.figures.worth import worth
 
@@ -201,6 +205,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     missing = [*study.gaps, *notes, *shared_data(study), *absent]
     jobs = drawings(study, stage / "figures", analysis.effects)
     jobs.append(partial(worth, analysis.worths, stage / "figures/worth.png"))
+    jobs.append(partial(map_scores, analysis.maps, stage / "figures/map-scores.png"))
     pictures = on_all_cores(jobs)
     figures = [replace(picture, caption=worded(picture.caption, study)) for picture in by_section(pictures)]
     tables = _tables(analysis, out, layers, missing)
@@ -257,7 +262,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
     def of_section(section: str) -> list[Figure]:
         return [figure for figure in figures if figure.section == section]
 
-    in_parts = ("effects", "worth", "data")
+    in_parts = ("effects", "worth", "saliency maps", "data")
     sections = dict.fromkeys(figure.section for figure in figures if figure.section not in in_parts)
     parts: list[Part] = [
         Part("Verdicts", some("verdicts"), []),
@@ -268,6 +273,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
         Part("Ensembles", some("ensembles"), []),
         Part("Where it holds", some("within", "strata", "strata-effects"), []),
         Part("What it may be reading", some("readings", "guesses"), []),
+        Part("Saliency maps", some("saliency-claims", "saliency"), of_section("saliency maps")),
         Part("The paper's effects", some("claims"), []),
         Part("Tests", some("tests"), []),
         *(Part(name[:1].upper() + name[1:], [], of_section(name)) for name in sections),
@@ -305,7 +311,13 @@ def _markdown(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part],
 def _lede(analysis: Analysis) -> list[str]:
     """The sentences below the answer."""
     answers = [*ensembles.sentences(analysis), *tuning.sentences(analysis)]
-    return [*sentences(analysis), *answers, *chance(analysis), *strata.warnings(analysis.readings)]
+    return [
+        *sentences(analysis),
+        *answers,
+        *chance(analysis),
+        *strata.warnings(analysis.readings),
+        *map_sentences(analysis.maps),
+    ]
 
 
 def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> str:

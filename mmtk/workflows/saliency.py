@@ -37,7 +37,7 @@ def saliency(
     device: str = "auto",
     quiet: bool = True,
 ) -> list[Path]:
-    """Measure saliency maps of finished runs into ``RUN/saliency/MAP``; the folders that were written.
+    """Measure saliency maps of finished runs into ``RUN/saliency/MAP``; the folders that were folders.
 
     runs: run directories, or a study, of which all finished runs count
     maps: ``saliency``, ``captum,method=grad-cam``, any bridge with its keys, ``noise``, ``centre`` (default: the
@@ -87,7 +87,7 @@ def _measure_run(
     names = list(dict.fromkeys(map_name(word, recipe) for word in maps or DEFAULT))
     kinds = {name: explained(net, recipe, predictor.targets, name) for name in names}
     tests = prepare(recipe, data_root(data, RunDir(path)), display.reading).tests()
-    written = []
+    folders = []
     for name, one in kinds.items():
         status_line.stage(f"measuring {name}")
         display.note(f"Run {number}: {path.name}, {name}, {counted(len(tests), 'test set')}")
@@ -96,8 +96,8 @@ def _measure_run(
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, tests, tables)
         write_json(folder / ABOUT, {"map": name, "images": images, **_described(tests)})
-        written.append(folder)
-    return written
+        folders.append(folder)
+    return folders
 
 
 def _write(folder: Path, tests: Sequence[TestSet], tables: Mapping[tuple[str, str], MapTable]) -> None:

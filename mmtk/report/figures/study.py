@@ -35,7 +35,7 @@ AT_BUDGET = {
     "losses": losses,
 }
 OF_TABLES = ("scores", "roc", "calibration", "dice-distribution", "bland-altman")  # drawn from values alone
-SECTIONS = ("effects", "worth", "scores", *TASKS, "saliency", "training", "data")
+SECTIONS = ("effects", "worth", "saliency maps", "scores", *TASKS, "saliency", "training", "data")
 
 
 Drawing = Callable[[], Figure | None]

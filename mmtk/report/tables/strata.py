@@ -112,9 +112,9 @@ def within(rows: Sequence[Within]) -> Table:
         [
             Entry(row.images.name),
             Entry(row.attribute),
-            _entry(row.pooled),
-            _entry(row.within),
-            _entry(row.difference, sign=True),
+            interval_entry(row.pooled),
+            interval_entry(row.within),
+            interval_entry(row.difference, sign=True),
             p_entry(row.difference.p),
         ]
         for row in rows
@@ -142,9 +142,9 @@ def readings(rows: Sequence[Reading]) -> Table:
         [
             Entry(row.images.name),
             Entry(row.side),
-            _entry(row.auroc),
+            interval_entry(row.auroc),
             p_entry(row.adjusted),
-            _entry(row.label),
+            interval_entry(row.label),
             Entry(READS if row.alarms else "", best=row.alarms),
         ]
         for row in sorted(rows, key=lambda row: (row.images.name, -row.strength))
@@ -165,9 +165,9 @@ def guesses(rows: Sequence[Guess]) -> Table:
             Entry(row.images.name),
             Entry(row.of),
             Entry(", ".join(row.attributes)),
-            _entry(row.auroc),
+            interval_entry(row.auroc),
             value_entry(CHANCE),
-            _entry(row.network),
+            interval_entry(row.network),
             Entry(BEATS if row.alarms else "", best=row.alarms),
         ]
         for row in rows
@@ -199,14 +199,14 @@ def _stratum(row: Stratum) -> list[Entry]:
         Entry(row.group),
         count_entry(row.count),
         count_entry(row.patients),
-        _entry(row.interval, row.info.digits, sign=bool(row.effect)),
-        _entry(row.difference, row.info.digits, sign=True),
+        interval_entry(row.interval, row.info.digits, sign=bool(row.effect)),
+        interval_entry(row.difference, row.info.digits, sign=True),
         p_entry(row.adjusted),
         Entry("; ".join(filter(None, ("worst of the groups" if row.worst else "", row.note)))),
     ]
 
 
-def _entry(one: Interval | None, digits: int = 3, sign: bool = False) -> Entry:
+def interval_entry(one: Interval | None, digits: int = 3, sign: bool = False) -> Entry:
     """An estimate with its interval."""
     if one is None:
         return value_entry(None)
