@@ -29,6 +29,7 @@ from mmtk.io.parallel import join_parent
 Request = dict[str, Any]
 LOST = -1000  # stands for the exit code of a process whose server died first
 LONGEST = 1 << 16  # bytes of a request
+ALLOCATOR = ("JE_ARROW_MALLOC_CONF", "background_thread:false")  # read when pyarrow is loaded
 
 
 def available() -> bool:
@@ -215,6 +216,16 @@ def _without_threads() -> bool:
     return len(os.listdir("/proc/self/task")) == 1
 
 
+def _import(modules: Sequence[str]) -> None:
+    """Import modules, pyarrow's allocator without the thread that it begins else; forks have no such variable."""
+    is_absent = ALLOCATOR[0] not in os.environ
+    os.environ.setdefault(*ALLOCATOR)
+    for name in modules:
+        importlib.import_module(name)
+    if is_absent:
+        del os.environ[ALLOCATOR[0]]
+
+
 def main(modules: Sequence[str]) -> None:
     """Import ``modules``, then serve the parent at the other end of standard input; in a fork, run its module."""
     control = socket.socket(fileno=os.dup(0))
@@ -222,8 +233,7 @@ def main(modules: Sequence[str]) -> None:
     os.dup2(empty, 0)
     os.close(empty)
     warm.server_start = time.time_ns()
-    for name in modules:
-        importlib.import_module(name)
+    _import(modules)
     ctypes.CDLL(None)
     if not _without_threads():
         sys.exit("a module has begun a thread.")

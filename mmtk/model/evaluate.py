@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch.nn.modules.dropout import _DropoutNd
 
 from mmtk import api
-from mmtk.data.batches import label_tensor, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.data.image_attributes import image_attributes
-from mmtk.data.store import ImageStore
 from mmtk.errors import NotFinite, RunFailed, listing
 from mmtk.io import status_line
 from mmtk.io.files import atomic
 from mmtk.model.ensemble import Net, disagreement
-from mmtk.model.views import seen
+from mmtk.model.passes import MaskAreas, add_areas, batches, batches_with_areas, eval_mode, no_areas, same_input
 from mmtk.recipe.recipe import Recipe
 from mmtk.registry import catalog
 from mmtk.registry.declared import declared_scores
@@ -29,7 +25,6 @@ from mmtk.registry.per_image import case_columns
 from mmtk.runs.attributes import IMAGE, METADATA, Attributes, attribute_columns
 from mmtk.scores import ScoreInfo, selecting
 from mmtk.seeding import seeded
-from mmtk.tasks import TASKS
 
 
 @dataclass
@@ -47,48 +42,24 @@ class Scores:
     attributes: dict[tuple[str, str], dict[str, Attributes]] = field(default_factory=dict)
 
 
-def batches(
-    net: Net,
-    recipe: Recipe,
-    task: str,
-    store: ImageStore,
-    rows: list[int],
-    device: torch.device | str,
-    labels: api.LabelSpec | None = None,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[str]]]:
-    """(logits on the CPU in fp32, targets, ids) of some rows, ``evaluate.batch`` at a time.
-
-    net: on ``device``, in evaluation mode
-    recipe: of the network
-    task: whose forward and labels are used
-    store: images of the set
-    rows: of the store, in their order
-    device: that computes the logits
-    labels: of the task, where the set has labels of another
-    """
-    views = seen(net, recipe, {task: labels or store.labels})
-    forward: Callable[[torch.Tensor], torch.Tensor] = getattr(views, TASKS[task].forward)
-    size = recipe.evaluate.batch
-    for start in range(0, len(rows), size):
-        batch_rows = rows[start : start + size]
-        images = network_input(pixels(store, batch_rows), recipe, task)
-        logits = forward(images.to(device, next(net.parameters()).dtype)).float().cpu()
-        yield logits, label_tensor(store, batch_rows), [store.ids[row] for row in batch_rows]
-
-
-def fill(net: Net, recipe: Recipe, test: TestSet, device: torch.device | str) -> dict[str, api.Metric]:
+def fill(
+    net: Net, recipe: Recipe, test: TestSet, device: torch.device | str, areas: MaskAreas | None = None
+) -> dict[str, api.Metric]:
     """The task's metrics over a test set; the network's mode is restored.
 
     net: on ``device``
     recipe: of the network
     test: the set
     device: that computes the logits
+    areas: of images of classes, which get masks from the same pass through the encoder
     """
     store, rows = test.store, test.known_rows
     metrics = make_metrics(recipe, test.task, store.labels, store.spacing)
     draws = seeded(recipe.seed, "evaluate", test.task, test.domain)
+    one_task = batches(net, recipe, test.task, store, rows, device)
+    passes = one_task if areas is None else batches_with_areas(net, recipe, test, device, areas)
     with eval_mode(net, recipe.evaluate.dropout), draws, torch.no_grad():
-        for logits, target, ids in batches(net, recipe, test.task, store, rows, device):
+        for logits, target, ids in passes:
             if not bool(torch.isfinite(logits).all()):
                 raise NotFinite(
                     f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.",
@@ -97,21 +68,6 @@ def fill(net: Net, recipe: Recipe, test: TestSet, device: torch.device | str) ->
             for metric in metrics.values():
                 metric.update(logits, target, ids)
     return metrics
-
-
-@contextmanager
-def eval_mode(net: Net, dropout: bool) -> Iterator[None]:
-    """Evaluation mode inside the block, with the encoder's dropout on if asked for; the mode is restored."""
-    training = net.training
-    net.eval()
-    for member in net.members if dropout else ():
-        for module in member.encoder.modules():
-            if isinstance(module, _DropoutNd):
-                module.train()
-    try:
-        yield
-    finally:
-        net.train(training)
 
 
 def compute(task: str, metrics: Mapping[str, api.Metric]) -> dict[str, float]:
@@ -175,7 +131,9 @@ def evaluate(
     status_line.stage("scoring")
     scores = Scores()
     for test in tests:
-        metrics = fill(net, recipe, test, device)
+        areas = no_areas(test, tests)
+        shared = areas is not None and not recipe.evaluate.dropout and same_input(recipe)
+        metrics = fill(net, recipe, test, device, areas if shared else None)
         for name, metric in metrics.items():
             if name in validation.get(test.task, {}):
                 metric.calibrate(validation[test.task][name])
@@ -184,11 +142,11 @@ def evaluate(
         scores.results.setdefault(test.domain, {})[test.task] = task_scores
         scores.metrics[test.domain, test.task] = metrics
         scores.patients[test.domain, test.task] = test.patients
-        scores.attributes[test.domain, test.task] = _attributes(test)
+        scores.attributes[test.domain, test.task] = attributes = _attributes(test)
         scores.declared[test.task] = declared_scores(test.task, metrics, test.store.labels)
-    for test in tests:
-        for name, area in _mask_areas(net, recipe, test, tests, device).items():
-            attributes = scores.attributes[test.domain, test.task]
+        if areas is not None and not shared:
+            add_areas(net, recipe, test, device, areas)
+        for name, area in areas.values.items() if areas is not None else ():
             attributes[name] = {**attributes[name], f"{IMAGE}predicted mask area": area}
     return scores
 
@@ -201,28 +159,6 @@ def _attributes(test: TestSet) -> dict[str, Attributes]:
         | {f"{IMAGE}{key}": value for key, value in of_pixels[name].items()}
         for name, facts in test.metadata.items()
     }
-
-
-def _mask_areas(
-    net: Net, recipe: Recipe, test: TestSet, tests: Sequence[TestSet], device: torch.device | str
-) -> dict[str, float]:
-    """Share of the image that the network's own masks cover, by id, of images without masks; {} without that task.
-
-    net: on ``device``
-    recipe: of the network
-    test: set of images
-    tests: all sets; one with masks has their labels
-    device: that computes the logits
-    """
-    masked = next((one for one in tests if TASKS[one.task].has_masks), None)
-    if masked is None or TASKS[test.task].has_masks:
-        return {}
-    labels, areas = masked.store.labels, dict[str, float]()
-    with eval_mode(net, False), torch.no_grad():
-        for logits, _, ids in batches(net, recipe, masked.task, test.store, test.known_rows, device, labels):
-            masks = labels.decode(logits)[:, int(labels.exclusive) :]
-            areas |= dict(zip(ids, masks.any(1).double().mean((1, 2)).tolist(), strict=True))
-    return areas
 
 
 def add_disagreement(

@@ -15,7 +15,6 @@ from mmtk.builtin_scores import SHUFFLED
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.errors import MmtkError
-from mmtk.model.evaluate import eval_mode
 from mmtk.model.map_scores import (
     boxes_region,
     coarse,
@@ -27,6 +26,7 @@ from mmtk.model.map_scores import (
     rank_correlation,
 )
 from mmtk.model.network import FrozenClassify, MultiTaskNet
+from mmtk.model.passes import eval_mode
 from mmtk.model.shuffled_weights import shuffled, stages
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.toml import assignment

@@ -18,11 +18,10 @@ from mmtk.runs.versions import expected_versions, listed, version_changes
 from mmtk.study.folder import PlannedRun, StudyDir
 from mmtk.tasks import IN_DOMAIN
 
-# And what they import; libraries are those that a run imports at their first use. Not pyarrow, nor pandas, which
-# imports it: its allocator begins a thread.
+# And what they import; libraries are those that a run imports at their first use, pandas through pyarrow.
 RUN_MODULES = (
     *("mmtk.cli.main", "mmtk.recipe.load", "mmtk.workflows.run", "filelock", "rich.progress", "rich.table"),
-    *("safetensors.torch", "scipy.ndimage", "scipy.spatial", "tomli_w"),
+    *("pandas", "pyarrow.parquet", "safetensors.torch", "scipy.ndimage", "scipy.spatial", "tomli_w"),
 )
 
 
