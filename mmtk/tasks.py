@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,6 +73,19 @@ SEGMENTATION = Task(
 )
 TASKS: dict[str, Task] = {task.name: task for task in (CLASSIFICATION, SEGMENTATION)}
 TASK_OF_STRATEGY: dict[str, Task] = {task.strategy: task for task in TASKS.values()}
+
+
+def budget(labels: Mapping[str, int | str]) -> str:
+    """A label budget as the paper writes it, classes first: ``100-10``; of one task, ``10 masks``."""
+    if len(labels) == 1:
+        ((task, count),) = labels.items()
+        return f"{'all' if count == 'full' else count} {TASKS[task].annotations}"
+    return "-".join(str(labels.get(task, "–")) for task in TASKS)
+
+
+def labels_text(labels: Mapping[str, int | str]) -> str:
+    """A label budget within a sentence: ``100-10 labels``, ``10 masks``."""
+    return budget(labels) if len(labels) == 1 else f"{budget(labels)} labels"
 
 
 def file_name(domain: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Comparison
 from mmtk.report.effects import Effects
-from mmtk.report.headlines import ALPHA, budget
+from mmtk.report.headlines import ALPHA
 from mmtk.report.margins import margin_of
 from mmtk.report.standings import standings
 from mmtk.report.tables.table import interval, number, probability
@@ -18,7 +18,7 @@ from mmtk.stats.looks import Outcome
 from mmtk.stats.two_way import from_variances
 from mmtk.stats.verdicts import Verdict, more_seeds, verdict
 from mmtk.study.jackknives import Weights
-from mmtk.tasks import IN_DOMAIN
+from mmtk.tasks import IN_DOMAIN, budget, labels_text
 
 EARLY = "stopped early"
 NO_INTERVAL = Verdict("open", False, None, "no interval")
@@ -164,7 +164,7 @@ def _claim(
     weights: of the systems
     """
     score, labels = f"{one.info.label} {one.domain}", budget(one.labels)
-    where = score + (f" ({labels} labels)" if len(analysis.study.budgets) > 1 else "")
+    where = score + (f" ({labels_text(one.labels)})" if len(analysis.study.budgets) > 1 else "")
     margin = margin_of(one.metric, one.info, analysis.margins)
     word = (
         NO_INTERVAL if verdict_interval is None else verdict(verdict_interval, margin, one.info.better, adjusted)
@@ -172,7 +172,7 @@ def _claim(
     what = " × ".join(estimate.factors)
     component = isinstance(one, Effects)
     primary = one.domain == IN_DOMAIN and len(estimate.factors) == 1
-    several = f", {labels} labels" if len(analysis.study.budgets) > 1 else ""
+    several = f", {labels_text(one.labels)}" if len(analysis.study.budgets) > 1 else ""
     question = f"{what}, {one.info.label}{several}" if primary else ""
     return Claim(
         what,

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmtk import stats
 from mmtk.errors import MmtkError, listing
-from mmtk.report.headlines import Labels, at, budget
+from mmtk.report.headlines import Labels, at
 from mmtk.report.intervals import bounded, independent, sensible, two_way_test
 from mmtk.scores import ScoreInfo, shown
 from mmtk.stats import Effect, Interval, Test
@@ -20,6 +20,7 @@ from mmtk.stats.designs import factorial_weights, shapley_weights
 from mmtk.study.axes import NO_LEVEL
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
+from mmtk.tasks import labels_text
 
 Subset = frozenset[str]
 Values = Mapping[tuple[str, ...], Mapping[int, float]]
@@ -210,9 +211,9 @@ def without_effects(effects_list: Sequence[Effects]) -> list[str]:
     """A sentence for every reason why effects could not be computed, with the scores that it concerns."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for one in (one for one in effects_list if one.missing):
-        reasons.setdefault((one.domain, budget(one.labels), one.missing), []).append(one.metric)
+        reasons.setdefault((one.domain, labels_text(one.labels), one.missing), []).append(one.metric)
     return [
-        f"No effects on {', '.join(metrics)} ({domain}, {labels} labels): {why}"
+        f"No effects on {', '.join(metrics)} ({domain}, {labels}): {why}"
         for (domain, labels, why), metrics in reasons.items()
     ]
 
@@ -222,9 +223,11 @@ def on_fewer_seeds(effects_list: Sequence[Effects], seeds: int) -> list[str]:
     names: dict[str, dict[int, dict[str, None]]] = {}
     for one in effects_list:
         for effect in one.effects:
-            names.setdefault(budget(one.labels), {}).setdefault(effect.n, {})[" × ".join(effect.factors)] = None
+            names.setdefault(labels_text(one.labels), {}).setdefault(effect.n, {})[" × ".join(effect.factors)] = (
+                None
+            )
     return [
-        f"{'All effects' if len(by_seeds) == 1 else f'Effects of {listing(effects)}'} ({labels} labels) are over "
+        f"{'All effects' if len(by_seeds) == 1 else f'Effects of {listing(effects)}'} ({labels}) are over "
         f"{n} of {seeds} seeds, those of which all systems in them have a run."
         for labels, by_seeds in names.items()
         for n, effects in by_seeds.items()

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
-from mmtk.report.headlines import at, budget
+from mmtk.report.headlines import at
 from mmtk.report.intervals import bounded
 from mmtk.report.tables.table import Entry, Table, count_entry, headings, interval_entry, value_entry
 from mmtk.scores import ScoreInfo, leading
 from mmtk.stats import Interval
 from mmtk.study.ensembles import SEED, as_study
 from mmtk.study.results import Cell
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import DOMAINS, budget
 
 
 @dataclass(frozen=True)

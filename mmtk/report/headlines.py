@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import TASKS
 
 Labels = Mapping[str, int | str]
 
@@ -26,8 +25,3 @@ def worded(text: str, study: Study) -> str:
 def at(study: Study, labels: Labels) -> list[Cell]:
     """The cells at a budget; what a cell does not train does not count."""
     return [c for c in study.cells if all(labels.get(task) == label for task, label in c.labels.items())]
-
-
-def budget(labels: Labels) -> str:
-    """A budget as the paper writes it, classification first: 100-10; a dash for a task that is not trained."""
-    return "-".join(str(labels.get(task, "–")) for task in TASKS)

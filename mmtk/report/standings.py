@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mmtk.report.effects import Effects
-from mmtk.report.headlines import Labels, at, budget
+from mmtk.report.headlines import Labels, at
 from mmtk.report.margins import margin_of
 from mmtk.scores import ScoreInfo, leading
 from mmtk.stats.looks import Outcome, looks, settle
@@ -14,7 +14,7 @@ from mmtk.stats.two_way import Interval
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Study
 from mmtk.study.stopping import Stopping
-from mmtk.tasks import IN_DOMAIN, TASKS
+from mmtk.tasks import IN_DOMAIN, TASKS, labels_text
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _of_reference(study: Study) -> Iterator[Question]:
 
 
 def _labels(study: Study, labels: Labels) -> str:
-    return f", {budget(labels)} labels" if len(study.budgets) > 1 else ""
+    return f", {labels_text(labels)}" if len(study.budgets) > 1 else ""
 
 
 def _history(study: Study, question: Question, rule: Stopping) -> list[Interval]:

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from mmtk.counts import counted, replicates
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import Claim, claims
-from mmtk.report.headlines import ALPHA, budget
+from mmtk.report.headlines import ALPHA
 from mmtk.report.tables import claims as paper_claims
 from mmtk.report.tables.table import number
 from mmtk.scores import shown
 from mmtk.study.results import Study
-from mmtk.tasks import TASKS
+from mmtk.tasks import TASKS, budget
 
 
 def summary(analysis: Analysis) -> list[str]:

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mmtk.errors import MmtkError
-from mmtk.report.headlines import Labels, budget
+from mmtk.report.headlines import Labels
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Interval
 from mmtk.stats.worth import Worth, worth
 from mmtk.study.jackknives import Jackknives, Weights
 from mmtk.study.results import Cell
-from mmtk.tasks import IN_DOMAIN, TASKS
+from mmtk.tasks import IN_DOMAIN, TASKS, budget
 
 MOST = 6  # answers that sentences can hold
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_lines
 from mmtk.runs.attributes import is_attribute
@@ -26,7 +27,7 @@ def read_cases(files: Sequence[Path]) -> Cases:
     ``id`` is [images], ascending. ``patient`` is [images], None where the source names none; it is absent where
     no file has it (runs of mmtk 0.2). A text that describes images is [images], None where it is not known. Every
     column of numbers is [files, images], NaN where a run has it not. A column without a value belongs to another
-    task and is left out. MmtkError where a file has other images.
+    task and is left out. MmtkError where a file has other images, or groups them into other patients.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -57,6 +58,7 @@ def read_cases(files: Sequence[Path]) -> Cases:
         for name, kind in zip(whole.schema.names, whole.schema.types, strict=True)
         if pa.types.is_string(kind) and (name == "patient" or is_attribute(name))
     }
+    patients = [table["patient"].to_numpy() if "patient" in table.schema.names else None for table in tables]
     order = np.argsort(ids, kind="stable")
     tables_by_part: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for domain, task in dict.fromkeys(zip(domains, tasks, strict=True)):
@@ -64,9 +66,54 @@ def read_cases(files: Sequence[Path]) -> Cases:
         parts = {name: values[:, group_rows] for name, values in numbers.items()}
         columns = {name: values for name, values in parts.items() if not np.isnan(values).all()}
         of_part = {name: values[group_rows] for name, values in texts.items()}
+        if "patient" in of_part:
+            of_part["patient"] = _patients(ids[group_rows], patients, group_rows, files)
         present = {name: values for name, values in of_part.items() if name == "patient" or any(values)}
         tables_by_part[domain, task] = {"id": ids[group_rows]} | present | columns
     return tables_by_part
+
+
+def _patients(
+    ids: np.ndarray, columns: Sequence[np.ndarray | None], rows: np.ndarray, files: Sequence[Path]
+) -> np.ndarray:
+    """Patients of images as all files name them.
+
+    ids: [images] of a test set
+    columns: [rows] patients of every file; None of one that holds none
+    rows: [images] of the test set in the files
+    files: as messages name them
+    """
+    names: dict[str, str] = {}
+    first: np.ndarray | None = None
+    for file, column in zip(files, columns, strict=True):
+        if column is None or (first is not None and np.array_equal(column[rows], first)):
+            continue
+        first = column[rows] if first is None else first
+        add_patients(names, ids, column[rows], str(file))
+    return np.array([names.get(one) for one in ids], object)
+
+
+def add_patients(names: dict[str, str], ids: np.ndarray, patients: np.ndarray, where: str) -> None:
+    """Add patients to the names so far; MmtkError where they are grouped otherwise.
+
+    names: patients by image
+    ids: [images]
+    patients: [images] their names, None where nobody knows
+    where: what a message names
+
+    Other names of the same groups change nothing: patients are numbered in the order of their source.
+    """
+    added = {one: name for one, name in zip(ids, patients, strict=True) if name is not None}
+    pairs = {(names[one], name): one for one, name in added.items() if one in names}
+    if len(pairs) > min(len({pair[side] for pair in pairs}) for side in (0, 1)):
+        raise MmtkError(
+            f"groups {counted(len(added), 'image')} into other patients than other runs do, although their images "
+            "are the same.",
+            where,
+            "Report them apart, or run the older ones again with the patients that the source names now.",
+        )
+    if all(before == name for before, name in pairs):
+        names |= added
 
 
 def joined(tables: Sequence[Cases]) -> Cases:

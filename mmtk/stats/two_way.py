@@ -83,13 +83,14 @@ def two_way(sample: Jackknife, level: float = LEVEL) -> Interval:
     """
     seeds, patients = sample.without.shape
     est = float(sample.score.mean()) if seeds else math.nan
+    if patients == 1 and np.isfinite(est):  # no score is defined without the only patient
+        return _nothing(est, _variance(sample.score), 0.0, sample, "too few patients", _few(patients))
     if sample.note or not np.isfinite(sample.without).all() or not np.isfinite(est):
         why = sample.note or "the score is undefined without one of the patients"
         return _nothing(est, 0.0, 0.0, sample, "undefined", why)
     seed_variance, patient_variance = variances(sample)
     if patients < LEAST_PATIENTS:
-        why = f"{counted(patients, 'patient')}: too few for an interval, which takes {LEAST_PATIENTS}"
-        return _nothing(est, seed_variance, patient_variance, sample, "too few patients", why)
+        return _nothing(est, seed_variance, patient_variance, sample, "too few patients", _few(patients))
     if seed_variance + patient_variance == 0:
         return _nothing(est, 0.0, 0.0, sample, "no variation", "no variation: no interval")
     flags, note = reservations(patients, sample.errors, sample.smaller_class)
@@ -97,6 +98,10 @@ def two_way(sample: Jackknife, level: float = LEVEL) -> Interval:
         flags |= {"one seed"}
         note = "; ".join(filter(None, (ONE_SEED, note)))
     return from_variances(est, (seed_variance, patient_variance), (seeds, patients), level, flags, note)
+
+
+def _few(patients: int) -> str:
+    return f"{counted(patients, 'patient')}: too few for an interval, which takes {LEAST_PATIENTS}"
 
 
 def variances(sample: Jackknife) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmtk.recipe.recipe import Recipe
-from mmtk.tasks import TASKS
+from mmtk.tasks import budget
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class PlannedCell:
 
     @property
     def budget(self) -> str:
-        """The labels of classes and masks as the paper writes them, ``100-10``; – for a task that it has not."""
-        return "-".join(str(self.labels.get(task, "–")) for task in TASKS)
+        """The labels of classes and masks, ``100-10``, or of its one task, ``10 masks``."""
+        return budget(self.labels)
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmtk.errors import MmtkError
+from mmtk.runs.arrays import add_patients
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ def images_of(cells: Sequence[Cell], domain: str, task: str) -> TestImages:
     task: of the values
 
     Runs that hold no patients (mmtk 0.2) take them from runs of the same images that do, else from their source.
+    MmtkError where cells group the same images into other patients.
     """
     tables = [table for cell in cells if (table := cell.cases.get((domain, task)))]
     names: dict[str, str] = {}
-    for table in tables:
+    for cell in cells:
+        table = cell.cases.get((domain, task), {})
         if "patient" in table:
-            names |= {i: name for i, name in zip(table["id"], table["patient"], strict=True) if name is not None}
+            add_patients(names, table["id"], table["patient"], f"{cell.name}: {domain} {task}")
     if tables and all("patient" not in table for table in tables):
         names = _of_source(next(cell for cell in cells if (domain, task) in cell.cases), domain, task)
     ids = sorted({name for table in tables for name in table["id"]})

@@ -9,6 +9,7 @@ from mmtk.errors import MmtkError, listing, nearest
 from mmtk.runs.folder import RunDir
 from mmtk.study.folder import StudyDir
 from mmtk.study.results import Cell
+from mmtk.tasks import budget
 
 Runs = str | Path | Sequence[str | Path]
 
@@ -57,7 +58,7 @@ def cell_of(study: Path, name: str | None) -> Cell:
 
 def title(cell: Cell) -> str:
     """Name of a cell with its label budget."""
-    return f"{cell.name} {cell.budget}"
+    return f"{cell.name} {budget(cell.labels)}"
 
 
 def leading_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -155,7 +155,7 @@ def test_results_in_the_layout_of_the_paper():
     assert [column.name for column in table.columns] == headings
     rows = {row["System"]: row for row in parsed(table)}
     assert list(rows) == ["UMTL", "UMTL-S", "UMTL-SSL", "MultiMix", "Enc"]
-    assert rows["Enc"]["Labels"] == "100-–"
+    assert rows["Enc"]["Labels"] == "100 class labels"
     assert (rows["Enc"]["always the majority"], rows["Enc"]["Dice"]) == (repr(2 / 3), "")
     score = analysis.score(study.cells[0], "in-domain", "segmentation", "dice")
     assert float(rows["UMTL"]["Dice"]) == score.seeds.mean

@@ -27,7 +27,7 @@ def test_the_grid_of_the_paper_is_three_hundred_runs() -> None:
     assert len(plan.cells) == 60  # 2 × 3 segmentation, 3 × 3 classification, 5 × 9 both
     assert len(plan.runs) == 300
     assert len({cell.recipe.digest for cell in plan.cells}) == 60
-    assert [cell.title for cell in plan.cells][:3] == ["U-Net –-10", "U-Net –-50", "U-Net –-full"]
+    assert [cell.title for cell in plan.cells][:3] == ["U-Net 10 masks", "U-Net 50 masks", "U-Net all masks"]
     assert {cell.name for cell in plan.cells if cell.reference} == {"MultiMix"}
 
 

@@ -97,10 +97,10 @@ def test_a_lead_survives_where_the_interval_of_the_ensembles_is_on_its_side(
 def test_a_cell_of_a_study_is_its_runs(study: Path, tmp_path: Path) -> None:
     runs = run_folders(study, "Enc")
     assert [path.name[-2:] for path in runs] == ["s0", "s1"]
-    assert run_folders(study, "Enc 8-–") == runs
+    assert run_folders(study, "Enc 8 class labels") == runs
     with pytest.raises(MmtkError, match=r"which cell\?") as refused:
         run_folders(study)
-    assert refused.value.hint == "Cells: Enc 8-–, Enc-SSL 8-–."
+    assert refused.value.hint == "Cells: Enc 8 class labels, Enc-SSL 8 class labels."
     with pytest.raises(MmtkError, match=r"--cell Encc: names no cell\. Did you mean"):
         run_folders(study, "Encc")
     with pytest.raises(MmtkError, match="is a study, which is asked alone"):

@@ -93,7 +93,7 @@ def test_the_plan_and_the_report_say_folds(made: Path) -> None:
     assert "What 3 folds × 2 repeats can find" in plan.stdout
     assert "by the spread of its own runs" in plan.stdout
     for text in ((made / "output.txt").read_text(), (made / "study/report/report.md").read_text()):
-        assert "2 systems at one label budget (–-4) with 3 folds × 2 repeats each: 12 runs." in text
+        assert "2 systems at one label budget (4 masks) with 3 folds × 2 repeats each: 12 runs." in text
         assert "two-way" not in text.partition("## Methods")[0] or "corrected t" in text
     page = (made / "study/report/index.html").read_text()
     assert "Nadeau and Bengio 2003" in page

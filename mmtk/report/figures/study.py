@@ -16,10 +16,9 @@ from mmtk.report.figures.scores import budgets, scores
 from mmtk.report.figures.study_classes import calibration, roc
 from mmtk.report.figures.systems import Figure
 from mmtk.report.figures.training import losses, validation
-from mmtk.report.headlines import budget
 from mmtk.scores import leading
 from mmtk.study.results import Study
-from mmtk.tasks import TASKS
+from mmtk.tasks import TASKS, labels_text
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {
@@ -66,8 +65,9 @@ def _of_effects(one: Effects, lead: str, out: Path) -> list[Drawing]:
     """A forest plot and a waterfall of a leading metric."""
     if one.metric != lead or not one.effects:
         return []
-    name, metric = f"{one.metric}-{one.domain}-{budget(one.labels).replace('–', 'x')}", one.info.label
-    title = f"{metric}, {one.domain}, {budget(one.labels)} labels"
+    labels = "-".join(str(one.labels.get(task, "x")) for task in TASKS)
+    name, metric = f"{one.metric}-{one.domain}-{labels}", one.info.label
+    title = f"{metric}, {one.domain}, {labels_text(one.labels)}"
     path = out / f"effects-{name}.png"
     jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
     if one.start is not None:

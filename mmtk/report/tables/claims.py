@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from mmtk import stats
 from mmtk.counts import share
 from mmtk.report.analysis import Analysis
-from mmtk.report.headlines import ALPHA, Labels, at, budget
+from mmtk.report.headlines import ALPHA, Labels, at
 from mmtk.report.intervals import bounded, independent, sensible, two_way_test
 from mmtk.report.tables.paper import published_score
 from mmtk.report.tables.table import (
@@ -24,7 +24,7 @@ from mmtk.report.tables.table import (
 from mmtk.scores import info
 from mmtk.stats import Test
 from mmtk.study.results import Cell
-from mmtk.tasks import DOMAINS
+from mmtk.tasks import DOMAINS, budget
 
 METRIC = {"classification": "accuracy", "segmentation": "dice"}  # what the paper states its claims in
 LABEL = {"classification": "accuracy", "segmentation": "Dice"}

@@ -10,11 +10,11 @@ from typing import Any
 
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Score
-from mmtk.report.headlines import ALPHA, budget
+from mmtk.report.headlines import ALPHA
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
 from mmtk.runs.finished import Run
 from mmtk.scores import info, shown
-from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS, file_name
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS, budget, file_name
 
 # The paper's data sets; its numbers stand beside ours only where a run was tested on the same set.
 PAPER_SETS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
-from mmtk.report.headlines import budget
 from mmtk.report.intervals import FOLDS, QUESTIONS, TWO_WAY
 from mmtk.report.tables.table import (
     Entry,
@@ -23,6 +22,7 @@ from mmtk.report.tables.table import (
 )
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect, Interval
+from mmtk.tasks import budget
 
 OF_PATIENTS = (TWO_WAY, FOLDS)
 NO_VALUES = "no values per image: Student's t over seeds, for new trainings on these patients"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mmtk.report.headlines import budget
 from mmtk.report.tables.table import Entry, Table, headings, number, value_entry
 from mmtk.report.worth import Answer
 from mmtk.stats.worth import Worth
+from mmtk.tasks import budget
 
 
 def worth_table(worths: Sequence[Answer]) -> Table:
