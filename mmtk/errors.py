@@ -84,5 +84,30 @@ def listing(names: Iterable[str], most: int = 30) -> str:
 def report(error: MmtkError, stream: TextIO | None = None) -> int:
     """Print the error to ``stream`` (standard error) and return its exit code."""
     if not isinstance(error, Reported):
-        print(f"mmtk: {error}", file=stream or sys.stderr)
+        stream = stream or sys.stderr
+        print(folded(f"mmtk: {error}", stream), file=stream)
     return error.exit_code
+
+
+def folded(text: str, stream: TextIO) -> str:
+    """The text for ``stream``: a terminal gets lines broken at words, but for commands and addresses to copy."""
+    if not stream.isatty():
+        return text
+    import shutil
+
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line if len(line) <= width or to_copy(line) else _fold(line, width) for line in text.split("\n")
+    )
+
+
+def to_copy(line: str) -> bool:
+    """Whether a line has a command or an address, which a break would spoil."""
+    return "mmtk " in line or "pip install" in line or "://" in line
+
+
+def _fold(line: str, width: int) -> str:
+    import textwrap
+
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -15,7 +15,7 @@ import typer
 from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study
 from mmtk.cli import data as data_commands
 from mmtk.cli.options import DataOpt
-from mmtk.errors import MmtkError, RunFailed, report
+from mmtk.errors import MmtkError, RunFailed, folded, report
 from mmtk.io import status_line
 from mmtk.registry import memo
 from mmtk.runs import pace
@@ -115,7 +115,7 @@ def _warning_text(
 ) -> str:
     """A warning of mmtk without the place in its code; one of another package as Python prints it."""
     if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parents[1]):
-        return f"Warning: {message}\n"
+        return f"{folded(f'Warning: {message}', sys.stderr)}\n"
     return _python_text(message, category, filename, lineno, line)
 
 

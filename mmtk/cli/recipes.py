@@ -52,7 +52,7 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     complete = {name: is_complete(name) for name in (first, second)}
     profiles = {name: None if complete[name] and not all(complete.values()) else profile for name in complete}
     one, two = (dict(leaves(load_recipe(name, profiles[name]).values)) for name in (first, second))
-    keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith("origin.")]
+    keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith(("origin.", "description"))]
     rows = [(key, *(toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for key, left, right in rows:

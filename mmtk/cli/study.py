@@ -11,7 +11,7 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.counts import counted, replicates
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, folded
 from mmtk.io.spelling import command
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _show_power(session: StudySession, like: Path | None) -> None:
         spreads = typical_spreads(dict.fromkeys(task for cell in plan.cells for task in cell.recipe.tasks))
         source = "typical of real films at 64 px, patients not counted; --like STUDY tells more"
     for line in power_lines(len(plan.seeds), spreads, source, plan.folds):
-        typer.echo(line)
+        typer.echo(folded(line, sys.stdout))
 
 
 def _runs(plan: Plan, finished: int) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtk.data.store import SPLITS
+from mmtk.errors import to_copy
 
 MOST = 10
 METADATA_CAPTION = (
@@ -29,7 +30,7 @@ def show(report: Report, console: Console) -> None:
     headings = ("set", "attribute", "images by part", "*with label", "*drift")
     if rows := _metadata_rows(report["sources"]):
         _print_table(console, "Metadata", headings, rows)
-        console.print(Text(METADATA_CAPTION, style="dim"), soft_wrap=True)
+        _print(console, METADATA_CAPTION, style="dim")
     for name, source in report["sources"].items():
         _print_notes(_title(name, source), source, console)
     _print_verdicts(report["verdicts"], console)
@@ -79,7 +80,7 @@ def _metadata_rows(sources: Report) -> list[tuple[str, ...]]:
 def _print_notes(title: str, source: Report, console: Console) -> None:
     """Print the notes of a set and its groups of identical images."""
     for note in [*source["notes"], *(f"metadata: {note}." for note in source["metadata"]["notes"])]:
-        console.print(Text(f"{title}: {note}"), soft_wrap=True)
+        _print(console, f"{title}: {note}")
     groups = [" = ".join(group) for group in source.get("duplicates", [])]
     if groups:
         console.print(Text(f"{title}, groups of identical images: {len(groups)}", style="bold"))
@@ -97,14 +98,20 @@ def _print_verdicts(verdicts: list[Report], console: Console) -> None:
     for verdict in sorted(verdicts, key=lambda item: (not item["ok"], item["refused"])):
         mark, style = ("✓", "green") if verdict["ok"] else ("✗", "red" if verdict["refused"] else "yellow")
         head, *lines = verdict["text"].split("\n")
-        console.print(Text(f"{mark} ", style=style) + Text(f"{verdict['name']}: {head}"), soft_wrap=True)
+        _print(console, Text(f"{mark} ", style=style) + Text(f"{verdict['name']}: {head}"))
         for line in lines:
-            console.print(Text(f"    {line}"), soft_wrap=True)
+            _print(console, f"    {line}")
         cure = verdict["cure"]
         if verdict["refused"]:
             cure = f"Training refuses this. {cure}".strip()
         if cure:
-            console.print(Text(f"  {cure}", style="dim"), soft_wrap=True)
+            _print(console, f"  {cure}", style="dim")
+
+
+def _print(console: Console, text: str | Text, style: str = "") -> None:
+    """Print a sentence, which a terminal breaks at words, but for commands to copy."""
+    line = text if isinstance(text, Text) else Text(text, style=style)
+    console.print(line, soft_wrap=not console.is_terminal or to_copy(line.plain))
 
 
 def _print_table(console: Console, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mmtk.counts import counted
-from mmtk.errors import listing
+from mmtk.errors import listing, to_copy
 from mmtk.io import status_line
 from mmtk.scores import Scores, info, selecting, shown
 
@@ -74,15 +74,14 @@ class Display:
 
     def note(self, text: str) -> None:
         """Print a line of information; a terminal wraps it at words, but for commands and addresses to copy."""
-        whole = not self.live or "mmtk " in text or "://" in text
-        self.console.print(text, markup=False, soft_wrap=whole)
+        self.console.print(text, markup=False, soft_wrap=not self.live or to_copy(text))
 
     def warn(self, text: str) -> None:
         """Print a warning, even if ``quiet``."""
         line = Text("Warning: ", style="yellow") + Text(text)
         # The display's console, where it prints at all, moves a live display out of the way.
         console = Console(stderr=True, highlight=False) if self.console.quiet else self.console
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not console.is_terminal or to_copy(text))
 
     def stage(self, name: str) -> None:
         """Name the work from now on, on the bar if there is one, else on the status line."""

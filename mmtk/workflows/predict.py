@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtk.errors import MmtkError, listing, report
+from mmtk.errors import MmtkError, folded, listing, report
 from mmtk.images.files import image_name
 from mmtk.images.loader import read_image, read_spacing
 from mmtk.io.outputs import OutputFolder, refuse_inside, results_of
@@ -83,7 +84,7 @@ def predict(
     if masks := masks_among(inputs, paths):
         paths = [path for path in paths if path not in masks]
         if not quiet:
-            print(_left_out(masks))
+            print(folded(_left_out(masks), sys.stdout))
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)
