@@ -14,6 +14,7 @@ from mmtk.model.network import MultiTaskNet, is_norm
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
 
+SMALL = (10_000_000, 128)  # parameters, and pixels of a side
 # As many classes as any source has at least; a pass does not ask for more.
 CLASSES: dict[api.Task, tuple[str, ...]] = {"classification": ("0", "1"), "segmentation": ("0",)}
 
@@ -42,9 +43,14 @@ def refused_pass(recipe: Recipe, batch: int) -> str | MmtkError:
     """End of a batch's pass through the network: "", "norm" (a batch norm gets one value), or the refusal.
 
     Asked on ``meta``; on the processor where a part needs values, but that only of a single image, for its norms.
+    Of a small network on small images it is asked on the processor: what torch loads for ``meta`` takes 2 s.
     """
-    for device in ("meta", "cpu"):
-        net = sketch_network(recipe, device).train()
+    parameters = sum(parameter.numel() for parameter in sketch_network(recipe).parameters())
+    is_small = parameters <= SMALL[0] and recipe.data.size <= SMALL[1]
+    for device in ("cpu",) if is_small else ("meta", "cpu"):
+        with torch.random.fork_rng(devices=[]):
+            net = sketch_network(recipe, device).train()
+        batch = min(batch, 2) if is_small else batch  # two images are as good as more
         answers = [_pass(recipe, net, task, batch, device) for task in recipe.tasks]
         refusals = [refusal for refusal in answers if refusal]
         if device == "meta" and any(isinstance(refusal, MmtkError) for refusal in refusals):
