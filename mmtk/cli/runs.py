@@ -22,8 +22,9 @@ from mmtk.cli.options import (
     overrides,
     print_json,
 )
-from mmtk.counts import share
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, RunFailed
+from mmtk.io.files import read_json
 from mmtk.io.spelling import command, visible
 from mmtk.registry.local_file import COPY
 
@@ -156,6 +157,9 @@ def evaluate(
         print_json({"path": str(result.path), "results": result.scores})
     else:
         typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
+    if unreadable := len(read_json(result.path / "evaluation.json")["unreadable"]):
+        left_out = counted(unreadable, "image that cannot be read was", "images that cannot be read were")
+        raise RunFailed(f"{left_out} left out; evaluation.json says why.")
 
 
 def _evaluate_study(study: Path, data: Path | None, device: str, json: bool) -> None:

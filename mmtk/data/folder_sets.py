@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,15 +25,17 @@ from mmtk.tasks import file_name
 
 
 class LabelledSource(Source):
-    """Labelled images of another source, all in one part: nothing else is read."""
+    """Labelled images of another source, all in one part, without the ids ``left_out``: nothing else is read."""
 
-    def __init__(self, source: Source) -> None:
-        self.source, self.labels = source, source.labels
+    def __init__(self, source: Source, left_out: Collection[str] = ()) -> None:
+        self.source, self.labels, self.left_out = source, source.labels, frozenset(left_out)
         self.one_image_per_patient = source.one_image_per_patient
 
     def items(self, split: Split) -> list[Item]:
         """All labelled items, whatever the part."""
-        return [item for item in self.source.items("all") if item.target is not None]
+        return [
+            item for item in self.source.items("all") if item.target is not None and item.id not in self.left_out
+        ]
 
     def image(self, item: Item) -> np.ndarray:
         """The source's image."""
@@ -45,7 +47,7 @@ class LabelledSource(Source):
 
     def digest(self) -> str:
         """The source's digest, for its labelled images."""
-        return f"{self.source.digest()} labelled"
+        return " ".join((self.source.digest(), "labelled", *sorted(self.left_out)))
 
 
 FolderSet = tuple[str, str, Source]

@@ -14,10 +14,10 @@ from mmtk.components.source.folder import Folder
 from mmtk.counts import counted, share
 from mmtk.data import leaks, locations, sources, store
 from mmtk.data.dataset import TestSet
-from mmtk.data.folder_sets import folder_sets
+from mmtk.data.folder_sets import LabelledSource, folder_sets
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
-from mmtk.errors import MmtkError, listing
+from mmtk.errors import MmtkError, Problems, listing
 from mmtk.io.files import read_facts, read_json, write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model import evaluate as scoring
@@ -74,7 +74,8 @@ def evaluate(
     pictures: draw the scored sets
     quiet: print nothing
 
-    Of ``folders`` all films are scored that have a label for a task of the run; ``columns`` says where ``masks``
+    Of ``folders`` all films are scored that have a label for a task of the run; files that cannot be read are left
+    out and listed in ``evaluation.json``; ``columns`` says where ``masks``
     and ``labels`` (a table) are and which column is the ``label``, where that is not found. Of a profile's
     sources, so are those without a split of their own; of others the test part. ``overrides`` may hold
     ``tasks``, to score one of two; ``match`` says which label is which of the run's (see ``matching``). Images
@@ -102,7 +103,10 @@ def evaluate(
             sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
             refuse_inside(out, [*films, *locations.data_paths(recipe, data_root(data, folder))])
-        tests = [_open(item, recipe, predictor, match, display.reading) for item in sets]
+        opened = [_open(item, recipe, predictor, match, display.reading, leave=bool(films)) for item in sets]
+    tests, unreadable = [test for test, _ in opened], [error for _, errors in opened for error in errors]
+    for error in unreadable:
+        display.warn(f"Left out: {error}")
     overlaps, unlooked = _overlaps(members, tests, display)
     out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
@@ -123,6 +127,7 @@ def evaluate(
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
+            "unreadable": [{"image": error.id, "reason": str(error)} for error in unreadable],
             **intervals,
         }
         write_json(stage / "evaluation.json", facts)
@@ -273,22 +278,41 @@ def _unique(name: str, used_names: Sequence[str]) -> str:
 
 
 def _open(
-    labelled_set: LabelledSet, recipe: Recipe, predictor: Predictor, match: Mapping[str, str], progress: Progress
-) -> TestSet:
+    labelled_set: LabelledSet,
+    recipe: Recipe,
+    predictor: Predictor,
+    match: Mapping[str, str],
+    progress: Progress,
+    *,
+    leave: bool,
+) -> tuple[TestSet, list[store.UnreadableError]]:
+    """Read a set; files that cannot be read are left out where ``leave``, and returned beside it."""
     source = relabel(labelled_set.source, predictor.targets[labelled_set.task], match, labelled_set.name)
-    store_of_set = store.open_store(
-        source,
-        recipe.data.size,
-        recipe.data.channels,
-        progress=lambda count, of: progress(f"{labelled_set.name} ({labelled_set.task})", count, of),
-    )
+
+    def read(images: api.Source) -> store.ImageStore:
+        return store.open_store(
+            images,
+            recipe.data.size,
+            recipe.data.channels,
+            progress=lambda count, of: progress(f"{labelled_set.name} ({labelled_set.task})", count, of),
+        )
+
+    bad: list[store.UnreadableError] = []
+    try:
+        store_of_set = read(source)
+    except Problems as problems:
+        bad = [error for error in problems.problems if isinstance(error, store.UnreadableError)]
+        if not leave or len(bad) == len(source.items("all")):
+            raise
+        source = LabelledSource(source, [error.id for error in bad])
+        store_of_set = read(source)
     rows = store_of_set.rows([item.id for item in source.items(labelled_set.split) if item.target is not None])
     if not len(rows):
         part = "" if labelled_set.split == "all" else f" in its {labelled_set.split} part"
         raise MmtkError(
             f"no image with a label for {labelled_set.task}{part}: there is nothing to score.", labelled_set.name
         )
-    return TestSet(labelled_set.task, labelled_set.name, store_of_set, [int(row) for row in rows])
+    return TestSet(labelled_set.task, labelled_set.name, store_of_set, [int(row) for row in rows]), bad
 
 
 def known_films(overlap: leaks.Overlap) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import scipy.stats
+from commands import caller
 from PIL import Image
 from tiny import tiny
 
@@ -350,3 +351,28 @@ def test_films_that_the_run_was_trained_on_are_named(
     )
     (known,) = json.loads((result.path / "evaluation.json").read_text())["trained_on"]
     assert [pair[1].split()[0] for pair in known["identical"]] == ["f0", "f1"]
+
+
+def test_a_film_that_cannot_be_read_costs_the_others_nothing(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others have the scores that they have without it; it is named, listed, and the exit code is 1."""
+    site = tmp_path / "site"
+    films(site, {"a": "normal", "b": "pneumonia", "c": "normal"})
+    whole = evaluate(run, folders=site, out=tmp_path / "whole", device="cpu", pictures=False).scores
+    with (site / "films.csv").open("a") as table:
+        table.write("broken,pneumonia\n")
+    (site / "films/broken.png").write_bytes((site / "films/a.png").read_bytes()[:200])
+    call = caller(monkeypatch, capsys)
+    code, out, err = call("evaluate", str(run), str(site), "--out", str(tmp_path / "part"), "--no-pictures")
+    assert code == 1
+    assert "broken.png: cannot be decoded" in out + err
+    assert "1 image that cannot be read was left out; evaluation.json says why." in err
+    facts = json.loads((tmp_path / "part/evaluation.json").read_text())
+    assert [entry["image"] for entry in facts["unreadable"]] == ["broken"]
+    assert json.loads((tmp_path / "part/results.json").read_text()) == whole
+    for name in "abc":
+        (site / f"films/{name}.png").write_bytes(b"")
+    code, _, err = call("evaluate", str(run), str(site), "--out", str(tmp_path / "none"), "--no-pictures")
+    assert code == 2
+    assert "all 4 images could not be read" in err.lower()
