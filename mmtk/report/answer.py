@@ -84,7 +84,10 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
             f"Every image is tested once in a repeat of {folds} folds; the in-domain intervals are corrected for "
             "training sets that overlap. "
         )
-    prices = " Seconds, memory and parameters: what it adds, measured in the same runs."
+    prices = (
+        " Seconds, memory and parameters: what it adds, measured in the same runs. Memory: the most that the "
+        "process has had when training ends, of the GPU where one is used."
+    )
     return f"{caption}Open: neither is shown.{'' if analysis.study.origin else prices}"
 
 

@@ -1,10 +1,10 @@
-"""Table of the verdicts: every component, or comparison, on every leading score, with what it costs."""
+"""Table of the verdicts: every component, or comparison, on every leading score; and entries of prices."""
 
 from __future__ import annotations
 
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import Claim, claims
-from mmtk.report.prices import Price, price
+from mmtk.report.prices import Price
 from mmtk.report.tables.table import (
     Entry,
     Table,
@@ -50,8 +50,6 @@ def parameters_entry(one: Price | None) -> Entry:
 
 
 HEADS = (
-    "Effect of",
-    "Labels",
     "Score",
     "Verdict",
     "*Change",
@@ -61,19 +59,18 @@ HEADS = (
     "*Margin",
     "*Seeds",
     "*More seeds",
-    "*Seconds per step",
-    "*Memory",
-    "*Parameters",
     "Note",
 )
 
 
 def verdicts(analysis: Analysis) -> Table:
-    """One row for every verdict, with all that it rests on."""
+    """One row for every verdict, with all that it rests on; labels where there are several budgets."""
+    claim_list = claims(analysis)
+    several = len({claim.labels for claim in claim_list}) > 1
     rows = [
         [
             Entry(claim.what),
-            Entry(claim.labels),
+            *[Entry(claim.labels)] * several,
             Entry(claim.score),
             Entry(claim.verdict.text, best=claim.verdict.decides),
             value_entry(claim.value, sign=True),
@@ -83,22 +80,18 @@ def verdicts(analysis: Analysis) -> Table:
             value_entry(claim.margin),
             count_entry(claim.estimate.n),
             _more(claim),
-            seconds_entry(cost := price(claim.weights) if not claim.interaction else None),
-            memory_entry(cost),
-            parameters_entry(cost),
             Entry(claim.verdict.note),
         ]
-        for claim in claims(analysis)
+        for claim in claim_list
     ]
     caption = (
         "Verdicts on the leading scores. Helps, harms: p (Holm) is at most 0.05, adjusted over all effects, or "
         "comparisons, on the same score. No difference that matters: two one-sided tests at 5 % put the change "
         "within the margin. Open: neither. Other way round: the probability that the true order is the other "
-        "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is. "
-        "Seconds per step, memory and parameters: what the component adds, mean over the same runs. Memory: the "
-        "most that the process has had when training ends, of the GPU where one is used."
+        "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is."
     )
-    return Table("verdicts", "Verdicts", caption, headings(*HEADS), rows)
+    columns = headings("Effect of", *["Labels"] * several, *HEADS)
+    return Table("verdicts", "Verdicts", caption, columns, rows)
 
 
 def _more(claim: Claim) -> Entry:
