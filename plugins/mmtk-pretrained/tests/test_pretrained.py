@@ -1,6 +1,7 @@
 """ImageNet weights are where they belong: equal logits with another implementation, equal features, a run."""
 
 import json
+from pathlib import Path
 
 import efficientnet_lite_pytorch
 import mmtk
@@ -11,6 +12,7 @@ from mmtk.testing import suite
 
 from mmtk_pretrained import PIXELS, ImageNet, weights_file
 
+RECIPES = Path(__file__).parents[1] / "recipes"
 SIZES = {"lite0": 224, "lite1": 240, "lite2": 260}  # of the images that the networks were made for
 CHECKS = [
     pytest.param(check, id=f"{model}-{check}")
@@ -71,3 +73,9 @@ def test_a_run_says_what_it_started_from(tmp_path, capsys):
 def test_from_scratch_is_another_start():
     recipe = mmtk.load_recipe("umtl", overrides={"encoder.use": "imagenet", "encoder.pretrained": False})
     assert mmtk.build_model(recipe).encoder_start is None
+
+
+def test_the_system_of_choice_is_the_one_that_the_results_page_measured():
+    """The digest of the runs under docs/results/chest-128px, where it was chosen on validation."""
+    as_run = {"evaluate.cases": 2, "train.precision": "bf16"}
+    assert mmtk.load_recipe(RECIPES / "strong.toml", overrides=as_run).digest == "f3047ae0a5"
