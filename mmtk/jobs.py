@@ -12,12 +12,16 @@ from mmtk.errors import MmtkError
 
 @dataclass(frozen=True)
 class Job:
-    """A directory and an argument vector: all that a launcher runs."""
+    """A directory and an argument vector: all that a launcher runs.
+
+    ``seconds`` is the forecast of its time; 0 where there is none.
+    """
 
     dir: Path
     argv: tuple[str, ...]
     gpus: float = 0
     cpus: int = 1
+    seconds: float = 0
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def ablate(
         expected = session.forecast(images=True)
         _show_plan(session, expected)
         if detach:
-            _submit(session, Display())
+            _submit(session, Display(), expected)
             return
         failed, mirror = session.run(expected, Display())
     if page := session.report(mirror, margins):
@@ -229,9 +229,9 @@ def _trials(plan: Plan) -> str:
     return f"Tuning: {summary(plan.tuning, plan.cells)}. It varies {', '.join(keys)}."
 
 
-def _submit(session: StudySession, display: Display) -> None:
+def _submit(session: StudySession, display: Display, expected: Forecast | None) -> None:
     """Queue the missing runs, and say which jobs wait."""
-    queued, before = session.submit(display)
+    queued, before = session.submit(display, expected)
     summary = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
     summary += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
     typer.echo(f"{summary}. Watch them: {session.study.command('status')}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ def run_study(
     *,
     data: Path | None = None,
     device: str = "auto",
+    expected: Mapping[str, float] | None = None,
     report: Callable[[PlannedRun, str, int, int], None] = lambda run, outcome, count, of: None,
     ended: Callable[[PlannedRun], None] = lambda run: None,
 ) -> list[PlannedRun]:
@@ -38,6 +39,7 @@ def run_study(
 
     study: the study whose runs are handed to the ``launcher``
     data, device: the folder of the data sets (``data``) and the ``device`` that every run is told
+    expected: seconds that runs will take, by the names of their folders, for the launcher
 
     ``report`` hears of every run that ended: the run, what became of it, how many are done of how many.
     ``ended`` is called with every run that finished, for the MLflow mirror.
@@ -59,7 +61,7 @@ def run_study(
             ended(run)
     by_folder = {run.folder.path: run for run in missing}
     # A launcher may start a cluster before it looks at its jobs.
-    with _closed(launcher.run(_jobs(missing, data, device)) if missing else iter(())) as outcomes:
+    with _closed(launcher.run(_jobs(missing, data, device, expected)) if missing else iter(())) as outcomes:
         for outcome in outcomes:
             run = by_folder[outcome.dir]
             is_whole = outcome.code == 0 and run.folder.finished
@@ -108,12 +110,18 @@ def _refuse_queued(study: StudyDir, launcher: Launcher, missing: Iterable[Planne
 
 
 def submit_study(
-    study: StudyDir, launcher: Launcher, *, data: Path | None = None, device: str = "auto"
+    study: StudyDir,
+    launcher: Launcher,
+    *,
+    data: Path | None = None,
+    device: str = "auto",
+    expected: Mapping[str, float] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Hand what is missing to the launcher's queue; nobody waits for it.
 
     study: the study whose runs are handed to the ``launcher``
     data, device: the folder of the data sets (``data``) and the ``device`` that every run is told
+    expected: seconds that runs will take, by the names of their folders, for the launcher
 
     Returns the names of the new jobs, and of those that were in the queue already.
     """
@@ -125,7 +133,7 @@ def submit_study(
         for run in runs
         if study.state(run, failures) in ("failed", "waiting") and run.folder.path.name not in before
     ]
-    names = launcher.submit(_jobs(missing, data, device))
+    names = launcher.submit(_jobs(missing, data, device, expected))
     if names:
         study.note_queued({run.folder.path.name: name for run, name in zip(missing, names, strict=True)})
     for run in missing:
@@ -145,8 +153,16 @@ def queue_states(study: StudyDir, launcher: Launcher, runs: Iterable[PlannedRun]
     return None if queue is None else {name: queue[job] for name, job in jobs.items() if job in queue}
 
 
-def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list[Job]:
-    """A job for every run, its folder claimed: recipe and expected versions lie in it."""
+def _jobs(
+    missing: Iterable[PlannedRun], data: Path | None, device: str, expected: Mapping[str, float] | None
+) -> list[Job]:
+    """A job for every run, its folder claimed: recipe and expected versions lie in it.
+
+    missing: the runs
+    data: folder of the data sets
+    device: that every run is told
+    expected: seconds that runs will take, by the names of their folders
+    """
     versions = Versions()
     jobs = []
     for run in missing:
@@ -154,7 +170,8 @@ def _jobs(missing: Iterable[PlannedRun], data: Path | None, device: str) -> list
             run.folder.claim(run.recipe)
             run.folder.failure_file.unlink(missing_ok=True)
             write_json(run.folder.expected_file, versions.expected(run))
-        jobs.append(Job(run.folder.path, job_argv(run, data, device)))
+        seconds = (expected or {}).get(run.folder.path.name, 0.0)
+        jobs.append(Job(run.folder.path, job_argv(run, data, device), seconds=seconds))
     return jobs
 
 

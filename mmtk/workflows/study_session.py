@@ -87,15 +87,18 @@ class StudySession:
                 self.study.keep_launcher(before)
                 raise
 
-    def submit(self, display: Display) -> tuple[list[str], list[str]]:
+    def submit(self, display: Display, expected: Forecast | None = None) -> tuple[list[str], list[str]]:
         """Hand the missing runs to the launcher's queue; the names of the new jobs, and of those before.
 
         display: says where the questions stand of a study whose round is over, which is looked at first
+        expected: how long every run will take, where that is known
         """
         plan: Plan | None = self.plan
         while plan is not None and all(run.folder.finished for run in self.study.runs(plan)):
             plan = next_round(self.study, plan, display)
-        return submit_study(self.study, self.launcher, data=self.data, device=self.device)
+        seconds = expected.runs if expected else {}
+        self.warm()
+        return submit_study(self.study, self.launcher, data=self.data, device=self.device, expected=seconds)
 
     def run(self, expected: Forecast | None, display: Display) -> tuple[list[PlannedRun], StudyMirror]:
         """Run what is missing, round after round; the runs that failed, and the study's mirror in MLflow.
@@ -146,7 +149,13 @@ class StudySession:
         table = nullcontext() if self._alone else live_table(self.study, self.workers, seconds, display.console)
         with table:
             return run_study(
-                self.study, self.launcher, data=self.data, device=self.device, report=ended, ended=mirror.run
+                self.study,
+                self.launcher,
+                data=self.data,
+                device=self.device,
+                expected=seconds,
+                report=ended,
+                ended=mirror.run,
             )
 
     def report(self, mirror: StudyMirror, margins: Mapping[str, float] | None = None) -> Report | None:

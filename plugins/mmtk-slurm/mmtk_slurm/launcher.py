@@ -16,6 +16,8 @@ from mmtk.api import Field, Job, JobResult, Launcher, MmtkError
 from mmtk_slurm.job import LOG, Work
 
 LOOK = 1.0  # seconds between two looks at the results, which are files
+SHORT = 120.0  # seconds that the runs of a job take together, unless one takes longer
+SEAL = "done.json"  # of a run that has finished
 ASK = 30.0  # seconds between two questions to Slurm, for jobs that ended without a result
 OVER = (
     "BOOT_FAIL",
@@ -47,6 +49,8 @@ class Slurm(Launcher):
     gpus: of each job
     memory: of each job in GB; 0 for Slurm's default
     jobs: at a time; 0 means as many as Slurm lets
+    runs: that a job takes one after another, as forks of a process that has imported everything once; 0: as many
+        as the forecast gives two minutes, so that short runs share a job and long ones have their own
     options: further sbatch options, such as account=lab,qos=long
     local: run them as processes of this machine instead, to try it without Slurm
     """
@@ -61,25 +65,33 @@ class Slurm(Launcher):
         gpus: Annotated[int, Field(ge=0)] = 0,
         memory: Annotated[float, Field(ge=0)] = 0,
         jobs: Annotated[int, Field(ge=0)] = 0,
+        runs: Annotated[int, Field(ge=0)] = 0,
         options: str = "",
         local: bool = False,
     ) -> None:
         self.partition, self.time, self.turns, self.cores, self.gpus = partition, time, turns, cores, gpus
         self.memory, self.jobs, self.options, self.local = memory, jobs, _options(options), local
-        self.threads = cores
+        self.threads, self.runs = cores, runs
+        self._modules: Sequence[str] = ()
+
+    def prepare(self, modules: Sequence[str]) -> None:
+        """Keep the names of what runs import, for jobs that take several."""
+        self._modules = modules
 
     def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Submit all jobs as one array and yield each as it ends; a study that is stopped cancels the rest."""
-        running = dict(zip(self._submitted(jobs), jobs, strict=True))
+        shares = self._shares(jobs)
+        running = dict(zip(self._submitted(shares), shares, strict=True))
         asked = time.monotonic()
         try:
             while running:
                 ask = time.monotonic() - asked > ASK
                 asked = time.monotonic() if ask else asked
-                for task, job in list(running.items()):
-                    if (code := self._code(task, job, ask)) is not None:
+                for task, share in list(running.items()):
+                    if (codes := self._codes(task, share, ask)) is not None:
                         del running[task]
-                        yield JobResult(job.dir, code, job.dir / LOG)
+                        for job, code in zip(share, codes, strict=True):
+                            yield JobResult(job.dir, code, job.dir / LOG)
                 time.sleep(LOOK)
         finally:
             for task in running:
@@ -87,7 +99,21 @@ class Slurm(Launcher):
 
     def submit(self, jobs: Sequence[Job]) -> list[str]:
         """Submit all jobs as one array and leave them; returns Slurm's numbers of them."""
-        return [task.job_id for task in self._submitted(jobs)]
+        shares = self._shares(jobs)
+        return [task.job_id for task, share in zip(self._submitted(shares), shares, strict=True) for _ in share]
+
+    def _shares(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """The runs of every job of the array, in order."""
+        shares: list[list[Job]] = []
+        for job in jobs:
+            last = shares[-1] if shares else []
+            seconds = [one.seconds for one in (*last, job)]
+            is_short = all(seconds) and sum(seconds) <= SHORT
+            if last and (len(last) < self.runs if self.runs else is_short):
+                last.append(job)
+            else:
+                shares.append([job])
+        return shares
 
     def queue(self, names: Sequence[str]) -> dict[str, str] | None:
         """Of these jobs those that wait or run, with Slurm's state and reason of each."""
@@ -105,9 +131,11 @@ class Slurm(Launcher):
         states = dict(line.split("|", 1) for line in said.stdout.splitlines())
         return {name: states[name].removesuffix(" None") for name in names if name in states}
 
-    def _submitted(self, jobs: Sequence[Job]) -> list[Any]:
+    def _submitted(self, shares: Sequence[Sequence[Job]]) -> list[Any]:
+        """Submitit's jobs, one for every share of the runs."""
         import submitit
 
+        jobs = [job for share in shares for job in share]
         if not jobs:
             return []
         if not self.local and shutil.which("sbatch") is None:
@@ -119,8 +147,9 @@ class Slurm(Launcher):
         executor = submitit.AutoExecutor(
             folder, cluster="local" if self.local else "slurm", slurm_max_num_timeout=self.turns
         )
-        executor.update_parameters(**self._parameters(len(jobs)))
-        work = [(job.argv, str(job.dir.absolute()), os.getcwd(), self.cores) for job in jobs]
+        executor.update_parameters(**self._parameters(len(shares)))
+        commands = [[(job.argv, str(job.dir.absolute())) for job in share] for share in shares]
+        work = [(share, os.getcwd(), self.cores, self._modules if len(share) > 1 else ()) for share in commands]
         for job in jobs:
             job.dir.mkdir(parents=True, exist_ok=True)
         try:
@@ -145,29 +174,36 @@ class Slurm(Launcher):
         }
         return {key: value for key, value in found.items() if value is not None}
 
-    def _code(self, task: Any, job: Job, ask: bool) -> int | None:
-        """A job's exit code; None while it is queued or runs."""
+    def _codes(self, task: Any, share: Sequence[Job], ask: bool) -> list[int] | None:
+        """Exit codes of a job's runs; None while it is queued or runs."""
         if task.paths.result_pickle.is_file():
             try:
-                return int(task.result())
+                return [*map(int, task.result())]
             except Exception as error:  # whatever the node's Python raised
-                return _note(job, task, str(error).strip().splitlines()[-1])
+                return _note(share, task, str(error).strip().splitlines()[-1])
         if self.local:
-            return _note(job, task, "its process is gone") if task.done() else None
+            return _note(share, task, "its process is gone") if task.done() else None
         # sacct needs an accounting database, which a small cluster lacks; the controller itself always answers.
         state, reason = _state(task.job_id) if ask else ("", "")
         if reason in NEVER:
             task.cancel(check=False)
         if (state in OVER or reason in NEVER) and not task.paths.result_pickle.is_file():
-            return _note(job, task, f"Slurm says {state} {reason}".removesuffix(" None"))
+            return _note(share, task, f"Slurm says {state} {reason}".removesuffix(" None"))
         return None
 
 
-def _note(job: Job, task: Any, reason: str) -> int:
-    """Add why a job ended without a result to its log; the exit code that stands for it."""
-    with open(job.dir / LOG, "a", encoding="utf-8") as log:
-        print(f"mmtk: job {task.job_id} ended without a result: {reason}", file=log)
-    return 1
+def _note(share: Sequence[Job], task: Any, reason: str) -> list[int]:
+    """Add why a job ended without a result to the logs of its runs; the exit codes that stand for it.
+
+    Runs that had finished before have their seals, and count as finished.
+    """
+    codes = []
+    for job in share:
+        codes.append(0 if (job.dir / SEAL).is_file() else 1)
+        if codes[-1]:
+            with open(job.dir / LOG, "a", encoding="utf-8") as log:
+                print(f"mmtk: job {task.job_id} ended without a result: {reason}", file=log)
+    return codes
 
 
 def _options(text: str) -> dict[str, str]:

@@ -97,24 +97,65 @@ def test_a_job_whose_process_is_gone_is_reported(tmp_path: Path) -> None:
     assert "ended without a result" in ended.log.read_text()
 
 
+@pytest.mark.usefixtures("quick_looks")
+def test_a_job_takes_several_runs_as_forks_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run fails, the others do not notice; a run that is alone in its job begins by itself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "probe.py").write_text(
+        "import os, sys\nprint(os.getppid(), 'wave' in sys.modules)\nsys.exit(int(sys.argv[1]))\n"
+    )
+    jobs = [Job(tmp_path / str(i), (sys.executable, "-m", "probe", str(i % 2))) for i in range(4)]
+    slurm_here = Slurm(local=True, runs=3)
+    slurm_here.prepare(["wave"])
+    ended = {result.dir.name: result for result in slurm_here.run(jobs)}
+    assert {name: result.code for name, result in ended.items()} == {"0": 0, "1": 1, "2": 0, "3": 1}
+    parents, warm = zip(*(ended[name].log.read_text().split() for name in "0123"), strict=True)
+    assert warm == ("True", "True", "True", "False")
+    assert len({*parents[:3]}) == 1 < len({*parents})
+
+
+def test_short_runs_share_a_job_and_long_ones_do_not(tmp_path: Path) -> None:
+    def shares(*seconds: float, runs: int = 0) -> list[list[float]]:
+        jobs = [Job(tmp_path, (), seconds=one) for one in seconds]
+        return [[job.seconds for job in share] for share in Slurm(local=True, runs=runs)._shares(jobs)]
+
+    assert shares(50, 50, 50, 200, 10, 10) == [[50, 50], [50], [200], [10, 10]]
+    assert shares(0, 0, 10) == [[0], [0], [10]]
+    assert shares(500, 500, 500, runs=2) == [[500, 500], [500]]
+
+
 NODE = """
 import signal, sys
 from mmtk_slurm.job import Work
 work = Work()
-signal.signal(signal.SIGUSR2, lambda *_: (work.checkpoint([], "", "", 1), sys.exit(75)))
-sys.exit(work([sys.executable, "-S", "-c", sys.argv[2], sys.argv[1]], sys.argv[1], ".", 1))
+folder, modules = sys.argv[1], sys.argv[2:]
+def turn(*_):
+    again = work.checkpoint(commands, folder, 1, modules)
+    print(again.function._codes, flush=True)
+    sys.exit(75)
+signal.signal(signal.SIGUSR2, turn)
+commands = [((sys.executable, "-m", "quick"), folder), ((sys.executable, "-m", "slow", folder), folder)]
+sys.exit(work(commands, folder, 1, modules)[-1])
 """
 
 
+@pytest.mark.parametrize("modules", [[], ["wave"]], ids=["processes", "forks"])
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGUSR2, 75), (signal.SIGTERM, 143)])
-def test_a_command_ends_after_its_step_when_slurm_says_so(tmp_path: Path, told: int, code: int) -> None:
-    """Not at once, as USR2 by itself would end it, and not never."""
-    node = subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path), SLOW], start_new_session=True)
+def test_a_command_ends_after_its_step_when_slurm_says_so(
+    tmp_path: Path, told: int, code: int, modules: list[str]
+) -> None:
+    """Not at once, as USR2 by itself would end it, and not never; the next turn knows what has ended."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "quick.py").write_text("raise SystemExit(3)")
+    command = [sys.executable, "-c", NODE, str(tmp_path), *modules]
+    node = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     wait_for(lambda: (tmp_path / "steps").exists() and (tmp_path / "steps").stat().st_size > 0)
     for _ in range(3):  # as Slurm and srun do
         os.killpg(node.pid, told)
         time.sleep(0.02)
     assert node.wait(20) == code
+    assert node.stdout is not None
+    assert node.stdout.read() == ("[3]\n" if told == signal.SIGUSR2 else "")
     done = (tmp_path / "steps").stat().st_size
     time.sleep(0.5)
     assert (tmp_path / "steps").stat().st_size == done < 40
