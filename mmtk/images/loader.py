@@ -87,12 +87,25 @@ def read_metadata(path: Path) -> dict[str, str | float]:
 
 
 def read_frame_count(path: Path) -> int:
-    """Number of frames of a DICOM file; 1 of other formats."""
+    """Number of frames of a DICOM file, or of pages of a TIFF; 1 of other formats, and of what cannot be read."""
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return _page_count(path)
     if not is_dicom(path):
         return 1
     from mmtk.images.dicom_header import film_frames
 
     return film_frames(path)
+
+
+def _page_count(path: Path) -> int:
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(path) as file:
+            sizes = [page.shape[:2] for page in file.pages]
+            return sizes.count(sizes[0])  # without thumbnails
+    except (OSError, ValueError):  # TiffFileError is a ValueError; reading names the fault
+        return 1
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from archive_inputs import ARCHIVES
 from collection_inputs import COLLECTIONS
+from hospital_inputs import HOSPITALS
 from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
@@ -24,7 +25,7 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

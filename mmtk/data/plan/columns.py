@@ -164,7 +164,9 @@ def _label_points(name: str, cells: list[str]) -> float:
         return 0
     if len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
         return 0
-    if {*plain.split()} & words.OTHER_COLUMNS or all(re.fullmatch(r"-?\d+\.\d+", cell) for cell in full):
+    if {*plain.split()} & (words.OTHER_COLUMNS | words.VIEW_COLUMNS) or all(
+        re.fullmatch(r"-?\d+\.\d+", cell) for cell in full
+    ):
         return 0
     points = float(words.LABEL_COLUMNS.get(plain, 0))
     if not points:

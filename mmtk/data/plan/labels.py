@@ -27,6 +27,10 @@ PATIENTS = (
     r"(?:^|/)([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+[.]",
     r"[-_ ]((?:[Pp]atient|[Pp]at|[Pp]ac|[Pp]aciente|[Pp]az|[Ss]ubject|[Ss]ubj|[Ss]ub)[-_ ]?\d+)",
 )
+PATIENT_FOLDER = re.compile(
+    r"(?:^|/)((?:patient|pat|paciente|paziente|subject|subj|sub|case|p|患者|пациент)[-_ ]?\d+)(?=$|/)",
+    re.IGNORECASE,
+)
 
 
 def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) -> Labels:
@@ -43,6 +47,8 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if not any(film.patient for film in labels.films.values()):
         _patients(labels, hints.get("patient", ""))
     _header_patients(files, labels)
+    if not any(film.patient for film in labels.films.values()):
+        _folder_patients(labels)
     patients = {path: film.patient or path for path, film in labels.films.items()}
     for path, patient in one_spelling(patients).items():
         labels.films[path].patient = patient if labels.films[path].patient else ""
@@ -158,6 +164,15 @@ def _patients(labels: Labels, pattern: str) -> None:
             f"--patient {pattern}: finds a patient in {share(len(names), len(labels.films), 'file name')} only."
         )
         raise MmtkError(message, hint="Write a pattern that fits every name, with one group for the patient.")
+
+
+def _folder_patients(labels: Labels) -> None:
+    """Take the patients from a folder of each, such as ``Patient 07/visit 2``, where every film lies in one."""
+    matches = {path: PATIENT_FOLDER.search(parent(path)) for path in labels.films}
+    if all(matches.values()) and 2 < len({match[1] for match in matches.values() if match}) < len(matches):
+        for path, match in matches.items():
+            labels.films[path].patient = match[1] if match else ""
+        labels.reasons.append("the patient is a folder of the path")
 
 
 def _header_patients(files: Listing, labels: Labels) -> None:

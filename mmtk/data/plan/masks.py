@@ -13,7 +13,7 @@ from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
 from mmtk.data.plan.roles import common, pattern_of
 from mmtk.errors import MmtkError
-from mmtk.images.loader import image_size
+from mmtk.images.loader import image_size, read_frame_count
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     elif labels := label_map(listing, used):
         keys |= labels.keys
         notes.append(labels.note)
+    elif pages := _pages(listing, used):
+        keys["classes"] = [f"page {number}" for number in range(1, pages + 1)]
+        notes.append(f"each mask file has {pages} pages, a channel each: name them in classes")
     else:
         keys["classes"] = [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
@@ -58,6 +61,15 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         keys["unmatched_masks"] = "ignore"
         notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _pages(listing: Listing, masks: Sequence[str]) -> int:
+    """Number of pages of the mask files; 0 where they have one, or differ in it."""
+    try:
+        counts = {read_frame_count(listing.root / path) for path in masks[:: max(1, len(masks) // SAMPLES)]}
+    except MmtkError:
+        return 0
+    return counts.pop() if len(counts) == 1 and counts != {1} else 0
 
 
 def _resized(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> bool:

@@ -13,6 +13,7 @@ from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
 
+MASK_WORDS = {"mask", "masks", "seg", "dseg", "segmentation", "lungmask"}
 TAIL = re.compile(r"[-_. ]+[A-Za-z0-9]+$")
 HEAD = re.compile(r"^[A-Za-z]+[-_. ]+")
 
@@ -68,6 +69,8 @@ def _folder_roles(
             role_of[folder] = "images"
         elif images and (masks or role_of[folder] != "masks"):
             role_of[folder] = ""
+    if not images and not masks:
+        role_of |= {folder: "masks" for folder, files in by_folder.items() if _named(files)}
     if not images and not masks and "masks" not in role_of.values() and len(by_folder) > 1:
         role_of = _by_look(listing, by_folder, role_of)
     return dict.fromkeys(role_of, "") if {*role_of.values()} == {"masks"} else role_of
@@ -143,6 +146,11 @@ def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], role_of: 
         if role_of[folder] == "" and stems[folder] & other_names and _masklike(listing, paths):
             role_of[folder] = "masks"
     return role_of
+
+
+def _named(paths: Sequence[str]) -> bool:
+    """Whether the last word of all names says that they are masks, as in the derivatives of BIDS."""
+    return all({*words.plain(stem(path)).split()[-1:]} & MASK_WORDS for path in paths)
 
 
 def _masklike(listing: Listing, paths: Collection[str]) -> bool:

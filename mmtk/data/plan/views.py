@@ -13,14 +13,14 @@ from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError
 from mmtk.images.loader import read_view
 
-VIEW_COLUMNS = {"view", "views", "projection", "lateral", "position"}
+SIDEWAYS = {"lateral", "profil", "seitlich", "perfil", "laterale", "boczne", "боковая"}  # in file names
 LATERAL = {"lateral", "lat", "ll", "rl", "left lateral", "right lateral", "seitlich", "profil", "profile"}
 
 
 def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
     """Column of views in a table, and the films that it calls lateral; "" and none without such a column."""
     for name in columns.unused:
-        if not {*words.plain(name).split()} & VIEW_COLUMNS:
+        if not {*words.plain(name).split()} & words.VIEW_COLUMNS:
             continue
         views: dict[str, bool] = {}
         for cell, image in zip(table.cells(name), table.cells(columns.image), strict=True):
@@ -43,7 +43,7 @@ def leave_lateral(files: Listing, labels: Labels) -> None:
 
 
 def _by_themselves(files: Listing, labels: Labels) -> Mapping[str, set[str]]:
-    by_name = {path for path in labels.films if "lateral" in words.plain(stem(path)).split()}
+    by_name = {path for path in labels.films if SIDEWAYS & {*words.plain(stem(path)).split()}}
     by_header: set[str] = set()
     for path in labels.films:
         try:

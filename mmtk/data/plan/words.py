@@ -209,6 +209,7 @@ OTHER_COLUMNS = {
     "year",
     "device",
 }
+VIEW_COLUMNS = {"view", "views", "projection", "lateral", "position"}
 SPACING_COLUMNS = {
     "pixel size",
     "pixelsize",
@@ -218,6 +219,10 @@ SPACING_COLUMNS = {
     "pixelabstand",
     "pixelgrösse",
     "pixelgröße",
+    "taille pixel",
+    "taille du pixel",
+    "tamaño de píxel",
+    "dimensione pixel",
 }
 PATIENT_COLUMNS = {
     "patient",
@@ -239,8 +244,14 @@ PATIENT_COLUMNS = {
     "patid",
     "patienten nr",
 }
-PATIENTS = {"patient", "patients", "patientin", "subject", "paciente", "paziente", "pacjent", "potilas"}
-NUMBERS = {"id", "ids", "n", "no", "nr", "num", "number", "nummer", "numero", "número", "code", "key", "uid"}
+PATIENTS = {
+    *("patient", "patients", "patientin", "subject", "paciente", "paziente", "pacjent", "potilas", "patiënt"),
+    *("pasient", "pacient", "hasta", "beteg", "пациент", "пацієнт", "患者", "病人", "환자", "مريض", "ασθενής"),
+}
+NUMBERS = {
+    *("id", "ids", "n", "no", "nr", "num", "number", "nummer", "numero", "número", "numéro", "code", "key", "uid"),
+    *("du", "de", "del", "номер", "код", "č", "číslo", "numer"),
+}
 
 
 def plain(name: str) -> str:
