@@ -16,7 +16,7 @@ from mmtk.runs.attributes import is_attribute
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-OF_CLASSES = ("target", "predicted")
+NO_SCORES = ("target", "predicted", "pixels-reference", "pixels-predicted")
 SHOWN = 8  # cases that a sentence names
 
 
@@ -26,8 +26,8 @@ def value_columns(cases: DataFrame) -> list[str]:
 
 
 def score_columns(cases: DataFrame) -> list[str]:
-    """Columns of scores per case: not targets, predictions and probabilities."""
-    return [name for name in value_columns(cases) if name not in OF_CLASSES and not name.startswith("p-")]
+    """Columns of scores per case: not targets, predictions, probabilities and sizes."""
+    return [name for name in value_columns(cases) if name not in NO_SCORES and not name.startswith("p-")]
 
 
 def checked(records: Records, lower: Collection[str] = ()) -> Records:

@@ -107,7 +107,7 @@ def _complete(records: Records, tables: Mapping[str, Cases]) -> dict[tuple[Part,
     complete: dict[tuple[Part, str], set[str]] = {}
     for cases in tables.values():
         for part, table in cases.items():
-            for metric, _, needed in _formulas(records.declared[part[1]], table):
+            for metric, _, needed in formulas(records.declared[part[1]], table):
                 finite = np.logical_and.reduce([np.isfinite(table[name]) for name in needed])
                 ids = {str(name) for name in table["id"][finite[finite.any(1)].all(0)]} if finite.any() else set()
                 key = (part, metric)
@@ -115,7 +115,7 @@ def _complete(records: Records, tables: Mapping[str, Cases]) -> dict[tuple[Part,
     return complete
 
 
-def _formulas(
+def formulas(
     declared: Mapping[str, ScoreInfo], table: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[str, str, list[str]]]:
     """Scores that follow from the values of a test set: name, formula and the columns that it needs."""
@@ -146,7 +146,7 @@ def _scores(
     ):
         scores.setdefault((domain, task, metric), {})[int(seed)] = float(value)
     for part, table in tables.items():
-        for metric, formula, needed in _formulas(records.declared[part[1]], table):
+        for metric, formula, needed in formulas(records.declared[part[1]], table):
             of_score = _score(table, formula, needed, None if records.folds else complete[part, metric])
             values = {seed: value for seed, value in zip(seeds, of_score, strict=True) if np.isfinite(value)}
             if values:

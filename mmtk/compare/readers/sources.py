@@ -15,6 +15,7 @@ from mmtk.io.files import sha256
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 
+OF_RUNS = ("recipe.toml", "study.json")  # what makes a folder a run or a study of mmtk
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 Reading = tuple[Records, list[str], dict[str, str]]
 Reader = Callable[[Request], tuple[Records, list[str]]]
@@ -45,6 +46,10 @@ def guess_kind(request: Request) -> str:
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise MmtkError("no such file or folder.", visible(missing[0]))
+    if request.reference:
+        return "masks"
+    if all(any((path / name).is_file() for name in OF_RUNS) for path in paths):
+        return "runs"
     return "table"
 
 
@@ -78,4 +83,16 @@ def _origin(names: Sequence[str], lines: Sequence[str]) -> dict[str, str]:
     return {"Sources": ", ".join(names), "Mapping": "; ".join(lines), "Versions": f"mmtk {catalog.version()}"}
 
 
-READERS: dict[str, Reader] = {"table": _tables}
+def _masks(request: Request) -> tuple[Records, list[str]]:
+    from mmtk.compare.readers.masks import read_masks
+
+    return read_masks(request)
+
+
+def _runs(request: Request) -> tuple[Records, list[str]]:
+    from mmtk.compare.readers.runs import read_runs
+
+    return read_runs(request)
+
+
+READERS: dict[str, Reader] = {"table": _tables, "masks": _masks, "runs": _runs}

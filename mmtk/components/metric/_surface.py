@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 
 def boundaries(masks: np.ndarray) -> list[np.ndarray]:
@@ -17,8 +22,14 @@ def boundaries(masks: np.ndarray) -> list[np.ndarray]:
     return [np.argwhere(edge).astype(np.float64) for edge in edges]
 
 
-def surface_distances(first: np.ndarray, second: np.ndarray, diagonal: float) -> tuple[float, float]:
-    """Average Hausdorff distance and HD95 between two boundaries [points,2], in the points' unit.
+def surface_distances(
+    first: np.ndarray, second: np.ndarray, diagonal: float, tree: KDTree | None = None
+) -> tuple[float, float]:
+    """Average Hausdorff distance and HD95 between two boundaries [points,axes], in the points' unit.
+
+    first, second: the boundaries
+    diagonal: distance where one of them is empty
+    tree: of the second, where it is at hand
 
     The first is the mean of the two directed average surface distances, the second the larger of the two
     directed 95th percentiles (linear interpolation). 0 if both are empty, ``diagonal`` if one is.
@@ -28,6 +39,6 @@ def surface_distances(first: np.ndarray, second: np.ndarray, diagonal: float) ->
     if not len(first) or not len(second):
         empty = 0.0 if len(first) == len(second) else diagonal
         return empty, empty
-    forward, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    forward, back = (tree or KDTree(second)).query(first)[0], KDTree(first).query(second)[0]
     average = (forward.mean() + back.mean()) / 2
     return float(average), float(max(np.quantile(forward, 0.95), np.quantile(back, 0.95)))

@@ -1,0 +1,165 @@
+"""Files of masks: PNG and other images, NIfTI volumes; two values, soft edges, JPEG noise, label maps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.errors import MmtkError, listing
+from mmtk.images.files import is_image_file
+from mmtk.images.loader import read_labels, read_mask
+from mmtk.io.extras import install_line
+
+NIFTI = (".nii", ".nii.gz")
+LABELS = 64  # more values than that are gray levels, not labels
+SOFT = 8  # more values than that in a file of two classes are soft edges
+SEED = re.compile(r"(?:seed|fold|run|rep|replicate|trial|s|r|f)?[\s_\-=]*\d+", re.IGNORECASE)
+Spacing = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Content of a file of masks.
+
+    values: [H,W] or [D,H,W] whole numbers; of a soft mask gray levels of 255
+    spacing: of the axes in mm; empty where the file says none
+    is_lossy: whether the values are those of a lossy format, and the mask is already found: 0 and 1
+    """
+
+    values: np.ndarray
+    spacing: Spacing = ()
+    is_lossy: bool = False
+
+    @property
+    def labels(self) -> list[int]:
+        """Distinct values, ascending."""
+        if self.values.size and self.values.min() >= 0 and self.values.max() < 1 << 16:
+            return [int(value) for value in np.flatnonzero(np.bincount(self.values.ravel()))]
+        return [int(value) for value in np.unique(self.values)]
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is a NIfTI volume, by its name."""
+    return path.name.lower().endswith(NIFTI)
+
+
+def is_mask_file(path: Path) -> bool:
+    """Whether a file may hold a mask."""
+    return not path.is_dir() and (is_nifti(path) or is_image_file(path))
+
+
+def case_name(path: Path, folder: Path) -> str:
+    """Name of the case of a file: its path in the folder, without the suffix."""
+    relative = path.relative_to(folder).as_posix()
+    suffix = next((end for end in reversed(NIFTI) if relative.lower().endswith(end)), path.suffix)
+    return relative[: len(relative) - len(suffix)]
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Read a file of masks."""
+    if is_nifti(path):
+        return _read_nifti(path)
+    try:
+        return Pixels(read_labels(path))
+    except MmtkError:
+        return Pixels(read_mask(path).astype(np.int64), is_lossy=True)  # lossy, or in colours
+
+
+def _read_nifti(path: Path) -> Pixels:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MmtkError("is NIfTI, which needs nibabel.", str(path), install_line("nifti")) from error
+    try:
+        image = nibabel.load(path)
+        values = np.squeeze(np.asanyarray(image.dataobj))
+    except Exception as error:  # nibabel raises errors of many kinds
+        raise MmtkError(f"cannot be read: {error}", str(path)) from error
+    if values.ndim not in (2, 3):
+        raise MmtkError(f"has the shape {values.shape}: a mask has two or three axes.", str(path))
+    spacing = tuple(float(size) for size in image.header.get_zooms()[: values.ndim])
+    rounded = np.rint(values)
+    if np.abs(values - rounded).max(initial=0) > 1e-3:  # probabilities
+        if values.min() < 0 or values.max() > 1:
+            cure = "Save labels as whole numbers, or probabilities from 0 to 1."
+            raise MmtkError("holds numbers that are neither labels nor probabilities.", str(path), cure)
+        return Pixels((values >= 0.5).astype(np.int64), spacing)
+    return Pixels(rounded.astype(np.int64), spacing)
+
+
+def structures(references: Sequence[Path]) -> list[int]:
+    """Labels of the structures in the reference masks, without the background; one where they have two values.
+
+    Raises MmtkError for references that hold no structure.
+    """
+    labels: set[int] = set()
+    for path in references:
+        pixels = read_pixels(path)
+        found = pixels.labels
+        if pixels.is_lossy or len(found) > LABELS:
+            return [1]
+        labels |= {*found}
+    foreground = sorted(labels - {0})
+    if not foreground:
+        cure = "They hold one value. Is this the folder of references?"
+        raise MmtkError("all reference masks are empty.", str(references[0].parent), cure)
+    is_binary = len(foreground) == 1 or all(
+        len({*read_pixels(path).labels} - {0}) <= 1 for path in references[:50]
+    )
+    if is_binary and {*foreground} <= {1, 255, 128, 254}:
+        return [1]
+    return foreground if len(foreground) > 1 else [1]
+
+
+def channels(pixels: Pixels, path: Path, labels: Sequence[int]) -> tuple[np.ndarray, bool]:
+    """Masks [K, …] of the structures, bool, and whether soft values were cut at one half.
+
+    pixels: content of the file
+    path: of the file, for messages
+    labels: of the structures; one for masks of two values
+    """
+    if len(labels) > 1:
+        if unknown := sorted({*pixels.labels} - {0, *labels}):
+            message = f"has the values {listing(map(str, unknown), 8)}, which no reference has."
+            raise MmtkError(message, str(path), f"Labels of the references: {listing(map(str, labels))}.")
+        return np.array([pixels.values == label for label in labels]), False
+    present = pixels.labels
+    if len(present) <= 2:
+        low = 0 if len(present) < 2 else present[0]
+        return (pixels.values > low)[None], False
+    if len(present) <= SOFT:
+        message = f"is not a mask: it has the values {listing(map(str, present))}, the references two."
+        raise MmtkError(message, str(path), "Save it with two values, or give label maps as references.")
+    return (pixels.values >= 128)[None], True
+
+
+def folders_of_systems(source: Path) -> Iterator[tuple[str, str, Path]]:
+    """System, seed and folder of every set of predictions below a folder.
+
+    ``SYSTEM/SEED/files``, ``SYSTEM/files``, or, of one system, ``SEED/files`` and files.
+    """
+    if any(is_mask_file(path) for path in source.iterdir()):
+        yield source.name, "0", source
+        return
+    inside = [path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    if inside and all(SEED.fullmatch(path.name) for path in inside):
+        for path in inside:
+            yield source.name, _seed(path.name), path
+        return
+    for system in inside:
+        below = [path for path in sorted(system.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        if any(is_mask_file(path) for path in system.iterdir()) or not below:
+            yield system.name, "0", system
+        else:
+            for path in below:
+                yield system.name, _seed(path.name), path
+
+
+def _seed(name: str) -> str:
+    """The number in the name of a folder of seeds, else the name."""
+    digits = re.findall(r"\d+", name)
+    return digits[-1] if SEED.fullmatch(name) and digits else name

@@ -1,0 +1,108 @@
+"""Scores of predicted masks: of images those of the built-in metric, of volumes the same over the whole volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot
+from typing import Any
+
+import numpy as np
+
+from mmtk.components.metric._surface import boundaries, surface_distances
+
+
+@dataclass
+class Reference:
+    """Reference masks of a case, with what every comparison needs of them.
+
+    masks: [K, …] bool
+    spacing: of the axes in mm; empty where it is not known
+    """
+
+    masks: np.ndarray
+    spacing: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        from scipy.spatial import KDTree
+
+        self.points = surfaces(self.masks)
+        scale = np.array(self.spacing) if self.is_volume and self.spacing else 1.0
+        self.points = [points * scale for points in self.points]
+        self.trees = [KDTree(points) if len(points) else None for points in self.points]
+        self.counts = self.masks.reshape(len(self.masks), -1).sum(1)
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether the case is a volume."""
+        return self.masks.ndim == 4
+
+    def scores(self, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        """Scores of predicted masks [K, …]: means over structures, then Dice of each.
+
+        predicted: of the same shape
+        names: of the structures
+        """
+        row = self._overlap(predicted, names)
+        points = surfaces(predicted)
+        if self.is_volume:
+            scale = np.array(self.spacing) if self.spacing else 1.0
+            return row | self._distances([one * scale for one in points], "-mm" if self.spacing else "")
+        row["ssim"] = self._ssim(predicted)
+        row |= self._distances(points, "")
+        if self.spacing and len({*self.spacing}) == 1:
+            row |= {f"{key}-mm": row[key] * self.spacing[0] for key in ("average-hausdorff", "hd95")}
+        row["pixels-reference"], row["pixels-predicted"] = float(self.counts.sum()), float(predicted.sum())
+        return row
+
+    def _overlap(self, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        """Scores of exact counts; 1 where both masks are empty, else 0/0 = 0."""
+        flat = predicted.reshape(len(predicted), -1)
+        both = (flat & self.masks.reshape(flat.shape)).sum(1).astype(float)
+        p, r = flat.sum(1).astype(float), self.counts.astype(float)
+        ratios = {
+            "dice": (2 * both, p + r),
+            "jaccard": (both, p + r - both),
+            "precision": (both, p),
+            "recall": (both, r),
+        }
+        values = {key: np.where(p + r == 0, 1.0, a / np.maximum(b, 1)) for key, (a, b) in ratios.items()}
+        row = {key: float(value.mean()) for key, value in values.items()}
+        if len(names) > 1:
+            row |= {f"dice-{name}": float(dice) for name, dice in zip(names, values["dice"], strict=True)}
+        return row
+
+    def _distances(self, points: Sequence[np.ndarray], unit: str) -> dict[str, float]:
+        """Average Hausdorff distance and HD95, means over structures; the diagonal where one mask is empty."""
+        scale = self.spacing if unit and self.is_volume else [1.0] * (self.masks.ndim - 1)
+        diagonal = hypot(*(size * step for size, step in zip(self.masks.shape[1:], scale, strict=True)))
+        distances = [
+            surface_distances(one, reference, diagonal, tree)
+            for one, reference, tree in zip(points, self.points, self.trees, strict=True)
+        ]
+        average, hd95 = np.mean(distances, axis=0).tolist()
+        return {f"average-hausdorff{unit}": average, f"hd95{unit}": hd95}
+
+    def _ssim(self, predicted: np.ndarray) -> float:
+        import torch
+
+        from mmtk.components.metric._structure import REACH, ssim
+
+        if min(predicted.shape[1:]) <= REACH:
+            return float("nan")
+        return ssim(torch.from_numpy(predicted), torch.from_numpy(self.masks))
+
+
+def surfaces(masks: np.ndarray) -> list[Any]:
+    """Boundary points [points, axes] of masks [K, …]: foreground beside background or the edge of the image."""
+    if masks.ndim == 3:
+        return boundaries(masks)
+    padded = np.pad(masks, ((0, 0), (1, 1), (1, 1), (1, 1)))
+    inner = np.ones_like(masks)
+    center = (slice(1, -1),) * 3
+    for axis in range(3):
+        for side in (slice(None, -2), slice(2, None)):
+            place = [*center]
+            place[axis] = side
+            inner &= padded[(slice(None), *place)]
+    return [np.argwhere(edge).astype(np.float64) for edge in masks & ~inner]
