@@ -161,10 +161,12 @@ def _refuse(part: DataFrame, row: int, name: str, value: str) -> None:
 def _keep_common(records: Records) -> None:
     """Keep the cases that every run of every system has, of each test set."""
     cases = records.cases
-    if not len(cases) or records.folds:
+    if not len(cases):
         return
     masks = np.ones(len(cases), bool)
-    for (domain, task), part in cases.groupby(["domain", "task"], sort=False):
+    keys = ["domain", "task", *["seed"] * bool(records.folds)]  # a fold tests cases of its own
+    for key, part in cases.groupby(keys, sort=False):
+        domain, task = str(key[0]), str(key[1])
         runs = part[list(RUN)].drop_duplicates()
         counts = part.groupby("id", sort=True)["system"].size()
         partial = counts.index[counts < len(runs)]
@@ -175,7 +177,7 @@ def _keep_common(records: Records) -> None:
                 f"no case of test set '{domain}' ({task}) is in all {counted(len(runs), 'run')}.",
                 hint="Cases are paired by their names: name them alike in all systems.",
             )
-        masks &= ~((cases["domain"] == domain) & (cases["task"] == task) & cases["id"].isin(partial)).to_numpy()
+        masks[part.index[part["id"].isin(partial)]] = False
         records.notes.append(_absent(part, list(partial), len(counts), f"{domain} {task}"))
     records.cases = cases[masks].reset_index(drop=True)
 

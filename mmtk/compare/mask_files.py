@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def _read_nifti(path: Path) -> Pixels:
     except ImportError as error:
         raise MmtkError("is NIfTI, which needs nibabel.", str(path), install_line("nifti")) from error
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         values = np.squeeze(np.asanyarray(image.dataobj))
     except Exception as error:  # nibabel raises errors of many kinds
         raise MmtkError(f"cannot be read: {error}", str(path)) from error
@@ -137,12 +138,14 @@ def channels(pixels: Pixels, path: Path, labels: Sequence[int]) -> tuple[np.ndar
     return (pixels.values >= 128)[None], True
 
 
-def folders_of_systems(source: Path) -> Iterator[tuple[str, str, Path]]:
-    """System, seed and folder of every set of predictions below a folder.
+def folders_of_systems(
+    source: Path, is_result: Callable[[Path], bool] = is_mask_file
+) -> Iterator[tuple[str, str, Path]]:
+    """System, seed and folder of every set of results below a folder; ``is_result``: of a file.
 
     ``SYSTEM/SEED/files``, ``SYSTEM/files``, or, of one system, ``SEED/files`` and files.
     """
-    if any(is_mask_file(path) for path in source.iterdir()):
+    if any(map(is_result, source.iterdir())):
         yield source.name, "0", source
         return
     inside = [path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")]
@@ -152,7 +155,7 @@ def folders_of_systems(source: Path) -> Iterator[tuple[str, str, Path]]:
         return
     for system in inside:
         below = [path for path in sorted(system.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-        if any(is_mask_file(path) for path in system.iterdir()) or not below:
+        if any(map(is_result, system.iterdir())) or not below:
             yield system.name, "0", system
         else:
             for path in below:

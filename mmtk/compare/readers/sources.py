@@ -16,6 +16,7 @@ from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 
 OF_RUNS = ("recipe.toml", "study.json")  # what makes a folder a run or a study of mmtk
+PATTERNS = {"nnunet": "summary.json", "monai": "*_raw.csv"}  # of files that only one program writes
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 Reading = tuple[Records, list[str], dict[str, str]]
 Reader = Callable[[Request], tuple[Records, list[str]]]
@@ -50,6 +51,9 @@ def guess_kind(request: Request) -> str:
         return "masks"
     if all(any((path / name).is_file() for name in OF_RUNS) for path in paths):
         return "runs"
+    for kind, pattern in PATTERNS.items():
+        if all(path.is_dir() and next(path.rglob(pattern), None) for path in paths):
+            return kind
     return "table"
 
 
@@ -95,4 +99,16 @@ def _runs(request: Request) -> tuple[Records, list[str]]:
     return read_runs(request)
 
 
-READERS: dict[str, Reader] = {"table": _tables, "masks": _masks, "runs": _runs}
+def _nnunet(request: Request) -> tuple[Records, list[str]]:
+    from mmtk.compare.readers.nnunet import read_nnunet
+
+    return read_nnunet(request)
+
+
+def _monai(request: Request) -> tuple[Records, list[str]]:
+    from mmtk.compare.readers.monai import read_monai
+
+    return read_monai(request)
+
+
+READERS: dict[str, Reader] = {"table": _tables, "masks": _masks, "runs": _runs, "nnunet": _nnunet, "monai": _monai}
