@@ -11,9 +11,11 @@ from mmtk.scores import ScoreInfo
 
 SEGMENTATION, CLASSIFICATION, OTHER = "segmentation", "classification", "scores"
 ALIASES = {
-    "dice": "dice meandice valmeandice diceraw dsc dicescore dicecoefficient dicesimilaritycoefficient dicesimilarity dicesc f1dice dicemetric",
+    "dice": "dice meandice valmeandice dsc dicescore dicecoefficient dicesimilaritycoefficient dicesimilarity "
+    "dicesc f1dice dicemetric",
     "jaccard": "jaccard iou jaccardindex intersectionoverunion meaniou miou jc",
-    "hd95": "hd95 hausdorffdist95 hausdorff95 hausdorffdistance95 95hd hausdorffdistance95percentile percentile95hausdorff",
+    "hd95": "hd95 hausdorffdist95 hausdorff95 hausdorffdistance95 95hd hausdorffdistance95percentile "
+    "percentile95hausdorff",
     "hausdorff": "hd hausdorff hausdorffdistance maxhausdorff",
     "average-hausdorff": "averagehausdorff averagehausdorffdistance ahd",
     "assd": "assd asd averagesurfacedistance averagesymmetricsurfacedistance masd surfacedistance",

@@ -1,0 +1,85 @@
+"""Results of nnU-Net v2: ``summary.json`` of the validation of every fold, or of an evaluated folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtk.compare.mask_files import case_name
+from mmtk.compare.records import TEST_SET, Records, empty_numbers
+from mmtk.compare.request import Request
+from mmtk.compare.score_names import SEGMENTATION
+from mmtk.counts import counted
+from mmtk.errors import MmtkError, listing
+from mmtk.io.files import read_facts
+from mmtk.tasks import IN_DOMAIN
+
+FOLDS = 5  # of nnU-Net's own division
+FOLD = re.compile(r"fold_(\d+)")
+SCORES = {"Dice": "dice", "IoU": "jaccard"}
+
+
+def read_nnunet(request: Request) -> tuple[Records, list[str]]:
+    """Records of nnU-Net's summaries: trainers and configurations as systems, folds as replicates."""
+    from pandas import DataFrame
+
+    files = sorted(file for source in request.sources for file in Path(source).rglob("summary.json"))
+    places = {file: place for file in files if (place := _place(file)) is not None}
+    if not places:
+        cure = "Name the folder of nnUNet_results, or of a data set in it."
+        raise MmtkError("holds no summary.json of a fold or of an evaluated folder.", request.sources[0], cure)
+    datasets = sorted({place[0] for place in places.values()})
+    if len(datasets) > 1:
+        cure = f"Name one of them, such as {Path(request.sources[0]) / datasets[0]}."
+        raise MmtkError(f"holds results of {counted(len(datasets), 'data set')}: {listing(datasets)}.", hint=cure)
+    folded = [place[2] for place in places.values() if place[2] is not None]
+    if folded and len(folded) < len(places):
+        cure = "Compare them apart."
+        raise MmtkError("some summaries are of folds and some are not.", request.sources[0], cure)
+    folds = max(*folded, FOLDS - 1) + 1 if folded else 0
+    notes = [f"replicates are folds of nnU-Net, {folds} in a division of the cases"] if folded else []
+    rows = []
+    for file, (_, system, fold) in places.items():
+        domain = TEST_SET if fold is None else IN_DOMAIN
+        key = {"system": system, "seed": str(fold or 0), "domain": domain, "task": SEGMENTATION}
+        rows += [{**key, **row} for row in _cases(file)]
+    frame = DataFrame(rows)
+    frame.insert(5, "patient", None)
+    systems = list(dict.fromkeys(frame["system"]))
+    lines = [f"data set = {datasets[0]}", f"systems: {listing(systems, 12)}"]
+    lines.append("seed = fold" if folded else "one replicate of each system")
+    return Records(frame, empty_numbers(), folds=folds, notes=notes), lines
+
+
+def _place(file: Path) -> tuple[str, str, int | None] | None:
+    """Data set, system and fold of a summary; None of one that no fold is validated by."""
+    if file.parent.name == "validation":
+        match = FOLD.fullmatch(file.parent.parent.name)
+        trainer = file.parent.parent.parent
+        return (trainer.parent.name, trainer.name, int(match[1])) if match else None
+    if FOLD.search(str(file.parent)) or "crossval_results" in file.parent.name:
+        return None  # the folds together, or after postprocessing
+    return file.parent.parent.name, file.parent.name, None
+
+
+def _cases(file: Path) -> Iterator[dict[str, Any]]:
+    """Dice and IoU of every case: the mean over structures, then Dice of each where there are several."""
+    for case in read_facts(file, metric_per_case=list)["metric_per_case"]:
+        try:
+            path = Path(case["reference_file"])
+            metrics: dict[str, dict[str, float]] = case["metrics"]
+            row: dict[str, Any] = {"id": case_name(path, path.parent)}
+            for theirs, name in SCORES.items():
+                values = [float("nan" if one[theirs] is None else one[theirs]) for one in metrics.values()]
+                finite = [value for value in values if np.isfinite(value)]
+                row[name] = float(np.mean(finite)) if finite else float("nan")
+            if len(metrics) > 1:
+                row |= {f"dice-label-{label}": float(one["Dice"]) for label, one in metrics.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            cure = "Is it written by nnU-Net v2?"
+            raise MmtkError(f"has a case without {error}.", str(file), cure) from error
+        yield row
