@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,7 +72,8 @@ def _names(sheet: Sheet, truth: list[str], guesses: list[str] | None, scores: Se
     matches = [PROBABILITY.fullmatch(name) for name in scores]
     if len(scores) > 1:
         return [match[1].strip() if match else name for name, match in zip(scores, matches, strict=True)]
-    distinct = sorted({*truth, *(guesses or ())} - {""}, key=_place)
+    distinct = sorted({*truth} - {""}, key=_place)
+    distinct += _further(sheet, distinct, dict.fromkeys(guesses or ()))
     if len(distinct) < 2:
         cure = "A score of classes needs cases of two classes or more."
         raise MmtkError(f"all targets are '{distinct[0] if distinct else ''}'.", sheet.where, cure)
@@ -85,6 +86,22 @@ def _names(sheet: Sheet, truth: list[str], guesses: list[str] | None, scores: Se
     if matches and matches[0] and (positive := _match(matches[0][1], distinct)) is not None:
         distinct.append(distinct.pop(positive))
     return distinct
+
+
+def _further(sheet: Sheet, truth: Sequence[str], guesses: Iterable[str]) -> list[str]:
+    """Classes that are predicted and never true; MmtkError where they seem to be other names of those that are."""
+    spelled = [text for text in guesses if text]
+    further = [text for text in spelled if _match(text, truth) is None]
+    missing = [name for name in truth if _match(name, spelled) is None]
+    if further and all(text.isdigit() for text in further) and not all(name.isdigit() for name in truth):
+        return []  # places of the classes
+    if further and missing:
+        raise MmtkError(
+            f"{listing(further)} is predicted, none of the classes of the targets; {listing(missing)} never is.",
+            sheet.where,
+            "Name a class alike in targets and predictions.",
+        )
+    return sorted(further, key=_place)
 
 
 def _place(name: str) -> tuple[bool, float, str]:

@@ -198,10 +198,8 @@ def test_what_cannot_be_compared_is_refused_with_a_cure(change, message: str) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda t: t.assign(label=t["label"].replace("normal", "healthy"), prediction="normal"),
-            "none of the classes",
-        ),
+        (lambda t: t.drop(columns="logit").assign(pred=t["label"].replace("normal", "ok")), "none of the classes"),
+        (lambda t: t.rename(columns={"logit": "p-x"}).assign(**{"p-y": 1.0}), "none of the classes"),
         (lambda t: t.assign(label="normal"), "all targets are 'normal'"),
         (lambda t: t.assign(label=0.5), "no classes"),
     ],
