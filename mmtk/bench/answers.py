@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmtk.bench.measure import Options, Row, cores, spread
+from mmtk.bench.startup import first_step
 from mmtk.errors import RunFailed
 
 STUDY = ("ablate", "--components", "saliency,ssl", "--seeds", "2", "--set", "train.steps=2")
@@ -48,6 +49,7 @@ def rows(options: Options) -> list[Row]:
 def _round(folder: Path, device: str) -> dict[str, float]:
     """Seconds of every row, measured once."""
     environment = os.environ | {"MMTK_CACHE": str(folder / "cache"), "COLUMNS": "100"}
+    cold, warm = (first_step("--device", device, cache=folder / "first") for _ in range(2))
     first = _cost(folder, environment, *STUDY, "--dry-run", "--device", device)
     again = _cost(folder, environment, *STUDY, "--dry-run", "--device", device)
     study = _cost(folder, environment, *STUDY, "--device", device)
@@ -55,6 +57,8 @@ def _round(folder: Path, device: str) -> dict[str, float]:
     alone = _cost(folder, one_thread, *RUN, "--device", device)
     workers = min(cores(), study.runs)
     return {
+        "from the command to the first step, empty cache": cold,
+        "from the command to the first step, again": warm,
         "plan of a study (--dry-run), first time": first.wall,
         "plan of a study (--dry-run), timed before": again.wall,
         f"study of {study.runs} runs {STEPS}, films and report included": study.wall,

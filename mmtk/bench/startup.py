@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,13 +40,19 @@ def _whole(arguments: list[str]) -> float:
     return seconds
 
 
-def first_step(*arguments: str) -> float:
-    """Seconds from the start of ``mmtk run multimix`` to the first line of ``metrics.jsonl``."""
+def first_step(*arguments: str, cache: Path | None = None) -> float:
+    """Seconds from the start of ``mmtk run multimix`` to the first line of ``metrics.jsonl``.
+
+    ``cache``: folder of the cache, by default that of the environment
+    """
+    environment = os.environ | ({"MMTK_CACHE": str(cache)} if cache else {})
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         call = [sys.executable, "-m", "mmtk", "run", "multimix", "--out", str(out), *arguments]
         start = time.perf_counter()
-        process = subprocess.Popen(call, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            call, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         try:
             log = out / "metrics.jsonl"
             while not (log.is_file() and log.stat().st_size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -77,7 +78,7 @@ def _bounds(precision: str, step: Row, measured: dict[str, Any]) -> list[Row]:
     peak = measured["product_flops"] / matrix["median"] / 1e9
     reached = measured["convolution_flops"] / convolutions["median"] / 1e9
     step["of the peak"] = step["GFLOP/s"] / peak
-    step["× its convolutions"] = step["seconds"]["median"] / convolutions["median"]
+    step["× its convolutions"] = spread(measured["ratios"])["median"]
     return [
         {
             "name": f"its convolutions alone, {precision}",
@@ -148,6 +149,15 @@ class _RepeatedBatch:
         return type(self.repeated)(now, self.repeated.classification, self.repeated.segmentation)
 
 
+def _with_one_batch(trainer: Any) -> Any:
+    """The trainer, which now takes the same batch in every step."""
+    from mmtk.api import StepContext
+
+    now = StepContext(trainer.recipe.seed, 0, trainer.total)
+    trainer.loader = _RepeatedBatch(trainer.loader.batch(now, trainer.device))
+    return trainer
+
+
 def step(
     size: int,
     batch: int,
@@ -167,12 +177,9 @@ def step(
 
     Returns ``seconds`` of each step, ``flops`` of one, and ``peak``, the memory of the process in GB.
     """
-    from mmtk.api import StepContext
-
     trainer = training(size, batch, precision, device, **encoder)
     if not data:
-        now = StepContext(trainer.recipe.seed, 0, trainer.total)
-        trainer.loader = _RepeatedBatch(trainer.loader.batch(now, trainer.device))
+        trainer = _with_one_batch(trainer)
     trainer.train_step(0)
     numbers = iter(range(1, 1 + STEPS))
     seconds = timed(lambda: trainer.train_step(next(numbers)), STEPS, device)
@@ -212,11 +219,12 @@ def bounds(
     device: ``cpu`` or ``cuda``
     encoder: recipe keys of another encoder than the paper's
 
-    Returns ``product`` and ``convolutions`` (seconds of each repetition), and the FLOP of one of each.
+    Returns ``product`` and ``convolutions`` (seconds of each repetition), the FLOP of one of each, and ``ratios``
+    of a step's seconds over those of its convolutions, measured in turns.
     """
     import torch
 
-    trainer = training(size, batch, precision, device, **encoder)
+    trainer = _with_one_batch(training(size, batch, precision, device, **encoder))
     trainer.train_step(0)
     calls = record(lambda: trainer.train_step(1))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -224,29 +232,45 @@ def bounds(
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     a @ b
     matrix = timed(lambda: a @ b, 10, device)
-    totals = [0.0] * STEPS
-    flops = 0
-    for (function, signature), number in calls.items():
-        arguments = _filled(signature, device)
-        flops += number * count(lambda f=function, args=arguments: f(*args))  # type: ignore[misc]
-        for i, seconds in enumerate(
-            timed(lambda f=function, args=arguments: f(*args), STEPS, device)  # type: ignore[misc]
-        ):
-            totals[i] += number * seconds
-    return {"product": matrix, "product_flops": 2 * side**3, "convolutions": totals, "convolution_flops": flops}
+    flops = sum(
+        number * count(partial(f, *_filled(signature, device))) for (f, signature), number in calls.items()
+    )
+    totals, ratios = [], []
+    for index in range(2, 2 + STEPS):  # in turns, so that other work on the machine slows both
+        (seconds,) = timed(partial(trainer.train_step, index), 1, device)
+        totals.append(sum(number * _seconds(f, shapes, device) for (f, shapes), number in calls.items()))
+        ratios.append(seconds / totals[-1])
+    return {
+        "product": matrix,
+        "product_flops": 2 * side**3,
+        "convolutions": totals,
+        "convolution_flops": flops,
+        "ratios": ratios,
+    }
+
+
+def _seconds(function: Callable[..., object], signature: tuple[Any, ...], device: str) -> float:
+    """Seconds of a call on random numbers, after one that is not counted."""
+    call = partial(function, *_filled(signature, device))
+    return timed(call, 2, device)[1]
 
 
 def record(call: Callable[[], object]) -> Counter[Any]:
-    """The convolutions in a call, forward and backward: (operator, shapes and other arguments) → times."""
+    """The convolutions and matrix products in a call: (operator, shapes and other arguments) → times.
+
+    A convolution of one pixel is a matrix product in some networks, such as ConvNeXt.
+    """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    convolutions = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+    aten = torch.ops.aten
+    operators = {aten.convolution.default, aten.convolution_backward.default}
+    operators |= {aten.addmm.default, aten.mm.default, aten.bmm.default}
     counts: Counter[Any] = Counter()
 
     class Recorder(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func in convolutions:
+            if func in operators:
                 counts[func, tuple(_shape(tensor) for tensor in args)] += 1
             return func(*args, **(kwargs or {}))
 

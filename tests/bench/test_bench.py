@@ -13,7 +13,7 @@ import torch
 from loops import some, times
 from moments import sets
 
-from mmtk.bench import answers, data, evaluation, pil_pipeline, step, tables
+from mmtk.bench import answers, data, evaluation, pil_pipeline, step, study, tables
 from mmtk.bench.measure import Options, command, fresh, spread
 from mmtk.bench.run import PARTS, options_for
 from mmtk.errors import MmtkError, RunFailed
@@ -205,3 +205,26 @@ def test_eval_says_what_it_compares_with_where_that_is_missing(monkeypatch):
         evaluation.rows(Options())
     assert "torchmetrics" in refusal.value.hint
     assert "monai" in refusal.value.hint
+
+
+def test_processes_that_keep_cores_busy_end_with_the_block():
+    with study._busy_cores() as spinners:
+        assert spinners
+        assert all(spinner.poll() is None for spinner in spinners)
+    assert all(spinner.poll() is not None for spinner in spinners)
+
+
+def test_convolutions_of_one_pixel_count_whatever_their_operator():
+    pixels = torch.randn(2, 3, 4, 4, requires_grad=True)
+    convolution, product = torch.nn.Conv2d(3, 5, 1), torch.nn.Linear(3, 5)
+    as_convolution = step.record(lambda: convolution(pixels).sum().backward())
+    as_product = step.record(lambda: product(pixels.movedim(1, -1)).sum().backward())
+    assert all("convolution" in str(function) for function, _ in as_convolution)
+    assert as_product
+    assert all("mm" in str(function) for function, _ in as_product)
+
+
+def test_a_step_and_its_convolutions_are_measured_in_turns():
+    ratios = step.bounds(32, 2, "fp32", "cpu")["ratios"]
+    assert len(ratios) == step.STEPS
+    assert all(ratio > 0 for ratio in ratios)
