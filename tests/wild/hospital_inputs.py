@@ -77,6 +77,16 @@ def frontal_and_lateral_by_flags(root: Path) -> Right:
     return Right({"No Finding": 10, "Pneumonia": 10}, films=30, patients=30)
 
 
+def answers_in_german(root: Path) -> Right:
+    """A column that asks for a disease, with the answers ja and nein: nein is class 0."""
+    rows = [["Bild", "Pneumonie"]]
+    for n in range(24):
+        film(root / f"b/{n}.png")
+        rows.append([f"{n}.png", ("ja", "nein")[n % 2]])
+    table(root / "l.csv", rows, ";")
+    return Right({"nein": 12, "ja": 12}, films=24, first="nein")
+
+
 def organs_as_pages(root: Path) -> Right:
     """Masks as TIFF of two pages, an organ each."""
     for n in range(12):
@@ -97,5 +107,6 @@ HOSPITALS: tuple[Callable[[Path], Right], ...] = (
     french,
     russian,
     frontal_and_lateral_by_flags,
+    answers_in_german,
     organs_as_pages,
 )

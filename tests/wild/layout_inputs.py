@@ -20,7 +20,7 @@ class Right:
 
     ``organs``: the channels; ``swap``: numbers of those that a flip exchanges; ``patients``: how many persons the
     classification films are of; ``cross``: labelled films of the second place, by task; ``words``: what the output
-    has to say; ``said``: options of the command.
+    has to say; ``said``: options of the command; ``first``: the class of number 0.
     """
 
     classes: dict[str, int] = field(default_factory=dict)
@@ -32,6 +32,7 @@ class Right:
     cross: dict[str, int] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     said: dict[str, str] = field(default_factory=dict)
+    first: str = ""
 
 
 def film(path: Path) -> None:

@@ -46,6 +46,7 @@ def test_a_layout_is_read_as_it_is_meant(make: Callable[[Path], Right], tmp_path
         if task == "classification":
             names = source.labels.names
             assert Counter(names[item.target] for item in labelled) == right.classes
+            assert names[0] == right.first or not right.first
             if right.patients:
                 assert len({item.patient for item in source.items("all")}) <= right.patients
         else:

@@ -266,8 +266,10 @@ def is_patient_column(name: str) -> bool:
     return plain(name) in PATIENT_COLUMNS or bool(name_words & PATIENTS and name_words <= PATIENTS | NUMBERS)
 
 
+# Answers to the name of a column, which tell nothing as the name of a folder.
+ANSWERS = {"false", "no", "none", "nein", "non", "não", "nee", "nej", "nei", "nie", "нет", "否", "ne", "hayır"}
 NORMAL = {plain(word) for words in WORDS.values() for word in words}
-CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - {"false", "no", "none"}
+CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - ANSWERS
 
 
 def same_class(name: str) -> str:
