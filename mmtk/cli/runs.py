@@ -231,7 +231,7 @@ def saliency(
     ] = None,
     images: Annotated[
         int, typer.Option(min=1, help="Images of every test set; those with boxes beside them.")
-    ] = 100,
+    ] = 50,
     data: DataOpt = None,
     device: DeviceOpt = "auto",
     code: CodeOpt = None,

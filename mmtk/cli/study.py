@@ -259,13 +259,17 @@ def report(
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
     margin: MarginOpt = None,
+    match: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Match test images, too, by attributes such as view,sex.")
+    ] = None,
     code: CodeOpt = None,
 ) -> None:
     """Build tables, statistics, pictures and the page again, from the files alone; of a run its pictures, too."""
     from mmtk.report.margins import parse_margins
     from mmtk.workflows.report import report as write_report
 
-    show_report(write_report(paths, out, margins=parse_margins(margin or ())))
+    names = [name.strip() for name in (match or "").split(",") if name.strip()]
+    show_report(write_report(paths, out, margins=parse_margins(margin or ()), match=names))
 
 
 def show_report(written: Report) -> None:

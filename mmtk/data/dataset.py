@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mmtk.data import folds, leaks, sources, split_checks
 from mmtk.data.label_budget import SplitRows, split_part
 from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, ImageStore, noise_store, open_store
+from mmtk.errors import MmtkError, listing, nearest
 from mmtk.io import status_line
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN, TASKS
@@ -88,7 +89,17 @@ def prepare(recipe: Recipe, root: Path | None, progress: Callable[[str, int, int
             data.cross_stores[task], data.cross[task] = cross.store, rows
             image_sets.append(leaks.Images.of(cross.role, cross.source, cross.store, split))
     data.notes += leaks.check(leaks.overlaps(image_sets), refuse=recipe.data.leaks == "refuse")
+    _check_match(recipe.data.match, data.tests())
     return data
+
+
+def _check_match(names: Sequence[str], tests: Sequence[TestSet]) -> None:
+    """Refuse attributes to match by that no source of classes knows; those of pixels end in ``(image)``."""
+    facts = [facts for test in tests if not TASKS[test.task].has_masks for facts in test.metadata.values()]
+    known = list(dict.fromkeys(name for one in facts for name in one))
+    if absent := [name for name in names if name not in known and not name.endswith(" (image)")]:
+        message = f"data.match: no test set has the attribute '{absent[0]}'.{nearest(absent[0], known)}"
+        raise MmtkError(message, hint=f"Known: {listing(known)}." if known else "mmtk data inspect lists them.")
 
 
 def without_images(recipe: Recipe, root: Path | None) -> Data:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from mmtk.seeding import generator
 
-STEPS = 16  # of deletion and insertion
+STEPS = 8  # of deletion and insertion
 SIDE = 32  # pixels of the maps that are compared by rank: single pixels are noise
 BLUR = 1 / 16  # standard deviation of the blur that insertion begins with, as a share of the side
 

@@ -23,7 +23,7 @@ from mmtk.registry.signature import Table
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking", "tune")
 # Keys younger than the first runs, at the value that says what a recipe without them said: digests outlive them.
-YOUNGER = {"data.classification.normalise": True, "evaluate.test": True, "evaluate.tta": []} | {
+YOUNGER = {"data.classification.normalise": True, "data.match": [], "evaluate.test": True, "evaluate.tta": []} | {
     f"{path}.{key}": field.default
     for path, table in recipe_tables.FIXED.items()
     if path.startswith("train.groups")

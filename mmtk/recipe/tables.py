@@ -69,6 +69,14 @@ class Data(Table):
             ge=2, description="folds of patients in place of the sources' parts; the seed is repeat · folds + fold"
         ),
     ] = None
+    match: Annotated[
+        list[str],
+        Field(
+            description="attributes such as view, by which test images are matched beside",
+            json_schema_extra={"uniqueItems": True},
+        ),
+        AfterValidator(_each_once),
+    ] = []
 
 
 class TaskData(Table):

@@ -13,6 +13,7 @@ from mmtk.report.effects import Effects, factorial_effects, on_fewer_seeds, with
 from mmtk.report.headlines import Labels, at, worded
 from mmtk.report.intervals import ENOUGH, FOLDS, TWO_WAY, bounded, independent, sensible, two_way_test
 from mmtk.report.margins import margins_of
+from mmtk.report.matching import Matches, matches
 from mmtk.report.patients import on_patients
 from mmtk.report.readings import Readings, readings
 from mmtk.report.saliency import MapResults, map_results
@@ -92,6 +93,7 @@ class Analysis:
     strata: Strata = field(default_factory=Strata)
     readings: Readings = field(default_factory=Readings)
     maps: MapResults = field(default_factory=MapResults)
+    matches: Matches = field(default_factory=Matches)
     memory: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def score(self, cell: Cell, domain: str, task: str, metric: str) -> Score | None:
@@ -107,10 +109,11 @@ class Analysis:
         return next(matches, None)
 
 
-def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysis:
+def analyse(study: Study, margins: Mapping[str, float] | None = None, match: Sequence[str] = ()) -> Analysis:
     """Scores, tests and effects; MmtkError where the runs were tested on other images or data.
 
     ``margins``: the largest differences that do not matter, by score; others are those that the metrics declare.
+    ``match``: attributes that test images are matched by; default: those of the recipe.
     """
     status_line.stage("computing the statistics")
     before = analyse(study.before, margins) if study.before else None
@@ -142,11 +145,10 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None) -> Analysi
     worths = answers(study.jackknives, differences(study, effects, compared))
     sets = scored_images(study)
     groups, shortcuts = strata(study, sets, effects), readings(study, sets)
-    maps = map_results(study)
-    notes += maps.notes
-    return Analysis(
-        study, scores(study), compared, effects, notes, margins, worths, before, groups, shortcuts, maps
-    )
+    maps, by_match = map_results(study), matches(study, match)
+    notes += [*maps.notes, *by_match.notes]
+    of_images = groups, shortcuts, maps, by_match
+    return Analysis(study, scores(study), compared, effects, notes, margins, worths, before, *of_images)
 
 
 def differences(study: Study, effects: Sequence[Effects], compared: Sequence[Comparison]) -> Iterator[Difference]:

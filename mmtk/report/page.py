@@ -24,6 +24,7 @@ from mmtk.report.saliency import sentences as map_sentences
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper, saliency, strata
 from mmtk.report.tables import study as study_tables
+from mmtk.report.tables.matching import matched_scores
 from mmtk.report.tables.table import Table, long_csv, without_empty_columns
 from mmtk.report.tables.worth import worth_table
 from mmtk.report.verdicts import verdicts
@@ -118,6 +119,7 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         strata.effects(analysis.strata.effects),
         strata.readings(analysis.readings.readings),
         strata.guesses(analysis.readings.guesses),
+        matched_scores(analysis.matches.rows),
         saliency.claims(analysis.maps.claims),
         saliency.scores(analysis.maps.scores),
     ]
@@ -271,7 +273,7 @@ def _parts(tables: dict[str, Table], figures: Sequence[Figure]) -> list[Part]:
         Part("Worth in labels", some("worth"), of_section("worth")),
         Part("Results", some(*(name for name in tables if name.startswith("results-"))), []),
         Part("Ensembles", some("ensembles"), []),
-        Part("Where it holds", some("within", "strata", "strata-effects"), []),
+        Part("Where it holds", some("matched", "within", "strata", "strata-effects"), []),
         Part("What it may be reading", some("readings", "guesses"), []),
         Part("Saliency maps", some("saliency-claims", "saliency"), of_section("saliency maps")),
         Part("The paper's effects", some("claims"), []),

@@ -14,7 +14,7 @@ from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import bounded
 from mmtk.runs.arrays import read_cases
 from mmtk.runs.finished import Run, read_arrays
-from mmtk.runs.saliency_files import ABOUT, CASES, MAPS, measured_folders
+from mmtk.runs.saliency_files import ABOUT, CASES, FOLDER, MAPS, measured_folders
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Interval, two_way
 from mmtk.stats.comparisons import adjusted_p
@@ -140,7 +140,7 @@ def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:
     runs = [run for _, run in sorted(cell.runs.items())]
     folders = {folder.name for run in runs for folder in measured_folders(run.path)}
     for folder in sorted(folders, key=lambda name: (name in (NOISE, CENTRE), name)):
-        present = [run for run in runs if (run.path / "saliency" / folder / ABOUT).is_file()]
+        present = [run for run in runs if (run.path / FOLDER / folder / ABOUT).is_file()]
         try:
             yield from _of_folder(cell, present, folder)
         except MmtkError as error:
@@ -149,7 +149,7 @@ def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:
 
 def _of_folder(cell: Cell, runs: Sequence[Run], folder: str) -> Iterator[Maps]:
     """One kind of map of the runs that have it."""
-    places = [run.path / "saliency" / folder for run in runs]
+    places = [run.path / FOLDER / folder for run in runs]
     about = read_json(places[0] / ABOUT)
     arrays = [read_arrays(place / MAPS) for place in places]
     for (domain, task), table in read_cases([place / CASES for place in places]).items():

@@ -16,7 +16,7 @@ from mmtk.stats import Interval, Jackknife, combine, two_way
 from mmtk.stats.comparisons import adjusted_p
 from mmtk.stats.strata import auroc_within, gap, interval_on_part, on_part
 from mmtk.stats.two_way import LEAST_PATIENTS
-from mmtk.study.attributes import Attribute, attributes_of
+from mmtk.study.attributes import Attribute, attributes_of, cases_with_metadata
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import IN_DOMAIN
@@ -108,7 +108,7 @@ def scored_images(study: Study) -> list[TestImages]:
         cell = next((cell for cell in reversed(cells) if (domain, task) in cell.cases), None)
         if cell is None or (study.folds and domain == IN_DOMAIN):
             continue
-        attributes, notes = attributes_of(cell.cases, domain, task)
+        attributes, notes = attributes_of(cases_with_metadata(cell, domain, task), domain, task)
         if attributes or notes:
             patients = study.jackknives.patients(cell, domain, task)
             result.append(TestImages(cell, domain, task, attributes, patients, notes))
@@ -251,7 +251,7 @@ def _components(effects: Sequence[Effects], images: TestImages, metric: str) -> 
 def _effects(
     study: Study, images: TestImages, info: ScoreInfo, formula: str, component: tuple[str, Weights]
 ) -> Iterator[list[Stratum]]:
-    """Rows of the effect of a component in the groups of what the source knows.
+    """Rows of the effect of a component in the groups of every attribute.
 
     study: with the cells
     images: of a test set
@@ -275,5 +275,5 @@ def _effects(
         ]
         return combine([weight for weight, _ in weights], parts)
 
-    for attribute in (one for one in images.attributes if one.from_source):
+    for attribute in images.attributes:
         yield _of_attribute(images, info, attribute, score, name)

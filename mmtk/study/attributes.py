@@ -6,12 +6,17 @@ import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmtk.counts import counted, share
 from mmtk.runs.arrays import Cases
-from mmtk.runs.attributes import IMAGE, METADATA, is_attribute
+from mmtk.runs.attributes import IMAGE, METADATA, attribute_columns, is_attribute
+from mmtk.study.patients import source_of
+
+if TYPE_CHECKING:
+    from mmtk.study.results import Cell
 
 MOST_GROUPS = 6  # of a text; those with the fewest images are one, called other
 MOST_CATEGORIES = 50  # of more it is free text
@@ -59,6 +64,24 @@ class Attribute:
             return [(f"{self.name} from {middle:.4g}", self.numbers >= middle)]
         numbers = range(1, 2) if len(self.groups) == 2 else range(len(self.groups))
         return [(f"{self.name} {self.groups[k]}", self.codes == k) for k in numbers]
+
+
+def cases_with_metadata(cell: Cell, domain: str, task: str) -> Cases:
+    """Values per image of a test set; runs that hold no metadata (mmtk 0.2.0) have those of their source.
+
+    cell: of the study
+    domain: of the test set
+    task: of the test set
+    """
+    table = dict(cell.cases.get((domain, task), {}))
+    if not any(column.startswith((METADATA, IMAGE)) for column in table) and "id" in table:
+        source = source_of(cell, domain, task)
+        facts = {item.id: item.metadata for item in source.items("all")} if source else {}
+        rows = [[{f"{METADATA}{name}": value for name, value in facts.get(i, {}).items()} for i in table["id"]]]
+        for name, values in attribute_columns(rows)[0].items():
+            is_text = any(isinstance(value, str) for value in values)
+            table[name] = np.array(values, object) if is_text else np.array([values], float)
+    return {(domain, task): table}
 
 
 def attributes_of(cases: Cases, domain: str, task: str) -> tuple[list[Attribute], list[str]]:

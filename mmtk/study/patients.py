@@ -14,6 +14,7 @@ from mmtk.runs.arrays import add_patients
 from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 if TYPE_CHECKING:
+    from mmtk.api import Source
     from mmtk.study.results import Cell
 
 ROLES = {IN_DOMAIN: "source", CROSS_DOMAIN: "cross"}  # of a source in a recipe, by domain
@@ -62,15 +63,26 @@ def images_of(cells: Sequence[Cell], domain: str, task: str) -> TestImages:
 
 def _of_source(cell: Cell, domain: str, task: str) -> dict[str, str]:
     """Patients by id as the source of a cell's runs names them; none where it cannot be read here."""
-    if domain not in ROLES or not cell.runs:
+    if (source := source_of(cell, domain, task)) is None:
         return {}
+    single, items = source.one_image_per_patient, source.items("all")
+    return {item.id: item.patient for item in items if item.patient != item.id or single}
+
+
+def source_of(cell: Cell, domain: str, task: str) -> Source | None:
+    """The source of a test set of a cell's runs; None where it cannot be read here.
+
+    cell: of the study
+    domain: of the test set
+    task: of the test set
+    """
+    if domain not in ROLES or not cell.runs:
+        return None
     run = next(iter(cell.runs.values()))
     root = run.provenance.get("data_root")
     try:
         from mmtk.data import sources
 
-        source = sources.source(run.folder.recipe, task, ROLES[domain], Path(root) if root else None)
-        items = source.items("all")
+        return sources.source(run.folder.recipe, task, ROLES[domain], Path(root) if root else None)
     except (MmtkError, ImportError, OSError):  # the data are elsewhere, or a plugin is not installed
-        return {}
-    return {item.id: item.patient for item in items if item.patient != item.id or source.one_image_per_patient}
+        return None

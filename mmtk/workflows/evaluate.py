@@ -25,6 +25,7 @@ from mmtk.model.examples import write_ranked, write_samples
 from mmtk.model.predictor import Predictor, load
 from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
+from mmtk.report.matching import write_matched
 from mmtk.report.new_patients import patient_intervals
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
@@ -36,7 +37,8 @@ from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
 
 Progress = Callable[[str, int, int], None]
-WRITTEN = ("evaluation.json", "results.json", "cases.parquet", "samples.npz", "ranked.npz", "figures/")
+VALUES = ("evaluation.json", "results.json", "cases.parquet", "matched.json")
+WRITTEN = (*VALUES, "samples.npz", "ranked.npz", "figures/")
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
 
 
@@ -110,6 +112,7 @@ def evaluate(
     overlaps, unlooked = _overlaps(members, tests, display)
     out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
+    matched_lines: list[str] = []
     with output.staged(WRITTEN) as stage:
         validation = scoring.calibration_metrics(
             predictor.net, recipe, _validation(members, tests), predictor.device
@@ -131,11 +134,14 @@ def evaluate(
             **intervals,
         }
         write_json(stage / "evaluation.json", facts)
+        write_matched(stage / "cases.parquet", recipe.data.match, matched_lines.append)
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
     name = f"{recipe.name}, {counted(len(members), 'run')} averaged," if len(members) > 1 else recipe.name
     display.intervals(scores.results, name, scores.declared, intervals)
+    for line in matched_lines:
+        display.note(line)
     return Result(out_folder, scores.results)
 
 
@@ -234,7 +240,7 @@ def _in_recipe(
 
 
 def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) -> None:
-    if profile or any(key.startswith("data.") for key in overrides or {}):
+    if profile or any(key.startswith("data.") and key != "data.match" for key in overrides or {}):
         raise MmtkError("folders and a profile (or --set data.…) both name the data to score: give one of them.")
 
 

@@ -51,6 +51,7 @@ def report(
     *,
     set_aside: bool = False,
     margins: Mapping[str, float] | None = None,
+    match: Sequence[str] = (),
 ) -> Report:
     """Write the report of a study, or of finished runs of which the first is the reference.
 
@@ -60,6 +61,7 @@ def report(
     out: the folder to write (default ``STUDY/report``, else ``report``)
     set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
     margins: the largest differences that do not matter, by score (default: as the metrics declare them)
+    match: attributes such as view, by which test images are matched, too (default: ``data.match`` of the recipe)
     """
     paths = [Path(study)] if isinstance(study, str | Path) else study
     pictures: list[Path] = []
@@ -77,7 +79,7 @@ def report(
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.", hint=cure)
-    analysis = analyse(results, margins)
+    analysis = analyse(results, margins, match)
     page = write_report(analysis, Path(out or folder), set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)
 

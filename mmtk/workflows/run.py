@@ -27,6 +27,7 @@ from mmtk.model.layers import write_layers
 from mmtk.model.sketch import sketch_network
 from mmtk.recipe.recipe import Recipe, need_recipe
 from mmtk.registry import local_file
+from mmtk.report.matching import write_matched
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
 from mmtk.runs.folder import RunDir
@@ -344,4 +345,5 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
     times = _seconds(training, start)
     folder.finish({"steps": training.total, **times, "peak_memory_gb": memory and round(memory, 4)})
     display.results(results, recipe.name, scores.declared)
+    write_matched(folder.cases_file, recipe.data.match, display.note)
     return results

@@ -25,7 +25,7 @@ from mmtk.workflows.members import Runs, is_study
 from mmtk.workflows.run import data_root
 
 DEFAULT = ("", *CONTROLS)
-IMAGES = 100
+IMAGES = 50
 
 
 def saliency(

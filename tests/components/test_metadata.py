@@ -175,6 +175,14 @@ def test_jsrt_and_mcu_hand_on_what_their_names_say(tmp_path):
         film(tmp_path / f"JSRT/masks/{name}.png", 255)
     nodules = {item.id: item.metadata["nodule"] for item in JSRT(tmp_path).items("all")}
     assert nodules == {"JPCLN001": "yes", "JPCLN002": "yes", "JPCNN001": "no", "JPCNN002": "no"}
+    rows = ["study_id,subtlety,size,age,gender", "JPCLN001.png,5,15,53,Male", "JPCNN001.png,,,?,Female"]
+    digest = JSRT(tmp_path).digest()
+    (tmp_path / "JSRT/jsrt_metadata.csv").write_text("\n".join(rows))
+    facts = {item.id: item.metadata for item in JSRT(tmp_path).items("all")}
+    assert facts["JPCLN001"] == {"nodule": "yes", "age": 53.0, "sex": "M"}
+    assert facts["JPCNN001"] == {"nodule": "no", "sex": "F"}
+    assert facts["JPCNN002"] == {"nodule": "no"}
+    assert JSRT(tmp_path).digest() == digest
     for name in ("MCUCXR_0001_0", "MCUCXR_0002_1"):
         for part in ("CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"):
             film(tmp_path / f"MCU/{part}/{name}.png", 255)

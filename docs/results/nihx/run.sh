@@ -4,7 +4,7 @@ DATA=$(realpath "$1") DEVICE=${3:-cpu} HERE=$(realpath docs/results/nihx)
 mkdir -p "$2" && cd "$2" || exit 1
 [ "$DEVICE" = cuda ] && MANY="--per-gpu 15" AT_ONCE=10 || MANY="--jobs 2" AT_ONCE=1
 WHERE="--data $DATA --device $DEVICE"
-STUDY="--profile chest-xray-small --set train.ema=0.99 --set evaluate.cases=2 --set tracking.enabled=false $WHERE $MANY"
+STUDY="--set train.ema=0.99 --set evaluate.cases=2 --set tracking.enabled=false $WHERE $MANY"
 
 every() { # COMMAND for every finished run of the systems named, several at once
   local systems=$1; shift
@@ -12,7 +12,7 @@ every() { # COMMAND for every finished run of the systems named, several at once
 }
 
 # The cures that train anew.
-mmtk ablate --suite "$HERE/cures.toml" $STUDY --out cures
+mmtk ablate --suite "$HERE/cures.toml" --profile chest-xray-small $STUDY --out cures
 
 # The cures that train nothing.
 every plain "python -m mmtk_adapt.batch_norm RUN $WHERE --out batch-norm/\$(basename RUN)"
@@ -22,7 +22,7 @@ every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures -
 
 # Films cropped to the lungs, which the first plain run finds.
 ln -sfn "$(ls -d runs/plain-*-s0)" masks
-mmtk ablate --suite "$HERE/crop.toml" $STUDY --out crop
+mmtk ablate --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml" $STUDY --out crop
 
 # Saliency maps of every method, of the systems without and with the bridge.
 MAPS="--map saliency --map captum,method=input-x-gradient --map captum,method=integrated-gradients"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -13,10 +14,13 @@ from mmtk.api import Item, LabelSpec, MmtkError, Source, Split
 from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_size
 from mmtk.errors import listing
+from mmtk.images.ages import age_in_years
 from mmtk.images.loader import image_size
 
 SIZES = (111, 13, 123)
 FILM_MM = 0.175 * 2048
+TABLE = "jsrt_metadata.csv"
+SEXES = ("F", "M")
 FILM = re.compile(r"JPC[LN]N\d{3}")
 LUNGS = ("left lung", "right lung")
 ORGANS = (*LUNGS, "heart")
@@ -28,7 +32,8 @@ class JSRT(Source):
     organs: "lungs" is one channel, the union of both lungs; "separate" has left lung, right lung and heart
     (the patient's sides), which may overlap.
 
-    Metadata: whether the film has a lung nodule, from its name (JPCLN: with, JPCNN: without).
+    Metadata: whether the film has a lung nodule, from its name (JPCLN: with, JPCNN: without); age and sex, where
+    ``JSRT/jsrt_metadata.csv`` has them (columns study_id, age, gender).
 
     Files below ``JSRT/``: films named JPCLN001 … JPCNN093 as .IMG or any image, and masks of the
     same names in folders ``left lung``, ``right lung``, ``heart`` (as SCR has them below fold1 and fold2) or
@@ -51,8 +56,9 @@ class JSRT(Source):
         images = _layout.by_stem(films[""])
         masks = _masks(films, separate, folder)
         _layout.match(images, masks, folder)
+        facts = _facts(folder / TABLE)
         items = [
-            Item(stem, path, masks[stem], stem, _spacing(path), {"nodule": "yes" if stem[3] == "L" else "no"})
+            Item(stem, path, masks[stem], stem, _spacing(path), {"nodule": _nodule(stem), **facts.get(stem, {})})
             for stem, path in images.items()
         ]
         self._parts = _layout.Parts(folder, split_by_size(items, SIZES))
@@ -75,6 +81,23 @@ class JSRT(Source):
     def files(self) -> list[Path]:
         """All films and masks."""
         return self._parts.files()
+
+
+def _nodule(stem: str) -> str:
+    """Whether the film of this name has a nodule."""
+    return "yes" if stem[3] == "L" else "no"
+
+
+def _facts(table: Path) -> dict[str, dict[str, str | float]]:
+    """Age and sex by film; what the table lacks is absent."""
+    facts: dict[str, dict[str, str | float]] = {}
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                stem = Path(row.get("study_id") or "").stem
+                age, sex = age_in_years(row.get("age") or ""), (row.get("gender") or "").strip()[:1].upper()
+                facts[stem] = ({"age": age} if age is not None else {}) | ({"sex": sex} if sex in SEXES else {})
+    return facts
 
 
 def _films(folder: Path) -> dict[str, list[Path]]:

@@ -15,7 +15,7 @@ def scores(rows: Sequence[MapScore]) -> Table:
         "Means over images, with 95 % intervals for new trainings on new patients (one seed: for new patients). "
         "Mass: share of the sum of the map. Pointing game: how often the largest value lies in a box. Deletion: "
         "mean probability of the predicted class while pixels become the mean of the image, the largest values of "
-        "the map first (low is good); insertion: while they come back into the blurred image (high is good; 16 "
+        "the map first (low is good); insertion: while they come back into the blurred image (high is good; 8 "
         "steps; Petsiuk et al. 2018). Shuffled: rank correlation with the map after the weights of these layers "
         "were shuffled, from the head down (Adebayo et al. 2018). Noise and centre are maps that look at no "
         "image. Lungs are reference masks on sets with masks, else the network's own masks."
