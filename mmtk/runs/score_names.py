@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mmtk import builtin_scores
@@ -25,9 +27,12 @@ def current(scores: Any) -> Any:
     """
     if not isinstance(scores, dict):
         return scores
-    return {current_name(key): current(value) for key, value in scores.items()}
+    return {
+        current_name(key): current(value) if isinstance(value, dict) else value for key, value in scores.items()
+    }
 
 
+@lru_cache(maxsize=4096)  # a report reads few names, each some thousand times
 def current_name(key: str) -> str:
     """Key of a score, its last part under the name of this release."""
     before, slash, name = key.rpartition("/")
@@ -58,6 +63,11 @@ def read_declarations(folder: RunDir, provenance: Mapping[str, Any]) -> dict[str
         }
     tables = read_facts(folder.scores_file)
     try:
-        return {task: from_json(scores) for task, scores in tables.items()}
+        return _declarations(json.dumps(tables))
     except (AttributeError, TypeError, ValueError, MmtkError) as error:
         raise MmtkError(f"is damaged: {error}", str(folder.scores_file)) from error
+
+
+@lru_cache(maxsize=64)  # the runs of a study declare the same
+def _declarations(text: str) -> dict[str, dict[str, ScoreInfo]]:
+    return {task: from_json(scores) for task, scores in json.loads(text).items()}
