@@ -20,11 +20,11 @@ every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures -
   --set data.classification.cross.use=histogram --set data.classification.cross.of=nihx \
   --set data.classification.cross.to=chex --out histogram/\$(basename RUN)"
 
-# Films cropped to the lungs, which the first plain run finds.
-ln -sfn "$(ls -d runs/plain-*-s0)" masks
-mmtk ablate --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml" $STUDY --out crop
-
 # Saliency maps of every method, of the systems without and with the bridge.
 MAPS="--map saliency --map captum,method=input-x-gradient --map captum,method=integrated-gradients"
 MAPS="$MAPS --map captum,method=smoothgrad --map captum,method=grad-cam --map noise --map centre"
 every "plain bridge" "mmtk saliency RUN $MAPS --images 60 $WHERE"
+
+# Films cropped to the lungs, which the first plain run finds.
+ln -sfn "$(ls -d runs/plain-*-s0)" masks
+mmtk ablate --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml" $STUDY --out crop
