@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mmtk import builtin_scores
+from mmtk.runs import arrays
 from mmtk.runs.arrays import read_cases, read_curves
 from mmtk.runs.score_names import current
 from mmtk.scores import info
@@ -67,3 +71,29 @@ def test_a_heading_has_the_full_name_and_the_unit(metric, head, lower):
     declared = builtin_scores.classification(["no-finding", "mm"]) | builtin_scores.segmentation(["lung"])
     score = info(declared, metric)
     assert (score.heading, score.better == "lower") == (head, lower)
+
+
+COLUMNS = {
+    "whole numbers with gaps": pa.chunked_array([[1, None, 3], [None, None], [], [2**40]], pa.int64()),
+    "single precision, NaN and gaps": pa.chunked_array([[1.5, None], [float("nan")]], pa.float32()),
+    "parts of longer columns": pa.chunked_array(
+        [pa.array(range(20), pa.int32())[3:11], pa.array([None] * 9 + [4] * 3, pa.int32())[2:]]
+    ),
+    "nothing known": pa.chunked_array([pa.nulls(3, pa.float64())]),
+    "no rows": pa.chunked_array([], pa.float64()),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
+def test_numbers_of_a_column_are_those_of_pyarrow(column):
+    expected = column.to_numpy().astype(float)
+    assert np.array_equal(arrays._numbers(column), expected, equal_nan=True)
+
+
+def test_reading_cases_imports_no_pandas(tmp_path):
+    table = {"domain": ["d"], "task": ["t"], "id": ["a"], "patient": ["p"], "dice": [0.5]}
+    pq.write_table(pa.table(table), tmp_path / "cases.parquet")
+    code = "import sys; from pathlib import Path; from mmtk.runs.arrays import read_cases; "
+    code += "print(read_cases([Path('cases.parquet')])['d', 't']['dice'], 'pandas' in sys.modules)"
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout.split() == ["[[0.5]]", "False"], process.stderr
