@@ -127,7 +127,8 @@ def _inspect_set(
         if TASKS[target.task].has_masks:
             findings.masks[role.name] = check = check_masks(store, readable.items("all"))
             report["masks"] = asdict(check)
-            set_verdicts += verdicts.on_masks(role, check, len(store.ids))
+            masks = sum(item.target is not None for item in readable.items("all"))
+            set_verdicts += verdicts.on_masks(role, check, masks)
         splits: tuple[Split, ...] = SPLITS if role.domain == "source" else (role.split,)
         findings.parts += [leaks.Images.of(role, readable, store, split) for split in splits]
     findings.verdicts += set_verdicts or [verdicts.all_well(role, source)]

@@ -10,7 +10,9 @@ from layout_inputs import film, table
 from program_inputs import box, runs
 
 from mmtk.components.source.folder import Folder
+from mmtk.data.split_checks import Role
 from mmtk.errors import MmtkError
+from mmtk.inspection.sets import inspect
 
 
 def masks_of(root: Path, rows: list[list[str]]) -> dict[str, np.ndarray]:
@@ -44,6 +46,15 @@ def test_known_numbers(tmp_path: Path) -> None:
 def test_rows_of_one_image_are_put_together(tmp_path: Path) -> None:
     pixels = masks_of(tmp_path, [["a", runs(box(2), True)], ["a", runs(box(14), True)], ["b", "-1"], ["c", "-1"]])
     assert (pixels["a"] == (box(2) | box(14))).all()
+
+
+def test_empty_masks_are_counted_among_the_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
+    masks_of(tmp_path, [[f"f{n}", runs(box(n), False) if n else "-1"] for n in range(8)])
+    film(tmp_path / "films/without.png")
+    source = Folder(tmp_path, "segmentation", images="films", masks="rle.csv", classes=["lung"])
+    verdicts = inspect({Role("segmentation", "source", "folder"): source}, 32, tmp_path / "out")["verdicts"]
+    assert [v["text"] for v in verdicts if "empty" in v["text"]] == ["1 of 8 masks are empty: f0."]
 
 
 def test_runs_of_a_larger_image_are_refused_by_name(tmp_path: Path) -> None:
