@@ -8,6 +8,7 @@ __version__ = "0.2.0"
 __all__ = [
     "__version__",
     "ablate",
+    "audit",
     "build_model",
     "check",
     "compare",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mmtk.runs.result import read_run
     from mmtk.study.folder import read_study
     from mmtk.workflows.ablate import ablate
+    from mmtk.workflows.audit import audit
     from mmtk.workflows.check import check
     from mmtk.workflows.compare import compare
     from mmtk.workflows.evaluate import evaluate

@@ -73,4 +73,34 @@ def _show_mapping(comparison: Comparison) -> None:
     typer.echo()
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"compare": compare}
+def audit(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV of system, metric, mean, n and sd.")],
+    cases: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N|SCORE=N", help="Cases of the test set, if no column says it; may be repeated."),
+    ] = None,
+    pairs: Annotated[bool, typer.Option("--all", help="Show every pair, not the best system's alone.")] = False,
+) -> None:
+    """Judge every "A is better than B" of a published table by the size of its test set."""
+    from mmtk.compare.audit import parse_cases, sentence
+    from mmtk.workflows.audit import audit as audit_claims
+
+    result = audit_claims(table, parse_cases(cases or []))
+    best: dict[str, str] = {}
+    typer.echo("false if alike / independent   smallest difference   claim")
+    for claim in result.claims:
+        if not pairs and best.setdefault(claim.where, claim.better) != claim.better:
+            continue
+        what = f"{claim.better} > {claim.worse} by {claim.difference:.3f}, {claim.where}"
+        if claim.alike is None or claim.independent is None:
+            typer.echo(f"{claim.note:53}{what}")
+            continue
+        chances = f"{claim.alike:.1%} / {claim.independent:.1%}"
+        smallest = " / ".join(f"{value:.3f}" for value in claim.smallest)
+        typer.echo(f"{chances:31}{smallest:22}{what}")
+    for text in result.contradictions:
+        typer.echo(f"Contradiction: {text}.")
+    typer.echo(sentence(result))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "audit": audit}

@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Run": ("run", "predict", "evaluate", "saliency", "export", "track"),
-    "Compare": ("ablate", "status", "report", "compare"),
+    "Compare": ("ablate", "status", "report", "compare", "audit"),
     "Look": ("data", "check", "show", "diff", "list", "schema", "doctor", "help"),
     "Extend and measure": ("plugins", "bench"),
 }
@@ -41,6 +41,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "status": ("mmtk status studies/ssl",),
     "report": ("mmtk report studies/ssl",),
+    "audit": ("mmtk audit published.csv --cases 624",),
     "compare": (
         "mmtk compare results.csv --out report",
         "mmtk compare results.csv --column system=config --seed fold --margin dice=0.01 --out report",

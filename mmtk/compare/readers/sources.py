@@ -43,6 +43,8 @@ def read_frame(frame: Any, request: Request) -> Reading:
 
 def guess_kind(request: Request) -> str:
     """The reader that takes the sources."""
+    if any(source.startswith("mlflow:") for source in request.sources):
+        return "mlflow"
     paths = [Path(source) for source in request.sources]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -111,4 +113,17 @@ def _monai(request: Request) -> tuple[Records, list[str]]:
     return read_monai(request)
 
 
-READERS: dict[str, Reader] = {"table": _tables, "masks": _masks, "runs": _runs, "nnunet": _nnunet, "monai": _monai}
+def _mlflow(request: Request) -> tuple[Records, list[str]]:
+    from mmtk.compare.readers.mlflow import read_mlflow
+
+    return read_mlflow(request)
+
+
+READERS: dict[str, Reader] = {
+    "table": _tables,
+    "masks": _masks,
+    "runs": _runs,
+    "nnunet": _nnunet,
+    "monai": _monai,
+    "mlflow": _mlflow,
+}

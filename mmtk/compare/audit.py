@@ -1,0 +1,198 @@
+"""Audit of a published table: which of its "A is better than B" its test set can support."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmtk.compare.columns import Sheet, read_sheet
+from mmtk.compare.score_names import declare, is_score_name, plain, score_name
+from mmtk.errors import MmtkError, listing
+from mmtk.stats.outperformance import (
+    accuracy_of_f1,
+    false_mean_claim,
+    false_share_claim,
+    smallest_mean_claim,
+    smallest_share_claim,
+)
+
+SHARES = frozenset(["accuracy", "sensitivity", "specificity"])  # shares of cases: right or wrong
+ALIKE = 0.9  # correlation over cases of systems that err alike
+APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
+COLUMNS = {
+    "system": "system model method algorithm",
+    "metric": "metric score measure",
+    "mean": "mean value result",
+    "n": "n cases ncases images testcases size",
+    "sd": "sd std standarddeviation",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One "A is better than B" of a table.
+
+    better, worse: the systems
+    where: the score with its setting
+    difference: of the means, in the direction in which the score improves
+    cases: of the test set
+    alike, independent: probability that the claim is false where both systems err alike, and independently; None
+        where it cannot be said
+    smallest: difference that the test set supports, in the same two cases
+    note: why it cannot be said
+    """
+
+    better: str
+    worse: str
+    where: str
+    difference: float
+    cases: int
+    alike: float | None = None
+    independent: float | None = None
+    smallest: tuple[float, float] = (math.nan, math.nan)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Claims of a table, the best system of each score first, and its contradictions in words."""
+
+    claims: list[Claim]
+    contradictions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: the mean of a score over cases, with what is known beside it."""
+
+    system: str
+    setting: str
+    metric: str
+    mean: float
+    cases: int
+    sd: float | None
+
+
+def audit_table(path: Path, cases: Mapping[str, int] | None = None) -> Audit:
+    """Audit a table of means.
+
+    path: of the table; a row for each system, score and setting, or a column for each score
+    cases: of the test set, by score or for all under ""; for tables without a column of them
+    """
+    sheet = read_sheet(path)
+    cells = list(_cells(sheet, cases or {}))
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.metric, cell.setting), []).append(cell)
+    claims = [claim for members in groups.values() for claim in _claims(members)]
+    return Audit(claims, list(_contradictions(cells)))
+
+
+def _columns(sheet: Sheet) -> dict[str, str]:
+    by_name = {plain(column): column for column in sheet.columns}
+    return {
+        role: next(by_name[name] for name in names.split() if name in by_name)
+        for role, names in COLUMNS.items()
+        if any(name in by_name for name in names.split())
+    }
+
+
+def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
+    """The numbers of a table, those of wide tables column by column."""
+    columns = _columns(sheet)
+    if "system" not in columns:
+        raise MmtkError("no column names the systems.", sheet.where, "Call it system.")
+    if {"metric", "mean"} <= columns.keys():
+        scores = {columns["mean"]: ""}
+    else:
+        free = [name for name in sheet.columns if name not in columns.values()]
+        scores = {name: score_name(name) for name in free if is_score_name(name) and sheet.is_numeric(name)}
+    if not scores:
+        raise MmtkError("no column holds means of a score.", sheet.where, "Columns: system, metric, mean, n, sd.")
+    settings = [name for name in sheet.columns if name not in columns.values() and name not in scores]
+    texts = {name: sheet.texts(name) for name in (*columns.values(), *settings)}
+    for (column, metric), row in itertools.product(scores.items(), range(len(sheet.frame))):
+        mean = float(sheet.numbers(column)[row])
+        if not math.isfinite(mean):
+            continue
+        name = metric or score_name(texts[columns["metric"]].iloc[row])
+        count = float(sheet.numbers(columns["n"])[row]) if "n" in columns else math.nan
+        count = cases.get(name, cases.get("", 0)) if math.isnan(count) else count
+        sd = float(sheet.numbers(columns["sd"])[row]) if "sd" in columns else math.nan
+        setting = ", ".join(texts[key].iloc[row] for key in settings if texts[key].iloc[row])
+        yield Cell(texts[columns["system"]].iloc[row], setting, name, mean, int(count), sd if sd >= 0 else None)
+
+
+def _claims(cells: list[Cell]) -> Iterator[Claim]:
+    """Every pair of systems of one score and setting, the better one first."""
+    info, _ = declare(cells[0].metric)
+    sign = -1 if info.better == "lower" else 1
+    ordered = sorted(cells, key=lambda cell: -sign * cell.mean)
+    for a, b in itertools.combinations(ordered, 2):
+        if a.mean != b.mean and a.system != b.system:
+            where = f"{a.metric} ({a.setting})" if a.setting else a.metric
+            claim = Claim(a.system, b.system, where, sign * (a.mean - b.mean), min(a.cases, b.cases))
+            yield _judged(claim, a, b)
+
+
+def _judged(claim: Claim, a: Cell, b: Cell) -> Claim:
+    """A claim with its probabilities, where they can be said."""
+    head = (claim.better, claim.worse, claim.where, claim.difference, claim.cases)
+    if claim.cases < 2:
+        return Claim(*head, note="no number of cases")
+    if a.metric in SHARES:
+        p, q, n = a.mean, b.mean, claim.cases
+        chances = false_share_claim(p, q, n, q), false_share_claim(p, q, n, p * q)
+        return Claim(*head, *chances, (smallest_share_claim(q, n, True), smallest_share_claim(q, n, False)))
+    if a.sd is None or b.sd is None:
+        return Claim(*head, note="no standard deviation over cases")
+    spreads = (a.sd, b.sd)
+    chances = tuple(false_mean_claim(claim.difference, spreads, claim.cases, r) for r in (ALIKE, 0.0))
+    smallest = tuple(smallest_mean_claim(spreads, claim.cases, r) for r in (ALIKE, 0.0))
+    return Claim(*head, chances[0], chances[1], (smallest[0], smallest[1]))
+
+
+def _contradictions(cells: list[Cell]) -> Iterator[str]:
+    """Accuracies that F1 of both of two classes rule out."""
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for cell in cells:
+        rows.setdefault((cell.system, cell.setting), {})[cell.metric] = cell.mean
+    for (system, setting), scores in rows.items():
+        f1 = {name: value for name, value in scores.items() if name.lower().startswith("f1") and len(name) > 2}
+        if len(f1) != 2 or "accuracy" not in scores:
+            continue
+        accuracy = accuracy_of_f1(*f1.values())
+        if abs(accuracy - scores["accuracy"]) > APART and np.isfinite(accuracy):
+            where = f"{system} ({setting})" if setting else system
+            values = " and ".join(f"{name} {value:.3f}" for name, value in f1.items())
+            yield f"{where}: {values} give an accuracy of {accuracy:.3f}, the table says {scores['accuracy']:.3f}"
+
+
+def parse_cases(texts: list[str]) -> dict[str, int]:
+    """N or SCORE=N of a command line as numbers of cases by score; "" for all."""
+    cases = {}
+    for text in texts:
+        name, sign, number = text.rpartition("=")
+        if not number.isdigit() or int(number) < 2:
+            raise MmtkError(f"--cases {text}: should be a number of cases, or SCORE=NUMBER.", hint="Such as 624.")
+        cases[score_name(name) if sign else ""] = int(number)
+    return cases
+
+
+def sentence(audit: Audit) -> str:
+    """Number of claims that the test set supports, in words."""
+    judged = [claim for claim in audit.claims if claim.independent is not None]
+    if not judged:
+        notes = listing({claim.note for claim in audit.claims if claim.note})
+        return f"None of {len(audit.claims)} claims can be judged: {notes}."
+    sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged)
+    never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged)
+    return (
+        f"Of {len(judged)} claims that can be judged, {sure} are false with at most 5 % however alike the systems "
+        f"err, {never} with more than 5 % in any case; {len(audit.claims) - len(judged)} cannot be judged."
+    )

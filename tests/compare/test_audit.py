@@ -1,0 +1,111 @@
+"""Audit of published tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmtk
+from mmtk.errors import MmtkError
+from mmtk.report.tables import paper
+from mmtk.stats.outperformance import (
+    accuracy_of_f1,
+    false_mean_claim,
+    false_share_claim,
+    smallest_mean_claim,
+    smallest_share_claim,
+)
+
+PUBLISHED = Path(paper.__file__).with_name("published.csv")
+
+
+@pytest.mark.parametrize("both_right", [0.7, 0.6])
+def test_the_chance_of_a_false_claim_is_that_of_draws_of_the_dirichlet(both_right: float) -> None:
+    n, p, q = 80, 0.78, 0.72
+    x = n * (p - both_right), n * (q - both_right)
+    draws = np.random.default_rng(0).dirichlet([x[0] + 1, x[1] + 1, n - sum(x) + 2], 400_000)
+    assert false_share_claim(p, q, n, both_right) == pytest.approx((draws[:, 0] <= draws[:, 1]).mean(), abs=0.003)
+
+
+def test_means_follow_students_t_and_congruence_helps() -> None:
+    from scipy.stats import t
+
+    spread = math.sqrt(0.1**2 + 0.12**2 - 2 * 0.5 * 0.1 * 0.12)
+    expected = t.cdf(-math.sqrt(50) * 0.02 / spread, 49)
+    assert false_mean_claim(0.02, (0.1, 0.12), 50, 0.5) == pytest.approx(expected, rel=1e-12)
+    assert false_mean_claim(0.02, (0.1, 0.12), 50, 0.9) < expected < false_mean_claim(0.02, (0.1, 0.12), 50, 0.0)
+    smallest = smallest_mean_claim((0.1, 0.12), 50, 0.5)
+    assert false_mean_claim(smallest, (0.1, 0.12), 50, 0.5) == pytest.approx(0.05, abs=1e-9)
+
+
+@pytest.mark.parametrize("congruent", [True, False])
+def test_the_smallest_difference_is_just_supported(congruent: bool) -> None:
+    smallest = smallest_share_claim(0.8, 200, congruent)
+    both = 0.8 if congruent else 0.8 * (0.8 + smallest)
+    assert false_share_claim(0.8 + smallest, 0.8, 200, both) == pytest.approx(0.05, abs=1e-4)
+    assert math.isnan(smallest_share_claim(0.9, 5, congruent))
+
+
+def test_accuracy_follows_from_both_f1() -> None:
+    tp, fn, fp, tn = 300, 40, 70, 214
+    f1 = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
+    assert accuracy_of_f1(*f1) == pytest.approx((tp + tn) / (tp + fn + fp + tn), abs=1e-12)
+    assert accuracy_of_f1(1.0, 1.0) == 1
+
+
+def test_contradictions_of_the_paper_s_table_are_named() -> None:
+    audit = mmtk.audit(PUBLISHED, {"accuracy": 624})
+    text = "\n".join(audit.contradictions)
+    start = "UMTL (100, 50, in-domain): f1_normal 0.683 and f1_pneumonia 0.853"
+    assert f"{start} give an accuracy of 0.799" in text
+    rows = list(csv.DictReader(PUBLISHED.open(encoding="utf-8")))
+    wrong = [
+        row
+        for row in rows
+        if row["accuracy"]
+        and abs(accuracy_of_f1(float(row["f1_normal"]), float(row["f1_pneumonia"])) - float(row["accuracy"]))
+        > 0.03
+    ]
+    assert len(audit.contradictions) == len(wrong)
+    claims = {(c.better, c.worse, c.where): c for c in audit.claims}
+    one = claims["MultiMix", "UMTL", "accuracy (100, 10, in-domain)"]
+    assert one.difference == pytest.approx(0.093)
+    assert one.independent is not None
+    assert one.independent < 0.001
+    dice = [c for c in audit.claims if c.where.startswith("dice")]
+    assert dice
+    assert {c.note for c in dice} == {"no number of cases"}
+
+
+def test_a_long_table_with_spreads(tmp_path: Path, monkeypatch, capsys) -> None:
+    from mmtk.cli.main import main
+
+    text = "system,metric,mean,n,sd\nA,DSC,0.90,40,0.08\nB,DSC,0.88,40,0.09\nA,HD95,4.0,40,\nB,HD95,3.0,40,\n"
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+    dice, hd95 = mmtk.audit(file).claims
+    assert (dice.better, hd95.better, hd95.note) == ("A", "B", "no standard deviation over cases")
+    assert dice.alike is not None
+    assert dice.independent == pytest.approx(false_mean_claim(0.02, (0.08, 0.09), 40, 0.0))
+    monkeypatch.setattr("sys.argv", ["mmtk", "audit", str(file)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert "A > B by 0.020, dice" in capsys.readouterr().out
+
+
+def test_tables_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    for text, message in (
+        ("x,dice\n1,2\n", "no column names the systems"),
+        ("system,age\nA,2\n", "means of a score"),
+    ):
+        file.write_text(text)
+        with pytest.raises(MmtkError, match=message):
+            mmtk.audit(file)
+    assert next(csv.reader(io.StringIO(PUBLISHED.read_text())))[0] == "system"
