@@ -152,9 +152,9 @@ def _judged(claim: Claim, a: Cell, b: Cell) -> Claim:
     if a.sd is None or b.sd is None:
         return Claim(*head, note="no standard deviation over cases")
     spreads = (a.sd, b.sd)
-    chances = tuple(false_mean_claim(claim.difference, spreads, claim.cases, r) for r in (ALIKE, 0.0))
-    smallest = tuple(smallest_mean_claim(spreads, claim.cases, r) for r in (ALIKE, 0.0))
-    return Claim(*head, chances[0], chances[1], (smallest[0], smallest[1]))
+    alike, independent = (false_mean_claim(claim.difference, spreads, claim.cases, r) for r in (ALIKE, 0.0))
+    smallest = smallest_mean_claim(spreads, claim.cases, ALIKE), smallest_mean_claim(spreads, claim.cases, 0.0)
+    return Claim(*head, alike, independent, smallest)
 
 
 def _contradictions(cells: list[Cell]) -> Iterator[str]:

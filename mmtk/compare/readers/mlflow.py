@@ -32,7 +32,8 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
     if not seed:
         raise MmtkError("what names the replicate?", hint="--seed KEY, such as --seed params.seed.")
     metrics = _metrics(done, request.metrics)
-    rows, twice = [], {}
+    rows: list[dict[str, object]] = []
+    twice: dict[tuple[str, str], str] = {}
     for run in done:
         system = " ".join(_value(run, key) for key in by)
         replicate = _value(run, seed)
