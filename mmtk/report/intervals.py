@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mmtk.scores import ScoreInfo
-from mmtk.stats import Effect, Interval, Summary, Test
+from mmtk.stats import Effect, Interval, Jackknife, Summary, Test, two_way
 
 ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing
 
@@ -15,6 +15,7 @@ OverSeeds = TypeVar("OverSeeds", Summary, Test, Effect)
 
 TWO_WAY = "two-way"
 FOLDS = "corrected t"  # over folds (mmtk.stats.folds)
+AUROC = ScoreInfo("AUROC", low=0.0, high=1.0)
 # What is new where a test asks whether a difference would show again, by the kind of test.
 QUESTIONS = {
     TWO_WAY: "new trainings, new patients",
@@ -43,6 +44,11 @@ def bounded(one: Interval, info: ScoreInfo, *, difference: bool = True) -> Inter
         return one
     lowest, highest = _bounds(info, difference=difference)
     return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
+
+
+def auroc_interval(jackknife: Jackknife, *, difference: bool = False) -> Interval:
+    """The two-way interval of an AUROC, or of a ``difference`` of two, cut where neither can be."""
+    return bounded(two_way(jackknife), AUROC, difference=difference)
 
 
 def two_way_test(one: Interval) -> Test:

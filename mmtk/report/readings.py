@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mmtk.report.headlines import ALPHA
+from mmtk.report.intervals import auroc_interval
 from mmtk.report.strata import TestImages, class_values
 from mmtk.stats import Interval, Jackknife, two_way
 from mmtk.stats.comparisons import adjusted_p
@@ -100,7 +101,9 @@ def _of_set(images: TestImages, values: np.ndarray, ill: np.ndarray) -> Iterator
                 continue
             groups = np.where(attribute.is_known, part, -1)
             label = auroc_within(values, ill, groups, images.patients)
-            yield Reading(images, attribute.name, side, _beside_chance(attribute_auroc), None, two_way(label))
+            yield Reading(
+                images, attribute.name, side, _beside_chance(attribute_auroc), None, auroc_interval(label)
+            )
 
 
 def _beside_chance(attribute_auroc: Jackknife) -> Interval:
@@ -137,11 +140,11 @@ def _guesses(
     images: TestImages, values: np.ndarray, ill: np.ndarray, usable: Sequence[Attribute]
 ) -> Iterator[Guess]:
     everything = np.zeros(len(ill), int)
-    network = two_way(auroc_within(values, ill, everything, images.patients))
+    network = auroc_interval(auroc_within(values, ill, everything, images.patients))
     for from_source, of in GUESSERS.items():
         chosen = [one for one in usable if one.from_source == from_source]
         features = np.hstack([one.features() for one in chosen]) if chosen else None
         scores = None if features is None else guess(features, ill, images.patients)
         if scores is not None:
-            auroc = two_way(auroc_within(scores[None], ill, everything, images.patients))
+            auroc = auroc_interval(auroc_within(scores[None], ill, everything, images.patients))
             yield Guess(images, of, [one.name for one in chosen], auroc, network)

@@ -10,9 +10,9 @@ import numpy as np
 
 from mmtk.counts import counted
 from mmtk.report.effects import Effects
-from mmtk.report.intervals import bounded
+from mmtk.report.intervals import auroc_interval, bounded
 from mmtk.scores import ScoreInfo, leading
-from mmtk.stats import Interval, Jackknife, combine, two_way
+from mmtk.stats import Interval, Jackknife, combine
 from mmtk.stats.comparisons import adjusted_p
 from mmtk.stats.strata import auroc_within, gap, interval_on_part, on_part
 from mmtk.stats.two_way import LEAST_PATIENTS
@@ -230,9 +230,9 @@ def _within(study: Study, images: TestImages) -> Iterator[Within]:
             yield Within(
                 images,
                 attribute.name,
-                two_way(pooled),
-                two_way(within),
-                two_way(combine((1, -1), (within, pooled))),
+                auroc_interval(pooled),
+                auroc_interval(within),
+                auroc_interval(combine((1, -1), (within, pooled)), difference=True),
             )
 
 

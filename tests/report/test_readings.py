@@ -116,6 +116,26 @@ def test_auroc_within_groups_stands_beside_the_pooled_one():
     assert view.difference.est == pytest.approx(view.within.est - view.pooled.est)
 
 
+def test_no_interval_passes_what_an_auroc_can_be():
+    """Two seeds, of which the second takes every class for the other: all is possible."""
+    made = study(reads=3, sees=1.5, seeds=2)
+    for cell in made.cells:
+        for domain in DOMAINS:
+            table = cell.cases[domain, "classification"]
+            for name in ("p-normal", "p-pneumonia"):
+                table[name][1] = 1 - table[name][1]
+    analysis = analyse(made)
+    within, found = analysis.strata.within, analysis.readings
+    intervals = [end for one in within for end in (one.pooled, one.within)]
+    intervals += [one.label for one in found.readings] + [
+        end for one in found.guesses for end in (one.auroc, one.network)
+    ]
+    assert len(intervals) > 10
+    assert all(0 <= one.low <= one.high <= 1 for one in intervals)
+    assert any(one.high - one.low == 1 for one in intervals)
+    assert all(-1 <= one.difference.low <= one.difference.high <= 1 for one in within)
+
+
 def test_a_guesser_that_beats_the_network_is_named():
     made = study(sees=0)
     for cell in made.cells:
