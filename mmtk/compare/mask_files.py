@@ -18,7 +18,7 @@ from mmtk.io.extras import install_line
 NIFTI = (".nii", ".nii.gz")
 LABELS = 64  # more values than that are gray levels, not labels
 SOFT = 8  # more values than that in a file of two classes are soft edges
-SEED = re.compile(r"(?:seed|fold|run|rep|replicate|trial|s|r|f)?[\s_\-=]*\d+", re.IGNORECASE)
+SEED = re.compile(r"(?:seed|fold|run|rep|replicate|trial)?[\s_\-=]*\d+", re.IGNORECASE)
 Spacing = tuple[float, ...]
 
 
@@ -149,7 +149,8 @@ def folders_of_systems(
         yield source.name, "0", source
         return
     inside = [path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if inside and all(SEED.fullmatch(path.name) for path in inside):
+    flat = all(one.is_file() for path in inside for one in path.iterdir())
+    if inside and flat and all(SEED.fullmatch(path.name) for path in inside):
         for path in inside:
             yield source.name, _seed(path.name), path
         return

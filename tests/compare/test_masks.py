@@ -180,3 +180,11 @@ def test_absent_spare_and_empty_predictions_are_named(tmp_path: Path) -> None:
     assert "1 predicted mask is empty" in gaps
     row = comparison.cases().set_index(["system", "seed", "id"]).loc[("far", 0, "case05")]
     assert (row["dice"], row["hd95"]) == (0, pytest.approx(np.hypot(SIZE, SIZE)))
+
+
+def test_systems_with_numbers_for_names_are_no_seeds(tmp_path: Path) -> None:
+    write(tmp_path / "masks", references())
+    for (system, seed), masks in predictions().items():
+        write(tmp_path / "pred" / {"near": "s1", "far": "2"}[system] / f"s{seed}", masks)
+    comparison = mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"))
+    assert {cell.name: sorted(cell.runs) for cell in comparison.study.cells} == {"2": [0, 1, 2], "s1": [0, 1, 2]}
