@@ -12,6 +12,7 @@ from mmtk.compare.score_names import declare, order
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import is_attribute
+from mmtk.tasks import IN_DOMAIN
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,6 +39,7 @@ def checked(records: Records, lower: Collection[str] = ()) -> Records:
     """
     _check_systems(records)
     _number_seeds(records)
+    _find_folds(records)
     _as_shares(records)
     _declare(records, lower)
     _check_bounds(records)
@@ -79,6 +81,22 @@ def _number_seeds(records: Records) -> None:
         records.notes.append(f"seeds are no whole numbers, so they are numbered: {names}{more}")
     for table in tables:
         table["seed"] = [numbers[str(text)] for text in table["seed"]]
+
+
+def _find_folds(records: Records) -> None:
+    """Take replicates as folds where each tests cases of its own."""
+    cases = records.cases
+    if records.folds or len(records.numbers) or not len(cases) or cases["domain"].nunique() > 1:
+        return
+    runs_of_case = cases.groupby(["system", "task", "id"], sort=False)["seed"].nunique()
+    seeds = sorted(cases["seed"].unique())
+    runs_of_system = cases.groupby("system")["seed"].nunique()
+    if (runs_of_system < 2).any() or (runs_of_case > 1).any():
+        return
+    numbers = {seed: number for number, seed in enumerate(seeds)}
+    records.cases = cases.assign(seed=[numbers[seed] for seed in cases["seed"]], domain=IN_DOMAIN)
+    records.folds = len(seeds)
+    records.notes.append(f"every case is in one replicate alone, so replicates are taken as {len(seeds)} folds")
 
 
 def _as_shares(records: Records) -> None:

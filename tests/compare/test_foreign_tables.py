@@ -284,3 +284,19 @@ def test_keys_that_do_not_exist_are_named(tmp_path: Path) -> None:
         mmtk.compare(scores(), columns={"system": "modell"})
     with pytest.raises(MmtkError, match=r"no system 'swim'\. Did you mean 'swin'"):
         mmtk.compare(scores(), system="swim")
+
+
+def test_a_table_of_cross_validation_is_read_as_folds() -> None:
+    table = scores(seeds=1, cases=40)
+    table["seed"] = [int(case[4:]) % 4 + 1 for case in table["image_id"]]
+    comparison = mmtk.compare(table.rename(columns={"seed": "fold"}))
+    assert "taken as 4 folds" in notes(comparison)
+    (one,) = [one for one in comparison.analysis.comparisons if one.metric == "dice"]
+    assert [*one.tests] == ["corrected t"]
+    means = table.groupby(["model", "seed"])["DSC"].mean()
+    differences = (means["unet"] - means["swin"]).to_numpy()
+    error = np.sqrt((1 / 4 + 1 / 3) * differences.var(ddof=1))
+    assert one.lead.difference == pytest.approx(differences.mean())
+    from scipy.stats import t
+
+    assert one.lead.p == pytest.approx(2 * t.sf(abs(differences.mean()) / error, 3))
