@@ -14,7 +14,7 @@ from mmtk.errors import MmtkError, listing
 
 NEGATIVE = frozenset(
     ["normal", "negative", "healthy", "benign", "no", "false", "control", "neg", "none", "nofinding", "absent"]
-)
+) | {"well"}
 
 
 @dataclass
@@ -50,6 +50,10 @@ def read_predictions(sheet: Sheet, target: str, predicted: str | None, scores: S
         columns["predicted"] = np.where(np.isnan(values).any(0), np.nan, values.argmax(0))
     if guesses is not None and predicted is not None:
         columns["predicted"] = _numbered(sheet, predicted, guesses, names, notes)
+    if len(scores) == 1 and not PROBABILITY.fullmatch(scores[0]):
+        notes.append(
+            f"'{scores[0]}' is taken as that of class '{names[1]}': call it p-CLASS where it is another's"
+        )
     if len(names) == 2:
         notes.append(f"the positive class is '{names[1]}', not '{names[0]}'")
     return Predictions(names, columns, notes)

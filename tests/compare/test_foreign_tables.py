@@ -300,3 +300,16 @@ def test_a_table_of_cross_validation_is_read_as_folds() -> None:
     from scipy.stats import t
 
     assert one.lead.p == pytest.approx(2 * t.sf(abs(differences.mean()) / error, 3))
+
+
+def test_the_class_of_a_single_probability_is_said_and_can_be_named() -> None:
+    table = predictions().rename(columns={"logit": "prob"})
+    table["prob"] = 1 / (1 + np.exp(-table["prob"]))
+    table["label"] = table["label"].replace({"normal": "zebra", "pneumonia": "asthma"})
+    wrong = mmtk.compare(table)
+    assert "'prob' is taken as that of class 'zebra': call it p-CLASS" in notes(wrong)
+    right = mmtk.compare(table.rename(columns={"prob": "p-asthma"}))
+    assert "The positive class is 'asthma', not 'zebra'." in right.study.gaps
+    for system, auroc in values(right, "auroc").items():
+        assert auroc == pytest.approx(1 - values(wrong, "auroc")[system])
+        assert auroc > 0.7
