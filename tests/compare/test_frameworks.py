@@ -15,7 +15,7 @@ from mmtk.errors import MmtkError
 
 
 def summary(folder: Path, dice: dict[str, float], labels: tuple[str, ...] = ("1",)) -> None:
-    """A summary.json as nnunetv2.evaluation.evaluate_predictions (2.6) writes it."""
+    """A summary.json as nnunetv2.evaluation.evaluate_predictions (2.8.1) writes it."""
     counts = {"FN": 10, "FP": 12, "TN": 3000, "TP": 90, "n_pred": 102, "n_ref": 100}
     cases = [
         {
