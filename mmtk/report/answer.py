@@ -55,13 +55,23 @@ def _single(analysis: Analysis) -> list[Claim]:
     return [claim for claim in claims(analysis) if not claim.interaction]
 
 
+def _speaks(intervals: Sequence[Claim]) -> str:
+    """Name what the intervals of several seeds hold for."""
+    of_patients = [claim.speaks_of_patients for claim in intervals]
+    if all(of_patients):
+        return "new trainings and new patients"
+    if any(of_patients):
+        return "new trainings and, where a score has values per image, new patients"
+    return "new trainings on these patients"
+
+
 def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
     """Meaning of the words and numbers of the table."""
     folds = analysis.study.folds
     several_seeds = all(len(cell.runs) > 1 for cell in analysis.study.cells if cell.runs)
-    speaks = "new trainings and new patients" if several_seeds else "new patients for these networks"
-    some = any(claim.low is not None for claim in single)
-    ends = f", its 95 % interval for {speaks}" if some else ""
+    intervals = [claim for claim in single if claim.low is not None]
+    speaks = _speaks(intervals) if several_seeds else "new patients for these networks"
+    ends = f", its 95 % interval for {speaks}" if intervals else ""
     family: dict[str, int] = {}
     for claim in claims(analysis):
         family[claim.label] = family.get(claim.label, 0) + (claim.adjusted is not None)

@@ -21,6 +21,7 @@ from mmtk.study.jackknives import Weights
 from mmtk.tasks import IN_DOMAIN, budget, labels_text
 
 EARLY = "stopped early"
+NOMINAL_PATIENTS = 2  # of an interval over seeds alone, where V_P = 0 and their number does not count
 NO_INTERVAL = Verdict("open", False, None, "no interval")
 
 
@@ -76,6 +77,13 @@ class Claim:
     def interaction(self) -> bool:
         """Whether it is an effect of several components together."""
         return len(self.estimate.factors) > 1
+
+    @property
+    def speaks_of_patients(self) -> bool:
+        """Whether the interval holds for new patients, too; one over seeds alone has two in name only."""
+        return self.interval is not None and (
+            self.interval.patients > NOMINAL_PATIENTS or self.interval.overlap > 0
+        )
 
     @property
     def shows(self) -> bool:
@@ -203,4 +211,4 @@ def over_seeds(one: Effect | Test) -> Interval | None:
         return None
     error = abs(est) / -float(stdtrit(seeds - 1, max(one.p, 1e-300) / 2))
     note = "of new trainings on these patients: values per image do not give this score"
-    return from_variances(est, (error**2, 0.0), (seeds, 2), note=note)
+    return from_variances(est, (error**2, 0.0), (seeds, NOMINAL_PATIENTS), note=note)

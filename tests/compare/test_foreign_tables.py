@@ -221,6 +221,18 @@ def test_cases_that_are_not_in_every_run_are_named_and_left_out_everywhere() -> 
     assert values(comparison, "dice") == pytest.approx(rest.groupby("model")["DSC"].mean().to_dict(), abs=1e-12)
 
 
+def test_a_table_without_cases_promises_nothing_for_new_patients(tmp_path: Path) -> None:
+    table = scores()
+    mmtk.compare(table, out=tmp_path / "cases")
+    mmtk.compare(table.groupby(["model", "seed"])[["DSC"]].mean().reset_index(), out=tmp_path / "means")
+    with_cases, without = ((tmp_path / name / "report.md").read_text() for name in ("cases", "means"))
+    assert "95 % interval for new trainings and new patients" in with_cases
+    assert "over seeds on 24 segmentation images." in with_cases
+    assert "95 % interval for new trainings on these patients" in without
+    assert "new trainings and new patients" not in without.split("Open: neither is shown.")[0]
+    assert "Mean ± sd over seeds. Bold" in without
+
+
 def test_a_case_without_a_value_counts_in_no_system() -> None:
     table = scores()
     hole = (table["model"] == "swin") & (table["seed"] == 2) & (table["image_id"] == "case07")

@@ -130,6 +130,13 @@ def _paper_columns(analysis: Analysis) -> Iterator[tuple[str, str, Column]]:
             yield "segmentation", metric, Column(heading, meaning, True, letters)
 
 
+def _on_images(analysis: Analysis, domain: str) -> str:
+    """Numbers of test images of a domain, after "over seeds"; "" where no values per image are at hand."""
+    sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
+    sizes_text = " and ".join(f"{n:,} {task} images" for task, n in sizes.items() if n)
+    return f" on {sizes_text}" if sizes_text else ""
+
+
 def results(analysis: Analysis, domain: str) -> Table:
     """Table 2 or 3: every system at every budget in one domain, as the paper lays it out."""
     study = analysis.study
@@ -151,12 +158,11 @@ def results(analysis: Analysis, domain: str) -> Table:
                 mark = DAGGER if max(adjusted.get((id(cell), metric), [1.0])) < ALPHA else ""
                 row.append(_score_entry(analysis, score, mark))
         rows.append(row)
-    sizes = {s.task: s.images for s in analysis.scores if s.domain == domain}
-    sizes_text = " and ".join(f"{n:,} {task} images" for task, n in sizes.items())
-    caption = f"Mean ± sd over seeds on {sizes_text or 'no image'}. Bold: best, and above chance."
+    on_images = _on_images(analysis, domain)
+    caption = f"Mean ± sd over seeds{on_images}. Bold: best, and above chance."
     if not study.origin:
         caption = (
-            f"Mean ± sd over seeds on {sizes_text or 'no image'}, laid out as Table {PAPER_TABLES[domain]} of the "
+            f"Mean ± sd over seeds{on_images}, laid out as Table {PAPER_TABLES[domain]} of the "
             "paper. Labels: classes-masks. Bold: best at its labels, and above chance."
         )
     if any("published" in entry.numbers for row in rows for entry in row):
