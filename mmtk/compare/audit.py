@@ -23,6 +23,7 @@ from mmtk.stats.outperformance import (
 
 SHARES = frozenset(["accuracy", "sensitivity", "specificity"])  # shares of cases: right or wrong
 ALIKE = 0.9  # correlation over cases of systems that err alike
+NO_CASES = "no number of cases"
 APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
 COLUMNS = {
     "system": "system model method algorithm",
@@ -144,7 +145,7 @@ def _judged(claim: Claim, a: Cell, b: Cell) -> Claim:
     """A claim with its probabilities, where they can be said."""
     head = (claim.better, claim.worse, claim.where, claim.difference, claim.cases)
     if claim.cases < 2:
-        return Claim(*head, note="no number of cases")
+        return Claim(*head, note=NO_CASES)
     if a.metric in SHARES:
         p, q, n = a.mean, b.mean, claim.cases
         chances = false_share_claim(p, q, n, q), false_share_claim(p, q, n, p * q)
@@ -189,7 +190,8 @@ def sentence(audit: Audit) -> str:
     judged = [claim for claim in audit.claims if claim.independent is not None]
     if not judged:
         notes = listing({claim.note for claim in audit.claims if claim.note})
-        return f"None of {len(audit.claims)} claims can be judged: {notes}."
+        cure = " Name it: a column n, or --cases NUMBER." if any(c.note == NO_CASES for c in audit.claims) else ""
+        return f"No claim can be judged: {notes}.{cure}"
     sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged)
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged)
     return (

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mmtk
+from mmtk.compare.audit import sentence
 from mmtk.errors import MmtkError
 from mmtk.report.tables import paper
 from mmtk.stats.outperformance import (
@@ -80,6 +81,14 @@ def test_contradictions_of_the_paper_s_table_are_named() -> None:
     dice = [c for c in audit.claims if c.where.startswith("dice")]
     assert dice
     assert {c.note for c in dice} == {"no number of cases"}
+
+
+def test_a_table_without_a_number_of_cases_says_where_to_name_it(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("system,accuracy\nA,0.90\nB,0.88\n")
+    refused = sentence(mmtk.audit(file))
+    assert refused == "No claim can be judged: no number of cases. Name it: a column n, or --cases NUMBER."
+    assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("Of 1 claims that can be judged")
 
 
 def test_a_long_table_with_spreads(tmp_path: Path, monkeypatch, capsys) -> None:
