@@ -12,6 +12,7 @@ import numpy as np
 
 from mmtk.compare.columns import Sheet, read_sheet
 from mmtk.compare.score_names import declare, is_score_name, plain, score_name
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.stats.outperformance import (
     accuracy_of_f1,
@@ -194,7 +195,8 @@ def sentence(audit: Audit) -> str:
         return f"No claim can be judged: {notes}.{cure}"
     sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged)
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged)
+    others = len(audit.claims) - len(judged)
     return (
-        f"Of {len(judged)} claims that can be judged, {sure} are false with at most 5 % however alike the systems "
-        f"err, {never} with more than 5 % in any case; {len(audit.claims) - len(judged)} cannot be judged."
+        f"Of {counted(len(judged), 'claim')} that can be judged, {sure} are false with at most 5 % however alike "
+        f"the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
     )

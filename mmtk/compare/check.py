@@ -58,7 +58,7 @@ def _check_systems(records: Records) -> None:
     names = list(dict.fromkeys(name for table in tables for name in table["system"]))
     if len(names) > MOST_SYSTEMS:
         raise MmtkError(
-            f"{len(names):,} systems: {listing(names, 5)}.",
+            f"{counted(len(names), 'system')}: {listing(names, 5)}.",
             hint=f"At most {MOST_SYSTEMS} can be compared. Say what names a system: --by COLUMN, or --column "
             "system=COLUMN; cases are named by --column case=COLUMN.",
         )
@@ -96,7 +96,9 @@ def _find_folds(records: Records) -> None:
     numbers = {seed: number for number, seed in enumerate(seeds)}
     records.cases = cases.assign(seed=[numbers[seed] for seed in cases["seed"]], domain=IN_DOMAIN)
     records.folds = len(seeds)
-    records.notes.append(f"every case is in one replicate alone, so replicates are taken as {len(seeds)} folds")
+    records.notes.append(
+        f"every case is in one replicate alone, so replicates are taken as {counted(len(seeds), 'fold')}"
+    )
 
 
 def _as_shares(records: Records) -> None:

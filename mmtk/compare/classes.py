@@ -10,6 +10,7 @@ import numpy as np
 from mmtk.compare.columns import BLANKS, Sheet
 from mmtk.compare.layout import PROBABILITY
 from mmtk.compare.score_names import plain
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 
 NEGATIVE = frozenset(
@@ -83,7 +84,8 @@ def _names(sheet: Sheet, truth: list[str], guesses: list[str] | None, scores: Se
         raise MmtkError(f"all targets are '{distinct[0] if distinct else ''}'.", sheet.where, cure)
     if scores and len(distinct) != 2:
         raise MmtkError(
-            f"one column of probabilities ('{scores[0]}') for {len(distinct)} classes: {listing(distinct)}.",
+            f"one column of probabilities ('{scores[0]}') for {counted(len(distinct), 'class', 'classes')}: "
+            f"{listing(distinct)}.",
             sheet.where,
             "Give a column for each class, called p-CLASS.",
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mmtk import builtin_scores
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.report.headlines import ALPHA
@@ -132,7 +133,7 @@ def sentences(result: MapResults) -> list[str]:
         return []
     counts = {word: sum(one.verdict == word for one in result.claims) for word in (HOLDS, FAILS, OPEN)}
     words = f"{counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} are open"
-    return [f"Saliency maps: of {len(result.claims)} sentences on what they highlight {words}."]
+    return [f"Saliency maps: of {counted(len(result.claims), 'sentence')} on what they highlight {words}."]
 
 
 def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:

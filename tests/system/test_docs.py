@@ -398,7 +398,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
         for block in blocks(page):
             if section is not None and block.section != section:
                 continue
-            if block.language == "python" and block.text.startswith("import"):
+            if block.language == "python" and block.text.startswith("import") and block.comment is None:
                 exec(compile(block.text, str(page), "exec"), {})
             for line in lines(block) if block.language == "sh" and block.comment is None else []:
                 _run(line, tmp_path, monkeypatch, page)
