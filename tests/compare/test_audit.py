@@ -88,7 +88,7 @@ def test_a_table_without_a_number_of_cases_says_where_to_name_it(tmp_path: Path)
     file.write_text("system,accuracy\nA,0.90\nB,0.88\n")
     refused = sentence(mmtk.audit(file))
     assert refused == "No claim can be judged: no number of cases. Name it: a column n, or --cases NUMBER."
-    assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("Of 1 claims that can be judged")
+    assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("Of 1 claim that can be judged")
 
 
 def test_a_long_table_with_spreads(tmp_path: Path, monkeypatch, capsys) -> None:
