@@ -15,7 +15,7 @@ def times(count: int) -> int:
     return max(1, round(count * SHARE))
 
 
-def some(items: Sequence[Item]) -> list[Item]:
-    """The share of the items that is to be tried, taken evenly from all."""
-    step = len(items) / times(len(items))
-    return [items[int(i * step)] for i in range(times(len(items)))]
+def some(items: Sequence[Item], least: int = 1) -> list[Item]:
+    """The share of the items that is to be tried, but at least so many, taken evenly from all."""
+    count = max(least, times(len(items)))
+    return [items[int(i * len(items) / count)] for i in range(count)]

@@ -97,7 +97,8 @@ def system_for(recipe: str, profile: str | None) -> str:
 
 def _mixed(origin: Values, profile: Any, where: str) -> MmtkError:
     """Error for a complete recipe under another profile, if keys such as ``train.steps`` would stay in force."""
-    origin_profile, recipe = origin.get("profile") or "no profile", origin.get("recipe") or "RECIPE"
+    origin_profile = origin.get("profile") or "no profile"
+    recipe = str(origin.get("recipe") or "RECIPE")  # a file that somebody changed may hold anything
     return MmtkError(
         f"is complete, with the data and the training budget of {origin_profile}: "
         "a second profile would mix the two.",

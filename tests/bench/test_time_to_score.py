@@ -43,6 +43,7 @@ def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: 
     assert "semilearn" in table
 
 
+@pytest.mark.long
 def test_a_score_that_is_not_reached_is_a_dash_and_not_tested(tmp_path: Path) -> None:
     rows, table = race(
         fork_server.python(), tmp_path, "--peers", "plain", "--dice", "1.01", "--auroc", "1.01", "--limit", "3"

@@ -112,6 +112,7 @@ def load(hub: Hub | None, cache: Path, *addresses: str, **more: str) -> list[str
     return ended.stdout.splitlines()
 
 
+@pytest.mark.long
 def test_weights_are_fetched_once_and_what_cannot_be_is_refused_with_a_cure(hub: Hub, tmp_path: Path) -> None:
     address = "hf-hub:timm/resnet18"
     wrong = ("hf-hub:some/two", "hf-hub:some/text", "hf-hub:some/missing", f"{address}@main/other.pth")

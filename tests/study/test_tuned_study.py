@@ -152,6 +152,7 @@ def _bytes(run: PlannedRun) -> bytes:
     return run.folder.metrics_file.read_bytes()
 
 
+@pytest.mark.long
 def test_a_study_that_was_stopped_goes_on_to_the_same_settings_and_bytes(study: StudyDir, tmp_path: Path) -> None:
     plan = study.plan()
     before = {run.folder.path: _bytes(run) for run in study.runs()}

@@ -107,6 +107,7 @@ def test_cropped_source_is_the_box_of_the_runs_own_mask(run, tmp_path):
         LungCrop(tmp_path, "segmentation", of="phantom", run=str(tmp_path))
 
 
+@pytest.mark.long
 def test_run_on_cropped_films(run, tmp_path):
     crop = {"use": "lung-crop", "of": "phantom", "run": str(run)}
     changes = {key: value for key, value in TOY.items() if not key.startswith("data.classification.source")}

@@ -59,6 +59,7 @@ def test_features_are_those_of_the_network_on_its_own_pixels(model):
         assert (ours[inside] - theirs[inside]).abs().max() < 0.01 * theirs.abs().max()
 
 
+@pytest.mark.long
 def test_a_run_says_what_it_started_from(tmp_path, capsys):
     recipe = mmtk.load_recipe(
         "umtl", overrides={"encoder.use": "imagenet", "train.steps": 1, "data.size": 32, "tracking.enabled": False}
