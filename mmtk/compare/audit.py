@@ -188,15 +188,15 @@ def parse_cases(texts: list[str]) -> dict[str, int]:
 
 def sentence(audit: Audit) -> str:
     """Number of claims that the test set supports, in words."""
-    judged = [claim for claim in audit.claims if claim.independent is not None]
-    if not judged:
+    judged_claims = [claim for claim in audit.claims if claim.independent is not None]
+    if not judged_claims:
         notes = listing({claim.note for claim in audit.claims if claim.note})
         cure = " Name it: a column n, or --cases NUMBER." if any(c.note == NO_CASES for c in audit.claims) else ""
         return f"No claim can be judged: {notes}.{cure}"
-    sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged)
-    never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged)
-    others = len(audit.claims) - len(judged)
+    sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged_claims)
+    never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
+    others = len(audit.claims) - len(judged_claims)
     return (
-        f"Of {counted(len(judged), 'claim')} that can be judged, {sure} are false with at most 5 % however alike "
-        f"the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
+        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} are false with at most 5 % however "
+        f"alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
     )

@@ -125,15 +125,15 @@ def _numbered(sheet: Sheet, column: str, texts: list[str], names: Sequence[str],
     """Classes as places among the names; NaN of a blank."""
     places = {text: _match(text, names) for text in dict.fromkeys(texts)}
     places.pop("", None)
-    unknown = [text for text, place in places.items() if place is None]
-    if unknown and all(text.isdigit() and int(text) < len(names) for text in places):
+    unknown_texts = [text for text, place in places.items() if place is None]
+    if unknown_texts and all(text.isdigit() and int(text) < len(names) for text in places):
         places = {text: int(text) for text in places}
         order = ", ".join(f"{number} = {name}" for number, name in enumerate(names))
         notes.append(f"numbers in '{column}' are taken as places of the classes: {order}")
-    elif unknown:
-        row = texts.index(unknown[0])
+    elif unknown_texts:
+        row = texts.index(unknown_texts[0])
         raise MmtkError(
-            f"'{unknown[0]}' in column '{column}' is none of the classes {listing(names)}.",
+            f"'{unknown_texts[0]}' in column '{column}' is none of the classes {listing(names)}.",
             sheet.at(row),
             "Name a class alike in all columns: classes of targets, of predictions, and behind p-.",
         )

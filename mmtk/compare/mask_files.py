@@ -100,10 +100,10 @@ def structures(references: Sequence[Path]) -> list[int]:
     labels: set[int] = set()
     for path in references:
         pixels = read_pixels(path)
-        found = pixels.labels
-        if pixels.is_lossy or len(found) > LABELS:
+        labels_of_mask = pixels.labels
+        if pixels.is_lossy or len(labels_of_mask) > LABELS:
             return [1]
-        labels |= {*found}
+        labels |= {*labels_of_mask}
     foreground = sorted(labels - {0})
     if not foreground:
         cure = "They hold one value. Is this the folder of references?"

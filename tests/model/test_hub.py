@@ -104,7 +104,7 @@ def hub() -> Iterator[Hub]:
 
 
 def load(hub: Hub | None, cache: Path, *addresses: str, **more: str) -> list[str]:
-    """What a process of its own prints that loads addresses, a line for each."""
+    """Lines that a process of its own prints which loads addresses."""
     endpoint = f"http://127.0.0.1:{hub.server_address[1]}" if hub else "http://127.0.0.1:9"
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", **more}
     ended = subprocess.run([sys.executable, "-c", LOAD, *addresses], env=env, capture_output=True, text=True)

@@ -79,8 +79,8 @@ def _value(run: Any, key: str) -> str:
     tables = {"params": run.data.params, "tags": run.data.tags}
     table, bare = (tables[kind], name) if dot and kind in tables else ({**run.data.tags, **run.data.params}, key)
     if bare not in table:
-        known = [f"params.{one}" for one in run.data.params]
-        raise MmtkError(f"run {run.info.run_name} has no {key}.", hint=f"It has {listing(known, 12)}.")
+        known_names = [f"params.{one}" for one in run.data.params]
+        raise MmtkError(f"run {run.info.run_name} has no {key}.", hint=f"It has {listing(known_names, 12)}.")
     return str(table[bare])
 
 

@@ -36,12 +36,12 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     if len(datasets) > 1:
         cure = f"Name one of them, such as {Path(request.sources[0]) / datasets[0]}."
         raise MmtkError(f"holds results of {counted(len(datasets), 'data set')}: {listing(datasets)}.", hint=cure)
-    folded = [place[2] for place in places.values() if place[2] is not None]
-    if folded and len(folded) < len(places):
+    fold_numbers = [place[2] for place in places.values() if place[2] is not None]
+    if fold_numbers and len(fold_numbers) < len(places):
         cure = "Compare them apart."
         raise MmtkError("some summaries are of folds and some are not.", request.sources[0], cure)
-    folds = max(*folded, FOLDS - 1) + 1 if folded else 0
-    notes = [f"replicates are folds of nnU-Net, {folds} in a division of the cases"] if folded else []
+    folds = max(*fold_numbers, FOLDS - 1) + 1 if fold_numbers else 0
+    notes = [f"replicates are folds of nnU-Net, {folds} in a division of the cases"] if fold_numbers else []
     rows = []
     for file, (_, system, fold) in places.items():
         domain = TEST_SET if fold is None else IN_DOMAIN
@@ -51,7 +51,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     frame.insert(5, "patient", None)
     systems = list(dict.fromkeys(frame["system"]))
     lines = [f"data set = {datasets[0]}", f"systems: {listing(systems, 12)}"]
-    lines.append("seed = fold" if folded else "one replicate of each system")
+    lines.append("seed = fold" if fold_numbers else "one replicate of each system")
     return Records(frame, empty_numbers(), folds=folds, notes=notes), lines
 
 

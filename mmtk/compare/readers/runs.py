@@ -34,8 +34,8 @@ def read_runs(request: Request) -> tuple[Records, list[str]]:
             both = f"{run.path} and {other.path} are both system '{name}', seed {run.seed}"
             raise MmtkError(f"{both}.", hint="Name one of them, or what tells them apart: --by KEY.")
         for task, scores in run.declared.items():
-            shown = {key: info for key, info in scores.items() if info.shown}
-            result.declared[task] = {**shown, **result.declared.get(task, {})}
+            shown_scores = {key: info for key, info in scores.items() if info.shown}
+            result.declared[task] = {**shown_scores, **result.declared.get(task, {})}
             result.classes.setdefault(task, list(run.provenance.get("targets", {}).get(task, {}).get("names", [])))
         tables = read_cases([run.folder.cases_file]) if run.folder.cases_file.is_file() else {}
         frames += [_frame(name, run, part, table) for part, table in tables.items()]

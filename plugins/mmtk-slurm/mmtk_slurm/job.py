@@ -1,4 +1,4 @@
-"""What a node does with one job: its commands as processes, told in time to write their checkpoints."""
+"""Work of a node on one job: its commands as processes, told in time to write their checkpoints."""
 
 from __future__ import annotations
 
