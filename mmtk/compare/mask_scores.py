@@ -102,7 +102,7 @@ def surfaces(masks: np.ndarray) -> list[Any]:
     center = (slice(1, -1),) * 3
     for axis in range(3):
         for side in (slice(None, -2), slice(2, None)):
-            place = [*center]
-            place[axis] = side
-            inner &= padded[(slice(None), *place)]
+            position = [*center]
+            position[axis] = side
+            inner &= padded[(slice(None), *position)]
     return [np.argwhere(edge).astype(np.float64) for edge in masks & ~inner]

@@ -70,10 +70,10 @@ def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
     name: as of ``score_name``
     lower: names of scores that improve downwards, as the user says
     """
-    known = builtin_scores.segmentation(()) | builtin_scores.classification(())
-    if name in known:
+    builtin = builtin_scores.segmentation(()) | builtin_scores.classification(())
+    if name in builtin:
         # What follows from values per case is their mean: the formula of a name needs targets.
-        info = replace(known[name], chance=None, formula="", shown=("summary", "tests", "figures", "scores"))
+        info = replace(builtin[name], chance=None, formula="", shown=("summary", "tests", "figures", "scores"))
         return replace(info, unit="", leads=False, selects=False), True
     is_lower = name in lower or bool(_LOWER.search(name.casefold()))
     is_share = name in _NAMES.values() and not is_lower

@@ -46,10 +46,10 @@ def study_of(records: Records, title: str, first: str, origin: Mapping[str, str]
     tables = {name: _cases(records, name, runs[name]) for name in names}
     complete = _complete(records, tables)
     cells = []
-    for place, name in enumerate(names):
+    for number, name in enumerate(names):
         scores = _scores(records, name, runs[name], tables[name], complete)
         digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        cell = Cell(name, {}, {}, digest, reference=place == 0, folds=records.folds)
+        cell = Cell(name, {}, {}, digest, reference=number == 0, folds=records.folds)
         cell.runs = {seed: _run(records, digest, seed, scores) for seed in runs[name]}
         vars(cell).update(scores=scores, cases=tables[name], curves={})
         cells.append(cell)

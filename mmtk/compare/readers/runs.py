@@ -104,9 +104,14 @@ def _numbers(
     for domain in DOMAINS:
         for task, scores in run.scores.get(domain, {}).items():
             declared = run.declared.get(task, {})
-            given = {metric for metric, _, _ in formulas(declared, tables.get((domain, task), {}))}
+            with_cases = {metric for metric, _, _ in formulas(declared, tables.get((domain, task), {}))}
             for metric, value in scores.items():
-                if value is not None and metric not in given and metric in declared and declared[metric].shown:
+                if (
+                    value is not None
+                    and metric not in with_cases
+                    and metric in declared
+                    and declared[metric].shown
+                ):
                     key = {"system": system, "seed": str(run.seed), "domain": domain, "task": task}
                     yield {**key, "metric": metric, "value": float(value)}
 

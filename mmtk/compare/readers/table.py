@@ -39,12 +39,12 @@ def table_records(sheet: Sheet, name: str, request: Request) -> tuple[Records, l
     name: of the system, where no column names one
     request: with the columns that the user names
     """
-    chosen = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
+    column_names = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
     by = [column for column in request.by if column]
     if by:
         sheet = _with_system(sheet, by)
-        chosen["system"] = " ".join(by)
-    layout = guess_layout(sheet, chosen)
+        column_names["system"] = " ".join(by)
+    layout = guess_layout(sheet, column_names)
     frame = _wide(sheet, layout, request) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
     keys = _keys(inner, layout, name)

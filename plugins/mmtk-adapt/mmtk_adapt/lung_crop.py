@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 from mmtk.api import Field, Item, MmtkError, Task
-from mmtk.predict import load
+from mmtk.model.predictor import Predictor, load
 
 from mmtk_adapt.wrapped import Wrapped, digest_of, inner_source
 
@@ -42,7 +42,7 @@ class LungCrop(Wrapped):
             raise MmtkError("has no weights, so no lungs can be found.", str(self.run), cure)
 
     @cached_property
-    def predictor(self):  # type: ignore[no-untyped-def]
+    def predictor(self) -> Predictor:
         """The network of the run."""
         predictor = load(self.run, "cpu")
         if "segmentation" not in predictor.targets:
