@@ -57,8 +57,8 @@ def read() -> list[Mutant]:
 
 
 def copied(mutant: Mutant, folder: Path) -> None:
-    """The project with the mutant's patch."""
-    for part in PARTS:
+    """The project with the mutant's patch, and the plugin that it is in."""
+    for part in (*PARTS, *plugin_of(mutant)):
         source = ROOT / part
         if source.is_dir():
             # Compiled files come along and stay valid, since the times of their sources do.
@@ -70,6 +70,12 @@ def copied(mutant: Mutant, folder: Path) -> None:
     file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
 
 
+def plugin_of(mutant: Mutant) -> list[str]:
+    """Folder of the plugin that a mutant is in; nothing for one of the core."""
+    parts = Path(mutant.file).parts
+    return ["/".join(parts[:2])] if parts[0] == "plugins" else []
+
+
 def tested(mutant: Mutant, base: Path) -> tuple[Mutant, str, float, str]:
     """(mutant, its outcome, seconds, what its tests printed), from a process that imports the copy."""
     begun = time.monotonic()
@@ -77,10 +83,12 @@ def tested(mutant: Mutant, base: Path) -> tuple[Mutant, str, float, str]:
     folder.mkdir()
     copied(mutant, folder)
     argv = [fork_server.python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=outcomes.xml"]
-    argv += [f"-ofaulthandler_timeout={STACKS}", "--hypothesis-profile=unshrunk", *mutant.tests]
+    plugins = plugin_of(mutant)  # their tests have no conftest.py, which declares the profile
+    argv += [f"-ofaulthandler_timeout={STACKS}", *([] if plugins else ["--hypothesis-profile=unshrunk"])]
+    argv += mutant.tests
     # On CI pytest spells out a difference of any length, and takes minutes for one of two checkpoints.
     env = {name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_NUMBER")}
-    env["PYTHONPATH"] = str(folder)
+    env["PYTHONPATH"] = os.pathsep.join(map(str, (folder, *(folder / plugin for plugin in plugins))))
     # Into a file: a pipe would also wait for whoever inherits it, and lose what was said before the time was up.
     with open(folder / "said.txt", "w+", encoding="utf-8", errors="replace") as file:
         try:
