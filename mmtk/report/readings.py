@@ -12,7 +12,7 @@ from mmtk.report.intervals import auroc_interval
 from mmtk.report.strata import TestImages, class_values
 from mmtk.stats import Interval, Jackknife, two_way
 from mmtk.stats.comparisons import adjusted_p
-from mmtk.stats.guess import guess
+from mmtk.stats.guess import guess, patient_folds
 from mmtk.stats.strata import auroc_within
 from mmtk.study.attributes import Attribute
 from mmtk.study.results import Study
@@ -139,12 +139,14 @@ def _usable(images: TestImages, ill: np.ndarray) -> tuple[list[Attribute], list[
 def _guesses(
     images: TestImages, values: np.ndarray, ill: np.ndarray, usable: Sequence[Attribute]
 ) -> Iterator[Guess]:
+    folds = patient_folds(ill, images.patients)
+    if folds is None:
+        return
     everything = np.zeros(len(ill), int)
     network = auroc_interval(auroc_within(values, ill, everything, images.patients))
     for from_source, of in GUESSERS.items():
         chosen = [one for one in usable if one.from_source == from_source]
-        features = np.hstack([one.features() for one in chosen]) if chosen else None
-        scores = None if features is None else guess(features, ill, images.patients)
-        if scores is not None:
+        if chosen:
+            scores = guess(np.hstack([one.features() for one in chosen]), ill, folds)
             auroc = auroc_interval(auroc_within(scores[None], ill, everything, images.patients))
             yield Guess(images, of, [one.name for one in chosen], auroc, network)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mmtk.stats.guess import guess
+from mmtk.stats.guess import guess, patient_folds
 from mmtk.stats.strata import auroc_within, gap, interval_on_part, on_part
 from mmtk.stats.two_way import two_way
 
@@ -99,11 +99,12 @@ def test_a_guess_sees_other_patients_alone():
     ill = (rng.random(80) < 0.5)[person]
     known = rng.normal(size=(240, 2)) + np.stack([ill, np.zeros(240)], 1)
     known[::7, 0] = np.nan
-    assert roc_auc_score(ill, guess(known, ill, person)) > 0.65
+    folds = patient_folds(ill, person)
+    assert roc_auc_score(ill, guess(known, ill, folds)) > 0.65
     own = (person[:, None] == np.arange(80)).astype(float)  # tells a patient's class once the patient was seen
-    assert abs(roc_auc_score(ill, guess(own, ill, person)) - 0.5) < 0.12
+    assert abs(roc_auc_score(ill, guess(own, ill, folds)) - 0.5) < 0.12
 
 
 def test_a_guess_needs_patients_of_both_classes():
     ill = np.arange(40) < 4
-    assert guess(np.zeros((40, 1)), ill, np.arange(40)) is None
+    assert patient_folds(ill, np.arange(40)) is None
