@@ -127,13 +127,25 @@ def map_results(study: Study) -> MapResults:
     return result
 
 
+def verdicts(claims: Sequence[MapClaim]) -> dict[tuple[str, str], str]:
+    """Verdict on the paper's sentence by system and map: it fails where a claim does, and holds where all do."""
+    words: dict[tuple[str, str], set[str]] = {}
+    for one in claims:
+        words.setdefault((one.maps.cell.name, one.maps.name), set()).add(one.verdict)
+    return {key: FAILS if FAILS in each else OPEN if OPEN in each else HOLDS for key, each in words.items()}
+
+
 def sentences(result: MapResults) -> list[str]:
-    """Count of the sentences on maps that hold, in words for the first screen; nothing without measured maps."""
+    """Whether the paper's sentence holds, in words for the first screen; nothing without measured maps."""
     if not result.claims:
         return []
-    counts = {word: sum(one.verdict == word for one in result.claims) for word in (HOLDS, FAILS, OPEN)}
-    words = f"{counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} are open"
-    return [f"Saliency maps: of {counted(len(result.claims), 'sentence')} on what they highlight {words}."]
+    of_maps, of_claims = [*verdicts(result.claims).values()], [one.verdict for one in result.claims]
+    maps, claims = ([words.count(word) for word in (HOLDS, FAILS, OPEN)] for words in (of_maps, of_claims))
+    return [
+        f"Saliency maps: that they consistently highlight the crucial regions holds for {maps[0]} of "
+        f"{counted(len(of_maps), 'map')}, does not hold for {maps[1]} and is open for {maps[2]}. Of "
+        f"{counted(len(of_claims), 'claim')} behind it {claims[0]} hold, {claims[1]} do not, {claims[2]} are open."
+    ]
 
 
 def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:

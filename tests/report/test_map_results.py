@@ -1,6 +1,7 @@
 """Maps of a study in its report: planted tables give the scores, intervals and verdicts that follow by hand."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from tiny import tiny
 
 import mmtk
 from mmtk.io.files import write_json
-from mmtk.report.saliency import HOLDS, OPEN, map_results
+from mmtk.report.saliency import FAILS, HOLDS, OPEN, map_results, verdicts
 from mmtk.stats.map_agreement import agreement
 from mmtk.study.results import from_runs
 
@@ -80,12 +81,17 @@ def test_scores_and_verdicts(runs, tmp_path):
     assert mass.interval.low < planted.mean() < mass.interval.high
     over_seeds = t.ppf(0.975, 2) * planted.mean(1).std(ddof=1) / 3**0.5
     assert mass.interval.high - mass.interval.est >= over_seeds * 0.999
-    verdicts = {one.sentence: one.verdict for one in result.claims}
-    assert verdicts["more mass in the lungs than their share of the area"] == HOLDS
-    assert verdicts["more mass in the lungs than a bell in the centre has"] == OPEN
+    by_sentence = {one.sentence: one for one in result.claims}
+    area = by_sentence["more mass in the lungs than their share of the area"]
+    bell = by_sentence["more mass in the lungs than a bell in the centre has"]
+    assert (area.verdict, bell.verdict) == (HOLDS, OPEN)
+    low = replace(bell, difference=replace(bell.difference, est=-0.1), adjusted=0.01)
+    words = [[*verdicts(some).values()] for some in ([area], [area, bell], [area, bell, low])]
+    assert words == [[HOLDS], [OPEN], [FAILS]]
     page = mmtk.report(runs, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "Do the maps highlight what matters?" in page
-    assert "Saliency maps: of" in page
+    assert "consistently highlight the crucial regions holds for 0 of 1 map" in page
+    assert "it highlights the crucial regions" in page
     assert (tmp_path / "report/figures/map-scores.png").stat().st_size > 5_000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmtk.report.saliency import HOLDS, MapClaim, MapScore
+from mmtk.report.saliency import HOLDS, MapClaim, MapScore, verdicts
 from mmtk.report.tables.strata import interval_entry
 from mmtk.report.tables.table import Entry, Table, count_entry, headings, p_entry, value_entry
 
@@ -42,10 +42,20 @@ def claims(rows: Sequence[MapClaim]) -> Table:
     caption = (
         "The paper says that its maps consistently highlight the crucial regions. Each row is one thing that "
         "this would mean, with the difference that it rests on and its 95 % interval. It holds, or does not hold, "
-        "where p is below 0.05 after Holm's adjustment over all rows; else it is open."
+        "where p is below 0.05 after Holm's adjustment over all rows; else it is open. The first rows sum up "
+        "those of a map: the paper's sentence holds where all of them do, and does not where one does not."
     )
     names = ("System", "Map", "Test set", "Sentence", "*Difference", "*p (Holm)", "Verdict")
     body = [
+        [
+            *(Entry(text) for text in (system, name, "all", "the paper's: it highlights the crucial regions")),
+            interval_entry(None),
+            p_entry(None),
+            Entry(word, best=word == HOLDS),
+        ]
+        for (system, name), word in verdicts(rows).items()
+    ]
+    body += [
         [
             Entry(row.maps.cell.name),
             Entry(row.maps.name),
