@@ -137,6 +137,14 @@ class Film:
 
 def render(spec: Film) -> Array:
     """The film as uint8 [size, size]."""
+    bright = brightness(spec)
+    if spec.sign:
+        bright = SHORTCUTS[spec.sign](bright, spec.generator("sign", spec.index))
+    return np.round(np.clip(bright, 0, 1) * 255).astype(np.uint8)
+
+
+def brightness(spec: Film) -> Array:
+    """The film [size, size], 0 black and 1 white, before its sign is planted."""
     look, size = LOOKS[spec.domain], spec.size
     from scipy.ndimage import gaussian_filter
 
@@ -159,10 +167,7 @@ def render(spec: Film) -> Array:
     counts = spec.generator("noise", spec.index)
     noise = counts.standard_normal((size, size), dtype=np.float32) * np.sqrt(0.3 + bright)
     bright += sigma * (noise + 0.5 * field(counts, 90, size)) * anatomy.ramp(bright, 0.1)
-    bright = marks(film, bright, spec.domain)
-    if spec.sign:
-        bright = SHORTCUTS[spec.sign](bright, spec.generator("sign", spec.index))
-    return np.round(np.clip(bright, 0, 1) * 255).astype(np.uint8)
+    return marks(film, bright, spec.domain)
 
 
 def masks(spec: Film) -> Array:
