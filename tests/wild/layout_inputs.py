@@ -458,3 +458,53 @@ LAYOUTS: tuple[Callable[[Path], Right], ...] = (
     hospitals_that_number_alike,
     patients_of_several_classes,
 )
+
+
+def write_polygons(root: Path, program: str) -> None:
+    """Polygons of six films in ``films``, as a program writes them: a lung of 40 + 10 n pixels, a heart in film 3.
+
+    The rib of film 5 is a box; a name has a folder of Windows before it.
+    """
+    lungs = {n: [(2, 3), (12, 3), (12, 7 + n), (2, 7 + n)] for n in range(6)}
+    heart, box = [(4.0, 16.0), (8.0, 16.0), (8.0, 19.0), (4.0, 19.0)], [(1, 1), (3, 3)]
+    shapes = {
+        n: [("lung", lungs[n]), *([("heart", heart)] if n == 3 else []), *([("rib", box)] if n == 5 else [])]
+        for n in range(6)
+    }
+    if program == "LabelMe":
+        for n in range(6):
+            entries = [
+                {"label": label, "points": points, "shape_type": "polygon" if len(points) > 2 else "rectangle"}
+                for label, points in shapes[n]
+            ]
+            content = {"shapes": entries, "imagePath": f"..\\old\\{n}.png", "imageHeight": 24, "imageWidth": 20}
+            (root / f"{n}.json").write_text(json.dumps(content))
+    elif program == "VIA":
+        (root / "via.json").write_text(json.dumps({f"{n}.png9": _via_entry(n, shapes[n]) for n in range(6)}))
+    else:
+        (root / "annotations.xml").write_text("".join(_cvat_lines(shapes)))
+
+
+def _via_entry(n: int, shapes: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> dict[str, object]:
+    regions = []
+    for label, points in shapes:
+        x, y = ([point[k] for point in points] for k in (0, 1))
+        polygon = {"name": "polygon", "all_points_x": x, "all_points_y": y}
+        shape = polygon if len(points) > 2 else {"name": "rect", "x": 1, "y": 1, "width": 2, "height": 2}
+        regions.append({"shape_attributes": shape, "region_attributes": {"organ": {label: True}}})
+    return {"filename": f"{n}.png", "size": 9, "regions": regions, "file_attributes": {}}
+
+
+def _cvat_lines(shapes: dict[int, list[tuple[str, list[tuple[float, float]]]]]) -> Iterable[str]:
+    yield "<?xml version='1.0'?><annotations><version>1.1</version><meta><job><labels>"
+    yield "<label><name>heart</name></label><label><name>lung</name></label></labels></job></meta>"
+    for n, entries in shapes.items():
+        yield f"<image id='{n}' name='batch/{n}.png' width='20' height='24'>"
+        for label, points in entries:
+            if len(points) > 2:
+                corners = ";".join(f"{x},{y}" for x, y in points)
+                yield f"<polygon label='{label}' points='{corners}' z_order='0'></polygon>"
+            else:
+                yield f"<box label='{label}' xtl='1' ytl='1' xbr='3' ybr='3'></box>"
+        yield "</image>"
+    yield "</annotations>"

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 from archive_inputs import mimic_with_views
-from layout_inputs import film, mask, table
+from layout_inputs import film, mask, table, write_polygons
 
 from mmtk.components.source.folder import Folder
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-OUTLINE = {"label": "lung", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
-REGIONS = {"filename": "0.png", "regions": [{"shape_attributes": {"name": "polygon"}}]}
+BOX = {"label": "lung", "points": [[1, 1], [9, 9]], "shape_type": "rectangle"}
+REGIONS = {"filename": "0.png", "regions": [{"shape_attributes": {"name": "rect"}}]}
 BOXES = {"images": [{"id": 1, "file_name": "0.png"}], "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}
 FILES = {
     "Label Studio": ("export.json", json.dumps([{"id": 1, "annotations": [], "data": {"image": "0.png"}}])),
-    "labelme": ("0.json", json.dumps({"version": "5", "shapes": [OUTLINE], "imagePath": "0.png"})),
+    "labelme": ("0.json", json.dumps({"version": "5", "shapes": [BOX], "imagePath": "0.png"})),
     "VGG Image Annotator": ("via.json", json.dumps({"0.png1234": REGIONS})),
     "boxes in COCO": ("boxes.json", json.dumps(BOXES)),
     "CVAT": ("annotations.xml", "<?xml version='1.0'?><annotations><image name='0.png'/></annotations>"),
@@ -38,6 +39,38 @@ def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, t
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
     assert program in str(caught.value)
     assert "COCO" in str(caught.value) or "they are no masks. mmtk learns from outlines" in str(caught.value)
+
+
+@pytest.mark.parametrize("program", ["LabelMe", "VIA", "CVAT"])
+def test_polygons_of_annotation_programs_are_masks(program: str, tmp_path: Path) -> None:
+    for n in range(6):
+        film(tmp_path / f"d/films/{n}.png")
+    write_polygons(tmp_path / "d", program)
+    plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    assert f"outlines as {program} writes them" in "\n".join(plan.lines)
+    keys = tomllib.loads(plan.text)["data"]["segmentation"]["source"]
+    assert keys.pop("use") == "folder"
+    source = Folder(tmp_path / "d", "segmentation", **{**keys, "classes": tuple(keys["classes"])})
+    areas = {item.id: source.mask(item).sum((1, 2)).tolist() for item in source.items("all")}
+    assert source.labels.names == ("heart", "lung")
+    assert areas == {str(n): [12 if n == 3 else 0, 40 + 10 * n] for n in range(6)}
+    one = Folder(tmp_path / "d", "segmentation", **{**keys, "classes": ("lung",)})  # a choice of labels
+    assert [one.mask(item).sum() for item in one.items("all")] == [40 + 10 * n for n in range(6)]
+
+
+def test_shapes_that_are_no_polygons_and_films_listed_twice_are_refused(tmp_path: Path) -> None:
+    for n in range(6):
+        film(tmp_path / f"d/films/{n}.png")
+    write_polygons(tmp_path / "d", "LabelMe")
+    (tmp_path / "d/5.json").write_text((tmp_path / "d/5.json").read_text().replace("rib", "lung"))
+    source = Folder(tmp_path / "d", "segmentation", images="films", masks="*.json")
+    assert source.labels.names == ("heart", "lung")
+    item = next(item for item in source.items("all") if item.id == "5")
+    with pytest.raises(MmtkError, match=r"a shape of 5 is a rectangle, no polygon\.\s+Outline it with a polygon"):
+        source.mask(item)
+    (tmp_path / "d/copy.json").write_text((tmp_path / "d/0.json").read_text())
+    with pytest.raises(MmtkError, match=r"0\.png is listed twice: in 0\.json and in copy\.json"):
+        Folder(tmp_path / "d", "segmentation", images="films", masks="*.json", classes=("lung",))
 
 
 def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> None:

@@ -97,5 +97,5 @@ def folder_pattern(root: Path, name: str) -> FolderPattern:
         path = Path(root) / Path(name).expanduser()
     except RuntimeError as error:
         raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
-    at = next((k for k, part in enumerate(path.parts) if part == ANY or part == "*.json"), len(path.parts))
+    at = next((k for k, part in enumerate(path.parts) if part in (ANY, "*.json", "*.xml")), len(path.parts))
     return FolderPattern(Path(*path.parts[:at]), path.parts[at:])

@@ -1,4 +1,4 @@
-"""Readers of outlines: COCO annotations, and YOLO polygons in a text per image."""
+"""Readers of outlines: lists of images in files of annotations, and YOLO polygons in a text per image."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.api import Item
-from mmtk.components.source._coco import read_coco
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import stem
+from mmtk.components.source._listed_outlines import read_listed
 from mmtk.components.source._mask_names import MaskFinder
 from mmtk.components.source._polygons import Annotations, fill
 from mmtk.components.source._run_lengths import read_run_lengths
@@ -24,9 +24,9 @@ NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
 
 
 def reader_of(location: FolderPattern) -> Reader | None:
-    """Choose the reader: COCO for .json files, run lengths for a .csv file, YOLO for a folder of .txt files."""
-    if location.name.lower().endswith(".json"):
-        return read_coco
+    """Choose the reader: lists of images (.json, .xml), run lengths (.csv), or YOLO for a folder of .txt files."""
+    if location.name.lower().endswith((".json", ".xml")):
+        return read_listed
     if location.name.lower().endswith(".csv"):
         return read_run_lengths
     folders = [path for path in location.entries() if path.is_dir()]

@@ -1,25 +1,31 @@
-"""Masks in other files than pictures: COCO annotations, YOLO polygons, arrays of numpy, run lengths."""
+"""Masks in other files than pictures: lists of outlines, YOLO polygons, arrays of numpy, run lengths."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
 from mmtk.counts import counted
 from mmtk.data.plan.columns import find_columns
-from mmtk.data.plan.listing import Listing, stem
+from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.masks import Masks
 from mmtk.data.plan.roles import common, merged, pattern_of
 from mmtk.data.plan.words import organ
+from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
+from mmtk.images.outline_files import Annotations, parse_outlines, read_outlines
 from mmtk.images.run_lengths import are_relative
+
+LABELME = "LabelMe"
 
 
 def find_annotations(listing: Listing, films: Sequence[str]) -> Masks | None:
     """Find annotations of the films, as keys of the source ``folder``; None where there are none."""
-    readers = (_coco, _yolo, _arrays, _run_lengths)
+    readers = (_listed, _yolo, _arrays, _run_lengths)
     return next((masks for reader in readers if (masks := reader(listing, films))), None)
 
 
@@ -63,30 +69,35 @@ def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
 
 @dataclass(frozen=True)
 class _Outlines:
-    """Outlines of a COCO file: its films, those with an outline, and the categories with their use."""
+    """Outlines of a file: its program, its films, those with an outline, and the labels with their use."""
 
+    program: str
     films: frozenset[str]
     outlined: frozenset[str]
-    categories: tuple[str, ...]
+    labels: tuple[str, ...]
     used: frozenset[str]
 
 
-def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
+def _listed(listing: Listing, films: Sequence[str]) -> Masks | None:
+    """Outlines in files that list images: COCO, LabelMe, CVAT, VIA."""
     by_name = {PurePosixPath(path).name: path for path in films}
-    files = {path: outlines for path in listing.jsons if (outlines := _outlines(listing.json(path), by_name))}
-    if not files:
+    paths = (*listing.jsons, *listing.markup)
+    files = {path: outlines for path in paths if (outlines := _outlines(listing, path, by_name))}
+    if not any(outlines.outlined for outlines in files.values()):
         return None
-    first = max(files, key=lambda path: len(files[path].films))
+    first = max(files, key=lambda path: (bool(files[path].outlined), len(files[path].films)))
     masks, outline_files = first, [first]
-    for pattern, group in _groups([*files]).items():
+    for pattern, group in _groups([*files], paths).items():
         if first in group and sum(len(files[path].films) for path in group) == len(
             frozenset().union(*(files[path].films for path in group))
         ):
             masks, outline_files = pattern, group
     used = frozenset[str]().union(*(files[path].used for path in outline_files))
-    categories = list(dict.fromkeys(name for path in outline_files for name in files[path].categories))
-    notes = [f"{masks}: outlines as COCO writes them"]
-    if unused := [name for name in categories if name not in used]:
+    labels = list(dict.fromkeys(name for path in outline_files for name in files[path].labels))
+    notes = [f"{masks}: outlines as {files[first].program} writes them"]
+    if files[first].program == LABELME:
+        labels.sort()  # no file has the order of all
+    if unused := [name for name in labels if name not in used]:
         notes.append(f"categories without an outline, left out: {listing_of(unused)}")
     pairs = {film: (path,) for path in outline_files for film in sorted(files[path].films)}
     if empty := len(pairs) - len(frozenset().union(*(files[path].outlined for path in outline_files))):
@@ -94,14 +105,50 @@ def _coco(listing: Listing, films: Sequence[str]) -> Masks | None:
             f"{counted(empty, 'film is', 'films are')} listed without an outline: an empty mask, which says that "
             "there is no organ. Take a film that nobody outlined off the list of images"
         )
-    notes += [
-        f"the outlines in {path} are left out: --masks takes them" for path in files if path not in outline_files
-    ]
-    organs = [name for name in categories if name in used]
+    if left := [path for path in files if path not in outline_files]:
+        notes.append(f"the outlines in {listing_of(left, 5)} are left out: --masks takes them")
+    organs = [name for name in labels if name in used]
     return Masks({"masks": masks, "classes": organs}, pairs, tuple(notes))
 
 
-def _outlines(content: Any, by_name: Mapping[str, str]) -> _Outlines | None:
+def _outlines(listing: Listing, path: str, by_name: Mapping[str, str]) -> _Outlines | None:
+    """Outlines of films in a file; None where it is of another kind, or has boxes alone."""
+    content = listing.json(path) if path in listing.jsons else None
+    if outlines := _coco(content, by_name):
+        return outlines
+    try:
+        file = listing.root / path
+        annotations = parse_outlines(file, content) if path in listing.jsons else read_outlines(file)
+    except MmtkError:
+        return None
+    return _of_films(annotations, path, by_name) if annotations else None
+
+
+def _of_films(annotations: Annotations, path: str, by_name: Mapping[str, str]) -> _Outlines | None:
+    """Outlines of the films of LabelMe, CVAT or VIA; None where they are of no film."""
+    labels, images = annotations
+    by_path = {film: film for film in by_name.values()}
+    by_stem = {stem(name): film for name, film in by_name.items()}
+    film_of = {
+        id(image): by_path.get(os.path.normpath(f"{parent(path)}/{image.name}").lstrip("/"))
+        or by_name.get(PurePosixPath(image.name).name)
+        or (by_stem.get(stem(path)) if image.single else None)
+        for image in images
+    }
+    drawn = [
+        (film, label)
+        for image in images
+        for label, outline in image.outlines
+        if not isinstance(outline, str) and (film := film_of[id(image)])
+    ]
+    listed = frozenset(film for film in film_of.values() if film)
+    single = any(image.single for image in images)
+    program = LABELME if single else "CVAT" if path.lower().endswith(".xml") else "VIA"
+    outlined, used = (frozenset(pair[k] for pair in drawn) for k in (0, 1))
+    return _Outlines(program, listed, outlined, tuple(labels), used) if outlined or (single and listed) else None
+
+
+def _coco(content: Any, by_name: Mapping[str, str]) -> _Outlines | None:
     """Outlines of films in the content of a COCO file; None where it is another, or has boxes alone."""
     try:
         names = {
@@ -115,17 +162,31 @@ def _outlines(content: Any, by_name: Mapping[str, str]) -> _Outlines | None:
         return None
     films = frozenset(name for name in names.values() if name)
     order = tuple(categories[number] for number in sorted(categories))
-    return _Outlines(films, outlined, order, used) if outlined else None
+    return _Outlines("COCO", films, outlined, order, used) if outlined else None
 
 
-def _groups(paths: Sequence[str]) -> dict[str, list[str]]:
-    """Files of annotations that one key reads: of one name in several folders, or all of one folder."""
+def _groups(paths: Sequence[str], all_paths: Sequence[str]) -> dict[str, list[str]]:
+    """Files of annotations that one key reads: of one name in several folders, all of one folder or of all.
+
+    A pattern that names other files of ``all_paths`` as well is left out.
+    """
     groups: dict[str, list[str]] = {}
+    folders = {parent(path) for path in paths}
+    depths = {folder.count("/") for folder in folders}
     for path in paths:
-        groups.setdefault(f"{common([path])}/*.json".removeprefix("/"), []).append(path)
+        ending = PurePosixPath(path).suffix
+        groups.setdefault(f"{parent(path)}/*{ending}".removeprefix("/"), []).append(path)
+        if len(folders) > 1 and len(depths) == 1 and "" not in folders:
+            groups.setdefault(f"{merged([*folders])}/*{ending}", []).append(path)
     if len({(path.count("/"), PurePosixPath(path).name) for path in paths}) == 1:
         groups[merged(paths)] = [*paths]
-    return {pattern: group for pattern, group in groups.items() if len(group) > 1}
+    return {
+        pattern: group
+        for pattern, group in groups.items()
+        if len(group) > 1
+        and {*group}
+        == {path for path in all_paths if path.count("/") == pattern.count("/") and fnmatchcase(path, pattern)}
+    }
 
 
 def _yolo(listing: Listing, films: Sequence[str]) -> Masks | None:

@@ -23,6 +23,7 @@ CURES = {
 
 NO_MASKS = "they are no masks. mmtk learns from outlines, or from a class per film in a table (image, label)"
 TABLE_CURE = "Labels are taken from a CSV table, a row per film (image, label)"
+NO_OUTLINE = f"without a polygon on a film of this folder, {NO_MASKS}"
 AS_COCO = "export them as COCO with polygons or run lengths"
 FEW = 20  # files of a kind that are opened
 # Programs by what their JSON files hold, with the cure.
@@ -34,16 +35,13 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         ),
         f"{AS_COCO} (or brush labels as PNG)",
     ),
-    "labelme": (
-        lambda content: isinstance(content, dict) and "shapes" in content,
-        "convert them to COCO (labelme2coco), or to one PNG per film",
-    ),
+    "labelme": (lambda content: isinstance(content, dict) and "shapes" in content, NO_OUTLINE),
     "VGG Image Annotator": (
         lambda content: (
             isinstance(content, dict)
             and any(isinstance(entry, dict) and "regions" in entry for entry in _entries(content))
         ),
-        AS_COCO,
+        NO_OUTLINE,
     ),
     "boxes in COCO's form": (
         lambda content: (
@@ -54,7 +52,10 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         NO_MASKS,
     ),
 }
-_XML = {"annotations": ("CVAT", AS_COCO), "annotation": ("Pascal VOC", NO_MASKS)}
+_XML = {
+    "annotations": ("CVAT", f"{NO_OUTLINE}. Tracks and brush masks: {AS_COCO}"),
+    "annotation": ("Pascal VOC", NO_MASKS),
+}
 
 
 def file_notes(

@@ -1,11 +1,10 @@
-"""Annotations of COCO: polygons and run lengths, in one or several JSON files."""
+"""Masks from files that list images with their outlines: COCO, LabelMe, CVAT and VIA."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,11 @@ from mmtk.components.source._polygons import Annotations, fill
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.loader import image_size
+from mmtk.images.outline_files import OutlinedImage, read_outlines
 
 
-@dataclass
-class _AnnotatedImage:
-    """Image of a COCO file: its annotations as (category, outline), its size there, and the file."""
-
-    file: Path
-    name: str
-    size: tuple[Any, Any]
-    outlines: list[tuple[str, Any]] = field(default_factory=list)
-
-
-def read_coco(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
-    """Read COCO annotations: categories are channels, in the order of their numbers or of ``classes``.
+def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
+    """Read outlines: labels are channels, in the order of the file or of ``classes``.
 
     An image that is listed without annotations has an empty mask.
     """
@@ -39,19 +29,24 @@ def read_coco(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...
     if not files:
         raise MmtkError("no such file of annotations.", str(location))
     used: list[str] = []
-    listed: list[_AnnotatedImage] = []
+    listed: list[OutlinedImage] = []
     for path in files:
-        categories, images = _content(path)
+        categories, images = read_outlines(path)
         used += categories
         listed += images
-    names = _names(tuple(dict.fromkeys(used)), classes, location)
-    of: dict[str, _AnnotatedImage] = {}
+    by_file = any(image.single for image in listed)
+    names = _names(tuple(sorted({*used}) if by_file else dict.fromkeys(used)), classes, location)
+    of: dict[str, OutlinedImage] = {}
     absent: list[str] = []
     for image, name in zip(listed, _ids(listed, find), strict=True):
         if name is None:
             absent.append(image.name)
-        else:
-            of[name] = image
+        elif (other := of.setdefault(name, image)) is not image:
+            raise MmtkError(
+                f"{image.name} is listed twice: in {other.file.name} and in {image.file.name}.",
+                str(location),
+                "Keep one of them: which outlines are right is not known.",
+            )
     find.unmatched(absent, location, "listed name")
 
     def read(item: Item) -> np.ndarray:
@@ -74,50 +69,29 @@ def read_coco(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...
     return names, {name: (image.file,) for name, image in of.items()}, read
 
 
-def _content(path: Path) -> tuple[list[str], list[_AnnotatedImage]]:
-    """Read the categories in the order of their numbers, and the images."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        listed = {
-            entry["id"]: _AnnotatedImage(path, str(entry["file_name"]), (entry.get("height"), entry.get("width")))
-            for entry in content["images"]
-        }
-        for entry in content["annotations"]:
-            if entry["image_id"] not in listed:
-                raise MmtkError(
-                    f"an annotation is of the image {entry['image_id']}, which the list images lacks.",
-                    str(path),
-                    "Add the image to the list, or remove its annotations.",
-                )
-            listed[entry["image_id"]].outlines.append((categories[entry["category_id"]], entry["segmentation"]))
-    except OSError as error:
-        raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise MmtkError(
-            f"is no file of COCO annotations: {error!r}.",
-            str(path),
-            "It has the lists images (id, file_name), categories (id, name) and "
-            "annotations (image_id, category_id, segmentation).",
-        ) from error
-    return [categories[number] for number in sorted(categories)], [*listed.values()]
-
-
-def _ids(listed: Sequence[_AnnotatedImage], find: MaskFinder) -> list[str | None]:
+def _ids(listed: Sequence[OutlinedImage], find: MaskFinder) -> list[str | None]:
     """Ids of the listed images: beside the file of annotations, in the folder of images, or by name."""
     by_path = {path: name for name, path in find.images.items()}
     counts = Counter(path.name for path in by_path)
     by_name = {path.name: name for path, name in by_path.items() if counts[path.name] == 1}
+    by_stem = {Path(file).stem: name for file, name in by_name.items()}
     return [
-        by_path.get(image.file.parent / image.name)
+        by_path.get(Path(os.path.normpath(image.file.parent / image.name)))
         or by_path.get(find.folder.base / image.name)
         or by_name.get(Path(image.name).name)
+        or (by_stem.get(image.file.stem) if image.single else None)
         for image in listed
     ]
 
 
 def _draw(outline: Any, shape: tuple[int, ...], file: Path, name: str) -> np.ndarray:
     """Draw one annotation as uint8 [H,W]: polygons [[x, y, …], …], or run lengths {"counts", "size"}."""
+    if isinstance(outline, str):
+        raise MmtkError(
+            f"a shape of {name} is a {outline}, no polygon.",
+            str(file),
+            "Outline it with a polygon, or leave its label out of classes.",
+        )
     try:
         if isinstance(outline, dict):
             return _run_lengths(outline["counts"], outline["size"], shape)
