@@ -1,10 +1,15 @@
 #!/bin/bash
-# All that docs/results/nihx/README.md shows, from the root of a checkout: docs/results/nihx/run.sh DATA OUT [cuda]
+# All that docs/results/nihx/README.md shows, from the root of a checkout: docs/results/nihx/run.sh DATA OUT [cuda|cpu OPTION…]
+# Options are those of mmtk ablate, for smaller studies: cpu --seeds 3 --set data.size=64 --set train.steps=300
 DATA=$(realpath "$1") DEVICE=${3:-cpu} HERE=$(realpath docs/results/nihx)
 mkdir -p "$2" && cd "$2" || exit 1
 [ "$DEVICE" = cuda ] && MANY="--per-gpu 15" AT_ONCE=10 || MANY="--jobs 2" AT_ONCE=1
 WHERE="--data $DATA --device $DEVICE"
-STUDY="--set train.ema=0.99 --set evaluate.cases=2 --set tracking.enabled=false $WHERE $MANY"
+SMALL="--set train.ema=0.99 --set evaluate.cases=2 --set tracking.enabled=false ${*:4}"
+
+study() { # NAME ARGUMENTS…: goes on where it was
+  if [ -f "$1/study.json" ]; then mmtk ablate "$1" $WHERE $MANY; else mmtk ablate "${@:2}" $SMALL $WHERE $MANY --out "$1"; fi
+}
 
 every() { # COMMAND for every finished run of the systems named, several at once
   local systems=$1; shift
@@ -12,13 +17,14 @@ every() { # COMMAND for every finished run of the systems named, several at once
 }
 
 # The cures that train anew.
-mmtk ablate --suite "$HERE/cures.toml" --profile chest-xray-small $STUDY --out cures
+study cures --suite "$HERE/cures.toml" --profile chest-xray-small
 
 # The cures that train nothing.
 every plain "python -m mmtk_adapt.batch_norm RUN $WHERE --out batch-norm/\$(basename RUN)"
 every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures --set 'tasks=[\"classification\"]' \
   --set data.classification.cross.use=histogram --set data.classification.cross.of=nihx \
   --set data.classification.cross.to=chex --out histogram/\$(basename RUN)"
+python "$HERE/cures.py" "$DATA" runs batch-norm histogram
 
 # Saliency maps of every method, of the systems without and with the bridge.
 MAPS="--map saliency --map captum,method=input-x-gradient --map captum,method=integrated-gradients"
@@ -27,4 +33,4 @@ every "plain bridge" "mmtk saliency RUN $MAPS --images 60 $WHERE"
 
 # Films cropped to the lungs, which the first plain run finds.
 ln -sfn "$(ls -d runs/plain-*-s0)" masks
-mmtk ablate --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml" $STUDY --out crop
+study crop --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml"
