@@ -38,7 +38,12 @@ class Pixels:
     @property
     def labels(self) -> list[int]:
         """Distinct values, ascending."""
-        if self.values.size and self.values.min() >= 0 and self.values.max() < 1 << 16:
+        if not self.values.size:
+            return []
+        low, high = int(self.values.min()), int(self.values.max())
+        if ((self.values == low) | (self.values == high)).all():  # two values, as most masks have
+            return sorted({low, high})
+        if low >= 0 and high < 1 << 16:
             return [int(value) for value in np.flatnonzero(np.bincount(self.values.ravel()))]
         return [int(value) for value in np.unique(self.values)]
 
@@ -65,7 +70,7 @@ def read_pixels(path: Path) -> Pixels:
     if is_nifti(path):
         return _read_nifti(path)
     try:
-        return Pixels(read_labels(path))
+        return Pixels(read_labels(path, compact=True))
     except MmtkError:
         return Pixels(read_mask(path).astype(np.int64), is_lossy=True)  # lossy, or in colours
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import hypot
 from typing import Any
 
 import numpy as np
 
+from mmtk.compare.mask_similarity import SimilarityReference
+from mmtk.components.metric._structure import REACH
 from mmtk.components.metric._surface import boundaries, surface_distances
 
 
@@ -30,7 +33,7 @@ class Reference:
         scale = np.array(self.spacing) if self.is_volume and self.spacing else 1.0
         self.points = [points * scale for points in self.points]
         self.trees = [KDTree(points) if len(points) else None for points in self.points]
-        self.counts = self.masks.reshape(len(self.masks), -1).sum(1)
+        self.counts = counts(self.masks)
 
     @property
     def is_volume(self) -> bool:
@@ -43,7 +46,8 @@ class Reference:
         predicted: of the same shape
         names: of the structures
         """
-        row = self._overlap(predicted, names)
+        sizes = counts(predicted)
+        row = self._overlap(predicted, sizes, names)
         points = surfaces(predicted)
         if self.is_volume:
             scale = np.array(self.spacing) if self.spacing else 1.0
@@ -52,14 +56,17 @@ class Reference:
         row |= self._distances(points, "")
         if self.spacing and len({*self.spacing}) == 1:
             row |= {f"{key}-mm": row[key] * self.spacing[0] for key in ("average-hausdorff", "hd95")}
-        row["pixels-reference"], row["pixels-predicted"] = float(self.counts.sum()), float(predicted.sum())
+        row["pixels-reference"], row["pixels-predicted"] = float(self.counts.sum()), float(sizes.sum())
         return row
 
-    def _overlap(self, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-        """Scores of exact counts; 1 where both masks are empty, else 0/0 = 0."""
-        flat = predicted.reshape(len(predicted), -1)
-        both = (flat & self.masks.reshape(flat.shape)).sum(1).astype(float)
-        p, r = flat.sum(1).astype(float), self.counts.astype(float)
+    def _overlap(self, predicted: np.ndarray, p: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        """Scores of exact counts; 1 where both masks are empty, else 0/0 = 0.
+
+        predicted: masks [K, …]
+        p: their sizes
+        names: of the structures
+        """
+        both, r = counts(predicted & self.masks), self.counts
         ratios = {
             "dice": (2 * both, p + r),
             "jaccard": (both, p + r - both),
@@ -83,14 +90,20 @@ class Reference:
         average, hd95 = np.mean(distances, axis=0).tolist()
         return {f"average-hausdorff{unit}": average, f"hd95{unit}": hd95}
 
+    @cached_property
+    def _similar(self) -> list[SimilarityReference]:
+        return [SimilarityReference(mask) for mask in self.masks]
+
     def _ssim(self, predicted: np.ndarray) -> float:
-        import torch
-
-        from mmtk.components.metric._structure import REACH, ssim
-
         if min(predicted.shape[1:]) <= REACH:
             return float("nan")
-        return ssim(torch.from_numpy(predicted), torch.from_numpy(self.masks))
+        pairs = zip(self._similar, predicted, strict=True)
+        return float(np.mean([reference.ssim(mask) for reference, mask in pairs]))
+
+
+def counts(masks: np.ndarray) -> np.ndarray:
+    """[K] Numbers of foreground pixels of masks [K, …]."""
+    return np.array([np.count_nonzero(mask) for mask in masks], float)
 
 
 def surfaces(masks: np.ndarray) -> list[Any]:

@@ -130,9 +130,12 @@ def read_mask(path: Path) -> np.ndarray:
     return foreground(_samples(path), path)
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Read one label map as integers [H,W]: numbers as stored; of a palette image the indexes, not the colours."""
-    return label_numbers(_samples(path), path)
+def read_labels(path: Path, compact: bool = False) -> np.ndarray:
+    """Read one label map as integers [H,W]: numbers as stored; of a palette image the indexes, not the colours.
+
+    ``compact``: keep unsigned numbers in the type of the file
+    """
+    return label_numbers(_samples(path), path, compact)
 
 
 def read_colours(path: Path) -> np.ndarray:

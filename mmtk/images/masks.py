@@ -45,8 +45,13 @@ def foreground(raster: Raster, path: Path) -> np.ndarray:
     return np.asarray((values > np.maximum(values.max((0, 1)) / 2, noise)).any(-1))
 
 
-def label_numbers(raster: Raster, path: Path) -> np.ndarray:
-    """Label numbers [H,W] as stored; of a palette the indexes, not the colours."""
+def label_numbers(raster: Raster, path: Path, compact: bool = False) -> np.ndarray:
+    """Label numbers [H,W] as stored; of a palette the indexes, not the colours.
+
+    raster: the stored samples
+    path: of the file, for messages
+    compact: keep unsigned numbers in the type of the file, else int64
+    """
     if raster.lossy:
         raise MmtkError(f"is no label map: {raster.lossy} changes the labels.", str(path), "Save it as PNG.")
     values = raster.values if raster.indexes is None else raster.indexes[..., None]
@@ -55,6 +60,8 @@ def label_numbers(raster: Raster, path: Path) -> np.ndarray:
     values = values[..., 0] ^ (raster.white_is_zero and raster.fax) if values.dtype == bool else values[..., 0]
     if raster.scale != 1 and raster.indexes is None:
         values = np.rint(values * raster.scale)
+    if values.dtype.kind == "u":
+        return values if compact else np.asarray(values.astype(np.int64))
     labels = values.astype(np.int64) if np.isfinite(values).all() else np.full((), -1)
     if not np.array_equal(labels, values) or labels.min() < 0:
         raise MmtkError("is no label map: its values are not whole numbers from 0.", str(path))

@@ -11,6 +11,9 @@ import torch
 from PIL import Image
 
 import mmtk
+from mmtk.compare.mask_similarity import SimilarityReference
+from mmtk.components.metric._structure import ssim
+from mmtk.components.metric._surface import _percentile95
 from mmtk.components.metric.segmentation import Segmentation
 from mmtk.errors import MmtkError
 
@@ -188,3 +191,27 @@ def test_systems_with_numbers_for_names_are_no_seeds(tmp_path: Path) -> None:
         write(tmp_path / "pred" / {"near": "s1", "far": "2"}[system] / f"s{seed}", masks)
     comparison = mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"))
     assert {cell.name: sorted(cell.runs) for cell in comparison.study.cells} == {"2": [0, 1, 2], "s1": [0, 1, 2]}
+
+
+@pytest.mark.parametrize("size", [(6, 7), (40, 90)])
+def test_similarity_with_a_shared_reference_is_that_of_every_pair(size: tuple[int, int]) -> None:
+    """Masks at the border, full, empty, of noise and of one pixel, against the built-in metric."""
+    rng = np.random.default_rng(0)
+    pixel = np.zeros(size, bool)
+    pixel[0, -1] = True
+    noise = [rng.random(size) < share for share in (0.03, 0.5, 0.97)]
+    masks = [*noise, disc(0, 30, 20, 90)[: size[0], : size[1]], pixel, np.zeros(size, bool), np.ones(size, bool)]
+    for reference in masks:
+        shared = SimilarityReference(reference)
+        pairs = [
+            (shared.ssim(mask), ssim(torch.from_numpy(mask[None]), torch.from_numpy(reference[None])))
+            for mask in masks
+        ]
+        assert np.ptp(pairs, axis=1).max() < 1e-11
+
+
+def test_the_percentile_of_distances_is_that_of_numpy_to_the_last_digit() -> None:
+    rng = np.random.default_rng(0)
+    for count in range(1, 90):
+        for values in (rng.random(count), np.sqrt(rng.integers(0, 30, count))):
+            assert _percentile95(values) == np.quantile(values, 0.95)
