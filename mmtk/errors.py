@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
 from typing import TextIO
 
 from mmtk.counts import counted
@@ -34,7 +35,10 @@ class Problems(MmtkError):
 
     def __str__(self) -> str:
         lines = [self.message] if self.message and len(self.problems) > 1 else []
-        return "\n".join(lines + [str(problem) for problem in self.problems])
+        for problem, following in zip_longest(self.problems, self.problems[1:]):
+            same = following is not None and following.hint == problem.hint  # one cure for several is said once
+            lines.append(str(problem).removesuffix(f"\n  {problem.hint}") if same else str(problem))
+        return "\n".join(lines)
 
 
 def heading(source: str, problems: Sequence[MmtkError]) -> str:

@@ -46,7 +46,7 @@ def show(
 def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: CodeOpt = None) -> None:
     """Show the keys in which two recipes or run directories differ; a profile is for those that have none."""
     from mmtk.recipe.load import is_complete, load_recipe
-    from mmtk.recipe.text import toml
+    from mmtk.recipe.text import NOTES, toml
     from mmtk.recipe.toml import leaves
 
     complete = {name: is_complete(name) for name in (first, second)}
@@ -57,6 +57,8 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for key, left, right in rows:
         typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
+    for key in NOTES.keys() & {*keys}:
+        typer.echo(f"{key}: {NOTES[key]}")
     if not keys:
         typer.echo("No difference.")
 

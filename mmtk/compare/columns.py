@@ -121,7 +121,8 @@ def read_sheet(path: Path) -> Sheet:
     from pandas import DataFrame
 
     if not path.is_file():
-        raise MmtkError("no such file.", str(path))
+        reason = "is no file with a table." if path.exists() else "no such file."
+        raise MmtkError(reason, str(path))
     if path.suffix.lower() in (".parquet", ".pq"):
         import pyarrow as pa
         import pyarrow.parquet as pq

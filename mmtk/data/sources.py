@@ -20,7 +20,8 @@ def source(recipe: Recipe, task: str, domain: str = "source", root: Path | None 
     try:
         result: api.Source = component("source", table, {"root": root or Path("data"), "task": task})
     except MmtkError as error:
-        if root is None and not Path("data").is_dir() and "--data" in (error.hint or "") and not error.where:
+        missing = root is None and not Path("data").is_dir() and "--data" in (error.hint or "")
+        if missing and (not error.where or error.where.startswith("data/")):
             message = "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here."
             raise MmtkError(message, hint=error.hint) from error
         raise

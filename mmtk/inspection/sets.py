@@ -128,7 +128,9 @@ def _inspect_set(
             findings.masks[role.name] = check = check_masks(store, readable.items("all"))
             report["masks"] = asdict(check)
             masks = sum(item.target is not None for item in readable.items("all"))
-            set_verdicts += verdicts.on_masks(role, check, masks)
+            set_verdicts += verdicts.on_masks(role, check, masks, target.names)
+            if note := verdicts.empty_note(check, masks, target.names):
+                report["notes"].append(note)
         splits: tuple[Split, ...] = SPLITS if role.domain == "source" else (role.split,)
         findings.parts += [leaks.Images.of(role, readable, store, split) for split in splits]
     findings.verdicts += set_verdicts or [verdicts.all_well(role, source)]

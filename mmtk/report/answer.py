@@ -146,7 +146,9 @@ def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
     closing = sorted(more for _, more in by_seeds if more is not None)
     if closing and len(unsettled) <= MANY:
         names = ", ".join(
-            f"{claim.what} on {claim.where} ({more})" for claim, more in by_seeds if more is not None
+            f"{claim.what} on {claim.where} ({counted(more, 'more seed')})"
+            for claim, more in by_seeds
+            if more is not None
         )
         yield f"Open, with the seeds that would close it before Holm's adjustment if the change stayed: {names}."
     elif closing:

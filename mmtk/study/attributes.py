@@ -129,11 +129,13 @@ def _of_column(name: str, from_source: bool, values: np.ndarray) -> Attribute:
 
 
 def _ranges(edges: np.ndarray, distinct: np.ndarray) -> tuple[str, ...]:
-    """Names of the groups between edges."""
+    """Names of the groups between edges; a group of one value has its name."""
     if len(distinct) <= FEW_NUMBERS:
         return tuple(f"{value:.4g}" for value in distinct)
     inner = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(edges)]
-    return (f"up to {edges[0]:.4g}", *inner, f"above {edges[-1]:.4g}")
+    names = (f"up to {edges[0]:.4g}", *inner, f"above {edges[-1]:.4g}")
+    groups = np.split(distinct, np.searchsorted(distinct, edges, "right"))
+    return tuple(f"{group[0]:.4g}" if len(group) == 1 else name for group, name in zip(groups, names, strict=True))
 
 
 def _of_texts(name: str, from_source: bool, values: np.ndarray) -> Attribute:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, folded, listing, report
 from mmtk.images.files import image_name
 from mmtk.images.loader import read_image, read_spacing
@@ -90,7 +91,11 @@ def predict(
     folder = OutputFolder(out, COMMAND)
     rows = [Row(path) for path in paths]
     starts = range(0, len(rows), batch)
-    with folder.alone([TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())]):
+    names = [TABLE, *(f"{stem}{end}" for stem in stems for end in ends.values())]
+    with folder.alone(names):
+        if (count := sum(os.path.lexists(out / name) for name in names)) and not quiet:
+            files = f"{counted(count, 'file')} of an earlier prediction in {quoted(out)}"
+            print(folded(f"Replaces  {files}, which nobody has changed since.", sys.stdout))
         try:
             for start in track(starts, "Predicting", transient=True, disable=quiet):
                 films = list(_read(zip(rows[start : start + batch], stems[start:], strict=False)))

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from fake_plugin import install, refresh
 from tiny import SOURCES, TINY
 
 from mmtk import __version__
+from mmtk.errors import MmtkError, Problems
 from mmtk.recipe import toml
 
 SHIPPED = sorted(toml.recipe_folder().glob("*.toml"))
@@ -218,8 +220,11 @@ def test_show_breaks_what_is_long_and_keeps_empty_tables(here):
     assert "b = 1  # x:1.toml:7" in out
 
 
-def test_data_that_nobody_named_are_asked_for(mmtk, here):
-    code, _, err = mmtk("run", "enc", "--profile", "chest-xray")
+@pytest.mark.parametrize("profile", ["chest-xray", "own.toml"])
+def test_data_that_nobody_named_are_asked_for(mmtk, here, profile):
+    folders = '[data.classification.{0}]\nuse = "folder"\nimages = "{0}"\nlabels = "folders"\n'
+    Path("own.toml").write_text('extends = "chest-xray"\n' + folders.format("source") + folders.format("cross"))
+    code, _, err = mmtk("run", "enc", "--profile", profile)
     assert code == 2
     assert "no data: no --data was given, MMTK_DATA is not set, and there is no folder 'data' here." in err
     assert "--data" in err.splitlines()[-1]
@@ -257,6 +262,17 @@ def test_diff(mmtk):
     assert "origin." not in out
     assert "ssl.threshold" not in out
     assert mmtk("diff", "umtl", "umtl")[:2] == (0, "No difference.\n")
+    notes = [line for line in mmtk("diff", "umtl", "multimix")[1].splitlines() if line.startswith("others:")]
+    assert notes == ["others: strategies that an ablation does not name: off drops them, keep keeps them"]
+
+
+def test_one_cure_of_several_problems_is_printed_once():
+    problems = [
+        MmtkError("is bent", "a", "Mend it."),
+        MmtkError("is bent", "b", "Mend it."),
+        MmtkError("is gone", "c"),
+    ]
+    assert str(Problems(problems)) == "a: is bent\nb: is bent\n  Mend it.\nc: is gone"
 
 
 def test_plugins_show_has_documentation_keys_and_source_line(mmtk):

@@ -16,11 +16,12 @@ from PIL import Image
 from rich.console import Console
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.split_checks import Role
 from mmtk.data.store import open_store
 from mmtk.inspection.sets import inspect
 from mmtk.inspection.text import show
-from mmtk.inspection.verdicts import on_images
+from mmtk.inspection.verdicts import empty_note, on_images, on_masks
 
 SIZE = 32
 A, B, C = (
@@ -280,3 +281,36 @@ def test_every_image_is_counted_once(tmp_path: Path, sources: Callable[[Path], d
     for name, found in report.items():
         assert found["images"] == sum(counts[name])
         assert found["crossing"] == found["unreadable"] == []
+
+
+@pytest.mark.parametrize(
+    ("organ", "empty", "is_fault"),
+    [
+        ("pneumothorax", 78, False),
+        ("mask", 1, False),
+        ("nodule", 95, True),
+        ("mask", 100, True),
+        ("Left Lung", 1, True),
+    ],
+)
+def test_empty_masks_are_a_fault_where_nothing_is_left_or_every_film_shows_the_organ(organ, empty, is_fault):
+    check = MaskCheck(empty=[f"f{n}" for n in range(empty)])
+    texts = [verdict.text for verdict in on_masks(B, check, 100, [organ])]
+    assert [text.startswith(f"{empty} of 100 masks are empty: f0") for text in texts] == [True] * is_fault
+    note = f"{empty} of 100 masks {'is' if empty == 1 else 'are'} empty: these films are learned as free of it."
+    assert empty_note(check, 100, [organ]) == ("" if is_fault else note)
+
+
+def test_empty_masks_of_a_lesion_are_a_note_of_the_set(tmp_path):
+    for n in range(10):
+        Image.fromarray(np.full((SIZE, SIZE), 90, np.uint8) + np.eye(SIZE, dtype=np.uint8)).save(
+            tmp_path / f"s{n:02}.png"
+        )
+        if n < 6:
+            image = np.array(Image.open(tmp_path / f"s{n:02}.png"))
+            image[5 + n : 15 + n, 8:20] = 250
+            Image.fromarray(image).save(tmp_path / f"s{n:02}.png")
+    source = Squares(tmp_path, LabelSpec("segmentation", ("lesion",)))
+    report = inspect({B: source}, SIZE, tmp_path / "out")
+    assert report["sources"][B.name]["notes"] == ["3 of 9 masks are empty: these films are learned as free of it."]
+    assert not [verdict for verdict in report["verdicts"] if "empty" in verdict["text"]]

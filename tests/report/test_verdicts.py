@@ -74,7 +74,7 @@ def test_an_open_verdict_says_how_many_more_seeds_would_close_it() -> None:
     assert claim.more_seeds is None or claim.more_seeds > 0
     text = " ".join(sentences(analysis))
     assert "A − B on Dice in-domain" in text
-    assert (f"({claim.more_seeds})" if claim.more_seeds else "more patients can") in text
+    assert (f"({claim.more_seeds} more seed" if claim.more_seeds else "more patients can") in text
 
 
 def test_the_probability_that_the_order_is_the_other_way_round_stands_beside_every_verdict() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from layout_inputs import film, mask
 from PIL import Image
 from pixel_inputs import dicom, group
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from mmtk.components.source.folder import Folder
+from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
 ORGANS = {"heart": 1, "lung": 2, "left lung": 3}  # by the column that is its mask
@@ -173,3 +176,37 @@ def test_outlines_of_an_image_of_another_size_are_refused(tmp_path, size, words)
     item = found.items("train")[0]
     with pytest.raises(MmtkError, match=words):
         found.mask(item)
+
+
+SIDES = {  # left and right masks, and the names of their channels
+    "Left Lung/{}_L.png": ("Right Lung/{}_R.png", ("Left Lung", "Right Lung")),
+    "Left Lung/{}.png": ("Right Lung/{}.png", ("Left Lung", "Right Lung")),
+    "masks/Left Lung/{}_L.png": ("masks/Right Lung/{}_R.png", ("Left Lung", "Right Lung")),
+    "masks/{}_links.png": ("masks/{}_rechts.png", ("links", "rechts")),
+}
+
+
+@pytest.mark.parametrize("left", SIDES)
+def test_both_lungs_of_a_film_are_read_wherever_they_lie(left: str, tmp_path: Path) -> None:
+    right, names = SIDES[left]
+    for n in range(6):
+        film(tmp_path / f"images/p{n}.png")
+        mask(tmp_path / left.format(f"p{n}"))
+        mask(tmp_path / right.format(f"p{n}"), (0, 255, 255))
+    keys = tomllib.loads(plan_folder(tmp_path, tmp_path / "p.toml").text)["data"]["segmentation"]["source"]
+    assert keys.pop("swap") == [[*names]]
+    keys = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items() if key != "use"}
+    source = Folder(tmp_path, "segmentation", **keys)
+    assert source.labels.names == names
+    assert {tuple(source.mask(item).sum((1, 2))) for item in source.items("all")} == {(50, 100)}
+
+
+@pytest.mark.parametrize(("left", "right"), [("L_{}", "R_{}"), ("{}_L", "{}_R")])
+def test_one_lung_of_two_is_never_taken_for_the_lungs(left: str, right: str, tmp_path: Path) -> None:
+    for n in range(6):
+        film(tmp_path / f"images/p{n}.png")
+        mask(tmp_path / f"masks/{left.format(f'p{n}')}.png")
+        if n or left == "L_{}":
+            mask(tmp_path / f"masks/{right.format(f'p{n}')}.png")
+    with pytest.raises(MmtkError, match="left and right, but not both of every film by one rule"):
+        plan_folder(tmp_path, tmp_path / "p.toml")

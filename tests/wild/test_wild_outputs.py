@@ -149,12 +149,16 @@ def test_an_output_in_the_films_is_refused_before_anything_is_read(
     assert sorted(os.listdir(tmp_path)) == ["films", "link"]
 
 
-def test_a_second_prediction_replaces_the_first_and_takes_none_of_it_for_a_film(run: Path, tmp_path: Path) -> None:
+def test_a_second_prediction_replaces_the_first_and_takes_none_of_it_for_a_film(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     film = save(tmp_path / "a.png")
-    predict(run, [film], tmp_path, "cpu")
+    predict(run, [film], tmp_path, "cpu", quiet=False)
+    assert "Replaces" not in capsys.readouterr().out
     first = contents(tmp_path)
     every = sorted(tmp_path.glob("*.png"))
-    rows = predict(run, every, tmp_path, "cpu")
+    rows = predict(run, every, tmp_path, "cpu", quiet=False)
+    assert "Replaces  4 files of an earlier prediction in " in capsys.readouterr().out
     assert [row.image for row in rows] == [film]
     after = contents(tmp_path)
     changed = {Path(os.fsdecode(name)).name for name in after if after[name] != first.get(name)}

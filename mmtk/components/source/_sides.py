@@ -17,6 +17,18 @@ RIGHT_OF = {
     "esquerdo": "direito",
     "sinistro": "destro",
 }
+OTHER = RIGHT_OF | {right: left for left, right in RIGHT_OF.items()}
+_SIDE = re.compile(rf"(?<![^\W_])(?i:{'|'.join(sorted(OTHER, key=len, reverse=True))})(?![a-z])")
+
+
+def mirrored(path: str) -> str:
+    """Exchange left and right in a path: ``Left Lung/7_L.png`` becomes ``Right Lung/7_R.png``."""
+
+    def other(match: re.Match[str]) -> str:
+        side = OTHER[match[0].casefold()]
+        return side.upper() if match[0].isupper() else side.capitalize() if match[0][0].isupper() else side
+
+    return _SIDE.sub(other, path)
 
 
 def sides(names: Sequence[str]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mmtk.components.source._sides import sides
+from mmtk.components.source._sides import mirrored, sides
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
@@ -124,9 +124,10 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.notes += masks.notes
         film_set.masks = masks.pairs
     elif roles.masks:
-        film_set.notes.append(
-            f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: none has the name of a film"
-        )
+        why = "none has the name of a film"
+        if {mirrored(path) for path in roles.masks if mirrored(path) != path} & {*roles.masks}:
+            why = "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"
+        film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

@@ -6,7 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
+from mmtk.components.source._sides import mirrored
 from mmtk.data.plan import words
 from mmtk.data.plan.label_maps import SAMPLES, label_map
 from mmtk.data.plan.listing import Listing, parent, stem
@@ -27,13 +29,14 @@ class Masks:
 
 def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     """Find the masks of the films, as keys of the source ``folder``; None where none fits."""
-    if organs := _by_ending(films, masks):
+    if organs := _by_ending(listing, films, masks):
         return organs
     paired = pair(films, masks)
     pairs, notes = paired.of, []
-    if not pairs:
-        return None
     used = [path for paths in pairs.values() for path in paths]
+    spare_masks = {*masks} - {*used}
+    if not pairs or any(mirrored(path) in spare_masks for path in used):
+        return None  # or one lung of two
     folder = pattern_of(used, "masks") or common(used)
     keys: dict[str, object] = {"masks": folder or "."}
     several = sum(len(paths) > 1 for paths in pairs.values()) > len(pairs) / 2
@@ -56,8 +59,8 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if _resized(listing, pairs):
         keys["resize_masks"] = True
         notes.append("masks of another size than their films: scaled to them")
-    if spare := len({*masks} - {*used}):
-        some = ", ".join(sorted({*masks} - {*used})[:3])
+    if spare := len(spare_masks):
+        some = ", ".join(sorted(spare_masks)[:3])
         keys["unmatched_masks"] = "ignore"
         notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
@@ -84,8 +87,8 @@ def _resized(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> bool:
         return False
 
 
-def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
-    """Match masks of several organs in one folder, by endings as in ``p1_heart.png``, ``p1_left_lung.png``."""
+def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
+    """Match masks of several organs by endings, as in ``p1_heart.png``, in one folder or one for each ending."""
     by_stem = {stem(path): path for path in films}
     pairs: dict[str, dict[str, str]] = defaultdict(dict)
     for path in masks:
@@ -95,10 +98,20 @@ def _by_ending(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     counts = Counter(ending for files in pairs.values() for ending in files)
     endings = sorted(counts)
     spoken = all(re.fullmatch(r"[-_. ]+[A-Za-z][\w -]*", ending) for ending in endings)
-    if len(endings) < 2 or not spoken or len(by_stem) < len(films) or len({parent(path) for path in masks}) > 1:
+    if len(endings) < 2 or not spoken or len(by_stem) < len(films):
+        return None
+    folder_of = {end: {parent(files[end]) for files in pairs.values() if end in files} for end in endings}
+    folders = {folder for end_folders in folder_of.values() for folder in end_folders}
+    if len(folders) > 1 and (
+        {len(one) for one in folder_of.values()} != {1}
+        or len(folders) < len(endings)
+        or (not common(masks) and {*listing.images} - {*films, *masks})
+    ):
         return None
     if min(counts.values()) < len(pairs) or sum(counts.values()) < len(masks):
         return None  # an image has masks of all organs, or of none
     names = [re.sub(r"[-_. ]+", " ", ending).strip() for ending in endings]
+    if len(folders) > 1:
+        names = [PurePosixPath(next(iter(folder_of[ending]))).name for ending in endings]
     keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
     return Masks(keys, {film: tuple(files[end] for end in endings) for film, files in pairs.items()})

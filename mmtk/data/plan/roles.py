@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from mmtk.components.source._sides import mirrored
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
@@ -89,6 +90,9 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
         films = [film for top in folders for film in pair(roles.films, tops[top]).of] if len(folders) > 1 else []
         for part in [folders] if len({*films}) == len(films) else [[top] for top in folders]:  # or of two readers
             groups[merged(part)] = [path for top in part for path in tops[top]]
+    for side in [*groups]:
+        if (other := mirrored(side)) != side and {side, other} <= {*groups}:
+            groups[side] = [*groups[side], *groups.pop(other)]  # both lungs of one film
     if len(groups) < 2:
         return roles, []
     pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
@@ -139,11 +143,12 @@ def _role(folder: str, top: int) -> str:
 
 
 def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], role_of: dict[str, str]) -> dict[str, str]:
-    """Add folders whose files look like masks and have the names of files in other folders."""
+    """Add folders whose files look like masks and have the names of other files, or that are left and right."""
     stems = {folder: {stem(path) for path in paths} for folder, paths in by_folder.items()}
     for folder, paths in by_folder.items():
         other_names = set().union(*(names for other, names in stems.items() if other != folder))
-        if role_of[folder] == "" and stems[folder] & other_names and _masklike(listing, paths):
+        fits = stems[folder] & other_names or mirrored(folder) in {*by_folder} - {folder}
+        if role_of[folder] == "" and fits and _masklike(listing, paths):
             role_of[folder] = "masks"
     return role_of
 
