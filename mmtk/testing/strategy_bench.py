@@ -68,8 +68,10 @@ class Bench:
 
     def _network(self, key: str) -> MultiTaskNet:
         with seeded("contract", key):
-            encoder = UNetEncoder(1, width=4, depth=3, dropout=0.0)
-            head = ClassHead(16, self.classes) if self.task == "classification" else None
+            # Masks need two levels; a head after less than three is hardly ever certain.
+            depth = 3 if self.task == "classification" else 2
+            encoder = UNetEncoder(1, width=4, depth=depth, dropout=0.0)
+            head = ClassHead(encoder.channels[-1], self.classes) if self.task == "classification" else None
             decoder = UNetDecoder(encoder.channels, self.classes, width=4, dropout=0.0) if head is None else None
         return MultiTaskNet(encoder, head, decoder, None)
 

@@ -260,6 +260,7 @@ def test_what_is_odd_is_read_and_named(change, sentence: str) -> None:
     assert len(comparison.analysis.scores) >= 1
 
 
+@pytest.mark.long
 def test_a_report_can_be_made_again_to_the_byte(tmp_path: Path) -> None:
     scores().to_csv(tmp_path / "results.csv", index=False)
     first = ["results.csv", "--out", "report", "--system", "swin", "--margin", "dice=0.02"]

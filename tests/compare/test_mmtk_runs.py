@@ -10,6 +10,8 @@ from tiny import tiny
 import mmtk
 from mmtk.errors import MmtkError
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> list[Path]:

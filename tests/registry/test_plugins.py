@@ -421,7 +421,8 @@ def study(mmtk, *options: str, launcher: str) -> tuple[int, str, str]:
     return mmtk("ablate", "enc", *words, *options)
 
 
-@pytest.mark.parametrize("launcher", ["inline", pytest.param("process", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", ["inline", "process"])
 def test_a_study_hands_the_file_to_its_runs_and_knows_it_again(mmtk, mine, launcher):
     code, _, err = study(mmtk, "--code", "mine.py", launcher=launcher)
     assert code == 0, err

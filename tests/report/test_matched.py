@@ -57,6 +57,7 @@ def test_matching_changes_no_digest_by_default_and_no_other_file(run, tmp_path):
     assert (tmp_path / "plain/results.json").read_bytes() == (run / "results.json").read_bytes()
 
 
+@pytest.mark.long
 def test_evaluate_and_report(run, tmp_path, capsys):
     mmtk.evaluate(run, overrides={"data.match": ["sex"]}, out=tmp_path / "out", pictures=False, quiet=False)
     assert "matched by sex: AUROC" in " ".join(capsys.readouterr().err.split())

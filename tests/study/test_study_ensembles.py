@@ -41,6 +41,7 @@ def balanced_accuracy(p: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean([(p >= 0.5)[target == 1].mean(), (p < 0.5)[target == 0].mean()]))
 
 
+@pytest.mark.long
 def test_the_report_shows_single_runs_and_their_ensemble(study: Path) -> None:
     shown = report(study)
     rows = rows_of(shown.analysis)
@@ -61,6 +62,7 @@ def test_the_report_shows_single_runs_and_their_ensemble(study: Path) -> None:
     assert (study / "report" / "tables" / "ensembles.csv").is_file()
 
 
+@pytest.mark.long
 def test_an_ensemble_of_the_same_runs_is_not_scored_again_and_of_others_not_shown(
     study: Path, tmp_path: Path
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_lead_survives_where_the_interval_of_the_ensembles_is_on_its_side(
     assert Row(cell, "in-domain", "classification", ScoreInfo("x"), 0.5, 0.5, lead, interval).answer == answer
 
 
+@pytest.mark.long
 def test_a_cell_of_a_study_is_its_runs(study: Path, tmp_path: Path) -> None:
     runs = run_folders(study, "Enc")
     assert [path.name[-2:] for path in runs] == ["s0", "s1"]

@@ -23,6 +23,8 @@ from mmtk.tasks import DOMAINS
 from mmtk.workflows.ablate import StudyRequest, prepare
 from mmtk.workflows.study_session import StudySession
 
+pytestmark = pytest.mark.long
+
 # A rate with which hardly anything is learned, so that tuning has something to find.
 RECIPE = """
 extends = "unet"
@@ -152,7 +154,6 @@ def _bytes(run: PlannedRun) -> bytes:
     return run.folder.metrics_file.read_bytes()
 
 
-@pytest.mark.long
 def test_a_study_that_was_stopped_goes_on_to_the_same_settings_and_bytes(study: StudyDir, tmp_path: Path) -> None:
     plan = study.plan()
     before = {run.folder.path: _bytes(run) for run in study.runs()}
@@ -223,7 +224,6 @@ def _submit(session: StudySession) -> tuple[int, int]:
         return tuple(map(len, session.submit(Display(quiet=True))))
 
 
-@pytest.mark.long
 def test_rounds_of_a_detached_study_tune_first_and_add_seeds_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

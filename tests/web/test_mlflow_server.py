@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import fork_server
 import pytest
 
 from mmtk.errors import MmtkError
@@ -120,7 +121,10 @@ def test_runs_may_make_one_store_at_once(runs, tmp_path):
     environment = os.environ | {"MLFLOW_TRACKING_URI": "sqlite:///new/mlflow.db"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(each.path)], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
+            [fork_server.python(), "-c", code, str(each.path)],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
         )
         for each in folders
     ]

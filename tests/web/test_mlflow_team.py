@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import fork_server
 import pytest
 import yaml
 from loops import times
@@ -163,7 +164,7 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
     for _ in range(2):
         sending = [
             subprocess.Popen(
-                [sys.executable, "-c", SEND, str(ROOT / "benchmarks"), f"studies/{name}"],
+                [fork_server.python(), "-c", SEND, str(ROOT / "benchmarks"), f"studies/{name}"],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
