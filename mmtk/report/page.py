@@ -215,7 +215,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     for name, table in tables_by_name.items():
         write_text(stage / "tables" / f"{name}.csv", table.csv())
         write_text(stage / "tables" / f"{name}.tex", table.latex())
-    write_text(stage / "tables" / "runs-long.csv", long_csv(study.rows()))
+    write_text(stage / "tables" / "runs-long.csv", long_csv(study.cells))
     parts = _parts(tables_by_name, figures)
     write_text(stage / "report.md", _markdown(analysis, missing, parts, stage))
     write_text(stage / "index.html", _html(analysis, missing, parts))

@@ -46,7 +46,7 @@ def read_cases(files: Sequence[Path]) -> Cases:
         if not table.select(keys).equals(images):
             raise MmtkError(f"has other test images than {files[0]}.", str(file))
     tables = _of_one_type(tables)
-    whole = pa.concat_tables(tables, promote_options="permissive")
+    whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     numbers = {
         name: _numbers(whole[name]).reshape(len(files), -1)
         for name, kind in zip(whole.schema.names, whole.schema.types, strict=True)
@@ -168,8 +168,12 @@ def _of_one_type(tables: Sequence[pa.Table]) -> list[pa.Table]:
     """The tables, with attributes as text that are text in one and numbers in another."""
     import pyarrow as pa
 
+    schemas = [tables[0].schema]
+    schemas += [table.schema for table in tables if not table.schema.equals(schemas[0])]
+    if len(schemas) == 1:
+        return list(tables)
     types: dict[str, set[pa.DataType]] = {}
-    for column in (column for table in tables for column in table.schema):
+    for column in (column for schema in schemas for column in schema):
         if is_attribute(column.name) and column.type != pa.null():
             types.setdefault(column.name, set()).add(column.type)
     mixed = {name for name, kinds in types.items() if len(kinds) > 1}

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.stats.ranking import auroc, average_precision, pairs
+from mmtk.stats.ranking import Deletions, auroc, average_precision, pairs
 
 REFUSED = ("median", "quantile", "percentile", "best-threshold")
 
@@ -161,26 +161,36 @@ def _recall_of(images: Images, index: int) -> Deleted:
 
 def _by_class(images: Images, needs_both: bool) -> Deleted:
     """AUROC (``needs_both`` classes) or average precision: of the last of two classes, else means over classes."""
-    names, target = images.classes, images.column("target")
-    scores, withouts, errors = [], [], []
-    for seed, labels in enumerate(target):
-        rows = []
-        for k in [1] if len(names) == 2 else range(len(names)):
-            positive = labels == k
-            if not positive.any() or (needs_both and positive.all()):
-                continue
-            values = images.column(f"p-{names[k]}")[seed]
-            counts = pairs(values, positive, images.patients, images.count)
-            errors.append(counts.misranked)
-            rows.append(
-                auroc(counts) if needs_both else average_precision(values, positive, images.patients, images.count)
-            )
-        if not rows:
-            raise MmtkError("a class has no image")
-        scores.append(np.mean([row.score for row in rows]))
-        withouts.append(np.mean([row.without for row in rows], axis=0))
-    worst = np.reshape(errors, (len(target), -1)).min(1)
-    return Deleted(np.array(scores), np.array(withouts), float(worst.mean()))
+    target = images.column("target")
+    score, without = np.empty(len(target)), np.empty((len(target), images.count))
+    errors = np.empty(len(target))
+    for seeds in _of_one_target(target):
+        parts, misranked = zip(*_of_classes(images, seeds, needs_both), strict=True)
+        score[seeds] = np.stack([part.score for part in parts], 1).mean(1)
+        without[seeds] = np.mean([part.without for part in parts], axis=0)
+        errors[seeds] = np.min(misranked, axis=0)
+    return Deleted(score, without, float(errors.mean()))
+
+
+def _of_one_target(target: np.ndarray) -> list[slice]:
+    """The seeds that have the same classes of the images: all, else each alone."""
+    same = bool((target == target[0]).all())
+    return [slice(None)] if same else [slice(seed, seed + 1) for seed in range(len(target))]
+
+
+def _of_classes(images: Images, seeds: slice, needs_both: bool) -> list[tuple[Deletions, np.ndarray]]:
+    """The score of every class that occurs, and [seeds] the patients that are ranked wrongly."""
+    names, labels, of_classes = images.classes, images.column("target")[seeds][0], []
+    for k in [1] if len(names) == 2 else range(len(names)):
+        positive = labels == k
+        if not positive.any() or (needs_both and positive.all()):
+            continue
+        ranked = images.column(f"p-{names[k]}")[seeds], positive, images.patients, images.count
+        counts = pairs(*ranked)
+        of_classes.append((auroc(counts) if needs_both else average_precision(*ranked), counts.misranked))
+    if not of_classes:
+        raise MmtkError("a class has no image")
+    return of_classes
 
 
 def _calibration_error(images: Images) -> Deleted:

@@ -1,4 +1,4 @@
-"""AUROC and average precision of one class, on all images and without each patient."""
+"""AUROC and average precision of one class, on all images and without each patient, of several seeds at once."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ import numpy as np
 
 
 class Deletions(NamedTuple):
-    """A score on all images, and [patients] without each patient; NaN where it is undefined."""
+    """A score [seeds] on all images, and [seeds, patients] without each patient; NaN where it is undefined."""
 
-    score: float
+    score: np.ndarray
     without: np.ndarray
 
 
 class Pairs(NamedTuple):
     """Pairs of a positive and a negative image, counted 1, ½ or 0 where the positive one lies above, level, below.
 
-    wins: sum over all pairs
-    by_patient: [patients] of the pairs in which the patient has an image
+    wins: [seeds] sum over all pairs
+    by_patient: [seeds, patients] of the pairs in which the patient has an image
     positives, negatives: [patients] images of each class
-    misranked: patients of the smaller class with an image in a pair that counts less than 1
+    misranked: [seeds] patients of the smaller class with an image in a pair that counts less than 1
     """
 
-    wins: float
+    wins: np.ndarray
     by_patient: np.ndarray
     positives: np.ndarray
     negatives: np.ndarray
-    misranked: int
+    misranked: np.ndarray
 
 
 def pairs(values: np.ndarray, positive: np.ndarray, patients: np.ndarray, count: int) -> Pairs:
     """Count the pairs of positive and negative images.
 
-    values: [images] of what ranks them
+    values: [seeds, images] of what ranks them
     positive: [images], whether an image is of the class
     patients: [images], numbers from 0
     count: of the patients
 
     A pair inside one patient stands in the patient's row and in its column; w_p takes it out once.
     """
-    above, below = values[positive], values[~positive]
+    ranks = _steps(values)
+    above, below = ranks[:, positive], ranks[:, ~positive]
     of_positive, of_negative = patients[positive], patients[~positive]
     rows = _level(below, above)
-    columns = len(above) - _level(above, below)
+    columns = above.shape[1] - _level(above, below)
     by_patient = (
-        np.bincount(of_positive, rows, count)
-        + np.bincount(of_negative, columns, count)
+        _sums(rows, of_positive, count)
+        + _sums(columns, of_negative, count)
         - _inside(above, below, of_positive, of_negative, count)
     )
     first, second = np.bincount(of_positive, minlength=count), np.bincount(of_negative, minlength=count)
     if np.count_nonzero(first) <= np.count_nonzero(second):
-        misranked = np.unique(of_positive[rows < len(below)])
+        errors = _sums(rows < below.shape[1], of_positive, count)
     else:
-        misranked = np.unique(of_negative[columns < len(above)])
-    return Pairs(float(rows.sum()), by_patient, first, second, len(misranked))
+        errors = _sums(columns < above.shape[1], of_negative, count)
+    return Pairs(rows.sum(1), by_patient, first, second, np.count_nonzero(errors, axis=1))
 
 
 def auroc(counts: Pairs) -> Deletions:
@@ -62,14 +63,14 @@ def auroc(counts: Pairs) -> Deletions:
     positives, negatives = counts.positives.sum(), counts.negatives.sum()
     left = (positives - counts.positives) * (negatives - counts.negatives)
     with np.errstate(divide="ignore", invalid="ignore"):
-        without = np.where(left > 0, (counts.wins - counts.by_patient) / left, np.nan)
-    return Deletions(counts.wins / (positives * negatives) if positives * negatives else np.nan, without)
+        without = np.where(left > 0, (counts.wins[:, None] - counts.by_patient) / left, np.nan)
+        return Deletions(counts.wins / (positives * negatives), without)
 
 
 def average_precision(values: np.ndarray, positive: np.ndarray, patients: np.ndarray, count: int) -> Deletions:
     """Mean precision at the positives, equal values as one step.
 
-    values: [images] of what ranks them
+    values: [seeds, images] of what ranks them
     positive: [images], whether an image is of the class
     patients: [images], numbers from 0
     count: of the patients
@@ -78,29 +79,33 @@ def average_precision(values: np.ndarray, positive: np.ndarray, patients: np.nda
     steps is therefore a difference of running sums, one of each for every b: Σ hits · above / (ranked − b) and
     Σ hits / (ranked − b).
     """
-    _, step = np.unique(-values, return_inverse=True)
-    hits, images = np.bincount(step, positive), np.bincount(step)
-    above, ranked = hits.cumsum(), images.cumsum()
-    total, of_patient = above[-1], np.bincount(patients, positive, count)
+    step = _steps(-values)
+    length = int(step.max()) + 1
+    hits, images = (_sums(one, step, length) for one in (positive, np.ones(len(positive))))
+    above, ranked = hits.cumsum(1), images.cumsum(1)
+    total, of_patient = positive.sum(), np.bincount(patients, positive, count)
     part = _stretches(step, positive, patients, count)
-    sums = np.zeros(len(part.patient))
+    sums, seed = np.zeros(len(part.patient)), part.patient // count
     for b in np.unique(part.images):
-        share = np.divide(1.0, ranked - b, out=np.zeros(len(ranked)), where=ranked > b)
-        weighted, plain = (np.append(0.0, np.cumsum(hits * one)) for one in (above * share, share))
+        share = np.divide(1.0, ranked - b, out=np.zeros(ranked.shape), where=ranked > b)
+        weighted, plain = (_running(hits * one) for one in (above * share, share))
         at = part.images == b
-        start, end, a = part.start[at], part.end[at], part.positives[at]
+        row, start, end, a = seed[at], part.start[at], part.end[at], part.positives[at]
         # The first step of a stretch has hits of the patient.
-        excess = part.hits[at] * (above[start] - a) * share[start]
-        sums[at] = weighted[end] - weighted[start] - a * (plain[end] - plain[start]) - excess
+        excess = part.hits[at] * (above[row, start] - a) * share[row, start]
+        sums[at] = weighted[row, end] - weighted[row, start] - a * (plain[row, end] - plain[row, start]) - excess
+    of_steps = hits * above / ranked
     with np.errstate(divide="ignore", invalid="ignore"):
-        without = np.where(total > of_patient, np.bincount(part.patient, sums) / (total - of_patient), np.nan)
-        return Deletions(float((hits * above / ranked).sum() / total), without)
+        by_patient = np.bincount(part.patient, sums).reshape(-1, count)
+        without = np.where(total > of_patient, by_patient / (total - of_patient), np.nan)
+        score = [one[: last + 1].sum() / total for one, last in zip(of_steps, step.max(1), strict=True)]
+        return Deletions(np.array(score), without)
 
 
 class Stretches(NamedTuple):
     """Stretches of steps from one step with images of a patient to its next one; one before the first.
 
-    patient: of each stretch, ascending
+    patient: of each stretch, ascending; those of each seed are numbered behind those of the seed before
     start, end: its steps, the end excluded
     images, positives: of the patient, up to the first step with it
     hits: positives of the patient at the first step
@@ -115,35 +120,62 @@ class Stretches(NamedTuple):
 
 
 def _stretches(step: np.ndarray, positive: np.ndarray, patients: np.ndarray, count: int) -> Stretches:
-    steps = int(step.max()) + 1
+    steps, all_patients = int(step.max()) + 1, len(step) * count
     width = steps + 1  # place 0 of a patient: before its first image
-    places = np.concatenate([np.arange(count) * width, patients * width + step + 1])
+    of_seed = patients + count * np.arange(len(step))[:, None]
+    places = np.concatenate([np.arange(all_patients) * width, (of_seed * width + step + 1).ravel()])
     codes, which = np.unique(places, return_inverse=True)
     patient, position = np.divmod(codes, width)
     is_last = np.append(patient[1:] != patient[:-1], True)
     end = np.where(is_last, steps, np.append(position[1:], 0) - 1)
-    images = np.bincount(which[count:], minlength=len(codes))
-    hits = np.bincount(which[count:], positive, len(codes))
-    first = np.searchsorted(patient, np.arange(count))[patient]
+    images = np.bincount(which[all_patients:], minlength=len(codes))
+    hits = np.bincount(which[all_patients:], np.tile(positive, len(step)), len(codes))
+    first = np.searchsorted(patient, np.arange(all_patients))[patient]
     # The first place of a patient has none of its images.
     images_above, positives = (sums.cumsum() - sums.cumsum()[first] for sums in (images, hits))
     return Stretches(patient, np.maximum(position - 1, 0), end, images_above, positives, hits)
 
 
-def _level(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """[others] Number of values below each, equal ones as ½."""
-    ordered = np.sort(values)
-    return (np.searchsorted(ordered, others, "left") + np.searchsorted(ordered, others, "right")) / 2
+def _steps(values: np.ndarray) -> np.ndarray:
+    """Place of every value in its row [seeds, images], from 0; equal values share one."""
+    seed, order = np.arange(len(values))[:, None], np.argsort(values, axis=1)
+    ascending = values[seed, order]
+    steps = np.empty(values.shape, int)
+    steps[seed, order] = _running(ascending[:, 1:] > ascending[:, :-1])
+    return steps
+
+
+def _running(values: np.ndarray) -> np.ndarray:
+    """[seeds, n + 1] Running sums of values [seeds, n], 0 first."""
+    sums = np.zeros((len(values), values.shape[1] + 1), int if values.dtype == bool else float)
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _sums(values: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
+    """[seeds, count] Sums of values at places, both [seeds, images]; one of them may be [images]."""
+    values, places = np.broadcast_arrays(values, places)
+    index = places + count * np.arange(len(places))[:, None]
+    return np.bincount(index.ravel(), values.ravel(), len(places) * count).reshape(-1, count)
+
+
+def _level(ranks: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """[seeds, others] Number of ranks [seeds, n] of ``_steps`` below each of the same seed, equal ones as ½."""
+    seed, count = np.arange(len(ranks))[:, None], ranks.shape[1]
+    above = (count + others.shape[1]) * seed  # each seed above the one before: one search for all
+    ordered, own = (np.sort(ranks, axis=1) + above).ravel(), others + above
+    places = (np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")) / 2
+    return np.asarray(places - count * seed)
 
 
 def _inside(
     above: np.ndarray, below: np.ndarray, of_positive: np.ndarray, of_negative: np.ndarray, count: int
 ) -> np.ndarray:
-    """w_p [patients]: sum over the pairs of which both images are of one patient."""
+    """w_p [seeds, patients]: sum over the pairs of which both images are of one patient."""
     order = np.argsort(of_negative, kind="stable")
     sizes = np.bincount(of_negative, minlength=count)
     starts, lengths = (np.cumsum(sizes) - sizes)[of_positive], sizes[of_positive]
-    row = np.repeat(np.arange(len(above)), lengths)
+    row = np.repeat(np.arange(len(of_positive)), lengths)
     position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
-    gap = above[row] - below[order[position]]
-    return np.bincount(of_positive[row], (np.sign(gap) + 1) / 2, count)
+    gap = above[:, row] - below[:, order[position]]
+    return _sums((np.sign(gap) + 1) / 2, of_positive[row], count)

@@ -53,23 +53,20 @@ def auroc_within(values: np.ndarray, positive: np.ndarray, groups: np.ndarray, p
     patients: [images], numbers of all patients
     """
     names, codes = np.unique(patients, return_inverse=True)
-    scores, withouts, errors = [], [], []
-    for row in values:
-        wins, total = 0.0, 0.0
-        left_wins, left_total, misranked = np.zeros(len(names)), np.zeros(len(names)), 0
-        for group in np.unique(groups[groups >= 0]):
-            inside = groups == group
-            counts = pairs(row[inside], positive[inside], codes[inside], len(names))
-            above, below = counts.positives.sum(), counts.negatives.sum()
-            wins, total = wins + counts.wins, total + above * below
-            left_wins += counts.wins - counts.by_patient
-            left_total += (above - counts.positives) * (below - counts.negatives)
-            misranked += counts.misranked if above * below else 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scores.append(wins / total if total else np.nan)
-            withouts.append(np.where(left_total > 0, left_wins / left_total, np.nan))
-        errors.append(misranked)
+    wins, total, misranked = np.zeros(len(values)), 0, np.zeros(len(values))
+    left_wins, left_total = np.zeros((len(values), len(names))), np.zeros(len(names))
+    for group in np.unique(groups[groups >= 0]):
+        inside = groups == group
+        counts = pairs(values[:, inside], positive[inside], codes[inside], len(names))
+        above, below = counts.positives.sum(), counts.negatives.sum()
+        wins, total = wins + counts.wins, total + above * below
+        left_wins += counts.wins[:, None] - counts.by_patient
+        left_total += (above - counts.positives) * (below - counts.negatives)
+        misranked += counts.misranked if above * below else 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = wins / total if total else np.full(len(values), np.nan)
+        without = np.where(left_total > 0, left_wins / left_total, np.nan)
     is_used = groups >= 0
     smaller = min(len(np.unique(codes[is_used & side])) for side in (positive, ~positive))
     note = "" if np.isfinite(scores).all() else "no group has images of both sides"
-    return Jackknife(np.array(scores), np.array(withouts), float(np.mean(errors)), smaller, note)
+    return Jackknife(scores, without, float(misranked.mean()), smaller, note)

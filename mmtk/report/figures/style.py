@@ -285,10 +285,11 @@ def verdict(probabilities: np.ndarray, names: Sequence[str]) -> list[str]:
     return [short(names[best], 14), f"predicted, p = {probabilities[best]:.2f}"]
 
 
-def smooth(y: np.ndarray) -> np.ndarray:
-    """Centred running mean over a twentieth of the points, over fewer at the ends."""
-    window = np.ones(2 * (len(y) // 40) + 1)
-    return np.convolve(y, window, "same") / np.convolve(np.ones(len(y)), window, "same")
+def smooth(values: np.ndarray) -> np.ndarray:
+    """[.., T] Centred running means over a twentieth of the points, over fewer at the ends."""
+    window = np.ones(2 * (values.shape[-1] // 40) + 1)
+    counts = np.convolve(np.ones(values.shape[-1]), window, "same")
+    return np.apply_along_axis(np.convolve, -1, values, window, "same") / counts if len(window) > 1 else values
 
 
 def gray(image: np.ndarray) -> np.ndarray:

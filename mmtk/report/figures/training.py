@@ -108,7 +108,7 @@ def _lines(cells: Mapping[str, Cell], key: str) -> dict[str, Series]:
 def _draw(axes: Axes, lines: Mapping[str, Series], styles: Mapping[str, Look], *, smooth: bool) -> None:
     """Mean over seeds in the band from the lowest to the highest seed; a single step is a point."""
     for system, (steps, values) in lines.items():
-        smoothed = np.array([style.smooth(row) for row in values]) if smooth else values
+        smoothed = style.smooth(values) if smooth else values
         mean, look = smoothed.mean(0), styles[system]
         axes.plot(steps, mean, **look.line, lw=1.6, marker=look.marker if len(steps) == 1 else None)
         if len(smoothed) > 1:

@@ -8,11 +8,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any
 
 from mmtk.report.tables.latex import Column as LatexColumn
 from mmtk.report.tables.latex import LatexTable
-from mmtk.study.results import LONG
+from mmtk.study.results import LONG, Cell
 
 DAGGER = "†"
 
@@ -109,12 +108,21 @@ def without_empty_columns(table: Table) -> Table:
     return replace(table, columns=[table.columns[k] for k in filled], rows=rows)
 
 
-def long_csv(scores: Iterable[Sequence[Any]]) -> str:
+def long_csv(cells: Iterable[Cell]) -> str:
     """Every score of every run on a line of its own, in full precision, under ``LONG``."""
+    lines = [f"{_csv(LONG)}\n"]
+    for cell in cells:
+        system = _csv((cell.name, cell.digest, cell.budget))
+        for key, values in cell.scores.items():
+            score = _csv(key)
+            lines += [f"{system},{seed},{score},{value!r}\n" for seed, value in values.items()]
+    return "".join(lines)
+
+
+def _csv(texts: Iterable[str]) -> str:
+    """Texts as cells of a row."""
     file = io.StringIO()
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(LONG)
-    rows.writerows([safe(cell) if isinstance(cell, str) else cell for cell in row] for row in scores)
+    csv.writer(file, lineterminator="").writerow(map(safe, texts))
     return file.getvalue()
 
 
