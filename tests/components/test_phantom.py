@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mmtk.api import MmtkError
+from mmtk.components.source._phantom_chest import Chest
 from mmtk.components.source._phantom_shortcuts import SHORTCUTS
 from mmtk.components.source.phantom import Phantom
 
@@ -38,6 +39,19 @@ def test_a_film_is_a_function_of_seed_domain_and_index(domain):
         np.testing.assert_array_equal(first.mask(item), again.mask(same))
     other = Phantom("segmentation", domain=domain, train=1, size=48, seed=1)
     assert (other.image(other.items("train")[0]) != drawn[0]).mean() > 0.5
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_boxes_around_organs_lose_nothing(domain, monkeypatch):
+    source = Phantom("segmentation", domain=domain, train=8, size=32)
+    items = source.items("train")
+    masks, films = [source.mask(item) for item in items], [source.image(item) for item in items]
+    np.testing.assert_array_equal(source.mask(items[-1]), masks[-1])  # with the shapes of the film drawn last
+    columns = Chest.columns
+    monkeypatch.setattr(Chest, "rows", lambda self, low, high: slice(0, self.size))
+    monkeypatch.setattr(Chest, "columns", lambda self, low, high: columns(self, low - 0.1, high + 0.1))
+    np.testing.assert_array_equal([source.image(item) for item in items], films)
+    np.testing.assert_array_equal([source.mask(item) for item in items[:-1]], masks[:-1])
 
 
 def test_splits_share_no_id_and_no_patient():

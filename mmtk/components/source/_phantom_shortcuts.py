@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmtk.components.source._phantom_anatomy import Array, Generator, disc, field, grid
+from mmtk.components.source._phantom_chest import Array, Generator, disc, field, grid
 
 Change = Callable[[Array, Generator], Array]  # of a film [size, size] in [0, 1]
 SOURCES = {  # where a point (u, v) of the changed film comes from, by the name of a movement

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import numpy as np
 
 from mmtk.api import Field, Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _phantom_anatomy as anatomy
-from mmtk.components.source._phantom_anatomy import Array, Chest, Generator, disc, field, grid
+from mmtk.components.source._phantom_chest import (
+    Array,
+    Chest,
+    Generator,
+    Part,
+    axes,
+    bell,
+    blurred,
+    disc,
+    field,
+    ramp,
+    uniform,
+)
+from mmtk.components.source._phantom_letters import text
 from mmtk.components.source._phantom_shortcuts import SHORTCUTS, moved
 from mmtk.errors import listing, nearest
 from mmtk.seeding import seed_of
@@ -100,16 +115,6 @@ LOOKS = {
     ),
 }
 
-GLYPHS = {
-    "R": "11110 10001 11110 10010 10001",
-    "L": "10000 10000 10000 10000 11111",
-    "P": "11110 10001 11110 10000 10000",
-    "A": "01110 10001 11111 10001 10001",
-    "E": "11111 10000 11110 10000 11111",
-    "C": "01111 10000 10000 10000 01111",
-    "T": "11111 00100 00100 00100 00100",
-}
-
 
 @dataclass(frozen=True)
 class Film:
@@ -135,83 +140,89 @@ class Film:
         return body, film, Chest(body, film, self.size, look.child, look.zoom, look.tilt)
 
 
+@lru_cache(maxsize=16)
+def glow(size: int) -> Array:
+    """Scattered light [size, size], brightest in the middle."""
+    u, v = axes(size)
+    light: Array = 0.35 + 0.25 * np.exp(-u * u - v * v)
+    return light
+
+
+_latest = threading.local()  # the film that this thread drew last, and its shapes: masks are those of the film
+
+
 def render(spec: Film) -> Array:
     """The film as uint8 [size, size]."""
     bright = brightness(spec)
     if spec.sign:
         bright = SHORTCUTS[spec.sign](bright, spec.generator("sign", spec.index))
-    return np.round(np.clip(bright, 0, 1) * 255).astype(np.uint8)
+    return np.round(bright.clip(0, 1) * 255).astype(np.uint8)
 
 
 def brightness(spec: Film) -> Array:
     """The film [size, size], 0 black and 1 white, before its sign is planted."""
     look, size = LOOKS[spec.domain], spec.size
-    from scipy.ndimage import gaussian_filter
-
     body, film, chest = spec.chest()
-    draw, (u, v) = film.uniform, grid(size)
-    fluid = anatomy.pneumonia(spec.generator("pneumonia", spec.index), chest) if spec.ill else None
-    beam = anatomy.attenuation(body, film, chest, fluid)
-    if draw() < look.lines:
-        beam += lines(film, chest)
+    _latest.film, _latest.chest = spec, chest
+    draw = uniform(film)
+    disease = spec.generator("pneumonia", spec.index) if spec.ill else None
+    beam = anatomy.attenuation(body, film, chest, disease)
+    if draw(0, 1) < look.lines:
+        beam += lines(film, chest.film)
     scatter = draw(*look.scatter)
-    beam = (1 - scatter) * beam + scatter * (0.35 + 0.25 * np.exp(-u * u - v * v))
-    beam = gaussian_filter(beam, draw(*look.blur) / 100 * size, truncate=3)
+    beam = (1 - scatter) * beam + scatter * glow(size)
+    beam = blurred(beam, draw(*look.blur) / 100 * size)
     # The characteristic curve: brightness against log exposure, with a toe and a shoulder.
     level, latitude = draw(*look.level), draw(*look.latitude)
     floor = 1 / (1 + float(np.exp(level / latitude)))
     bright = (1 / (1 + np.exp((level - beam) * (1 / latitude))) - floor) * (draw(*look.white) / (1 - floor))
-    bright = np.maximum(bright, 0)
+    bright = bright.clip(0, 2)
     # Quantum noise grows where less light arrives; grain is correlated. Smaller pixels are noisier.
     sigma = draw(*look.grain) * (size / 128) ** 0.5
     counts = spec.generator("noise", spec.index)
     noise = counts.standard_normal((size, size), dtype=np.float32) * np.sqrt(0.3 + bright)
-    bright += sigma * (noise + 0.5 * field(counts, 90, size)) * anatomy.ramp(bright, 0.1)
+    bright += sigma * (noise + 0.5 * field(counts, 90, size)) * ramp(bright, 0.1)
     return marks(film, bright, spec.domain)
 
 
 def masks(spec: Film) -> Array:
     """Right lung, left lung and heart (the patient's sides) as bool [3, size, size]."""
-    _, _, chest = spec.chest()
-    lung = chest.lung > 0
-    return np.stack([moved(m, spec.sign) for m in (lung & ~chest.left, lung & chest.left, chest.heart > 0)])
+    chest: Chest | None = getattr(_latest, "chest", None)
+    if chest is None or _latest.film != spec:
+        _, _, chest = spec.chest()
+    lung, left = chest.lung > 0, chest.left != 0
+    organs = np.zeros((3, spec.size, spec.size), bool)
+    for organ, level in zip(organs, (lung & ~left, lung & left, chest.heart > 0), strict=True):
+        organ[chest.at] = level
+    return np.stack([moved(organ, spec.sign) for organ in organs]) if spec.sign else organs
 
 
-def lines(film: Generator, chest: Chest) -> Array:
+def lines(film: Generator, chest: Part) -> Array:
     """Thin tubes, leads and a pad: attenuation [size, size]."""
-    draw, total = film.uniform, np.zeros_like(chest.x)
+    draw, total = uniform(film), np.zeros_like(chest.x)
     for _ in range(film.integers(1, 3)):
         path = draw(-0.6, 0.6) + draw(-0.5, 0.5) * chest.y + draw(0, 0.12) * np.sin(4 * chest.y + draw(0, 6))
-        total += 0.16 * anatomy.ramp(draw(-0.2, 1.2) - chest.y, 0.02) * anatomy.bell(chest.x - path, 0.012)
-    if draw() < 0.5:
+        total += 0.16 * ramp(draw(-0.2, 1.2) - chest.y, 0.02) * bell(chest.x - path, 0.012)
+    if draw(0, 1) < 0.5:
         pad = disc(chest.x, chest.y, draw(-0.7, 0.7), draw(-0.5, 0.4), 0.04, 0.04)
         total += 0.22 * (np.abs(pad - 0.35) < 0.35)
     return total
 
 
-def text(word: str, columns: Array, rows: Array) -> Array:
-    """Mask of a printed word with letters one unit high and wide, at the coordinates (columns, rows)."""
-    letters = [GLYPHS[letter].split() for letter in word]
-    bitmap = np.array([list("0".join(line)) for line in zip(*letters, strict=True)]) == "1"
-    i, j = np.floor(rows * 5).astype(int), np.floor(columns * 6).astype(int)
-    hit = (i >= 0) & (i < bitmap.shape[0]) & (j >= 0) & (j < bitmap.shape[1])
-    return hit & bitmap[i.clip(0, bitmap.shape[0] - 1), j.clip(0, bitmap.shape[1] - 1)]
-
-
 def marks(film: Generator, bright: Array, domain: str) -> Array:
     """Side letter, labels, collimation and film edges, painted over the picture."""
-    look, (u, v), draw = LOOKS[domain], grid(bright.shape[0]), film.uniform
-    if draw() < look.marker:
-        right = domain != "nihx" or draw() < 0.3
+    look, (u, v), draw = LOOKS[domain], axes(bright.shape[0]), uniform(film)
+    if draw(0, 1) < look.marker:
+        right = domain != "nihx" or draw(0, 1) < 0.3
         at, tall = draw(-0.97, -0.82) if right else draw(0.74, 0.88), draw(0.07, 0.11)
         top = draw(-0.95, 0.2) if domain == "chex" else draw(-0.95, -0.6)
-        bright = np.where(text("R" if right else "L", (u - at) / tall, (v - top) / tall), 0.97, bright)
-    border = draw() < look.border
+        bright[text("R" if right else "L", (u - at) / tall, (v - top) / tall)] = 0.97
+    border = draw(0, 1) < look.border
     if domain == "mcu":
         if border:
-            bright = np.where(v > draw(0.55, 0.98) + draw(-0.015, 0.015) * u, 0, bright)
-        if draw() < 0.25:
-            bright = np.where(np.abs(u) > draw(0.84, 0.96), 0, bright)
+            bright[v > draw(0.55, 0.98) + draw(-0.015, 0.015) * u] = 0
+        if draw(0, 1) < 0.25:
+            bright[:, np.abs(u[0]) > draw(0.84, 0.96)] = 0
         at, top = draw(0.45, 0.62), draw(-0.95, -0.85)
         box = (np.abs(u - at - 0.14) < 0.19) & (np.abs(v - top - 0.05) < 0.11)
         words = text("PA", (u - at) / 0.08, (v - top + 0.03) / 0.08)
@@ -219,14 +230,14 @@ def marks(film: Generator, bright: Array, domain: str) -> Array:
         bright = np.where(box, np.where(words, 0.1, 1), bright)
     elif domain == "jsrt":
         for at in (-0.6, 0.6):  # names are blotted out
-            if draw() < 0.7:
-                bright = np.where((np.abs(u - at) < 0.16) & (v < -0.93), 0.02, bright)
+            if draw(0, 1) < 0.7:
+                bright[(np.abs(u - at) < 0.16) & (v < -0.93)] = 0.02
         if border:
-            bright = np.where((np.abs(u) > draw(0.95, 0.99)) | (v > draw(0.94, 0.99)), 0.99, bright)
+            bright[(np.abs(u) > draw(0.95, 0.99)) | (v > draw(0.94, 0.99))] = 0.99
     elif border:
         edge = np.maximum(np.abs(u - draw(-0.08, 0.08)), np.abs(v - draw(-0.08, 0.08)))
-        shade = 0.97 if domain == "nihx" and draw() < 0.4 else 0
-        bright = np.where(edge > draw(0.86, 0.99), shade, bright)
+        shade = 0.97 if domain == "nihx" and draw(0, 1) < 0.4 else 0
+        bright[edge > draw(0.86, 0.99)] = shade
     return bright
 
 
