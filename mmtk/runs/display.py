@@ -164,14 +164,20 @@ class Display:
         self._bar.update(self._task, description=what, completed=count, total=of)
 
     def intervals(
-        self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores], facts: Mapping[str, Any]
+        self,
+        results: Mapping[str, Any],
+        title: str,
+        declared: Mapping[str, Scores],
+        facts: Mapping[str, Any],
+        meaning: str,
     ) -> None:
-        """Print a table per test set and task: every score with its interval for new patients.
+        """Print a table per test set and task: every score with its interval.
 
         results: by test set, task and score
         title: name of the model
         declared: the scores by task
         facts: ``intervals`` and ``notes`` by test set and task (``mmtk.report.new_patients``)
+        meaning: sentence on what the intervals speak of
         """
         self.close()
         for domain, by_task in results.items():
@@ -183,9 +189,7 @@ class Display:
                 unnamed = facts["notes"].get(domain, {}).get(task)
                 for note in [unnamed, *notes] if unnamed else notes:
                     self.note(f"{note[:1].upper()}{note[1:]}.")
-        self.note(
-            "Intervals: this network on new patients, each left out in turn; nothing is said of new trainings."
-        )
+        self.note(meaning)
 
     def results(self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores]) -> None:
         """Print the final table: a row per task and domain, a column per score that is declared for it."""

@@ -18,7 +18,7 @@ from mmtk.data.folder_sets import LabelledSource, folder_sets
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, Problems, listing
-from mmtk.io.files import read_facts, read_json, write_json
+from mmtk.io.files import read_json, write_json
 from mmtk.io.outputs import OutputFolder, refuse_inside
 from mmtk.model import evaluate as scoring
 from mmtk.model.examples import write_ranked, write_samples
@@ -26,7 +26,7 @@ from mmtk.model.predictor import Predictor, load
 from mmtk.recipe.load import on_other_data
 from mmtk.recipe.recipe import Recipe
 from mmtk.report.matching import write_matched
-from mmtk.report.new_patients import patient_intervals
+from mmtk.report.new_patients import intervals_of
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display
 from mmtk.runs.finished import read_run
@@ -35,10 +35,13 @@ from mmtk.runs.result import Result
 from mmtk.tasks import IN_DOMAIN, file_name
 from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
+from mmtk.workflows.single_runs import score_single_runs, validation_sets
 
 Progress = Callable[[str, int, int], None]
 VALUES = ("evaluation.json", "results.json", "cases.parquet", "matched.json")
 WRITTEN = (*VALUES, "samples.npz", "ranked.npz", "figures/")
+NEW_TRAININGS = "Intervals: single runs of this system, newly trained, on new patients (two-way)."
+NEW_PATIENTS = "Intervals: this network on new patients, each left out in turn; nothing is said of new trainings."
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
 
 
@@ -115,15 +118,15 @@ def evaluate(
     matched_lines: list[str] = []
     with output.staged(WRITTEN) as stage:
         validation = scoring.calibration_metrics(
-            predictor.net, recipe, _validation(members, tests), predictor.device
+            predictor.net, recipe, validation_sets(members, tests), predictor.device
         )
         scores = scoring.evaluate(predictor.net, recipe, tests, validation, predictor.device)
         scoring.add_disagreement(scores, predictor.net, recipe, tests, predictor.device)
         write_json(stage / "results.json", scores.results)
         _write_cases(RunDir(stage), recipe, predictor, tests, scores)
-        intervals = patient_intervals(
-            read_run(folder.path), stage / "cases.parquet", scores.results, scores.declared
-        )
+        cases = [stage / "cases.parquet"]
+        intervals = intervals_of([read_run(folder.path)], cases, [scores.results], scores.declared)
+        singles = score_single_runs(members, predictor, recipe, tests)
         facts = {
             "run": str(folder.path.absolute()),
             "runs": [str(member.path.absolute()) for member in members],
@@ -132,14 +135,18 @@ def evaluate(
             "not_compared": unlooked,
             "unreadable": [{"image": error.id, "reason": str(error)} for error in unreadable],
             **intervals,
+            **({"single_runs": singles} if singles else {}),
         }
         write_json(stage / "evaluation.json", facts)
         write_matched(stage / "cases.parquet", recipe.data.match, matched_lines.append)
         if pictures:
             labels = {task: asdict(labels) for task, labels in predictor.targets.items()}
             draw_run(RunDir(stage), predictor.recipe, labels)
+    if singles:
+        means = f"{recipe.name}, mean of {counted(len(members), 'seed')},"
+        display.intervals(singles["results"], means, scores.declared, singles, NEW_TRAININGS)
     name = f"{recipe.name}, {counted(len(members), 'run')} averaged," if len(members) > 1 else recipe.name
-    display.intervals(scores.results, name, scores.declared, intervals)
+    display.intervals(scores.results, name, scores.declared, intervals, NEW_PATIENTS)
     for line in matched_lines:
         display.note(line)
     return Result(out_folder, scores.results)
@@ -169,18 +176,6 @@ def _own_data(members: Sequence[RunDir]) -> Mapping[str, str]:
     if len(tested) > 1:
         return {name: digest for name, digest in shared.items() if not name.endswith(f"/{IN_DOMAIN}")}
     return shared
-
-
-def _validation(members: Sequence[RunDir], tests: Sequence[TestSet]) -> list[TestSet]:
-    """Validation parts of the tasks whose own data are scored, where all runs have the same one."""
-    splits = [read_facts(run.splits_file) if run.splits_file.is_file() else {} for run in members]
-    sets = []
-    for test in tests:
-        parts = [split.get(test.task, {}).get("val") for split in splits]
-        if test.domain == IN_DOMAIN and parts[0] and all(part == parts[0] for part in parts):
-            rows = [int(row) for row in test.store.rows(parts[0])]
-            sets.append(TestSet(test.task, "validation", test.store, rows))
-    return sets
 
 
 def _overlaps(

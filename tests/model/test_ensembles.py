@@ -25,7 +25,9 @@ from mmtk.io.files import read_json
 from mmtk.model.ensemble import disagreement, mean_logits
 from mmtk.model.predictor import load
 from mmtk.model.views import VIEWS, Viewed
+from mmtk.report.intervals import bounded
 from mmtk.runs.arrays import read_cases
+from mmtk.study.results import from_runs
 from mmtk.workflows.evaluate import evaluate
 from mmtk.workflows.predict import predict
 
@@ -39,7 +41,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three seeds of one system, which differ enough to disagree."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in range(3):
-        mmtk.run(tiny("multimix", seed=seed, train__lr=0.01), folder / f"s{seed}", pictures=False)
+        recipe = tiny("multimix", seed=seed, train__lr=0.01, data__classification__cross__test=24)
+        mmtk.run(recipe, folder / f"s{seed}", pictures=False)
     return [folder / f"s{seed}" for seed in range(3)]
 
 
@@ -103,8 +106,13 @@ def test_disagreement_is_the_mean_distance_of_pairs() -> None:
     assert disagreement([left, both], LUNGS)[0, 0].item() == pytest.approx(1 - 2 * 2 / (2 + 4))
 
 
-def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(runs: list[Path], tmp_path: Path) -> None:
-    evaluate(runs, out=tmp_path / "out", device="cpu", pictures=False)
+def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate([runs[1], runs[0], runs[2]], out=tmp_path / "out", device="cpu", pictures=False, quiet=False)
+    printed = capsys.readouterr().err
+    assert printed.index("mean of 3 seeds, on in-domain") < printed.index("3 runs averaged, on in-domain")
+    assert "newly trained, on new patients (two-way)" in printed
     mean, singles = (
         read_cases([tmp_path / "out" / "cases.parquet"]),
         read_cases([r / "cases.parquet" for r in runs]),
@@ -118,8 +126,26 @@ def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(runs: list[Path
         np.testing.assert_allclose(table["image:disagreement"][0], expected, atol=1e-6)
         assert mean[domain, "segmentation"]["image:disagreement"].max() > 0
     facts = read_json(tmp_path / "out" / "evaluation.json")
-    assert facts["runs"] == [str(run.absolute()) for run in runs]
+    assert facts["runs"] == [str(runs[k].absolute()) for k in (1, 0, 2)]
     assert {one["name"] for one in facts["sets"]} == {"in-domain", "cross-domain"}
+
+    singles, of_study, with_ends = facts["single_runs"], from_runs(runs), 0
+    (cell,) = of_study.cells
+    assert singles["seeds"] == [0, 1, 2]
+    for domain, by_task in singles["results"].items():
+        for task, scores in by_task.items():
+            for name, value in scores.items():
+                assert value == pytest.approx(np.mean([*cell.values(domain, task, name).values()]), abs=1e-6), name
+                interval = of_study.jackknives.contrast([(1.0, cell)], domain, task, name)
+                one = singles["intervals"][domain][task].get(name)
+                if interval is None or one is None:
+                    assert one is interval, name
+                    continue
+                expected = bounded(interval, of_study.declared[task][name], difference=False)
+                with_ends += expected.low is not None
+                for end in ("low", "high"):
+                    assert one[end] == pytest.approx(getattr(expected, end), abs=1e-5), name
+    assert with_ends >= 4
 
 
 def test_the_threshold_is_chosen_on_the_validation_part_by_the_ensemble(runs: list[Path], tmp_path: Path) -> None:
