@@ -53,7 +53,8 @@ def test_metadata_change_no_digest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", ["Patient Name", "patientName", "DOB", "birth_date", "E-Mail", "Accession Number"]
+    "column",
+    ["Patient Name", "patientName", "DOB", "birth_date", "E-Mail", "Accession Number", "Geburtsdatum", "reader"],
 )
 def test_columns_that_name_persons_are_refused_by_name(tmp_path, column):
     assert is_personal(column)

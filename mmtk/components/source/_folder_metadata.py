@@ -13,7 +13,9 @@ Value = str | float
 MOST_CATEGORIES = 50  # different texts in a column; of more it is taken for free text
 # HIPAA's identifiers as columns are called: names, dates and numbers of a person, and where one is found.
 _PERSONAL = re.compile(
-    r"\b(\w*names?|physician|radiologist|doctor|referrer|operator|birth ?(date|day)?|dob|date ?of ?birth|born|dod"
+    r"\b(\w*names?|physician|radiologist|radiographer|technician|doctor|referrer|operator|reader|mother|father"
+    r"|guardian|contact|birth ?(date|day)?|dob|date ?of ?birth|born|dod|geburts\w*|adresse|telefon"
+    r"|nom|prénom|nombre|apellidos?"
     r"|death ?date|ssn|social ?security|insurance|nhs|mrn|medical ?record|accession|address|street|city|zip"
     r"|zip ?code|post(al)? ?code|phone|telephone|mobile|fax|e ?mail|mail|ip|url|passport|licen[cs]e)\b"
     r"|\b(id|uid|number|no)$"
