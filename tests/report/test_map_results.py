@@ -1,6 +1,7 @@
 """Maps of a study in its report: planted tables give the scores, intervals and verdicts that follow by hand."""
 
 import itertools
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from tiny import tiny
 
 import mmtk
 from mmtk.io.files import write_json
-from mmtk.report.saliency import FAILS, HOLDS, OPEN, map_results, verdicts
+from mmtk.report.saliency import FAILS, HOLDS, OPEN, MapResults, map_results, verdicts
 from mmtk.stats.map_agreement import agreement
 from mmtk.study.results import from_runs
 
@@ -95,13 +96,9 @@ def test_scores_and_verdicts(runs, tmp_path):
     assert (tmp_path / "report/figures/map-scores.png").stat().st_size > 5_000
 
 
-def test_report_without_measured_maps_has_no_section(runs, tmp_path):
-    import shutil
-
+def test_run_without_measured_maps_has_none(runs, tmp_path):
     shutil.copytree(runs[0], tmp_path / "run", ignore=shutil.ignore_patterns("saliency"))
-    page = mmtk.report(tmp_path / "run", tmp_path / "report").page.read_text(encoding="utf-8")
-    assert "Saliency maps" not in page
-    assert not (tmp_path / "report/figures/map-scores.png").exists()
+    assert map_results(from_runs([tmp_path / "run"])) == MapResults()
 
 
 def test_maps_of_other_images_are_left_out_with_a_note(runs):

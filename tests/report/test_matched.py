@@ -62,12 +62,9 @@ def test_evaluate_and_report(run, tmp_path, capsys):
     mmtk.evaluate(run, overrides={"data.match": ["sex"]}, out=tmp_path / "out", pictures=False, quiet=False)
     assert "matched by sex: AUROC" in " ".join(capsys.readouterr().err.split())
     assert json.loads((tmp_path / "out/matched.json").read_text())["rows"][0]["by"] == ["sex"]
-    text = mmtk.report(run, tmp_path / "report").page.with_name("report.md").read_text(encoding="utf-8")
-    assert f"Test images matched by sex and {SIGN}" in text
-    text = (
-        mmtk.report(run, tmp_path / "other", match=["age"]).page.with_name("report.md").read_text(encoding="utf-8")
-    )
-    assert "Test images matched by age:" in text
+    assert {row.by for row in matches(from_runs([run])).rows} == {("sex", SIGN)}
+    page = mmtk.report(run, tmp_path / "report", match=["age"]).page
+    assert "Test images matched by age:" in page.with_name("report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
