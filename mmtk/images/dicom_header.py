@@ -22,6 +22,9 @@ _PLAIN = {  # by implicit and little-endian
 }
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _MOST_INFLATED = 1 << 29  # bytes: more than any film of MOST_PIXELS takes
+CONTOURS = (
+    "Its contours are no pixels: save them as a mask, as DICOM SEG or PNG, such as with 3D Slicer or rt-utils."
+)
 NEW_HEADER = "Let the archive export it again, or write a header: dcmconv +Fm of dcmtk."
 
 
@@ -58,6 +61,27 @@ def film_metadata(path: Path) -> dict[str, str | float]:
 def film_frames(path: Path) -> int:
     """Number of frames, at least 1."""
     return _facts(path)[3]
+
+
+def kind_without_pixels(path: Path) -> str:
+    """Modality of a file without an image, such as RTSTRUCT or SR; "" of an image, and of what cannot be read."""
+    try:
+        header = read_header(path)
+    except MmtkError:
+        return ""  # whoever reads its pixels names the fault
+    return "" if "Rows" in header else _text(header, "Modality")
+
+
+def segment_labels(path: Path) -> tuple[str, ...]:
+    """Names of the segments of a segmentation in the order of their numbers; none of another file."""
+    try:
+        segments = read_header(path).get("SegmentSequence") or ()
+        return tuple(
+            str(segment.SegmentLabel).strip()
+            for segment in sorted(segments, key=lambda one: int(one.SegmentNumber))
+        )
+    except (MmtkError, AttributeError, TypeError, ValueError):
+        return ()
 
 
 _Facts = tuple[str | Exception, tuple[float, float] | None, str, int, dict[str, str | float]]
@@ -214,5 +238,8 @@ def size_of(header: Any, path: Path) -> tuple[int, int]:
     try:
         height, width = int(header.Rows), int(header.Columns)
     except Exception as error:  # absent, a list, a text; elements are decoded when they are asked for
+        if "Rows" not in header and (kind := _text(header, "Modality")):
+            cure = CONTOURS if kind == "RTSTRUCT" else "Give the image that it speaks of."
+            raise MmtkError(f"has no pixels: it is DICOM's {kind}.", str(path), cure) from error
         raise MmtkError("has no size: Rows and Columns should be numbers.", str(path)) from error
     return check_size(height, width, path)

@@ -86,6 +86,24 @@ def read_metadata(path: Path) -> dict[str, str | float]:
     return film_metadata(path)
 
 
+def read_kind(path: Path) -> str:
+    """Modality of a DICOM file without an image, such as RTSTRUCT; "" of every other file."""
+    if not is_dicom(path):
+        return ""
+    from mmtk.images.dicom_header import kind_without_pixels
+
+    return kind_without_pixels(path)
+
+
+def read_segments(path: Path) -> tuple[str, ...]:
+    """Names of the segments of a DICOM segmentation, in order; none of every other file."""
+    if not is_dicom(path):
+        return ()
+    from mmtk.images.dicom_header import segment_labels
+
+    return segment_labels(path)
+
+
 def read_frame_count(path: Path) -> int:
     """Number of frames of a DICOM file, or of pages of a TIFF; 1 of other formats, and of what cannot be read."""
     if path.suffix.lower() in (".tif", ".tiff"):

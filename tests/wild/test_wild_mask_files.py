@@ -11,12 +11,14 @@ import pytest
 from layout_inputs import film, mask
 from PIL import Image
 from pixel_inputs import dicom, group
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from mmtk.components.source.folder import Folder
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
+from mmtk.images.loader import read_image
 
 ORGANS = {"heart": 1, "lung": 2, "left lung": 3}  # by the column that is its mask
 FILMS = tuple(f"p{number}" for number in range(6))
@@ -210,3 +212,55 @@ def test_one_lung_of_two_is_never_taken_for_the_lungs(left: str, right: str, tmp
             mask(tmp_path / f"masks/{right.format(f'p{n}')}.png")
     with pytest.raises(MmtkError, match="left and right, but not both of every film by one rule"):
         plan_folder(tmp_path, tmp_path / "p.toml")
+
+
+def test_segments_of_dicom_are_named_by_their_labels_and_other_objects_are_no_films(tmp_path: Path) -> None:
+    labels = [Dataset(), Dataset()]
+    for number, (segment, label) in enumerate(zip(labels, ("left lung", "right lung"), strict=True), 1):
+        segment.SegmentNumber, segment.SegmentLabel = number, label
+    (tmp_path / "seg").mkdir()
+    for n in range(6):
+        film(tmp_path / f"images/p{n}.png")
+        numbers = (1, 2) if n else (2,)  # an empty segment has no frame
+        frames = [group(SegmentIdentificationSequence=group(ReferencedSegmentNumber=k))[0] for k in numbers]
+        planes = np.zeros((len(numbers), 24, 20), np.uint8)
+        planes[:, 3:9, 4:14] = 1
+        dicom(
+            tmp_path / f"seg/p{n}.dcm",
+            planes if n else planes[0],
+            NumberOfFrames=len(numbers),
+            SegmentSequence=Sequence(labels),
+            PerFrameFunctionalGroupsSequence=Sequence(frames),
+        )
+        contours = dcmread(tmp_path / f"seg/p{n}.dcm")
+        contours.Modality = "RTSTRUCT"
+        for name in ("Rows", "Columns", "PixelData", "SegmentSequence"):
+            del contours[name]
+        contours.save_as(tmp_path / f"rt{n}.dcm")
+    plan = plan_folder(tmp_path, tmp_path / "p.toml")
+    assert "6 files of DICOM's RTSTRUCT: not read (save its contours as DICOM SEG" in "\n".join(plan.lines)
+    keys = tomllib.loads(plan.text)["data"]["segmentation"]["source"]
+    assert keys["classes"] == ["left lung", "right lung"]
+    source = Folder(tmp_path, "segmentation", images="images", masks="seg", classes=("left lung", "right lung"))
+    areas = {item.id: source.mask(item).sum((1, 2)).tolist() for item in source.items("all")}
+    assert areas == {f"p{n}": [60 if n else 0, 60] for n in range(6)}
+    with pytest.raises(MmtkError, match=r"has no pixels: it is DICOM's RTSTRUCT\.\s+Its contours are no pixels"):
+        read_image(tmp_path / "rt0.dcm")
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("P{}/film.png", "P{}/film_mask.png"),
+        ("P{}/image.png", "P{}/mask.png"),
+        ("P{0}/image{0}.png", "P{0}/mask{0}.png"),
+    ],
+)
+def test_masks_beside_the_film_of_every_patient_are_read(image: str, name: str, tmp_path: Path) -> None:
+    for n in range(6):
+        film(tmp_path / image.format(n))
+        mask(tmp_path / name.format(n), (0, 255) if n else (0, 255, 255))
+    keys = tomllib.loads(plan_folder(tmp_path, tmp_path / "p.toml").text)["data"]["segmentation"]["source"]
+    keys = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items() if key != "use"}
+    source = Folder(tmp_path, "segmentation", **keys)
+    assert [source.mask(item).sum() for item in source.items("all")] == [100, 50, 50, 50, 50, 50]

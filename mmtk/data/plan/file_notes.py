@@ -17,6 +17,7 @@ from mmtk.data.plan.table_labels import SHEETS
 CURES = {
     **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),
     **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
+    "of DICOM's RTSTRUCT": " (save its contours as DICOM SEG or PNG, such as with 3D Slicer or rt-utils)",
     **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
 }
 

@@ -15,6 +15,7 @@ from unicodedata import normalize
 from mmtk.data.plan.tables import TABLES, WORKBOOKS, Table, read_sheets, read_table, read_text_table
 from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
+from mmtk.images.loader import read_kind
 
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
@@ -144,7 +145,10 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
         elif (kind := ALIASES.get(suffix, suffix)) in others:
             others[kind].append(name)
         elif is_image_file(path):
-            images[name] = None
+            if kind := read_kind(path):
+                unread[f"of DICOM's {kind}"] += 1
+            else:
+                images[name] = None
         else:
             unread[suffix or "(no suffix)"] += 1
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())

@@ -15,7 +15,7 @@ from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
 from mmtk.data.plan.roles import common, pattern_of
 from mmtk.errors import MmtkError
-from mmtk.images.loader import image_size, read_frame_count
+from mmtk.images.loader import image_size, read_frame_count, read_segments
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if organs := _by_ending(listing, films, masks):
         return organs
     paired = pair(films, masks)
-    pairs, notes = paired.of, []
+    pairs, notes = paired.of, list[str]()
     used = [path for paths in pairs.values() for path in paths]
     spare_masks = {*masks} - {*used}
     if not pairs or any(mirrored(path) in spare_masks for path in used):
@@ -45,14 +45,11 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if several and len(children) > 1:
         keys["classes"] = children
         pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
-    elif labels := label_map(listing, used):
-        keys |= labels.keys
-        notes.append(labels.note)
-    elif pages := _pages(listing, used):
-        keys["classes"] = [f"page {number}" for number in range(1, pages + 1)]
-        notes.append(f"each mask file has {pages} pages, a channel each: name them in classes")
     else:
-        keys["classes"] = [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
+        channels, notes = _channels(listing, used)
+        keys |= channels or {
+            "classes": [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
+        }
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
         if affix:
             keys[f"{name}_{paired.side}"] = affix
@@ -64,6 +61,25 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         keys["unmatched_masks"] = "ignore"
         notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
     return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+
+
+def _channels(listing: Listing, masks: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+    """Keys of files with several channels, and notes: DICOM segmentations, label maps, pages; none of others."""
+    if segments := _segments(listing, masks):
+        return {"classes": [*segments]}, []
+    if labels := label_map(listing, masks):
+        return labels.keys, [labels.note]
+    if pages := _pages(listing, masks):
+        note = f"each mask file has {pages} pages, a channel each: name them in classes"
+        return {"classes": [f"page {number}" for number in range(1, pages + 1)]}, [note]
+    return {}, []
+
+
+def _segments(listing: Listing, masks: Sequence[str]) -> tuple[str, ...]:
+    """Names of the segments of DICOM segmentations, if they agree in them and no two are alike."""
+    names = {read_segments(listing.root / path) for path in masks[:: max(1, len(masks) // SAMPLES)]}
+    labels = names.pop() if len(names) == 1 else ()
+    return labels if len({*labels} - {""}) == len(labels) else ()
 
 
 def _pages(listing: Listing, masks: Sequence[str]) -> int:

@@ -80,8 +80,10 @@ def _folder_roles(
 def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     """Choose one folder, or pattern, of masks with its films where there are several; notes on the others."""
     tops: dict[str, list[str]] = defaultdict(list)
+    film_folders = {parent(path) for path in roles.films}
     for path in roles.masks:
-        tops[_top(path, "masks")].append(path)
+        top = _top(path, "masks")
+        tops["" if top in film_folders else top].append(path)  # masks beside their films, as in patients' folders
     alike: dict[tuple[int, str], list[str]] = defaultdict(list)
     for top in tops:
         alike[top.count("/"), PurePosixPath(top).name].append(top)
@@ -166,7 +168,9 @@ def _masklike(listing: Listing, paths: Collection[str]) -> bool:
 def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
     """Masks among the files of one folder, as ``p1_mask.png`` or ``mask_p1.png`` beside ``p1.png``."""
     stems = {stem(path): path for path in paths}
-    masks: set[str] = set()
+    masks = {path for name, path in stems.items() if words.plain(name).rstrip("0123456789 ") in MASK_WORDS}
+    if masks:  # mask.png beside image.png, mask7.png beside image7.png
+        return masks if len(masks) < len(stems) else set()
     for turn, end in ((1, TAIL), (-1, HEAD)):
         groups: dict[str, list[str]] = defaultdict(list)
         variants = {name[::turn] for name in stems}
