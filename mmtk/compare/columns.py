@@ -120,9 +120,7 @@ def read_sheet(path: Path) -> Sheet:
     """Read a table: CSV with any of its separators and encodings, or Parquet."""
     from pandas import DataFrame
 
-    if not path.is_file():
-        reason = "is no file with a table." if path.exists() else "no such file."
-        raise MmtkError(reason, str(path))
+    _check_file(path)
     if path.suffix.lower() in (".parquet", ".pq"):
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -133,7 +131,19 @@ def read_sheet(path: Path) -> Sheet:
             raise MmtkError(f"is no Parquet file that can be read: {error}", str(path)) from error
     table = read_csv(path)
     if not table.lines:
-        raise MmtkError("has no rows.", str(path))
+        raise MmtkError(
+            "has no rows.", str(path), "A table has a line of names, and a row for each number or case."
+        )
     cells = [line.cells for line in table.lines]
     names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
     return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what holds no table: nothing, a folder, a device, an empty file."""
+    if not path.exists():
+        raise MmtkError("no such file.", str(path))
+    if path.is_dir():
+        raise MmtkError("is a folder, not a table.", str(path), "Name a CSV or Parquet file in it.")
+    if not path.is_file() or not path.stat().st_size:
+        raise MmtkError("is empty.", str(path), "A table has a line of names, and a row for each number or case.")

@@ -148,24 +148,38 @@ def folders_of_systems(
 ) -> Iterator[tuple[str, str, Path]]:
     """System, seed and folder of every set of results below a folder; ``is_result``: of a file.
 
-    ``SYSTEM/SEED/files``, ``SYSTEM/files``, or, of one system, ``SEED/files`` and files.
+    ``SYSTEM/SEED/files``, ``SYSTEM/files``, or, of one system, ``SEED/files`` and files; nnU-Net's
+    ``SYSTEM/fold_N/validation/files``, without its folder of all folds together.
     """
     if any(map(is_result, source.iterdir())):
         yield source.name, "0", source
         return
-    inside = [path for path in sorted(source.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    flat = all(one.is_file() for path in inside for one in path.iterdir())
+    inside = _folders(source)
+    flat = all(one.is_file() for path in inside for one in _validation(path).iterdir())
     if inside and flat and all(SEED.fullmatch(path.name) for path in inside):
         for path in inside:
-            yield source.name, _seed(path.name), path
+            yield source.name, _seed(path.name), _validation(path)
         return
     for system in inside:
-        below = [path for path in sorted(system.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+        below = _folders(system)
         if any(map(is_result, system.iterdir())) or not below:
             yield system.name, "0", system
         else:
             for path in below:
-                yield system.name, _seed(path.name), path
+                yield system.name, _seed(path.name), _validation(path)
+
+
+def _folders(path: Path) -> list[Path]:
+    return [
+        one
+        for one in sorted(path.iterdir())
+        if one.is_dir() and not one.name.startswith((".", "crossval_results"))
+    ]
+
+
+def _validation(path: Path) -> Path:
+    """The folder of the predictions of a fold of nnU-Net; of others the folder itself."""
+    return path / "validation" if (path / "validation").is_dir() else path
 
 
 def _seed(name: str) -> str:

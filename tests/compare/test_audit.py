@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,30 @@ def test_the_chance_of_a_false_claim_is_that_of_draws_of_the_dirichlet(both_righ
     x = n * (p - both_right), n * (q - both_right)
     draws = np.random.default_rng(0).dirichlet([x[0] + 1, x[1] + 1, n - sum(x) + 2], 400_000)
     assert false_share_claim(p, q, n, both_right) == pytest.approx((draws[:, 0] <= draws[:, 1]).mean(), abs=0.003)
+
+
+def test_the_chance_of_a_false_claim_is_that_of_the_model_without_its_formula() -> None:
+    """Flat prior over four shares (both right, A alone, B alone, none) and the reported counts, by rejection."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([1, 1, 1, 1], 400_000)
+    counts = rng.multinomial(8, shares)
+    posterior = shares[(counts == (4, 2, 1, 1)).all(1)]
+    assert len(posterior) > 2_000
+    share = (posterior[:, 1] <= posterior[:, 2]).mean()
+    assert false_share_claim(6 / 8, 5 / 8, 8, 4 / 8) == pytest.approx(share, abs=0.03)
+
+
+def test_the_chance_of_a_false_mean_is_that_of_the_model_without_its_formula() -> None:
+    """Normal differences over cases with the prior 1/σ²: σ² from its posterior, then the mean."""
+    rng = np.random.default_rng(0)
+    cases, difference, spreads, correlation = 12, 0.02, (0.05, 0.04), 0.6
+    a, b = spreads
+    variance = np.array([1, -1]) @ [[a * a, correlation * a * b], [correlation * a * b, b * b]] @ [1, -1]
+    sigma = np.sqrt(variance * (cases - 1) / rng.chisquare(cases - 1, 200_000))
+    means = rng.normal(difference, sigma / np.sqrt(cases))
+    assert false_mean_claim(difference, spreads, cases, correlation) == pytest.approx(
+        (means <= 0).mean(), abs=0.003
+    )
 
 
 def test_means_follow_students_t_and_congruence_helps() -> None:
@@ -113,8 +138,14 @@ def test_tables_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
     for text, message in (
         ("x,dice\n1,2\n", "no column names the systems"),
         ("system,age\nA,2\n", "means of a score"),
+        ("", "is empty"),
+        ("system,dice\n", "has no rows"),
     ):
         file.write_text(text)
-        with pytest.raises(MmtkError, match=message):
+        with pytest.raises(MmtkError, match=message) as error:
             mmtk.audit(file)
+        assert error.value.hint
+    for path, message in ((Path(os.devnull), "is empty"), (tmp_path, "is a folder")):
+        with pytest.raises(MmtkError, match=message):
+            mmtk.audit(path)
     assert next(csv.reader(io.StringIO(PUBLISHED.read_text())))[0] == "system"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -13,45 +14,44 @@ from monai.handlers.utils import write_metrics_reports
 import mmtk
 from mmtk.errors import MmtkError
 
-
-def summary(folder: Path, dice: dict[str, float], labels: tuple[str, ...] = ("1",)) -> None:
-    """A summary.json as nnunetv2.evaluation.evaluate_predictions (2.8.1) writes it."""
-    counts = {"FN": 10, "FP": 12, "TN": 3000, "TP": 90, "n_pred": 102, "n_ref": 100}
-    cases = [
-        {
-            "metrics": {label: {"Dice": value, "IoU": value / (2 - value), **counts} for label in labels},
-            "prediction_file": f"{folder}/{case}.nii.gz",
-            "reference_file": f"nnUNet_preprocessed/Dataset007_Lung/gt_segmentations/{case}.nii.gz",
-        }
-        for case, value in dice.items()
-    ]
-    folder.mkdir(parents=True)
-    whole = {"foreground_mean": {}, "mean": {}, "metric_per_case": cases}
-    (folder / "summary.json").write_text(json.dumps(whole, indent=4, sort_keys=True))
+NNUNET = Path(__file__).with_name("nnunet")  # written by nnU-Net's own code, see the README in it
+DATASET = "nnUNet_results/Dataset007_Lung"
+TRUTH = "nnUNet_preprocessed/Dataset007_Lung/gt_segmentations"
+SYSTEMS = ("nnUNetTrainer__nnUNetPlans__2d", "nnUNetTrainer__nnUNetPlans__3d_fullres")
 
 
-def results(root: Path) -> dict[str, list[float]]:
-    """Five folds of ten cases for two configurations; returns the mean Dice of each fold."""
-    rng = np.random.default_rng(5)
-    level = rng.uniform(0.7, 0.9, 50)
-    means: dict[str, list[float]] = {}
-    for config, gain in (("2d", 0.0), ("3d_fullres", 0.05)):
-        system = f"nnUNetTrainer__nnUNetPlans__{config}"
-        for fold in range(5):
-            places = range(10 * fold, 10 * fold + 10)
-            dice = {f"lung_{k:03d}": float(level[k] + gain + rng.normal(0, 0.005)) for k in places}
-            summary(root / "nnUNet_results/Dataset007_Lung" / system / f"fold_{fold}/validation", dice)
-            means.setdefault(system, []).append(float(np.mean([*dice.values()])))
+def dice_of_folds(system: str, empty: float) -> list[float]:
+    """Mean Dice of each fold over cases, of each case over structures, from the masks themselves.
+
+    system: the trainer
+    empty: Dice of a structure that neither mask has; NaN leaves it out
+    """
+    means = []
+    for fold in range(5):
+        files = sorted((NNUNET / DATASET / system / f"fold_{fold}/validation").glob("*.nii.gz"))
+        cases = []
+        for file in files:
+            predicted, truth = (
+                np.asarray(nibabel.load(one).dataobj) for one in (file, NNUNET / TRUTH / file.name)
+            )
+            pairs = [(predicted == label, truth == label) for label in (1, 2)]
+            dice = [2 * (a & b).sum() / n if (n := a.sum() + b.sum()) else empty for a, b in pairs]
+            cases.append(np.nanmean(dice))
+        means.append(float(np.mean(cases)))
     return means
 
 
-def test_folds_of_nnunet_have_the_corrected_test(tmp_path: Path) -> None:
-    means = results(tmp_path)
-    comparison = mmtk.compare(tmp_path / "nnUNet_results")
+def of_folds(comparison: mmtk.workflows.compare.Comparison, system: str) -> list[float]:
     frame = comparison.frame()
+    rows = frame[(frame["system"] == system) & (frame["metric"] == "dice")]
+    return rows.sort_values("fold")["value"].to_list()
+
+
+def test_folds_of_nnunet_have_the_corrected_test(tmp_path: Path) -> None:
+    comparison = mmtk.compare(NNUNET / "nnUNet_results")
+    means = {system: dice_of_folds(system, np.nan) for system in SYSTEMS}
     for system, values in means.items():
-        rows = frame[(frame["system"] == system) & (frame["metric"] == "dice")].sort_values("fold")
-        assert rows["value"].to_list() == pytest.approx(values, abs=1e-12)
+        assert of_folds(comparison, system) == pytest.approx(values, abs=1e-12)
     (one,) = [one for one in comparison.analysis.comparisons if one.metric == "dice"]
     assert [*one.tests] == ["corrected t"]
     differences = np.subtract(*means.values())
@@ -64,26 +64,34 @@ def test_folds_of_nnunet_have_the_corrected_test(tmp_path: Path) -> None:
     assert "Replicates are folds" in page
 
 
+@pytest.mark.parametrize("source", [DATASET, f"{DATASET}/{SYSTEMS[0]}"])
+def test_predictions_of_nnunet_have_distances(source: str) -> None:
+    comparison = mmtk.compare(NNUNET / source, reference=str(NNUNET / TRUTH))
+    systems = SYSTEMS if source == DATASET else SYSTEMS[:1]
+    for system in systems:
+        assert of_folds(comparison, system) == pytest.approx(dice_of_folds(system, 1.0), abs=1e-12)
+    assert "hd95-mm" in {*comparison.frame()["metric"]}
+    assert any("taken as 5 folds" in note for note in comparison.study.gaps)
+
+
 def test_an_evaluated_folder_of_nnunet_is_one_replicate(tmp_path: Path) -> None:
-    for system, shift in (("a", 0.0), ("b", 0.05)):
-        summary(tmp_path / "test" / system, {f"c{k}": 0.8 + shift + 0.01 * (k % 3) for k in range(12)}, ("1", "2"))
+    for system in SYSTEMS:
+        merged = NNUNET / DATASET / system / "crossval_results_folds_0_1_2_3_4"
+        shutil.copytree(merged, tmp_path / "test" / system)
     comparison = mmtk.compare(tmp_path / "test")
     assert {*comparison.frame()["metric"]} >= {"dice", "jaccard", "dice-label-1", "dice-label-2"}
     assert comparison.verdicts()["verdict"].to_list() == ["open"]
 
 
 def test_summaries_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    results(tmp_path)
-    results(tmp_path / "again")
-    (tmp_path / "again/nnUNet_results/Dataset007_Lung").rename(tmp_path / "nnUNet_results/Dataset008_Heart")
+    for dataset in ("Dataset007_Lung", "Dataset008_Heart"):
+        shutil.copytree(NNUNET / DATASET, tmp_path / "nnUNet_results" / dataset)
     with pytest.raises(MmtkError, match="2 data sets: Dataset007_Lung, Dataset008_Heart"):
         mmtk.compare(tmp_path / "nnUNet_results")
-    file = (
-        tmp_path / "nnUNet_results/Dataset008_Heart/nnUNetTrainer__nnUNetPlans__2d/fold_0/validation/summary.json"
-    )
-    file.write_text('{"metric_per_case": [{"metrics": {}}]}')
+    heart = tmp_path / "nnUNet_results/Dataset008_Heart"
+    (heart / SYSTEMS[0] / "fold_0/validation/summary.json").write_text('{"metric_per_case": [{"metrics": {}}]}')
     with pytest.raises(MmtkError, match="has a case without 'reference_file'"):
-        mmtk.compare(tmp_path / "nnUNet_results/Dataset008_Heart")
+        mmtk.compare(heart)
 
 
 def test_tables_of_monai_s_metrics_saver(tmp_path: Path) -> None:
