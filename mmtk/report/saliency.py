@@ -142,7 +142,7 @@ def sentences(result: MapResults) -> list[str]:
     of_maps, of_claims = [*verdicts(result.claims).values()], [one.verdict for one in result.claims]
     maps, claims = ([words.count(word) for word in (HOLDS, FAILS, OPEN)] for words in (of_maps, of_claims))
     return [
-        f"Saliency maps: that they consistently highlight the crucial regions holds for {maps[0]} of "
+        f'Saliency maps: "they consistently highlight the crucial regions" holds for {maps[0]} of '
         f"{counted(len(of_maps), 'map')}, does not hold for {maps[1]} and is open for {maps[2]}. Of "
         f"{counted(len(of_claims), 'claim')} behind it {claims[0]} hold, {claims[1]} do not, {claims[2]} are open."
     ]

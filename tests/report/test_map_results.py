@@ -91,7 +91,7 @@ def test_scores_and_verdicts(runs, tmp_path):
     assert words == [[HOLDS], [OPEN], [FAILS]]
     page = mmtk.report(runs, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "Do the maps highlight what matters?" in page
-    assert "consistently highlight the crucial regions holds for 0 of 1 map" in page
+    assert "holds for 0 of 1 map, does not hold for 0 and is open for 1" in page
     assert "it highlights the crucial regions" in page
     assert (tmp_path / "report/figures/map-scores.png").stat().st_size > 5_000
 

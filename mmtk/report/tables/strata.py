@@ -46,7 +46,8 @@ def _strength(one: Reading) -> float:
 
 
 def _sentence(one: Reading, others: Sequence[str]) -> str:
-    also = f" It also tells {', '.join(others[:3])}{', …' if len(others) > 3 else ''}." if others else ""
+    more = f", and {len(others) - 3} more" if len(others) > 3 else ""
+    also = f" It also tells {', '.join(others[:3])}{more}." if others else ""
     return (
         f"{one.images.name.capitalize()}: the score may read {one.attribute}. Among images of one class it tells "
         f"{one.side} with an AUROC of {_worded(_upright(one.auroc))}; among images alike in it, the class "
