@@ -154,7 +154,7 @@ def _classes(
         images=images,
         labels=str(table),
         classes=target.names,
-        unlisted_images="ignore" if films.left_out else None,
+        unlisted_images="ignore",  # lateral films, and masks below the same folder
     )
 
 

@@ -47,6 +47,13 @@ class Case:
     saliency: np.ndarray | None
     disagreement: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """The classes; of arrays their shapes."""
+        arrays = {"mask": self.mask, "saliency": self.saliency}
+        shapes = (f"{name} {list(array.shape)}" for name, array in arrays.items() if array is not None)
+        classes = [f"{name} {value:.3f}" for name, value in (self.classes or {}).items()]
+        return f"Case({', '.join([*classes, *shapes])})"
+
 
 def predict(net: Net, recipe: Recipe, images: torch.Tensor, targets: Mapping[str, LabelSpec]) -> api.Prediction:
     """Predict images [B,C,H,W] in [0, 1] at run size, each task by its own input.

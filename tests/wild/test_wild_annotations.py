@@ -10,6 +10,7 @@ import pytest
 from archive_inputs import mimic_with_views
 from layout_inputs import film, mask, table, write_polygons
 
+from mmtk.api import LabelSpec
 from mmtk.components.source.folder import Folder
 from mmtk.data.folder_sets import folder_sets
 from mmtk.data.plan.profile import plan_folder
@@ -162,3 +163,32 @@ def test_a_run_is_scored_on_a_folder_of_one_class(columns: dict[str, str], tmp_p
         film(tmp_path / f"other/Pneumonia/{n}.png")
     sets, _ = folder_sets(tmp_path / "other", columns, {"classification": target}, {}, tmp_path)
     assert [item.target for _, _, source in sets for item in source.items("all")] == [1] * 5
+
+
+def test_films_and_chests_of_two_hospitals_are_kept_apart_and_scored(tmp_path: Path) -> None:
+    """Of the README: one hospital at the top, another in a folder, each with films, a table, chests and masks."""
+    for place in ("", "other/"):
+        rows = [["image", "label"]]
+        for n in range(12):
+            film(tmp_path / f"{place}films/f{n}.png")
+            film(tmp_path / f"{place}chests/c{n}.png")
+            mask(tmp_path / f"{place}chest-masks/c{n}.png")
+            rows.append([f"f{n}.png", "ab"[n % 2]])
+        table(tmp_path / f"{place}films.csv", rows)
+    plan = plan_folder(tmp_path, tmp_path / "p.toml")
+    assert "24 films beside them left out, too (mmtk evaluate RUN FOLDER scores a run on them)" in "\n".join(
+        plan.lines
+    )
+    plan.write(tmp_path / "p.toml")
+    for task, labelled in (("classification", 12), ("segmentation", 12)):
+        keys = tomllib.loads(plan.text)["data"][task]["source"]
+        keys = {key: tuple(v) if isinstance(v, list) else v for key, v in keys.items() if key != "use"}
+        items = Folder(tmp_path, task, **keys).items("all")
+        assert sum(item.target is not None for item in items) == labelled
+        assert {item.image.parent for item in items} <= {tmp_path / "films", tmp_path / "chests"}
+    targets = {
+        "classification": LabelSpec("classification", ("a", "b")),
+        "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),
+    }
+    sets, _ = folder_sets(tmp_path / "other", {}, targets, {}, tmp_path)
+    assert [(task, len(source.items("all"))) for _, task, source in sets] == [(task, 12) for task in targets]

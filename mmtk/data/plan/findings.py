@@ -102,7 +102,8 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
 
     ``hints`` and ``training`` as in ``find_sets``.
     """
-    roles, choice = one_group(find_roles(listing, hints.get("masks", ""), hints.get("images", "")))
+    all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
+    roles, choice = one_group(all_roles)
     films, spare = list(roles.films), list(roles.unlabelled)
     labels = find_labels(listing, films, hints)
     if training:
@@ -128,6 +129,10 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         if {mirrored(path) for path in roles.masks if mirrored(path) != path} & {*roles.masks}:
             why = "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"
         film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
+    left = {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks}
+    if among := sorted(path for path in left if images in ("", ".") or path.startswith(f"{images}/")):
+        film_set.left_out += among
+        film_set.reasons.append(f"{counted(len(among), 'image')} below {images or '.'} left out")
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

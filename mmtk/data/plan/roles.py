@@ -98,7 +98,7 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     if len(groups) < 2:
         return roles, []
     pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
-    best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), top))
+    best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), -top.count("/"), top))
     beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
     films_left = [
         path for path in roles.films if not any(_inside(parent(path), folder) for folder in beside if folder)
@@ -109,7 +109,8 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
         if top != best
     ]
     if len(films_left) < len(roles.films):
-        notes.append(f"{counted(len(roles.films) - len(films_left), 'film')} beside them left out, too")
+        films = counted(len(roles.films) - len(films_left), "film")
+        notes.append(f"{films} beside them left out, too (mmtk evaluate RUN FOLDER scores a run on them)")
     return Roles(tuple(films_left), tuple(groups[best]), roles.unlabelled), notes
 
 
