@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -80,6 +81,15 @@ def test_html_is_well_formed_and_says_what_heads_what(table):
     assert rows[0].find("th").text == HARD
     assert (rows[0].find("td/b").text, rows[0].find("td/sup").text) == ("0.667 ± 0.100", "†")
     assert rows[1].find("td/span").text == "paper 0.200"
+
+
+def test_a_column_without_text_is_left_out_of_the_page_alone(table):
+    rows = [[*row, Entry("")] for row in table.rows]
+    noted = replace(table, columns=[*table.columns, Column("Note")], rows=rows)
+    assert noted.html() == table.html()
+    assert "Note" in noted.csv()
+    rows[0][-1] = Entry("one seed")
+    assert "one seed" in replace(noted, rows=rows).html()
 
 
 def test_numbers_in_words():

@@ -83,14 +83,17 @@ class Table:
     def html(self, stacked: bool = False) -> str:
         """A table whose headings are buttons that sort it; the first column heads the rows.
 
-        ``stacked`` sets its cells below each other on a narrow screen, each with its heading.
+        ``stacked`` sets its cells below each other on a narrow screen, each with its heading. Columns without
+        text in any row, such as notes, are left out.
         """
+        filled = [k for k in range(len(self.columns)) if not self.rows or any(row[k].text for row in self.rows)]
         heads = [
             f'<th scope="col"{_numeric(c)}><button type="button"{_title(c)}>{escape(c.name)}</button></th>'
-            for c in self.columns
+            for c in (self.columns[k] for k in filled)
         ]
         rows = [
-            "".join(_html_cell(k, e, self.columns[k], stacked) for k, e in enumerate(row)) for row in self.rows
+            "".join(_html_cell(k, row[column], self.columns[column], stacked) for k, column in enumerate(filled))
+            for row in self.rows
         ]
         body = "".join(f"<tr>{row}</tr>\n" for row in rows)
         caption = f"<caption><span><b>{escape(self.title)}.</b> {escape(self.caption)}</span></caption>"
