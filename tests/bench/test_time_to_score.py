@@ -28,7 +28,7 @@ def race(python: str, folder: Path, *options: str) -> tuple[list[dict], str]:
 @pytest.mark.long
 def test_mmtk_and_the_plain_loop_reach_low_scores_and_are_tested_once(tmp_path: Path) -> None:
     rows, table = race(
-        sys.executable, tmp_path, "--peers", "mmtk,plain", "--dice", "0.05", "--auroc", "0.05", "--steps", "200"
+        sys.executable, tmp_path, "--peers", "mmtk,plain", "--dice", "0.05", "--auroc", "0.05", "--steps", "50"
     )
     assert [row["peer"] for row in rows] == ["mmtk", "plain"]
     for row in rows:

@@ -78,6 +78,7 @@ class TeamServer(Server):
     def command(self) -> list[str]:
         _, script = commands(self.database_port)
         script = script.replace("5000", str(self.port)).replace("0.0.0.0", "127.0.0.1")
+        script = script.replace("--workers 4", "--workers 2")  # two are enough to collide
         return ["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"\n{script}']
 
     @contextmanager
