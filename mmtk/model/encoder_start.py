@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mmtk import api
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
+from mmtk.model.transformers_names import timm_names
 from mmtk.model.weight_files import finite, read_tensors, refuse_whole_numbers
 
 Names = dict[str, str]  # of a file's tensors, by the encoder's names
@@ -77,7 +78,9 @@ def load_encoder(encoder: api.Encoder, path: Path) -> EncoderStart:
 
 def fit(encoder: api.Encoder, path: Path) -> tuple[dict[str, Tensor], EncoderStart]:
     """Weights of a file under the names of an encoder, which may be on ``meta``, and the facts on them."""
-    tensors, ordered, file = read_tensors(path)
+    foreign, ordered, file = read_tensors(path)
+    names_there = timm_names(foreign)
+    tensors = {name: foreign[other] for name, other in names_there.items()}
     state = encoder.state_dict()
     needed = [name for name, value in state.items() if _is_needed(name, value)]
     first = next((name for name in needed if state[name].dim() == 4), "")
@@ -87,7 +90,7 @@ def fit(encoder: api.Encoder, path: Path) -> tuple[dict[str, Tensor], EncoderSta
     if missing and ordered and (in_order := _by_order(state, needed, tensors, first)):
         names, prefix, missing, by_order = in_order, "", [], True
     if missing:
-        raise _misfit(missing, tensors, path, "missing or of another shape")
+        raise _misfit(missing, foreign, path, "missing or of another shape")
     refuse_whole_numbers(state, {name: tensors[other] for name, other in names.items()}, path)
     weights = finite({name: tensors[other] for name, other in names.items()}, path)
     pixels = _foreign_pixels(encoder, weights[first] if first else None, names, tensors)
@@ -98,7 +101,8 @@ def fit(encoder: api.Encoder, path: Path) -> tuple[dict[str, Tensor], EncoderSta
         weights[name] = with_channels(weights[name], state[name].shape[1])
     unused = sorted(name for name in {*tensors} - {*names.values()} if _is_needed(name, tensors[name]))
     if not by_order and (deeper := _extra_layers(encoder, unused, prefix)):
-        raise _misfit(deeper, tensors, path, "which it does not have")
+        raise _misfit([names_there[name] for name in deeper], foreign, path, "which it does not have")
+    unused = [names_there[name] for name in unused]
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     absorbed = tuple(map(tuple, pixels or ()))
     return weights, EncoderStart(str(path), sha256, prefix, len(names), by_order, adapted, absorbed, tuple(unused))

@@ -125,6 +125,50 @@ def test_weights_of_torchvision_give_its_features(tmp_path: Path, name: str) -> 
     assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
+TRANSFORMERS = {
+    "resnet18": ("ResNet", {"hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "layer_type": "basic"}),
+    "resnet50": ("ResNet", {}),
+    "convnext_tiny": ("ConvNext", {}),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", TRANSFORMERS)
+def test_weights_of_transformers_give_its_features(tmp_path: Path, model: str) -> None:
+    import transformers
+
+    family, keys = TRANSFORMERS[model]
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**keys)
+    other = getattr(transformers, f"{family}ForImageClassification")(config)
+    for name, tensor in other.state_dict().items():  # no two layers alike, and none without effect
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.5) if name.endswith(("running_var", "scale_parameter")) else tensor.add_(
+                torch.randn_like(tensor) / 50
+            )
+    encoder = TimmEncoder(3, model=model).eval()
+    encoder.pretrained_pixels = None  # the same images for both
+    start = load_encoder(encoder, saved(tmp_path / "w.safetensors", other.state_dict()))
+    assert start.prefix == family.lower()
+    assert start.loaded == len(encoder.state_dict())
+    assert {name.partition(".")[0] for name in start.unused} <= {"classifier", "convnext"}
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = other.eval()(images, output_hidden_states=True).hidden_states[-1]
+        features = encoder(images)[-1]
+    assert (features - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.long
+def test_a_deeper_network_of_transformers_is_refused_by_its_own_names(tmp_path: Path) -> None:
+    import transformers
+
+    keys = TRANSFORMERS["resnet18"][1] | {"depths": [3, 4, 6, 3]}
+    deeper = transformers.ResNetModel(transformers.ResNetConfig(**keys))
+    with pytest.raises(MmtkError, match=r"encoder\.stages\.0\.layers\.2"):
+        load_encoder(TimmEncoder(3), saved(tmp_path / "w.safetensors", deeper.state_dict()))
+
+
 def test_smp_and_its_own_names(tmp_path: Path) -> None:
     torch.manual_seed(0)
     donor, encoder = SmpEncoder(3, name="resnet18"), SmpEncoder(1, name="resnet18")
