@@ -32,17 +32,16 @@ def timm_names(names: Iterable[str]) -> dict[str, str]:
     Of other architectures of transformers the names stay as they are. A prefix stays.
     """
     names = [*names]
-    rules = next(
-        (rules for end, rules in FAMILIES.items() if any(name.endswith(end) for name in names)), tuple[()]()
-    )
-    return {_renamed(name, rules): name for name in names}
+    families = [rules for end, rules in FAMILIES.items() if any(name.endswith(end) for name in names)]
+    return {_renamed(name, families[0] if families else ()): name for name in names}
 
 
 def _renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
     for pattern, timm in rules:
         match = re.search(rf"(?<![\w]){pattern}(?=\.|$)", name)
         if match:
-            # {n}: a number that counts from one in timm, from zero in transformers
-            counted_from_one = re.sub(r"\{(\d)\}", lambda slot, m=match: str(int(m[int(slot[1])]) + 1), timm)
-            return name[: match.start()] + match.expand(counted_from_one) + name[match.end() :]
+            slots = {number: int(match[int(number)]) + 1 for number in re.findall(r"\{(\d)\}", timm)}
+            for number, value in slots.items():  # counted from one in timm, from zero in transformers
+                timm = timm.replace(f"{{{number}}}", str(value))
+            return name[: match.start()] + match.expand(timm) + name[match.end() :]
     return name
