@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from mmtk.cli import help
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
 from mmtk.counts import counted
-from mmtk.errors import MmtkError, RunFailed
+from mmtk.errors import MmtkError, RunFailed, folded
 from mmtk.io import status_line
 from mmtk.io.files import real_path
 
@@ -50,7 +51,7 @@ def plan(
     }
     data_plan = plan_folder(folder, target, {key: value.strip("/") for key, value in answers.items() if value})
     files = data_plan.write(target)
-    typer.echo("\n".join(data_plan.lines))
+    typer.echo(folded("\n".join(data_plan.lines), sys.stdout))
     typer.echo(f"\nProfile   {', '.join(map(str, files))}")
     where = f"{data_plan.recipe} --profile {shlex.quote(str(target))} --data {shlex.quote(str(folder))}"
     typer.echo(f"Next      mmtk data inspect {where}")

@@ -63,7 +63,7 @@ def doctor(data: DataOpt = None) -> None:
 
     wrong = 0
     for mark, name, text in findings(data):
-        typer.echo(f"{mark} {name:{DOCTOR}}  {text}")
+        typer.echo(folded(f"{mark} {name:{DOCTOR}}  {text}", sys.stdout))
         wrong += mark == "✗"
     if wrong:
         raise RunFailed(f"{wrong} of these {'has' if wrong == 1 else 'have'} to be mended (✗).")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -14,7 +15,7 @@ import typer
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.help import App, Commands
 from mmtk.counts import counted, share
-from mmtk.errors import RunFailed
+from mmtk.errors import RunFailed, folded
 from mmtk.registry.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ def show(word: WordArg, code: CodeOpt = None) -> None:
     """Print a component's documentation, recipe keys, tasks, views, wiring and source line."""
     from mmtk.recipe.describe import describe
 
-    typer.echo(describe(word))
+    text = describe(word)
+    if sys.stdout.isatty():  # a key's lines are one paragraph, broken anew
+        text = folded(re.sub(r"(?<=\S)\n {4}(?=\S)", " ", text), sys.stdout)
+    typer.echo(text)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import JsonOpt, ProfileOpt, RecipeArg, SetOpt, overrides, print_json
+from mmtk.errors import folded
 
 
 def check(recipe: RecipeArg, profile: ProfileOpt = None, set_: SetOpt = None, code: CodeOpt = None) -> None:
@@ -58,7 +60,7 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     for key, left, right in rows:
         typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
     for key in NOTES.keys() & {*keys}:
-        typer.echo(f"{key}: {NOTES[key]}")
+        typer.echo(folded(f"{key}: {NOTES[key]}", sys.stdout))
     if not keys:
         typer.echo("No difference.")
 

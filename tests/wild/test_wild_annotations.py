@@ -176,9 +176,7 @@ def test_films_and_chests_of_two_hospitals_are_kept_apart_and_scored(tmp_path: P
             rows.append([f"f{n}.png", "ab"[n % 2]])
         table(tmp_path / f"{place}films.csv", rows)
     plan = plan_folder(tmp_path, tmp_path / "p.toml")
-    assert "24 films beside them left out, too (mmtk evaluate RUN FOLDER scores a run on them)" in "\n".join(
-        plan.lines
-    )
+    assert "24 films beside them left out, too: evaluate scores a run on them" in "\n".join(plan.lines)
     plan.write(tmp_path / "p.toml")
     for task, labelled in (("classification", 12), ("segmentation", 12)):
         keys = tomllib.loads(plan.text)["data"][task]["source"]

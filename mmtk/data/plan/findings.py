@@ -129,7 +129,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         if {mirrored(path) for path in roles.masks if mirrored(path) != path} & {*roles.masks}:
             why = "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"
         film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
-    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks}, images)
+    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks})
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)
@@ -142,11 +142,12 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     return film_set
 
 
-def _leave_out(film_set: FilmSet, paths: set[str], images: str) -> None:
-    """Note those of the paths that lie in the folder of the images, and that they are left out."""
-    if inside := sorted(path for path in paths if images in ("", ".") or path.startswith(f"{images}/")):
-        film_set.left_out += inside
-        film_set.reasons.append(f"{counted(len(inside), 'image')} below {images or '.'} left out")
+def _leave_out(film_set: FilmSet, paths: Collection[str]) -> None:
+    """Keep images that were not chosen, and lie in the folder of images, from being read as films."""
+    folder = film_set.images
+    if among := sorted(path for path in paths if folder == "." or path.startswith(f"{folder}/")):
+        film_set.left_out += among
+        film_set.reasons.append(f"{counted(len(among), 'image')} below {folder} left out")
 
 
 def _join_path(folder: str, path: str) -> str:

@@ -109,8 +109,8 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
         if top != best
     ]
     if len(films_left) < len(roles.films):
-        others = counted(len(roles.films) - len(films_left), "film")
-        notes.append(f"{others} beside them left out, too (mmtk evaluate RUN FOLDER scores a run on them)")
+        count = counted(len(roles.films) - len(films_left), "film")
+        notes.append(f"{count} beside them left out, too: evaluate scores a run on them")
     return Roles(tuple(films_left), tuple(groups[best]), roles.unlabelled), notes
 
 
