@@ -40,7 +40,10 @@ def compare(
         list[str] | None, typer.Option(metavar="SCORE", help="Score of which less is better; may be repeated.")
     ] = None,
     system: Annotated[
-        str | None, typer.Option(metavar="NAME", help="System to compare with every other (default: the first).")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Reference: the system from which every other is subtracted (default: the first)."
+        ),
     ] = None,
     margin: MarginOpt = None,
 ) -> None:
@@ -98,6 +101,8 @@ def audit(
         chances = f"{claim.alike:.1%} / {claim.independent:.1%}"
         smallest = " / ".join(f"{value:.3f}" for value in claim.smallest)
         typer.echo(f"{chances:31}{smallest:22}{what}")
+    for text in result.notes:
+        typer.echo(f"Note: {text}.")
     for text in result.contradictions:
         typer.echo(f"Contradiction: {text}.")
     typer.echo(sentence(result))

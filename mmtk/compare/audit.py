@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from mmtk.compare.columns import Sheet, read_sheet
+from mmtk.compare.layout import ROLES
 from mmtk.compare.score_names import declare, is_score_name, plain, score_name
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
@@ -24,10 +26,11 @@ from mmtk.stats.outperformance import (
 
 SHARES = frozenset(["accuracy", "sensitivity", "specificity"])  # shares of cases: right or wrong
 ALIKE = 0.9  # correlation over cases of systems that err alike
+SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
 NO_CASES = "no number of cases"
 APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
 COLUMNS = {
-    "system": "system model method algorithm",
+    "system": ROLES["system"],
     "metric": "metric score measure",
     "mean": "mean value result",
     "n": "n cases ncases images testcases size",
@@ -62,10 +65,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Audit:
-    """Claims of a table, the best system of each score first, and its contradictions in words."""
+    """Claims of a table, the best system of each score first; contradictions, and what was changed, in words."""
 
     claims: list[Claim]
     contradictions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,51 @@ def audit_table(path: Path, cases: Mapping[str, int] | None = None) -> Audit:
     cases: of the test set, by score or for all under ""; for tables without a column of them
     """
     sheet = read_sheet(path)
-    cells = list(_cells(sheet, cases or {}))
+    sheet = sheet.without_spreads() if sheet.has_spreads() else sheet
+    cells, notes = _as_shares(list(_cells(sheet, cases or {})))
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.metric, cell.setting), []).append(cell)
     claims = [claim for members in groups.values() for claim in _claims(members)]
-    return Audit(claims, list(_contradictions(cells)))
+    return Audit(claims, list(_contradictions(cells)), notes)
+
+
+def _as_shares(cells: list[Cell]) -> tuple[list[Cell], list[str]]:
+    """Means of scores between 0 and 1 as shares where the table has them in percent, and a sentence on each."""
+    notes = []
+    for name in dict.fromkeys(cell.metric for cell in cells):
+        info, _ = declare(name)
+        means = [cell.mean for cell in cells if cell.metric == name]
+        if info.high != 1.0 or (min(means) >= 0 and max(means) <= 1.0):
+            continue
+        if min(means) < 0 or not 1.5 < max(means) <= 100:
+            wrong = max(means) if min(means) >= 0 else min(means)
+            raise MmtkError(
+                f"{name}: {wrong:g} is no mean of it.", hint="It lies between 0 and 1, or 0 and 100 %."
+            )
+        notes.append(f"{name} is in percent: divided by 100")
+        cells = [_hundredth(cell) if cell.metric == name else cell for cell in cells]
+    return cells, notes
+
+
+def _hundredth(cell: Cell) -> Cell:
+    return replace(cell, mean=cell.mean / 100, sd=None if cell.sd is None else cell.sd / 100)
+
+
+def _without_mean(name: str) -> str:
+    """The name of a column without the word mean: ``acc`` of ``acc_mean``."""
+    words = _words(name)
+    return " ".join(word for word in words if word != "mean") if "mean" in words[1:] else name
+
+
+def _is_measured(sheet: Sheet, name: str) -> bool:
+    """Whether a column is numbers with fractions, another in every row: no setting of systems."""
+    numbers = sheet.numbers(name) if sheet.is_numeric(name) else np.zeros(0)
+    return len(numbers) > 2 and len(np.unique(numbers)) == len(numbers) and bool((numbers % 1 > 0).any())
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\s_\-./()]+", name.casefold()) if word]
 
 
 def _columns(sheet: Sheet) -> dict[str, str]:
@@ -113,10 +156,13 @@ def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
         scores = {columns["mean"]: ""}
     else:
         free = [name for name in sheet.columns if name not in columns.values()]
-        scores = {name: score_name(name) for name in free if is_score_name(name) and sheet.is_numeric(name)}
+        numeric = [name for name in free if sheet.is_numeric(name) and not SPREADS & {*_words(name)}]
+        named = {name: score_name(_without_mean(name)) for name in numeric}
+        scores = {name: score for name, score in named.items() if is_score_name(score) or declare(score)[1]}
     if not scores:
         raise MmtkError("no column holds means of a score.", sheet.where, "Columns: system, metric, mean, n, sd.")
-    settings = [name for name in sheet.columns if name not in columns.values() and name not in scores]
+    others = [name for name in sheet.columns if name not in columns.values() and name not in scores]
+    settings = [name for name in others if not SPREADS & {*_words(name)} and not _is_measured(sheet, name)]
     texts = {name: sheet.texts(name) for name in (*columns.values(), *settings)}
     for (column, metric), row in itertools.product(scores.items(), range(len(sheet.frame))):
         mean = float(sheet.numbers(column)[row])
@@ -189,6 +235,8 @@ def parse_cases(texts: list[str]) -> dict[str, int]:
 def sentence(audit: Audit) -> str:
     """Number of claims that the test set supports, in words."""
     judged_claims = [claim for claim in audit.claims if claim.independent is not None]
+    if not audit.claims:
+        return "No claim: no two systems have another mean of one score in one setting."
     if not judged_claims:
         notes = listing({claim.note for claim in audit.claims if claim.note})
         cure = " Name it: a column n, or --cases NUMBER." if any(c.note == NO_CASES for c in audit.claims) else ""

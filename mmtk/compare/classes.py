@@ -45,6 +45,9 @@ def read_predictions(sheet: Sheet, target: str, predicted: str | None, scores: S
     names = _names(sheet, truth, guesses, scores)
     notes: list[str] = []
     columns = {"target": _numbered(sheet, target, truth, names, notes)}
+    if _is_confidence(sheet, guesses, scores):
+        notes.append(f"'{scores[0]}' is the confidence in the predicted class: the classes alone are read")
+        scores = ()
     if scores:
         columns |= _probabilities(sheet, scores, names, notes)
         values = np.array([columns[f"p-{name}"] for name in names])
@@ -58,6 +61,15 @@ def read_predictions(sheet: Sheet, target: str, predicted: str | None, scores: S
     if len(names) == 2:
         notes.append(f"the positive class is '{names[1]}', not '{names[0]}'")
     return Predictions(names, columns, notes)
+
+
+def _is_confidence(sheet: Sheet, guesses: list[str] | None, scores: Sequence[str]) -> bool:
+    """Whether a single probability is that of the predicted class: never below one half of two classes."""
+    if guesses is None or len(scores) != 1 or PROBABILITY.fullmatch(scores[0]):
+        return False
+    values = sheet.numbers(scores[0])
+    classes = len({*guesses} - {""})
+    return classes > 2 or (classes == 2 and bool(np.nanmin(values) >= 0.5) and bool(np.nanmax(values) <= 1))
 
 
 def _classes(sheet: Sheet, column: str) -> list[str]:
@@ -82,7 +94,7 @@ def _names(sheet: Sheet, truth: list[str], guesses: list[str] | None, scores: Se
     if len(distinct) < 2:
         cure = "A score of classes needs cases of two classes or more."
         raise MmtkError(f"all targets are '{distinct[0] if distinct else ''}'.", sheet.where, cure)
-    if scores and len(distinct) != 2:
+    if scores and len(distinct) != 2 and not _is_confidence(sheet, guesses, scores):
         raise MmtkError(
             f"one column of probabilities ('{scores[0]}') for {counted(len(distinct), 'class', 'classes')}: "
             f"{listing(distinct)}.",

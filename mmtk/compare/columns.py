@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 BLANKS = frozenset(["", "na", "n/a", "nan", "none", "null", "-", "–", "—", "?", "<na>"])
+SPREAD = re.compile(r"([-+]?[\d.,]+)\s*%?\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,]+\s*%?")  # 0.91 ± 0.02
+FIGURE = re.compile(
+    r"[-+]?\d*\.\d{3,}(?:e[-+]?\d+)?", re.IGNORECASE
+)  # in a name of a column: a first line of values
 COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?%?", re.IGNORECASE)
 
 
@@ -67,6 +71,15 @@ class Sheet:
             self.at(row),
             "Correct it, or leave it empty.",
         )
+
+    def has_spreads(self) -> bool:
+        """Whether some cell is a mean with its spread: 0.91 ± 0.02."""
+        return any(self.texts(name).str.fullmatch(SPREAD.pattern).any() for name in self.columns)
+
+    def without_spreads(self) -> Sheet:
+        """The table with the mean alone where a cell has a spread beside it."""
+        texts = {name: self.texts(name).str.replace(SPREAD, r"\1", regex=True) for name in self.columns}
+        return Sheet(self.frame.assign(**texts), self.where, self.lines)
 
     def at(self, row: int) -> str:
         """Place of a row, for messages."""
@@ -136,6 +149,8 @@ def read_sheet(path: Path) -> Sheet:
         )
     cells = [line.cells for line in table.lines]
     names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
+    if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
+        raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
     return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
 
 

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from mmtk.compare.columns import Sheet
 
 ROLES = {
-    "system": "system systems model models method methods algorithm alg approach network architecture team",
+    "system": "system systems model models method methods algorithm alg approach network architecture team "
+    "technique config configuration variant arm setting experiment",
     "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid",
     "case": "case caseid cases id image imageid img imgid imagename filename file filepath path name sample "
     "sampleid scan scanid study studyid slice volume index",
     "patient": "patient patientid patientname pid subject subjectid subjectname",
     "task": "task tasks",
-    "domain": "domain testset dataset dataset cohort site",
+    "domain": "domain testset dataset cohort site split",
     "target": "target targets label labels ytrue truth groundtruth gt reference actual trueclass truelabel",
     "predicted": "predicted prediction predictions pred preds ypred predictedclass predictedlabel output",
     "metric": "metric metrics measure scorename score",
@@ -86,11 +87,12 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
         return Layout("scores", {k: v for k, v in columns.items() if k != "value"}, values, attributes)
     values = scored or numeric
     if not values:
-        raise MmtkError(
-            f"no column holds numbers. Columns: {listing(sheet.columns)}.",
-            sheet.where,
-            "A score is a column of numbers; say which one it is: --column value=COLUMN.",
-        )
+        cure = "A score is a column of numbers; say which one it is: --column value=COLUMN."
+        if sheet.has_spreads():
+            cure = (
+                "Means with spreads, such as 0.91 ± 0.02, can be judged by mmtk audit; tests need values per run."
+            )
+        raise MmtkError(f"no column holds numbers. Columns: {listing(sheet.columns)}.", sheet.where, cure)
     described = [name for name in numeric if name not in values]
     return Layout("scores", columns, values, [*attributes, *described])
 
@@ -130,6 +132,8 @@ def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, s
             del columns[role]
     if "target" in columns and "target" not in roles and "metric" in columns and "value" in columns:
         del columns["target"]
+    if "target" not in roles and "target" in columns and _has_scores_alone(sheet, columns):
+        del columns["target"]  # a structure, such as label = lung beside its Dice
     if "case" not in columns:
         index = next((name for name in sheet.columns if plain(name) in ("", "unnamed0")), None)
         if index is not None and ("system" not in columns or sheet.repeats(index)):
@@ -137,6 +141,15 @@ def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, s
     if "case" not in columns and "patient" in columns:
         columns["case"] = columns["patient"]  # one case of a patient
     return {role: columns[role] for role in ROLES if role in columns}
+
+
+def _has_scores_alone(sheet: Sheet, columns: Mapping[str, str]) -> bool:
+    """Whether a table has columns of scores, and no predictions."""
+    free = [name for name in sheet.columns if name not in columns.values() and sheet.is_numeric(name)]
+    is_predicted = "predicted" in columns or any(
+        PROBABILITY.fullmatch(name) or plain(name) in SINGLE for name in free
+    )
+    return not is_predicted and any(is_score_name(name) for name in free)
 
 
 def _predictions(sheet: Sheet, columns: dict[str, str], rest: Sequence[str], numeric: Sequence[str]) -> Layout:

@@ -22,7 +22,8 @@ ALIASES = {
     "nsd": "nsd normalizedsurfacedice normalisedsurfacedice surfacedice normalizedsurfacedistance",
     "accuracy": "accuracy acc testaccuracy testacc top1 top1accuracy",
     "balanced-accuracy": "balancedaccuracy bacc balancedacc bac",
-    "macro-f1": "macrof1 f1macro f1 f1score fscore",
+    "macro-f1": "macrof1 f1macro",
+    "F1": "f1 f1score fscore f1measure",
     "auroc": "auroc auc rocauc aucroc areaunderroc testauc",
     "average-precision": "averageprecision ap auprc prauc auprcscore",
     "sensitivity": "sensitivity recall tpr sens",
@@ -32,11 +33,19 @@ ALIASES = {
     "ssim": "ssim structuralsimilarity",
 }
 _NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
-_OF_CLASSES = {"accuracy", "balanced-accuracy", "macro-f1", "auroc", "average-precision", "calibration-error"}
+_OF_CLASSES = {
+    "accuracy",
+    "balanced-accuracy",
+    "macro-f1",
+    "F1",
+    "auroc",
+    "average-precision",
+    "calibration-error",
+}
 _OF_MASKS = {"dice", "jaccard", "hd95", "hausdorff", "average-hausdorff", "assd", "nsd"}
 _LOWER = re.compile(
-    r"loss|error|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\b|nll|perplexity|"
-    r"difference|deviation|seconds|latency|false[ _-]?(positive|negative)"
+    r"loss|error|\berr\b|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\d*\b|eer\b|nll|"
+    r"perplexity|difference|deviation|seconds|latency|\btime\b|false (positive|negative)"
 )
 
 
@@ -75,7 +84,7 @@ def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
         # What follows from values per case is their mean: the formula of a name needs targets.
         info = replace(builtin[name], chance=None, formula="", shown=("summary", "tests", "figures", "scores"))
         return replace(info, unit="", leads=False, selects=False), True
-    is_lower = name in lower or bool(_LOWER.search(name.casefold()))
+    is_lower = name in lower or bool(_LOWER.search(re.sub(r"[\W_]+", " ", name.casefold())))
     is_share = name in _NAMES.values() and not is_lower
     low, high = (0.0, 1.0) if is_share else (None, None)
     certain = is_share or is_lower or is_score_name(name)

@@ -130,13 +130,14 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
         words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
         yield f"Settled: {share(len(settled), len(claim_list), 'difference')}, in bold in the table ({words})."
     else:
-        for word in WORDS:
-            by_what: dict[str, list[str]] = {}
-            for claim in (claim for claim in settled if claim.verdict.word == word):
-                by_what.setdefault(claim.what, []).append(claim.where)
-            if by_what:
-                names = "; ".join(f"{what} ({', '.join(places)})" for what, places in by_what.items())
-                yield f"{word[:1].upper()}{word[1:]}: {names}."
+        by_text: dict[str, dict[str, list[str]]] = {}
+        for claim in sorted(
+            settled, key=lambda claim: (WORDS.index(claim.verdict.word), claim.verdict.within_margin)
+        ):
+            by_text.setdefault(claim.verdict.text, {}).setdefault(claim.what, []).append(claim.where)
+        for text, by_what in by_text.items():
+            names = "; ".join(f"{what} ({', '.join(places)})" for what, places in by_what.items())
+            yield f"{text[:1].upper()}{text[1:]}: {names}."
 
 
 def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
@@ -177,7 +178,7 @@ def _blocks(single: Sequence[Claim]) -> Iterator[str]:
         return
     rows = [
         (
-            claim.verdict.word.removesuffix(" that matters"),
+            claim.verdict.text.removesuffix(" that matters"),
             claim.where,
             number(claim.value, sign=True),
             interval(claim.low, claim.high),

@@ -154,6 +154,13 @@ def _comparisons(analysis: Analysis) -> Iterator[Claim]:
             yield _claim(analysis, one, estimate, test.adjusted, one.interval or over_seeds(test), weights)
 
 
+def _score(analysis: Analysis, one: Effects | Comparison) -> str:
+    """A score with its test set; of other programs also with the task, where several tasks lead with it."""
+    tasks = [task for task, infos in analysis.study.declared.items() if leading(infos) == one.metric]
+    task = f" {one.task}" if analysis.study.origin and len(tasks) > 1 else ""
+    return f"{one.info.label}{task} {one.domain}"
+
+
 def _claim(
     analysis: Analysis,
     one: Effects | Comparison,
@@ -171,7 +178,7 @@ def _claim(
     verdict_interval: interval that the verdict rests on, where there is one
     weights: of the systems
     """
-    score, labels = f"{one.info.label} {one.domain}", budget(one.labels)
+    score, labels = _score(analysis, one), budget(one.labels)
     where = score + (f" ({labels_text(one.labels)})" if len(analysis.study.budgets) > 1 else "")
     margin = margin_of(one.metric, one.info, analysis.margins)
     word = (

@@ -98,6 +98,15 @@ class Comparison:
         return f"Comparison({self.study!r})"
 
 
+def reference_line(records: Records, system: str) -> str:
+    """The system that is compared with every other, and how to name another; "" for one system alone."""
+    names = list(dict.fromkeys([*records.cases["system"], *records.numbers["system"]]))
+    if len(names) < 2:
+        return ""
+    first = system or names[0]
+    return f"reference: {first}, from which every other is subtracted (--system NAME names another)"
+
+
 def compare(
     sources: str | Path | Sequence[str | Path] | DataFrame,
     out: str | Path | None = None,
@@ -131,6 +140,8 @@ def compare(
             raise MmtkError(f"mmtk.compare: {error}.") from error
     part, lines, origin = read_frame(sources, request) if is_frame else read_sources(request)
     records = checked(part, request.lower)
+    if reference := reference_line(records, request.system):
+        lines, origin = [*lines, reference], {**origin, "Reference": reference.removeprefix("reference: ")}
     again = command("compare", FILE) if request.sources else ""
     title = ", ".join(Path(source).name for source in request.sources[:3]) or "Comparison"
     more = f" and {len(request.sources) - 3} more" if len(request.sources) > 3 else ""

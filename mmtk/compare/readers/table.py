@@ -121,14 +121,14 @@ def _of_predictions(sheet: Sheet, layout: Layout, keys: DataFrame) -> Records:
     keys["task"] = keys["task"].fillna(CLASSIFICATION)
     frame = keys.assign(**result.columns, **_attributes(sheet, layout))
     names = builtin_scores.classification(result.names)
-    if not scores:
+    if not any(name.startswith("p-") for name in result.columns):
         names = {name: names[name] for name in ("accuracy", "majority-accuracy", "balanced-accuracy", "macro-f1")}
     elif any("calibration" in note for note in result.notes):
         names.pop("calibration-error")
     declared = {name: info for name, info in names.items() if info.shown}
     tasks = list(dict.fromkeys(frame["task"]))
     return Records(
-        _unique(sheet, frame, list(CASE), result.notes),
+        _unique(sheet, layout, frame, list(CASE), result.notes),
         empty_numbers(),
         {task: dict(declared) for task in tasks},
         dict.fromkeys(tasks, result.names),
@@ -157,8 +157,8 @@ def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) 
     if request.metrics and layout.shape != "wide":
         frame = _of_names(sheet, frame, request.metrics)
     if frame["id"].isna().all():
-        return Records(empty_cases(), _numbers(sheet, frame), notes=notes)
-    frame = _unique(sheet, frame, [*CASE, "metric"], notes)
+        return Records(empty_cases(), _numbers(sheet, layout, frame), notes=notes)
+    frame = _unique(sheet, layout, frame, [*CASE, "metric"], notes)
     cases = _by_case(frame)
     if layout.attributes and layout.shape == "scores":
         described = keys.assign(**_attributes(sheet, layout)).drop_duplicates(list(CASE))
@@ -212,33 +212,62 @@ def _without_summary(frame: DataFrame, notes: list[str]) -> DataFrame:
     return frame[~is_summary]
 
 
-def _unique(sheet: Sheet, frame: DataFrame, keys: list[str], notes: list[str]) -> DataFrame:
-    """The rows without repetitions; MmtkError where two rows of the same keys differ."""
+def _unique(sheet: Sheet, layout: Layout, frame: DataFrame, keys: list[str], notes: list[str]) -> DataFrame:
+    """The rows without repetitions; MmtkError where two rows of the same keys differ.
+
+    sheet: the table
+    layout: of its columns
+    frame: values with their keys; the place of a row is that in the table, plus a multiple of its length
+    keys: columns of the frame that name a value
+    notes: to which a sentence on equal rows is added
+    """
     repeated = frame.duplicated(keys, keep=False)
     if not repeated.any():
         return frame
     distinct = frame[~frame.duplicated()]
     if (twice := distinct.duplicated(keys, keep=False)).any():
+        first = distinct[twice].iloc[0]
+        alike = (distinct[keys].astype(object).fillna("") == first[keys].astype(object).fillna("")).all(axis=1)
+        cure = _telling_apart(sheet, layout, [int(row) % len(sheet.frame) for row in distinct.index[alike]])
         if frame["id"].isna().all():
-            first = distinct[twice].iloc[0]
             message = (
                 f"system '{first['system']}' has several rows with seed {first['seed']}, and no case in them."
             )
-            cure = f"{CASE_CURE[:-1]}; or which one the replicate: --seed COLUMN."
-            raise MmtkError(message, sheet.where, cure)
-        rows = frame.index[frame.index.isin(distinct[twice].index)]
-        first = frame.loc[rows[0]]
-        what = f"case '{first['id']}' of system '{first['system']}', seed {first['seed']}"
-        cure = "Keep one, or say what tells them apart: --seed COLUMN, --by COLUMN, --column domain=COLUMN."
-        raise MmtkError(f"{what}, has two rows with other values.", sheet.where, cure)
+            cure = cure or f"{CASE_CURE[:-1]}; or which one the replicate: --seed COLUMN."
+        else:
+            what = f"case '{first['id']}' of system '{first['system']}', seed {first['seed']}"
+            message = f"{what}, has two rows with other values."
+            cure = cure or "Keep one: no other column tells them apart."
+        raise MmtkError(message, sheet.where, cure)
     cases = frame[frame.duplicated()].drop_duplicates(list(CASE))
     notes.append(f"{counted(len(cases), 'case stands', 'cases stand')} in several equal rows: counted once")
     return distinct
 
 
-def _numbers(sheet: Sheet, frame: DataFrame) -> DataFrame:
+def _telling_apart(sheet: Sheet, layout: Layout, rows: Sequence[int]) -> str:
+    """Columns without a meaning as yet in which rows differ, and the options that give them one; "" without."""
+    used = {*layout.columns.values(), *layout.values, "system", "seed", "value"}
+    part = sheet.frame.iloc[list(rows)]
+    names = [
+        name
+        for name in sheet.columns
+        if name not in used
+        and part[name].nunique() > 1
+        and not (sheet.is_numeric(name) and (sheet.numbers(name)[list(rows)] % 1 > 0).any())
+    ]
+    if not names:
+        return ""
+    by = f"{system}," if (system := layout.columns.get("system")) else ""
+    name = names[0]
+    return (
+        f"They differ in {listing(names, 8)}. Name it as a part of the system (--by {by}{name}), as the replicate "
+        f"(--seed {name}), or as the case, test set or structure (--column case={name}, domain=…, task=…)."
+    )
+
+
+def _numbers(sheet: Sheet, layout: Layout, frame: DataFrame) -> DataFrame:
     """Scores of runs without values per case."""
-    frame = _unique(sheet, frame.dropna(subset=["value"]), [*RUN, "domain", "task", "metric"], [])
+    frame = _unique(sheet, layout, frame.dropna(subset=["value"]), [*RUN, "domain", "task", "metric"], [])
     runs = frame.groupby("system")["seed"].nunique()
     if (runs < 2).all():
         raise MmtkError(

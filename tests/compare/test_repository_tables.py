@@ -1,0 +1,120 @@
+"""Shapes of the tables that repositories of papers hold, made with numbers of our own."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import mmtk
+from mmtk.compare.audit import sentence
+from mmtk.errors import MmtkError
+from mmtk.stats.outperformance import false_share_claim
+
+
+def grid(**columns: list[object]) -> pd.DataFrame:
+    """A row for every combination of the values, with a Dice that differs in every row."""
+    table = pd.DataFrame(itertools.product(*columns.values()), columns=list(columns))
+    return table.assign(dice=[0.5 + 0.37 * ((7 * row) % 101) / 101 for row in range(len(table))])
+
+
+CASES: list[object] = [f"IBSR_{k:02d}" for k in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("table", "mapping"),
+    [
+        (grid(technique=["Otsu", "UNesT"], subject=CASES), "system = technique"),
+        (grid(config=["single_branch", "no_gate"], case=CASES), "system = config"),
+        (grid(split=["dev", "eval"], arm=["hard", "soft"], seed=[1, 2, 3]), "domain = split"),
+        (grid(variant=["full", "without gate"], seed=[0, 1]), "system = variant"),
+    ],
+)
+def test_names_of_columns_in_repositories_are_known(table: pd.DataFrame, mapping: str) -> None:
+    comparison = mmtk.compare(table)
+    assert mapping in comparison.mapping
+    assert len(comparison.study.cells) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "options"),
+    [
+        (grid(Methode=["A", "B"], seed=[1, 2], case=CASES), ["They differ in Methode", "--by Methode"]),
+        (grid(model=["A", "B"], calibrator=["Platt", "Beta"], fold=[0, 1]), ["--by model,calibrator"]),
+        (grid(epoch=[1, 2, 3]), ["They differ in epoch", "--seed epoch"]),
+        (grid(technique=["A", "B"], subject=CASES, label=["Cortex", "M1"]), ["--column case=label", "task=…"]),
+    ],
+)
+def test_columns_that_would_tell_rows_apart_are_named(table: pd.DataFrame, options: list[str]) -> None:
+    with pytest.raises(MmtkError) as error:
+        mmtk.compare(table)
+    for option in options:
+        assert option in str(error.value.hint)
+
+
+def test_structures_become_tasks_that_verdicts_name() -> None:
+    table = grid(technique=["Otsu", "UNesT"], subject=CASES, label=["Cortex", "M1"])
+    comparison = mmtk.compare(table, columns={"task": "label"})
+    assert {*comparison.verdicts()["score"]} == {"Dice Cortex test", "Dice M1 test"}
+
+
+@pytest.mark.parametrize("classes", [["colon", "lung", "skin"], ["colon", "lung"]])
+def test_a_confidence_in_the_predicted_class_is_no_probability_of_one_class(classes: list[str]) -> None:
+    truth = [classes[k % len(classes)] for k in range(30)]
+    predicted = [classes[0] if k % 5 == 0 else name for k, name in enumerate(truth)]
+    table = pd.DataFrame({"filename": range(30), "true_label": truth, "predicted_label": predicted})
+    comparison = mmtk.compare(table.assign(confidence=[0.5 + k / 60 for k in range(30)]))
+    frame = comparison.frame().set_index("metric")["value"]
+    assert frame["accuracy"] == sum(map(str.__eq__, truth, predicted)) / 30
+    assert "auroc" not in frame.index
+    assert "'confidence' is the confidence in the predicted class" in " ".join(comparison.study.gaps)
+
+
+def test_errors_in_names_with_underscores_improve_downwards() -> None:
+    columns = {"vol_err_pct": 1.0, "frame_eer_pct": 1.0, "boundary_mae_ms": 2.0, "ece15": 0.1}
+    table = grid(arm=["hard", "soft"], seed=[1, 2]).drop(columns="dice").assign(**columns, f1=0.5)
+    infos = mmtk.compare(table, columns={"value": "vol_err_pct"}).study.declared["scores"]
+    assert infos["vol_err_pct"].better == "lower"
+    for name in list(columns)[1:]:
+        (infos,) = mmtk.compare(table[["arm", "seed", name]]).study.declared.values()
+        assert infos[name].better == "lower", name
+    assert "F1" in mmtk.compare(table[["arm", "seed", "f1"]]).study.declared["classification"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "cure"),
+    [
+        ("Whole Tumor,0.639473\nTumor Core,0.81091\n", "first line holds the number 0.639473", "a line of names"),
+        ("variant,rmse\nfull,5.2 ± 0.6\nhalf,8.2 ± 0.8\n", "no column holds numbers", "mmtk audit"),
+        ("", "is empty", "a line of names"),
+    ],
+)
+def test_tables_that_hold_no_runs_say_why(tmp_path: Path, text: str, message: str, cure: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+    with pytest.raises(MmtkError, match=message) as error:
+        mmtk.compare(file)
+    assert cure in str(error.value.hint)
+
+
+def test_audits_read_percent_spreads_and_columns_of_means(tmp_path: Path) -> None:
+    texts = (
+        "model,acc_mean,acc_std\nA,0.858,0.006\nB,0.833,0.010\n",
+        "variant,accuracy,loss\nA,85.8 ± 0.6,0.31\nB,83.3 ± 1.0,0.29\n",
+        "technique,accuracy\nA,85.8\nB,83.3\n",
+    )
+    for text in texts:
+        file = tmp_path / "table.csv"
+        file.write_text(text)
+        audit = mmtk.audit(file, 500)
+        (claim,) = [claim for claim in audit.claims if claim.where == "accuracy"]
+        assert (claim.better, claim.difference) == ("A", pytest.approx(0.025))
+        assert claim.independent == pytest.approx(false_share_claim(0.858, 0.833, 500, 0.858 * 0.833))
+        assert audit.notes == (["accuracy is in percent: divided by 100"] if "85.8" in text else [])
+    file.write_text("model,accuracy\nA,851\nB,0.8\n")
+    with pytest.raises(MmtkError, match="accuracy: 851 is no mean of it"):
+        mmtk.audit(file, 500)
+    file.write_text("model,accuracy\nA,0.9\n")
+    assert sentence(mmtk.audit(file, 500)).startswith("No claim: no two systems")
