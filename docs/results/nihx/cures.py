@@ -1,4 +1,4 @@
-"""AUROC on NIHX of every cure, and its change: cures.py DATA RUNS [FOLDER…] writes cures.csv.
+"""AUROC on NIHX of every cure, and its change: cures.py DATA RUNS [FOLDER…] writes cures.csv, and prints a table.
 
 RUNS holds the finished runs plain-…-s0, gray-levels-…-s0 and so on; DATA the folder of the data sets. A FOLDER,
 such as batch-norm, holds evaluations of the plain runs under their names. Changes are paired by seed and film.
@@ -7,15 +7,17 @@ such as batch-norm, holds evaluations of the plain runs under their names. Chang
 import csv
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from view import films, scores
 
 from mmtk.report.intervals import bounded
 from mmtk.scores import ScoreInfo
-from mmtk.stats import combine, two_way
+from mmtk.stats import Interval, Jackknife, combine, two_way
 
 HERE = Path(__file__).parent
+COLUMNS = ("all films", "within view", "matched by view and sex", "tells AP")  # of the table that is printed
 UNIT = ScoreInfo("AUROC", low=0.0, high=1.0)
 PLAIN = "plain"
 
@@ -32,6 +34,25 @@ def cures(runs: Path, folders: list[Path]) -> dict[str, dict[str, Path]]:
     return {name: groups[name] for name in sorted(groups, key=lambda name: (name != PLAIN, name))}
 
 
+def rows(
+    own: dict[str, Jackknife], plain: dict[str, Jackknife] | None
+) -> Iterator[tuple[str, Interval, Interval | None]]:
+    """AUROC of every score, and its change from the runs without cure; None for these themselves."""
+    for score, one in own.items():
+        change = None if plain is None else two_way(combine((1, -1), (one, plain[score])))
+        yield score, bounded(two_way(one), UNIT, difference=False), change
+
+
+def printed(name: str, entries: dict[str, Interval], sign: bool = False) -> None:
+    """Print a row of the page's table."""
+    cells = (
+        f"{one.est:{'+' if sign else ''}.{2 + sign}f} ({one.low:.{2 + sign}f} to {one.high:.{2 + sign}f}"
+        + (f"; p {one.p:.3f})" if sign else ")")
+        for one in (entries[score] for score in COLUMNS)
+    )
+    print("|", " | ".join([name, *cells]), "|")
+
+
 def main(data: Path, runs: Path, folders: list[Path]) -> None:
     """Write a row per cure and score: AUROC, change, and how many seeds both have."""
     with open(data / "NIHX/Data_Entry_2017.csv", newline="", encoding="utf-8-sig") as file:
@@ -44,13 +65,18 @@ def main(data: Path, runs: Path, folders: list[Path]) -> None:
             seeds = sorted({*group} & {*groups[PLAIN]})
             pair = group, groups[PLAIN]
             own, plain = (scores(films([one[seed] for seed in seeds], facts)) for one in pair)
-            for score in own:
-                one = bounded(two_way(own[score]), UNIT, difference=False)
-                row = [one.est, one.low, one.high]
-                if name != PLAIN:
-                    change = two_way(combine((1, -1), (own[score], plain[score])))
-                    row += [change.est, change.low, change.high, change.p]
-                table.writerow([name, len(seeds), score, *("" if x is None else round(x, 4) for x in row)])
+            found = [*rows(own, None if name == PLAIN else plain)]
+            for score, one, change in found:
+                numbers = [
+                    one.est,
+                    one.low,
+                    one.high,
+                    *((change.est, change.low, change.high, change.p) if change else ()),
+                ]
+                table.writerow([name, len(seeds), score, *("" if x is None else round(x, 4) for x in numbers)])
+            printed(f"{name} | {len(seeds)}", {score: one for score, one, _ in found})
+            if name != PLAIN:
+                printed("change | ", {score: change for score, _, change in found if change}, sign=True)
 
 
 if __name__ == "__main__":
