@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
 
 import mmtk
 from mmtk.errors import MmtkError
@@ -19,7 +20,7 @@ def log_runs(client: MlflowClient, experiment: str) -> dict[str, list[float]]:
     values: dict[str, list[float]] = {}
     for ssl, gain in (("none", 0.0), ("mixmatch", 0.05)):
         for seed in range(4):
-            run = client.create_run(experiment, run_name=f"{ssl}-{seed}")
+            run = client.create_run(experiment, run_name=f"{ssl}-{seed}", tags={"team": "a"})
             auroc = 0.8 + gain + float(rng.normal(0, 0.004))
             for key, value in {"ssl": ssl, "seed": seed, "data": "chex"}.items():
                 client.log_param(run.info.run_id, key, value)
@@ -39,6 +40,17 @@ def log_runs(client: MlflowClient, experiment: str) -> dict[str, list[float]]:
     return values
 
 
+def second_experiment(client: MlflowClient) -> str:
+    """Two more seeds of both methods in another experiment; the source that reads it."""
+    experiment = client.create_experiment("more-films")
+    for ssl, seed in (("none", 8), ("none", 9), ("mixmatch", 8), ("mixmatch", 9)):
+        run = client.create_run(experiment, tags={"team": "a"}).info.run_id
+        params = [Param("ssl", ssl), Param("seed", str(seed))]
+        client.log_batch(run, [Metric("auroc", 0.8 + seed / 1000, 0, 0)], params)
+        client.set_terminated(run)
+    return "mlflow:more-films"
+
+
 def test_runs_of_a_server_by_params(server, tmp_path) -> None:
     mlflow.set_tracking_uri(server.uri)
     client = MlflowClient()
@@ -56,6 +68,11 @@ def test_runs_of_a_server_by_params(server, tmp_path) -> None:
     assert "nothing can be said of new patients" in page
     again = mmtk.compare(tmp_path / "report/compare.toml")
     assert again.frame().equals(comparison.frame())
+    several = mmtk.compare([source, second_experiment(client)], by=["params.ssl", "tags.team"], seed="params.seed")
+    assert {cell.name: sorted(cell.runs) for cell in several.study.cells} == {
+        "none a": [0, 1, 2, 3, 8, 9],
+        "mixmatch a": [0, 1, 2, 3, 8, 9],
+    }
     with pytest.raises(MmtkError, match="are both system 'none', seed 0"):
         mmtk.compare("mlflow:films", by=["params.ssl"])
     with pytest.raises(MmtkError, match="what names a system") as error:

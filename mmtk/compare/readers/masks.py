@@ -61,7 +61,11 @@ def _files(folder: Path) -> list[Path]:
 def _lines(reference: Path, predictions: Files) -> list[str]:
     systems = list(dict.fromkeys(system for system, _ in predictions))
     seeds = sorted({seed for _, seed in predictions})
-    return [f"systems: {listing(systems, 12)}", f"seeds: {listing(seeds, 12)}", f"reference = {reference.name}"]
+    return [
+        f"systems: {listing(systems, 12)}",
+        f"seeds: {listing(seeds, 12)}",
+        f"reference masks = {reference.name}",
+    ]
 
 
 def _unmatched(references: dict[str, Path], predictions: Files) -> list[str]:

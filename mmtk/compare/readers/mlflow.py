@@ -26,7 +26,8 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
         raise MmtkError("no finished run has metrics.", ", ".join(request.sources), CURE)
     by = list(request.by)
     if not by:
-        keys = listing([f"params.{key}" for key in _varying(done)]) or "none"
+        names = [f"params.{key}" for key in _varying(done)]
+        keys = listing([name for name in names if name != (request.seed or "params.seed")]) or "none"
         raise MmtkError("what names a system?", hint=f"--by KEY; params that differ between the runs: {keys}.")
     seed = request.seed or ("params.seed" if all("seed" in run.data.params for run in done) else "")
     if not seed:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from mmtk.errors import MmtkError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REACH = 5  # pixels on each side of the middle of an 11×11 window
 _C1, _C2 = 0.01**2, 0.03**2  # of Wang et al., for L = 1
