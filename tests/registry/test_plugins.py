@@ -370,6 +370,7 @@ def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine
     code, out, err = mmtk("run", "r.toml", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err
     assert "Next      mmtk predict d --code d/code.py IMAGE… --out DIR" in out
+    assert re.search(r"^Finished in .+, .+ of them training\.$", out + err, re.MULTILINE)
     folder = RunDir(Path("d"))
     assert folder.code_file.read_text() == ENTROPY
     loaded = catalog.code()

@@ -509,3 +509,9 @@ def test_every_page_is_in_the_navigation_once():
 def test_decisions_have_numbers_of_their_own_and_stand_in_their_order():
     numbers = re.findall(r"decisions/(\d+)-", (ROOT / "mkdocs.yml").read_text())
     assert numbers == sorted({*numbers})
+
+
+def test_the_targets_of_make_are_listed_in_one_column():
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    starts = {re.match(r"[a-z-]+ +", line).end() for line in text.splitlines() if "make[" not in line}
+    assert len(starts) == 1

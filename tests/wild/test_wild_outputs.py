@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layout_inputs import film, mask
 from outputs_inputs import FILM, NAMES, dicom, films, save, untrained_run
 from PIL import Image
 
+from mmtk.cli.runs import predict as predict_command
 from mmtk.components.source.folder import Folder
+from mmtk.data.plan.profile import plan_folder
 from mmtk.data.store import open_store
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, RunFailed
 from mmtk.images import files, loader
 from mmtk.io.outputs import MANIFEST
 from mmtk.workflows.predict import TABLE, predict
@@ -257,3 +260,27 @@ def test_films_in_a_folder_called_as_masks_are_predicted(run: Path, tmp_path: Pa
         for name in "ab":
             save(tmp_path / f"data/{folder}/{name}{folder}.png")
     assert len(predict(run, [tmp_path / "data"], tmp_path / "out", "cpu")) == 4
+
+
+def test_nothing_is_said_to_be_done_where_the_only_film_is_bad(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RunFailed, match=r"the one image could not be predicted; so nothing was predicted\."):
+        predict_command([run, tmp_path / "absent.png"], tmp_path / "out", device="cpu")
+    assert "absent.png: no such file" in capsys.readouterr().err
+
+
+def test_looking_at_films_and_predicting_them_writes_nothing_among_them(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
+    data, out = tmp_path / "data", tmp_path / "out"
+    for n in range(6):
+        film(data / f"films/p{n}.png")
+        mask(data / f"masks/p{n}.png")
+    before = contents(data)
+    plan_folder(data, out / "p.toml").write(out / "p.toml")
+    source = Folder(data, "segmentation", images="films", masks="masks", classes=("lung",))
+    open_store(source, 32)  # what inspect and run read
+    predict(run, [data / "films"], out / "predictions", "cpu")
+    assert contents(data) == before
