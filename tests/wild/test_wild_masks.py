@@ -20,7 +20,7 @@ ALL = range(COUNT)
 def look(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The report on the films as the only source."""
     monkeypatch.setenv("MMTK_CACHE", str(folder / "cache"))
-    table = {"use": "folder", "images": "films", "masks": "masks"}
+    table = {"use": "folder", "images": "films", "masks": "masks", "classes": ["lung"]}
     recipe = load_recipe("unet", "phantom", {"data.segmentation.labels": 2, "data.segmentation.source": table})
     whole = sources_of(recipe, folder)
     return inspect({role: source for role, source in whole.items() if role.domain == "source"}, 64, folder / "out")
