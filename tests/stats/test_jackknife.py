@@ -62,6 +62,22 @@ def test_ranking_scores_are_those_of_scikit_learn_in_64_bits():
         assert stats.jackknife(formula, columns, patients).score == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("formula", ["auroc", "average-precision"])
+def test_all_seeds_at_once_are_each_seed_alone_to_the_last_bit(formula):
+    """With ties, and with classes that differ by seed where runs were tested on other images."""
+    rng = np.random.default_rng(2)
+    patients = clusters(rng, 20)
+    columns = {name: values.round(1) for name, values in classes(rng, patients, count=3).items()}
+    target = columns["target"]
+    for lost in (None, 2):
+        target[-1, target[-1] == lost] = 0
+        together = stats.jackknife(formula, columns, patients)
+        for seed in range(len(target)):
+            alone = stats.jackknife(formula, {k: v[seed : seed + 1] for k, v in columns.items()}, patients)
+            assert alone.score[0] == together.score[seed]
+            np.testing.assert_array_equal(alone.without[0], together.without[seed])
+
+
 @pytest.mark.parametrize(("count", "formulas"), [(2, TWO), (3, MORE)])
 def test_without_a_patient_is_the_score_of_the_other_images(count, formulas):
     for seed in range(3):
