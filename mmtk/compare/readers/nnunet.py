@@ -49,10 +49,22 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
         rows += [{**key, **row} for row in _cases(file)]
     frame = DataFrame(rows)
     frame.insert(5, "patient", None)
-    systems = list(dict.fromkeys(frame["system"]))
+    short_names = _without_shared_parts(list(dict.fromkeys(frame["system"])))
+    frame["system"] = frame["system"].map(short_names)
+    systems = [name if name == short else f"{short} ({name})" for name, short in short_names.items()]
     lines = [f"data set = {datasets[0]}", f"systems: {listing(systems, 12)}"]
     lines.append("seed = fold" if fold_numbers else "one replicate of each system")
     return Records(frame, empty_numbers(), folds=folds, notes=notes), lines
+
+
+def _without_shared_parts(names: list[str]) -> dict[str, str]:
+    """Names of trainers without the parts, such as the plans, that all of them have."""
+    parts = [name.split("__") for name in names]
+    if len(names) < 2 or len({len(one) for one in parts}) > 1:
+        return {name: name for name in names}
+    differ = [len({*column}) > 1 for column in zip(*parts, strict=True)]
+    kept = [[part for part, keep in zip(one, differ, strict=True) if keep] for one in parts]
+    return {name: "__".join(one) for name, one in zip(names, kept, strict=True)}
 
 
 def _place(file: Path) -> tuple[str, str, int | None] | None:

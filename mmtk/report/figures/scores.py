@@ -116,7 +116,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
         f"{f', bars the 95 % interval for {_speaks(cells)}' if has_bars else ''}"
-        f"; {_tested(cells, metrics)}{_chance(study, metrics)}."
+        f"{_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
 
@@ -144,7 +144,7 @@ def _values(cells: Mapping[str, Cell], metric: Metric, domain: str) -> dict[str,
 
 
 def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
-    """Number of test images of each task, in words."""
+    """Number of test images of each task behind a semicolon, in words; "" where none is known."""
     parts = []
     for task in sorted({metric.task for metric in metrics}):
         counts: dict[str, int] = {}
@@ -153,7 +153,7 @@ def _tested(cells: Mapping[str, Cell], metrics: list[Metric]) -> str:
             counts |= {domain: sizes[0]} if sizes else {}
         if counts:
             parts.append(f"{task}: {images(counts)}")
-    return ", ".join(parts)
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def _dots(
@@ -269,7 +269,7 @@ def budgets(study: Study, path: Path) -> Figure | None:
     cells = {str(index): cell for index, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "
-        f"standard deviation over {seeds(cells.values())}; {_tested(cells, metrics)}"
+        f"standard deviation over {seeds(cells.values())}{_tested(cells, metrics)}"
         f"{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
