@@ -150,6 +150,23 @@ def test_logits_become_probabilities_and_a_note_says_so() -> None:
     assert values(comparison, "accuracy") == pytest.approx(right.groupby("model")["right"].mean().to_dict())
 
 
+@pytest.mark.parametrize(
+    ("scale", "sentence", "is_calibrated"),
+    [
+        (100.0, "probabilities are in percent", True),
+        (0.9, "do not sum to 1: there is no calibration error", False),
+    ],
+)
+def test_scores_that_are_no_probabilities_are_named(scale: float, sentence: str, is_calibrated: bool) -> None:
+    table = predictions()
+    positive = scale / (1 + np.exp(-table["logit"]))
+    columns = {"p-normal": scale - positive, "p-pneumonia": positive}
+    comparison = mmtk.compare(table.drop(columns="logit").assign(**columns))
+    assert sentence in notes(comparison).lower()
+    assert ("calibration-error" in {*comparison.frame()["metric"]}) == is_calibrated
+    assert values(comparison, "auroc") == pytest.approx(values(mmtk.compare(table), "auroc"))
+
+
 def test_classes_alone_have_scores_of_classes(tmp_path: Path) -> None:
     """The file of the tool of arXiv 2505.04720: case, truth, and a column for every algorithm."""
     rng = np.random.default_rng(1)
