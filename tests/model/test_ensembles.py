@@ -21,12 +21,15 @@ from mmtk.components.metric.classification import best_threshold
 from mmtk.components.source.phantom import Phantom
 from mmtk.data.dataset import prepare
 from mmtk.errors import MmtkError
+from mmtk.export.card import model_card
 from mmtk.io.files import read_json
 from mmtk.model.ensemble import disagreement, mean_logits
 from mmtk.model.predictor import load
 from mmtk.model.views import VIEWS, Viewed
 from mmtk.report.intervals import bounded
+from mmtk.report.tables.table import interval
 from mmtk.runs.arrays import read_cases
+from mmtk.runs.finished import read_run
 from mmtk.study.results import from_runs
 from mmtk.workflows.evaluate import evaluate
 from mmtk.workflows.predict import predict
@@ -136,16 +139,29 @@ def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(
         for task, scores in by_task.items():
             for name, value in scores.items():
                 assert value == pytest.approx(np.mean([*cell.values(domain, task, name).values()]), abs=1e-6), name
-                interval = of_study.jackknives.contrast([(1.0, cell)], domain, task, name)
+                contrast = of_study.jackknives.contrast([(1.0, cell)], domain, task, name)
                 one = singles["intervals"][domain][task].get(name)
-                if interval is None or one is None:
-                    assert one is interval, name
+                if contrast is None or one is None:
+                    assert one is contrast, name
                     continue
-                expected = bounded(interval, of_study.declared[task][name], difference=False)
+                expected = bounded(contrast, of_study.declared[task][name], difference=False)
                 with_ends += expected.low is not None
                 for end in ("low", "high"):
                     assert one[end] == pytest.approx(getattr(expected, end), abs=1e-5), name
     assert with_ends >= 4
+
+
+def test_a_model_card_gives_the_two_way_interval_of_all_seeds(runs: list[Path]) -> None:
+    card = model_card(read_run(runs[0]), [read_run(run) for run in runs[1:]])
+    assert "the 95 % interval (two-way) speaks of new trainings and new patients" in card
+    study, key = from_runs(runs), ("cross-domain", "classification", "auroc")
+    (cell,) = study.cells
+    expected = study.jackknives.contrast([(1.0, cell)], *key)
+    assert expected is not None
+    assert expected.patients > 10
+    cut = bounded(expected, study.declared["classification"]["auroc"], difference=False)
+    (row,) = [line for line in card.splitlines() if "cross-domain" in line and "| AUROC |" in line]
+    assert f"| {interval(cut.low, cut.high)} |" in row
 
 
 def test_the_threshold_is_chosen_on_the_validation_part_by_the_ensemble(runs: list[Path], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tiny import TOY
 
 import mmtk
+from mmtk.cli.main import main
 from mmtk.errors import MmtkError
 from mmtk.report.ensembles import Row, rows_of
 from mmtk.runs.arrays import read_cases
@@ -108,3 +110,29 @@ def test_a_cell_of_a_study_is_its_runs(study: Path, tmp_path: Path) -> None:
         run_folders(study, "Encc")
     with pytest.raises(MmtkError, match="is a study, which is asked alone"):
         run_folders([study, runs[0]], "Enc")
+
+
+def test_a_plan_takes_its_power_from_the_spread_of_another_study(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = [word for key, value in TOY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    words = [
+        "ablate",
+        "enc-ssl",
+        "--components",
+        "ssl",
+        "--seeds",
+        "3",
+        "--dry-run",
+        "--like",
+        str(study),
+        *changes,
+    ]
+    monkeypatch.setattr(sys, "argv", ["mmtk", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"by the spread of {study}" in printed
+    assert "typical of real films" not in printed
