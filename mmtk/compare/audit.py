@@ -245,6 +245,6 @@ def sentence(audit: Audit) -> str:
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
     others = len(audit.claims) - len(judged_claims)
     return (
-        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} are false with at most 5 % however "
+        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {'is' if sure == 1 else 'are'} false with at most 5 % however "
         f"alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
     )
