@@ -244,7 +244,8 @@ def sentence(audit: Audit) -> str:
     sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged_claims)
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
     others = len(audit.claims) - len(judged_claims)
+    verb = "is" if sure == 1 else "are"
     return (
-        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {'is' if sure == 1 else 'are'} false with at most 5 % however "
+        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {verb} false with at most 5 % however "
         f"alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
     )
