@@ -246,6 +246,6 @@ def sentence(audit: Audit) -> str:
     others = len(audit.claims) - len(judged_claims)
     verb = "is" if sure == 1 else "are"
     return (
-        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {verb} false with at most 5 % however "
-        f"alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
+        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {verb} false with at most 5 % "
+        f"however alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
     )
