@@ -181,10 +181,13 @@ def test_jobs_of_a_node_that_dies_run_again_elsewhere(cluster: Any, tmp_path: Pa
     jobs = [Job(tmp_path / str(i), (sys.executable, "-S", "-c", code, str(tmp_path / str(i)))) for i in range(6)]
     victim = next(iter(cluster.worker_nodes))
 
+    def in_the_middle(job: Job) -> bool:
+        steps = job.dir / "steps"
+        return steps.exists() and 0 < steps.stat().st_size < 16
+
     def kill() -> None:
-        while sum((job.dir / "steps").exists() for job in jobs) < 2:  # both nodes are in the middle of a job
-            time.sleep(0.05)
-        time.sleep(0.5)
+        while sum(map(in_the_middle, jobs)) < 2:  # on each of both nodes
+            time.sleep(0.02)
         cluster.remove_node(victim, allow_graceful=False)  # the other node does what it left
 
     killer = threading.Thread(target=kill)
