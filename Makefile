@@ -31,7 +31,7 @@ run: $(READY)  ## train MultiMix on synthetic X-rays: numbers, pictures, an MLfl
 test: $(READY)  ## the tests, about 5 minutes on 2 cores
 	$(PYTEST) -m "$(TESTS)"
 
-test-long: mutants  ## what takes minutes: long loops, whole studies, and whether the tests kill the known bugs
+test-long: mutants  ## what takes seconds to minutes: long loops, whole studies, and whether the tests kill the known bugs
 	$(PYTEST) -m long
 
 mutants: $(READY)  ## whether the tests kill the known bugs

@@ -46,6 +46,7 @@ def test_recorded_convolutions_are_those_of_the_call_and_can_be_repeated():
     assert again == step.count(lambda: net(x).sum().backward())
 
 
+@pytest.mark.long
 def test_a_step_is_measured_and_its_convolutions_do_all_of_its_work():
     measured = step.step(32, 2, "fp32", "cpu", data=False)
     assert len(measured["seconds"]) == step.STEPS

@@ -25,6 +25,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_start_of_the_same_split_has_seen_no_test_image_and_the_report_says_so(
     start: Path, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def predictor_with(bridge: api.Bridge) -> Predictor:
     return Predictor(recipe, net, targets)
 
 
+@pytest.mark.long
 def test_a_component_that_cannot_be_followed_is_named() -> None:
     said = r"^the bridge \(test_export.Choosy\) cannot be written as ONNX: what it does next .*\n  Share "
     with pytest.raises(MmtkError, match=said):

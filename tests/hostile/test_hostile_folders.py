@@ -524,6 +524,7 @@ def test_a_study_runs_in_its_own_place(tmp_path, monkeypatch):
 # --- names that act where they are shown ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_page_shows_names_as_text(run, tmp_path, monkeypatch):
     """Names of systems, profiles, classes, machines and images that hold HTML."""
     told = json.loads((run / "provenance.json").read_text())

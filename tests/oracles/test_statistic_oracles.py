@@ -168,6 +168,7 @@ def classified(draw):
     return {name: values.astype(float) for name, values in columns.items()}, patients
 
 
+@pytest.mark.long
 @FEW
 @given(classified())
 def test_jackknife_is_the_score_of_the_other_images(drawn):

@@ -104,6 +104,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+@pytest.mark.long
 def test_the_best_weights_are_those_of_the_lowest_score(runs: list[Path]) -> None:
     rows = [json.loads(line) for line in RunDir(runs[0]).metrics_file.read_text().splitlines()]
     validations = {row["step"]: row for row in rows if "val/score" in row}
@@ -115,6 +116,7 @@ def test_the_best_weights_are_those_of_the_lowest_score(runs: list[Path]) -> Non
     assert selected["step"] == max(validations, key=lambda step: validations[step]["val/score"])
 
 
+@pytest.mark.long
 def test_a_run_keeps_what_its_metrics_declare(runs: list[Path]) -> None:
     declared = read_run(runs[0]).declared
     assert [*declared] == ["classification", "segmentation"]
@@ -165,6 +167,7 @@ def test_a_study_is_analysed_drawn_and_written(runs: list[Path], tmp_path: Path)
     assert "area error (%)" in results
 
 
+@pytest.mark.long
 def test_the_card_of_a_shared_model_has_them(runs: list[Path]) -> None:
     card = model_card(read_run(runs[0]))
     assert "mean surprise (bit)" in card

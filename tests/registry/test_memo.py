@@ -160,6 +160,7 @@ def test_what_was_written_since_the_process_began_is_not_remembered(site):
     assert asked(start(site, margin=BRIEF)) == [[8, {"half": 4.0}], "asked"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not fork_server.available(), reason="there is no fork server on this system")
 def test_the_fork_of_a_server_recalls_what_is_older_than_the_server(site):
     (site / "ask.py").write_text(ASK)

@@ -366,6 +366,7 @@ def test_a_file_that_cannot_serve_gets_file_line_and_cause(mmtk, mine, text, mes
     assert err.startswith(f"mmtk: {message}")
 
 
+@pytest.mark.long
 def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine):
     code, out, err = mmtk("run", "r.toml", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err

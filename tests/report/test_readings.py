@@ -180,6 +180,7 @@ def test_runs_without_attributes_have_neither_section():
     assert (analysis.strata, analysis.readings) == (Strata(), Readings())
 
 
+@pytest.mark.long
 def test_the_report_of_a_run_has_both_sections_and_says_what_is_not_looked_at(tmp_path):
     recipe = tiny("enc").with_values(
         {f"data.classification.{role}.shortcut": "border" for role in ("source", "cross")}

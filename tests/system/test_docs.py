@@ -53,6 +53,16 @@ LONG = {
     "README.md: From Python",
     "README.md: Your own component",
 }
+SLOW = {  # more than two seconds: with the long ones, but each of them on every machine
+    "tutorial/compare.md",
+    "how-to/cluster.md",
+    "how-to/compare-tables.md",
+    "how-to/own-encoder.md",
+    "how-to/own-metric.md",
+    "how-to/read-results.md",
+    "explanation/determinism.md",
+    "README.md: Your own data",
+}
 MLFLOW = "how-to/track-with-mlflow.md"
 SEEDS = "how-to/run-a-study.md"  # here a study has all its seeds; elsewhere one: commands are what is tested
 # What a page promises its commands to print.
@@ -376,8 +386,9 @@ def session_params() -> list[Any]:
         sections = dict.fromkeys(block.section for block in blocks(page) if block.language in ("sh", "python"))
         for section in sections if page == ROOT / "README.md" else [None]:
             title = f"{name(page)}: {section}" if section else name(page)
-            (long if title in LONG else made).append(pytest.param(page, section, id=title))
-    return made + [pytest.param(*each.values, id=each.id, marks=pytest.mark.long) for each in some(long)]
+            marks = [pytest.mark.long] if title in LONG | SLOW else []
+            (long if title in LONG else made).append(pytest.param(page, section, id=title, marks=marks))
+    return made + some(long)
 
 
 @pytest.mark.parametrize(("page", "section"), session_params())

@@ -94,6 +94,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     catalog.offer(before)
 
 
+@pytest.mark.long
 def test_a_run_is_drawn_and_counted(run: Path) -> None:
     result = mmtk.read_run(run)
     assert {"overview-in-domain", "boundaries-cross-domain", "confusion-in-domain", "roc", "dice"} <= {
@@ -105,6 +106,7 @@ def test_a_run_is_drawn_and_counted(run: Path) -> None:
     assert masks.groupby("domain").size().to_dict() == {"cross-domain": 10, "in-domain": 10}
 
 
+@pytest.mark.long
 def test_a_run_is_reported(run: Path, tmp_path: Path) -> None:
     study = mmtk.read_study([run])
     assert {"macro-f1", "dice"} <= {*study.frame().metric}

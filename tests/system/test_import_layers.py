@@ -75,6 +75,7 @@ def test_recipes_need_pydantic_and_no_torch():
     assert {module.partition(".")[0] for module in modules} & HEAVY == {"pydantic", "pydantic_core"}
 
 
+@pytest.mark.long
 def test_neither_components_nor_what_only_scores_or_draws_is_imported_before_the_first_step():
     none = "assert not [name for name in sys.modules if name.startswith('mmtk.components.')]"
     modules = imported("-c", f"import sys, mmtk.api; {none}; import mmtk.training.trainer")

@@ -83,6 +83,7 @@ def test_uri_is_the_environments_else_sqlite_here(monkeypatch):
     assert tracking_uri() == "http://127.0.0.1:5000"
 
 
+@pytest.mark.long
 def test_a_new_database_is_a_copy_of_an_empty_one_and_what_mlflow_makes(blank, tmp_path):
     """MLflow's migrations run once per cache; ``Default`` is the new database's own, beside where it is used."""
     from mlflow import MlflowClient

@@ -147,6 +147,7 @@ def test_network_without_statistics_is_refused(run, tmp_path):
         evaluate_adapted(run, tmp_path / "out")
 
 
+@pytest.mark.long
 def test_command_scores_an_adapted_run(tmp_path, monkeypatch, capsys):
     changes = {key: value for key, value in TOY.items() if key != "encoder.width"}
     changes |= {"encoder.use": "smp", "encoder.name": "resnet18", "train.steps": 1}

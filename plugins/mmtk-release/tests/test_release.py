@@ -297,6 +297,7 @@ def test_each_deviation_changes_what_it_should_and_nothing_else():
     assert frozen == {"classification image"}  # masks and their images are not augmented, as released
 
 
+@pytest.mark.long
 def test_a_run_from_end_to_end_warns_of_the_dead_term_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("MMTK_CACHE", str(tmp_path / "cache"))
     recipe = mmtk.load_recipe("release", overrides=TINY)
