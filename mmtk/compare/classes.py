@@ -137,7 +137,7 @@ def _numbered(sheet: Sheet, column: str, texts: list[str], names: Sequence[str],
     """Classes as places among the names; NaN of a blank."""
     places = {text: _match(text, names) for text in dict.fromkeys(texts)}
     places.pop("", None)
-    unknown_texts = [text for text, place in places.items() if place is None]
+    unknown_texts = [text for text, position in places.items() if position is None]
     if unknown_texts and all(text.isdigit() and int(text) < len(names) for text in places):
         places = {text: int(text) for text in places}
         order = ", ".join(f"{number} = {name}" for number, name in enumerate(names))

@@ -28,22 +28,22 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     from pandas import DataFrame
 
     files = sorted(file for source in request.sources for file in Path(source).rglob("summary.json"))
-    places = {file: place for file in files if (place := _place(file)) is not None}
-    if not places:
+    origins = {file: origin for file in files if (origin := _origin(file)) is not None}
+    if not origins:
         cure = "Name the folder of nnUNet_results, or of a data set in it."
         raise MmtkError("holds no summary.json of a fold or of an evaluated folder.", request.sources[0], cure)
-    datasets = sorted({place[0] for place in places.values()})
+    datasets = sorted({origin[0] for origin in origins.values()})
     if len(datasets) > 1:
         cure = f"Name one of them, such as {Path(request.sources[0]) / datasets[0]}."
         raise MmtkError(f"holds results of {counted(len(datasets), 'data set')}: {listing(datasets)}.", hint=cure)
-    fold_numbers = [place[2] for place in places.values() if place[2] is not None]
-    if fold_numbers and len(fold_numbers) < len(places):
+    fold_numbers = [origin[2] for origin in origins.values() if origin[2] is not None]
+    if fold_numbers and len(fold_numbers) < len(origins):
         cure = "Compare them apart."
         raise MmtkError("some summaries are of folds and some are not.", request.sources[0], cure)
     folds = max(*fold_numbers, FOLDS - 1) + 1 if fold_numbers else 0
     notes = [f"replicates are folds of nnU-Net, {folds} in a division of the cases"] if fold_numbers else []
     rows = []
-    for file, (_, system, fold) in places.items():
+    for file, (_, system, fold) in origins.items():
         domain = TEST_SET if fold is None else IN_DOMAIN
         key = {"system": system, "seed": str(fold or 0), "domain": domain, "task": SEGMENTATION}
         rows += [{**key, **row} for row in _cases(file)]
@@ -63,11 +63,11 @@ def _without_shared_parts(names: list[str]) -> dict[str, str]:
     if len(names) < 2 or len({len(one) for one in parts}) > 1:
         return {name: name for name in names}
     differ = [len({*column}) > 1 for column in zip(*parts, strict=True)]
-    kept = [[part for part, keep in zip(one, differ, strict=True) if keep] for one in parts]
-    return {name: "__".join(one) for name, one in zip(names, kept, strict=True)}
+    distinct = [[part for part, keep in zip(one, differ, strict=True) if keep] for one in parts]
+    return {name: "__".join(one) for name, one in zip(names, distinct, strict=True)}
 
 
-def _place(file: Path) -> tuple[str, str, int | None] | None:
+def _origin(file: Path) -> tuple[str, str, int | None] | None:
     """Data set, system and fold of a summary; None of one that no fold is validated by."""
     if file.parent.name == "validation":
         match = FOLD.fullmatch(file.parent.parent.name)

@@ -150,9 +150,9 @@ def _scapulae(body: Generator, chest: Chest, total: Array) -> None:
         scapula = 0.5 * ramp(blade, 0.3) + 0.6 * bell(blade, 0.14)
         ball = disc(part.across, part.y, 0.98, top + 0.12 - 0.06 * k, 0.12, 0.13)
         shaft = disc(part.across, part.y, 1.09, top + 0.50 - 0.1 * k, 0.085, 0.55, -0.15)
-        shown = total[part.at]
-        shown += 0.07 * scapula
-        shown += 0.09 * dome(np.maximum(ball, shaft))
+        arms = total[part.at]
+        arms += 0.07 * scapula
+        arms += 0.09 * dome(np.maximum(ball, shaft))
 
 
 def soft_tissue(body: Generator, film: Generator, chest: Chest) -> Array:
@@ -196,13 +196,13 @@ def _abdomen(body: Generator, chest: Chest, within: Array, tissue: Array) -> Non
     """Add what lies below the domes: the body is thicker, and gas lies in the stomach under the left one."""
     draw = uniform(body)
     part = chest.box(chest.rows(float(chest.dome.min()), math.inf))
-    depth, shown = part.y - part.dome, tissue[part.at]
+    depth, soft = part.y - part.dome, tissue[part.at]
     below = ramp(depth, 0.02) * within[part.at] * ramp(part.wall + 0.09 - part.across, 0.2)
-    shown += below * (0.14 + 0.08 * (1 - chest.child) + 0.25 * depth.clip(0, 0.6))
+    soft += below * (0.14 + 0.08 * (1 - chest.child) + 0.25 * depth.clip(0, 0.6))
     if draw(0, 1) < 0.65:
         cx, cy = draw(0.25, 0.45), chest.base - 0.03 + draw(-0.04, 0.1)
         gas = disc(part.x, part.y, cx, cy, draw(0.07, 0.19), draw(0.04, 0.12))
-        shown -= below * draw(0.15, 0.4) * ramp(gas + 0.3 * part.field(body, 10), 0.7)
+        soft -= below * draw(0.15, 0.4) * ramp(gas + 0.3 * part.field(body, 10), 0.7)
 
 
 def attenuation(body: Generator, film: Generator, chest: Chest, disease: Generator | None) -> Array:

@@ -89,8 +89,8 @@ def blurred(image: Array, width: float) -> Array:
 def choice(bits: Array, if_set: float | np.float32, if_not: float | np.float32) -> Array:
     """One of two numbers for every element of ``bits``, int32 with all bits set or none: ``np.where``, faster."""
     one, other = np.array((if_set, if_not), np.float32).view(np.int32)
-    chosen: Array = ((one ^ other) & bits) ^ other
-    return chosen.view(np.float32)
+    merged: Array = ((one ^ other) & bits) ^ other
+    return merged.view(np.float32)
 
 
 class Part:

@@ -1,4 +1,4 @@
-"""Work of a node on one job: its commands as processes, told in time to write their checkpoints."""
+"""Run the commands of one job on a node as processes, which get a signal in time to write their checkpoints."""
 
 from __future__ import annotations
 
