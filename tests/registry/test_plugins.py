@@ -425,7 +425,8 @@ def study(mmtk, *options: str, launcher: str) -> tuple[int, str, str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("launcher", ["inline", "process"])
-def test_a_study_hands_the_file_to_its_runs_and_knows_it_again(mmtk, mine, launcher):
+def test_a_study_hands_the_file_to_its_runs_and_knows_it_again(mmtk, mine, launcher, monkeypatch):
+    monkeypatch.setattr(sys, "executable", fork_server.python())
     code, _, err = study(mmtk, "--code", "mine.py", launcher=launcher)
     assert code == 0, err
     folders = {read_json(path / "provenance.json")["recipe"]: path for path in Path("runs").iterdir()}

@@ -8,9 +8,11 @@ work is refused before the run.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pytest
 from loops import some
@@ -272,6 +274,7 @@ def test_they_are_reported(runs: dict[str, Path], tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_strange_launcher_runs_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", fork_server.python())
     study = mmtk.ablate(
         "umtl",
         "ssl=none+confidence",

@@ -6,10 +6,10 @@ import os
 import pty
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import pytest
 import torch
 from commands import caller
@@ -30,7 +30,7 @@ RUN = ["run", "multimix", "--profile", "phantom", *sets(train__steps=8)]
 def on_a_terminal(*arguments: str, cwd: Path, env: dict[str, str]) -> str:
     """The command with a terminal of its own, for the live display; what it showed."""
     ours, theirs = pty.openpty()
-    call = [sys.executable, "-m", "mmtk", *arguments]
+    call = [fork_server.python(), "-m", "mmtk", *arguments]
     with subprocess.Popen(call, cwd=cwd, env=os.environ | env, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
