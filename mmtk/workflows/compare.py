@@ -87,6 +87,9 @@ class Comparison:
         ``out``: the folder (default that of the ``compare.toml``, else ``report``)
         """
         folder = Path(out or (self.file.parent if self.file else "report"))
+        if self.request.sources and (folder / "index.html").exists() and not (folder / FILE).exists():
+            message = "holds the report of a study or of runs, which this one would replace."
+            raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
         page = write_report(self.analysis, folder)
         if self.request.sources and not (self.file and self.file.resolve() == (folder / FILE).resolve()):
             output = OutputFolder(folder, "compare")

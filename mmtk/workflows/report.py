@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from mmtk.compare.request import FILE
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io.outputs import check_folder
 from mmtk.report.analysis import Analysis, analyse
@@ -79,8 +80,12 @@ def report(
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.", hint=cure)
+    folder = Path(out or folder)
+    if (folder / FILE).exists():
+        message = "holds the report of a comparison, which this one would replace."
+        raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
     analysis = analyse(results, margins, match)
-    page = write_report(analysis, Path(out or folder), set_aside=set_aside)
+    page = write_report(analysis, folder, set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)
 
 

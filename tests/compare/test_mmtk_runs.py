@@ -47,3 +47,16 @@ def test_systems_are_named_by_keys_of_the_recipes(runs: list[Path]) -> None:
     assert {*comparison.frame()["system"]} == {"none none", "saliency confidence"}
     with pytest.raises(MmtkError, match="are both system"):
         mmtk.compare(runs, by=["data.size"])
+
+
+def test_reports_of_runs_and_of_comparisons_never_replace_each_other(runs: list[Path], tmp_path: Path) -> None:
+    comparison = mmtk.compare(runs)
+    comparison.report(tmp_path / "compared")
+    page = (tmp_path / "compared/index.html").read_bytes()
+    with pytest.raises(MmtkError, match="holds the report of a comparison"):
+        mmtk.report(runs[0], tmp_path / "compared")
+    assert (tmp_path / "compared/index.html").read_bytes() == page
+    comparison.report(tmp_path / "compared")  # its own is written again
+    mmtk.report(runs[0], tmp_path / "run")
+    with pytest.raises(MmtkError, match="holds the report of a study or of runs"):
+        comparison.report(tmp_path / "run")

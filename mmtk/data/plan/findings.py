@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from statistics import median
 
 from mmtk.components.source._sides import mirrored, sides
 from mmtk.counts import counted
@@ -20,6 +21,8 @@ from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
+
+MANY, FEW = 8, 12  # folders of so many, with fewer images each (masks among them), are patients, not hospitals
 
 
 @dataclass
@@ -82,10 +85,18 @@ def _set_folders(listing: Listing) -> list[str]:
     children = _children(listing)
     if any("/" not in path for path in listing.images) or any(words.role(child) for child in children):
         return []
-    if {words.plain(child) for child in children} & words.CLASSES:
+    if {words.plain(child) for child in children} & words.CLASSES or _are_patients(listing, children):
         return []
     top = [table for name, table in listing.tables.items() if "/" not in name]
     return [] if any(find_columns(table, listing.images, {}) for table in top) else children
+
+
+def _are_patients(listing: Listing, children: list[str]) -> bool:
+    """Whether sub-folders are patients: by their names, or many that hold a handful of images each."""
+    if children and all(words.is_patient_folder(child) for child in children):
+        return True
+    counts = Counter(path.split("/")[0] for path in listing.images)
+    return len(children) >= MANY and median(counts.values()) < FEW
 
 
 def _children(listing: Listing) -> list[str]:

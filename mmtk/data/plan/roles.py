@@ -41,6 +41,7 @@ def common(paths: Iterable[str]) -> str:
 
 def find_roles(listing: Listing, masks: str = "", images: str = "") -> Roles:
     """Tell films from masks; ``masks`` and ``images`` are folders that the user names."""
+    masks = "" if PurePosixPath(masks) == PurePosixPath() else masks  # ".": beside the films, as without a word
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in listing.images:
         by_folder[parent(path)].append(path)
