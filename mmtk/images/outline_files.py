@@ -117,7 +117,7 @@ def _cvat(path: Path, root: ElementTree.Element) -> tuple[list[OutlinedImage], l
     images = []
     for element in root.iter("image"):
         image = OutlinedImage(path, _name(element.attrib["name"]))
-        image.size = tuple(int(element.attrib[axis]) for axis in ("height", "width"))  # type: ignore[assignment]
+        image.size = int(element.attrib["height"]), int(element.attrib["width"])
         for shape in element:
             if label := shape.get("label"):
                 points = (pair.split(",") for pair in shape.get("points", "").split(";"))

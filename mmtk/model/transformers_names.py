@@ -38,7 +38,7 @@ def timm_names(names: Iterable[str]) -> dict[str, str]:
 
 def _renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
     for pattern, timm in rules:
-        match = re.search(rf"(?<![\w]){pattern}(?=\.|$)", name)
+        match = re.search(rf"(?<!\w){pattern}(?=\.|$)", name)
         if match:
             slots = {number: int(match[int(number)]) + 1 for number in re.findall(r"\{(\d)\}", timm)}
             for number, value in slots.items():  # counted from one in timm, from zero in transformers

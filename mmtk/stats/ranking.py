@@ -163,8 +163,8 @@ def _level(ranks: np.ndarray, others: np.ndarray) -> np.ndarray:
     """[seeds, others] Number of ranks [seeds, n] of ``_steps`` below each of the same seed, equal ones as ½."""
     seed, count = np.arange(len(ranks))[:, None], ranks.shape[1]
     above = (count + others.shape[1]) * seed  # each seed above the one before: one search for all
-    ordered, own = (np.sort(ranks, axis=1) + above).ravel(), others + above
-    places = (np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")) / 2
+    ordered, queries = (np.sort(ranks, axis=1) + above).ravel(), others + above
+    places = (np.searchsorted(ordered, queries, "left") + np.searchsorted(ordered, queries, "right")) / 2
     return np.asarray(places - count * seed)
 
 

@@ -46,8 +46,8 @@ def score_single_runs(
             results.append(scores.results)
             files.append(Path(spare) / f"{run.seed}.parquet")
             scoring.write_cases(files[-1], scores)
-        found = intervals_of([run for run, _ in in_order], files, results, scores.declared)
-    return {"seeds": sorted(seeds), "results": mean_results(results), **found}
+        intervals = intervals_of([run for run, _ in in_order], files, results, scores.declared)
+    return {"seeds": sorted(seeds), "results": mean_results(results), **intervals}
 
 
 def validation_sets(members: Sequence[RunDir], tests: Sequence[TestSet]) -> list[TestSet]:

@@ -1,4 +1,4 @@
-"""Folders of patients are patients, whatever they hold; columns that name patients are found in every spelling."""
+"""Folders of patients with any number of films, folders of hospitals, and columns of patients in every spelling."""
 
 from __future__ import annotations
 
@@ -63,3 +63,8 @@ def test_hospitals_are_sets_of_their_own(tmp_path: Path) -> None:
     for name in ("Mitte", "Nord"):
         hospital(tmp_path / name, "{patient}-{visit}.png", 6, visits=2)
     assert [film_set.folder for film_set in find_sets(list_folder(tmp_path))] == ["Mitte", "Nord"]
+    (tmp_path / "West").mkdir()
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "West/film.png")
+    sets = find_sets(list_folder(tmp_path))
+    assert [film_set.folder for film_set in sets] == ["Mitte", "Nord"]
+    assert "left out: West" in " ".join(sets[0].notes)

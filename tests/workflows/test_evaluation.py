@@ -267,10 +267,12 @@ def test_folders_are_scored_on_whatever_labels_they_have(run: Path, tmp_path: Pa
     words = site(tmp_path / "words", {f"g{n}": ["No Finding", "Pneumonia|Effusion"][n % 2] for n in range(5)})
     only = site(tmp_path / "only", {f"h{n}": "" for n in range(4)}, masks=4)
     before = [
-        (path, path.stat().st_mtime_ns) for place in (both, words, only) for path in sorted(place.rglob("*"))
+        (path, path.stat().st_mtime_ns) for folder in (both, words, only) for path in sorted(folder.rglob("*"))
     ]
     result = evaluate(run, folders=[both, words, only], device="cpu", pictures=False)
-    after = [(path, path.stat().st_mtime_ns) for place in (both, words, only) for path in sorted(place.rglob("*"))]
+    after = [
+        (path, path.stat().st_mtime_ns) for folder in (both, words, only) for path in sorted(folder.rglob("*"))
+    ]
     assert after == before  # data may lie where nothing can be written
     assert result.path == run / "evaluations" / "both-words-only"
     found = {(name, task): scores["n"] for name, tasks in result.scores.items() for task, scores in tasks.items()}

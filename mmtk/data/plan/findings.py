@@ -21,6 +21,7 @@ from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
+from mmtk.errors import listing as listing_of
 
 MANY, FEW = 8, 12  # folders of so many, with fewer images each (masks among them), are patients, not hospitals
 
@@ -76,6 +77,8 @@ def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, train
     if not {"images", "masks", "labels"} & {*hints} and (folders := _set_folders(listing)):
         sets = [film_set for folder in folders if (film_set := _complete_set(listing, folder, hints, training))]
         if len(sets) > 1:
+            if spare := sorted({*folders} - {film_set.folder for film_set in sets}):
+                sets[0].notes.append(f"beside it, without labels or masks that fit, left out: {listing_of(spare)}")
             return sets
     return [find_set(listing, hints, training=training)]
 
