@@ -1,4 +1,4 @@
-"""Folders of patients with any number of films, folders of hospitals, and columns of patients in every spelling."""
+"""Folders of patients and of hospitals, and columns of patients in every spelling."""
 
 from __future__ import annotations
 
