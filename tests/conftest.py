@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -40,8 +41,10 @@ def _coarse_pictures() -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the server of the workers beside their collection; where tests run, collect no garbage meanwhile.
 
-    What is made then, thousands of modules and tests, stays.
+    What is made then, thousands of modules and tests, stays. A shell's background jobs begin with the interrupt
+    ignored, and so would the commands that tests interrupt.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     is_worker = hasattr(session.config, "workerinput")
     if session.config.getoption("numprocesses", None) and not is_worker:
         threading.Thread(target=fork_server.python, daemon=True).start()
