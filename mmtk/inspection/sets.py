@@ -85,7 +85,7 @@ def inspect(
                     result, role, source, size, Path(scratch), partial(progress, role.name) if progress else None
                 )
         _compare(result)
-        pictures = _draw(result, folder) if result.stores else []
+        pictures = _draw(result, folder)
     return {
         "size": size,
         "sources": result.reports,
@@ -163,6 +163,9 @@ def _add_drift(findings: _Findings, role: Role, cross: Role) -> None:
 
 def _draw(findings: _Findings, folder: OutputFolder) -> list[Path]:
     stores = {role.name: store for role, store in findings.stores.items()}
+    if not stores:
+        folder.remove_others(())  # no image could be read: earlier pictures show others
+        return []
     with folder.staged() as stage:
         pictures = [
             draw_intensities(findings.reports, stage / PICTURES[0]),

@@ -153,9 +153,16 @@ class OutputFolder:
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             self._note(name, sha256(stage / name))
             os.replace(stage / name, self.path / name)
-        for name in [name for name in self._hashes if name not in names and self.wrote(name)]:
+        self.remove_others(names)
+
+    def remove_others(self, names: Iterable[str]) -> int:
+        """Remove what the command wrote before, unchanged since, and is none of ``names``; count these files."""
+        names = set(names)
+        stale = [name for name in self._hashes if name not in names and self.wrote(name)]
+        for name in stale:
             (self.path / name).unlink()
             del self._hashes[name]
+        return len(stale)
 
     def put_aside(self, names: Iterable[str]) -> None:
         """Move files out of the way, into the folder ``earlier``."""

@@ -73,7 +73,8 @@ def predict(
 
     Refuses, before an image is read, an ``out`` in a folder of images, and names there that belong to others.
     Results of earlier predictions, and masks in the folders, are left out. What fails for one image is its row's
-    error.
+    error. At the end, pictures of an earlier prediction in ``out`` that the table does not name are removed,
+    unless someone changed them since.
     """
     from rich.progress import track
 
@@ -107,7 +108,16 @@ def predict(
         finally:
             if any(row.error != WAITING for row in rows):
                 _write_table(folder, rows, ends)
+        _remove_stale(folder, rows, ends, quiet=quiet)
     return rows
+
+
+def _remove_stale(folder: OutputFolder, rows: Iterable[Row], ends: Iterable[str], *, quiet: bool) -> None:
+    """Remove the files of an earlier prediction that the new table does not name."""
+    pictures = {row.cells[column] for row in rows for column in ends if column in row.cells}
+    if (count := folder.remove_others({TABLE, *pictures})) and not quiet:
+        files = f"{counted(count, 'file')} of an earlier prediction in {quoted(folder.path)}"
+        print(folded(f"Removed  {files}, which the new table does not name.", sys.stdout))
 
 
 def _left_out(masks: set[Path]) -> str:

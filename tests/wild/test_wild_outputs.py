@@ -180,6 +180,23 @@ def test_a_mask_that_was_corrected_by_hand_stays(run: Path, tmp_path: Path) -> N
     assert contents(out) == before
 
 
+def test_pictures_of_films_that_are_not_predicted_again_go_and_a_file_of_the_users_stays(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    predict(run, [save(tmp_path / f"{name}.png") for name in "abc"], out, "cpu")
+    (out / "notes.txt").write_text("mine")
+    (out / "b-mask.png").write_bytes(b"corrected by hand")
+    rows = predict(run, [tmp_path / "c.png", save(tmp_path / "d.png")], out, "cpu", quiet=False)
+    pictures = {name for row in table(out) for name in row.values() if name.endswith(".png") and "/" not in name}
+    assert {path.name for path in out.iterdir()} == {*pictures, TABLE, MANIFEST, "notes.txt", "b-mask.png"}
+    assert "Removed  5 files of an earlier prediction" in capsys.readouterr().out.replace("\n", " ")
+    (tmp_path / "d.png").write_text("no image any more")
+    predict(run, [tmp_path / "d.png"], out, "cpu")
+    assert {path.name for path in out.iterdir()} == {TABLE, MANIFEST, "notes.txt", "b-mask.png"}
+    assert not any(row.error for row in rows)
+
+
 # --- areas -------------------------------------------------------------------------------------------------------
 
 
