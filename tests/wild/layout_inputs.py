@@ -285,7 +285,7 @@ def several_rows(root: Path) -> Right:
     rows += [["00.png", "effusion", "p0"], ["02.png", "pneumonia", "p2"], ["01.png", "normal", ""]]
     table(root / "findings.csv", rows)
     words = (
-        "3 rows name an image again: an image has the labels of all its rows",
+        "3 images have several rows: an image has the labels of all its rows",
         "1 image with several findings",
     )
     return Right(classes={"normal": 7, "pneumonia": 6}, films=14, patients=14, words=words)
@@ -299,7 +299,7 @@ def rows_of_boxes(root: Path) -> Right:
         boxes = [[3.0, 4.0, 5.0, 6.0], [9.0, 4.0, 5.0, 6.0]] if n % 3 == 0 else [["", "", "", ""]]
         rows += [[f"f{n:02}", *box, int(n % 3 == 0)] for box in boxes]
     table(root / "labels.csv", rows)
-    return Right(classes={"0": 8, "1": 4}, films=12, words=("4 rows name an image again",))
+    return Right(classes={"0": 8, "1": 4}, films=12, words=("4 images have several rows",))
 
 
 def spreadsheet(root: Path) -> Right:

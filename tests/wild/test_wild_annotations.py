@@ -167,14 +167,14 @@ def test_a_run_is_scored_on_a_folder_of_one_class(columns: dict[str, str], tmp_p
 
 def test_films_and_chests_of_two_hospitals_are_kept_apart_and_scored(tmp_path: Path) -> None:
     """Of the README: one hospital at the top, another in a folder, each with films, a table, chests and masks."""
-    for place in ("", "other/"):
+    for hospital in (tmp_path, tmp_path / "other"):
         rows = [["image", "label"]]
         for n in range(12):
-            film(tmp_path / f"{place}films/f{n}.png")
-            film(tmp_path / f"{place}chests/c{n}.png")
-            mask(tmp_path / f"{place}chest-masks/c{n}.png")
+            film(hospital / f"films/f{n}.png")
+            film(hospital / f"chests/c{n}.png")
+            mask(hospital / f"chest-masks/c{n}.png")
             rows.append([f"f{n}.png", "ab"[n % 2]])
-        table(tmp_path / f"{place}films.csv", rows)
+        table(hospital / "films.csv", rows)
     plan = plan_folder(tmp_path, tmp_path / "p.toml")
     assert "24 films beside them left out, too: evaluate scores a run on them" in "\n".join(plan.lines)
     plan.write(tmp_path / "p.toml")

@@ -277,13 +277,15 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
 
 
 def _spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, str]:
-    """Ids by every unambiguous way to write an image, composed (NFC)."""
+    """Ids by every unambiguous way to write an image, composed (NFC); a whole path is that of its image alone."""
     ways: dict[str, set[str]] = {}
+    paths: dict[str, str] = {}
     for name, path in images.items():
         within = path.relative_to(folder.base).as_posix() if path.is_relative_to(folder.base) else path.name
         for way in (name, path.name, stem(path), within, inside(path, folder.base), folder.inside(path)):
             ways.setdefault(normalize("NFC", way), set()).add(name)
-    return {way: names.pop() for way, names in ways.items() if len(names) == 1}
+        paths[normalize("NFC", within)] = name
+    return {way: next(iter(names)) for way, names in ways.items() if len(names) == 1} | paths
 
 
 def _image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPattern | None) -> str | None:

@@ -92,7 +92,7 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
         if (name := stem(path)).isdecimal():
             numbers.setdefault(str(int(name)), []).append(path)
     short = {number: paths[0] for number, paths in numbers.items() if len(paths) == 1 and number not in ways}
-    return {**short, **clear}
+    return {**short, **clear, **{normalize("NFC", path): path for path in images}}
 
 
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:

@@ -19,6 +19,7 @@ from mmtk.data.plan.labels import find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
+from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
@@ -90,8 +91,11 @@ def _set_folders(listing: Listing) -> list[str]:
         return []
     if {words.plain(child) for child in children} & words.CLASSES or _are_patients(listing, children):
         return []
-    top = [table for name, table in listing.tables.items() if "/" not in name]
-    return [] if any(find_columns(table, listing.images, {}) for table in top) else children
+    top = [table for name, table in {**listing.tables, **listing.sheets}.items() if "/" not in name]
+    named = any(
+        find_columns(table, listing.images, {}) or rows_per_film(table, listing, listing.images) for table in top
+    )
+    return [] if named else children
 
 
 def _are_patients(listing: Listing, children: list[str]) -> bool:

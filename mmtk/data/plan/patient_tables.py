@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.tables import Table
+from mmtk.data.plan.visits import narrowed
 
 FILE = "(file)"  # the added column of images
+LEAST_COVERED = 0.3  # share of the images that a column of patients or studies names
 TAGS = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID")
 
 
-def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, str] | None:
-    """Expand a table to a row per image, with the column ``(file)``; also its column of patients or studies.
+def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, tuple[str, ...]] | None:
+    """Expand a table to a row per image, with the column ``(file)``; also its columns that name the images.
 
-    Cells are matched to names of files and folders, then to DICOM headers. None where too few match.
+    Cells are matched to names of files and folders, then to DICOM headers: by the column of most images, as a
+    patient or a study, and within it by columns of visits or films. A row without an image keeps an empty cell.
+    None where too few match.
     """
     for images_of in (_of_names(films), _of_headers(listing, films)):
         keys = {column: _images(table, column, images_of) for column in dict.fromkeys(table.columns)}
         covered = {column: len(set().union(*images.values())) for column, images in keys.items()}
         # A study before its patient, of whom several rows speak: a film has the finding of its own row.
         best = max(keys, key=lambda column: covered[column] * (1 if _unique(table, column) else 0.5))
-        if covered[best] >= 0.3 * len(films):
-            index = table.columns.index(best)
-            rows = [(*row, path) for row in table.rows for path in sorted(keys[best].get(row[index], ()))]
-            return Table((*table.columns, FILE), tuple(rows)), best
+        if covered[best] >= LEAST_COVERED * len(films):
+            images, others = narrowed(table, [keys[best].get(cell, set()) for cell in table.cells(best)], [best])
+            return _expanded(table, images), (best, *others)
+    images, columns = narrowed(table, [{*films}] * len(table.rows), [])  # patients 1, 2, …: any number in a path
+    if any(map(words.is_patient_column, columns)):
+        return _expanded(table, images), tuple(sorted(columns, key=words.is_patient_column, reverse=True))
     return None
+
+
+def _expanded(table: Table, images: Sequence[Collection[str]]) -> Table:
+    """A row for every image of each row; a row without images once, with an empty cell."""
+    rows = ((*row, path) for row, paths in zip(table.rows, images, strict=True) for path in sorted(paths) or [""])
+    return Table((*table.columns, FILE), tuple(rows))
 
 
 def _images(table: Table, column: str, images_of: Mapping[str, set[str]]) -> dict[str, set[str]]:

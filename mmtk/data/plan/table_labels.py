@@ -25,11 +25,17 @@ SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 
 @dataclass(frozen=True)
 class _FilmTable:
-    """Table with a row per film, its columns by use, and the column ``key`` of patients or studies behind it."""
+    """Table with a row per film, its columns by use, and the columns ``key`` of patients or visits behind it."""
 
     table: Table
     columns: Columns
-    key: str = ""
+    key: tuple[str, ...] = ()
+
+    @property
+    def names_files(self) -> str:
+        """A file name in the first column of ``key``; "" where it has others."""
+        cells = self.table.cells(self.key[0]) if self.key else []
+        return next((cell for cell in cells if PurePath(cell).suffix.lower() in SUFFIXES), "")
 
 
 def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> None:
@@ -59,10 +65,11 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     _read_others(name, tables, film_tables, labels)
     if without := len(labels.films) - len(labels.listed):
         labels.reasons.append(f"{counted(without, 'image has', 'images have')} no row")
-    if main.key and not main.columns.patient:
-        index = main.table.columns.index(main.key)
+    if main.key and not main.columns.patient and not main.names_files:
+        index = main.table.columns.index(main.key[0])
         for row in main.table.rows:
-            labels.films[row[-1]].patient = row[index]
+            if row[-1]:
+                labels.films[row[-1]].patient = row[index]
     _describe(name, main.columns, labels)
 
 
@@ -70,10 +77,11 @@ def _explain_key(main: _FilmTable, labels: Labels) -> None:
     """Say by what a table names its films, where it is not by their names."""
     if not main.key:
         return
-    labels.reasons.append(f'the table names no images: "{main.key}" is in their names or headers')
-    names = [cell for cell in main.table.cells(main.key) if PurePath(cell).suffix.lower() in SUFFIXES]
-    if names:
-        labels.notes.append(f'names in "{main.key}" stand for several images each, as {names[0]}: give paths')
+    names = " and ".join(f'"{column}"' for column in main.key)
+    are = "is" if len(main.key) == 1 else "are"
+    labels.reasons.append(f"the table names no images: {names} {are} in their names or headers")
+    if main.names_files and len(main.key) == 1:
+        labels.notes.append(f"names in {names} stand for several images each, as {main.names_files}: give paths")
 
 
 def _read_others(
@@ -209,9 +217,9 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
         labels.reasons.append("the table has lost the zeros before the numbers of films")
     if absent := len(rows) - len(matches):
         labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
-    if repeats := len(matches) - len(rows_of):
-        several = counted(repeats, "row names an image again", "rows name an image again")
-        labels.reasons.append(f"{several}: an image has the labels of all its rows")
+    if several := sum(len(image_rows) > 1 for image_rows in rows_of.values()):
+        have = counted(several, "image has several rows", "images have several rows")
+        labels.reasons.append(f"{have}: an image has the labels of all its rows")
     labels.listed |= {*rows_of}
 
 
