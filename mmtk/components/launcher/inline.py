@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 
 from mmtk.jobs import Job, JobResult, Launcher
 
@@ -20,7 +20,7 @@ class Inline(Launcher):
             before = sys.argv
             sys.argv = ["mmtk", *job.argv[3:]]
             try:
-                runpy.run_module("mmtk", run_name="__main__", alter_sys=True)
+                import_module("mmtk.cli.main").main()  # not of a process of its own, which would end
                 code = 0
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 1
