@@ -94,9 +94,11 @@ def _title(name: str, source: Report) -> str:
 
 
 def _print_verdicts(verdicts: list[Report], console: Console) -> None:
-    """Print ✓ or ✗ with the cure; names stand in lines below their sentence."""
+    """Print ✓, ! for a doubt, or ✗, with the cure; names stand in lines below their sentence."""
     for verdict in sorted(verdicts, key=lambda item: (not item["ok"], item["refused"])):
+        doubt = verdict["ok"] and verdict["cure"]
         mark, style = ("✓", "green") if verdict["ok"] else ("✗", "red" if verdict["refused"] else "yellow")
+        mark, style = ("!", "yellow") if doubt else (mark, style)
         head, *lines = verdict["text"].split("\n")
         _print(console, Text(f"{mark} ", style=style) + Text(f"{verdict['name']}: {head}"))
         for line in lines:

@@ -26,7 +26,10 @@ MOST_ELONGATED = 4  # long side by short side
 
 @dataclass(frozen=True)
 class Verdict:
-    """Verdict ``text`` on the set ``name``, with its ``cure``; ``refused``: training stops."""
+    """Verdict ``text`` on the set ``name``, with its ``cure``; ``refused``: training stops.
+
+    One that is ``ok`` and has a cure leaves a doubt.
+    """
 
     name: str
     ok: bool
@@ -192,9 +195,17 @@ def on_labels(source: Role, store: ImageStore, cross: Role, cross_store: ImageSt
 
 
 def all_well(role: Role, source: Source) -> Verdict:
-    """Verdict on a set without faults."""
+    """Verdict on a set without faults; with a cure where nobody can say whether a person is in two parts."""
+    items = source.items("all")
     counts = " / ".join(f"{len(source.items(split)):,}" for split in SPLITS)
-    return Verdict(role.name, True, f"nothing to mend ({counts} images for train / val / test).")
+    unknown = 0 if source.one_image_per_patient else sum(item.patient == item.id for item in items)
+    if not unknown or role.domain != "source":
+        return Verdict(role.name, True, f"nothing to mend ({counts} images for train / val / test).")
+    text = (
+        f"nothing to mend that shows ({counts} images for train / val / test), "
+        f"but the patients of {share(unknown, len(items), 'image')} are not known."
+    )
+    return Verdict(role.name, True, text, "Name them, so that no person's films lie in train and test.")
 
 
 def _note(role: Role, text: str, cure: str) -> Verdict:

@@ -211,7 +211,8 @@ class Labelled(Squares):
 def test_a_set_with_a_leak_is_not_called_well(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 12)
     text = shown(inspect({A: Labelled(root, CLASSES)}, SIZE, tmp_path / "out"))
-    assert "✓ classification source: nothing to mend" in text
+    assert "! classification source: nothing to mend that shows" in text
+    assert "the patients of all 12 images are not known" in text
     (root / "s10.png").write_bytes((root / "s00.png").read_bytes())
     text = shown(inspect({A: Labelled(root, CLASSES)}, SIZE, tmp_path / "out"))
     assert "✗ classification source: the same image" in text

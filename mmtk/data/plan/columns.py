@@ -11,6 +11,7 @@ from unicodedata import normalize
 
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
+from mmtk.data.plan.patient_words import patient_column, possible_patients
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
@@ -23,7 +24,8 @@ MOST_CLASSES = 20
 class Columns:
     """Columns by use, as the file spells them.
 
-    ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs.
+    ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs;
+    ``possible_patients`` repeat as patients do, where no column is called so.
     """
 
     image: str
@@ -35,6 +37,7 @@ class Columns:
     flags: tuple[str, ...] = ()
     run_lengths: str = ""
     unused: tuple[str, ...] = field(default=())
+    possible_patients: tuple[str, ...] = ()
 
     @property
     def are_of_masks(self) -> bool:
@@ -53,7 +56,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     candidates = [name for name in dict.fromkeys(table.columns) if name and name != image]
     named_rows = [row for row in table.rows if row[table.columns.index(image)] in matches] or list(table.rows)
     named_table = Table(table.columns, tuple(named_rows))
-    patient = hints.get("patient") or next(filter(words.is_patient_column, candidates), "")
+    cells = [(name, named_table.cells(name)) for name in candidates]
+    patient = hints.get("patient") or patient_column(cells)
     candidates = [name for name in candidates if name != patient]
     split = hints.get("split") or _split_column(named_table, candidates)
     candidates = [name for name in candidates if name != split]
@@ -64,8 +68,9 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     candidates = [name for name in candidates if name != run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
     used = {label} if label else {*flags}
+    possible = () if patient else possible_patients([entry for entry in cells if entry[0] in {*candidates} - used])
     unused = tuple(name for name in candidates if name not in used)
-    return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused)
+    return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused, tuple(possible))
 
 
 def with_column_names(table: Table, images: Collection[str]) -> Table:

@@ -31,6 +31,7 @@ class Labels:
     lateral: dict[str, set[str]] = field(default_factory=dict)  # lateral films by the column that says so
     left_out: list[str] = field(default_factory=list)  # films that the profile is not to read
     files: set[str] = field(default_factory=set)  # JSON, YAML and text files that are read
+    possible_patients: list[str] = field(default_factory=list)  # notes on columns that repeat as patients do
 
     @property
     def counts(self) -> Counter[str]:

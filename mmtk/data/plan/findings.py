@@ -20,11 +20,10 @@ from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
+from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
 from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
-
-MANY, FEW = 8, 12  # folders of so many, with fewer images each (masks among them), are patients, not hospitals
 
 
 @dataclass
@@ -100,7 +99,7 @@ def _set_folders(listing: Listing) -> list[str]:
 
 def _are_patients(listing: Listing, children: list[str]) -> bool:
     """Whether sub-folders are patients: by their names, or many that hold a handful of images each."""
-    if children and all(words.is_patient_folder(child) for child in children):
+    if children and all(is_patient_folder(child) for child in children):
         return True
     counts = Counter(path.split("/")[0] for path in listing.images)
     return len(children) >= MANY and median(counts.values()) < FEW

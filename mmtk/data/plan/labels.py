@@ -7,30 +7,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from mmtk.components.source._splitting import one_spelling
 from mmtk.components.source._words import SPLIT_FOLDERS
-from mmtk.counts import counted, share
+from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.data.plan.patients import find_patients
 from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.views import leave_lateral
-from mmtk.errors import MmtkError, listing
-from mmtk.images.loader import read_patient
+from mmtk.errors import listing
 
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
-# The first counts that tells several films of one person from others.
-PATIENTS = (
-    r"((?:NORMAL2-)?IM-\d+|person\d+_[a-z]+)",
-    r"(?:^|/)((?:[Pp]atient|[Pp]at|[Ss]ubject|[Ss]ub|[Pp])[-_ ]?\d+)",
-    r"(?:^|/)(\d{4,})[-_ ]\d{1,3}[.]",
-    r"(?:^|/)([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+[.]",
-    r"[-_ ]((?:[Pp]atient|[Pp]at|[Pp]ac|[Pp]aciente|[Pp]az|[Ss]ubject|[Ss]ubj|[Ss]ub)[-_ ]?\d+)",
-)
-PATIENT_FOLDER = re.compile(
-    r"(?:^|/)((?:patient|pat|paciente|paziente|subject|subj|sub|case|p|患者|пациент)[-_ ]?\d+)(?=$|/)",
-    re.IGNORECASE,
-)
 
 
 def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) -> Labels:
@@ -44,19 +31,9 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
         _from_names(labels)
     part_lists.take_parts(files, labels)
     unify(labels)
-    if not any(film.patient for film in labels.films.values()):
-        _patients(labels, hints.get("patient", ""))
-    _header_patients(files, labels)
-    if not any(film.patient for film in labels.films.values()):
-        _folder_patients(labels)
-    patients = {path: film.patient or path for path, film in labels.films.items()}
-    for path, patient in one_spelling(patients).items():
-        labels.films[path].patient = patient if labels.films[path].patient else ""
+    find_patients(files, labels, hints.get("patient", ""))
     leave_lateral(files, labels)
     return labels
-
-
-# --- folders and names -----------------------------------------------------------------------------------------
 
 
 def _from_folders(labels: Labels, required: bool) -> None:
@@ -137,59 +114,3 @@ def _from_names(labels: Labels) -> None:
 def _names_normal(labels: Collection[str]) -> bool:
     """Whether one of the labels is a word for films without a finding."""
     return any(words.same_class(label) == "normal" for label in labels)
-
-
-# --- patients --------------------------------------------------------------------------------------------------
-
-
-def _patients(labels: Labels, pattern: str) -> None:
-    """Group films by a ``pattern`` of their names; of mmtk's own patterns, by one that fits every name."""
-    for attempt in [pattern] if pattern else PATIENTS:
-        names = _persons(labels.films, attempt)
-        persons = len({*names.values()})
-        if pattern and not names:
-            raise MmtkError(
-                f"--patient {pattern}: is no column, and as a pattern finds no patient in a file name."
-            )
-        if len(names) == len(labels.films) and (pattern or 2 < persons < len(names)):
-            for path, film in labels.films.items():
-                film.patient = names[path]
-            labels.keys["patient_pattern"] = attempt
-            labels.notes.append(
-                f"patients by the file names: {persons} patients of {counted(len(names), 'image')} ({attempt})"
-            )
-            return
-    if pattern:
-        message = (
-            f"--patient {pattern}: finds a patient in {share(len(names), len(labels.films), 'file name')} only."
-        )
-        raise MmtkError(message, hint="Write a pattern that fits every name, with one group for the patient.")
-
-
-def _folder_patients(labels: Labels) -> None:
-    """Take the patients from a folder of each, such as ``Patient 07/visit 2``, where every film lies in one."""
-    matches = {path: PATIENT_FOLDER.search(parent(path)) for path in labels.films}
-    if all(matches.values()) and 2 < len({match[1] for match in matches.values() if match}) < len(matches):
-        for path, match in matches.items():
-            labels.films[path].patient = match[1] if match else ""
-        labels.reasons.append("the patient is a folder of the path")
-
-
-def _header_patients(files: Listing, labels: Labels) -> None:
-    """Take the patients of DICOM headers where tables and names give none, as the source does."""
-    for path, film in labels.films.items():
-        if not film.patient:
-            try:
-                film.patient = read_patient(files.root / path)
-            except MmtkError:  # the source names unreadable files
-                continue
-
-
-def _persons(films: Collection[str], pattern: str) -> dict[str, str]:
-    """Patients by image, from the one group of a regular expression."""
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise MmtkError(f"--patient {pattern}: is neither a column nor a regular expression: {error}.") from error
-    matches = {path: expression.search(PurePosixPath(path).name) for path in films}
-    return {path: match[1] for path, match in matches.items() if match and expression.groups == 1 and match[1]}

@@ -13,6 +13,7 @@ from mmtk.counts import counted
 from mmtk.data.plan.findings import FilmSet, find_sets, part_counts, separate_patients
 from mmtk.data.plan.listing import Listing, list_folder, resolve_hints
 from mmtk.data.plan.official import official_uses, recognise
+from mmtk.data.plan.patients import patients_line
 from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
 from mmtk.io.files import real_path, write_text
@@ -78,7 +79,7 @@ def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None)
     body = [f'tasks = ["{tasks[0]}"]      # no labels for the other task'] if len(tasks) == 1 else []
     for task in tasks:
         body += [*_task(task, sets_by_task[task], official, shared, plan, out)]
-    comments = _comments(folder, listing, sets, sets_by_task)
+    comments = _comments(folder, listing, sets, sets_by_task, official)
     head = [
         *(f"# {line}".rstrip() for line in comments),
         f'extends = "{BUDGET}"      # its training budget and image size; everything below is yours',
@@ -127,8 +128,13 @@ def _task(
 
 
 def _comments(
-    folder: Path, listing: Listing, sets: Sequence[FilmSet], sets_by_task: Mapping[str, Sequence[FilmSet]]
+    folder: Path,
+    listing: Listing,
+    sets: Sequence[FilmSet],
+    sets_by_task: Mapping[str, Sequence[FilmSet]],
+    official: Mapping[int, str],
 ) -> list[str]:
+    """Lines on what was found; sets of an ``official`` layout know their patients by themselves."""
     files = counted(len(listing.images), "image file")
     lines = [f"Found in {real_path(folder).name}: {files}, {counted(len(sets), 'place')}."]
     for film_set in sets:
@@ -145,6 +151,8 @@ def _comments(
             )
         if film_set.masks:
             lines.append(f"  masks: {len(film_set.masks):,}")
+        if uses and not official.get(id(film_set)):
+            lines.append("  " + patients_line([film.patient for film in film_set.films.values()]))
         if spare := len(film_set.films) - max(film_set.labelled.values(), default=0):
             lines.append(f"  without a label: {spare:,}, for training as unlabelled films")
         if parts := part_counts(film_set):

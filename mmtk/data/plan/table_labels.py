@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE, rows_per_film
+from mmtk.data.plan.patient_words import is_study_column
+from mmtk.data.plan.patients import header_patient
 from mmtk.data.plan.tables import Table
 from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
@@ -66,11 +69,23 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     if without := len(labels.films) - len(labels.listed):
         labels.reasons.append(f"{counted(without, 'image has', 'images have')} no row")
     if main.key and not main.columns.patient and not main.names_files:
-        index = main.table.columns.index(main.key[0])
-        for row in main.table.rows:
-            if row[-1]:
-                labels.films[row[-1]].patient = row[index]
+        _take_key(files, main, labels)
+    labels.possible_patients += [
+        f'"{column}" has {counted(len({*main.table.cells(column)} - {""}), "value")} in '
+        f"{counted(len(main.table.rows), 'row')}: if it is the patient, --patient {shlex.quote(column)} says so"
+        for column in main.columns.possible_patients
+    ]
     _describe(name, main.columns, labels)
+
+
+def _take_key(files: Listing, main: _FilmTable, labels: Labels) -> None:
+    """Take headers, else the key of a table that names no images, for the patient; never the key of a study."""
+    key = main.key[0]
+    index = main.table.columns.index(key)
+    for row in main.table.rows:
+        if path := row[-1]:
+            by_table = "" if is_study_column(key) else row[index]
+            labels.films[path].patient = header_patient(files, path) or by_table
 
 
 def _explain_key(main: _FilmTable, labels: Labels) -> None:

@@ -224,77 +224,12 @@ SPACING_COLUMNS = {
     "tamaño de píxel",
     "dimensione pixel",
 }
-PATIENT_COLUMNS = {
-    "patient",
-    "patient id",
-    "patientid",
-    "patient no",
-    "patient number",
-    "subject",
-    "subject id",
-    "subjectid",
-    "person",
-    "person id",
-    "mrn",
-    "pid",
-    "case",
-    "case id",
-    "patient name",
-    "pat id",
-    "patid",
-    "patienten nr",
-}
-PATIENTS = {
-    *("patient", "patients", "patientin", "subject", "paciente", "paziente", "pacjent", "potilas", "patiënt"),
-    *("pasient", "pacient", "hasta", "beteg", "пациент", "пацієнт", "患者", "病人", "환자", "مريض", "ασθενής"),
-}
-COMPOUNDS = {"patienten", "pat", "fall", "proband", "probanden", "person", "personen", "case", "participant"}
-FOLDERS_OF_PATIENTS = (
-    "patienten",
-    "pat",
-    "p",
-    "pt",
-    "sub",
-    "subj",
-    "case",
-    "fall",
-    "proband",
-    "visit",
-    "study",
-    "ses",
-)
-NUMBERS = {
-    *("id", "ids", "n", "no", "nr", "num", "number", "nummer", "numero", "número", "numéro", "code", "key", "uid"),
-    *("identifier", "kennung", "kennnummer", "kennziffer", "schlüssel", "identifikation", "identificador"),
-    *("du", "de", "del", "номер", "код", "č", "číslo", "numer"),
-}
 
 
 def plain(name: str) -> str:
     """Lower the case and put single spaces between words: ``FindingLabels_2`` → ``finding labels 2``."""
     spaced = re.sub(r"(?<=[a-zäöü])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
-
-
-def is_patient_column(name: str) -> bool:
-    """Whether a column says whose film it is: "Patient ID", "N. paziente", "PatNr"; not "patient age"."""
-    name_words = {*plain(name).split()}
-    in_words = bool(name_words & PATIENTS and name_words <= PATIENTS | NUMBERS)
-    return plain(name) in PATIENT_COLUMNS or in_words or _is_compound("".join(plain(name).split()))
-
-
-def _is_compound(word: str) -> bool:
-    """Whether a word joins one for a patient and one for a number: ``patientennr``, ``idpaciente``."""
-    return any(
-        (word.startswith(person) and word.removeprefix(person) in NUMBERS)
-        or (len(person) > 4 and word.endswith(person) and word.removesuffix(person) in NUMBERS)
-        for person in PATIENTS | COMPOUNDS
-    )
-
-
-def is_patient_folder(name: str) -> bool:
-    """Whether a folder is named as a patient or a visit, with a number or alone: "Patient 07", "sub-01"."""
-    return bool(re.fullmatch(rf"(?:{'|'.join((*PATIENTS, *FOLDERS_OF_PATIENTS))})\s*\d*", plain(name)))
 
 
 # Answers to the name of a column, which tell nothing as the name of a folder.
