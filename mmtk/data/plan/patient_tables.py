@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.patient_words import patient_rank
 from mmtk.data.plan.tables import Table
 from mmtk.data.plan.visits import narrowed
 
@@ -33,8 +33,8 @@ def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tup
             images, others = narrowed(table, [keys[best].get(cell, set()) for cell in table.cells(best)], [best])
             return _expanded(table, images), (best, *others)
     images, columns = narrowed(table, [{*films}] * len(table.rows), [])  # patients 1, 2, …: any number in a path
-    if any(map(words.is_patient_column, columns)):
-        return _expanded(table, images), tuple(sorted(columns, key=words.is_patient_column, reverse=True))
+    if any(map(patient_rank, columns)):
+        return _expanded(table, images), tuple(sorted(columns, key=patient_rank, reverse=True))
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from unicodedata import normalize
 
 from mmtk.data.plan import words
+from mmtk.data.plan.patient_words import patient_rank
 from mmtk.data.plan.tables import Table
 
 VISITS = {
@@ -50,7 +51,7 @@ def narrowed(
 
 
 def _may_tell(column: str) -> bool:
-    return words.is_patient_column(column) or bool({*words.plain(column).split()} & VISITS)
+    return patient_rank(column) > 0 or bool({*words.plain(column).split()} & VISITS)
 
 
 def _by_place(cells: Sequence[str], rows: Sequence[set[str]]) -> Iterator[list[set[str]]]:
