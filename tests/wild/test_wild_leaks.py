@@ -11,9 +11,10 @@ from leaks_inputs import COPIES, film, replace_image, replace_patient, write_set
 from mmtk import load_recipe
 from mmtk.api import LabelSpec
 from mmtk.data import leaks
-from mmtk.data.dataset import Data, prepare
+from mmtk.data.dataset import Data, open_source, prepare
 from mmtk.data.split_checks import Role
 from mmtk.data.store import ImageStore
+from mmtk.data.training_overlap import set_numbers_apart
 from mmtk.errors import MmtkError
 
 FOLDER = {
@@ -173,3 +174,38 @@ def test_training_films_are_compared_with_every_part_that_any_task_is_scored_on(
     else:
         with pytest.raises(MmtkError, match="the same image in train"):
             leaks.check(found, refuse=True)
+
+
+def with_numbers(folder: Path, first: int) -> None:
+    """Call the patients of a set by numbers, two films each."""
+    head, *lines = (folder / "films.csv").read_text().splitlines()
+    numbered = [f"{line.rpartition(',')[0]},{first + n // 2:03}" for n, line in enumerate(lines)]
+    (folder / "films.csv").write_text("\n".join([head, *numbered]) + "\n")
+
+
+def across_hospitals(root: Path) -> leaks.Overlap:
+    recipe = load_recipe("enc", "phantom", {"data.size": 64} | FOLDER)
+    data = [open_source(recipe, "classification", domain, root, None) for domain in ("source", "cross")]
+    train, cross = (
+        leaks.Images.of(one.role, one.source, one.store, part)
+        for one, part in zip(data, ("train", "all"), strict=True)
+    )
+    return leaks.overlap(train, cross)
+
+
+def test_numbers_from_1_on_do_not_make_persons_of_two_hospitals_one(sets):
+    for name in "ab":
+        with_numbers(sets / name, 1)
+    overlap = across_hospitals(sets)
+    assert len(overlap.patients) == 12
+    sure, doubt = set_numbers_apart([overlap])
+    assert sure == []
+    assert doubt.startswith("whether patients of folder b/films were trained on: 6 numbers are the same")
+    replace_image(sets / "b", "test-100.png", film(3))  # with one image in both, the numbers are believed
+    assert set_numbers_apart([across_hospitals(sets)])[0] != []
+
+
+def test_large_numbers_are_persons(sets):
+    for name in "ab":
+        with_numbers(sets / name, 4711)
+    assert set_numbers_apart([overlap := across_hospitals(sets)]) == ([overlap], "")

@@ -30,6 +30,12 @@ def one_spelling(patients: Mapping[str, str]) -> dict[str, str]:
     return {name: spellings.setdefault(person(patient, name), patient) for name, patient in patients.items()}
 
 
+def are_numbered(patients: Collection[str]) -> bool:
+    """Whether patients are numbered from 1 on, as any hospital numbers its own: they say nothing of another's."""
+    names = {*patients}
+    return bool(names) and all(name.isdecimal() and int(name) <= 3 * len(names) for name in names)
+
+
 def hash_order(ids: Iterable[str]) -> list[str]:
     """Ids in the order of SHA-256 of ``"mmtk-split-v1/" + id``: random to the eye, the same everywhere."""
     return sorted(

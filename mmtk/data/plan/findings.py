@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from statistics import median
 
 from mmtk.components.source._sides import mirrored, sides
+from mmtk.components.source._splitting import are_numbered
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
@@ -242,9 +243,7 @@ def separate_patients(sets: Sequence[FilmSet]) -> None:
     other_patients: set[str] = set()
     for film_set in sets:
         patients = {film.patient for film in film_set.films.values()} - {""}
-        if patients & other_patients and all(
-            name.isdigit() and int(name) <= 3 * len(patients) for name in patients
-        ):
+        if patients & other_patients and are_numbered(patients):
             for film in film_set.films.values():
                 film.patient = f"{film_set.name} {film.patient}" if film.patient else ""
             film_set.reasons.append(
