@@ -45,7 +45,7 @@ def trained_on(
 
 
 def set_numbers_apart(overlaps: Sequence[leaks.Overlap]) -> tuple[list[leaks.Overlap], str]:
-    """Overlaps that are sure, and a sentence on those of which only numbers of patients, from 1 on, are the same."""
+    """Overlaps that are sure, and a sentence on those of which only patients' numbers, from 1 on, are the same."""
     numbers = [overlap for overlap in overlaps if _by_number_alone(overlap)]
     return [overlap for overlap in overlaps if overlap not in numbers], _doubt(numbers)
 
