@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
-from mmtk.data.plan import words
+from mmtk.data.plan import part_words, words
 from mmtk.data.plan.listing import stem
 from mmtk.data.plan.patient_words import patient_column, possible_patients
 from mmtk.data.plan.tables import Table
@@ -25,7 +25,7 @@ class Columns:
     """Columns by use, as the file spells them.
 
     ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs;
-    ``possible_patients`` repeat as patients do, where no column is called so.
+    ``possible_patients`` repeat as patients do, where no column is called so; ``possible_split`` may say the part.
     """
 
     image: str
@@ -38,6 +38,7 @@ class Columns:
     run_lengths: str = ""
     unused: tuple[str, ...] = field(default=())
     possible_patients: tuple[str, ...] = ()
+    possible_split: str = ""
 
     @property
     def are_of_masks(self) -> bool:
@@ -68,9 +69,12 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     candidates = [name for name in candidates if name != run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
     used = {label} if label else {*flags}
+    possible_split = "" if split else _possible_split(named_table, [x for x in candidates if x not in used])
     possible = () if patient else possible_patients([entry for entry in cells if entry[0] in {*candidates} - used])
     unused = tuple(name for name in candidates if name not in used)
-    return Columns(image, matches, label, patient, split, spacing, flags, run_lengths, unused, tuple(possible))
+    return Columns(
+        image, matches, label, patient, split, spacing, flags, run_lengths, unused, tuple(possible), possible_split
+    )
 
 
 def with_column_names(table: Table, images: Collection[str]) -> Table:
@@ -124,8 +128,19 @@ def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
 
 def _split_column(table: Table, names: list[str]) -> str:
     for name in names:
-        cells = {words.plain(cell).replace(" ", "") for cell in table.cells(name)} - {""}
-        if cells and cells <= {*words.PARTS} and len(cells) > 1:
+        parts = [words.part(cell) for cell in {*table.cells(name)} - {""}]
+        if len({*parts}) > 1 and all(parts):
+            return name
+    return ""
+
+
+def _possible_split(table: Table, names: list[str]) -> str:
+    """A column that may say the part in words that are not known: by its name, or by a test among its cells."""
+    for name in names:
+        cells = {*table.cells(name)} - {""}
+        if 1 < len(cells) <= part_words.MOST and (
+            words.plain(name) in part_words.COLUMNS or "test" in map(words.part, cells)
+        ):
             return name
     return ""
 

@@ -203,6 +203,10 @@ def _check_hints(hints: Mapping[str, str], name: str, table: Table) -> None:
         if (column := hints.get(key)) and column not in table.columns:
             cure = f"Its columns: {', '.join(table.columns)}."
             raise MmtkError(f"no column '{column}'.{nearest(column, table.columns)}", name, cure)
+    column = hints.get("split")
+    if column and (unknown := sorted({cell for cell in table.cells(column) if cell and not words.part(cell)})):
+        cure = "Write train, val or test in the column, or leave --split out: the parts are then drawn."
+        raise MmtkError(f"--split {column}: no word for train, val or test: {listing(unknown)}.", name, cure)
 
 
 def _part(name: str) -> str:
@@ -321,6 +325,11 @@ def _describe(name: str, columns: Columns, labels: Labels) -> None:
         labels.keys["columns"] = renamed
     uses = ", ".join(f'"{column}" as {key}' for key, column in used.items())
     labels.notes.insert(0, f"{name}: {uses}")
+    if column := columns.possible_split:
+        labels.notes.append(
+            f'"{column}" may be the part of each film, in words that are not known: the parts are drawn anew '
+            "(write train, val and test in it to keep them)"
+        )
     if columns.unused:
         labels.notes.append(f"{name}: not labels: {', '.join(columns.unused)} (--label COLUMN takes another)")
     if columns.flags and not columns.label:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from mmtk.data.plan import part_words
 from mmtk.data.plan.normal_words import WORDS
 
 MASKS = {
@@ -69,20 +70,7 @@ IMAGES = {
     "data",
     "bilder",
 }
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "trn": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "validate": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-    "tst": "test",
-}
+PARTS = part_words.PARTS
 UNLABELLED = {"unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted"}
 ORGANS = {
     "lung": "lung",
@@ -245,7 +233,7 @@ def same_class(name: str) -> str:
 
 def part(cell: str) -> str:
     """Part that a word names: train, val or test; "" for another word."""
-    return PARTS.get(plain(cell).replace(" ", ""), "")
+    return part_words.part_of(plain(cell).replace(" ", ""))
 
 
 def class_order(names: Iterable[str]) -> list[str]:
@@ -266,8 +254,8 @@ def role(folder: str) -> str:
     joined = "".join(words)
     if joined in UNLABELLED:
         return "unlabelled"
-    if joined in PARTS:
-        return PARTS[joined]
+    if len(joined) > 2 and part(joined):
+        return part(joined)
     if words[-1:] in (["data"], ["dataset"], ["set"]) and len(words) > 1:
         return ""  # a whole collection, as "Lung Segmentation Data"
     if joined in MASKS or {*words} & (MASKS - {"label", "labels", "gt"}) or joined.endswith(("mask", "masks")):

@@ -1,0 +1,60 @@
+"""Words of many languages for the parts of a data set, and for the column that says the part."""
+
+from __future__ import annotations
+
+TRAIN: dict[str, tuple[str, ...]] = {
+    "English": ("train", "training", "trn", "tr", "learn", "learning", "development", "derivation"),
+    "Chinese, Japanese, Korean": ("训练", "训练集", "訓練", "訓練集", "学習", "学習用", "훈련", "학습"),
+    "Dutch, German": ("training", "trainieren", "trainings", "lernen", "trainingsdaten"),
+    "French": ("apprentissage", "entraînement", "entrainement"),
+    "Italian": ("addestramento", "allenamento"),
+    "Polish, Czech": ("trening", "treningowy", "uczący", "trénovací", "trénink"),
+    "Portuguese, Spanish": ("treino", "treinamento", "entrenamiento", "aprendizaje"),
+    "Russian": ("обучение", "обучающая", "тренировочная", "трейн"),
+    "Turkish": ("eğitim",),
+}
+VAL: dict[str, tuple[str, ...]] = {
+    "English": ("val", "valid", "validation", "validate", "dev", "va", "tuning", "tune"),
+    "Chinese, Japanese, Korean": ("验证", "验证集", "驗證", "驗證集", "検証", "検証用", "검증"),
+    "Dutch, German": ("validierung", "validatie", "validierungs", "validierungsdaten"),
+    "Italian": ("validazione", "convalida"),
+    "Polish, Czech": ("walidacja", "walidacyjny", "validační", "validace"),
+    "Portuguese, Spanish": ("validação", "validacao", "validación", "validacion"),
+    "Russian": ("валидация", "валидационная", "проверка", "проверочная"),
+    "Turkish": ("doğrulama",),
+}
+TEST: dict[str, tuple[str, ...]] = {
+    "English": ("test", "testing", "holdout", "tst", "te", "heldout"),
+    "Chinese, Japanese, Korean": ("测试", "测试集", "測試", "測試集", "テスト", "評価", "테스트", "시험"),
+    "Dutch, German": ("prüfung", "tests", "testdaten", "prüf"),
+    "Italian": ("prova", "verifica"),
+    "Polish, Czech": ("testowy", "testowa", "testovací"),
+    "Portuguese, Spanish": ("teste", "prueba", "pruebas"),
+    "Russian": ("тест", "тестирование", "тестовая"),
+}
+COLUMNS = {
+    *("split", "splits", "subset", "partition", "part", "dataset split", "data split", "set", "phase"),
+    *("ensemble", "teil", "gruppe", "aufteilung", "partición", "particion", "conjunto", "insieme", "suddivisione"),
+    *("分组", "数据集", "集合", "分割", "データ分割", "выборка", "zbiór", "podział", "partição", "partition name"),
+}
+SETS = ("set", "sset", "dataset", "daten", "menge", "smenge", "part")  # endings: Trainingsset, test_set
+MOST = 6  # different words in a column of parts
+
+
+# Names of folders and files; two letters say too little there.
+PARTS = {
+    word: part
+    for part, languages in (("train", TRAIN), ("val", VAL), ("test", TEST))
+    for words in languages.values()
+    for word in words
+    if len(word) > 2 or not word.isascii()
+}
+
+
+def part_of(word: str) -> str:
+    """Part that a word in lower case without spaces names; "" for another word."""
+    shorts = {word, *(word.removesuffix(ending) for ending in SETS)} - {""}
+    for part, words in (("train", TRAIN), ("val", VAL), ("test", TEST)):
+        if any(short in entries for entries in words.values() for short in shorts):
+            return part
+    return ""
