@@ -76,6 +76,11 @@ class Images:
         return near_duplicates.details(self.store.images[self.rows])
 
     @cached_property
+    def directions(self) -> np.ndarray:
+        """Directions in which the details differ most."""
+        return near_duplicates.directions(self.details)
+
+    @cached_property
     def contents(self) -> dict[bytes, list[int]]:
         """Indices of the images by the hash of their pixels."""
         indices: dict[bytes, list[int]] = defaultdict(list)
@@ -259,7 +264,7 @@ def _person(images: Images, index: int) -> str:
 def _near(train: Images, scored: Images) -> list[tuple[int, int]]:
     """Pairs of indices of near-identical images; one that resembles a good part of training proves nothing."""
     matches: dict[int, list[int]] = defaultdict(list)
-    for one, other in near_duplicates.alike(train.details, scored.details):
+    for one, other in near_duplicates.alike(train.details, scored.details, train.directions):
         matches[other].append(one)
     most = max(MOST_ALIKE, len(train.rows) // 10)
     return [(ones[0], other) for other, ones in sorted(matches.items()) if len(ones) <= most]

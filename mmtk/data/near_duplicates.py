@@ -56,16 +56,15 @@ def flipped(descriptors: np.ndarray) -> np.ndarray:
     return descriptors.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(descriptors), -1)
 
 
-def alike(ones: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, int]]:
+def alike(ones: np.ndarray, candidates: np.ndarray, basis: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield (row of ``ones``, row of ``candidates``) of details that correlate by THRESHOLD, flipped or not.
 
-    Only pairs that are near enough in a few directions are compared in full: a projection brings no two details
-    further apart, so none is missed.
+    Only pairs that are near enough in the directions of ``basis`` are compared in full: a projection brings no two
+    details further apart, so none is missed.
     """
     if not len(ones) or not len(candidates):
         return
     pairs: set[tuple[int, int]] = set()
-    basis = _basis(ones)
     far = 2 * (1 - THRESHOLD) + 1e-3
     short = ones @ basis
     lengths = (short**2).sum(1)
@@ -80,7 +79,9 @@ def alike(ones: np.ndarray, candidates: np.ndarray) -> Iterator[tuple[int, int]]
     yield from sorted(pairs)
 
 
-def _basis(descriptors: np.ndarray) -> np.ndarray:
+def directions(descriptors: np.ndarray) -> np.ndarray:
     """Orthonormal directions [SIDE², ≤ _BASIS] in which the details differ most."""
     sample = descriptors[:: max(1, len(descriptors) // 512)]
-    return np.linalg.svd(sample, full_matrices=False)[2][:_BASIS].T
+    # By the products of the sample with itself: a third of the time of its singular values.
+    weights = np.linalg.eigh(sample @ sample.T)[1][:, -_BASIS:]
+    return np.linalg.qr(sample.T @ weights)[0]
