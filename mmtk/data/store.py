@@ -21,7 +21,7 @@ from mmtk.errors import MmtkError, Problems
 from mmtk.io.cache import cached_folder
 from mmtk.tasks import TASKS
 
-FORMAT = 2  # 2: depth, sign and orientation of every file by its header
+FORMAT = 3  # 2: depth, sign and orientation of every file by its header; 3: tables of DICOM, thumbnails, alpha
 UNKNOWN = -1
 IGNORED = 255
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

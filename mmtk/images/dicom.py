@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from PIL import Image
 
 from mmtk.errors import MmtkError
 from mmtk.images.dicom_header import NEW_HEADER, number_of, read_elements, read_header, size_of
+from mmtk.images.dicom_tables import look_up, through_table, window
 from mmtk.images.gray_levels import between, stretch
 from mmtk.images.raster import Raster, decoding
 
-_WINDOWS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _LOSSY = {
     "1.2.840.10008.1.2.4.50": "JPEG",
     "1.2.840.10008.1.2.4.51": "JPEG",
@@ -102,13 +103,24 @@ def _pixels(path: Path, header: Any, frame: int | None) -> np.ndarray:
     from mmtk.images.dicom_codecs import register
 
     register()
+    shift = _unused_low_bits(header)
+    decode = partial(pixel_array, index=frame, **({"correct_unused_bits": False} if shift else {}))
     try:
         try:
-            return np.asarray(pixel_array(path, index=frame))  # without the others
+            values = np.asarray(decode(path))  # without the others
         except Exception:  # deflated files, those without a mark, and elements not packed as the file says
-            return np.asarray(pixel_array(read_elements(path), index=frame))
+            values = np.asarray(decode(read_elements(path)))
     except Exception as error:  # missing codecs, missing elements, wrong lengths
         raise _undecodable(error, path) from error
+    above = 8 * values.dtype.itemsize - int(number_of(header, "HighBit")) - 1
+    return (values << above) >> (above + shift) if shift else values
+
+
+def _unused_low_bits(header: Any) -> int:
+    """Number of bits below the stored ones, in old files that keep 12 bits at the upper end of 16; else 0."""
+    allocated, stored, high = (int(number_of(header, name)) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    packed = header.file_meta.TransferSyntaxUID.is_encapsulated or allocated not in (8, 16, 32)
+    return max(high + 1 - stored, 0) if stored and not packed and high < allocated else 0
 
 
 def _undecodable(error: Exception, path: Path) -> MmtkError:
@@ -116,33 +128,24 @@ def _undecodable(error: Exception, path: Path) -> MmtkError:
 
 
 def _gray(values: np.ndarray, header: Any) -> np.ndarray:
-    from pydicom.pixels.processing import apply_modality_lut
-
-    _drop_empty(header)
     padding = _padding(values, header)
-    gray = _windowed(np.asarray(apply_modality_lut(values, header)), header, ~padding)
+    gray = _windowed(_modality(values, header), header, ~padding)
     if header.PhotometricInterpretation == "MONOCHROME1":
         gray = 255 - gray
     gray[padding] = 0
     return gray
 
 
-def _drop_empty(header: Any) -> None:
-    """Remove empty rescale and window elements, so that they count as absent."""
-    names = ("RescaleSlope", "RescaleIntercept")
-    present = [header.get(name) not in (None, "") for name in names]
-    if number_of(header, "RescaleSlope") == 0 and present[0]:
-        present = [False, False]
-    if any(present) and not all(present):
-        header.RescaleSlope, header.RescaleIntercept = (
-            number_of(header, names[0]) or 1,
-            number_of(header, names[1]),
-        )
-    for name in names:
-        if name in header and not any(present):
-            del header[name]
-    if header.get("VOILUTFunction") not in _WINDOWS and "VOILUTFunction" in header:
-        del header["VOILUTFunction"]
+def _modality(values: np.ndarray, header: Any) -> np.ndarray:
+    """Map stored values by the modality table or the rescaling; an empty element, or a slope of 0, is absent."""
+    if tables := header.get("ModalityLUTSequence"):
+        return look_up(values, tables[0])
+    slope, intercept = (header.get(name) for name in ("RescaleSlope", "RescaleIntercept"))
+    if slope not in (None, "") and float(slope) == 0:
+        return values
+    if slope in (None, "") and intercept in (None, ""):
+        return values
+    return values.astype(np.float64) * float(slope or 1) + float(intercept or 0)
 
 
 def _padding(values: np.ndarray, header: Any) -> np.ndarray:
@@ -159,30 +162,11 @@ def _padding(values: np.ndarray, header: Any) -> np.ndarray:
 
 
 def _windowed(values: np.ndarray, header: Any, inside: np.ndarray) -> np.ndarray:
-    from pydicom.pixels.processing import apply_voi_lut
-
-    if header.get("VOILUTSequence"):
-        return _stretch(np.asarray(apply_voi_lut(values, header)), inside)
-    if (index := _window(header)) is None:
-        return _stretch(values, inside)
-    # What the window makes of the two extremes are its bounds, for linear and sigmoid windows alike.
-    with np.errstate(over="ignore"):
-        low, high = apply_voi_lut(np.array([-1e9, 1e9]), header, index, prefer_lut=False)
-        display = apply_voi_lut(values, header, index, prefer_lut=False)
-        return between(np.asarray(display, np.float64), low, high)
-
-
-def _window(header: Any) -> int | None:
-    """Number of the first window with a centre and a width that its function allows."""
-    pairs = [
-        np.atleast_1d(header.get(name) if header.get(name) is not None else [])
-        for name in ("WindowCenter", "WindowWidth")
-    ]
-    least = 1 if header.get("VOILUTFunction", "LINEAR") == "LINEAR" else 0
-    for index, (centre, width) in enumerate(zip(*pairs, strict=False)):
-        if np.isfinite(float(centre)) and (float(width) >= least and float(width) > 0):
-            return index
-    return None
+    if tables := header.get("VOILUTSequence"):
+        return through_table(values, tables[0])
+    if (chosen := window(header)) is not None:
+        return chosen.gray(values)
+    return _stretch(values, inside)
 
 
 def _stretch(values: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ from typing import NoReturn
 from mmtk.errors import MmtkError
 from mmtk.io.spelling import visible
 
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_NETPBM = (".pbm", ".pgm", ".ppm", ".pnm")
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".dcm", ".dicom", ".img"}
+    {*_JPEG, *_NETPBM, ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom", ".img"}
 )
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.

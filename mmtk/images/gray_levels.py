@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
@@ -9,8 +11,13 @@ from mmtk.images.raster import LUMINANCE, Raster
 
 
 def gray_levels(raster: Raster) -> np.ndarray:
-    """Convert a raster to uint8 [H,W]: 8-bit values unchanged, deeper ones stretched; transparent is black."""
+    """Convert a raster to uint8 [H,W]: 8-bit values unchanged, deeper ones stretched; transparent is black.
+
+    An alpha that is the same everywhere says nothing.
+    """
     eight = raster.values.dtype == np.uint8 or raster.values.dtype == bool
+    if raster.alpha is not None and np.ptp(raster.alpha) == 0 and not raster.premultiplied:
+        raster = replace(raster, alpha=None)
     gray = _from_eight_bits(raster) if eight else stretch(_luminance(raster))
     return 255 - gray if raster.white_is_zero else gray
 

@@ -39,7 +39,7 @@ def tiff_size(path: Path) -> tuple[int, int]:
 
 
 def read_tiff(path: Path) -> Raster:
-    """Read the first page, upright; refuse an unknown colour space, number format or packing by name."""
+    """Read the first page but thumbnails, upright; refuse an unknown colour space, number format or packing."""
     with _page(path) as page:
         photometry = _name(page.photometric)
         orientation = _orientation(page)
@@ -59,11 +59,20 @@ def _page(path: Path) -> Iterator[Any]:
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised
     with ExitStack() as stack:
         try:
-            page: Any = stack.enter_context(tifffile.TiffFile(path)).pages.first
+            page = _film_page(stack.enter_context(tifffile.TiffFile(path)).pages)
         except Exception as error:  # a damaged header raises nearly everything
             raise MmtkError("is not an image that can be read: its TIFF header is damaged.", str(path)) from error
         check_size(page.imagelength, page.imagewidth, path)
         yield page
+
+
+def _film_page(pages: Any) -> Any:
+    """First page that is no reduced copy of another, as programs for photographs put in front; else the first."""
+    if not pages.first.is_reduced:
+        return pages.first
+    return next(
+        (page for page in map(pages.__getitem__, range(1, len(pages))) if not page.is_reduced), pages.first
+    )
 
 
 def _orientation(page: Any) -> int:

@@ -342,6 +342,24 @@ FRAMES = np.stack([RAMP, RAMP[::-1]])
 SHARED = group(FrameVOILUTSequence=group(WindowCenter=2000, WindowWidth=1000))
 OWN = group(FrameVOILUTSequence=group(WindowCenter=500, WindowWidth=300))
 
+SIGNED = RAMP.astype(np.int16) - np.int16(2048)
+CURVE = np.clip(np.arange(4096) // 8, 0, 255)  # 12 bits to 8, with a shoulder
+DARK = (RAMP // 4 + 100).astype(np.uint16)  # a quarter of the table
+
+
+def look_up_table(first: int, bits: int, outputs: np.ndarray, form: str) -> Sequence:
+    """A LUT sequence of one item; ``form``: US numbers, OW words, or OW bytes as old writers pack eight bits."""
+    item = Dataset()
+    item.LUTDescriptor = [len(outputs), first, bits]
+    item.LUTData = (
+        [int(number) for number in outputs]
+        if form == "US"
+        else outputs.astype("<u2" if form == "words" else "u1").tobytes()
+    )
+    item["LUTData"].VR = "US" if form == "US" else "OW"
+    return Sequence([item])
+
+
 DICOM: list[tuple[str, Write, np.ndarray]] = [
     (name, lambda path, pixels=pixels, elements=elements: dicom(path, pixels, **elements), right)
     for name, pixels, elements, right in (
@@ -393,6 +411,32 @@ DICOM: list[tuple[str, Write, np.ndarray]] = [
             windowed(RAMP, 500, 300),
         ),
         ("lut-empty", RAMP, {"VOILUTSequence": Sequence([])}, stretched(RAMP)),
+        *[
+            (f"lut-{form}", pixels, {"VOILUTSequence": look_up_table(0, 8, CURVE, form)}, CURVE[pixels])
+            for form in ("US", "words", "bytes")
+            for pixels in (RAMP, DARK)
+        ],
+        ("lut-signed", SIGNED, {"bits": 16, "VOILUTSequence": look_up_table(-2048, 8, CURVE, "US")}, CURVE[RAMP]),
+        (
+            "lut-of-twelve-bits",
+            RAMP,
+            {"ModalityLUTSequence": look_up_table(0, 12, np.arange(4095, -1, -1), "US")},
+            255 - stretched(RAMP),
+        ),
+        (
+            "lut-and-window",
+            RAMP,
+            {
+                "ModalityLUTSequence": look_up_table(0, 16, np.arange(4096) * 3, "US"),
+                "WindowCenter": 6000,
+                "WindowWidth": 3000,
+            },
+            windowed(RAMP.astype(float) * 3, 6000, 3000),
+        ),
+        ("upper-bits", RAMP << 4, {"HighBit": 15}, stretched(RAMP)),
+        ("upper-bits-signed", SIGNED << 4, {"HighBit": 15}, stretched(RAMP)),
+        ("middle-bits", (RAMP << 2) | np.uint16(0x8003), {"HighBit": 13}, stretched(RAMP)),
+        ("other-bits-set", RAMP | np.uint16(0xA000), {}, stretched(RAMP)),
         ("deflated", RAMP, {"syntax": DeflatedExplicitVRLittleEndian}, stretched(RAMP)),
         ("enhanced", FRAMES, {"SharedFunctionalGroupsSequence": SHARED}, windowed(RAMP, 2000, 1000)),
         (

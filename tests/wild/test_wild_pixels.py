@@ -12,8 +12,10 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+import tifffile
 from PIL import Image
 from pixel_inputs import (
+    CURVE,
     DICOM,
     FILMS,
     FRAMES,
@@ -24,11 +26,15 @@ from pixel_inputs import (
     RAMP,
     REFUSED_MASKS,
     SHARED,
+    SIGNED,
     Write,
     dicom,
     group,
+    look_up_table,
+    png,
     stretched,
     upright,
+    windowed,
 )
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -128,6 +134,67 @@ def test_dicom(tmp_path, name: str, write: Write, right: np.ndarray):
     image = read_image(path)
     assert image_size(path) == image.shape
     assert np.abs(image - right).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("centre", "right"),
+    [(b"abcd", stretched(RAMP)), (b"nan ", stretched(RAMP)), (b"20,5", windowed(RAMP, 20.5, 1000))],
+)
+def test_a_window_that_is_no_number_is_none(tmp_path, centre, right):
+    dicom(path := tmp_path / "x.dcm", RAMP, WindowCenter="2000", WindowWidth="1000")
+    path.write_bytes(path.read_bytes().replace(b"2000", centre))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert np.abs(read_image(path) - right).max() <= 0.51
+
+
+def test_the_first_value_of_a_table_may_be_written_unsigned(tmp_path):
+    dicom(path := tmp_path / "x.dcm", SIGNED, bits=16, VOILUTSequence=look_up_table(-2048, 8, CURVE, "US"))
+    descriptor = b"\x28\0\2\x30"
+    assert path.read_bytes().count(descriptor + b"SS") == 1
+    path.write_bytes(path.read_bytes().replace(descriptor + b"SS", descriptor + b"US"))
+    assert np.array_equal(read_image(path), CURVE[RAMP])
+
+
+@pytest.mark.parametrize("order", ["thumbnail first", "film first"])
+def test_a_reduced_page_is_not_the_film(tmp_path, order):
+    pages = [(GRAY[::4, ::4], 1), (GRAY, 0)]
+    with tifffile.TiffWriter(path := tmp_path / "x.tif") as file:
+        for pixels, kind in pages if order == "thumbnail first" else pages[::-1]:
+            file.write(pixels, subfiletype=kind)
+    assert np.array_equal(read_image(path), GRAY)
+    assert image_size(path) == GRAY.shape
+
+
+def test_a_file_of_reduced_pages_alone_is_its_first(tmp_path):
+    tifffile.imwrite(path := tmp_path / "x.tif", GRAY, subfiletype=1)
+    assert np.array_equal(read_image(path), GRAY)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_alpha_that_is_the_same_everywhere_says_nothing(tmp_path, level):
+    alpha = np.full_like(GRAY, level)
+    Image.fromarray(np.dstack([GRAY, GRAY, GRAY, alpha])).save(tmp_path / "colour.png")
+    Image.fromarray(np.dstack([GRAY, alpha])).save(tmp_path / "gray.png")
+    png(tmp_path / "deep.png", np.dstack([RAMP, np.full_like(RAMP, level * 257)]), 4)
+    tifffile.imwrite(
+        tmp_path / "x.tif", np.dstack([GRAY, GRAY, GRAY, alpha]), photometric="rgb", extrasamples=["unassalpha"]
+    )
+    for name in ("colour.png", "gray.png", "x.tif"):
+        assert np.array_equal(read_image(tmp_path / name), GRAY), name
+    assert np.abs(read_image(tmp_path / "deep.png") - stretched(RAMP)).max() <= 0.51
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "pbm", "pnm"])
+def test_films_and_masks_under_rarer_suffixes_of_known_formats(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    if suffix in ("pbm", "pnm"):
+        Image.fromarray(MASK).save(path, "PPM")
+        assert np.array_equal(read_mask(path), MASK)
+    else:
+        Image.fromarray(GRAY).save(path, "JPEG", quality=100)
+        assert np.abs(read_image(path).astype(int) - GRAY).max() <= 2
+    assert is_image_file(path)
 
 
 def test_spacing_of_an_enhanced_file(tmp_path):
