@@ -108,6 +108,23 @@ def test_chex_patients(chex):
     assert found["IM-0007-0001x"] == "IM-0007"
 
 
+def test_chex_patients_of_the_third_version(tmp_path):
+    """Its films are named DISEASE-PATIENT-IMAGE; no patient is in two parts."""
+    for part, first in (("train", 1000), ("test", 5000)):
+        for n in range(40):
+            folder, kind = (("NORMAL", "NORMAL"), ("PNEUMONIA", "BACTERIA"), ("PNEUMONIA", "VIRUS"))[n % 3]
+            for image in range(1, 3 + n % 2):
+                draw(tmp_path / f"chest_xray/{part}/{folder}/{kind}-{first + n}-{image:04d}.jpeg", n)
+    source = CheX(tmp_path)
+    patients = {part: {item.patient for item in source.items(part)} for part in PARTS}
+    assert patients["train"] | patients["val"] == {str(number) for number in range(1000, 1040)}
+    assert not patients["train"] & patients["val"]
+    assert patients["test"] == {str(number) for number in range(5000, 5040)}
+    causes = {"NORMAL": None, "BACTERIA": "bacteria", "VIRUS": "virus"}
+    for item in source.items("all"):
+        assert item.metadata.get("cause") == causes[item.id.split("-")[0]]
+
+
 def test_digest_follows_content(chex):
     before = CheX(chex).digest()
     draw(chex / "chest_xray/test/NORMAL/NORMAL2-IM-0200-0001.jpeg", 3)

@@ -11,9 +11,11 @@ from mmtk.components.source import _layout
 from mmtk.components.source._splitting import split_by_patient
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
-CAUSE = re.compile(r"person\d+_(bacteria|virus)", re.IGNORECASE)
+CAUSE = re.compile(r"(?:person\d+_)?(bacteria|virus)", re.IGNORECASE)
 # The number alone is not a person: person100_bacteria and person100_virus are two.
 PATIENT = re.compile(r"person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+", re.IGNORECASE)
+# Mendeley's third version: DISEASE-PATIENT-IMAGE, where the number is the patient, whatever the disease.
+NUMBERED = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+", re.IGNORECASE)
 
 
 class CheX(Source):
@@ -23,7 +25,8 @@ class CheX(Source):
     hash order; the 16 official val images then join train, so that every image is used. "official" keeps
     the 16. The test part is the official one always.
 
-    Metadata: the cause of a pneumonia, bacteria or virus, from the name of the film.
+    Metadata: the cause of a pneumonia, bacteria or virus, from the name of the film. Films are named as in the
+    second version (``person1_virus_6``, ``IM-0115-0001``) or in the third (``VIRUS-1003233-0001``).
 
     Files: ``chest_xray/{train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg`` below root, or root is that folder.
     """
@@ -43,7 +46,7 @@ class CheX(Source):
         self._parts = _layout.Parts(folder, {"train": train, "val": validation, "test": test})
 
     def items(self, split: Split) -> list[Item]:
-        """Ids are the file stems; a patient is a person's number and kind, or the number of a normal film."""
+        """Ids are the file stems; a patient is a person's number and kind, or the number in the film's name."""
         return self._parts.items(split)
 
     def digest(self) -> str:
@@ -59,8 +62,10 @@ def _part(folder: Path) -> list[Item]:
     items = []
     for name, number in CLASSES.items():
         for stem, path in _layout.by_stem(_layout.list_images(folder / name, f"{name} images")).items():
-            patient = PATIENT.match(stem)
-            cause = CAUSE.search(stem)
+            patient = PATIENT.match(stem) or NUMBERED.match(stem)
+            cause = CAUSE.match(stem)
             metadata = {"cause": cause[1].lower()} if cause else {}
-            items.append(Item(stem, path, number, patient[0] if patient else stem, metadata=metadata))
+            items.append(
+                Item(stem, path, number, patient[patient.re.groups] if patient else stem, metadata=metadata)
+            )
     return items
