@@ -26,7 +26,7 @@ from mmtk.runs.finished import SHARED_DATA
 Pairs = list[tuple[int, int]]  # indices in two parts
 MOST_ALIKE = 5  # an image that resembles more training images than this, and a tenth of them, is a copy of none
 _PAIRS = "pairs.json"
-NEAR = "near-identical (resized, recompressed, flipped or brightened)"
+NEAR = "near-identical (resized, recompressed, brightened, inverted, flipped or turned)"
 CURE = (
     "A score would be too good. Give all films of a person one patient (a column patient), leave the copies out, "
     'or accept it with data.leaks = "allow": it is then counted in the results.'

@@ -1,4 +1,4 @@
-"""Near-identical images: films resized, recompressed, brightened or flipped, by their fine structure."""
+"""Near-identical images: films resized, recompressed, brightened, inverted or turned, by their fine structure."""
 
 from __future__ import annotations
 
@@ -51,16 +51,19 @@ def _blurred(images: np.ndarray) -> np.ndarray:
     return np.asarray(np.sum([rows[:, :, i : i + SIDE] for i in range(wide)], axis=0) / wide)
 
 
-def flipped(descriptors: np.ndarray) -> np.ndarray:
-    """Descriptors of the images flipped left to right."""
-    return descriptors.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(descriptors), -1)
+def turned(descriptors: np.ndarray) -> Iterator[np.ndarray]:
+    """Descriptors of the images as they are, flipped, and turned by quarters: the eight ways to lay a film."""
+    pictures = descriptors.reshape(-1, SIDE, SIDE)
+    for side in (pictures, pictures[:, :, ::-1]):
+        for quarters in range(4):
+            yield np.rot90(side, quarters, (1, 2)).reshape(len(descriptors), -1)
 
 
 def alike(ones: np.ndarray, candidates: np.ndarray, basis: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield (row of ``ones``, row of ``candidates``) of details that correlate by THRESHOLD, flipped or not.
+    """Yield (row of ``ones``, row of ``candidates``) of details that correlate by ±THRESHOLD, turned in any way.
 
-    Only pairs that are near enough in the directions of ``basis`` are compared in full: a projection brings no two
-    details further apart, so none is missed.
+    A negative correlation is that of a film and its negative. Only pairs that are near enough in the directions of
+    ``basis`` are compared in full: a projection brings no two details further apart, so none is missed.
     """
     if not len(ones) or not len(candidates):
         return
@@ -68,13 +71,13 @@ def alike(ones: np.ndarray, candidates: np.ndarray, basis: np.ndarray) -> Iterat
     far = 2 * (1 - THRESHOLD) + 1e-3
     short = ones @ basis
     lengths = (short**2).sum(1)
-    for variant in (candidates, flipped(candidates)):
+    for variant in turned(candidates):
         for start in range(0, len(variant), 1024):
             block = variant[start : start + 1024]
             small = block @ basis
-            distance = lengths[:, None] + (small**2).sum(1)[None] - 2 * (short @ small.T)
+            distance = lengths[:, None] + (small**2).sum(1)[None] - 2 * np.abs(short @ small.T)
             for one, other in np.argwhere(distance <= far):
-                if float(ones[one] @ block[other]) >= THRESHOLD:
+                if abs(float(ones[one] @ block[other])) >= THRESHOLD:
                     pairs.add((int(one), start + int(other)))
     yield from sorted(pairs)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmtk.components.source._splitting import person
 from mmtk.counts import counted
 from mmtk.data.dataset import Data, TestSet
 from mmtk.errors import MmtkError
@@ -64,11 +65,13 @@ def _runs_behind(recipe: Recipe) -> Iterator[RunDir]:
 
 def _overlap(test: TestSet, parts: dict[str, list[str]]) -> int:
     """Number of test images whose patient has an image in a part that was learned from."""
-    patients = dict(zip(test.store.ids, test.store.patients, strict=True))
+    patients = {
+        name: person(patient, name) for name, patient in zip(test.store.ids, test.store.patients, strict=True)
+    }
     learned = {
         patients[name] for part, ids in parts.items() if part not in SCORED for name in ids if name in patients
     }
-    return sum(test.store.patients[row] in learned for row in test.rows)
+    return sum(patients[test.store.ids[row]] in learned for row in test.rows)
 
 
 def _leak(folder: RunDir, test: TestSet, count: int) -> MmtkError:

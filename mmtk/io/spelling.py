@@ -5,11 +5,23 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from unicodedata import category, normalize
 
 
 def visible(text: str | os.PathLike[str]) -> str:
     """A path as text that every file and terminal takes: bytes of a file name that are no UTF-8 as ``\\xf6``."""
     return _bytes(os.fspath(text)).decode("utf-8", "backslashreplace")
+
+
+def folded_word(text: str) -> str:
+    """A word in the one spelling by which words are compared.
+
+    Case, kinds of spaces, wide letters, composition (NFC, NFD) and signs that nobody sees, such as those of
+    writing direction, make no difference.
+    """
+    if not text.isascii():
+        text = "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")
+    return " ".join(text.casefold().split())
 
 
 def _bytes(text: str) -> bytes:

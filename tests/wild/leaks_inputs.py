@@ -42,6 +42,14 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "smaller": lambda image: image.resize((64, 64), Image.Resampling.LANCZOS),
     "larger": lambda image: image.resize((250, 250), Image.Resampling.BICUBIC),
     "flipped": lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    "upside down": lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+    "turned by 90": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "turned by 180, jpeg 75": lambda image: recompressed(75)(image.transpose(Image.Transpose.ROTATE_180)),
+    "transposed": lambda image: image.transpose(Image.Transpose.TRANSPOSE),
+    "negative": lambda image: image.point(lambda level: 255 - level),
+    "negative, turned by 270": lambda image: image.point(lambda level: 255 - level).transpose(
+        Image.Transpose.ROTATE_270
+    ),
     "brighter": lambda image: image.point(lambda level: min(255, round(0.9 * level + 20))),
     "gamma": lambda image: image.point(lambda level: round(255 * (level / 255) ** 0.8)),
     "flipped, smaller, jpeg 50": lambda image: recompressed(50)(

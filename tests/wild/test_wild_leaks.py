@@ -92,6 +92,28 @@ def test_a_patient_in_other_letters_is_the_same(sets, part):
     assert f"(1): TRAIN-3.PNG-P (train-3 in train, {name[:-4]} in {part})." in str(caught.value)
 
 
+PATIENT = ("Mu\u0308ller 12", "M\u00fcller 12")  # as a Mac and as Linux compose it
+
+
+@pytest.mark.parametrize("part", TARGETS)
+@pytest.mark.parametrize(
+    "pair",
+    [
+        PATIENT,
+        ("P12", "\uff30\uff11\uff12"),
+        ("P12", "\u200fP12"),
+        ("P 12", "P\u00a0\u00a012"),
+        ("P12", "P12\ufeff"),
+    ],
+)
+def test_a_patient_in_signs_that_look_alike_is_the_same(sets, part, pair):
+    folder, name = place(part)
+    replace_patient(sets / "a", "train-3.png", pair[0])
+    replace_patient(sets / folder, name, pair[1])
+    with pytest.raises(MmtkError, match=r"patients in more than one split \(1\)"):
+        read(sets)
+
+
 def test_films_without_a_patient_that_differ_in_letters_are_of_two_persons(sets):
     for folder in ("a", "b"):
         table = sets / folder / "films.csv"

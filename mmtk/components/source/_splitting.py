@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mmtk.io.spelling import folded_word
+
 if TYPE_CHECKING:
     from mmtk.api import Item, Split
 
@@ -17,11 +19,11 @@ SPLIT_SALT = "mmtk-split-v1/"
 
 
 def person(patient: str, image_id: str) -> str:
-    """Patient of an image, in one spelling: two systems write one patient in capitals and in small letters.
+    """Patient of an image, in one spelling: two systems write one patient in capitals, small or wide letters.
 
     An image without a patient, which stands for itself, keeps its name.
     """
-    return patient if patient == image_id else " ".join(patient.casefold().split())
+    return patient if patient == image_id else folded_word(patient)
 
 
 def one_spelling(patients: Mapping[str, str]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from mmtk.components.source._words import EMPTY
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
 from mmtk.images.loader import read_metadata, read_spacing
+from mmtk.io.spelling import folded_word
 
 FOLDERS = "folders"
 
@@ -304,7 +305,7 @@ def _refuse_alike(labels: Iterable[str], location: Path) -> None:
     """Refuse classes that differ in case, spaces or a .0 alone, where the recipe does not name them."""
     spellings: dict[str, list[str]] = {}
     for label in sorted(labels):
-        spellings.setdefault(re.sub(r"(?<=\d)\.0+$", "", " ".join(label.casefold().split())), []).append(label)
+        spellings.setdefault(re.sub(r"(?<=\d)\.0+$", "", folded_word(label)), []).append(label)
     for alike in spellings.values():
         if len(alike) > 1:
             raise MmtkError(

@@ -8,6 +8,7 @@ from collections.abc import Collection
 
 from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.films import Labels
+from mmtk.io.spelling import folded_word
 
 NO = {"0", "no", "n", "false", "f", "neg", "negative", "absent", "nein", "non", "nee", "nej", "não", "нет"}
 YES = {"1", "yes", "y", "true", "t", "pos", "positive", "present", "ja", "oui", "si", "sí", "sì", "sim", "да"}
@@ -45,7 +46,7 @@ _ANSWERS = {"no": NO, "yes": YES}
 
 def _key(cell: str) -> str:
     """Spelling that ignores case, spaces and a .0 behind whole numbers."""
-    folded = " ".join(cell.split()).casefold()
+    folded = folded_word(cell)
     return match[1] if (match := re.fullmatch(r"(-?\d+)[.,]0+", folded)) else folded
 
 
