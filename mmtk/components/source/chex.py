@@ -65,7 +65,6 @@ def _part(folder: Path) -> list[Item]:
             patient = PATIENT.match(stem) or NUMBERED.match(stem)
             cause = CAUSE.match(stem)
             metadata = {"cause": cause[1].lower()} if cause else {}
-            items.append(
-                Item(stem, path, number, patient[patient.re.groups] if patient else stem, metadata=metadata)
-            )
+            name = patient[patient.re.groups] if patient else stem
+            items.append(Item(stem, path, number, name, metadata=metadata))
     return items
