@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,49 @@ def channels(pixels: Pixels, path: Path, labels: Sequence[int]) -> tuple[np.ndar
         message = f"is not a mask: it has the values {listing(map(str, present))}, the references two."
         raise MmtkError(message, str(path), "Save it with two values, or give label maps as references.")
     return (pixels.values >= 128)[None], True
+
+
+def files_by_case(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
+    """Files of a folder by the name of their case; MmtkError for two of one name."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        name = case_name(path, folder)
+        if (other := files.setdefault(name, path)) != path:
+            message = f"two files are of the case {name}: {other.name} and {path.name}."
+            raise MmtkError(message, str(folder), "Keep one of them.")
+    return files
+
+
+def distinct_runs(runs: Iterable[tuple[Path, str, str, Path]]) -> list[tuple[str, str, Path]]:
+    """System, seed and file or folder of every run; systems of one name are told apart by their sources.
+
+    runs: source, system, seed and file or folder. MmtkError for two of one source with the same system and seed.
+    """
+    runs = list(dict.fromkeys(runs))
+    sources: dict[tuple[str, str], set[Path]] = {}
+    for source, system, seed, _ in runs:
+        sources.setdefault((system, seed), set()).add(source)
+    shared = {system for (system, _), origins in sources.items() if len(origins) > 1}
+    names = _short_names({source for source, system, *_ in runs if system in shared})
+    result: dict[tuple[str, str], Path] = {}
+    for source, system, seed, path in runs:
+        name = system
+        if system in shared:
+            name = names[source] if source.name == system else f"{names[source]}/{system}"
+        if (other := result.setdefault((name, seed), path)) != path:
+            message = f"{other} and {path} are both system '{name}', seed {seed}."
+            raise MmtkError(message, hint="Rename one of them, or name one alone.")
+    return [(system, seed, path) for (system, seed), path in result.items()]
+
+
+def _short_names(sources: Collection[Path]) -> dict[Path, str]:
+    """The shortest ends of paths that tell them apart."""
+    parts = {source: source.resolve().parts for source in sources}
+    for length in range(1, max(map(len, parts.values()), default=0) + 1):
+        names = {source: "/".join(part[-length:]) for source, part in parts.items()}
+        if len({*names.values()}) == len(names):
+            return names
+    return {source: str(source) for source in sources}
 
 
 def folders_of_systems(

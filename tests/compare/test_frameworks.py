@@ -115,3 +115,22 @@ def test_tables_of_monai_s_metrics_saver(tmp_path: Path) -> None:
     assert comparison.cases()["id"].iloc[0] == "scan00"
     verdicts = comparison.verdicts()
     assert verdicts[["difference", "verdict"]].to_numpy().tolist() == [["swin − unet", "helps"]]
+
+
+def test_two_results_of_one_trainer_are_two_systems(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "nnUNet_results" for name in ("before", "after")]
+    for folder in folders:
+        shutil.copytree(NNUNET / DATASET / SYSTEMS[0], folder / Path(DATASET).name / SYSTEMS[0])
+    frame = mmtk.compare(folders).frame()
+    assert {*frame["system"]} == {f"{name}/nnUNet_results/nnUNetTrainer" for name in ("before", "after")}
+    assert len(frame) == 2 * len(mmtk.compare(folders[0]).frame())
+
+
+def test_two_folders_of_one_system_with_tables_of_monai_are_two_systems(tmp_path: Path) -> None:
+    files = [f"scan{k:02d}.nii.gz" for k in range(6)]
+    for name, level in (("a", 0.7), ("b", 0.8)):
+        dice = torch.full((6, 1), level, dtype=torch.float64)
+        write_metrics_reports(tmp_path / name / "unet", files, {"dice": dice.mean()}, {"dice": dice}, "*")
+    frame = mmtk.compare([tmp_path / "a", tmp_path / "b"]).frame()
+    dice = frame[frame["metric"] == "dice"].set_index("system")["value"]
+    assert dice.to_dict() == {"a/unet": pytest.approx(0.7), "b/unet": pytest.approx(0.8)}

@@ -215,3 +215,42 @@ def test_the_percentile_of_distances_is_that_of_numpy_to_the_last_digit() -> Non
     for count in range(1, 90):
         for values in (rng.random(count), np.sqrt(rng.integers(0, 30, count))):
             assert _percentile95(values) == np.quantile(values, 0.95)
+
+
+def test_systems_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
+    write(tmp_path / "masks", references())
+    for name, system in (("a", "near"), ("b", "far")):
+        write(tmp_path / name / "pred", predictions()[system, 0])
+        write(tmp_path / "deep" / name / "unet" / "seed_0", predictions()[system, 0])
+    shallow = [tmp_path / name / "pred" for name in "ab"]
+    deep = [tmp_path / "deep" / name for name in "ab"]
+    names = (["a/pred", "b/pred"], ["a/unet", "b/unet"])
+    for sources, systems in zip((shallow, deep), names, strict=True):
+        frame = mmtk.compare(sources, reference=str(tmp_path / "masks")).frame()
+        dice = frame[frame["metric"] == "dice"].set_index("system")["value"]
+        assert list(dice.index) == systems
+        assert dice.iloc[0] > dice.iloc[1] + 0.05
+    again = mmtk.compare([shallow[0], shallow[0]], reference=str(tmp_path / "masks")).frame()
+    assert {*again["system"]} == {"pred"}
+
+
+def test_two_folders_of_one_seed_and_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "masks", references())
+    for name, system in (("fold_1", "near"), ("run_1", "far")):
+        write(tmp_path / "unet" / name, predictions()[system, 0])
+    with pytest.raises(MmtkError, match=r"fold_1 and .*run_1 are both system 'unet', seed 1"):
+        mmtk.compare(tmp_path / "unet", reference=str(tmp_path / "masks"))
+    for folder in ("unet/fold_1", "masks"):
+        Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(tmp_path / folder / "case03.tif")
+        with pytest.raises(MmtkError, match=r"two files are of the case case03: case03\.(png|tif) and case03"):
+            mmtk.compare(tmp_path / "unet/fold_1", reference=str(tmp_path / "masks"))
+        (tmp_path / folder / "case03.tif").unlink()
+
+
+@pytest.mark.parametrize("out", ["masks", "masks/report", "pred/report", "pred/near/report"])
+def test_no_report_is_written_among_the_masks(tmp_path: Path, out: str) -> None:
+    write_all(tmp_path)
+    files = {*tmp_path.rglob("*")}
+    with pytest.raises(MmtkError, match=r"is an input|lies in the folder of inputs"):
+        mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"), out=tmp_path / out)
+    assert {*tmp_path.rglob("*")} == files

@@ -11,8 +11,9 @@ from typing import Any
 from mmtk import builtin_scores
 from mmtk.compare.mask_files import (
     Spacing,
-    case_name,
     channels,
+    distinct_runs,
+    files_by_case,
     folders_of_systems,
     is_mask_file,
     read_pixels,
@@ -37,21 +38,24 @@ CURE = "PRED/SYSTEM/SEED/files or PRED/SYSTEM/files, with the references under t
 def read_masks(request: Request) -> tuple[Records, list[str]]:
     """Records of predicted masks, and where they lie in words."""
     reference = Path(request.reference)
-    references = {case_name(path, reference): path for path in _files(reference)}
+    references = files_by_case(_files(reference), reference)
     if not references:
         raise MmtkError(
             "holds no mask.", str(reference), "Name the folder of the reference masks: --reference DIR."
         )
-    predictions: Files = {}
-    for source in map(Path, request.sources):
-        if not source.is_dir():
-            raise MmtkError("is not a folder of masks.", str(source), f"Layouts: {CURE}")
-        for system, seed, folder in folders_of_systems(source):
-            files = {case_name(path, folder): path for path in _files(folder)}
-            predictions.setdefault((system, seed), {}).update(files)
-    predictions = {run: files for run, files in predictions.items() if files}
+    predictions = _predictions([Path(source) for source in request.sources])
     notes = _unmatched(references, predictions)
     return _records(references, predictions, notes), _lines(reference, predictions)
+
+
+def _predictions(sources: Sequence[Path]) -> Files:
+    """Files of every system and seed, by case; folders without a mask are none."""
+    runs = []
+    for source in sources:
+        if not source.is_dir():
+            raise MmtkError("is not a folder of masks.", str(source), f"Layouts: {CURE}")
+        runs += [(source, *run) for run in folders_of_systems(source) if _files(run[2])]
+    return {(system, seed): files_by_case(_files(folder), folder) for system, seed, folder in distinct_runs(runs)}
 
 
 def _files(folder: Path) -> list[Path]:

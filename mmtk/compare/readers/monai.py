@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.compare.columns import read_sheet
-from mmtk.compare.mask_files import case_name, folders_of_systems
+from mmtk.compare.mask_files import case_name, distinct_runs, folders_of_systems
 from mmtk.compare.records import TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
 from mmtk.compare.score_names import plain, score_name, task_of
@@ -24,15 +24,16 @@ def read_monai(request: Request) -> tuple[Records, list[str]]:
     from pandas import concat
 
     parts, metrics = [], []
-    for source in map(Path, request.sources):
-        for system, seed, folder in folders_of_systems(source, lambda path: path.name.endswith(END)):
-            files = sorted(folder.glob(f"*{END}"))
-            if not files:
-                continue
-            table = _joined(files)
-            table = table.assign(system=system, seed=seed, domain=TEST_SET, patient=None)
-            parts.append(table)
-            metrics += [file.name.removesuffix(END) for file in files]
+    runs = [
+        (source, *run)
+        for source in map(Path, request.sources)
+        for run in folders_of_systems(source, lambda path: path.name.endswith(END))
+        if any(run[2].glob(f"*{END}"))
+    ]
+    for system, seed, folder in distinct_runs(runs):
+        files = sorted(folder.glob(f"*{END}"))
+        parts.append(_joined(files).assign(system=system, seed=seed, domain=TEST_SET, patient=None))
+        metrics += [file.name.removesuffix(END) for file in files]
     if not parts:
         raise MmtkError("holds no table of MetricsSaver.", request.sources[0], CURE)
     frame = concat(parts, ignore_index=True)

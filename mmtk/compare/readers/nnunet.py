@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtk.compare.mask_files import case_name
+from mmtk.compare.mask_files import case_name, distinct_runs
 from mmtk.compare.records import TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
 from mmtk.compare.score_names import SEGMENTATION
@@ -27,8 +27,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     """Records of nnU-Net's summaries: trainers and configurations as systems, folds as replicates."""
     from pandas import DataFrame
 
-    files = sorted(file for source in request.sources for file in Path(source).rglob("summary.json"))
-    origins = {file: origin for file in files if (origin := _origin(file)) is not None}
+    origins = _origins([Path(source) for source in request.sources])
     if not origins:
         cure = "Name the folder of nnUNet_results, or of a data set in it."
         raise MmtkError("holds no summary.json of a fold or of an evaluated folder.", request.sources[0], cure)
@@ -65,6 +64,21 @@ def _without_shared_parts(names: list[str]) -> dict[str, str]:
     differ = [len({*column}) > 1 for column in zip(*parts, strict=True)]
     distinct = [[part for part, keep in zip(one, differ, strict=True) if keep] for one in parts]
     return {name: "__".join(one) for name, one in zip(names, distinct, strict=True)}
+
+
+def _origins(sources: list[Path]) -> dict[Path, tuple[str, str, int | None]]:
+    """Data set, system and fold of every summary; trainers of one name in two sources are two systems."""
+    origins = {
+        (source, file): origin
+        for source in sources
+        for file in sorted(source.rglob("summary.json"))
+        if (origin := _origin(file)) is not None
+    }
+    if len({data for data, *_ in origins.values()}) > 1:
+        return {file: origin for (_, file), origin in origins.items()}  # refused
+    runs = [(source, system, str(fold), file) for (source, file), (_, system, fold) in origins.items()]
+    names = {file: system for system, _, file in distinct_runs(runs)}
+    return {file: (data, names[file], fold) for (_, file), (data, _, fold) in origins.items()}
 
 
 def _origin(file: Path) -> tuple[str, str, int | None] | None:

@@ -65,6 +65,6 @@ def _part(folder: Path) -> list[Item]:
             patient = PATIENT.match(stem) or NUMBERED.match(stem)
             cause = CAUSE.match(stem)
             metadata = {"cause": cause[1].lower()} if cause else {}
-            name = patient[patient.re.groups] if patient else stem
-            items.append(Item(stem, path, number, name, metadata=metadata))
+            person = patient[patient.re.groups] if patient else stem
+            items.append(Item(stem, path, number, person, metadata=metadata))
     return items
