@@ -14,6 +14,7 @@ from mmtk.errors import MmtkError, listing
 from mmtk.images.files import is_image_file
 from mmtk.images.loader import read_labels, read_mask
 from mmtk.io.extras import install_line
+from mmtk.io.files import is_hidden
 
 NIFTI = (".nii", ".nii.gz")
 LABELS = 64  # more values than that are gray levels, not labels
@@ -216,7 +217,7 @@ def _folders(path: Path) -> list[Path]:
     return [
         one
         for one in sorted(path.iterdir())
-        if one.is_dir() and not one.name.startswith((".", "crossval_results"))
+        if one.is_dir() and not is_hidden(one.name) and not one.name.startswith("crossval_results")
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from mmtk.errors import MmtkError
+from mmtk.io.files import is_hidden
 from mmtk.io.spelling import visible
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -61,7 +62,7 @@ def image_name(path: PurePath) -> str:
 
 
 def find_images(folder: Path, predicate: Callable[[Path], bool] = is_image_file) -> list[Path]:
-    """List all image files below a folder in order; skip hidden ones and ``__MACOSX``, follow links.
+    """List all image files below a folder in order; skip hidden ones and those of the system, follow links.
 
     ``predicate`` replaces the test for an image file. A folder that links lead to more than once is read once.
     Raises MmtkError for a folder that cannot be read.
@@ -76,10 +77,10 @@ def _walk(folder: Path, predicate: Callable[[Path], bool]) -> Iterator[Path]:
             folders.clear()
             continue
         real_paths.add(real)
-        folders[:] = [name for name in sorted(folders) if not name.startswith((".", "__MACOSX"))]
+        folders[:] = [name for name in sorted(folders) if not is_hidden(name)]
         for name in names:
             path = Path(directory, name)
-            if not name.startswith(".") and predicate(path):
+            if not is_hidden(name) and predicate(path):
                 yield path
 
 

@@ -15,6 +15,14 @@ from typing import IO, Any, cast
 from mmtk.errors import MmtkError
 from mmtk.io.spelling import visible
 
+# Folders in which systems keep thumbnails, copies and what was deleted: macOS, Synology, QNAP, Windows, Linux.
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "lost+found")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or the system's own."""
+    return name.startswith((".", *_OF_SYSTEMS))
+
 
 def real_path(path: Path) -> Path:
     """Absolute path without links; where links lead in a circle, ``Path.resolve`` raises and this does not."""

@@ -343,3 +343,12 @@ def test_the_class_of_a_single_probability_is_said_and_can_be_named() -> None:
     for system, auroc in values(right, "auroc").items():
         assert auroc == pytest.approx(1 - values(wrong, "auroc")[system])
         assert auroc > 0.7
+
+
+def test_hidden_tables_of_a_folder_are_none(tmp_path: Path) -> None:
+    (tmp_path / "__MACOSX").mkdir()
+    for name, part in scores().groupby("model"):
+        part.to_csv(tmp_path / f"{name}.csv", index=False)
+        for hidden in (f"._{name}.csv", f"__MACOSX/._{name}.csv"):
+            (tmp_path / hidden).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert values(mmtk.compare(tmp_path), "dice").keys() == SYSTEMS.keys()

@@ -364,6 +364,14 @@ def test_nihx_takes_the_first_normal_ones(tmp_path, monkeypatch):
     assert normal == set(by_hash([Path(row[0]).stem for row in rows])[:5])
 
 
+@pytest.mark.parametrize("folder", ["images_224", "masks"])
+def test_nihx_takes_no_file_of_an_image_s_name_for_it(tmp_path, folder):
+    nihx(tmp_path, ROWS)
+    draw(tmp_path / f"NIHX/{folder}/00000001_000.png", 5)
+    with pytest.raises(MmtkError, match=rf"two files are called 00000001_000: .*images/.* and .*{folder}/"):
+        NIHX(tmp_path)
+
+
 def test_nihx_errors(tmp_path):
     nihx(tmp_path, ROWS)
     (tmp_path / "NIHX/images/00000002_000.png").unlink()

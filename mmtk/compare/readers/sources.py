@@ -11,6 +11,7 @@ from mmtk.compare.readers.table import read_table, table_records
 from mmtk.compare.records import Records, joined
 from mmtk.compare.request import Request
 from mmtk.errors import MmtkError, listing
+from mmtk.images.files import find_images
 from mmtk.io.files import sha256
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
@@ -63,9 +64,7 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     """Records of table files; of a folder all tables in it."""
     files: list[Path] = []
     for path in map(Path, request.sources):
-        inside = (
-            sorted(one for one in path.rglob("*") if one.suffix.lower() in TABLES) if path.is_dir() else [path]
-        )
+        inside = find_images(path, lambda one: one.suffix.lower() in TABLES) if path.is_dir() else [path]
         if not inside:
             raise MmtkError("holds no table.", str(path), f"Tables end with {listing(TABLES)}.")
         files += inside

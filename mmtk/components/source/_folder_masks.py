@@ -19,6 +19,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
 from mmtk.images.loader import read_colours, read_labels, read_mask
+from mmtk.io.files import is_hidden
 
 IGNORED = 255
 
@@ -106,7 +107,7 @@ def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinde
         for folder in location.entries()
         if folder.is_dir()
         for path in folder.iterdir()
-        if path.name[0] != "."
+        if not is_hidden(path.name)
     ]
     folders = sorted({path.name for path in entries if path.is_dir()})
     flat = any(map(_is_mask_file, entries))

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmtk.components.source._layout import inside, list_images
 from mmtk.errors import MmtkError
 from mmtk.images.files import is_image_file
+from mmtk.io.files import is_hidden
 
 ANY = "*"
 
@@ -70,7 +71,7 @@ class FolderPattern:
                 for path in paths
                 if path.is_dir()
             )
-            paths = [path for level in below for path in level if path.name[0] != "." and path.exists()]
+            paths = [path for level in below for path in level if not is_hidden(path.name) and path.exists()]
         return paths
 
     def images(self, expected: str = "images", predicate: Callable[[Path], bool] = is_image_file) -> list[Path]:

@@ -43,9 +43,9 @@ class NIHX(Source):
         labels, patients = _read(table)
         healthy = hash_order(Path(name).stem for name, pneumonia in labels.items() if not pneumonia)
         stems = {*healthy[:MOST_NORMAL], *(Path(name).stem for name, pneumonia in labels.items() if pneumonia)}
-        images = {path.name: path for path in _layout.list_images(folder)}
+        images = _layout.by_stem(path for path in _layout.list_images(folder) if path.name in labels)
         names = [name for name in labels if Path(name).stem in stems]
-        missing = [name for name in names if name not in images]
+        missing = [name for name in names if Path(name).stem not in images]
         if missing:
             raise MmtkError(
                 f"{share(len(missing), len(names), 'image')} that it names not found: {listing(missing, 5)}.",
@@ -55,10 +55,8 @@ class NIHX(Source):
         facts = _facts([folder / name for name in FACTS] + [table])
         boxes = _boxes(folder / BOXES)
         items = [
-            Item(
-                Path(name).stem, images[name], labels[name], patients[name], None, facts.get(name, {}), boxes[name]
-            )
-            for name in names
+            Item(stem, images[stem], labels[name], patients[name], None, facts.get(name, {}), boxes[name])
+            for name, stem in ((name, Path(name).stem) for name in names)
         ]
         self._parts = _layout.Parts(folder, {"test": items}, (table,))
 

@@ -16,6 +16,7 @@ from mmtk.data.plan.tables import TABLES, WORKBOOKS, Table, read_sheets, read_ta
 from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
 from mmtk.images.loader import read_kind
+from mmtk.io.files import is_hidden
 
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
@@ -166,12 +167,10 @@ def _files(root: Path) -> Iterator[Path]:
     real_paths: set[str] = set()  # links may lead in circles
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        folders[:] = (
-            [] if real in real_paths else sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
-        )
+        folders[:] = [] if real in real_paths else sorted(name for name in folders if not is_hidden(name))
         if real not in real_paths:
             real_paths.add(real)
-            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+            yield from (Path(folder, name) for name in sorted(names) if not is_hidden(name))
 
 
 def read_lines(path: Path) -> list[str]:
