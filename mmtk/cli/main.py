@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -98,6 +99,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
+        _check_current_folder()
         with status_line.running(arguments):
             sys.exit(_command()(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
     except typer.Abort:
@@ -111,6 +113,15 @@ def main() -> None:
         sys.exit(code)
     finally:
         memo.end()
+
+
+def _check_current_folder() -> None:
+    """Refuse a current folder that is gone: libraries cannot be loaded from there, and no path is known."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        message = f"the current folder is gone ({error.strerror})."
+        raise MmtkError(message, hint="Go to a folder that exists, such as: cd ~") from error
 
 
 def _warning_text(

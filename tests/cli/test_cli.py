@@ -424,3 +424,17 @@ def test_a_broken_plugin_leaves_the_schema_whole(here, tmp_path, monkeypatch):
     assert not fits(schema, {"ssl": {"use": "worse"}}, schema)
     (bad,) = [each for each in schema["$defs"]["ssl"]["anyOf"] if each["title"] == "ssl/bad"]
     assert "could not be imported" in bad["description"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list",), ("check", "multimix"), ("predict", "run", "film.png", "--out", "p")]
+)
+def test_a_current_folder_that_is_gone_is_named(tmp_path, monkeypatch, capsys, arguments):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _, err = caller(monkeypatch, capsys)(*arguments)
+    assert code == 2
+    problem, cure = err.splitlines()
+    assert problem == "mmtk: the current folder is gone (No such file or directory)."
+    assert cure == "  Go to a folder that exists, such as: cd ~"

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 from mmtk.components.source.folder import Folder
+from mmtk.errors import MmtkError
 
 
 def film(path: Path, patient: str, issuer: str) -> None:
@@ -32,3 +34,12 @@ def test_films_of_a_patient_stay_together(tmp_path: Path) -> None:
     parts = [{item.patient for item in source.items(part)} for part in ("train", "val", "test")]
     assert set().union(*parts) == {f"P{n}^^^{issuer}" for n in range(6) for issuer in "AB"}
     assert sum(map(len, parts)) == 12
+
+
+def test_one_number_in_all_headers_is_named_where_it_hinders(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    for number in range(12):
+        film(tmp_path / f"films/{number}.dcm", "ANONYMOUS", "")
+    (tmp_path / "films.csv").write_text("image,label\n" + "".join(f"{n}.dcm,{'ab'[n % 2]}\n" for n in range(12)))
+    with pytest.raises(MmtkError, match=r"Of 12 images, 12 are of the patient 'ANONYMOUS': if that is no patient"):
+        Folder(tmp_path, "classification", images="films", labels="films.csv").items("train")

@@ -15,7 +15,7 @@ from mmtk.components.source._folder_metadata import Value, read_metadata
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._layout import inside, stem
 from mmtk.components.source._splitting import PARTS
-from mmtk.components.source._words import EMPTY, unlabelled_numbers
+from mmtk.components.source._words import EMPTY, SPLIT_FOLDERS, unlabelled_numbers
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.images.files import SUFFIXES
@@ -247,7 +247,7 @@ def _cells(line: Line, column_numbers: Mapping[Column, int], content: Table) -> 
 
 
 def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, notes: list[str]) -> None:
-    """Empty cells that mean nothing, and drop a .0 that only some patients have; add notes."""
+    """Empty cells that mean nothing, and mend numbers of patients that only some rows have whole; add notes."""
     blank: Counter[tuple[Column, str]] = Counter()
     labels = {cells.get("label", "") for cells in lines}
     numbers = unlabelled_numbers({label for label in labels if label.casefold() not in EMPTY})
@@ -269,11 +269,28 @@ def _mend_cells(lines: list[dict[Column, str]], classes: set[str], table: Path, 
         for cells in lines:
             cells["patient"] = re.sub(r"^(\d+)\.0$", r"\1", cells["patient"])
         notes.append(f"{table.name}: patients such as {floats[0]} are the same as {floats[0][:-2]}.")
+    _join_zeros(lines, table, notes)
     if rounded := [patient for patient in patients if re.fullmatch(r"\d[.,]\d+E\+\d+", patient)]:
         notes.append(
             f"{table.name}: patients such as {rounded[0]} have lost digits in a spreadsheet "
             f"({counted(len(rounded), 'row')}): different patients may have become one."
         )
+
+
+def _join_zeros(lines: list[dict[Column, str]], table: Path, notes: list[str]) -> None:
+    """Give a patient who is 007 in some rows and 7 in others one number, the longest; add a note."""
+    longest: dict[str, str] = {}
+    numbers = {
+        number for cells in lines if (number := cells.get("patient", "")) and re.fullmatch(r"[0-9]+", number)
+    }
+    for number in sorted(numbers, key=len):
+        longest[number.lstrip("0")] = number
+    for cells in lines:
+        if (number := cells.get("patient", "")) in numbers:
+            cells["patient"] = longest[number.lstrip("0")]
+    if changed := sorted(number for number in numbers if longest[number.lstrip("0")] != number):
+        same = longest[changed[0].lstrip("0")]
+        notes.append(f"{table.name}: patients such as {changed[0]} are the same as {same}, which has its zeros.")
 
 
 def _spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, str]:
@@ -305,6 +322,7 @@ def _image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPatter
 
 def _row(cells: Mapping[Column, str]) -> Row:
     split, label = cells.get("split", "").lower(), cells.get("label")
+    split = SPLIT_FOLDERS.get(split, split)
     if split and split not in PARTS:
         raise MmtkError(f"split is '{cells['split']}'.{nearest(split, PARTS)} Known: {', '.join(PARTS)}.")
     return Row(label, cells.get("patient", ""), split, _spacing(cells))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split, Task
 from mmtk.components.source import _layout, _mask_names
+from mmtk.components.source._folder_checks import check_classes, check_split, class_names
 from mmtk.components.source._folder_images import (
     check_single,
     images_by_id,
@@ -28,7 +28,6 @@ from mmtk.components.source._words import EMPTY
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
 from mmtk.images.loader import read_metadata, read_spacing
-from mmtk.io.spelling import folded_word
 
 FOLDERS = "folders"
 
@@ -149,9 +148,9 @@ class Folder(Source):
     def items(self, split: Split) -> list[Item]:
         """Ids are the file stems, or the paths without suffix where stems repeat."""
         if split == "train" and self.labels.task == "classification":
-            _check_classes(self._parts.items("all"), self.labels, self._folder)
+            check_classes(self._parts.items("all"), self.labels, self._folder)
         if split != "all" and not self.has_split:
-            _check_split(self._parts.parts, self.labels, self._folder)
+            check_split(self._parts.parts, self.labels, self._folder)
         return self._parts.items(split)
 
     def mask(self, item: Item) -> np.ndarray:
@@ -233,7 +232,7 @@ class Folder(Source):
             organs = self._classes if self._task == "segmentation" else ()
             self._masks = find_masks(self._mask_folder, finder, organs, self._exclusive, self._values)
         if self._task == "classification":
-            names = _class_names(rows, self._classes, table or self._folder.base)
+            names = class_names(rows, self._classes, table or self._folder.base)
             return names, {name: names.index(row.label) for name, row in rows.items() if row.label}
         assert self._masks is not None
         hidden = set() if self._both else {name for name in images if rows[name].label == ""}
@@ -279,66 +278,7 @@ class Folder(Source):
         return class_and_mask_strata(class_of, masked, patients)
 
 
-def _class_names(rows: Mapping[str, Row], classes: tuple[str, ...], location: Path) -> tuple[str, ...]:
-    """Class names in order, at least two; a class of ``classes`` may be absent."""
-    used = {row.label for row in rows.values() if row.label}
-    if not used:
-        raise MmtkError(
-            "has no label: every cell of its column is empty.",
-            str(location),
-            "Fill in the classes that are known.",
-        )
-    if not classes:
-        _refuse_alike(used, location)
-    names = classes or tuple(sorted(used))
-    for label in sorted(used - {*names}):
-        raise MmtkError(
-            f"the class '{label}' is not among classes.{nearest(label, names)} Known: {listing(names)}.",
-            str(location),
-        )
-    if len(names) < 2:
-        raise MmtkError(f"has one class only ('{names[0]}'): there is nothing to tell apart.", str(location))
-    return names
-
-
-def _refuse_alike(labels: Iterable[str], location: Path) -> None:
-    """Refuse classes that differ in case, spaces or a .0 alone, where the recipe does not name them."""
-    spellings: dict[str, list[str]] = {}
-    for label in sorted(labels):
-        spellings.setdefault(re.sub(r"(?<=\d)\.0+$", "", folded_word(label)), []).append(label)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            raise MmtkError(
-                f"{listing(alike)} differ in case, spaces or .0 alone: are they one class?",
-                str(location),
-                f'Give them one spelling. If they are several classes, name all: classes = ["{alike[0]}", …].',
-            )
-
-
 def _index(name: str, names: tuple[str, ...]) -> int:
     if name not in names:
         raise MmtkError(f"swap: no channel '{name}'.{nearest(name, names)} Known: {listing(names)}.")
     return names.index(name)
-
-
-def _check_classes(items: Iterable[Item], target: LabelSpec, folder: FolderPattern) -> None:
-    """Refuse a class without any image: it may be scored, but not learned."""
-    present = {item.target for item in items}
-    absent = [name for number, name in enumerate(target.names) if number not in present]
-    if absent:
-        used = [name for name in target.names if name not in absent]
-        raise MmtkError(f"no image of the class '{absent[0]}'. Found: {listing(used)}.", str(folder))
-
-
-def _check_split(parts: Mapping[Split, list[Item]], target: LabelSpec, folder: FolderPattern) -> None:
-    """Refuse a part without an image of every class, or without a mask."""
-    classes = target.task == "classification"
-    for part in PARTS:
-        present = {item.target if classes else 0 for item in parts[part] if item.target is not None}
-        for number, name in enumerate(target.names if classes else ("a mask",)):
-            if number not in present:
-                raise MmtkError(
-                    f"too few patients with {name} to split: none is left for {part}.",
-                    str(folder),
-                    "It takes three. Or say which image goes where in a column 'split' of the table.",
-                )
