@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-from mmtk.errors import MmtkError
+from mmtk.counts import counted
+from mmtk.errors import MmtkError, listing
 from mmtk.io.files import is_hidden
 from mmtk.io.spelling import visible
 
@@ -16,6 +17,11 @@ _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _NETPBM = (".pbm", ".pgm", ".ppm", ".pnm")
 SUFFIXES = frozenset(
     {*_JPEG, *_NETPBM, ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".dcm", ".dicom", ".img"}
+)
+# Formats of images that are not read; whoever lists a folder names the files, which nobody would miss otherwise.
+_UNREAD = (
+    *(".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif", ".dng", ".tga", ".psd", ".exr"),
+    *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm.gz"),
 )
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.
@@ -30,6 +36,19 @@ def is_image_file(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return not path.is_dir()
     return path.name.upper() != "DICOMDIR" and is_dicom(path)
+
+
+def is_unread_image(path: Path) -> bool:
+    """Whether the file is an image by its name, of a format that is not read."""
+    return path.name.lower().endswith(_UNREAD)
+
+
+def unread_sentence(paths: Collection[Path]) -> str:
+    """Sentence on files of formats that are not read, with the cure; "" for none."""
+    if not paths:
+        return ""
+    names = listing((visible(path.name) for path in paths), 5)
+    return f"{counted(len(paths), 'file')} of formats that are not read: {names}. Save them as PNG, TIFF or DICOM."
 
 
 def is_dicom(path: Path) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, folded, listing, report
+from mmtk.images import files as image_files
 from mmtk.images.files import image_name
 from mmtk.images.loader import read_image, read_spacing
 from mmtk.io.outputs import OutputFolder, refuse_inside, results_of
@@ -82,11 +83,7 @@ def predict(
     _refuse_runs(out, inputs)
     refuse_inside(out, inputs)
     predictor = load(run_folders(run_dir, cell), device)
-    paths = _films_among(find_images(inputs))
-    if masks := masks_among(inputs, paths):
-        paths = [path for path in paths if path not in masks]
-        if not quiet:
-            print(folded(_left_out(masks), sys.stdout))
+    paths = _films(inputs, quiet)
     ends = endings(predictor)
     stems = picture_stems(paths, list(ends.values()))
     folder = OutputFolder(out, COMMAND)
@@ -120,10 +117,30 @@ def _remove_stale(folder: OutputFolder, rows: Iterable[Row], ends: Iterable[str]
         print(folded(f"Removed  {files}, which the new table does not name.", sys.stdout))
 
 
-def _left_out(masks: set[Path]) -> str:
+def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
+    """Films of the inputs, without results of earlier predictions and masks; print what is left out."""
+    paths = _films_among(find_images(inputs))
+    masks = masks_among(inputs, paths)
+    for sentence in (_unread(inputs), _masks_sentence(masks)):
+        if sentence and not quiet:
+            print(folded(f"Left out  {sentence}", sys.stdout))
+    return [path for path in paths if path not in masks]
+
+
+def _unread(inputs: Iterable[Path]) -> str:
+    """Sentence on images below the given folders that are of no known format; "" for none."""
+    folders = [path for path in inputs if os.path.isdir(path)]
+    return image_files.unread_sentence(
+        [path for folder in folders for path in image_files.find_images(folder, image_files.is_unread_image)]
+    )
+
+
+def _masks_sentence(masks: set[Path]) -> str:
+    if not masks:
+        return ""
     folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
     return (
-        f"Left out  {len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
+        f"{len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
         "An image that is given by its own name is always predicted."
     )
 

@@ -272,6 +272,22 @@ def test_masks_among_the_films_are_left_out_and_named(run: Path, tmp_path: Path,
     assert [row.image for row in predict(run, [given], tmp_path / "one", "cpu")] == [given]
 
 
+def test_films_of_formats_that_are_not_read_are_named(run: Path, tmp_path: Path, capsys) -> None:
+    save(tmp_path / "films/a.png")
+    for name in ("b.jp2", "site/C.HEIC", "d.nii.gz", ".hidden.jp2", "notes.txt"):
+        (tmp_path / "films" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "films" / name).write_bytes(b"x")
+    rows = predict(run, [tmp_path / "films"], tmp_path / "out", "cpu", quiet=False)
+    assert [row.image.name for row in rows] == ["a.png"]
+    words = "3 files of formats that are not read: C.HEIC, b.jp2, d.nii.gz. Save them as PNG, TIFF or DICOM."
+    assert words in " ".join(capsys.readouterr().out.split())
+    for number in range(9):
+        save(tmp_path / f"films/{number}.png", np.full((8, 8), number, np.uint8))
+    (tmp_path / "t.csv").write_text("image,label\na,x\n" + "".join(f"{n},{'xy'[n % 2]}\n" for n in range(9)))
+    source = Folder(tmp_path, "classification", images="films", labels="t.csv")
+    assert f"left out: {words}" in source.notes
+
+
 def test_films_in_a_folder_called_as_masks_are_predicted(run: Path, tmp_path: Path) -> None:
     for folder in ("labels", "images"):
         for name in "ab":
