@@ -11,11 +11,12 @@ from mmtk.compare.records import CASE, MOST_SYSTEMS, NUMBER, RUN, Records
 from mmtk.compare.score_names import declare, order
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
+from mmtk.io.spelling import folded_word
 from mmtk.runs.attributes import is_attribute
 from mmtk.tasks import IN_DOMAIN
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 NO_SCORES = ("target", "predicted", "pixels-reference", "pixels-predicted")
 SHOWN = 8  # cases that a sentence names
@@ -38,12 +39,14 @@ def checked(records: Records, lower: Collection[str] = ()) -> Records:
     lower: scores that improve downwards, as the user says
     """
     _check_systems(records)
+    _check_targets(records)
     _number_seeds(records)
     _find_folds(records)
     _as_shares(records)
     _declare(records, lower)
     _check_bounds(records)
     _keep_common(records)
+    _note_gaps(records)
     return records
 
 
@@ -62,8 +65,34 @@ def _check_systems(records: Records) -> None:
             hint=f"At most {MOST_SYSTEMS} can be compared. Say what names a system: --by COLUMN, or --column "
             "system=COLUMN; cases are named by --column case=COLUMN.",
         )
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(folded_word(name), []).append(name)
+    for several in alike.values():
+        if len(several) > 1:
+            count = counted(len(several), "system")
+            records.notes.append(f"{listing(several)} differ in case, spaces or signs alone: taken as {count}")
     if len(names) == 1:
         records.notes.append(f"there is one system only, {names[0]}: nothing is compared")
+
+
+def _check_targets(records: Records) -> None:
+    """Refuse a case that is of one class in one run and of another class in another."""
+    cases = records.cases
+    if "target" not in cases:
+        return
+    keys = ["domain", "task", "id"]
+    first = cases.groupby(keys, sort=False)["target"].transform("first")
+    wrong = np.flatnonzero((cases["target"] != first) & cases["target"].notna() & first.notna())
+    if wrong.size:
+        row = cases.iloc[int(wrong[0])]
+        other = cases[(cases[keys] == row[keys]).all(axis=1)].iloc[0]
+        names = records.classes[row["task"]]
+        both = (f"'{names[int(one['target'])]}' in system '{one['system']}'" for one in (other, row))
+        raise MmtkError(
+            f"case '{row['id']}' is {' and '.join(both)} ({counted(int(wrong.size), 'row')} of this kind).",
+            hint="A case has one class, whatever a system predicts. Correct the targets.",
+        )
 
 
 def _number_seeds(records: Records) -> None:
@@ -102,30 +131,36 @@ def _find_folds(records: Records) -> None:
 
 
 def _as_shares(records: Records) -> None:
-    """Scores between 0 and 1 that a system gives in percent as shares."""
+    """Scores between 0 and 1 that a run gives in percent as shares."""
     for name in score_columns(records.cases):
         info, _ = declare(name)
         if info.high == 1.0:
-            highest = records.cases.groupby("system", sort=False)[name].max()
-            systems = [str(system) for system, value in highest.items() if 1.5 < value <= 100]
-            _divide(records, name, systems, list(highest.dropna().index))
-            rows = records.cases["system"].isin(systems)
+            highest = records.cases.groupby(list(RUN), sort=False)[name].max()
+            rows = _in_percent(records, name, highest, records.cases)
             records.cases.loc[rows, name] /= 100
     for name in dict.fromkeys(records.numbers["metric"]):
         info, _ = declare(name)
         if info.high == 1.0:
             of_score = records.numbers["metric"] == name
-            highest = records.numbers[of_score].groupby("system", sort=False)["value"].max()
-            systems = [str(system) for system, value in highest.items() if 1.5 < value <= 100]
-            _divide(records, name, systems, list(highest.index))
-            records.numbers.loc[of_score & records.numbers["system"].isin(systems), "value"] /= 100
+            highest = records.numbers[of_score].groupby(list(RUN), sort=False)["value"].max()
+            rows = _in_percent(records, name, highest, records.numbers)
+            records.numbers.loc[of_score & rows, "value"] /= 100
 
 
-def _divide(records: Records, name: str, systems: list[str], total: list[str]) -> None:
-    """Note that a score is divided by 100, and of which systems where not of all."""
-    if systems:
-        some = "" if len(systems) == len(total) else f" of {listing(systems)} alone"
+def _in_percent(records: Records, name: str, highest: Series, table: DataFrame) -> np.ndarray:
+    """Mask of the rows of ``table`` whose run gives a score in percent; a note says which, where not all do.
+
+    highest: the largest value of the score ``name`` by run
+    """
+    values = {(str(system), seed): value for (system, seed), value in highest.dropna().items()}
+    runs = {run for run, value in values.items() if 1.5 < value <= 100}
+    whole = {system for system, _ in values} - {system for system, seed in values.keys() - runs}
+    parts = [f"{system} (seed {seed})" for system, seed in sorted(runs) if system not in whole]
+    if runs:
+        some = "" if len(runs) == len(values) else f" of {listing([*sorted(whole), *parts], SHOWN)} alone"
         records.notes.append(f"{name}{some} is in percent: divided by 100")
+    is_of_run = [run in runs for run in zip(table["system"].astype(str), table["seed"], strict=True)]
+    return np.array(is_of_run, bool)
 
 
 def _declare(records: Records, lower: Collection[str]) -> None:
@@ -211,6 +246,19 @@ def _absent(part: DataFrame, partial: list[str], total: int, name: str) -> str:
         f"{name}: {left_out} not in every run, left out everywhere: {listing(partial, SHOWN)}; "
         f"absent from {listing(lacking, SHOWN)}"
     )
+
+
+def _note_gaps(records: Records) -> None:
+    """Note the cases that lack a score in some run that has it of others: the score leaves them out everywhere."""
+    for name in score_columns(records.cases):
+        part = records.cases[["system", "seed", "task", "id", name]]
+        part = part[part.groupby(["system", "seed", "task"])[name].transform("count") > 0]
+        ids, lacking = part["id"].nunique(), list(dict.fromkeys(part["id"][part[name].isna()]))
+        if lacking:
+            left_out = share(len(lacking), ids, "case")
+            records.notes.append(
+                f"{name}: {left_out} without a value in some run, left out: {listing(lacking, SHOWN)}"
+            )
 
 
 def missing_runs(records: Records) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,13 @@ def distinct_runs(runs: Iterable[tuple[Path, str, str, Path]]) -> list[tuple[str
             message = f"{other} and {path} are both system '{name}', seed {seed}."
             raise MmtkError(message, hint="Rename one of them, or name one alone.")
     return [(system, seed, path) for (system, seed), path in result.items()]
+
+
+def distinct_stems(files: Collection[Path]) -> dict[Path, str]:
+    """Name of every file without its suffix, and of files of one name the folders that tell them apart."""
+    counts = Counter(path.stem for path in {*files})
+    longer = _short_names({path.with_suffix("") for path in files if counts[path.stem] > 1})
+    return {path: longer.get(path.with_suffix(""), path.stem) for path in files}
 
 
 def _short_names(sources: Collection[Path]) -> dict[Path, str]:

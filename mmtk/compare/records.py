@@ -69,6 +69,8 @@ def joined(parts: Sequence[Records]) -> Records:
     )
     if len({part.folds for part in parts}) > 1:
         raise MmtkError("the sources have different numbers of folds.", hint="Compare them apart.")
+    _refuse_twice(result.cases, ["id"], "case '{id}' of system '{system}', seed {seed}")
+    _refuse_twice(result.numbers, ["metric"], "{metric} of system '{system}', seed {seed}")
     for part in parts:
         result.notes += [note for note in part.notes if note not in result.notes]
         for task, scores in part.declared.items():
@@ -78,3 +80,14 @@ def joined(parts: Sequence[Records]) -> Records:
                 both = f"{listing(result.classes[task])} and {listing(names)}"
                 raise MmtkError(f"the sources have different classes: {both}.", hint="Name them alike.")
     return result
+
+
+def _refuse_twice(table: DataFrame, names: Sequence[str], what: str) -> None:
+    """Refuse a value of one run that stands in two sources.
+
+    table: cases or numbers; ``names``: its columns that name a value of a run; ``what``: the value in words
+    """
+    twice = table.duplicated([*RUN, *PART, *names])
+    if twice.any():
+        message = f"{what.format(**table[twice].iloc[0])} stands in two sources."
+        raise MmtkError(message, hint="Give each system a name of its own (a column system, or its file's name).")

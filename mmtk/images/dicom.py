@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +103,12 @@ def _pixels(path: Path, header: Any, frame: int | None) -> np.ndarray:
 
     register()
     shift = _unused_low_bits(header)
-    decode = partial(pixel_array, index=frame, **({"correct_unused_bits": False} if shift else {}))
+    options: dict[str, Any] = {"correct_unused_bits": False} if shift else {}
     try:
         try:
-            values = np.asarray(decode(path))  # without the others
+            values = np.asarray(pixel_array(path, index=frame, **options))  # without the others
         except Exception:  # deflated files, those without a mark, and elements not packed as the file says
-            values = np.asarray(decode(read_elements(path)))
+            values = np.asarray(pixel_array(read_elements(path), index=frame, **options))
     except Exception as error:  # missing codecs, missing elements, wrong lengths
         raise _undecodable(error, path) from error
     above = 8 * values.dtype.itemsize - int(number_of(header, "HighBit")) - 1

@@ -345,6 +345,54 @@ def test_the_class_of_a_single_probability_is_said_and_can_be_named() -> None:
         assert auroc > 0.7
 
 
+def test_tables_of_one_name_in_two_folders_are_two_systems(tmp_path: Path) -> None:
+    files = []
+    for name, part in scores().groupby("model"):
+        (tmp_path / str(name)).mkdir()
+        part.drop(columns="model").to_csv(tmp_path / f"{name}/results.csv", index=False)
+        files.append(tmp_path / f"{name}/results.csv")
+    for sources in (files, [tmp_path]):
+        means = values(mmtk.compare(sources), "dice")
+        assert means == {
+            f"{name}/results": pytest.approx(values(mmtk.compare(scores()), "dice")[name]) for name in SYSTEMS
+        }
+    assert values(mmtk.compare([files[0], files[0]]), "dice").keys() == {"results"}
+
+
+def test_a_run_that_stands_in_two_tables_is_refused(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        scores().to_csv(tmp_path / name, index=False)
+    with pytest.raises(MmtkError, match="case 'case00' of system 'unet', seed 0 stands in two sources"):
+        mmtk.compare([tmp_path / "a.csv", tmp_path / "b.csv"])
+
+
+def test_percent_is_that_of_a_run(tmp_path: Path) -> None:
+    table = scores()
+    table.loc[(table["model"] == "unet") & (table["seed"] == 1), "DSC"] *= 100
+    table.loc[table["model"] == "swin", "DSC"] *= 100
+    comparison = mmtk.compare(table)
+    assert values(comparison, "dice") == pytest.approx(values(mmtk.compare(scores()), "dice"))
+    assert "dice of swin, unet (seed 1) alone is in percent: divided by 100" in comparison.records.notes
+
+
+def test_a_case_of_two_classes_is_refused() -> None:
+    table = predictions()
+    table.loc[(table["model"] == "B") & (table["case"] == 1), "label"] = "pneumonia"
+    with pytest.raises(
+        MmtkError, match=r"case '1' is 'normal' in system 'A' and 'pneumonia' in system 'B' \(3 rows"
+    ):
+        mmtk.compare(table)
+
+
+def test_names_that_look_alike_and_cases_without_a_value_are_noted() -> None:
+    table = scores()
+    table.loc[table["seed"] == 1, "model"] = table["model"].str.upper()
+    table.loc[3, "DSC"] = np.nan
+    notes = mmtk.compare(table).records.notes
+    assert "UNET, unet differ in case, spaces or signs alone: taken as 2 systems" in notes
+    assert "dice: 1 of 24 cases without a value in some run, left out: case03" in notes
+
+
 def test_hidden_tables_of_a_folder_are_none(tmp_path: Path) -> None:
     (tmp_path / "__MACOSX").mkdir()
     for name, part in scores().groupby("model"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmtk.compare.columns import Sheet
+from mmtk.compare.mask_files import distinct_stems
 from mmtk.compare.readers.table import read_table, table_records
 from mmtk.compare.records import Records, joined
 from mmtk.compare.request import Request
@@ -69,8 +70,9 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
             raise MmtkError("holds no table.", str(path), f"Tables end with {listing(TABLES)}.")
         files += inside
     parts, lines = [], []
-    for path in files:
-        part, of_file = read_table(path, request)
+    names = distinct_stems(files)
+    for path in dict.fromkeys(files):
+        part, of_file = read_table(path, names[path], request)
         parts.append(part)
         lines += [line for line in of_file if line not in lines]
     return joined(parts), lines

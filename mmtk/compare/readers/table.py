@@ -27,9 +27,9 @@ CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
 
 
-def read_table(path: Path, request: Request) -> tuple[Records, list[str]]:
-    """Records of a table file, and the mapping of its columns in words."""
-    return table_records(read_sheet(path), path.stem, request)
+def read_table(path: Path, name: str, request: Request) -> tuple[Records, list[str]]:
+    """Records of a table file, and the mapping of its columns in words; ``name`` as in ``table_records``."""
+    return table_records(read_sheet(path), name, request)
 
 
 def table_records(sheet: Sheet, name: str, request: Request) -> tuple[Records, list[str]]:
