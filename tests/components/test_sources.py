@@ -309,6 +309,17 @@ def test_mcu_sides_are_the_patients(tmp_path, exchanged):
     assert np.array_equal(source.mask(source.items("all")[0]), np.stack([LEFT, RIGHT]) > 0)
 
 
+@pytest.mark.parametrize("exchanged", [False, True])
+@pytest.mark.parametrize("lung", [LEFT, RIGHT])
+def test_mcu_sides_where_one_lung_has_no_mask(tmp_path, exchanged, lung):
+    none = np.zeros_like(lung)
+    right = [LEFT, none] if lung is LEFT else [none, RIGHT]
+    left_mask, right_mask = right[::-1] if exchanged else right
+    mcu(tmp_path, left=left_mask, right=right_mask)
+    source = MCU(tmp_path, organs="separate")
+    assert np.array_equal(source.mask(source.items("all")[0]), np.stack(right) > 0)
+
+
 def test_mcu_original_film_has_a_spacing(tmp_path):
     mcu(tmp_path)
     draw(tmp_path / "CXR_png/MCUCXR_0000_0.png", 0, (4892, 4020))

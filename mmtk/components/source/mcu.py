@@ -78,8 +78,9 @@ class MCU(Source):
 
 
 def _centre(mask: np.ndarray) -> float:
+    """Mean column of a mask; the middle of the picture for an empty one, so that the other mask decides."""
     columns = mask.nonzero()[1]
-    return float(columns.mean()) if columns.size else 0.0
+    return float(columns.mean()) if columns.size else (mask.shape[1] - 1) / 2
 
 
 def _spacing(path: Path) -> tuple[float, float] | None:
