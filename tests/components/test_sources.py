@@ -383,6 +383,17 @@ def test_nihx_takes_no_file_of_an_image_s_name_for_it(tmp_path, folder):
         NIHX(tmp_path)
 
 
+@pytest.mark.parametrize(("finding", "patient"), [("No Finding", "1"), ("Pneumonia", "2")])
+def test_nihx_rows_of_one_image_that_contradict_are_refused(tmp_path, finding, patient):
+    nihx(tmp_path, ROWS)
+    file = tmp_path / "NIHX/labels.csv"
+    columns = file.read_text().splitlines()[0].split(",")
+    cells = {"Image Index": "00000001_001.png", "Finding Labels": finding, "Patient ID": patient}
+    file.write_text(file.read_text().rstrip() + "\n" + ",".join(cells.get(name, "") for name in columns) + "\n")
+    with pytest.raises(MmtkError, match=r"two rows of 00000001_001.png differ in finding or patient"):
+        NIHX(tmp_path)
+
+
 def test_nihx_errors(tmp_path):
     nihx(tmp_path, ROWS)
     (tmp_path / "NIHX/images/00000002_000.png").unlink()

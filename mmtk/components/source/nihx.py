@@ -85,8 +85,9 @@ def _read(table: Path) -> tuple[dict[str, int], dict[str, str]]:
         for row in rows:
             findings = (row["Finding Labels"] or "").split("|")
             if "Pneumonia" in findings or findings == ["No Finding"]:
-                labels[row["Image Index"]] = int("Pneumonia" in findings)
-                patients[row["Image Index"]] = row["Patient ID"]
+                name, facts = row["Image Index"], (int("Pneumonia" in findings), row["Patient ID"])
+                if (labels.setdefault(name, facts[0]), patients.setdefault(name, facts[1])) != facts:
+                    raise MmtkError(f"two rows of {name} differ in finding or patient.", str(table), "Keep one.")
     if len(set(labels.values())) < 2:
         raise MmtkError("has one class only: it needs rows with Pneumonia and with No Finding.", str(table))
     return labels, patients
