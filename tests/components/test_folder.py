@@ -358,6 +358,18 @@ def test_yolo_polygons(tmp_path):
         masks(tmp_path, classes=("heart", "lung"))
 
 
+def test_names_of_yolo_s_classes_have_no_mark(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for number in range(10):
+        draw(tmp_path / f"films/{number}.png")
+        (tmp_path / f"masks/{number}.txt").write_text("1 0.125 0.25 0.625 0.25 0.625 0.75 0.125 0.75\n")
+    (tmp_path / "classes.txt").write_text("cœur\nlunga\n", encoding="utf-8-sig")
+    assert masks(tmp_path).labels.names == ("cœur", "lunga")
+    (tmp_path / "classes.txt").write_text("cœur\nlunga\n", encoding="cp1252")
+    with pytest.raises(MmtkError, match=r"classes.txt: is no UTF-8: .*\n  Save it as UTF-8."):
+        masks(tmp_path)
+
+
 # Both tasks on the same films
 
 

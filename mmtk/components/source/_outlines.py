@@ -67,11 +67,7 @@ def _yolo_names(location: FolderPattern, paths: Sequence[Path], classes: tuple[s
         for file in NAME_FILES
         if (folder / file).is_file()
     ]
-    file_names = (
-        tuple(line.strip() for line in name_files[0].read_text().splitlines() if line.strip())
-        if name_files
-        else ()
-    )
+    file_names = tuple(line.strip() for line in _text_lines(name_files[0]) if line.strip()) if name_files else ()
     names = classes or file_names
     used = {number for path in paths for number, _ in _lines(path)}
     if not names and used <= {0}:
@@ -86,14 +82,20 @@ def _yolo_names(location: FolderPattern, paths: Sequence[Path], classes: tuple[s
     return names
 
 
+def _text_lines(path: Path) -> list[str]:
+    """Lines of a text in UTF-8, with or without its mark, whatever the locale."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise MmtkError(f"is no UTF-8: {error}.", str(path), "Save it as UTF-8.") from error
+    except OSError as error:
+        raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
+
+
 def _lines(path: Path) -> list[tuple[int, np.ndarray]]:
     """Class and polygon [N,2] of every line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MmtkError(f"cannot be read: {error}.", str(path)) from error
     polygons = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_text_lines(path), 1):
         if not line.strip():
             continue
         try:
