@@ -131,7 +131,7 @@ def _box(axes: Axes, row: int, values: np.ndarray, look: Look) -> None:
     )
     axes.scatter(values, aside, s=7, color=look.colour, alpha=0.6, lw=0, zorder=3, rasterized=len(values) > 500)
     axes.vlines(middle, row - 0.35, row + 0.35, color="black", lw=2, zorder=4)
-    axes.text(1.01, row, f"{middle:.3f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.text(1.01, row, f"{middle:.3f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8, zorder=5)
 
 
 # --- agreement ------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def _saliency(study: Study, budget: Budget, path: Path, task: str, domain: str, 
     height, length = blocks[0].arrays["image"].shape[1:]
     images = f"{next(iter(maps))} {task} images" if len(maps) == 1 else f"{task} images"
     title = f"{cell.name}: class-specific saliency, {images} ({labelled(cell.labels)})"
-    tile = max(1.05, min(1.6, 9.4 / width / len(blocks)))
+    tile = max(1.05, min(1.6, 7.2 / width / len(blocks)))
     columns = width * len(blocks)
     sheet = style.Sheet(title, rows, columns, height / length, tile, above=0.36, right=0.62, group=width)
     note = f"{seed_shown([cell])}; gradient of each class score; p: the probability of the class"

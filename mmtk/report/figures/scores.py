@@ -190,7 +190,8 @@ def _dots(
         mean = float(points.mean())
         axes.plot(mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
         words = style.number(mean) + (f" ± {points.std(ddof=1):.3f}" if len(points) > 1 else "")
-        axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
+        # Above the points: rasterised artists share one picture as long as nothing else is drawn between them.
+        axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, zorder=5)
     axes.set_yticks(range(len(names)), [folded(name) for name in names.values()])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)

@@ -1,0 +1,92 @@
+"""Pictures in fewer bytes that look the same: PNG in 256 colours, SVG without digits that nobody sees."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GRAYS = np.repeat(3 * np.arange(86, dtype=np.uint8)[:, None], 3, axis=1)  # one level from every gray, at most
+COLOURS = 256 - len(GRAYS)
+PICTURE = re.compile(r"(?<=data:image/png;base64,)[\s\w+/=]+")
+SAMPLES = 5_000  # colours from which the palette is chosen
+
+
+def indexed(pixels: np.ndarray) -> Image:
+    """A picture [H,W,3], 8-bit, with a palette of 256 colours: grays to one level, the others to the nearest.
+
+    Grays stay gray: an X-ray shows neither bands nor tints beside the colours of a map.
+    """
+    from PIL import Image
+    from scipy.spatial import KDTree
+
+    red, green, blue = np.moveaxis(pixels.astype(np.uint32), -1, 0)
+    flat = (red << 16 | green << 8 | blue).ravel()
+    starts = np.append(0, 1 + np.flatnonzero(np.diff(flat)))  # of runs of equal pixels, which charts consist of
+    lengths = np.diff(starts, append=len(flat))
+    numbers, run_colours = np.unique(flat[starts], return_inverse=True)
+    colours = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], axis=1).astype(np.uint8)
+    hued = np.ptp(colours.astype(int), axis=1) > 2
+    counts = np.bincount(run_colours, lengths)
+    palette = np.concatenate([GRAYS, _chosen(colours[hued], counts[hued])])
+    nearest = np.zeros(len(colours), np.uint8)
+    nearest[~hued] = KDTree(GRAYS).query(colours[~hued])[1]
+    nearest[hued] = KDTree(palette).query(colours[hued])[1]
+    picture = Image.fromarray(np.repeat(nearest[run_colours], lengths).reshape(pixels.shape[:2]))
+    picture.putpalette(palette.tobytes())
+    return picture
+
+
+def _chosen(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Colours [K,3] that stand for ``colours`` [N,3] of as many pixels as ``counts`` says.
+
+    Drawn by the square root of the counts: what is rare, as a thin line, has its colour too.
+    """
+    from PIL import Image
+
+    if len(colours) <= COLOURS:
+        return colours
+    share = np.sqrt(counts)
+    drawn = np.random.default_rng(0).choice(len(colours), SAMPLES, p=share / share.sum())
+    sample = Image.fromarray(colours[drawn][None])
+    reduced = sample.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+    return np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)
+
+
+def slim(svg: str) -> str:
+    """An SVG with coordinates to a hundredth of a point, and 256 colours for all its opaque pictures."""
+    rounded = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: re.sub(r"(\.\d\d)\d+", r"\1", part[0]), svg)
+    codes = [code for code in PICTURE.findall(rounded) if _pixels(code)[..., 3].min() == 255]
+    recoded = dict(zip(codes, _recoded([_pixels(code)[..., :3] for code in codes]), strict=True))
+    return PICTURE.sub(lambda code: recoded.get(code[0], code[0]), rounded)
+
+
+def _pixels(code: str) -> np.ndarray:
+    """A picture in base64 as [H,W,4], 8-bit."""
+    from PIL import Image
+
+    return np.asarray(Image.open(BytesIO(base64.b64decode(code))).convert("RGBA"))
+
+
+def _recoded(pictures: Sequence[np.ndarray]) -> Iterator[str]:
+    """Pictures [H,W,3], 8-bit, in base64 with one palette."""
+    from PIL import Image
+
+    if not pictures:
+        return
+    together = indexed(np.concatenate([picture.reshape(1, -1, 3) for picture in pictures], axis=1))
+    parts = np.split(
+        np.asarray(together)[0], np.cumsum([picture.shape[0] * picture.shape[1] for picture in pictures])
+    )
+    for picture, part in zip(pictures, parts, strict=False):
+        stream, image = BytesIO(), Image.fromarray(part.reshape(picture.shape[:2]))
+        image.putpalette(together.getpalette() or [])
+        image.save(stream, "PNG")
+        yield base64.b64encode(stream.getvalue()).decode()
