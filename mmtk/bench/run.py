@@ -13,7 +13,14 @@ from typing import Any
 from mmtk.bench.measure import Options, machine
 from mmtk.errors import MmtkError
 
-PARTS = {"step": "step", "data": "data", "eval": "evaluation", "startup": "startup", "study": "study"}
+PARTS = {
+    "step": "step",
+    "data": "data",
+    "eval": "evaluation",
+    "startup": "startup",
+    "study": "study",
+    "compare": "comparison",
+}
 SCHEMA = 1
 
 

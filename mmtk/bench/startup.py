@@ -25,13 +25,14 @@ def rows(options: Options) -> list[Row]:
     """Rows for whole commands, and for ``mmtk run`` up to its first log line; a first start is not counted."""
     table: list[Row] = []
     for name, arguments in COMMANDS.items():
-        starts = [_whole(arguments) for _ in range(1 + 3 * options.rounds)][1:]
+        starts = [whole_command(arguments) for _ in range(1 + 3 * options.rounds)][1:]
         table.append({"name": name, "seconds": spread(starts)})
     starts = [first_step() for _ in range(1 + options.rounds)][1:]
     return [*table, {"name": "mmtk run multimix, first step logged", "seconds": spread(starts)}]
 
 
-def _whole(arguments: list[str]) -> float:
+def whole_command(arguments: list[str]) -> float:
+    """Seconds of ``python`` with some arguments, from start to end; RunFailed where it fails."""
     start = time.perf_counter()
     process = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start

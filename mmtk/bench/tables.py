@@ -15,6 +15,7 @@ TITLES = {
     "eval": "Evaluation",
     "startup": "Start-up",
     "study": "Many runs at once",
+    "compare": "Numbers of other programs",
 }
 
 

@@ -11,7 +11,8 @@ import typer
 
 def bench(
     part: Annotated[
-        str | None, typer.Argument(metavar="step|data|eval|startup|study", help="What to measure; all by default.")
+        str | None,
+        typer.Argument(metavar="step|data|eval|startup|study|compare", help="What to measure; all by default."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32 or bf16; auto: all that the hardware has.")] = "auto",
@@ -19,7 +20,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="New processes for each row.")] = 3,
     json: Annotated[Path | None, typer.Option("--json", help="Write what was measured to this file.")] = None,
 ) -> None:
-    """Measure mmtk on this machine: step, data, evaluation, start-up, many runs at once."""
+    """Measure mmtk on this machine: step, data, evaluation, start-up, many runs at once, comparisons."""
     from mmtk.bench.run import bench as run_bench
 
     run_bench(part, device, precision, size, rounds, json)

@@ -158,7 +158,7 @@ def test_tables_have_a_column_for_everything_that_a_row_has():
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["speed"], "speed: unknown part. Known: step, data, eval, startup, study."),
+        (["speed"], "speed: unknown part. Known: step, data, eval, startup, study, compare."),
         (["step", "--size", "40"], "--size 40: not a multiple of 16"),
         (["step", "--precision", "fp8"], "--precision fp8: unknown precision."),
         (["step", "--json", "/no/such/folder/x.json"], "no such folder."),

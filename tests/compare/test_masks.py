@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import nibabel
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import mmtk
+from mmtk.compare.mask_scores import FIELD, Reference
 from mmtk.compare.mask_similarity import SimilarityReference
 from mmtk.components.metric._structure import ssim
 from mmtk.components.metric._surface import _percentile95
@@ -254,3 +256,18 @@ def test_no_report_is_written_among_the_masks(tmp_path: Path, out: str) -> None:
     with pytest.raises(MmtkError, match=r"is an input|lies in the folder of inputs"):
         mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"), out=tmp_path / out)
     assert {*tmp_path.rglob("*")} == files
+
+
+@pytest.mark.parametrize("labels", [1, 2])
+def test_many_predictions_of_a_case_are_scored_as_each_by_itself_to_the_last_digit(labels: int) -> None:
+    rng = np.random.default_rng(0)
+    smooth = [disc(x, 30, 12, 48) for x in (20, 24, 27)]
+    noise = [rng.random((48, 48)) < share for share in (0.1, 0.6)]
+    masks = [
+        np.array(one) for one in itertools.product([*smooth, *noise, np.zeros((48, 48), bool)], repeat=labels)
+    ]
+    names = [f"label-{number}" for number in range(labels)]
+    for reference in masks[:: 5 * labels - 4]:
+        alone, among_many = Reference(reference), Reference(reference, comparisons=FIELD)
+        for mask in masks:
+            assert alone.scores(mask, names) == among_many.scores(mask, names)

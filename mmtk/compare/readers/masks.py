@@ -141,7 +141,8 @@ def _score(
     rows, soft, is_volume = [], 0, False
     for case in cases:
         pixels = read_pixels(references[case])
-        reference = Reference(channels(pixels, references[case], labels)[0], pixels.spacing)
+        masks = channels(pixels, references[case], labels)[0]
+        reference = Reference(masks, pixels.spacing, len(predictions))
         is_volume = reference.is_volume
         for (system, seed), files in predictions.items():
             if case not in files:

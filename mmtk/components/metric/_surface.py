@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from scipy.spatial import KDTree
 
 
 def boundaries(masks: np.ndarray) -> list[np.ndarray]:
@@ -21,17 +18,27 @@ def boundaries(masks: np.ndarray) -> list[np.ndarray]:
     vertical = padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1]
     horizontal = padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
     edges = masks & ~(vertical & horizontal)
-    return [np.argwhere(edge).astype(np.float64) for edge in edges]
+    return [_points(edge) for edge in edges]
+
+
+def _points(edge: np.ndarray) -> np.ndarray:
+    """Positions [points,2] of an edge [H,W], bool: those of ``np.argwhere``, in half the time."""
+    points = np.empty((np.count_nonzero(edge), 2))
+    points[:, 0], points[:, 1] = np.divmod(np.flatnonzero(edge), edge.shape[1])
+    return points
 
 
 def surface_distances(
-    first: np.ndarray, second: np.ndarray, diagonal: float, tree: KDTree | None = None
+    first: np.ndarray,
+    second: np.ndarray,
+    diagonal: float,
+    to_second: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[float, float]:
     """Average Hausdorff distance and HD95 between two boundaries [points,axes], in the points' unit.
 
     first, second: the boundaries
     diagonal: distance where one of them is empty
-    tree: of the second, where it is at hand
+    to_second: distances of points from the second, where something at hand gives them
 
     The first is the mean of the two directed average surface distances, the second the larger of the two
     directed 95th percentiles (linear interpolation). 0 if both are empty, ``diagonal`` if one is.
@@ -43,7 +50,8 @@ def surface_distances(
         return empty, empty
     # A tree that is not balanced is built in half the time, and finds the same distances.
     other = KDTree(first, compact_nodes=False, balanced_tree=False)
-    forward, back = (tree or KDTree(second)).query(first)[0], other.query(second)[0]
+    forward = KDTree(second).query(first)[0] if to_second is None else to_second(first)
+    back = other.query(second)[0]
     average = (forward.mean() + back.mean()) / 2
     return float(average), max(_percentile95(forward), _percentile95(back))
 
