@@ -72,6 +72,11 @@ def _check_systems(records: Records) -> None:
         if len(several) > 1:
             count = counted(len(several), "system")
             records.notes.append(f"{listing(several)} differ in case, spaces or signs alone: taken as {count}")
+    if not len(records.cases) and (records.numbers.groupby("system")["seed"].nunique() < 2).all():
+        raise MmtkError(
+            "there is one number for each system: no cases, and no replicates.",
+            hint="Nothing can be tested on that. What such a table can still tell: mmtk audit TABLE.csv.",
+        )
     if len(names) == 1:
         records.notes.append(f"there is one system only, {names[0]}: nothing is compared")
 
@@ -181,7 +186,9 @@ def _declare(records: Records, lower: Collection[str]) -> None:
                 declared[name], is_certain = declare(name, lower)
                 unsure += [] if is_certain else [name]
     if unsure:
-        records.notes.append(f"higher is taken as better: {listing(unsure)} (--lower SCORE says otherwise)")
+        records.notes.append(
+            f"higher is taken as better: {listing(dict.fromkeys(unsure))} (--lower SCORE says otherwise)"
+        )
 
 
 def _check_bounds(records: Records) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.csv_text import read_csv
+from mmtk.io.csv_text import OTHER_FORMS, read_csv
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -160,5 +160,7 @@ def _check_file(path: Path) -> None:
         raise MmtkError("no such file.", str(path))
     if path.is_dir():
         raise MmtkError("is a folder, not a table.", str(path), "Name a CSV or Parquet file in it.")
+    if path.suffix.lower() in OTHER_FORMS:
+        raise MmtkError("is no table.", str(path), "Write its numbers as a CSV: system, seed, case, dice.")
     if not path.is_file() or not path.stat().st_size:
         raise MmtkError("is empty.", str(path), "A table has a line of names, and a row for each number or case.")

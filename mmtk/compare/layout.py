@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from mmtk.compare.columns import Sheet
 
 ROLES = {
-    "system": "system systems model models method methods algorithm alg approach network architecture team "
-    "technique config configuration variant arm setting experiment",
+    "system": "system systems model models method methods algorithm alg algname algorithmname modelname "
+    "methodname approach network architecture team technique config configuration variant arm setting experiment",
     "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid",
-    "case": "case caseid cases id image imageid img imgid imagename filename file filepath path name sample "
-    "sampleid scan scanid study studyid slice volume index",
+    "case": "case caseid casename cases testcase testcasename id image imageid img imgid imagename filename file "
+    "filepath path name sample sampleid scan scanid study studyid slice volume index",
     "patient": "patient patientid patientname pid subject subjectid subjectname",
     "task": "task tasks",
     "domain": "domain testset dataset cohort site split",
@@ -35,6 +35,10 @@ REPLICATE = re.compile(
     r"(?P<system>.+?)[\s_\-./:(\[]+(?:seed|fold|run|rep|replicate|trial|s|r|f)?[\s_\-=#]*(?P<seed>\d+)[)\]]?$",
     re.IGNORECASE,
 )
+LOGGED = re.compile(
+    r"(?:params?|config|hparams|tags)[./]", re.IGNORECASE
+)  # before the names in exports of trackers
+OF_RUNS = frozenset(["name", "id", "index"])  # columns that name cases, or runs in exports of trackers
 Shape = Literal["rows", "scores", "predictions", "wide"]
 
 
@@ -113,6 +117,8 @@ def _roles(sheet: Sheet, roles: Mapping[str, str]) -> dict[str, str]:
     by_name: dict[str, str] = {}
     for column in sheet.columns:
         by_name.setdefault(plain(column), column)
+    for column in sheet.columns:
+        by_name.setdefault(plain(LOGGED.sub("", column, count=1)), column)
     for role, aliases in ROLES.items():
         names = [by_name[alias] for alias in aliases.split() if alias in by_name]
         free = [name for name in names if name not in columns.values()]
@@ -138,9 +144,20 @@ def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, s
         index = next((name for name in sheet.columns if plain(name) in ("", "unnamed0")), None)
         if index is not None and ("system" not in columns or sheet.repeats(index)):
             columns["case"] = index
+    if "case" in columns and "case" not in roles and _names_runs(sheet, columns):
+        del columns["case"]
     if "case" not in columns and "patient" in columns:
         columns["case"] = columns["patient"]  # one case of a patient
     return {role: columns[role] for role in ROLES if role in columns}
+
+
+def _names_runs(sheet: Sheet, columns: Mapping[str, str]) -> bool:
+    """Whether the column of cases names runs: another in every row, so that no case is in two systems."""
+    case, system = columns["case"], columns.get("system", "")
+    if not system or sheet.repeats(case) or sheet.frame[system].nunique() < 2:
+        return False
+    run = [column for role, column in columns.items() if role in ("system", "seed", "domain", "task", "metric")]
+    return plain(case) in OF_RUNS or ("seed" in columns and not sheet.frame.duplicated(run).any())
 
 
 def _has_scores_alone(sheet: Sheet, columns: Mapping[str, str]) -> bool:
@@ -164,6 +181,12 @@ def _predictions(sheet: Sheet, columns: dict[str, str], rest: Sequence[str], num
             f"it has targets ('{columns['target']}') and no predictions beside them.",
             sheet.where,
             "Name the column of predicted classes, --column predicted=COLUMN, or call probabilities p-CLASS.",
+        )
+    if not rest:
+        raise MmtkError(
+            f"it has targets ('{columns['target']}') and no predictions beside them.",
+            sheet.where,
+            "Put each system's predictions into a column beside the targets.",
         )
     return Layout("wide", columns, rest)
 

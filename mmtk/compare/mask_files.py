@@ -210,7 +210,7 @@ def folders_of_systems(
     flat = all(one.is_file() for path in inside for one in _validation(path).iterdir())
     if inside and flat and all(SEED.fullmatch(path.name) for path in inside):
         for path in inside:
-            yield source.name, _seed(path.name), _validation(path)
+            yield source.name, seed_of(path.name), _validation(path)
         return
     for system in inside:
         below = _folders(system)
@@ -218,7 +218,7 @@ def folders_of_systems(
             yield system.name, "0", system
         else:
             for path in below:
-                yield system.name, _seed(path.name), _validation(path)
+                yield system.name, seed_of(path.name), _validation(path)
 
 
 def _folders(path: Path) -> list[Path]:
@@ -234,7 +234,7 @@ def _validation(path: Path) -> Path:
     return path / "validation" if (path / "validation").is_dir() else path
 
 
-def _seed(name: str) -> str:
+def seed_of(name: str) -> str:
     """The number in the name of a folder of seeds, else the name."""
     digits = re.findall(r"\d+", name)
     return digits[-1] if SEED.fullmatch(name) and digits else name

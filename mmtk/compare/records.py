@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mmtk.errors import MmtkError, listing
+from mmtk.runs.attributes import is_attribute
 from mmtk.scores import ScoreInfo
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def joined(parts: Sequence[Records]) -> Records:
     )
     if len({part.folds for part in parts}) > 1:
         raise MmtkError("the sources have different numbers of folds.", hint="Compare them apart.")
-    _refuse_twice(result.cases, ["id"], "case '{id}' of system '{system}', seed {seed}")
-    _refuse_twice(result.numbers, ["metric"], "{metric} of system '{system}', seed {seed}")
+    result.cases = _merged(result.cases, "id", "case '{id}' of system '{system}', seed {seed}")
+    result.numbers = _merged(result.numbers, "metric", "{metric} of system '{system}', seed {seed}")
     for part in parts:
         result.notes += [note for note in part.notes if note not in result.notes]
         for task, scores in part.declared.items():
@@ -82,12 +83,20 @@ def joined(parts: Sequence[Records]) -> Records:
     return result
 
 
-def _refuse_twice(table: DataFrame, names: Sequence[str], what: str) -> None:
-    """Refuse a value of one run that stands in two sources.
+def _merged(table: DataFrame, name: str, what: str) -> DataFrame:
+    """A table with the values of a case in one row, from whatever sources; MmtkError where one is there twice.
 
-    table: cases or numbers; ``names``: its columns that name a value of a run; ``what``: the value in words
+    table: cases or numbers
+    name: its column that names a value of a run
+    what: the value in words
     """
-    twice = table.duplicated([*RUN, *PART, *names])
+    keys = [*RUN, *PART, name]
+    repeated = table.duplicated(keys, keep=False)
+    if not repeated.any():
+        return table
+    values = [column for column in table if column not in (*keys, "patient") and not is_attribute(str(column))]
+    twice = (table[repeated].groupby(keys, sort=False)[values].count() > 1).any(axis=1)
     if twice.any():
-        message = f"{what.format(**table[twice].iloc[0])} stands in two sources."
+        message = f"{what.format(**dict(zip(keys, twice.index[twice][0], strict=True)))} stands in two sources."
         raise MmtkError(message, hint="Give each system a name of its own (a column system, or its file's name).")
+    return table.groupby(keys, sort=False).first().reset_index()[list(table.columns)]

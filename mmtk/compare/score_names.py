@@ -49,6 +49,9 @@ _LOWER = re.compile(
 )
 
 
+_LOGGED = re.compile(r"(?:metrics?|summary)[./]", re.IGNORECASE)  # before the names in exports of trackers
+
+
 def plain(name: str) -> str:
     """A name as names are compared: lower case, letters and digits alone."""
     return re.sub(r"[\W_]+", "", name).casefold()
@@ -56,7 +59,8 @@ def plain(name: str) -> str:
 
 def score_name(name: str) -> str:
     """The name of a score: mmtk's where it is a known one, else as it is spelled; blanks become hyphens."""
-    return _NAMES.get(plain(name), re.sub(r"[\s/]+", "-", name.strip()))
+    name = _LOGGED.sub("", name.strip(), count=1)
+    return _NAMES.get(plain(name), re.sub(r"[\s/]+", "-", name))
 
 
 def is_score_name(name: str) -> bool:

@@ -94,7 +94,12 @@ def _origin(file: Path) -> tuple[str, str, int | None] | None:
 
 def _cases(file: Path) -> Iterator[dict[str, Any]]:
     """Dice and IoU of every case: the mean over structures, then Dice of each where there are several."""
-    for case in read_facts(file, metric_per_case=list)["metric_per_case"]:
+    facts = read_facts(file)
+    if not isinstance(facts.get("metric_per_case"), list):
+        version = "nnU-Net v1" if "results" in facts else "another program"
+        cure = "nnUNetv2_evaluate_folder writes that of v2; or name the reference masks: --reference DIR."
+        raise MmtkError(f"is a summary of {version}, not of nnU-Net v2.", str(file), cure)
+    for case in facts["metric_per_case"]:
         try:
             path = Path(case["reference_file"])
             metrics: dict[str, dict[str, float]] = case["metrics"]

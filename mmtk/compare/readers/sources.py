@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmtk.compare.columns import Sheet
-from mmtk.compare.mask_files import distinct_stems
-from mmtk.compare.readers.table import read_table, table_records
+from mmtk.compare.columns import Sheet, read_sheet
+from mmtk.compare.layout import split_system
+from mmtk.compare.mask_files import SEED, distinct_stems, seed_of
+from mmtk.compare.readers.table import table_records
 from mmtk.compare.records import Records, joined
 from mmtk.compare.request import Request
 from mmtk.errors import MmtkError, listing
@@ -39,7 +40,7 @@ def read_sources(request: Request) -> Reading:
 def read_frame(frame: Any, request: Request) -> Reading:
     """Records of a data frame, their mapping in words, and what a report says of them."""
     sheet = Sheet(frame.reset_index(drop=True).copy(), "the data frame")
-    records, lines = table_records(sheet, "system", request)
+    records, lines = table_records(sheet, request, "system")
     return records, lines, _origin(["a data frame"], lines)
 
 
@@ -69,13 +70,35 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
         if not inside:
             raise MmtkError("holds no table.", str(path), f"Tables end with {listing(TABLES)}.")
         files += inside
+    names = distinct_stems(dict.fromkeys(files))
+    runs = runs_of_files(list(names.values()))
     parts, lines = [], []
-    names = distinct_stems(files)
-    for path in dict.fromkeys(files):
-        part, of_file = read_table(path, names[path], request)
+    for path in names:
+        part, of_file = table_records(read_sheet(path), request, *runs[names[path]])
         parts.append(part)
         lines += [line for line in of_file if line not in lines]
+    if not any(line.startswith("system = ") for line in lines) and len(names) > 1:
+        seeds = " and seed" if any(seed for _, seed in runs.values()) else ""
+        lines.insert(0, f"system{seeds} = the name of the file")
     return joined(parts), lines
+
+
+def runs_of_files(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """System and seed by the name of a file, for tables that do not name them; "" without a seed.
+
+    ``unet/seed_0/metrics`` and ``unet_seed0`` are seeds of one system where others differ in the number alone, and
+    ``fold_0`` where all are called so.
+    """
+    parts = [name.split("/") for name in names]
+    while len(parts) > 1 and all(len(one) > 1 for one in parts) and len({one[-1] for one in parts}) == 1:
+        parts = [one[:-1] for one in parts]  # metrics.csv in every folder
+    short = ["/".join(one) for one in parts]
+    if len(short) > 1 and all(SEED.fullmatch(name) and not name.isdigit() for name in short):
+        return {name: ("system", seed_of(text)) for name, text in zip(names, short, strict=True)}
+    split = split_system(short)
+    if len({*split.values()}) == len({system for system, _ in split.values()}):
+        return {name: (name, "") for name in names}
+    return {name: split[text] for name, text in zip(names, short, strict=True)}
 
 
 def _name(source: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmtk import builtin_scores
 from mmtk.compare.classes import read_predictions
-from mmtk.compare.columns import Sheet, read_sheet
+from mmtk.compare.columns import Sheet
 from mmtk.compare.layout import Layout, guess_layout, split_system
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
@@ -27,17 +27,13 @@ CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
 
 
-def read_table(path: Path, name: str, request: Request) -> tuple[Records, list[str]]:
-    """Records of a table file, and the mapping of its columns in words; ``name`` as in ``table_records``."""
-    return table_records(read_sheet(path), name, request)
-
-
-def table_records(sheet: Sheet, name: str, request: Request) -> tuple[Records, list[str]]:
+def table_records(sheet: Sheet, request: Request, system: str, seed: str = "") -> tuple[Records, list[str]]:
     """Records of a table, and the mapping of its columns in words.
 
     sheet: the table
-    name: of the system, where no column names one
     request: with the columns that the user names
+    system: name, where no column names one
+    seed: replicate, where no column names one; "" without one
     """
     column_names = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
     by = [column for column in request.by if column]
@@ -45,9 +41,9 @@ def table_records(sheet: Sheet, name: str, request: Request) -> tuple[Records, l
         sheet = _with_system(sheet, by)
         column_names["system"] = " ".join(by)
     layout = guess_layout(sheet, column_names)
-    frame = _wide(sheet, layout, request) if layout.shape == "wide" else sheet.frame
+    frame = _wide(sheet, layout, seed) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
-    keys = _keys(inner, layout, name)
+    keys = _keys(inner, layout, system, seed)
     notes = list(layout.notes)
     if layout.columns.get("target") is not None:
         records = _of_predictions(inner, layout, keys)
@@ -70,15 +66,21 @@ def _with_system(sheet: Sheet, by: list[str]) -> Sheet:
     return Sheet(frame, sheet.where, sheet.lines)
 
 
-def _keys(sheet: Sheet, layout: Layout, name: str) -> DataFrame:
-    """System, seed, test set, task, case and patient of every row; None where no column says it."""
+def _keys(sheet: Sheet, layout: Layout, system: str, seed: str) -> DataFrame:
+    """System, seed, test set, task, case and patient of every row; None where no column says it.
+
+    sheet: the table
+    layout: of its columns
+    system: name, where no column names one
+    seed: replicate, where no column names one
+    """
     from pandas import DataFrame
 
     def texts(role: str, default: str | None) -> object:
         return sheet.texts(layout.columns[role]) if role in layout.columns else default
 
     keys = DataFrame(index=sheet.frame.index)
-    keys["system"], keys["seed"] = texts("system", name), texts("seed", NO_REPLICATE)
+    keys["system"], keys["seed"] = texts("system", system), texts("seed", seed or NO_REPLICATE)
     keys["domain"], keys["task"] = texts("domain", TEST_SET), texts("task", None)
     keys["id"], keys["patient"] = texts("case", None), texts("patient", None)
     for role in ("system", "id"):
@@ -91,16 +93,23 @@ def _keys(sheet: Sheet, layout: Layout, name: str) -> DataFrame:
     return keys
 
 
-def _wide(sheet: Sheet, layout: Layout, request: Request) -> DataFrame:
-    """A table with a column for every system as one with a row for every system and case."""
+def _wide(sheet: Sheet, layout: Layout, seed: str) -> DataFrame:
+    """A table with a column for every system as one with a row for every system and case.
+
+    sheet: the table
+    layout: of its columns
+    seed: replicate, where no column names one
+    """
     from pandas import concat
 
     systems = split_system(layout.values)
     others = [name for name in sheet.columns if name not in layout.values]
     parts = []
-    for column, (system, seed) in systems.items():
+    has_seeds = len({*systems.values()}) > len({system for system, _ in systems.values()})
+    seeds = sheet.texts(layout.columns["seed"]) if "seed" in layout.columns else seed or NO_REPLICATE
+    for column, (system, number) in systems.items():
         part = sheet.frame[others].copy()
-        part["system"], part["seed"] = system, seed
+        part["system"], part["seed"] = system, number if has_seeds else seeds
         part["value"] = sheet.numbers(column) if sheet.is_numeric(column) else sheet.frame[column]
         parts.append(part)
     return concat(parts, ignore_index=True)
@@ -268,11 +277,4 @@ def _telling_apart(sheet: Sheet, layout: Layout, rows: Sequence[int]) -> str:
 def _numbers(sheet: Sheet, layout: Layout, frame: DataFrame) -> DataFrame:
     """Scores of runs without values per case."""
     frame = _unique(sheet, layout, frame.dropna(subset=["value"]), [*RUN, "domain", "task", "metric"], [])
-    runs = frame.groupby("system")["seed"].nunique()
-    if (runs < 2).all():
-        raise MmtkError(
-            "it has one number for each system: no cases, and no replicates.",
-            sheet.where,
-            "Nothing can be tested on that. What such a table can still tell: mmtk audit TABLE.csv.",
-        )
     return frame[list(NUMBER)].reset_index(drop=True)
