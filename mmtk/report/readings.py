@@ -56,18 +56,23 @@ class Reading:
 
 @dataclass(frozen=True)
 class Guess:
-    """Guess of the class from attributes alone: AUROC of a logistic regression, beside that of the network."""
+    """Guess of the class from attributes alone: AUROC of a logistic regression, beside that of the network.
+
+    lead: AUROC of the guess less that of the network, on the same images
+    """
 
     images: TestImages
     of: str
     attributes: Sequence[str]
     auroc: Interval
     network: Interval
+    lead: Interval
 
     @property
     def alarms(self) -> bool:
         """Whether the attributes tell the class for sure, and for sure better than the network does."""
-        return self.auroc.low is not None and self.auroc.low > max(CHANCE, self.network.est)
+        lows = (self.auroc.low, self.lead.low)
+        return lows[0] is not None and lows[1] is not None and lows[0] > CHANCE and lows[1] > 0
 
 
 @dataclass(frozen=True)
@@ -143,10 +148,14 @@ def _guesses(
     if folds is None:
         return
     everything = np.zeros(len(ill), int)
-    network = auroc_interval(auroc_within(values, ill, everything, images.patients))
+    network = auroc_within(values, ill, everything, images.patients)
     for from_source, of in GUESSERS.items():
         chosen = [one for one in usable if one.from_source == from_source]
         if chosen:
             scores = guess(np.hstack([one.features() for one in chosen]), ill, folds)
-            auroc = auroc_interval(auroc_within(scores[None], ill, everything, images.patients))
-            yield Guess(images, of, [one.name for one in chosen], auroc, network)
+            auroc = auroc_within(scores[None], ill, everything, images.patients)
+            lead = two_way(
+                replace(network, score=auroc.score - network.score, without=auroc.without - network.without)
+            )
+            names = [one.name for one in chosen]
+            yield Guess(images, of, names, auroc_interval(auroc), auroc_interval(network), lead)

@@ -158,7 +158,7 @@ def guesses(rows: Sequence[Guess]) -> Table:
     caption = (
         "AUROC of a logistic regression that sees the attributes and no image, cross-validated by patient (five "
         f"folds), beside the chance level and the network. “{BEATS}”: the attributes tell the class for sure, and "
-        "better than the network does on these images."
+        "for sure better than the network does on these images."
     )
     names = ("Test set", "Guessed from", "Attributes", "*AUROC", "*Chance", "*AUROC of the network", "Reading")
     body = [
