@@ -19,12 +19,10 @@ from mmtk.recipe.toml import Layer
 from mmtk.registry import catalog
 from mmtk.study import axes as study_axes
 from mmtk.study import cell_names
+from mmtk.study.budgets import Budgets, budget_changes, check_budgets
 from mmtk.study.cells import PlannedCell
 from mmtk.study.stopping import Stopping
 from mmtk.study.tuning import Tuning
-from mmtk.tasks import TASKS
-
-Budgets = Mapping[str, Sequence[int | str]]
 
 
 @dataclass
@@ -33,7 +31,8 @@ class Plan:
 
     ``dropped`` says which cells cannot be, and why; ``remarks`` which cells stand for several combinations.
     ``stopping`` is the rule of a study that adds seeds in rounds: ``seeds`` are those that it may use.
-    ``tuning`` is that of one that tunes its cells first.
+    ``tuning`` is that of one that tunes its cells first. ``refused`` has levels (axis, level) that the key itself
+    does not take: a mistake where no cell has them.
     """
 
     title: str
@@ -45,6 +44,7 @@ class Plan:
     remarks: list[str] = field(default_factory=list)
     stopping: Stopping | None = None
     tuning: Tuning | None = None
+    refused: list[tuple[str, str, MmtkError]] = field(default_factory=list)
 
     def with_precision(self, choose: Callable[[str], str]) -> Plan:
         """The same plan with ``auto`` precision chosen: it is part of a recipe's digest."""
@@ -152,7 +152,7 @@ def plan_components(
     plan.axes = {axis.key: _off_first(axis) for axis in axes}
     levels = {axis.key: axis.recipe_level for axis in axes}
     for cell in axis_cells:
-        for budget in _budgets(budgets or {}):
+        for budget in budget_changes(budgets or {}):
             layer = toml.merge(base, toml.parse_set({**cell.changes, **budget}))
             paper = cell_names.paper_name(cell, layer.values, systems) if ships else ""
             title = paper or cell_names.own_name(cell, name, levels)
@@ -245,7 +245,7 @@ def plan_suite(
     layers = {system: read(file, profile, overrides) for system, file in files.items()}
     names = _names({system: str(layer.values.get("name", system)) for system, layer in layers.items()}, files)
     for system, layer in layers.items():
-        for budget in _budgets(label_budgets):
+        for budget in budget_changes(label_budgets):
             changed = toml.merge(toml.merge(layer, suite_layer), toml.parse_set(budget))
             _add(plan, names[system], {}, changed, system == reference)
     return _complete(plan)
@@ -266,39 +266,6 @@ def _integer(value: Any, key: str, where: str) -> int:
     return value
 
 
-def parse_budgets(texts: Iterable[str]) -> Budgets:
-    """``["classification=100,1000,full", "segmentation=10"]`` → budgets by task."""
-    budgets: dict[str, list[Any]] = {}
-    for text in texts:
-        task, equals, numbers = text.partition("=")
-        if not equals:
-            raise MmtkError(f"--labels {text}: no '='. Write it like --labels classification=100,1000,full.")
-        budgets[task.strip()] = [toml.assignment(f"n={number}")[1] for number in numbers.split(",")]
-    return check_budgets(budgets, "--labels")
-
-
-def check_budgets(budgets: Any, where: str) -> Budgets:
-    """Budgets by task, each a whole number from 1 on or ``full``; raises MmtkError for anything else."""
-    if not isinstance(budgets, dict):
-        raise MmtkError("should be a table of tasks.", where)
-    for task, labels in budgets.items():
-        if task not in TASKS:
-            raise MmtkError(f"{task}: no such task.{nearest(task, TASKS)} Tasks: {listing(TASKS)}.", where)
-        for label in labels if isinstance(labels, list) and labels else [labels]:
-            if label != "full" and (not isinstance(label, int) or isinstance(label, bool) or label < 1):
-                got = json.dumps(label, default=str)
-                raise MmtkError(f"{task}: should hold numbers of labels or full, got {got}.", where)
-    return {task: list(dict.fromkeys(labels)) for task, labels in budgets.items()}
-
-
-def _budgets(budgets: Budgets) -> list[dict[str, int | str]]:
-    """Every combination of the budgets of the tasks, as changes of a recipe."""
-    combinations: list[dict[str, int | str]] = [{}]
-    for task, labels in budgets.items():
-        combinations = [{**before, f"data.{task}.labels": label} for before in combinations for label in labels]
-    return combinations
-
-
 def _add(
     plan: Plan, name: str, levels: Mapping[str, str], layer: Layer, reference: bool, beside: bool = False
 ) -> None:
@@ -309,6 +276,12 @@ def _add(
         if reference:
             raise
         reasons = error.problems if isinstance(error, Problems) else [error]
+        plan.refused += [
+            (axis, level, problem)
+            for axis, level in levels.items()
+            for problem in reasons
+            if problem.message.startswith(f"{axis}:")
+        ]
         plan.dropped.append((name, " ".join(problem.message for problem in reasons)))
         return
     table = recipe.values.get("tune", {})
@@ -323,6 +296,9 @@ def _add(
 
 def _complete(plan: Plan) -> Plan:
     plan.dropped = list(dict.fromkeys(plan.dropped))
+    for axis, level, problem in plan.refused:
+        if not any(cell.levels.get(axis) == level for cell in plan.cells):
+            raise MmtkError(problem.message, f"--components {axis}={level}", problem.hint)
     titles = [cell.title for cell in plan.cells]
     if twice := sorted({title for title in titles if titles.count(title) > 1}):
         cure = "This is a mistake of mmtk's own, not of yours: please report it with this command and the recipe."

@@ -13,8 +13,9 @@ from mmtk.recipe import trials
 from mmtk.report.margins import check_margins
 from mmtk.runs.display import Display
 from mmtk.study import launcher_settings
+from mmtk.study.budgets import parse_budgets
 from mmtk.study.folder import StudyDir
-from mmtk.study.plan import Plan, parse_budgets, plan_components, plan_suite
+from mmtk.study.plan import Plan, plan_components, plan_suite
 from mmtk.study.results import Study
 from mmtk.study.stopping import MAX_SEEDS, Stopping
 from mmtk.study.tuning import FIRST_SEED, RANDOM, Tuning, begin, idle_keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from mmtk.data import locations
 from mmtk.data.dataset import Data, prepare
 from mmtk.data.start_overlap import start_facts
-from mmtk.errors import MmtkError, NotFinite
+from mmtk.errors import NotFinite
 from mmtk.io import distributed, status_line
 from mmtk.io.files import read_json, write_json
 from mmtk.io.memory import peak_memory
@@ -30,6 +30,7 @@ from mmtk.registry import local_file
 from mmtk.report.matching import write_matched
 from mmtk.report.run import draw_run
 from mmtk.runs.display import Display, duration
+from mmtk.runs.failures import failure_noted
 from mmtk.runs.folder import RunDir
 from mmtk.runs.provenance import add_facts, check_versions, note_continuation, write_provenance
 from mmtk.runs.result import Result
@@ -141,7 +142,7 @@ def _worker(request: RunRequest) -> Result:
 def _main(request: RunRequest) -> Result:
     """Run in the process that writes."""
     folder = request.folder
-    with folder.locked(), _failure_noted(folder):
+    with folder.locked(), failure_noted(folder, request.recipe, Interrupted):
         folder.claim(request.recipe)
         check_versions(folder, request.recipe)
         distributed.barrier()
@@ -224,20 +225,6 @@ def _note_start(folder: RunDir, training: Trainer, display: Display) -> None:
         facts = group_facts(training.optimizer, training.objective)
         display.note(sentence(facts))
         add_facts(folder, {"groups": facts})
-
-
-@contextmanager
-def _failure_noted(folder: RunDir) -> Iterator[None]:
-    """Write the error of a failed run into its folder, for a study that does not wait (``--detach``)."""
-    folder.failure_file.unlink(missing_ok=True)
-    try:
-        yield
-    except Interrupted:
-        raise
-    except MmtkError as error:
-        with suppress(OSError):  # what failed may be the disk
-            write_json(folder.failure_file, {"reason": str(error)})
-        raise
 
 
 def data_root(data: str | Path | None, folder: RunDir) -> Path | None:

@@ -18,10 +18,12 @@ from mmtk.errors import MmtkError
 from mmtk.io import cache
 from mmtk.registry import catalog
 from mmtk.runs import provenance
+from mmtk.runs.failures import failure_noted
 from mmtk.runs.folder import RunDir
 from mmtk.study.cells import PlannedCell
 from mmtk.study.folder import StudyDir
 from mmtk.study.plan import Plan
+from mmtk.training.trainer import Interrupted
 
 
 @dataclass
@@ -180,3 +182,11 @@ def test_data_of_an_unknown_user_are_refused_with_the_cure() -> None:
     with pytest.raises(MmtkError, match=r"no such home directory\.\n  Give the whole path"):
         locations.data_root("~nobody-of-this-name/data")
     assert cache.default_root()
+
+
+def test_a_refused_run_writes_no_failure_into_the_run_of_another_recipe(tmp_path: Path) -> None:
+    folder = begin(RunDir(tmp_path / "r"))
+    for recipe, noted in ((tiny(train__lr=0.5), False), (tiny(seed=1), False), (tiny(), True)):
+        with pytest.raises(MmtkError), failure_noted(folder, recipe, Interrupted):
+            raise MmtkError("no space left")
+        assert folder.failure_file.is_file() == noted

@@ -18,7 +18,8 @@ from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.toml import locate
 from mmtk.study import axes as study_axes
-from mmtk.study.plan import parse_budgets, plan_components, plan_suite
+from mmtk.study.budgets import parse_budgets
+from mmtk.study.plan import plan_components, plan_suite
 from mmtk.study.plan_table import differences, plan_table, wrapped
 
 
@@ -46,9 +47,9 @@ def test_budgets_multiply_and_collapse_for_a_system_without_the_task() -> None:
 
 
 def test_cells_that_cannot_be_are_left_out_with_the_reason() -> None:
-    plan = plan_components("multimix", "ssl,ssl.threshold=0.5+7", seeds=[0])
-    assert [name for name, _ in plan.dropped] == ["UMTL-SSL (ssl.threshold=7)"]
-    assert "ssl.threshold: should be less than or equal to 1, got 7." in plan.dropped[0][1]
+    plan = plan_components("multimix", "encoder.depth=5+6,data.size=48+64", seeds=[0])
+    assert [name for name, _ in plan.dropped] == ["UMTL (encoder.depth=6, data.size=48)"]
+    assert "not divisible by 32" in plan.dropped[0][1]
 
 
 def test_a_baseline_without_the_key_that_is_varied_is_one_cell() -> None:
@@ -259,10 +260,9 @@ def test_the_weight_of_a_loss_stays_when_another_takes_its_place(way: str, tmp_p
     assert toml.get(load_recipe("multimix", overrides={"ssl.use": "mixmatch"}).values, "ssl.weight") == 75
 
 
-def test_a_size_that_does_not_fit_is_left_out() -> None:
-    plan = plan_components("multimix", "data.size=48+64+70", "one-at-a-time", seeds=[0])
-    assert [name for name, _ in plan.dropped] == ["MultiMix (data.size=70)"]
-    assert "not divisible by 16" in plan.dropped[0][1]
+def test_a_size_that_fits_no_system_is_a_mistake() -> None:
+    with pytest.raises(MmtkError, match="data.size=70: data.size: 70 is not divisible by 16"):
+        plan_components("multimix", "data.size=48+64+70", "one-at-a-time", seeds=[0])
 
 
 def test_the_same_plan_has_the_same_digest_and_another_has_not() -> None:
@@ -384,3 +384,16 @@ def test_the_plan_on_a_terminal_breaks_no_word(axes, name, width, tmp_path) -> N
 )
 def test_names_are_wrapped_at_spaces_and_separators(name, width, lines) -> None:
     assert wrapped(name, width) == "\n".join(lines)
+
+
+@pytest.mark.parametrize("levels", ["0.5+2", "2+0.5", "2+3"])
+def test_a_level_that_its_key_does_not_take_is_a_mistake(levels: str) -> None:
+    with pytest.raises(MmtkError, match=r"--components ssl.threshold=2: ssl.threshold: should be less") as caught:
+        plan_components("multimix", f"ssl.threshold={levels}")
+    assert caught.value.where == "--components ssl.threshold=2"
+
+
+def test_a_level_that_some_systems_take_leaves_the_others_out() -> None:
+    plan = plan_components("enc-ssl", "ssl=confidence+mixmatch,ssl.weight=0.5+2", seeds=[0])
+    assert plan.refused == []
+    assert len(plan.cells) >= 3
