@@ -149,3 +149,47 @@ def test_tables_that_cannot_be_audited_are_refused(tmp_path: Path) -> None:
         with pytest.raises(MmtkError, match=message):
             mmtk.audit(path)
     assert next(csv.reader(io.StringIO(PUBLISHED.read_text())))[0] == "system"
+
+
+def test_claims_about_shares_are_false_as_often_as_the_audit_says() -> None:
+    """Truths of the flat prior, test sets of 40 cases drawn from them, and claims by the chance given to them."""
+    rng = np.random.default_rng(1)
+    shares = rng.dirichlet([1, 1, 1, 1], 4_000)
+    both, first, second, _ = rng.multinomial(40, shares).T
+    is_first = first > second
+    higher, lower = np.where(is_first, first, second), np.where(is_first, second, first)
+    chances = np.array(
+        [
+            false_share_claim((b + h) / 40, (b + w) / 40, 40, b / 40)
+            for b, h, w in zip(both, higher, lower, strict=True)
+        ]
+    )
+    is_false = np.where(is_first, shares[:, 1] <= shares[:, 2], shares[:, 2] <= shares[:, 1])
+    for low, high in ((0, 0.05), (0.05, 0.2), (0.2, 0.5)):
+        part = (chances > low) & (chances <= high) & (higher > lower)
+        assert part.sum() > 400
+        assert is_false[part].mean() == pytest.approx(chances[part].mean(), abs=0.03)
+
+
+def test_means_without_a_true_difference_are_claimed_as_often_as_the_level() -> None:
+    rng = np.random.default_rng(2)
+    values = rng.multivariate_normal([0.8, 0.8], [[0.01, 0.006], [0.006, 0.01]], (4_000, 15))
+    spreads, means = values.std(axis=1, ddof=1), values.mean(axis=1)
+    centered = values - means[:, None]
+    correlation = centered.prod(axis=2).sum(axis=1) / 14 / spreads.prod(axis=1)
+    chances = [
+        false_mean_claim(a - b, (s, t), 15, r)
+        for (a, b), (s, t), r in zip(means, spreads, correlation, strict=True)
+    ]
+    assert (np.array(chances) <= 0.05).mean() == pytest.approx(0.05, abs=0.012)
+    assert (np.array(chances) <= 0.5).mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("alone", [(5, 0), (9, 2), (30, 18)])
+def test_the_chance_of_whole_counts_is_that_of_a_binomial(alone: tuple[int, int]) -> None:
+    """Of cases that one system alone gets right, with one more for each: so many heads of a fair coin."""
+    from scipy.stats import binom
+
+    a, b = alone
+    exact = binom.sf(a, a + b + 1, 0.5)
+    assert false_share_claim((50 + a) / 100, (50 + b) / 100, 100, 0.5) == pytest.approx(exact, rel=1e-9)
