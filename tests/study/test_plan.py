@@ -261,7 +261,7 @@ def test_the_weight_of_a_loss_stays_when_another_takes_its_place(way: str, tmp_p
 
 
 def test_a_size_that_fits_no_system_is_a_mistake() -> None:
-    with pytest.raises(MmtkError, match="data.size=70: data.size: 70 is not divisible by 16"):
+    with pytest.raises(MmtkError, match=r"data.size=70: data.size: 70 is not divisible by 16"):
         plan_components("multimix", "data.size=48+64+70", "one-at-a-time", seeds=[0])
 
 
