@@ -87,7 +87,7 @@ def with_column_names(table: Table, images: Collection[str]) -> Table:
 
 
 def film_spellings(images: Collection[str]) -> dict[str, str]:
-    """Images by every way in which a table may name them: path, end of it, name, stem, stem without zeros."""
+    """Images by every way in which a table may name them: path, end of it, name, stem, small letters, no zeros."""
     ways: dict[str, set[str]] = {}
     for path in images:
         pure = PurePosixPath(path)
@@ -100,8 +100,12 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
     for path in images:
         if (name := stem(path)).isdecimal():
             numbers.setdefault(str(int(name)), []).append(path)
+    folded: dict[str, set[str]] = {}
+    for way, paths in ways.items():
+        folded.setdefault(way.casefold(), set()).update(paths)
+    letters = {way: next(iter(paths)) for way, paths in folded.items() if way and len(paths) == 1}
     short = {number: paths[0] for number, paths in numbers.items() if len(paths) == 1 and number not in ways}
-    return {**short, **clear, **{normalize("NFC", path): path for path in images}}
+    return {**letters, **short, **clear, **{normalize("NFC", path): path for path in images}}
 
 
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
@@ -123,7 +127,8 @@ def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     parts = cell.split("/")
     short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
-    return next((ways[way] for way in (*tails, short) if way in ways), "")
+    spellings = [*tails, short]
+    return next((ways[way] for way in (*spellings, *map(str.casefold, spellings)) if way in ways), "")
 
 
 def _split_column(table: Table, names: list[str]) -> str:

@@ -232,6 +232,11 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
             film.label = film.label or ""
     if columns.image != FILE and any("/" in cell or "\\" in cell for cell in columns.matches):
         labels.reasons.append("the table has paths, which may begin in another folder")
+    names = {
+        (PurePath(cell.replace("\\", "/")).name, PurePath(path).name) for cell, path in columns.matches.items()
+    }
+    if any(stem(one) != stem(other) and stem(one).casefold() == stem(other).casefold() for one, other in names):
+        labels.reasons.append("the table writes names of films in other letters, capital or small")
     if any(cell != stem(path) and cell.isdecimal() for cell, path in columns.matches.items()):
         labels.reasons.append("the table has lost the zeros before the numbers of films")
     if absent := len(rows) - len(matches):
@@ -244,9 +249,12 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
 
 def _empty_words(cells: Sequence[str], columns: Columns, labels: Labels) -> Collection[str]:
     """Words that stand for an empty cell; notes name them. "none" is a class where there is but one other."""
-    others = {cell.casefold() for cell in cells if cell} - EMPTY
+    unknown = {cell.casefold() for cell in cells if words.plain(cell) in words.UNKNOWN} - EMPTY
+    others = {cell.casefold() for cell in cells if cell} - EMPTY - unknown
     empty = EMPTY - {"none"} if len(others) == 1 else EMPTY
-    empty = empty | unlabelled_numbers(others)
+    empty = empty | unlabelled_numbers(others) | unknown
+    if unknown:
+        _add(labels.reasons, f"a film has no label where it says {listing(sorted(unknown))}")
     blank = Counter(cell for cell in cells if cell.casefold() in EMPTY | empty)
     for cell, count in sorted(blank.items()):
         use = "as no label" if cell.casefold() in empty else "as a class"

@@ -220,6 +220,51 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", " ", spaced).casefold().strip()
 
 
+NEGATIONS = {
+    *(
+        "no",
+        "non",
+        "not",
+        "without",
+        "kein",
+        "keine",
+        "keiner",
+        "keinen",
+        "ohne",
+        "sans",
+        "aucun",
+        "aucune",
+        "sin",
+    ),
+    *("senza", "nessun", "nessuna", "sem", "geen", "zonder", "без", "нет", "bez", "brak", "ingen", "uden", "utan"),
+}
+# A label that says that nobody knows it.
+UNKNOWN = {
+    *("unknown", "unclear", "uncertain", "indeterminate", "undetermined", "pending", "not read", "not reported"),
+    *(
+        "not assessable",
+        "unbekannt",
+        "unklar",
+        "k a",
+        "keine angabe",
+        "nicht beurteilbar",
+        "ausstehend",
+        "inconnu",
+    ),
+    *("inconnue", "indéterminé", "non interprétable", "desconocido", "desconocida", "sconosciuto", "onbekend"),
+    *(
+        "desconhecido",
+        "неизвестно",
+        "nieznany",
+        "ukendt",
+        "okänd",
+        "不明",
+        "未知",
+        "不詳",
+        "미상",
+        "not available",
+    ),
+}
 # Answers to the name of a column, which tell nothing as the name of a folder.
 ANSWERS = {"false", "no", "none", "nein", "non", "não", "nee", "nej", "nei", "nie", "нет", "否", "ne", "hayır"}
 NORMAL = {plain(word) for words in WORDS.values() for word in words}
@@ -237,8 +282,18 @@ def part(cell: str) -> str:
 
 
 def class_order(names: Iterable[str]) -> list[str]:
-    """Sort classes as mmtk numbers them: films without a finding first, the others by name."""
-    return sorted(names, key=lambda name: (same_class(name) != "normal", plain(name).startswith("non"), name))
+    """Sort classes as mmtk numbers them: films without a finding, then those without one finding, then by name."""
+    return sorted(
+        names, key=lambda name: (1 if is_negated(name) else 0 if same_class(name) == "normal" else 2, name)
+    )
+
+
+def is_negated(name: str) -> bool:
+    """Whether a class is that of films without something: "keine Pneumonie", "non-TB", "无结核"."""
+    text = plain(name)
+    return text.split()[:1] in [[word] for word in NEGATIONS] or text.startswith(
+        ("无", "無", "非", "没有", "未见")
+    )
 
 
 def class_among(name: str, names: Iterable[str]) -> str:

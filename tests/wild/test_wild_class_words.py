@@ -1,0 +1,67 @@
+"""Classes of films without something come first; labels that nobody knows are none; names in other capitals match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from layout_inputs import film, table
+
+from mmtk.data.plan import words
+from mmtk.data.plan.profile import plan_folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(("阴性", "阳性"), ("keine Pneumonie", "Pneumonie"), ("non-TB", "TB"), ("kein Erguss", "Effusion")),
+        *(("nicht vorhanden", "Infiltrat"), ("Kontrolle", "Fall"), ("physiologisch", "pathologisch")),
+        *(
+            ("sans nodule", "nodule"),
+            ("sin neumonía", "neumonía"),
+            ("без изменений", "пневмония"),
+            ("无结核", "结核"),
+        ),
+        *(("Non-COVID", "COVID"), ("Normal", "No TB", "TB"), ("benign", "malignant")),
+    ],
+)
+def test_the_class_without_a_finding_is_the_first(names: tuple[str, ...]) -> None:
+    assert tuple(words.class_order(reversed(names))) == names
+
+
+def plan_of(root: Path, labels: list[str], names: str = "f{}x.png", files: str = "f{}x.png") -> str:
+    rows: list[list[object]] = [["file", "finding"]]
+    for n, label in enumerate(labels):
+        film(root / "films" / files.format(n))
+        rows.append([names.format(n), label])
+    table(root / "films/t.csv", rows)
+    return "\n".join(plan_folder(root / "films", root / "p.toml").lines)
+
+
+@pytest.mark.parametrize(
+    "word", ["inconnu", "unbekannt", "Unknown", "k.A.", "nicht beurteilbar", "不明", "not read"]
+)
+def test_a_label_that_nobody_knows_is_none(tmp_path: Path, word: str) -> None:
+    text = plan_of(tmp_path, ["normal", "pneumonia"] * 10 + [word] * 5)
+    assert "classes: normal 10, pneumonia 10\n" in text
+    assert f"a film has no label where it says {word.casefold()}" in text
+
+
+@pytest.mark.parametrize("names", ["F{}X.PNG", "f{}x.PNG", "F{}X", "D:\\Films\\F{}X.png"])
+def test_a_table_that_knows_no_small_letters_names_its_films(tmp_path: Path, names: str) -> None:
+    text = plan_of(tmp_path, ["normal", "pneumonia"] * 10, names)
+    assert "classes: normal 10, pneumonia 10\n" in text
+    assert ("in other letters, capital or small" in text) == ("F{}X" in names)
+
+
+def test_a_table_in_small_letters_names_films_in_capitals(tmp_path: Path) -> None:
+    text = plan_of(tmp_path, ["normal", "pneumonia"] * 10, files="F{}X.PNG")
+    assert "classes: normal 10, pneumonia 10\n" in text
+    assert "in other letters, capital or small" in text
+
+
+def test_two_films_of_one_name_in_other_letters_are_told_apart(tmp_path: Path) -> None:
+    film(tmp_path / "films/F0X.png")
+    text = plan_of(tmp_path, ["normal", "pneumonia"] * 10)
+    assert "classes: normal 10, pneumonia 10\n" in text
+    assert "in other letters" not in text
