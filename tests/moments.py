@@ -51,7 +51,7 @@ HOOKS = {
     "figures": "before(session, 'draw_run')",
     "done file": "before(runs, 'write_json', lambda path, value: path.name == 'done.json')",
     "between two runs": "before(session, 'run')",
-    "report": "before(ablate, 'report')",
+    "report": "before(study_session, 'report')",
     "MLflow, before a batch": "before(MlflowClient, 'log_batch')",
     "MLflow, after a batch": "after(MlflowClient, 'log_batch')",
 }
@@ -62,7 +62,7 @@ from mmtk.cli import main as cli
 from mmtk.model import checkpoint
 from mmtk.runs import folder as runs
 from mmtk.training import trainer as train
-from mmtk.workflows import ablate, run as session
+from mmtk.workflows import run as session, study_session
 hook, N, count = sys.argv[1], int(sys.argv[2]), [0]
 def act(): ACT
 def calls(): count[0] += 1; return count[0]
