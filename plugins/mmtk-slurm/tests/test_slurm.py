@@ -175,6 +175,39 @@ def test_the_contract_holds(check: Any) -> None:
     check()
 
 
+# Nobody can miss the difference: one system hardly learns.
+UNTIL_SETTLED = [
+    "ablate",
+    "unet",
+    "--components",
+    "train.lr=0.00001+0.01",
+    "--until",
+    "settled",
+    "--max-seeds",
+    "10",
+]
+UNTIL_SETTLED += ["--out", "s", "--set", "train.validate_every=12"]
+for key, value in TINY.items() | {("data.segmentation.cross.test", 24), ("data.segmentation.cross.size", 32)}:
+    if "classification" not in key:
+        changed = {"train.steps": 12, "data.segmentation.source.test": 24}.get(key, value)
+        UNTIL_SETTLED += ["--set", f"{key}={changed}"]
+
+
+def finished(folder: Path) -> int:
+    """Number of runs that have finished."""
+    return len(list(folder.glob("runs/*/done.json")))
+
+
+@pytest.mark.long
+def test_a_study_adds_seeds_until_it_is_settled(tmp_path: Path) -> None:
+    """Every round is an array of its own, of the systems whose question is open."""
+    ended = mmtk(*UNTIL_SETTLED, "--launcher", "slurm", "--launch", "local=true", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "open at 3 seeds; another seed" in ended.stderr
+    assert "settled at" in ended.stderr
+    assert 6 < finished(tmp_path) < 20
+
+
 # --- a real Slurm ------------------------------------------------------------------------------------------------
 
 
