@@ -198,6 +198,11 @@ def finished(folder: Path) -> int:
     return len(list(folder.glob("runs/*/done.json")))
 
 
+def wait_for_runs(folder: Path, count: int) -> None:
+    """Until so many runs have finished."""
+    wait_for(lambda: finished(folder) == count, 400)
+
+
 @pytest.mark.long
 def test_a_study_adds_seeds_until_it_is_settled(tmp_path: Path) -> None:
     """Every round is an array of its own, of the systems whose question is open."""
@@ -339,3 +344,23 @@ def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) 
     assert "0 to do" in collected.stdout
     assert (tmp_path / "s/report/index.html").is_file()
     assert all(json.loads(path.read_text())["in-domain"] for path in tmp_path.glob("runs/*/results.json"))
+
+
+@pytest.mark.cluster
+def test_a_study_that_nobody_waits_for_adds_seeds_until_it_is_settled(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
+    """Each call looks at the runs that have finished, and queues the next round."""
+    call, queued, looks = [*UNTIL_SETTLED, "--launcher", "slurm", "--detach"], 0, ""
+    while "settled at" not in looks:
+        looked = mmtk(*call, cwd=tmp_path, env=cluster)
+        assert looked.returncode == 0, looked.stdout + looked.stderr
+        looks += looked.stderr
+        if (number := re.search(r"(\d+) runs? queued", looked.stdout)) is None:
+            break
+        queued += int(number[1])
+        wait_for_runs(tmp_path, queued)
+        call = ["ablate", "s", "--detach"]
+    assert "open at 3 seeds; another seed" in looks
+    assert "settled at" in looks
+    assert queued > 6
