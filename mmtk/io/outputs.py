@@ -19,6 +19,7 @@ from mmtk.io.spelling import visible
 MANIFEST = ".mmtk-files.jsonl"
 EARLIER = "earlier"
 OUTSIDE = "Choose an --out outside of it."
+FILMS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 FREE = "Move it away, or choose another --out."
 
 
@@ -83,6 +84,14 @@ def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:
             raise MmtkError(f"lies in the folder of inputs {path}.", str(out), OUTSIDE)
 
 
+def refuse_among_films(folder: Path) -> None:
+    """Refuse a folder of images in which mmtk never wrote: its figures would be read as films next time."""
+    if folder.is_dir() and not (folder / MANIFEST).is_file():
+        films = sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(FILMS))
+        if films:
+            raise MmtkError(f"holds images of yours: {listing(map(visible, films), 3)}.", str(folder), OUTSIDE)
+
+
 class OutputFolder:
     """Folder for the results of one command, with a list of its files and their hashes.
 
@@ -136,6 +145,8 @@ class OutputFolder:
 
         ``names``: those that are known before; they are checked before any work is done.
         """
+        if not self.set_aside:
+            refuse_among_films(self.path)
         with self.alone(names):
             stage = Path(tempfile.mkdtemp(prefix=".mmtk-new-", dir=self.path))
             try:

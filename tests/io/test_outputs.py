@@ -230,3 +230,23 @@ def test_a_folder_that_takes_no_file_is_refused_before_any_work(call):
         getattr(OutputFolder(Path("/proc/self"), "report"), call)(["a"]),
     ):
         pytest.fail("the work began")
+
+
+@pytest.mark.parametrize("name", ["film.png", "FILM.DCM", "scan.jpeg"])
+def test_figures_are_not_written_among_films(tmp_path, name):
+    (tmp_path / name).write_bytes(b"film")
+    with (
+        pytest.raises(MmtkError, match=f"holds images of yours: {name}") as caught,
+        OutputFolder(tmp_path, "report").staged(),
+    ):
+        pytest.fail("worked")
+    assert "outside" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_picture_of_the_users_beside_a_report_does_not_keep_it_from_being_made_anew(tmp_path):
+    for _ in range(2):
+        with OutputFolder(tmp_path, "report").staged() as stage:
+            (stage / "index.html").write_text("page")
+        (tmp_path / "mine.png").write_bytes(b"picture")
+    assert (tmp_path / "mine.png").read_bytes() == b"picture"

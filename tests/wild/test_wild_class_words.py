@@ -1,4 +1,4 @@
-"""Classes of films without something come first; labels that nobody knows are none; names in other capitals match."""
+"""Classes without a finding come first, labels that nobody knows are none, names match in other capitals."""
 
 from __future__ import annotations
 
