@@ -281,7 +281,7 @@ def test_signs_that_no_font_has_are_told_in_one_sentence(tmp_path, monkeypatch):
         fig.suptitle("肺炎 and pneumonia")
     assert [str(one.message) for one in told] == [
         "Pictures show boxes in place of 炎 肺, which no font here has. Install one that does, such as Noto Sans "
-        "CJK, and draw them again with mmtk report."
+        "CJK, and draw them again: those of runs and studies with mmtk report, others with the same command."
     ]
 
 

@@ -143,9 +143,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.notes += masks.notes
         film_set.masks = masks.pairs
     elif roles.masks:
-        why = "none has the name of a film"
-        if {mirrored(path) for path in roles.masks if mirrored(path) != path} & {*roles.masks}:
-            why = "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"
+        why = _why_unmatched(roles.masks)
         film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
     _leave_out(film_set, {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks})
     film_set.table = _keys_from_root(film_set, labels.keys)
@@ -158,6 +156,20 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     if spare:
         film_set.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
     return film_set
+
+
+def _why_unmatched(masks: Sequence[str]) -> str:
+    """Why no mask was matched to a film, with the masks whose other side is missing."""
+    sides = {path: other for path in masks if (other := mirrored(path)) != path}
+    if not {*sides.values()} & {*masks}:
+        return "none has the name of a film"
+    lonely = [path for path, other in sides.items() if other not in masks]
+    if not lonely:
+        return "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"
+    return (
+        f"the other side of {listing_of(lonely, 5)} is missing. Add it, or move the lonely "
+        f"{'mask' if len(lonely) == 1 else 'masks'} away: films without masks serve as unlabelled"
+    )
 
 
 def _leave_out(film_set: FilmSet, paths: Collection[str]) -> None:

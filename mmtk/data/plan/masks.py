@@ -113,7 +113,7 @@ def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
             pairs[by_stem[name[:cut]]][name[cut:]] = path
     counts = Counter(ending for files in pairs.values() for ending in files)
     endings = sorted(counts)
-    spoken = all(re.fullmatch(r"[-_. ]+[A-Za-z][\w -]*", ending) for ending in endings)
+    spoken = all(re.fullmatch(r"[-_. ]+[^\W\d_][\w -]*", ending) for ending in endings)
     if len(endings) < 2 or not spoken or len(by_stem) < len(films):
         return None
     folder_of = {end: {parent(files[end]) for files in pairs.values() if end in files} for end in endings}

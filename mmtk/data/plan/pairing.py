@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from mmtk.data.plan.listing import stem
 
-END = re.compile(r"[-_. ]+[A-Za-z0-9]+$|[A-Za-z]+$")
+END = re.compile(r"[-_. ]+[^\W_]+$|[^\W\d_]+$")
 
 
 @dataclass(frozen=True)

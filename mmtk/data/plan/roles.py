@@ -14,9 +14,9 @@ from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
 
-MASK_WORDS = {"mask", "masks", "seg", "dseg", "segmentation", "lungmask"}
-TAIL = re.compile(r"[-_. ]+[A-Za-z0-9]+$")
-HEAD = re.compile(r"^[A-Za-z]+[-_. ]+")
+MASK_WORDS = {"mask", "masks", "seg", "dseg", "segmentation", "lungmask", *words.FOREIGN_MASKS}
+TAIL = re.compile(r"[-_. ]+[^\W_]+$")
+HEAD = re.compile(r"^[^\W\d_]+[-_. ]+")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
         for name, path in stems.items():
             cut = next((k for k in range(len(name) - 1, 0, -1) if name[::turn][:k] in variants), 0)
             rest = name[::turn][cut:][::turn] if cut else ""
-            if not re.search(r"[A-Za-z]", rest):
+            if not re.search(r"[^\W\d_]", rest):
                 rest = match[0] if (match := end.search(name)) else ""
             groups[rest].append(path)
         for rest, files in groups.items():

@@ -61,8 +61,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         return
     name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), -len(item)))
     main = film_tables[name]
-    if name not in files.tables:
-        labels.reasons.append(f"{name} is no CSV table")
+    _explain_form(files, name, labels)
     _explain_key(main, labels)
     _check_hints(hints, name, main.table)
     _read_others(name, tables, film_tables, labels)
@@ -86,6 +85,14 @@ def _take_key(files: Listing, main: _FilmTable, labels: Labels) -> None:
         if path := row[-1]:
             by_table = "" if is_study_column(key) else row[index]
             labels.films[path].patient = header_patient(files, path) or by_table
+
+
+def _explain_form(files: Listing, name: str, labels: Labels) -> None:
+    """Say why the source cannot read the file of a table."""
+    if name not in files.tables:
+        labels.reasons.append(f"{name} is no CSV table")
+    elif encoding := files.tables[name].encoding:
+        labels.reasons.append(f"{name} is written in {encoding}")
 
 
 def _explain_key(main: _FilmTable, labels: Labels) -> None:

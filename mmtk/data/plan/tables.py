@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+
+from mmtk.data.plan.encodings import decode
 
 TABLES = (".csv", ".tsv", ".tab")
 WORKBOOKS = (".xlsx", ".xlsm")
@@ -14,10 +17,14 @@ WORKBOOKS = (".xlsx", ".xlsm")
 
 @dataclass(frozen=True)
 class Table:
-    """Table as text: column names as in the file, and rows of cells."""
+    """Table as text: column names as in the file, and rows of cells.
+
+    ``encoding``: of a file that the source cannot read as it is; else "".
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    encoding: str = ""
 
     def cells(self, column: str) -> list[str]:
         """Cells of a column."""
@@ -36,19 +43,12 @@ def read_text_table(path: Path) -> Table | None:
     return read_table(path) if len(first) > 1 and separators else None
 
 
-def read_table(path: Path) -> Table | None:
-    """Read a CSV table in any usual encoding and separator; None where there is no row."""
+def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
+    """Read a CSV table in any usual encoding and separator, by ``names`` of files; None where there is no row."""
     try:
-        raw = path.read_bytes()
+        text, encoding = decode(path.read_bytes(), names)
     except OSError:
         return None
-    text = ""
-    for encoding in ("utf-16",) if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "latin-1"):
-        try:
-            text = raw.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
     rows = text.splitlines()
     first = rows[0] if rows else ""
     separator = max(",;\t|", key=first.count)
@@ -63,7 +63,7 @@ def read_table(path: Path) -> Table | None:
         return None
     columns = lines[0]
     width = len(columns)
-    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]))
+    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]), encoding)
 
 
 def read_sheets(path: Path) -> dict[str, Table]:

@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from mmtk.data.plan import part_words
 from mmtk.data.plan.normal_words import WORDS
 
-MASKS = {
+FOREIGN_MASKS = {
+    *("maske", "masken", "lungenmaske", "segmentierung", "segmentierungen", "masque", "masques", "máscara"),
+    "mascara",
+    *("máscaras", "mascaras", "maschera", "maschere", "segmentación", "segmentazione", "segmentação", "masker"),
+    *("maska", "maski", "маска", "маски", "сегментация", "掩膜", "掩码", "蒙版", "遮罩", "マスク", "마스크"),
+}
+MASKS = FOREIGN_MASKS | {
     "mask",
     "masks",
     "seg",
@@ -33,8 +39,6 @@ MASKS = {
     "labels",
     "lungmask",
     "lungmasks",
-    "maske",
-    "masken",
     "segmentationmasks",
 }
 IMAGES = {
@@ -71,7 +75,10 @@ IMAGES = {
     "bilder",
 }
 PARTS = part_words.PARTS
-UNLABELLED = {"unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted"}
+UNLABELLED = {
+    *("unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted", "unread"),
+    *("notread", "notreadyet", "notreported", "unreported", "unbefundet", "nichtbefundet", "nonlu", "nonétiqueté"),
+}
 ORGANS = {
     "lung": "lung",
     "lungs": "lung",

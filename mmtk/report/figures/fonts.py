@@ -43,5 +43,6 @@ def missing_signs() -> Iterator[None]:
     if signs:
         warnings.warn(
             f"Pictures show boxes in place of {' '.join(sorted(signs))}, which no font here has. Install one that "
-            "does, such as Noto Sans CJK, and draw them again with mmtk report."
+            "does, such as Noto Sans CJK, and draw them again: those of runs and studies with mmtk report, others "
+            "with the same command."
         )

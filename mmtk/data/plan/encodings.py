@@ -1,0 +1,49 @@
+"""Text of tables whose encoding nothing states: the one in which they name the files, or speak in known words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from mmtk.data.plan import words
+from mmtk.data.plan.patient_words import patient_rank
+
+ENCODINGS = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "cp1253", "cp1254")
+
+
+def decode(raw: bytes, names: Collection[str] = ()) -> tuple[str, str]:
+    """Decode a table; return its text, and the encoding where it is neither UTF-8, UTF-16 nor Latin.
+
+    names: of the files in the folder, without suffix
+
+    Bytes tell Chinese from Western letters badly: the encoding is taken that gives most names of files and known
+    words as cells, and Latin letters where none gives more.
+    """
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", errors="replace"), ""
+    try:
+        return raw.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        pass
+    latin = raw.decode("latin-1")
+    best, text, encoding = _familiar_cells(latin, names), latin, ""
+    for candidate in ENCODINGS:
+        try:
+            other = raw.decode(candidate)
+        except UnicodeDecodeError:
+            continue
+        if (count := _familiar_cells(other, names)) > best:
+            best, text, encoding = count, other, candidate
+    return text, encoding
+
+
+def _familiar_cells(text: str, names: Collection[str]) -> int:
+    """Number of different cells beyond ASCII that are names of files or known words."""
+    cells = {cell.strip(' "') for cell in re.split(r"[,;\t|\r\n]", text) if not cell.isascii()}
+    return sum(_is_word(cell) or cell.rpartition(".")[0] in names or cell in names for cell in cells)
+
+
+def _is_word(cell: str) -> bool:
+    word = words.plain(cell)
+    known = (words.NORMAL, words.CLASSES, words.LABEL_COLUMNS, words.PARTS)
+    return any(word in group for group in known) or patient_rank(cell) > 0
