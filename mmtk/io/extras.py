@@ -1,10 +1,13 @@
-"""Installation of an extra of mmtk, as a line that works wherever mmtk was installed from."""
+"""Installation of extras and plugins of mmtk, as lines that work wherever mmtk was installed from."""
 
 from __future__ import annotations
 
 import shlex
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmtk.io.spelling import quoted
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -18,6 +21,18 @@ def install_line(extra: str) -> str:
     """
     packages = [shlex.quote(str(requirement)) for requirement in requirements(extra)]
     return " ".join(["python -m pip install", *packages])
+
+
+def plugin_line(name: str) -> str:
+    """The command that installs a plugin that is developed with mmtk, with the folder where it lies.
+
+    name: of the distribution, such as ``mmtk-release``. No package index has these: they are folders of a checkout
+    of mmtk, from which an editable mmtk is installed.
+    """
+    folder = Path(__file__).parents[2] / "plugins" / name
+    if (folder / "pyproject.toml").is_file():
+        return f"python -m pip install -e {quoted(folder)}"
+    return f"python -m pip install -e plugins/{name} (in a checkout of mmtk: no package index has it)"
 
 
 def requirements(extra: str = "") -> list[Requirement]:

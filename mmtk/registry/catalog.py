@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmtk.errors import MmtkError, listing, nearest
+from mmtk.io.extras import plugin_line
 from mmtk.registry.kinds import KINDS, attribute
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def _unknown(kind: str, name: str) -> MmtkError:
         if f"{kind}/{short}" in words and _normal(dist) in ("", beside):
             return MmtkError(
                 f"{kind}/{short} is part of {beside}, which is not installed.",
-                hint=f"Install it: pip install {beside} (in a checkout of mmtk: pip install -e plugins/{beside}).",
+                hint=f"Install it: {plugin_line(beside)}",
             )
     names = sorted({entry.name for entry in entries(kind)})
     other_kinds = [entry for entry in entries() if entry.kind != kind and entry.name in (name, short)]

@@ -20,6 +20,7 @@ from fake_plugin import alone, install, refresh
 from tiny import CLASSIFICATION, SOURCES, TINY
 
 from mmtk.errors import MmtkError
+from mmtk.io.extras import plugin_line
 from mmtk.io.files import read_json
 from mmtk.registry import catalog, scaffold
 from mmtk.registry.summaries import summary
@@ -549,7 +550,7 @@ def test_a_recipe_whose_plugin_is_not_installed_says_what_to_install(
     for word in words:
         dist = next(dist for dist, all_words in catalog.BESIDE.items() if word in all_words)
         assert f"{word} is part of {dist}, which is not installed." in err
-        assert f"pip install {dist} " in err
+        assert plugin_line(dist) in err
     code, out, _ = mmtk("list")
     assert code == 0
     assert "MultiMix-release" in out
