@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -191,9 +192,11 @@ def _overlaps(
 
 def _warn(display: Display, overlaps: Sequence[leaks.Overlap], unlooked: str) -> None:
     """Print which sets the run was trained on, a line for each, and which could not be compared."""
-    largest = {overlap.scored.role.use: overlap for overlap in sorted(overlaps, key=lambda o: o.images)}
-    for overlap in largest.values():
-        display.warn(known_films(overlap))
+    by_set: dict[str, list[leaks.Overlap]] = defaultdict(list)
+    for overlap in overlaps:
+        by_set[overlap.scored.role.use].append(overlap)
+    for overlaps_of_set in by_set.values():
+        display.warn(known_films(overlaps_of_set))
     if unlooked:
         display.warn(f"Not known: {unlooked}.")
 
@@ -316,12 +319,17 @@ def _open(
     return TestSet(labelled_set.task, labelled_set.name, store_of_set, [int(row) for row in rows]), bad
 
 
-def known_films(overlap: leaks.Overlap) -> str:
-    """Sentence on films that are known from training."""
-    name, task, count = overlap.scored.role.use, overlap.train.role.task, len(overlap.scored.rows)
-    films = share(overlap.images, count, "film", "was", "were")
-    shared = f"{name}: {films} trained on ({task}), so its scores are too good"
-    return f"{shared}: {'; '.join(overlap.lines(5))}"
+def known_films(overlaps: Sequence[leaks.Overlap]) -> str:
+    """Sentence on the films of a set that are known from training, with every task that learned from them."""
+    by_task: dict[str, leaks.Overlap] = {}
+    for overlap in sorted(overlaps, key=lambda one: one.images):
+        by_task[overlap.train.role.task] = overlap
+    largest = max(by_task.values(), key=lambda one: one.images)
+    counts = {task: by_task[task].images for task in sorted(by_task)}
+    tasks = " and ".join(task if len({*counts.values()}) == 1 else f"{task} {n}" for task, n in counts.items())
+    films = share(largest.images, len(largest.scored.rows), "film", "was", "were")
+    shared = f"{largest.scored.role.use}: {films} trained on ({tasks}), so its scores are too good"
+    return f"{shared}: {'; '.join(largest.lines(5))}"
 
 
 def _described(test: TestSet) -> dict[str, Any]:

@@ -351,13 +351,15 @@ def test_films_that_the_run_was_trained_on_are_named(
     folder = site(tmp_path / "site", {f"f{n}": ["normal", "pneumonia"][n % 2] for n in range(6)})
     for number, row in enumerate(rows):  # training films under other names
         Image.fromarray(held.stores["classification"].images[row, 0]).save(folder / f"films/f{number}.png")
+    chest = held.stores["segmentation"].images[held.parts["segmentation"].labelled[0], 0]
+    Image.fromarray(chest).save(folder / "films/f2.png")
     result = evaluate(run, folders=[folder], device="cpu", pictures=False)
     assert (
-        "site: 2 of 6 films were trained on (classification), so its scores are too good"
+        "site: 2 of 6 films were trained on (classification 2 and segmentation 1), so its scores are too good"
         in capsys.readouterr().err
     )
-    (known,) = json.loads((result.path / "evaluation.json").read_text())["trained_on"]
-    assert [pair[1].split()[0] for pair in known["identical"]] == ["f0", "f1"]
+    known = json.loads((result.path / "evaluation.json").read_text())["trained_on"]
+    assert [[pair[1].split()[0] for pair in one["identical"]] for one in known] == [["f0", "f1"], ["f2"]]
 
 
 def test_a_film_that_cannot_be_read_costs_the_others_nothing(

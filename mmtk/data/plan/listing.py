@@ -135,11 +135,11 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": [], ".xml": []}
     unread: Counter[str] = Counter()
     paths = dict.fromkeys(path for folder in only or (root,) for path in _files(folder))
-    names = {path.stem for path in paths if not path.name.isascii()}
+    stems = {path.stem for path in paths if not path.name.isascii()}
     for path in paths:
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
         if suffix in TABLES:
-            if (table := read_table(path, names)) is not None:
+            if (table := read_table(path, stems)) is not None:
                 tables[name] = table
         elif suffix in WORKBOOKS and (book := read_sheets(path)):
             sheets |= {f"{name} [{sheet}]" if len(book) > 1 else name: table for sheet, table in book.items()}
