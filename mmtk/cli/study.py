@@ -168,7 +168,7 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
     table, differing = plan_table(plan, finished_runs, console.width)
     console.print(table)
     console.print("labels: of classes and of masks;  *: the reference, to which the others are compared")
-    lines = [f"Also differs: {'; '.join(differing)}"] if differing else []
+    lines = [f"Differs too (no room for a column): {'; '.join(differing)}"] if differing else []
     lines += [f"{remark}." for remark in plan.remarks]
     lines += [f"Left out: {name}. {reason}" for name, reason in plan.dropped]
     for line in lines:

@@ -78,7 +78,7 @@ def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: in
     }
     last = {
         "labels": [cell.budget for cell in plan.cells],
-        "done": [f"{count} of {of}" for count, of in zip(finished, counts, strict=True)],
+        "done": [f"{count}/{of}" for count, of in zip(finished, counts, strict=True)],
     }
     names = [f"{cell.name} *" if cell.reference else cell.name for cell in plan.cells]
     need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)

@@ -77,7 +77,7 @@ def test_the_plan_names_everything_that_differs(tmp_path: Path) -> None:
     assert heads == ["system", "bridge", "ssl", "consistency", "labels", "done"]
     assert rest == ["ssl.weight 75.0 / 0.25"]
     row = [next(iter(column.cells)) for column in table.columns]
-    assert row == ["UMTL", "none", "none", "none", "100-10", "1 of 1"]
+    assert row == ["UMTL", "none", "none", "none", "100-10", "1/1"]
     own(tmp_path, 'extends = "multimix"\n[loss.segmentation]\nuse = "cross-entropy"\nweight = 2.0\n')
     own(tmp_path, 'extends = "multimix"\nname = "Clipped"\n[train]\nclip = 1.0\n', "clipped")
     suite = tmp_path / "suite.toml"
@@ -346,6 +346,13 @@ def test_a_precision_that_auto_stands_for_is_one_cell() -> None:
     assert len({cell.recipe.digest for cell in chosen.cells}) == 2
     with pytest.raises(MmtkError, match="a study needs two systems or more"):
         plan.with_precision(lambda wanted: "fp32")
+
+
+def test_the_papers_grid_has_a_column_for_every_part_on_80_signs() -> None:
+    plan = plan_suite("paper", profile="phantom")
+    table, rest = plan_table(plan, (), 80)
+    assert [column.header for column in table.columns][1:4] == ["bridge", "consistency", "ssl"]
+    assert [line.partition(" ")[0] for line in rest] == ["ssl.weight"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
