@@ -146,6 +146,9 @@ def _compare(findings: _Findings) -> None:
     findings.overlaps = leaks.overlaps(findings.parts)
     shared = {overlap_role.name for overlap in findings.overlaps for overlap_role in overlap.roles}
     findings.verdicts = [entry for entry in findings.verdicts if not (entry.ok and entry.name in shared)]
+    for role, store in findings.stores.items():
+        groups = findings.reports[role.name]["duplicates"]
+        findings.verdicts += verdicts.on_duplicates(role, store, groups, findings.overlaps)
     for overlap in findings.overlaps:
         findings.verdicts.append(verdicts.on_overlap(overlap))
         if overlap.roles[0] == overlap.roles[1]:

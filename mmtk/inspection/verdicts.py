@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mmtk.data.split_checks import Role
 from mmtk.data.store import SPLITS, ImageStore
 from mmtk.errors import MmtkError, Problems, listing
 from mmtk.images.loader import read_frame_count
+from mmtk.tasks import TASKS
 
 LEAST_SIDE = 16  # pixels
 EVERYWHERE = {"lung", "heart", "clavicle", "rib", "trachea", "spine"}  # organs that every chest film shows
@@ -192,6 +193,31 @@ def on_labels(source: Role, store: ImageStore, cross: Role, cross_store: ImageSt
     return _verdict_of_error(
         cross, lambda: split_checks.check_same_labels(source, store.labels, cross, cross_store.labels)
     )
+
+
+def on_duplicates(
+    role: Role, store: ImageStore, groups: Sequence[Sequence[str]], overlaps: Iterable[Overlap]
+) -> list[Verdict]:
+    """Identical images of several classes, or why identical images of the set do no harm.
+
+    role: of the set
+    store: its images and classes
+    groups: of identical images, as ids
+    overlaps: of all parts; those of this set with identical images are faults by themselves
+    """
+    label_by_id = {} if TASKS[store.labels.task].has_masks else dict(zip(store.ids, store.targets, strict=True))
+    torn = [group for group in groups if len({label_by_id.get(name, -1) for name in group} - {-1}) > 1]
+    if torn:
+        count = counted(len(torn), "group of identical images has", "groups of identical images have")
+        some = listing((" = ".join(group) for group in torn), 5)
+        return [
+            Verdict(role.name, False, f"{count} several classes: {some}.", "Keep one of each, with its class.")
+        ]
+    if not groups or any(overlap.identical and overlap.roles == (role, role) for overlap in overlaps):
+        return []
+    count = counted(len(groups), "group of identical images does", "groups of identical images do")
+    classes = ", and none has two classes" if label_by_id else ""
+    return [Verdict(role.name, True, f"{count} no harm: no image of them is both trained on and scored{classes}.")]
 
 
 def all_well(role: Role, source: Source) -> Verdict:

@@ -248,6 +248,23 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
     assert 'data.leaks = "allow"' in text
 
 
+@pytest.mark.parametrize(("twin", "harmless"), [("s02", True), ("s01", False)])
+def test_identical_images_are_harmless_within_a_part_and_a_class(
+    tmp_path: Path, twin: str, harmless: bool
+) -> None:
+    root = write(tmp_path / "a", 12)
+    (root / f"{twin}.png").write_bytes((root / "s00.png").read_bytes())
+    report = inspect({A: Squares(root, CLASSES)}, SIZE, tmp_path / "out")
+    (verdict,) = [entry for entry in report["verdicts"] if "identical" in entry["text"]]
+    assert (verdict["ok"], verdict["text"]) == (
+        harmless,
+        "1 group of identical images does no harm: no image of them is both trained on and scored, and none has "
+        "two classes."
+        if harmless
+        else f"1 group of identical images has several classes: s00 = {twin}.",
+    )
+
+
 def test_show_tables(tmp_path: Path) -> None:
     report = inspect({B: Squares(write(tmp_path / "a", 12), LUNG)}, SIZE, tmp_path / "out")
     lines = [line.split() for line in shown(report).splitlines()]
