@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from mmtk.counts import counted, share
 from mmtk.report import tuning
 from mmtk.report.analysis import Analysis
-from mmtk.report.claims import EARLY, Claim, claims
+from mmtk.report.claims import EARLY, Claim, Remedy, claims
 from mmtk.report.headlines import ALPHA, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
@@ -141,27 +142,40 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
 
 
 def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
-    """Sentences on what is open, with the seeds that would close it."""
+    """Sentences on what is open, each difference with what would close it: seeds, or patients."""
     unsettled = [claim for claim in claim_list if claim.verdict.word == "open"]
-    by_seeds = [(claim, claim.more_seeds) for claim in unsettled]
-    closing = sorted(more for _, more in by_seeds if more is not None)
-    if closing and len(unsettled) <= MANY:
+    by_remedy = {remedy: [one for one in unsettled if one.remedy == remedy] for remedy in get_args(Remedy)}
+    if len(unsettled) > MANY:
+        groups = ", ".join(_group(remedy, group) for remedy, group in by_remedy.items() if group)
+        yield f"Open: {share(len(unsettled), len(claim_list), 'difference')}: {groups}."
+        return
+    heads = {
+        "seeds": "Open, with the seeds that would close it before Holm's adjustment if the change stayed",
+        "patients": "Open, and no number of seeds closes it, but more patients can",
+        "unknown": "Open, without an interval that tells what would close it",
+    }
+    for remedy, group in by_remedy.items():
         names = ", ".join(
-            f"{claim.what} on {claim.where} ({counted(more, 'more seed')})"
-            for claim, more in by_seeds
-            if more is not None
+            f"{claim.what} on {claim.where}"
+            + (f" ({counted(claim.more_seeds, 'more seed')})" if claim.more_seeds is not None else "")
+            for claim in group
         )
-        yield f"Open, with the seeds that would close it before Holm's adjustment if the change stayed: {names}."
-    elif closing:
-        most = f" to {closing[-1]:,}" if closing[-1] > closing[0] else ""
-        differences = share(len(closing), len(claim_list), "difference")
-        yield f"Open: {differences}; {closing[0]:,}{most} more seeds would close them if nothing else changed."
-    patients = [claim for claim, more in by_seeds if more is None]
-    if patients and len(patients) <= MANY:
-        names = ", ".join(f"{claim.what} on {claim.where}" for claim in patients)
-        yield f"Open, and more seeds cannot settle it, more patients can: {names}."
-    elif patients:
-        yield f"Open: {counted(len(patients), 'difference')} that more seeds cannot settle; more patients can."
+        if names:
+            yield f"{heads[remedy]}: {names}."
+
+
+def _group(remedy: Remedy, group: Sequence[Claim]) -> str:
+    """Count the open differences that one remedy would close."""
+    count = len(group)
+    if remedy == "patients":
+        return f"{count} that no number of seeds closes, but more patients can"
+    if remedy == "unknown":
+        return f"{count} without an interval that tells what would close {'it' if count == 1 else 'them'}"
+    seeds = sorted(claim.more_seeds for claim in group if claim.more_seeds is not None)
+    number_of_seeds = (
+        f"{seeds[0]:,} to {seeds[-1]:,} more seeds" if seeds[-1] > seeds[0] else counted(seeds[0], "more seed")
+    )
+    return f"{count} that {number_of_seeds} would close if nothing else changed"
 
 
 def summary_lines(analysis: Analysis) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Comparison
@@ -14,12 +15,13 @@ from mmtk.report.standings import standings
 from mmtk.report.tables.table import interval, number, probability
 from mmtk.scores import leading
 from mmtk.stats import Effect, Interval, Test
-from mmtk.stats.looks import Outcome
+from mmtk.stats.looks import Outcome, State
 from mmtk.stats.two_way import from_variances
 from mmtk.stats.verdicts import Verdict, more_seeds, verdict
 from mmtk.study.jackknives import Weights
 from mmtk.tasks import IN_DOMAIN, budget, labels_text
 
+Remedy = Literal["seeds", "patients", "unknown"]
 EARLY = "stopped early"
 NOMINAL_PATIENTS = 2  # of an interval over seeds alone, where V_P = 0 and their number does not count
 NO_INTERVAL = Verdict("open", False, None, "no interval")
@@ -42,6 +44,7 @@ class Claim:
     weights: of the systems that it is the difference of
     component: whether it is the effect of a component, and not a comparison
     question: name of what seeds are added for, in a study that adds them; "" for another claim
+    state: of that question after its looks
     """
 
     what: str
@@ -57,6 +60,7 @@ class Claim:
     weights: Weights
     component: bool
     question: str = ""
+    state: State | None = None
 
     @property
     def value(self) -> float:
@@ -92,8 +96,17 @@ class Claim:
 
     @property
     def more_seeds(self) -> int | None:
-        """Seeds that would settle an open one if the difference stayed as it is; None: more patients needed."""
-        return None if self.interval is None else more_seeds(self.interval, self.margin)
+        """Seeds that would settle an open one if the difference stayed as it is; None where no number does."""
+        if self.interval is None or self.state == "more patients":
+            return None
+        return more_seeds(self.interval, self.margin)
+
+    @property
+    def remedy(self) -> Remedy:
+        """Remedy of an open one: more seeds, else more patients; unknown without an interval."""
+        if self.interval is None:
+            return "unknown"
+        return "patients" if self.more_seeds is None else "seeds"
 
     @property
     def sentence(self) -> str:
@@ -134,7 +147,7 @@ def _after_looks(claim: Claim, outcome: Outcome | None) -> Claim:
         early += ": the change is too large on average"
     result = replace(outcome.verdict, note="; ".join(filter(None, (early, outcome.verdict.note))))
     estimate = Effect(claim.estimate.factors, one.est, one.low, one.high, one.p, one.seeds)
-    return replace(claim, estimate=estimate, adjusted=outcome.p, interval=one, verdict=result)
+    return replace(claim, estimate=estimate, adjusted=outcome.p, interval=one, verdict=result, state=outcome.state)
 
 
 def _effects(analysis: Analysis) -> Iterator[Claim]:

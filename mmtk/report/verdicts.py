@@ -98,8 +98,9 @@ def _more(claim: Claim) -> Entry:
     """Seeds that would settle an open verdict."""
     if claim.verdict.word != "open":
         return value_entry(None)
-    more = claim.more_seeds
-    return Entry("more patients", {"": None}) if more is None else count_entry(more)
+    if claim.remedy == "patients":
+        return Entry("more patients", {"": None})
+    return value_entry(None) if claim.more_seeds is None else count_entry(claim.more_seeds)
 
 
 def verdict_entry(claim: Claim | None) -> Entry:

@@ -90,7 +90,7 @@ def line(standing: Standing) -> str:
     if outcome.state == "settled":
         return f"{name}: {outcome.verdict.text}, settled at {counted(outcome.seeds, 'seed')}"
     why = {
-        "more patients": "more seeds cannot settle it; more patients can",
+        "more patients": "no number of seeds closes it, but more patients can",
         "no more seeds": "all seeds have run",
         "more seeds": "another seed",
     }[outcome.state]

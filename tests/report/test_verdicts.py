@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from test_patients import DICE, with_patients
 
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse
-from mmtk.report.answer import answer, sentences, summary_lines
+from mmtk.report.answer import MANY, _open, answer, sentences, summary_lines
 from mmtk.report.claims import claims
 from mmtk.report.margins import parse_margins
 from mmtk.report.prices import price
@@ -75,6 +77,38 @@ def test_an_open_verdict_says_how_many_more_seeds_would_close_it() -> None:
     text = " ".join(sentences(analysis))
     assert "A − B on Dice in-domain" in text
     assert (f"({claim.more_seeds} more seed" if claim.more_seeds else "more patients can") in text
+
+
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 0, 1), (0, 2, 0), (4, 3, 1), (9, 0, 0), (0, 8, 0), (0, 7, 2)])
+def test_what_is_open_adds_up_and_no_difference_is_closed_by_seeds_and_not(counts: tuple[int, int, int]) -> None:
+    """Differences that seeds close, that only patients close, and without an interval."""
+    (claim,) = (one for one in claims(analyse(alike(0.2))) if one.score == "Dice in-domain")
+    assert claim.interval is not None
+    wide = replace(claim.interval, seed_variance=0.01, patient_variance=0.0)
+    by_remedy = {
+        "seeds": replace(claim, interval=replace(wide, est=0.06), margin=None),
+        "patients": replace(claim, state="more patients"),
+        "unknown": replace(claim, interval=None),
+    }
+    assert all(one.remedy == remedy and one.verdict.word == "open" for remedy, one in by_remedy.items())
+    numbered = [
+        replace(one, what=f"{remedy} {n}")
+        for (remedy, one), count in zip(by_remedy.items(), counts, strict=True)
+        for n in range(count)
+    ]
+    lines = [*_open(numbered)]
+    if sum(counts) > MANY:
+        assert len(lines) == 1
+        assert lines[0].startswith(f"Open: all {sum(counts)} differences: ")
+        assert sum(map(int, re.findall(r"(\d+) (?:that|without)", lines[0]))) == sum(counts)
+    else:
+        assert len(lines) == sum(map(bool, counts))
+        for one in numbered:
+            assert [one.what in line for line in lines].count(True) == 1
+    text = " ".join(lines)
+    assert [bool(count) for count in counts] == [
+        f"{more}" in text for more in ("more seed", "no number of seeds closes", "without an interval")
+    ]
 
 
 def test_the_probability_that_the_order_is_the_other_way_round_stands_beside_every_verdict() -> None:
