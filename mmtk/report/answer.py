@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
@@ -78,9 +79,10 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
         family[claim.label] = family.get(claim.label, 0) + (claim.adjusted is not None)
     margins = {claim.label: claim.margin for claim in single if claim.margin is not None}
     tests = " and ".join(f"{count} on {label}" for label, count in family.items() if count)
+    words = "Helps, harms" if any(claim.component for claim in single) else "Better"
     caption = (
         f"Verdict, change of the score{ends}, and in brackets the probability that the order is the other way "
-        f"round. Helps, harms: p < {ALPHA} after Holm's adjustment{f' (family: {tests})' if tests else ''}. "
+        f"round. {words}: p < {ALPHA} after Holm's adjustment{f' (family: {tests})' if tests else ''}. "
     )
     if margins:
         within = ", ".join(f"{label} {value:g}" for label, value in margins.items())
@@ -127,18 +129,20 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
         none = "" if any(claim.low is not None for claim in claim_list) else ": no interval, the gaps say why"
         yield f"Nothing is settled, which does not mean that there is no effect{none or ': see the intervals'}."
     elif len(settled) > MANY:
-        counts = {word: sum(claim.verdict.word == word for claim in settled) for word in WORDS}
-        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        counts = Counter(claim.verdict.word for claim in settled)
+        sides = {} if settled[0].component else {"helps": "for the reference", "harms": "against it"}
+        words = ", ".join(f"{counts[word]} {sides.get(word, word)}" for word in WORDS if counts[word])
         yield f"Settled: {share(len(settled), len(claim_list), 'difference')}, in bold in the table ({words})."
     else:
         by_text: dict[str, dict[str, list[str]]] = {}
         for claim in sorted(
             settled, key=lambda claim: (WORDS.index(claim.verdict.word), claim.verdict.within_margin)
         ):
-            by_text.setdefault(claim.verdict.text, {}).setdefault(claim.what, []).append(claim.where)
+            by_text.setdefault(claim.text, {}).setdefault(claim.what, []).append(claim.where)
         for text, by_what in by_text.items():
             names = "; ".join(f"{what} ({', '.join(places)})" for what, places in by_what.items())
-            yield f"{text[:1].upper()}{text[1:]}: {names}."
+            is_word = text.partition(",")[0] in WORDS  # else it begins with the name of a system
+            yield f"{text[:1].upper() + text[1:] if is_word else text}: {names}."
 
 
 def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
@@ -192,7 +196,7 @@ def _blocks(single: Sequence[Claim]) -> Iterator[str]:
         return
     rows = [
         (
-            claim.verdict.text.removesuffix(" that matters"),
+            claim.text.removesuffix(" that matters"),
             claim.where,
             number(claim.value, sign=True),
             interval(claim.low, claim.high),

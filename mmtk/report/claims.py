@@ -78,6 +78,11 @@ class Claim:
         return self.estimate.high
 
     @property
+    def text(self) -> str:
+        """The verdict as a reader sees it: of two systems, which one is better."""
+        return self.verdict.text if self.component else self.verdict.between(*(c.name for _, c in self.weights))
+
+    @property
     def interaction(self) -> bool:
         """Whether it is an effect of several components together."""
         return len(self.estimate.factors) > 1

@@ -73,7 +73,8 @@ METHODS = (
     "Over seeds alone, for new trainings on these patients: mean ± t(n − 1) · sd / √n; Student's t-test, as in "
     "the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test over the seeds that both have, with "
     "Hedges' g of the differences.",
-    "Verdicts: helps or harms where p is at most 0.05 after Holm's adjustment; no difference that matters where "
+    "Verdicts: helps or harms (of two systems: which one is better) where p is at most 0.05 after Holm's "
+    "adjustment; no difference that matters where "
     "two one-sided tests at 5 % put the change within the margin (Schuirmann 1987), which Holm's adjustment does "
     "not touch; else open, as with one seed, and near the ceiling where equivalence is not claimed. The "
     "probability that the order is the other way round is half the two-sided p of the two-way test.",

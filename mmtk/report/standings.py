@@ -26,6 +26,7 @@ class Question:
     task: of the score
     metric: name of the score
     info: its declaration
+    systems: the two of which it is the difference; empty of a component
     """
 
     name: str
@@ -33,6 +34,7 @@ class Question:
     task: str
     metric: str
     info: ScoreInfo
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def _of_reference(study: Study) -> Iterator[Question]:
                     if all(cell.values(IN_DOMAIN, task, metric) for cell in (first, other)):
                         info = study.declared[task][metric]
                         name = f"{first.name} − {other.name}, {info.label}{_labels(study, labels)}"
-                        yield Question(name, [(1.0, first), (-1.0, other)], task, metric, info)
+                        pair = (first.name, other.name)
+                        yield Question(name, [(1.0, first), (-1.0, other)], task, metric, info, pair)
 
 
 def _labels(study: Study, labels: Labels) -> str:

@@ -36,14 +36,13 @@ def sentences(analysis: Analysis) -> list[str]:
         "the verdicts are those of the tuned systems."
     )
     both = _both(analysis)
-    changed = [(old, new) for old, new in both if old is None or old.verdict.text != new.verdict.text]
+    changed = [(old, new) for old, new in both if old is None or old.text != new.text]
     if not changed:
         return [cost, "Tuning changed no verdict."] if both else [cost]
     if len(changed) > MANY:
         return [cost, f"Tuning changed {share(len(changed), len(both), 'verdict')}."]
     names = "; ".join(
-        f"{new.what} on {new.where} ({old.verdict.text if old else 'none'} → {new.verdict.text})"
-        for old, new in changed
+        f"{new.what} on {new.where} ({old.text if old else 'none'} → {new.text})" for old, new in changed
     )
     return [cost, f"Tuning changed {share(len(changed), len(both), 'verdict')}: {names}."]
 
@@ -52,7 +51,7 @@ def lines(analysis: Analysis) -> Iterator[str]:
     """Lines for a terminal: every verdict before and after tuning, and the best settings of every system."""
     for old, new in _both(analysis):
         before, after = (
-            "–" if one is None else f"{one.verdict.text} {number(one.value, sign=True)}" for one in (old, new)
+            "–" if one is None else f"{one.text} {number(one.value, sign=True)}" for one in (old, new)
         )
         yield f"{new.what} on {new.where}, before → after tuning: {before} → {after}"
     for one in analysis.study.tuning if analysis.before else ():

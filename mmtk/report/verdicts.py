@@ -72,7 +72,7 @@ def verdicts(analysis: Analysis) -> Table:
             Entry(claim.what),
             *[Entry(claim.labels)] * several,
             Entry(claim.score),
-            Entry(claim.verdict.text, best=claim.verdict.decides),
+            Entry(claim.text, best=claim.verdict.decides),
             value_entry(claim.value, sign=True),
             interval_entry(claim.low, claim.high),
             Entry(percent(claim.verdict.reversal), {"": claim.verdict.reversal}),
@@ -84,8 +84,9 @@ def verdicts(analysis: Analysis) -> Table:
         ]
         for claim in claim_list
     ]
+    words = "Helps, harms" if any(claim.component for claim in claim_list) else "Better"
     caption = (
-        "Verdicts on the leading scores. Helps, harms: p (Holm) is at most 0.05, adjusted over all effects, or "
+        f"Verdicts on the leading scores. {words}: p (Holm) is at most 0.05, adjusted over all effects, or "
         "comparisons, on the same score. No difference that matters: two one-sided tests at 5 % put the change "
         "within the margin. Open: neither. Other way round: the probability that the true order is the other "
         "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is."
@@ -118,5 +119,5 @@ def verdict_entry(claim: Claim | None) -> Entry:
     ends = "" if claim.low is None else f" [{number(claim.low)},{NO_BREAK}{number(claim.high)}]"
     reversed_text = "" if chance is None else f" ({percent(chance)})"
     settled = claim.verdict.word != "open"
-    text = f"{claim.verdict.text}: {number(claim.value, sign=True)}{ends}{reversed_text}"
+    text = f"{claim.text}: {number(claim.value, sign=True)}{ends}{reversed_text}"
     return Entry(text, numbers, best=settled)

@@ -35,6 +35,12 @@ class Verdict:
         """The word as a reader sees it."""
         return f"{self.word}, by less than the margin" if self.decides and self.within_margin else self.word
 
+    def between(self, first: str, second: str) -> str:
+        """The word on the difference of two systems, the first minus the second: which of them is better."""
+        if not self.decides:
+            return self.text
+        return self.text.replace(self.word, f"{first if self.word == 'helps' else second} is better", 1)
+
     @property
     def decides(self) -> bool:
         """Whether the component helps or harms."""

@@ -68,6 +68,7 @@ class Comparison:
                 "difference": claim.what,
                 "score": claim.score,
                 "verdict": claim.verdict.word,
+                "meaning": claim.text,
                 "change": claim.value,
                 "low": claim.low,
                 "high": claim.high,

@@ -88,7 +88,9 @@ def line(standing: Standing) -> str:
     if outcome is None:
         return f"{name}: no values per image, so it adds no seeds"
     if outcome.state == "settled":
-        return f"{name}: {outcome.verdict.text}, settled at {counted(outcome.seeds, 'seed')}"
+        systems = standing.question.systems
+        word = outcome.verdict.between(*systems) if systems else outcome.verdict.text
+        return f"{name}: {word}, settled at {counted(outcome.seeds, 'seed')}"
     why = {
         "more patients": "no number of seeds closes it, but more patients can",
         "no more seeds": "all seeds have run",

@@ -406,4 +406,7 @@ def test_several_budgets_are_rows_and_many_differences_are_counted():
     assert [(row[0].text, row[1].text) for row in table.rows] == [
         (what, labels) for labels in ("100-10", "100-50") for what in differences
     ]
-    assert " ".join(sentences(analysis)) == "Settled: all 16 differences, in bold in the table (16 helps)."
+    assert (
+        " ".join(sentences(analysis))
+        == "Settled: all 16 differences, in bold in the table (16 for the reference)."
+    )

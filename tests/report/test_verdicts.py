@@ -63,6 +63,26 @@ def test_a_verdict_is_that_of_the_interval_its_margin_and_holm_s_p() -> None:
             assert claim.verdict == verdict(claim.interval, 0.01, "higher", claim.adjusted)
 
 
+@pytest.mark.parametrize(("change", "better"), [(0.1, "A"), (-0.1, "B")])
+def test_of_two_systems_every_text_says_which_is_better(change: float, better: str) -> None:
+    study = alike(0.001)
+    for run in study.cells[1].runs.values():
+        run.scores["in-domain"]["segmentation"]["dice"] -= change
+    study.cells[1].cases[DICE[:2]]["dice"] -= change
+    analysis = analyse(study)
+    words = f"{better} is better"
+    (row,) = (r for r in verdicts(analysis).rows if r[1].text == "Dice in-domain")
+    assert row[2].text == words
+    (entry,) = (e for r in answer(analysis).rows for e in r if e.text.startswith(f"{better} is"))
+    assert entry.text.startswith(f"{words}: ")
+    assert f"{words}: A − B (Dice in-domain)." in sentences(analysis)
+    lines = summary_lines(analysis)
+    assert any(line.startswith(f"{words} ") for line in lines)
+    text = " ".join([*lines, answer(analysis).caption, verdicts(analysis).caption]).lower()
+    assert "helps" not in text
+    assert "harms" not in text
+
+
 def test_one_seed_is_open() -> None:
     analysis = analyse(with_patients(factorial(range(1)), 30))
     assert {claim.verdict.word for claim in claims(analysis)} == {"open"}

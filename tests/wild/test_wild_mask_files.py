@@ -210,7 +210,10 @@ def test_one_lung_of_two_is_never_taken_for_the_lungs(left: str, right: str, tmp
         mask(tmp_path / f"masks/{left.format(f'p{n}')}.png")
         if n or left == "L_{}":
             mask(tmp_path / f"masks/{right.format(f'p{n}')}.png")
-    with pytest.raises(MmtkError, match="left and right, but not both of every film by one rule"):
+    why = "left and right, but not both of every film by one rule"
+    if left == "{}_L":
+        why = "the other side of masks/p0_L.png is missing"
+    with pytest.raises(MmtkError, match=why):
         plan_folder(tmp_path, tmp_path / "p.toml")
 
 
