@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,22 @@ def _polygon(points: Iterable[Iterable[Any]]) -> list[list[float]]:
 def _name(path: str) -> str:
     """Path with slashes, also where Windows wrote it."""
     return str(path).replace("\\", "/")
+
+
+def one_name(labels: Iterable[str], chosen: Collection[str] = ()) -> dict[str, str]:
+    """Name of the label that each spelling means: that of ``chosen``, else the most frequent of ``labels``.
+
+    Spellings differ in capitals and spaces alone; two that are both chosen are two labels.
+    """
+    counts = Counter(labels)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label in counts:
+        groups[" ".join(re.split(r"[\s_]+", label)).casefold()].append(label)
+    names: dict[str, str] = {}
+    for group in groups.values():
+        best = max(group, key=lambda label: (label in chosen, counts[label]))
+        names |= {label: label if label in chosen else best for label in group}
+    return names
 
 
 def _coco(path: Path, content: Any) -> Annotations:

@@ -17,7 +17,7 @@ from mmtk.components.source._polygons import Annotations, fill
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.loader import image_size
-from mmtk.images.outline_files import OutlinedImage, read_outlines
+from mmtk.images.outline_files import OutlinedImage, one_name, read_outlines
 
 
 def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
@@ -34,20 +34,11 @@ def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, .
         categories, images = read_outlines(path)
         used += categories
         listed += images
+    name_by_label = one_name(used, classes)
+    used = [name_by_label[label] for label in used]
     by_file = any(image.single for image in listed)
     names = _names(tuple(sorted({*used}) if by_file else dict.fromkeys(used)), classes, location)
-    of: dict[str, OutlinedImage] = {}
-    absent: list[str] = []
-    for image, name in zip(listed, _ids(listed, find), strict=True):
-        if name is None:
-            absent.append(image.name)
-        elif (other := of.setdefault(name, image)) is not image:
-            raise MmtkError(
-                f"{image.name} is listed twice: in {other.file.name} and in {image.file.name}.",
-                str(location),
-                "Keep one of them: which outlines are right is not known.",
-            )
-    find.unmatched(absent, location, "listed name")
+    of = _by_id(listed, find, location)
 
     def read(item: Item) -> np.ndarray:
         size, image = image_size(item.image), of[item.id]
@@ -61,12 +52,29 @@ def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, .
                 "Outline the image as it is now, or give the image that was outlined.",
             )
         mask = np.zeros((len(names), *size), np.uint8)
-        for name, outline in image.outlines:
-            if name in names:
+        for label, outline in image.outlines:
+            if (name := name_by_label.get(label, label)) in names:
                 mask[names.index(name)] |= _draw(outline, mask.shape[1:], image.file, item.id)
         return mask
 
     return names, {name: (image.file,) for name, image in of.items()}, read
+
+
+def _by_id(listed: Sequence[OutlinedImage], find: MaskFinder, location: FolderPattern) -> dict[str, OutlinedImage]:
+    """Listed images by id; MmtkError for one that is listed twice, and for names of no image."""
+    of: dict[str, OutlinedImage] = {}
+    absent: list[str] = []
+    for image, name in zip(listed, _ids(listed, find), strict=True):
+        if name is None:
+            absent.append(image.name)
+        elif (other := of.setdefault(name, image)) is not image:
+            raise MmtkError(
+                f"{image.name} is listed twice: in {other.file.name} and in {image.file.name}.",
+                str(location),
+                "Keep one of them: which outlines are right is not known.",
+            )
+    find.unmatched(absent, location, "listed name")
+    return of
 
 
 def _ids(listed: Sequence[OutlinedImage], find: MaskFinder) -> list[str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -19,11 +20,15 @@ SPLIT_SALT = "mmtk-split-v1/"
 
 
 def person(patient: str, image_id: str) -> str:
-    """Patient of an image, in one spelling: two systems write one patient in capitals, small or wide letters.
+    """Patient of an image, in one spelling: systems write one in capitals, small or wide letters, as 7 or 7,0.
 
-    An image without a patient, which stands for itself, keeps its name.
+    An image without a patient, which stands for itself, keeps its name. ``0007`` is 7, too.
     """
-    return patient if patient == image_id else folded_word(patient)
+    if patient == image_id:
+        return patient
+    folded = folded_word(patient)
+    number = re.fullmatch(r"0*(\d+)(?:[.,]0+)?", folded)
+    return number[1] if number else folded
 
 
 def one_spelling(patients: Mapping[str, str]) -> dict[str, str]:

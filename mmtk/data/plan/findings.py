@@ -22,7 +22,7 @@ from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
-from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of
+from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of, without_test_films
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 
@@ -122,6 +122,9 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     """
     all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
     roles, choice = one_group(all_roles)
+    if training:
+        roles, left = without_test_films(roles)
+        choice += left
     films, spare = list(roles.films), list(roles.unlabelled)
     labels = find_labels(listing, films, hints)
     if training:

@@ -115,6 +115,22 @@ def one_group(roles: Roles) -> tuple[Roles, list[str]]:
     return Roles(tuple(films_left), tuple(groups[best]), roles.unlabelled), notes
 
 
+def without_test_films(roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out nnU-Net's test films, ``imagesTs`` beside ``imagesTr``, which are for scoring; with a note."""
+    tests = [path for path in roles.films if _folder_word(path) == "imagests"]
+    if not tests or not any(_folder_word(path) == "imagestr" for path in roles.films):
+        return roles, []
+    films = tuple(path for path in roles.films if path not in {*tests})
+    folder = parent(tests[0])
+    count = counted(len(tests), "test film")
+    note = f"{count} of nnU-Net in {folder} left out of training: evaluate scores a run on them"
+    return Roles(films, roles.masks, roles.unlabelled), [note]
+
+
+def _folder_word(path: str) -> str:
+    return words.plain(PurePosixPath(parent(path)).name).replace(" ", "")
+
+
 def pattern_of(paths: Iterable[str], role: str) -> str:
     """Pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
     tops = {_top(path, role) for path in paths}
