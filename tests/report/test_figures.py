@@ -428,7 +428,11 @@ def test_roc_has_area_band_and_operating_point_and_leaves_one_class_out(tmp_path
     assert axes.get_title() == "in-domain (n = 60)"
     assert np.ravel(axes.lines[1].get_data()) == pytest.approx([0.25, 0.6])
     area = roc_auc_score(target == 1, probabilities[:, 1])
-    assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500"]
+    band_words = "band: 95 % of bootstrap samples of the patients"
+    assert axes.get_legend_handles_labels()[1] == [
+        *(f"MultiMix: {area:.3f}", "chance: 0.500"),
+        *(band_words, "threshold chosen on validation"),
+    ]
     band = roc_curves.band(target, probabilities, np.arange(60), np.linspace(0, 1, 11))
     line = roc_curves.curve(target, probabilities)
     curve = np.interp(np.linspace(0, 1, 11), line.false, line.true)
@@ -454,7 +458,8 @@ def test_roc_of_several_classes_is_their_mean_against_the_rest_without_an_operat
         figure = study_classes.roc(study, study.cells[0].labels, tmp_path / "roc.png", vector=False)
         assert "as means over the classes, each against the rest" in figure.caption
         axes, _ = figs.pop().axes
-        assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500"]
+        band_words = "band: 95 % of bootstrap samples of the patients"
+        assert axes.get_legend_handles_labels()[1] == [f"MultiMix: {area:.3f}", "chance: 0.500", band_words]
         assert len(axes.lines) == 2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,21 +55,31 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
         return None
     title = titled(cells, f"ROC curves{in_brackets(budget)}")
     styles = looks(study)
+    several = any(len(cell.runs) > 1 for cell in cells.values())
+    band = "one standard deviation" if several else "95 % of bootstrap samples of the patients"
+    marker = styles[next(iter(cells))].marker
     with _page(path, title, sets, "AUC", vector) as panels:
         for domain, axes in panels.items():
             for system, curve in sets.values[domain].items():
                 _draw_roc(axes, curve, cells[system], domain, styles[system])
             axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: 0.500")
+            _explain_marks(axes, [operating_point(cell, domain) for cell in cells.values()], marker, band)
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
             axes.set(xlabel="false positive rate (1 − specificity)", ylabel="true positive rate (sensitivity)")
-    several = any(len(cell.runs) > 1 for cell in cells.values())
     marked = any(operating_point(cell, domain) for cell in cells.values() for domain in sets.values)
     caption = (
         f"ROC curves {_what(cells)} on {images(sets.images)}: mean over {seeds(cells.values())}"
-        f", band: {'one standard deviation' if several else '95 % of bootstrap samples of the patients'}; "
+        f", band: {band}; "
         f"{'marker: the threshold that validation chose; ' if marked else ''}dotted: chance, AUC 0.5."
     )
     return Figure(path.stem, title, caption, path, TASK)
+
+
+def _explain_marks(axes: Axes, points: Sequence[object], marker: str, band: str) -> None:
+    """Name the band and, where there is one of the ``points``, the ``marker`` in the legend."""
+    axes.fill(np.nan, np.nan, color=style.GREY, alpha=0.25, lw=0, label=f"band: {band}")  # a patch: no collection
+    if any(points):
+        axes.plot([], [], marker, ms=10, mfc=style.GREY, mec="white", label="threshold chosen on validation")
 
 
 def _draw_roc(axes: Axes, curve: MeanRoc, cell: Cell, domain: str, look: Look) -> None:
@@ -176,7 +186,7 @@ def _by_set(
 def _page(path: Path, title: str, sets: _Sets[Shown], measure: str, vector: bool) -> Iterator[dict[str, Axes]]:
     """A panel for each of the ``sets``, to be drawn into; below it the legend, headed by the ``measure``."""
     # Names with numbers stand in a row of their own, as long as there are systems.
-    tall = 0.35 + 0.18 * (1 + max(len(values) for values in sets.values.values()))
+    tall = 0.35 + 0.18 * (3 + max(len(values) for values in sets.values.values()))
     count = len(sets.values)
     side = 4.5 if count == 1 else 3.9
     with style.chart(path, title, 0.4 + side * count, side + 0.8 + tall, vector=vector) as fig:
