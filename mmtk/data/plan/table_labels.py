@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from mmtk.components.source._words import EMPTY, unlabelled_numbers
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns, with_column_names
+from mmtk.data.plan.empty_labels import empty_labels
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
@@ -230,7 +229,9 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
     rows_of: dict[str, list[dict[str, str]]] = {}
     for path, row in matches:
         rows_of.setdefault(path, []).append(row)
-    empty = _empty_words([row[columns.label] for _, row in matches] if columns.label else [], columns, labels)
+    empty = empty_labels(
+        [row[columns.label] for _, row in matches] if columns.label else [], columns.label, labels
+    )
     for path, image_rows in rows_of.items():
         _write(labels.films[path], _joined(path, image_rows, columns, empty), columns, part_of_table, empty)
     _add_reasons(labels.reasons, columns, [row for _, row in matches])
@@ -252,21 +253,6 @@ def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
         have = counted(several, "image has several rows", "images have several rows")
         labels.reasons.append(f"{have}: an image has the labels of all its rows")
     labels.listed |= {*rows_of}
-
-
-def _empty_words(cells: Sequence[str], columns: Columns, labels: Labels) -> Collection[str]:
-    """Words that stand for an empty cell; notes name them. "none" is a class where there is but one other."""
-    unknown = {cell.casefold() for cell in cells if words.plain(cell) in words.UNKNOWN} - EMPTY
-    others = {cell.casefold() for cell in cells if cell} - EMPTY - unknown
-    empty = EMPTY - {"none"} if len(others) == 1 else EMPTY
-    empty = empty | unlabelled_numbers(others) | unknown
-    if unknown:
-        _add(labels.reasons, f"a film has no label where it says {listing(sorted(unknown))}")
-    blank = Counter(cell for cell in cells if cell.casefold() in EMPTY | empty)
-    for cell, count in sorted(blank.items()):
-        use = "as no label" if cell.casefold() in empty else "as a class"
-        labels.notes.append(f'"{cell}" in "{columns.label}" counts {use} ({counted(count, "row")})')
-    return empty
 
 
 def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[str, str]]) -> None:
