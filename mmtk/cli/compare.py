@@ -90,13 +90,17 @@ def audit(
 
     result = audit_claims(table, parse_cases(cases or []))
     best: dict[str, str] = {}
+    unjudged: set[tuple[str, str]] = set()
     typer.echo("false if alike / independent   smallest difference   claim")
     for claim in result.claims:
         if not pairs and best.setdefault(claim.where, claim.better) != claim.better:
             continue
         what = f"{claim.better} > {claim.worse} by {claim.difference:.3f}, {claim.where}"
         if claim.alike is None or claim.independent is None:
-            typer.echo(f"{claim.note:53}{what}")
+            score = claim.where.partition(" (")[0]
+            if (claim.note, score) not in unjudged:  # the same holds for every other claim about it
+                typer.echo(f"{'–':53}{score}: {claim.note}")
+            unjudged.add((claim.note, score))
             continue
         chances = f"{claim.alike:.1%} / {claim.independent:.1%}"
         smallest = " / ".join(f"{value:.3f}" for value in claim.smallest)

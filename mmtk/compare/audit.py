@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from mmtk import builtin_scores
 from mmtk.compare.columns import Sheet, read_sheet
 from mmtk.compare.layout import ROLES
 from mmtk.compare.score_names import declare, is_score_name, plain, score_name
 from mmtk.counts import counted
-from mmtk.errors import MmtkError, listing
+from mmtk.errors import MmtkError, listing, nearest
 from mmtk.stats.outperformance import (
     accuracy_of_f1,
     false_mean_claim,
@@ -27,6 +28,9 @@ from mmtk.stats.outperformance import (
 SHARES = frozenset(["accuracy", "sensitivity", "specificity"])  # shares of cases: right or wrong
 ALIKE = 0.9  # correlation over cases of systems that err alike
 SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
+# Scores of a test set as a whole, of which a case has no value: a spread beside one is not that of cases.
+WHOLE = ({*builtin_scores.classification(())} - SHARES) | {"mcc", "kappa", "map"}
+OF_ALL_CASES = "a score of all cases together: it needs values per case"
 NO_CASES = "no number of cases"
 APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
 COLUMNS = {
@@ -93,11 +97,20 @@ def audit_table(path: Path, cases: Mapping[str, int] | None = None) -> Audit:
     sheet = read_sheet(path)
     sheet = sheet.without_spreads() if sheet.has_spreads() else sheet
     cells, notes = _as_shares(list(_cells(sheet, cases or {})))
+    _check_cases(cases or {}, {cell.metric for cell in cells}, sheet.where)
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.metric, cell.setting), []).append(cell)
     claims = [claim for members in groups.values() for claim in _claims(members)]
     return Audit(claims, list(_contradictions(cells)), notes)
+
+
+def _check_cases(cases: Mapping[str, int], metrics: Collection[str], where: str) -> None:
+    """Refuse a number of cases for a score that the table does not have."""
+    for name in cases:
+        if name and name not in metrics:
+            message = f"--cases {name}: the table has no such score.{nearest(name, metrics)}"
+            raise MmtkError(message, where, f"It has {listing(sorted(metrics))}.")
 
 
 def _as_shares(cells: list[Cell]) -> tuple[list[Cell], list[str]]:
@@ -160,7 +173,9 @@ def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
         named = {name: score_name(_without_mean(name)) for name in numeric}
         scores = {name: score for name, score in named.items() if is_score_name(score) or declare(score)[1]}
     if not scores:
-        raise MmtkError("no column holds means of a score.", sheet.where, "Columns: system, metric, mean, n, sd.")
+        raise MmtkError(
+            "no column holds means of a score.", sheet.where, "Call the columns system, metric, mean, n and sd."
+        )
     others = [name for name in sheet.columns if name not in columns.values() and name not in scores]
     settings = [name for name in others if not SPREADS & {*_words(name)} and not _is_measured(sheet, name)]
     texts = {name: sheet.texts(name) for name in (*columns.values(), *settings)}
@@ -191,6 +206,8 @@ def _claims(cells: list[Cell]) -> Iterator[Claim]:
 def _judged(claim: Claim, a: Cell, b: Cell) -> Claim:
     """A claim with its probabilities, where they can be said."""
     head = (claim.better, claim.worse, claim.where, claim.difference, claim.cases)
+    if a.metric.casefold() in WHOLE or re.match(r"f1(?![a-z])", a.metric, re.IGNORECASE):
+        return Claim(*head, note=OF_ALL_CASES)
     if claim.cases < 2:
         return Claim(*head, note=NO_CASES)
     if a.metric in SHARES:
@@ -243,9 +260,12 @@ def sentence(audit: Audit) -> str:
         return f"No claim can be judged: {notes}.{cure}"
     sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged_claims)
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
+    some = len(judged_claims) - sure - never
     others = len(audit.claims) - len(judged_claims)
-    verb = "is" if sure == 1 else "are"
-    return (
-        f"Of {counted(len(judged_claims), 'claim')} that can be judged, {sure} {verb} false with at most 5 % "
-        f"however alike the systems err, {never} with more than 5 % in any case; {others} cannot be judged."
+    judged, unjudged = counted(len(judged_claims), "claim"), counted(others, "claim")
+    kinds = (
+        f"{sure} supported (false with at most 5 %, however alike the systems err)",
+        f"{never} not supported (more than 5 % in any case)",
+        f"{some} by how alike they are",
     )
+    return f"{judged} can be judged: {', '.join(kinds)}. {unjudged} cannot be judged."

@@ -74,7 +74,7 @@ Image: TypeAlias = str | Path | Picture | np.ndarray
 
 
 def image_pixels(image: object) -> np.ndarray:
-    """The path of an image, a PIL image or a uint8 array [H,W] or [H,W,3] → gray uint8 [H,W]."""
+    """The path of an image, a PIL image or a uint8 array [H,W], [H,W,3] or [H,W,4] → gray uint8 [H,W]."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if isinstance(image, Picture):
@@ -121,7 +121,7 @@ def _no_image(value: object) -> MmtkError:
     came = value if isinstance(value, str) else f"{type(value).__name__}: {' '.join(repr(value).split())[:40]}"
     return MmtkError(
         f"this is no image: {came}.",
-        hint="Give a path, a PIL image, a uint8 array [H,W] or [H,W,3] of values from 0 to 255, or several.",
+        hint="Give a path, a PIL image, a uint8 array [H,W], [H,W,3] or [H,W,4] from 0 to 255, or several.",
     )
 
 
@@ -172,8 +172,8 @@ class Predictor:
     def __call__(self, images: Image | Iterable[Image]) -> Case | list[Case]:
         """Predict one image (a Case) or several (a list of Cases).
 
-        An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W] or [H,W,3], of any size; an
-        array [H,W,3] is colour, of which the luminance counts. Raises MmtkError for anything else.
+        An image is the path of a file (DICOM too), a PIL image, or a uint8 array [H,W], [H,W,3] or [H,W,4], of any
+        size; of colours the luminance counts. Raises MmtkError for anything else.
         """
         if _is_one(images):
             return self._cases([image_pixels(images)])[0]

@@ -45,7 +45,7 @@ def recipe_folder() -> Path:
 
 
 def locate(name: str, folder: str = "") -> Path:
-    """Find the file of a path or of the name of a shipped recipe (or profile, or suite)."""
+    """Find the file of a path, with or without .toml, or of a shipped recipe, profile or suite by its name."""
     what = {"": "recipe", "profiles": "profile", "suites": "suite"}[folder]
     # os.path answers for any name, where Path.is_file raises for one that is too long.
     if os.path.isfile(name):
@@ -54,6 +54,8 @@ def locate(name: str, folder: str = "") -> Path:
         shipped = recipe_folder() / folder / f"{short[1]}.toml"
         if os.path.isfile(shipped):
             return shipped
+    if os.path.isfile(f"{name}.toml"):
+        return Path(f"{name}.toml")
     if os.path.isdir(name):
         hint = "A run directory would have a recipe.toml." if what == "recipe" else None
         raise MmtkError(f"{name} is a folder, not a {what}.", hint=hint)

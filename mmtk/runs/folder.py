@@ -187,7 +187,8 @@ class RunDir(RunFiles):
                 raise MmtkError(
                     f"this folder belongs to another recipe: {other.run_name}, not {recipe.run_name}.",
                     str(self.path),
-                    f"Choose another --out; `{command('diff', self.path)} RECIPE` shows the difference.",
+                    "Without --set it goes on as it began; for another recipe give a new --out. "
+                    f"`{command('diff', self.path)} RECIPE` shows the difference.",
                 )
         else:
             write_text(self.recipe_file, recipe.toml())

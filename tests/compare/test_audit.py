@@ -113,7 +113,27 @@ def test_a_table_without_a_number_of_cases_says_where_to_name_it(tmp_path: Path)
     file.write_text("system,accuracy\nA,0.90\nB,0.88\n")
     refused = sentence(mmtk.audit(file))
     assert refused == "No claim can be judged: no number of cases. Name it: a column n, or --cases NUMBER."
-    assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("Of 1 claim that can be judged")
+    assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("1 claim can be judged: ")
+
+
+@pytest.mark.parametrize(
+    "score", ["auroc", "AUC", "F1", "f1_pneumonia", "macro F1", "MCC", "balanced accuracy", "ECE"]
+)
+def test_a_score_of_all_cases_together_is_not_judged_by_a_spread(tmp_path: Path, score: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text(f"system,metric,mean,n,sd\nA,{score},0.9,624,0.05\nB,{score},0.8,624,0.05\n")
+    (claim,) = mmtk.audit(file).claims
+    assert (claim.alike, claim.note) == (None, "a score of all cases together: it needs values per case")
+
+
+def test_cases_of_a_score_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("system,accuracy,dice\nA,0.85,0.9\nB,0.83,0.8\n")
+    with pytest.raises(
+        MmtkError, match=r"--cases acuracy: the table has no such score\. Did you mean 'accuracy'"
+    ) as caught:
+        mmtk.audit(file, {"acuracy": 624})
+    assert caught.value.hint == "It has accuracy, dice."
 
 
 def test_a_long_table_with_spreads(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -71,7 +71,8 @@ class Films:
 
 def films(group: list[Path], facts: dict[str, dict[str, str]]) -> Films:
     """The films of one system's runs, with what NIH's table says of them."""
-    table = read_cases([run / "cases.parquet" for run in group])["cross-domain", "classification"]
+    tables = read_cases([run / "cases.parquet" for run in group])
+    (table,) = (tables[key] for key in tables if key[0] != "in-domain" and key[1] == "classification")
     rows = [facts[name] for name in table["id"]]
     patients = np.array([row["Patient ID"] for row in rows])
     view = np.array([row["View Position"] == "AP" for row in rows], int)

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 from mmtk.counts import counted
 from mmtk.data.plan.annotations import outline_lines
+from mmtk.data.plan.film_tables import SHEETS
 from mmtk.data.plan.listing import Listing, stem
-from mmtk.data.plan.table_labels import SHEETS
 
 CURES = {
     **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
-from mmtk.data.plan.columns import Columns, find_columns, with_column_names
+from mmtk.data.plan.columns import Columns
 from mmtk.data.plan.empty_labels import empty_labels
+from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
-from mmtk.data.plan.patient_tables import FILE, rows_per_film
+from mmtk.data.plan.patient_tables import FILE
 from mmtk.data.plan.patient_words import is_study_column
 from mmtk.data.plan.patients import header_patient
 from mmtk.data.plan.tables import Table
-from mmtk.data.plan.views import lateral_cells
 from mmtk.errors import MmtkError, listing, nearest
-from mmtk.images.files import SUFFIXES
-
-SHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
-
-
-@dataclass(frozen=True)
-class _FilmTable:
-    """Table with a row per film, its columns by use, and the columns ``key`` of patients or visits behind it."""
-
-    table: Table
-    columns: Columns
-    key: tuple[str, ...] = ()
-
-    @property
-    def names_files(self) -> str:
-        """A file name in the first column of ``key``; "" where it has others."""
-        cells = self.table.cells(self.key[0]) if self.key else []
-        return next((cell for cell in cells if PurePath(cell).suffix.lower() in SUFFIXES), "")
 
 
 def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> None:
@@ -45,13 +26,16 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
 
     ``hints``: the user's ``labels`` (a table) and columns.
     """
-    tables = _tables(files, hints.get("labels", ""), labels)
-    film_tables = _film_tables(files, tables, labels, hints)
-    if not hints.get("labels") and not any(map(_has_labels, film_tables.values())):
+    tables = chosen_tables(files, hints.get("labels", ""), labels)
+    film_tables = find_film_tables(files, tables, labels, hints)
+    if not hints.get("labels") and not any(map(has_labels, film_tables.values())):
         other_tables, label_files = label_tables(files, labels.films)
-        if other_film_tables := _film_tables(files, other_tables, labels, hints):
+        if other_film_tables := find_film_tables(files, other_tables, labels, hints):
             labels.files = label_files
             tables, film_tables = {**tables, **other_tables}, {**film_tables, **other_film_tables}
+    if (marked_tables := with_marks_read(tables, film_tables, labels)) != tables:
+        tables = marked_tables
+        film_tables = find_film_tables(files, tables, labels, hints)
     if not film_tables:
         if name := hints.get("labels"):
             names = listing(column for table in tables.values() for column in table.columns)
@@ -76,7 +60,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     _describe(name, main.columns, labels)
 
 
-def _take_key(files: Listing, main: _FilmTable, labels: Labels) -> None:
+def _take_key(files: Listing, main: FilmTable, labels: Labels) -> None:
     """Take headers, else the key of a table that names no images, for the patient; never the key of a study."""
     key = main.key[0]
     index = main.table.columns.index(key)
@@ -92,9 +76,14 @@ def _explain_form(files: Listing, name: str, labels: Labels) -> None:
         labels.reasons.append(f"{name} is no CSV table")
     elif encoding := files.tables[name].encoding:
         labels.reasons.append(f"{name} is written in {encoding}")
+    table = {**files.sheets, **files.tables}.get(name)
+    if table and table.titles:
+        labels.reasons.append(f"{name} begins with {counted(table.titles, 'line')} above the names of its columns")
+    if table and table.twins:
+        labels.reasons.append(f"two columns have one name; the second is called {listing(table.twins)} here")
 
 
-def _explain_key(main: _FilmTable, labels: Labels) -> None:
+def _explain_key(main: FilmTable, labels: Labels) -> None:
     """Say by what a table names its films, where it is not by their names."""
     if not main.key:
         return
@@ -106,7 +95,7 @@ def _explain_key(main: _FilmTable, labels: Labels) -> None:
 
 
 def _read_others(
-    name: str, tables: Mapping[str, Table], film_tables: Mapping[str, _FilmTable], labels: Labels
+    name: str, tables: Mapping[str, Table], film_tables: Mapping[str, FilmTable], labels: Labels
 ) -> None:
     """Read the table ``name`` of the labels, before it those of the same columns, and after it what it lacks."""
     main = film_tables[name]
@@ -115,67 +104,19 @@ def _read_others(
         if item and other != name and _continues(item, main):
             labels.reasons.append(f"the rows of {other} are put to those of {name}")
             _read(item, labels, _part(other))
-        elif other != name and (item is None or _has_labels(item)):
+        elif other != name and (item is None or has_labels(item)):
             labels.notes.append(f"the table {other} is left out: {name} has the labels")
     _read(main, labels, _part(name))
     for other, item in film_tables.items():
-        if other != name and not _has_labels(item) and not _continues(item, main):
+        if other != name and not has_labels(item) and not _continues(item, main):
             _supplement(other, item, main, labels)
 
 
-def _tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Table]:
-    """Tables of the folder, or the one that the user names."""
-    tables = {**files.tables, **files.sheets}
-    if not name:
-        return tables
-    if sheets := {key: table for key, table in files.sheets.items() if key.startswith(f"{name} [")}:
-        return sheets
-    if name not in tables:
-        other_tables, _ = label_tables(files, labels.films)
-        if name in other_tables:
-            labels.files = {name}
-            return {name: other_tables[name]}
-    if name not in tables:
-        cure = f"Tables here: {listing(tables)}." if tables else "There is no table here."
-        if name.lower().endswith(SHEETS):
-            raise MmtkError("this spreadsheet cannot be read.", name, "Save the sheet as CSV, and give that.")
-        raise MmtkError(f"no table '{name}'.{nearest(name, tables)}", str(files.root), cure)
-    return {name: tables[name]}
+def _priority(item: FilmTable) -> tuple[bool, int]:
+    return has_labels(item), len(item.columns.matches)
 
 
-def _film_tables(
-    files: Listing, tables: Mapping[str, Table], labels: Labels, hints: Mapping[str, str]
-) -> dict[str, _FilmTable]:
-    """Tables that name films; where none does, those that name patients or studies of them."""
-    film_tables: dict[str, _FilmTable] = {}
-    for name, file_table in tables.items():
-        table = with_column_names(file_table, labels.films)
-        if table is not file_table:
-            labels.reasons.append(f"{name} has no row with the names of its columns")
-        columns = find_columns(table, labels.films, hints)
-        if columns and not columns.are_of_masks:
-            film_tables[name] = _FilmTable(table, columns)
-            column, films = lateral_cells(table, columns)
-            labels.lateral[f'"{column}" of {name}'] = films
-    if any(_has_labels(item) for item in film_tables.values()):
-        return film_tables
-    for name, table in tables.items():
-        if name not in film_tables and (expanded := rows_per_film(table, files, labels.films)):
-            table, key = expanded
-            if columns := find_columns(table, labels.films, hints):
-                film_tables[name] = _FilmTable(table, columns, key)
-    return film_tables
-
-
-def _has_labels(item: _FilmTable) -> bool:
-    return item.columns.label in item.table.columns or bool(item.columns.flags)
-
-
-def _priority(item: _FilmTable) -> tuple[bool, int]:
-    return _has_labels(item), len(item.columns.matches)
-
-
-def _supplement(name: str, item: _FilmTable, main: _FilmTable, labels: Labels) -> None:
+def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> None:
     """Take patients, parts and spacing, where the main table has none, from another table of the same films."""
     columns = item.columns
     uses = [
@@ -197,7 +138,7 @@ def _supplement(name: str, item: _FilmTable, main: _FilmTable, labels: Labels) -
     labels.reasons.append(f"{name} gives {described}")
 
 
-def _continues(one: _FilmTable, other: _FilmTable) -> bool:
+def _continues(one: FilmTable, other: FilmTable) -> bool:
     """Whether two tables have the same columns and no film in common."""
     shared = {*one.columns.matches.values()} & {*other.columns.matches.values()}
     return one.table.columns == other.table.columns and not shared
@@ -221,7 +162,7 @@ def _part(name: str) -> str:
     return parts[0] if len(parts) == 1 else ""
 
 
-def _read(film_table: _FilmTable, labels: Labels, part_of_table: str) -> None:
+def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
     """Write the rows of a table into its films, with reasons against reading the table as it is."""
     table, columns = film_table.table, film_table.columns
     rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]

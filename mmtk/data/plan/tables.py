@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,26 @@ from mmtk.data.plan.encodings import decode
 
 TABLES = (".csv", ".tsv", ".tab")
 WORKBOOKS = (".xlsx", ".xlsm")
+MOST_TITLES = 10  # lines in which the names of the columns are looked for
 
 
 @dataclass(frozen=True)
 class Table:
     """Table as text: column names as in the file, and rows of cells.
 
-    ``encoding``: of a file that the source cannot read as it is; else "".
+    ``encoding``: of a file that the source cannot read as it is; else "". ``titles``: lines above the columns.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     encoding: str = ""
+    titles: int = 0
+
+    @property
+    def twins(self) -> list[str]:
+        """Columns that have the name of another one, as they are told apart."""
+        matches = (re.fullmatch(r"(.+) \(\d+\)", column) for column in self.columns)
+        return [match[0] for match in matches if match and match[1] in self.columns]
 
     def cells(self, column: str) -> list[str]:
         """Cells of a column."""
@@ -51,7 +61,7 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
         return None
     rows = text.splitlines()
     first = rows[0] if rows else ""
-    separator = max(",;\t|", key=first.count)
+    separator = max(",;\t|", key=lambda sign: max((row.count(sign) for row in rows[:MOST_TITLES]), default=0))
     if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
         separator, rows = first[4], rows[1:]
     reader = csv.reader(rows, delimiter=separator)
@@ -59,11 +69,31 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
         lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
     except csv.Error:
         return None
-    if len(lines) < 2:
+    titles = _title_count(lines)
+    if len(lines) < titles + 2:
         return None
-    columns = lines[0]
+    columns = _told_apart(lines[titles])
     width = len(columns)
-    return Table(columns, tuple((*line, *[""] * width)[:width] for line in lines[1:]), encoding)
+    rows_below = tuple((*line, *[""] * width)[:width] for line in lines[titles + 1 :])
+    return Table(columns, rows_below, encoding, titles)
+
+
+def _title_count(lines: Sequence[Sequence[str]]) -> int:
+    """Number of lines of one cell above the names of the columns; 0 for a table of one column."""
+    for number, line in enumerate(lines[:MOST_TITLES]):
+        if sum(map(bool, line)) > 1:
+            return number
+    return 0
+
+
+def _told_apart(columns: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns, a second one of a name with its number: Befund, Befund (2)."""
+    counts: Counter[str] = Counter()
+    names: list[str] = []
+    for column in columns:
+        counts[column] += bool(column)
+        names.append(f"{column} ({counts[column]})" if counts[column] > 1 else column)
+    return tuple(names)
 
 
 def read_sheets(path: Path) -> dict[str, Table]:
@@ -93,7 +123,7 @@ def _sheet_table(rows: list[list[str]]) -> Table | None:
     while head and not head[-1]:
         head.pop()
     width = len(head)
-    return Table(tuple(head), tuple(tuple((*row, *[""] * width)[:width]) for row in rows)) if rows else None
+    return Table(_told_apart(head), tuple(tuple((*row, *[""] * width)[:width]) for row in rows)) if rows else None
 
 
 def _text(cell: Any) -> str:
