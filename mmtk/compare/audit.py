@@ -262,10 +262,12 @@ def sentence(audit: Audit) -> str:
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
     some = len(judged_claims) - sure - never
     others = len(audit.claims) - len(judged_claims)
-    judged, unjudged = counted(len(judged_claims), "claim"), counted(others, "claim")
     kinds = (
         f"{sure} supported (false with at most 5 %, however alike the systems err)",
         f"{never} not supported (more than 5 % in any case)",
         f"{some} by how alike they are",
     )
-    return f"{judged} can be judged: {', '.join(kinds)}. {unjudged} cannot be judged."
+    return (
+        f"{counted(len(judged_claims), 'claim')} can be judged: {', '.join(kinds)}. "
+        f"{counted(others, 'claim')} cannot be judged."
+    )

@@ -138,10 +138,10 @@ def _name(path: str) -> str:
     return str(path).replace("\\", "/")
 
 
-def one_name(labels: Iterable[str], chosen: Collection[str] = ()) -> dict[str, str]:
-    """Name of the label that each spelling means: that of ``chosen``, else the most frequent of ``labels``.
+def names_by_spelling(labels: Iterable[str], class_names: Collection[str] = ()) -> dict[str, str]:
+    """Name of the label that each spelling means: that of ``class_names``, else the most frequent of ``labels``.
 
-    Spellings differ in capitals and spaces alone; two that are both chosen are two labels.
+    Spellings differ in capitals and spaces alone; two that are both classes are two labels.
     """
     counts = Counter(labels)
     groups: dict[str, list[str]] = defaultdict(list)
@@ -149,8 +149,8 @@ def one_name(labels: Iterable[str], chosen: Collection[str] = ()) -> dict[str, s
         groups[" ".join(re.split(r"[\s_]+", label)).casefold()].append(label)
     names: dict[str, str] = {}
     for group in groups.values():
-        best = max(group, key=lambda label: (label in chosen, counts[label]))
-        names |= {label: label if label in chosen else best for label in group}
+        best = max(group, key=lambda label: (label in class_names, counts[label]))
+        names |= {label: label if label in class_names else best for label in group}
     return names
 
 

@@ -109,7 +109,7 @@ def test_chex_patients(chex):
 
 
 def test_chex_patients_of_the_third_version(tmp_path):
-    """Its films are named DISEASE-PATIENT-IMAGE; no patient is in two parts."""
+    """Names are DISEASE-PATIENT-IMAGE, and no patient is in two parts."""
     for part, first in (("train", 1000), ("test", 5000)):
         for n in range(40):
             folder, kind = (("NORMAL", "NORMAL"), ("PNEUMONIA", "BACTERIA"), ("PNEUMONIA", "VIRUS"))[n % 3]

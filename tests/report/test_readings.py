@@ -155,17 +155,17 @@ def test_a_guesser_that_beats_the_network_is_named():
 
 def test_a_guesser_is_not_said_to_beat_a_network_of_which_nothing_is_known():
     """Two seeds that disagree: the interval of the network holds every AUROC, so nothing beats it."""
-    made = study(sees=0, seeds=2)
-    for cell in made.cells:
+    unsure_study = study(sees=0, seeds=2)
+    for cell in unsure_study.cells:
         table = cell.cases["in-domain", "classification"]
         ill = table["target"][0] == 1
         view = ill ^ (np.random.default_rng(2).random(IMAGES) < 0.3)
         table["metadata:view"] = np.where(view, "PA", "AP").astype(object)
         for seed, right in enumerate((0.9, 0.1)):
-            told = ill ^ (np.random.default_rng(3).random(IMAGES) > right)
-            table["p-pneumonia"][seed] = np.where(told, 0.8, 0.2)
+            guess_of_class = ill ^ (np.random.default_rng(3).random(IMAGES) > right)
+            table["p-pneumonia"][seed] = np.where(guess_of_class, 0.8, 0.2)
             table["p-normal"][seed] = 1 - table["p-pneumonia"][seed]
-    guesses = [one for one in analyse(made).readings.guesses if one.of == "what the source knows"]
+    guesses = [one for one in analyse(unsure_study).readings.guesses if one.of == "what the source knows"]
     assert [one.auroc.low > max(0.5, one.network.est) for one in guesses if one.images.name.startswith("in-")] == [
         True
     ]

@@ -1,4 +1,4 @@
-"""What a data set says by its layout or in two spellings: nnU-Net's test films, labels, numbers of patients."""
+"""Facts in the layout of a data set or in two spellings: nnU-Net's test films, labels, numbers of patients."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def _refuse_alike(labels: Iterable[str], location: Path) -> None:
 
 def _difference(alike: Iterable[str]) -> str:
     """Name what parts the spellings of one word: what can be seen, or their codes alone."""
-    seen = {" ".join(label.casefold().split()) for label in alike}
-    if len(seen) == 1 or len({label.removesuffix(".0") for label in seen}) == 1:
+    spellings = {" ".join(label.casefold().split()) for label in alike}
+    if len(spellings) == 1 or len({label.removesuffix(".0") for label in spellings}) == 1:
         return "case, spaces or .0"
     return f"signs that look alike ({listing(map(ascii, alike))})"
 

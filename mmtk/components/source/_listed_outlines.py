@@ -17,7 +17,7 @@ from mmtk.components.source._polygons import Annotations, fill
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.loader import image_size
-from mmtk.images.outline_files import OutlinedImage, one_name, read_outlines
+from mmtk.images.outline_files import OutlinedImage, names_by_spelling, read_outlines
 
 
 def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...]) -> Annotations:
@@ -34,7 +34,7 @@ def read_listed(location: FolderPattern, find: MaskFinder, classes: tuple[str, .
         categories, images = read_outlines(path)
         used += categories
         listed += images
-    name_by_label = one_name(used, classes)
+    name_by_label = names_by_spelling(used, classes)
     used = [name_by_label[label] for label in used]
     by_file = any(image.single for image in listed)
     names = _names(tuple(sorted({*used}) if by_file else dict.fromkeys(used)), classes, location)

@@ -17,7 +17,7 @@ from mmtk.data.plan.roles import common, merged, pattern_of
 from mmtk.data.plan.words import organ
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
-from mmtk.images.outline_files import Annotations, one_name, parse_outlines, read_outlines
+from mmtk.images.outline_files import Annotations, names_by_spelling, parse_outlines, read_outlines
 from mmtk.images.run_lengths import are_relative
 
 LABELME = "LabelMe"
@@ -92,7 +92,7 @@ def _listed(listing: Listing, films: Sequence[str]) -> Masks | None:
             frozenset().union(*(files[path].films for path in group))
         ):
             masks, outline_files = pattern, group
-    name_by_label = one_name(name for path in outline_files for name in files[path].labels)
+    name_by_label = names_by_spelling(name for path in outline_files for name in files[path].labels)
     used = frozenset(name_by_label[name] for path in outline_files for name in files[path].used)
     labels = list(dict.fromkeys(name_by_label.values()))
     notes = [f"{masks}: outlines as {files[first].program} writes them"]

@@ -45,5 +45,5 @@ def _familiar_cells(text: str, names: Collection[str]) -> int:
 
 def _is_word(cell: str) -> bool:
     word = words.plain(cell)
-    known = (words.NORMAL, words.CLASSES, words.LABEL_COLUMNS, words.PARTS)
-    return any(word in group for group in known) or patient_rank(cell) > 0
+    vocabularies = (words.NORMAL, words.CLASSES, words.LABEL_COLUMNS, words.PARTS)
+    return any(word in vocabulary for vocabulary in vocabularies) or patient_rank(cell) > 0

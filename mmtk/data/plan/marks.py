@@ -17,9 +17,12 @@ def with_marks(table: Table, columns: Collection[str]) -> tuple[Table, list[str]
     Also return the columns that were changed.
     """
     marked = [name for name in dict.fromkeys(table.columns) if name in columns and _is_marked(table.cells(name))]
-    places = {table.columns.index(name) for name in marked}
+    positions = {table.columns.index(name) for name in marked}
     rows = tuple(
-        tuple(str(int(cell.casefold() in YES)) if place in places else cell for place, cell in enumerate(row))
+        tuple(
+            str(int(cell.casefold() in YES)) if position in positions else cell
+            for position, cell in enumerate(row)
+        )
         for row in table.rows
     )
     return (replace(table, rows=rows) if marked else table), marked

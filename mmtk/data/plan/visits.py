@@ -56,7 +56,7 @@ def _may_tell(column: str) -> bool:
 
 def _by_place(cells: Sequence[str], rows: Sequence[set[str]]) -> Iterator[list[set[str]]]:
     """The images of every row that have its cell at one place of their path, for each place from the end."""
-    wanted = [_spellings(cell) for cell in cells]
+    cell_spellings = [_spellings(cell) for cell in cells]
     by_place: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in set[str]().union(*rows):
         for place, text in (*_parts(path), *_words(path)):
@@ -65,7 +65,7 @@ def _by_place(cells: Sequence[str], rows: Sequence[set[str]]) -> Iterator[list[s
     for names in by_place.values():
         narrow = [
             row & set[str]().union(*(names.get(spelling, ()) for spelling in spellings))
-            for row, spellings in zip(rows, wanted, strict=True)
+            for row, spellings in zip(rows, cell_spellings, strict=True)
         ]
         if _one_cell_each(cells, narrow):
             yield narrow
