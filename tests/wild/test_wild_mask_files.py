@@ -203,20 +203,6 @@ def test_both_lungs_of_a_film_are_read_wherever_they_lie(left: str, tmp_path: Pa
     assert {tuple(source.mask(item).sum((1, 2))) for item in source.items("all")} == {(50, 100)}
 
 
-@pytest.mark.parametrize(("left", "right"), [("L_{}", "R_{}"), ("{}_L", "{}_R")])
-def test_one_lung_of_two_is_never_taken_for_the_lungs(left: str, right: str, tmp_path: Path) -> None:
-    for n in range(6):
-        film(tmp_path / f"images/p{n}.png")
-        mask(tmp_path / f"masks/{left.format(f'p{n}')}.png")
-        if n or left == "L_{}":
-            mask(tmp_path / f"masks/{right.format(f'p{n}')}.png")
-    why = "left and right, but not both of every film by one rule"
-    if left == "{}_L":
-        why = "the other side of masks/p0_L.png is missing"
-    with pytest.raises(MmtkError, match=why):
-        plan_folder(tmp_path, tmp_path / "p.toml")
-
-
 def test_segments_of_dicom_are_named_by_their_labels_and_other_objects_are_no_films(tmp_path: Path) -> None:
     labels = [Dataset(), Dataset()]
     for number, (segment, label) in enumerate(zip(labels, ("left lung", "right lung"), strict=True), 1):

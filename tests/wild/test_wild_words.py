@@ -1,4 +1,4 @@
-"""Folders in other languages and encodings: tables by the names in them, masks by their words, missing sides."""
+"""Folders in other languages and encodings: tables by the names in them, masks by their words."""
 
 from __future__ import annotations
 
@@ -57,14 +57,6 @@ def test_masks_by_their_words_in_the_folders_of_patients(tmp_path: Path, names: 
     assert dict(films.masks) == {
         f"Müller, Jörg {n}/{image}.png": (f"Müller, Jörg {n}/{label}.png",) for n in range(PATIENTS)
     }
-
-
-def test_the_side_that_is_missing_is_named(tmp_path: Path) -> None:
-    for n in range(6):
-        film(tmp_path / f"images/p{n}.png")
-        for side in "LR"[: 1 if n == 4 else 2]:
-            mask(tmp_path / f"masks/p{n}_{side}.png")
-    assert "the other side of masks/p4_L.png is missing. Add it" in "\n".join(films_of(tmp_path).notes)
 
 
 def test_films_that_nobody_has_read_are_no_class(tmp_path: Path) -> None:

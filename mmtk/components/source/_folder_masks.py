@@ -58,7 +58,7 @@ def find_masks(
     kind, names = _channels(location, classes, find)
     if kind == "channels in folders":
         by_channel = {name: find.masks(location / name) for name in names}
-        return Masks(names, _by_image(by_channel, location), partial(_read_files, resize=find.resize))
+        return Masks(names, _by_image(by_channel, location, find), partial(_read_files, resize=find.resize))
     files = find.masks(location, _is_mask_file)
     if kind == "channels in files":
         find.notes.append(f"the channels of each mask file are, in order: {', '.join(names)}.")
@@ -83,12 +83,12 @@ def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ..
         for path in location.images("masks", _is_mask_file)
         if path not in films and find.affixes.ending(_layout.stem(path)) is None
     ]:
-        raise MmtkError(
-            f"{counted(len(strange), 'file has', 'files have')} none of the endings {listing(endings)}: "
-            f"{listing((path.name for path in strange), 5)}.",
-            str(location),
-            "Add the ending to mask_suffix and its class to classes, or move the files away.",
-        )
+        count = counted(len(strange), "file has", "files have")
+        message = f"{count} none of the endings {listing(endings)}: {listing((path.name for path in strange), 5)}."
+        if not find.ignore_unmatched:
+            cure = "Add the ending to mask_suffix and its class to classes, or move the files away."
+            raise MmtkError(message, str(location), cure)
+        find.notes.append(message)
 
     def masks(ending: str) -> dict[str, tuple[Path, ...]]:
         def has_ending(path: Path) -> bool:
@@ -97,7 +97,7 @@ def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ..
         return find.of_channel(ending).masks(location, has_ending)
 
     by_channel = {name: masks(end) for name, end in zip(classes, endings, strict=True)}
-    return Masks(classes, _by_image(by_channel, location), partial(_read_files, resize=find.resize))
+    return Masks(classes, _by_image(by_channel, location, find), partial(_read_files, resize=find.resize))
 
 
 def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinder) -> tuple[str, tuple[str, ...]]:
@@ -135,18 +135,28 @@ def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinde
 
 
 def _by_image(
-    by_channel: Mapping[str, Mapping[str, tuple[Path, ...]]], location: FolderPattern
+    by_channel: Mapping[str, Mapping[str, tuple[Path, ...]]], location: FolderPattern, find: MaskFinder
 ) -> dict[str, tuple[Path, ...]]:
-    """Files of all channels by id; an image with some of them only is an error."""
-    every: set[str] = set().union(*by_channel.values())
+    """Files of all channels by id; an image that lacks some is an error, or unlabelled where that is allowed."""
+    complete: set[str] = set().union(*by_channel.values())
     for channel, files in by_channel.items():
-        if lacking := every - files.keys():
+        lacking = sorted(set().union(*by_channel.values()) - files.keys())
+        complete &= files.keys()
+        if lacking and not find.ignore_unmatched:
             raise MmtkError(
                 f"no mask for {counted(len(lacking), 'image')}: {listing(lacking, 5)}.",
                 str(location / channel),
-                "Another channel has masks of them. An image has masks of all channels, or of none.",
+                "Another channel has masks of them. Add the masks; "
+                'unmatched_masks = "ignore" takes images without all of them as unlabelled.',
             )
-    return {name: tuple(path for files in by_channel.values() for path in files[name]) for name in every}
+        if lacking:
+            count = counted(len(lacking), "image has", "images have")
+            find.notes.append(
+                f"{count} no mask of {channel}, but others: {listing(lacking, 5)}. They are not used."
+            )
+    return {
+        name: tuple(path for files in by_channel.values() for path in files[name]) for name in sorted(complete)
+    }
 
 
 def _read_files(item: Item, resize: bool) -> np.ndarray:

@@ -66,7 +66,8 @@ class Folder(Source):
     image_suffix: what an image's name has behind that of its mask, such as "_0000".
     image_prefix: what an image's name has before that of its mask.
     resize_masks: masks of another size than their images are scaled to them, by nearest neighbours.
-    unmatched_masks: "ignore" leaves out masks without an image; by default they are refused by name.
+    unmatched_masks: "ignore" leaves out masks without an image, and those of one that lacks another channel's;
+        by default both are refused by name.
     metadata: columns of the table that results carry for every image; by default all that have no other use, but
         for those whose name speaks of a person, dates, and free text. A DICOM header adds age, sex, view,
         manufacturer and site.

@@ -18,11 +18,12 @@ from mmtk.data.plan.file_notes import CURES, file_notes
 from mmtk.data.plan.films import Film, Labels, leave_several
 from mmtk.data.plan.labels import find_labels
 from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
-from mmtk.data.plan.roles import common, find_roles, one_group, pattern_of, without_test_films
+from mmtk.data.plan.roles import common, find_roles, pattern_of, without_test_films
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 
@@ -121,7 +122,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     ``hints`` and ``training`` as in ``find_sets``.
     """
     all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
-    roles, choice = one_group(all_roles)
+    roles, choice = one_group(listing, all_roles)
     if training:
         roles, left = without_test_films(roles)
         choice += left

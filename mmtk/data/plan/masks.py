@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,9 +12,11 @@ from mmtk.components.source._sides import mirrored
 from mmtk.data.plan import words
 from mmtk.data.plan.label_maps import SAMPLES, label_map
 from mmtk.data.plan.listing import Listing, parent, stem
-from mmtk.data.plan.pairing import pair
+from mmtk.data.plan.organs import complete
+from mmtk.data.plan.pairing import pair, shifted_numbers
 from mmtk.data.plan.roles import common, pattern_of
 from mmtk.errors import MmtkError
+from mmtk.errors import listing as listing_of
 from mmtk.images.loader import image_size, read_frame_count, read_segments
 
 
@@ -29,10 +31,10 @@ class Masks:
 
 def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     """Find the masks of the films, as keys of the source ``folder``; None where none fits."""
-    if organs := _by_ending(listing, films, masks):
-        return organs
+    if by_ending := _by_ending(listing, films, masks):
+        return by_ending
     paired = pair(films, masks)
-    pairs, notes = paired.of, list[str]()
+    pairs, notes = {film: tuple(paths) for film, paths in paired.of.items()}, list[str]()
     used = [path for paths in pairs.values() for path in paths]
     spare_masks = {*masks} - {*used}
     if not pairs or any(mirrored(path) in spare_masks for path in used):
@@ -42,9 +44,12 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     several = sum(len(paths) > 1 for paths in pairs.values()) > len(pairs) / 2
     depth = len([part for part in folder.split("/") if part])
     children = sorted({parts[depth] for path in used if len(parts := path.split("/")) > depth + 1})
+    partial = False
     if several and len(children) > 1:
-        keys["classes"] = children
-        pairs = {film: paths for film, paths in pairs.items() if len(paths) >= len(children)}
+        by_organ = {film: {path.split("/")[depth]: path for path in paths} for film, paths in pairs.items()}
+        organs = complete(by_organ, children)
+        partial = len(organs.pairs) < len(pairs)
+        keys["classes"], pairs, notes = [*organs.names], dict(organs.pairs), [*organs.notes]
     else:
         channels, notes = _channels(listing, used)
         keys |= channels or {
@@ -56,11 +61,25 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if _resized(listing, pairs):
         keys["resize_masks"] = True
         notes.append("masks of another size than their films: scaled to them")
-    if spare := len(spare_masks):
-        some = ", ".join(sorted(spare_masks)[:3])
+    notes += _spare_notes(films, pairs, spare_masks)
+    if partial or spare_masks or _others(listing, folder, {*films, *used}):
         keys["unmatched_masks"] = "ignore"
-        notes.append(f"masks without a film, left out: {spare} ({some}{', …' if spare > 3 else ''})")
-    return Masks(keys, {film: tuple(paths) for film, paths in pairs.items()}, tuple(notes))
+    return Masks(keys, pairs, tuple(notes))
+
+
+def _others(listing: Listing, folder: str, used: Collection[str]) -> bool:
+    """Whether masks of another reader, say, lie in the folder of the masks."""
+    return any(path not in used and parent(path) == folder for path in listing.images)
+
+
+def _spare_notes(films: Sequence[str], pairs: Collection[str], spare_masks: Collection[str]) -> list[str]:
+    """Notes on masks without a film, and on films and masks whose numbers are shifted."""
+    if not spare_masks:
+        return []
+    notes = [f"masks without a film, left out: {len(spare_masks)} ({listing_of(sorted(spare_masks), 3)})"]
+    if shifted := shifted_numbers(pairs, {*films} - {*pairs}, spare_masks):
+        notes.append(shifted)
+    return notes
 
 
 def _channels(listing: Listing, masks: Sequence[str]) -> tuple[dict[str, object], list[str]]:
@@ -107,14 +126,17 @@ def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     """Match masks of several organs by endings, as in ``p1_heart.png``, in one folder or one for each ending."""
     by_stem = {stem(path): path for path in films}
     pairs: dict[str, dict[str, str]] = defaultdict(dict)
+    strangers: list[str] = []
     for path in masks:
         name = stem(path)
         if cut := next((k for k in range(len(name) - 1, 0, -1) if name[:k] in by_stem), 0):
             pairs[by_stem[name[:cut]]][name[cut:]] = path
-    counts = Counter(ending for files in pairs.values() for ending in files)
-    endings = sorted(counts)
+        else:
+            strangers.append(path)
+    organs = complete(pairs, sorted({ending for files in pairs.values() for ending in files}))
+    endings = organs.names
     spoken = all(re.fullmatch(r"[-_. ]+[^\W\d_][\w -]*", ending) for ending in endings)
-    if len(endings) < 2 or not spoken or len(by_stem) < len(films):
+    if len(endings) < 2 or not spoken or len(by_stem) < len(films) or not organs.pairs:
         return None
     folder_of = {end: {parent(files[end]) for files in pairs.values() if end in files} for end in endings}
     folders = {folder for end_folders in folder_of.values() for folder in end_folders}
@@ -124,10 +146,13 @@ def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         or (not common(masks) and {*listing.images} - {*films, *masks})
     ):
         return None
-    if min(counts.values()) < len(pairs) or sum(counts.values()) < len(masks):
-        return None  # an image has masks of all organs, or of none
+    others = any(not stem(path).endswith(endings) for path in masks)
+    if others and {parent(path) for path in masks} & {parent(path) for path in films}:
+        return None  # among the films they would be films
     names = [re.sub(r"[-_. ]+", " ", ending).strip() for ending in endings]
     if len(folders) > 1:
         names = [PurePosixPath(next(iter(folder_of[ending]))).name for ending in endings]
-    keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": endings}
-    return Masks(keys, {film: tuple(files[end] for end in endings) for film, files in pairs.items()})
+    keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": [*endings]}
+    if others or strangers or len(organs.pairs) < len(pairs):
+        keys["unmatched_masks"] = "ignore"
+    return Masks(keys, organs.pairs, (*organs.notes, *_spare_notes(films, pairs, strangers)))

@@ -19,7 +19,10 @@ def recognise(listing: Listing, film_set: FilmSet) -> str:
     folders = {path.rpartition("/")[0] for path in inside.images}
     layouts = {
         "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders,
-        "mcu": {"CXR_png", "ManualMask/leftMask", "ManualMask/rightMask"} <= folders,
+        "mcu": "CXR_png" in folders
+        and _stems(inside, "CXR_png/")
+        == _stems(inside, "ManualMask/leftMask/")
+        == _stems(inside, "ManualMask/rightMask/"),
         "jsrt": bool(film_set.folder or real_path(listing.root).name == "JSRT") and _jsrt(inside),
         "nihx": any(name in inside.tables and "Finding Labels" in inside.tables[name].columns for name in NIH),
     }
@@ -28,10 +31,12 @@ def recognise(listing: Listing, film_set: FilmSet) -> str:
 
 def _jsrt(listing: Listing) -> bool:
     """Whether films named as JSRT's lie in ``images``, and their masks under the same names in ``masks``."""
-    films, masks = (
-        {stem(path) for path in listing.images if path.startswith(folder)} for folder in ("images/", "masks/")
-    )
+    films, masks = (_stems(listing, folder) for folder in ("images/", "masks/"))
     return bool(films) and films == masks and all(name.startswith(("JPCLN", "JPCNN")) for name in films)
+
+
+def _stems(listing: Listing, folder: str) -> set[str]:
+    return {stem(path) for path in listing.images if path.startswith(folder)}
 
 
 def official_uses(task: str, sets: Sequence[FilmSet], official: Mapping[int, str]) -> list[str]:

@@ -75,3 +75,28 @@ def _pairs(
             if near:
                 pairs[near[0]].append(path)
     return pairs
+
+
+def shifted_numbers(pairs: Collection[str], films: Collection[str], masks: Collection[str]) -> str:
+    """Sentence on films and masks whose numbers are shifted, as 1…40 and 0…39; "" where they are not.
+
+    pairs: films with a mask
+    films: without a mask
+    masks: without a film
+    """
+    numbers, film_numbers, mask_numbers = (
+        [int(digits[-1]) for path in paths if (digits := re.findall(r"\d+", stem(path)))]
+        for paths in (pairs, films, masks)
+    )
+    if len(film_numbers) != len(films) or len(mask_numbers) != len(masks) or len(films) != len(masks):
+        return ""
+    if not (films and numbers) or len(films) > len(numbers):
+        return ""
+    low, high = sorted((film_numbers, mask_numbers))
+    if not max(low) < min(numbers) <= max(numbers) < min(high):
+        return ""
+    row, mask_row = (f"{min(kind + numbers)} to {max(kind + numbers)}" for kind in (film_numbers, mask_numbers))
+    return (
+        f"films are numbered {row}, masks {mask_row}: if the first mask is of the first film, every mask is taken "
+        "for the film beside its own. Look at inspect's pictures, and rename the masks"
+    )

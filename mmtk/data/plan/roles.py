@@ -12,7 +12,6 @@ from mmtk.components.source._sides import mirrored
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
-from mmtk.data.plan.pairing import pair
 
 MASK_WORDS = {"mask", "masks", "seg", "dseg", "segmentation", "lungmask", *words.FOREIGN_MASKS}
 TAIL = re.compile(r"[-_. ]+[^\W_]+$")
@@ -48,9 +47,9 @@ def find_roles(listing: Listing, masks: str = "", images: str = "") -> Roles:
     role_of = _folder_roles(listing, by_folder, masks, images)
     paths: dict[str, list[str]] = defaultdict(list)
     for folder, files in by_folder.items():
-        if role_of[folder] == "masks" and not (images and _inside(folder, images) and folder != masks):
+        if role_of[folder] == "masks" and not (images and is_inside(folder, images) and folder != masks):
             paths["masks"] += files
-        elif not images or _inside(folder, images):
+        elif not images or is_inside(folder, images):
             beside = _beside(listing, files) if not masks or folder == masks else set()
             role = "unlabelled" if role_of[folder] == "unlabelled" else "films"
             for path in files:
@@ -65,9 +64,9 @@ def _folder_roles(
     top = len(PurePosixPath(common(listing.images)).parts) if listing.images else 0
     role_of = {folder: _role(folder, top) for folder in by_folder}
     for folder in by_folder:
-        if masks and _inside(folder, masks):
+        if masks and is_inside(folder, masks):
             role_of[folder] = "masks"
-        elif images and _inside(folder, images):
+        elif images and is_inside(folder, images):
             role_of[folder] = "images"
         elif images and (masks or role_of[folder] != "masks"):
             role_of[folder] = ""
@@ -76,43 +75,6 @@ def _folder_roles(
     if not images and not masks and "masks" not in role_of.values() and len(by_folder) > 1:
         role_of = _by_look(listing, by_folder, role_of)
     return dict.fromkeys(role_of, "") if {*role_of.values()} == {"masks"} else role_of
-
-
-def one_group(roles: Roles) -> tuple[Roles, list[str]]:
-    """Choose one folder, or pattern, of masks with its films where there are several; notes on the others."""
-    tops: dict[str, list[str]] = defaultdict(list)
-    film_folders = {parent(path) for path in roles.films}
-    for path in roles.masks:
-        top = _top(path, "masks")
-        tops["" if top in film_folders else top].append(path)  # masks beside their films, as in patients' folders
-    alike: dict[tuple[int, str], list[str]] = defaultdict(list)
-    for top in tops:
-        alike[top.count("/"), PurePosixPath(top).name].append(top)
-    groups: dict[str, list[str]] = {}
-    for folders in alike.values():
-        films = [film for top in folders for film in pair(roles.films, tops[top]).of] if len(folders) > 1 else []
-        for part in [folders] if len({*films}) == len(films) else [[top] for top in folders]:  # or of two readers
-            groups[merged(part)] = [path for top in part for path in tops[top]]
-    for side in [*groups]:
-        if (other := mirrored(side)) != side and {side, other} <= {*groups}:
-            groups[side] = [*groups[side], *groups.pop(other)]  # both lungs of one film
-    if len(groups) < 2:
-        return roles, []
-    pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
-    best = max(groups, key=lambda top: (len(pairs[top]), -len(groups[top]), -top.count("/"), top))
-    beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
-    films_left = [
-        path for path in roles.films if not any(_inside(parent(path), folder) for folder in beside if folder)
-    ]
-    notes = [
-        f"the masks in {top or '.'} are left out ({counted(len(groups[top]), 'file')}): --masks takes them"
-        for top in sorted(groups)
-        if top != best
-    ]
-    if len(films_left) < len(roles.films):
-        count = counted(len(roles.films) - len(films_left), "film")
-        notes.append(f"{count} beside them left out, too: evaluate scores a run on them")
-    return Roles(tuple(films_left), tuple(groups[best]), roles.unlabelled), notes
 
 
 def without_test_films(roles: Roles) -> tuple[Roles, list[str]]:
@@ -133,7 +95,7 @@ def _folder_word(path: str) -> str:
 
 def pattern_of(paths: Iterable[str], role: str) -> str:
     """Pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
-    tops = {_top(path, role) for path in paths}
+    tops = {top_folder(path, role) for path in paths}
     same = len({(top.count("/"), PurePosixPath(top).name) for top in tops}) == 1
     return merged([*tops]) if len(tops) > 1 and same else ""
 
@@ -144,14 +106,15 @@ def merged(tops: Sequence[str]) -> str:
     return "/".join(names[0] if len({*names}) == 1 else "*" for names in parts)
 
 
-def _top(path: str, role: str) -> str:
+def top_folder(path: str, role: str) -> str:
     """Outermost folder of a file whose name has the role; its own folder where none has."""
     parts = PurePosixPath(path).parent.parts
     depth = next((k for k, part in enumerate(parts, 1) if words.role(part) == role), len(parts))
     return "/".join(parts[:depth])
 
 
-def _inside(folder: str, outer: str) -> bool:
+def is_inside(folder: str, outer: str) -> bool:
+    """Whether a folder is ``outer``, or lies in it."""
     return outer in ("", ".") or folder == outer or folder.startswith(f"{outer}/")
 
 
