@@ -17,7 +17,7 @@ from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, plain, relabe
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.findings import FilmSet, find_sets
-from mmtk.data.plan.listing import list_folder, resolve_hints
+from mmtk.data.plan.listing import list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import real_path
 from mmtk.registry import factory
@@ -68,14 +68,15 @@ def folder_sets(
     else the other task is scored, and a note says what was left out.
     """
     root, columns = resolve_hints(folder, columns)
-    listed = list_folder(root, (folder, *_paths(columns, root)))
+    named = named_paths(columns, root)
+    listed = list_folder(root, named, (folder, *named))
     if not columns.get("labels") and "classification" in targets:
         names = targets["classification"].names
         parents = {Path(image).parent.name for image in listed.images}
         if len(parents) == 1 and words.class_among(parents.pop(), names):
             columns = {**columns, "labels": "folders"}  # films of one class, in a folder of its name
     sets: list[FolderSet] = []
-    notes: list[str] = []
+    notes: list[str] = [sentence] if (sentence := results_sentence(listed)) else []
     refusals: list[UnknownLabelsError] = []
     for films in find_sets(listed, columns, training=False):
         name = "/".join(part for part in (real_path(folder).name, films.folder) if part)
@@ -108,10 +109,6 @@ def folder_sets(
 
 NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
 WHAT = {"classification": "a class", "segmentation": "a mask"}
-
-
-def _paths(columns: Mapping[str, str], root: Path) -> list[Path]:
-    return [root / columns[key] for key in ("masks", "labels") if columns.get(key) and columns[key] != "folders"]
 
 
 def _classes(

@@ -11,6 +11,7 @@ from typing import NoReturn
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import is_hidden
+from mmtk.io.outputs import holds_run, results_among
 from mmtk.io.spelling import visible
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -81,12 +82,21 @@ def image_name(path: PurePath) -> str:
 
 
 def find_images(folder: Path, predicate: Callable[[Path], bool] = is_image_file) -> list[Path]:
-    """List all image files below a folder in order; skip hidden ones and those of the system, follow links.
+    """List all image files below a folder in order; skip those of runs and of the system, follow links.
 
     ``predicate`` replaces the test for an image file. A folder that links lead to more than once is read once.
     Raises MmtkError for a folder that cannot be read.
     """
     return sorted(_walk(folder, predicate))
+
+
+def without_results(paths: Collection[Path], notes: list[str]) -> list[Path]:
+    """Leave out the pictures that mmtk itself wrote, which are no films; a sentence on them goes to ``notes``."""
+    results = results_among(paths)
+    if results:
+        names = listing((visible(path.name) for path in sorted(results)), 3)
+        notes.append(f"left out: {counted(len(results), 'picture')} that mmtk wrote: {names}.")
+    return [path for path in paths if path not in results]
 
 
 def _walk(folder: Path, predicate: Callable[[Path], bool]) -> Iterator[Path]:
@@ -96,7 +106,9 @@ def _walk(folder: Path, predicate: Callable[[Path], bool]) -> Iterator[Path]:
             folders.clear()
             continue
         real_paths.add(real)
-        folders[:] = [name for name in sorted(folders) if not is_hidden(name)]
+        folders[:] = [
+            name for name in sorted(folders) if not is_hidden(name) and not holds_run(Path(directory, name))
+        ]
         for name in names:
             path = Path(directory, name)
             if not is_hidden(name) and predicate(path):

@@ -20,6 +20,7 @@ MANIFEST = ".mmtk-files.jsonl"
 EARLIER = "earlier"
 OUTSIDE = "Choose an --out outside of it."
 FILMS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+_OF_RUNS = ("recipe.toml", "run.lock", "provenance.json")
 FREE = "Move it away, or choose another --out."
 
 
@@ -209,16 +210,40 @@ class OutputFolder:
             file.write(f"{row}\n")
 
 
-def results_of(command: str, paths: Iterable[Path]) -> set[Path]:
-    """Return the files of a folder that a command wrote and nobody changed."""
-    folders: dict[Path, OutputFolder] = {}
-    names = set()
+def results_among(paths: Iterable[Path], command: str = "") -> set[Path]:
+    """Return the files that mmtk, or one ``command`` of it, wrote and nobody changed since."""
+    paths_by_folder: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
-        if path.parent not in folders:
-            folders[path.parent] = OutputFolder(path.parent, command)
-        if folders[path.parent].wrote(path.name):
-            names.add(path)
-    return names
+        paths_by_folder[path.parent].append(path)
+    hashes: dict[Path, dict[str, set[str]]] = {}
+    results: set[Path] = set()
+    for folder, inside in paths_by_folder.items():
+        for above in (folder, *folder.parents):
+            if above not in hashes:
+                hashes[above] = _hashes(above, command)
+            names = {path.relative_to(above).as_posix(): path for path in inside} if hashes[above] else {}
+            listed_names = names.keys() & hashes[above].keys()
+            results |= {names[name] for name in listed_names if sha256(names[name]) in hashes[above][name]}
+    return results
+
+
+def _hashes(folder: Path, command: str) -> dict[str, set[str]]:
+    """File name → hashes of what one command, or with "" any, wrote into a folder."""
+    hashes: dict[str, set[str]] = defaultdict(set)
+    for writer, names in _read(folder).items():
+        for name, digests in names.items() if command in ("", writer) else ():
+            hashes[name] |= digests
+    return hashes
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder is the run directory of ``mmtk run``, or a copy of one: its pictures are no films.
+
+    Packages have a recipe too, so that is not enough.
+    """
+    # Not Path.is_file, which raises where a folder may not be read.
+    recipe, *marks = (os.path.isfile(folder / name) for name in _OF_RUNS)
+    return recipe and any(marks)
 
 
 def _free(path: Path) -> Path:

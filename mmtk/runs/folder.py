@@ -23,7 +23,7 @@ from mmtk.io.files import (
     write_json,
     write_text,
 )
-from mmtk.io.outputs import OutputFolder, make_folder, refuse_links
+from mmtk.io.outputs import OutputFolder, holds_run, make_folder, refuse_links
 from mmtk.io.spelling import command
 from mmtk.recipe.recipe import Recipe
 from mmtk.recipe.resolved import read_resolved
@@ -140,9 +140,8 @@ class RunDir(RunFiles):
 
     @property
     def is_run(self) -> bool:
-        """Whether a run started here or a study planned one; packages have a recipe too, so that is not enough."""
-        marks = (self.path / LOCK, self.provenance_file)
-        return self.recipe_file.is_file() and any(path.is_file() for path in marks)
+        """Whether a run started here or a study planned one."""
+        return holds_run(self.path)
 
     @property
     def has_begun(self) -> bool:

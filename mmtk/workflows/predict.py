@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,8 @@ from mmtk.errors import MmtkError, folded, listing, report
 from mmtk.images import files as image_files
 from mmtk.images.files import image_name
 from mmtk.images.loader import read_image, read_spacing
-from mmtk.io.outputs import OutputFolder, refuse_inside, results_of
+from mmtk.io.files import real_path
+from mmtk.io.outputs import OutputFolder, refuse_among_films, refuse_inside, results_among
 from mmtk.io.spelling import file_name, quoted, visible
 from mmtk.model.predictor import Case, Predictor, find_images, load
 from mmtk.report.tables.table import safe
@@ -80,8 +81,7 @@ def predict(
     from rich.progress import track
 
     out, inputs = Path(out), [Path(path) for path in ([images] if isinstance(images, str | Path) else images)]
-    _refuse_runs(out, inputs)
-    refuse_inside(out, inputs)
+    _check_places(out, inputs)
     predictor = load(run_folders(run_dir, cell), device)
     paths = _films(inputs, quiet)
     ends = endings(predictor)
@@ -119,9 +119,10 @@ def _remove_stale(folder: OutputFolder, rows: Iterable[Row], ends: Iterable[str]
 
 def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
     """Films of the inputs, without results of earlier predictions and masks; print what is left out."""
-    paths = _films_among(find_images(inputs))
+    every = find_images(inputs)
+    paths = _films_among(every, inputs)
     masks = masks_among(inputs, paths)
-    for sentence in (_unread(inputs), _masks_sentence(masks)):
+    for sentence in (_results_sentence(len(every) - len(paths)), _unread(inputs), _masks_sentence(masks)):
         if sentence and not quiet:
             print(folded(f"Left out  {sentence}", sys.stdout))
     return [path for path in paths if path not in masks]
@@ -145,8 +146,8 @@ def _masks_sentence(masks: set[Path]) -> str:
     )
 
 
-def _refuse_runs(out: Path, paths: Iterable[Path]) -> None:
-    """Refuse a run directory as output, where predictions would lie among its files, and as input."""
+def _check_places(out: Path, paths: Sequence[Path]) -> None:
+    """Refuse an output among inputs or other films, and a run directory as output or input."""
     if RunDir(out).is_run:
         hint = f"Choose another folder, such as --out {quoted(out / 'predictions')}"
         raise MmtkError("is a run directory, so no predictions are written among its files.", str(out), hint)
@@ -154,15 +155,23 @@ def _refuse_runs(out: Path, paths: Iterable[Path]) -> None:
         if os.path.isdir(path) and RunDir(path).is_run:  # is_dir of Path raises for a name that is too long
             message = "is a run directory: its pictures are drawings, not images to predict."
             raise MmtkError(message, str(path), "Give the images, or the folder that they lie in.")
+    refuse_inside(out, paths)
+    if not any(real_path(path.parent) == real_path(out) for path in paths):
+        refuse_among_films(out)
 
 
-def _films_among(paths: list[Path]) -> list[Path]:
-    """The images without the results of earlier predictions."""
-    earlier = results_of(COMMAND, paths)
-    films = [path for path in paths if path not in earlier]
-    if paths and not films:
+def _films_among(paths: Sequence[Path], inputs: Collection[Path]) -> list[Path]:
+    """The images without the results of earlier predictions, and without other pictures of mmtk among films."""
+    earlier = results_among(paths, COMMAND)
+    images = [path for path in paths if path not in earlier]
+    if paths and not images:
         raise MmtkError("only results of earlier predictions were given.", str(paths[0]), "Give the images.")
-    return films
+    drawn = results_among(images) - {*inputs}
+    return [path for path in images if path not in drawn] or images
+
+
+def _results_sentence(count: int) -> str:
+    return f"{counted(count, 'picture')} among the images that mmtk wrote." if count else ""
 
 
 def masks_among(inputs: Iterable[Path], paths: Iterable[Path]) -> set[Path]:

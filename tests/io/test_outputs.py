@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmtk.errors import MmtkError
-from mmtk.io.outputs import EARLIER, MANIFEST, OutputFolder, make_folder, refuse_inside, results_of
+from mmtk.io.outputs import EARLIER, MANIFEST, OutputFolder, make_folder, refuse_inside, results_among
 
 
 def write(out: Path, texts: dict[str, str], command: str = "report", **options: bool) -> None:
@@ -191,7 +191,10 @@ def test_the_results_of_a_command_are_told_from_other_files(tmp_path):
     write(tmp_path, {"a": "1", "b": "1"}, "predict")
     write(tmp_path, {"c": "1"}, "evaluate")
     (tmp_path / "b").write_text("mine")
-    assert results_of("predict", [tmp_path / name for name in "abcd"]) == {tmp_path / "a"}
+    paths = [tmp_path / name for name in ("a", "b", "c", "d", "sub/a", "sub/e")]
+    write(tmp_path, {"sub/e": "1"}, "report")
+    assert results_among(paths, "predict") == {tmp_path / "a"}
+    assert results_among(paths) == {tmp_path / name for name in ("a", "c", "sub/e")}
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "/dev/null", "/dev/null/x", "{tmp}/file", "{tmp}/file/x"])

@@ -317,3 +317,38 @@ def test_looking_at_films_and_predicting_them_writes_nothing_among_them(
     open_store(source, 32)  # what inspect and run read
     predict(run, [data / "films"], out / "predictions", "cpu")
     assert contents(data) == before
+
+
+def test_what_mmtk_drew_is_neither_film_nor_reference(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    rows = ["image,label"]
+    for n in range(8):
+        film(data / f"films/p{n}.png")
+        rows.append(f"p{n}.png,{'ab'[n % 2]}")
+    (data / "labels.csv").write_text("\n".join(rows))
+    places = (data / "predictions", data, data / "films")
+    for place in places:  # films that are given by name may lie beside the results
+        predict(run, sorted((data / "films").glob("p?.png")), place, "cpu")
+    for name in ("run.lock", "recipe.toml", "figures/overview.png", "figures/samples.png"):
+        (data / "runs/one" / name).parent.mkdir(parents=True, exist_ok=True)
+        film(data / "runs/one" / name) if name.endswith("png") else (data / "runs/one" / name).touch()
+    plan = plan_folder(data, tmp_path / "p.toml")
+    assert {"classes: a 4, b 4", "left out: 75 files that mmtk wrote, such as films/p0-mask.png"} <= {
+        line.strip().removesuffix(" (--masks takes a network's masks)") for line in plan.lines
+    }
+    assert "masks" not in plan.text.split("extends")[1]
+    source = Folder(data, "classification", images="films", labels="labels.csv")
+    assert len(source.items("all")) == 8
+    assert (
+        "left out: 24 pictures that mmtk wrote: p0-mask.png, p0-overlay.png, p0-saliency.png, …" in source.notes[0]
+    )
+    capsys.readouterr()
+    assert len(predict(run, [data], tmp_path / "out", "cpu", quiet=False)) == 8
+    assert "Left out  72 pictures among the images that mmtk wrote." in capsys.readouterr().out
+    named = plan_folder(data, tmp_path / "p.toml", {"masks": "predictions"})
+    assert 'masks = "predictions"' in named.text  # a network's masks, because the user says so
+    mask(data / "masks/p0.png")
+    with pytest.raises(MmtkError, match=r"masks: holds images of yours: p0\.png"):
+        predict(run, [data / "films"], data / "masks", "cpu")

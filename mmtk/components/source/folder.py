@@ -27,7 +27,7 @@ from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class
 from mmtk.components.source._words import EMPTY
 from mmtk.counts import counted, share
 from mmtk.errors import listing, nearest
-from mmtk.images.files import find_images, is_unread_image, unread_sentence
+from mmtk.images.files import find_images, is_unread_image, unread_sentence, without_results
 from mmtk.images.loader import read_metadata, read_spacing
 
 FOLDERS = "folders"
@@ -191,12 +191,13 @@ class Folder(Source):
         inner = [folder for folder in other_folders if folder.lies_in(self._folder)]
         unread = [path for path in find_images(self._folder.base, is_unread_image) if self._folder.holds(path)]
         self.notes += [f"left out: {sentence}"] if (sentence := unread_sentence(unread)) else []
-        paths = [path for path in self._folder.images() if not any(folder.holds(path) for folder in inner)]
+        paths = without_results(self._folder.images(), self.notes)
+        paths = [path for path in paths if not any(folder.holds(path) for folder in inner)]
         if self._mask_folder == self._folder:
             paths = [path for path in paths if not self._affixes.is_mask(_layout.stem(path))]
             self.notes += beside_images([_layout.stem(path) for path in paths])
         if not paths:
-            raise MmtkError("no images in it beside masks and unlabelled ones.", str(self._folder))
+            raise MmtkError("no images in it beside masks, unlabelled ones and mmtk's own.", str(self._folder))
         return images_by_id(paths, self._folder)
 
     def _rows(

@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
 
+from mmtk.counts import counted
 from mmtk.data.plan.tables import TABLES, WORKBOOKS, Table, read_sheets, read_table, read_text_table
 from mmtk.errors import MmtkError
 from mmtk.images.files import image_name, is_image_file
 from mmtk.images.loader import read_kind
 from mmtk.io.files import is_hidden
+from mmtk.io.outputs import holds_run, results_among
 
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
@@ -47,7 +49,7 @@ class Look:
 class Listing:
     """Files below a folder, as relative paths with ``/``; ``configs`` are YAML, ``markup`` XML.
 
-    ``sheets`` are tables of workbooks, by file and sheet. ``unread`` counts others.
+    ``sheets`` are tables of workbooks, by file and sheet. ``unread`` counts others, ``results`` are mmtk's own.
     """
 
     root: Path
@@ -60,6 +62,7 @@ class Listing:
     configs: tuple[str, ...] = ()
     markup: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
+    results: tuple[str, ...] = ()
 
     def below(self, folder: str) -> Listing:
         """Listing of a sub-folder, as if it were the root."""
@@ -124,17 +127,25 @@ def resolve_hints(folder: Path, hints: Mapping[str, str]) -> tuple[Path, dict[st
     return root, {**hints, **images, **{key: Path(inside[key]).as_posix() for key in paths}}
 
 
-def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
-    """List the files below a folder, or below the paths ``only``; skip hidden files, follow links.
+def named_paths(hints: Mapping[str, str], root: Path) -> list[Path]:
+    """Folders and files of masks and labels that the user named, from their paths inside ``root``."""
+    return [root / hints[key] for key in ("masks", "labels") if hints.get(key) and hints[key] != "folders"]
 
-    An image that links lead to counts at its links alone.
+
+def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = ()) -> Listing:
+    """List the files below a folder, or below the paths ``only``; skip hidden files and runs, follow links.
+
+    An image that links lead to counts at its links alone. What mmtk wrote is left out, but below a path in
+    ``named``: a network's masks are nobody's reference, unless the user says so.
     """
     images: dict[str, None] = {}
     tables: dict[str, Table] = {}
     sheets: dict[str, Table] = {}
     others: dict[str, list[str]] = {".txt": [], ".json": [], ".npy": [], ".yaml": [], ".xml": []}
     unread: Counter[str] = Counter()
-    paths = dict.fromkeys(path for folder in only or (root,) for path in _files(folder))
+    files = dict.fromkeys(path for folder in only or (root,) for path in _files(folder))
+    results = {path for path in results_among(files) if not any(path.is_relative_to(folder) for folder in named)}
+    paths = [path for path in files if path not in results]
     stems = {path.stem for path in paths if not path.name.isascii()}
     for path in paths:
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
@@ -157,7 +168,8 @@ def list_folder(root: Path, only: Sequence[Path] = ()) -> Listing:
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
     linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
     names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]
-    return Listing(root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread))
+    own = tuple(sorted(os.path.relpath(path, root) for path in results))
+    return Listing(root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread), own)
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -169,10 +181,22 @@ def _files(root: Path) -> Iterator[Path]:
     real_paths: set[str] = set()  # links may lead in circles
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        folders[:] = [] if real in real_paths else sorted(name for name in folders if not is_hidden(name))
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if real not in real_paths and not is_hidden(name) and not holds_run(Path(folder, name))
+        ]
         if real not in real_paths:
             real_paths.add(real)
             yield from (Path(folder, name) for name in sorted(names) if not is_hidden(name))
+
+
+def results_sentence(listing: Listing) -> str:
+    """Sentence on files that mmtk wrote, with the way to take them; "" for none."""
+    if not (names := listing.results):
+        return ""
+    files = f"{counted(len(names), 'file')} that mmtk wrote, such as {names[0]}"
+    return f"left out: {files} (--masks takes a network's masks)"
 
 
 def read_lines(path: Path) -> list[str]:

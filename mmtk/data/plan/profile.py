@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmtk.counts import counted
 from mmtk.data.plan.findings import FilmSet, find_sets, part_counts, separate_patients
-from mmtk.data.plan.listing import Listing, list_folder, resolve_hints
+from mmtk.data.plan.listing import Listing, list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.data.plan.official import official_uses, recognise
 from mmtk.data.plan.patients import patients_line
 from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
@@ -53,7 +53,7 @@ def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None)
     root, hints = resolve_hints(folder, hints or {})
     if root != folder:
         raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
-    listing = list_folder(folder)
+    listing = list_folder(folder, named_paths(hints, folder))
     sets = find_sets(listing, hints)
     separate_patients(sets)
     official = {} if hints else {id(film_set): recognise(listing, film_set) for film_set in sets}
@@ -163,11 +163,10 @@ def _comments(
                 "  a table of its own was written, because:",
                 *(f"    {why}" for why in dict.fromkeys(film_set.reasons)),
             ]
-    spare_sets = [
-        film_set
-        for film_set in sets
-        if film_set.keys and not any(film_set in task_sets for task_sets in sets_by_task.values())
-    ]
-    for film_set in spare_sets:
-        lines.append(f"Score a finished run on it: mmtk evaluate RUN {shlex.quote(str(folder / film_set.folder))}")
+    lines += [sentence] if (sentence := results_sentence(listing)) else []
+    used = [film_set for task_sets in sets_by_task.values() for film_set in task_sets]
+    for film_set in sets:
+        if film_set.keys and not any(film_set is one for one in used):
+            place = shlex.quote(str(folder / film_set.folder))
+            lines.append(f"Score a finished run on it: mmtk evaluate RUN {place}")
     return lines
