@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -42,8 +43,11 @@ class Problems(MmtkError):
 
 
 def heading(source: str, problems: Sequence[MmtkError]) -> str:
-    """First line of a list of problems of a recipe; problems of ``--set`` are not the file's."""
+    """First line of a list of problems of a recipe; those of ``--set`` or of a profile are not the recipe's."""
     count = "a problem" if len(problems) == 1 else counted(len(problems), "problem")
+    lines = [re.fullmatch(r"(.+):\d+", problem.where or "") for problem in problems]
+    files = {line[1] if line else source for line in lines}
+    source = files.pop() if len(files) == 1 else source
     by_option = all((problem.where or "").startswith("--set") for problem in problems)
     return f"What --set says of {source} has {count}:" if by_option else f"{source} has {count}:"
 

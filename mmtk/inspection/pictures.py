@@ -79,7 +79,7 @@ def _groups(store: ImageStore) -> Iterator[tuple[list[tuple[str, str]], np.ndarr
 
 def _doubtful(store: ImageStore, check: MaskCheck | None) -> Iterator[tuple[list[tuple[str, str]], np.ndarray]]:
     """Yield a row for each kind of masks that need a look."""
-    for kind in ("empty", "full", "turned", "misaligned", "tagged"):
+    for kind in ("empty", "full", "inverted", "turned", "misaligned", "tagged"):
         if check is not None and (ids := getattr(check, kind)):
             yield [(f"{kind}: look", style.CYCLE[1])], store.rows(ids)
 

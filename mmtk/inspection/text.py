@@ -32,7 +32,9 @@ def show(report: Report, console: Console) -> None:
         _print_table(console, "Metadata", headings, rows)
         _print(console, METADATA_CAPTION, style="dim")
     for name, source in report["sources"].items():
-        _print_notes(_title(name, source), source, console)
+        _print_groups(_title(name, source), source, console)
+    for note, names in _notes(report).items():
+        _print(console, f"{', '.join(names)}: {note}")
     _print_verdicts(report["verdicts"], console)
 
 
@@ -77,10 +79,19 @@ def _metadata_rows(sources: Report) -> list[tuple[str, ...]]:
     return rows
 
 
-def _print_notes(title: str, source: Report, console: Console) -> None:
-    """Print the notes of a set and its groups of identical images."""
-    for note in [*source["notes"], *(f"metadata: {note}." for note in source["metadata"]["notes"])]:
-        _print(console, f"{title}: {note}")
+def _notes(report: Report) -> dict[str, list[str]]:
+    """Notes, each with the sets that it is of; without those that a verdict on the set repeats."""
+    names_by_note: dict[str, list[str]] = {}
+    for name, source in report["sources"].items():
+        text = "\n".join(verdict["text"] for verdict in report["verdicts"] if verdict["name"] == name)
+        for note in [*source["notes"], *(f"metadata: {note}." for note in source["metadata"]["notes"])]:
+            if note.split(": ")[0] not in text:
+                names_by_note.setdefault(note, []).append(_title(name, source))
+    return names_by_note
+
+
+def _print_groups(title: str, source: Report, console: Console) -> None:
+    """Print the groups of identical images of a set."""
     groups = [" = ".join(group) for group in source.get("duplicates", [])]
     if groups:
         console.print(Text(f"{title}, groups of identical images: {len(groups)}", style="bold"))

@@ -23,6 +23,10 @@ LEAST_SIDE = 16  # pixels
 EVERYWHERE = {"lung", "heart", "clavicle", "rib", "trachea", "spine"}  # organs that every chest film shows
 NEARLY_ALL = 0.95  # of all masks: so many empty ones leave nothing to learn
 MOST_ELONGATED = 4  # long side by short side
+PATIENTS_CURE = (
+    "Films of one person may lie in train and test. A column patient or patient_pattern says whose they are; "
+    "one_image_per_patient = true that all are of different patients."
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,12 @@ def on_masks(role: Role, check: MaskCheck, count: int, names: Iterable[str]) -> 
         ),
         (check.full, "masks cover the whole image", "Look whether they are inverted."),
         (
+            check.inverted,
+            "masks cover the border of their images and leave out what lies inside: they seem to be inverted",
+            "Invert them, or write exclusive = true, values = [255, 0], "
+            f'classes = ["background", "{[*names][-1]}"].',
+        ),
+        (
             [] if check.turn else check.turned,
             "masks lie turned on their images",
             "Turn them back: the edges of these masks fit their images better after a turn.",
@@ -231,7 +241,7 @@ def all_well(role: Role, source: Source) -> Verdict:
         f"nothing to mend that shows ({counts} images for train / val / test), "
         f"but the patients of {share(unknown, len(items), 'image')} are not known."
     )
-    return Verdict(role.name, True, text, "Name them, so that no person's films lie in train and test.")
+    return Verdict(role.name, True, text, PATIENTS_CURE)
 
 
 def _note(role: Role, text: str, cure: str) -> Verdict:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from fake_plugin import install, refresh
 
-from mmtk.errors import MmtkError
+from mmtk.errors import MmtkError, heading
 from mmtk.recipe import toml
 from mmtk.recipe.load import load_recipe, on_other_data
 
@@ -520,3 +520,9 @@ def test_a_plugin_s_component_has_its_keys_in_the_recipe(site, monkeypatch):
     recipe = load_recipe("enc", overrides={"ssl.use": "entropy", "ssl.weight": 1})
     assert recipe["ssl"] == {"use": "entropy", "weight": 1.0}
     assert "should be greater" in refusal("enc", overrides={"ssl.use": "entropy", "ssl.weight": -1})
+
+
+def test_problems_of_a_profile_are_not_the_recipes():
+    problems = [MmtkError("a", "p.toml:3"), MmtkError("b", "p.toml:5")]
+    assert heading("r.toml", problems) == "p.toml has 2 problems:"
+    assert heading("r.toml", [*problems, MmtkError("c", "r.toml:1")]) == "r.toml has 3 problems:"

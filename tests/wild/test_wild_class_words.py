@@ -47,6 +47,25 @@ def test_a_label_that_nobody_knows_is_none(tmp_path: Path, word: str) -> None:
     assert f"a film has no label where it says {word.casefold()}" in text
 
 
+def test_words_for_no_finding_are_one_class_and_a_suspicion_is_none(tmp_path: Path) -> None:
+    labels = ["unauffällig", "kein Befund", "o.B.", "Pneumonie", "V.a. Pneumonie", "Pneumonie?"]
+    text = plan_of(tmp_path / "a", [*labels, "unauffällig"] * 6)
+    assert "classes: unauffällig 24, Pneumonie 6\n" in text
+    assert "put together: kein Befund as unauffällig, o.B. as unauffällig" in text
+    assert "a film has no label where it says pneumonie?, v.a. pneumonie" in text
+    for number, classes in enumerate(
+        [
+            ("Normal", "Non-COVID", "COVID"),
+            ("normal", "no TB", "TB"),
+            ("normal", "control", "case"),
+            ("o.B.", "V.a. TB"),
+        ]
+    ):
+        assert f"classes: {', '.join(f'{name} 6' for name in classes)}\n" in plan_of(
+            tmp_path / str(number), [*classes] * 6
+        )
+
+
 @pytest.mark.parametrize("names", ["F{}X.PNG", "f{}x.PNG", "F{}X", "D:\\Films\\F{}X.png"])
 def test_a_table_that_knows_no_small_letters_names_its_films(tmp_path: Path, names: str) -> None:
     text = plan_of(tmp_path, ["normal", "pneumonia"] * 10, names)

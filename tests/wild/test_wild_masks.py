@@ -13,7 +13,7 @@ from PIL import Image
 from mmtk import load_recipe
 from mmtk.inspection.sets import inspect, sources_of
 
-KINDS = ("empty", "full", "turned", "misaligned", "tagged")
+KINDS = ("empty", "full", "inverted", "turned", "misaligned", "tagged")
 ALL = range(COUNT)
 
 
@@ -35,6 +35,7 @@ def names(*numbers: int) -> list[str]:
     [
         ("empty", lambda mask: mask & False),
         ("full", lambda mask: mask | True),
+        ("inverted", lambda mask: ~mask),
         ("turned", np.rot90),
         ("turned", lambda mask: np.rot90(mask, 3)),
         ("turned", lambda mask: np.rot90(mask, 2)),

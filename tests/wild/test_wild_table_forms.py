@@ -28,12 +28,20 @@ def planned(root: Path, head: str, row: str) -> str:
         ("Befunde der Radiologie\n", "1 line"),
         ("Export vom 3.11.2026\n\nStudie A;\n", "2 lines"),
         ('"Radiologie; Thorax"\n', "1 line"),
+        ("# exported by PACS 3; Thorax; v2\n# by A; B\n", "2 lines"),
     ],
 )
 def test_lines_above_the_columns_are_no_header(tmp_path: Path, titles: str, lines: str) -> None:
     text = planned(tmp_path, f"{titles}Datei;Befund;Alter", "f{n}x.png;{label};4{n}")
     assert "classes: normal 10, Pneumonie 10\n" in text
     assert f"t.csv begins with {lines} above the names of its columns" in text
+
+
+def test_names_of_columns_may_begin_with_a_hash(tmp_path: Path) -> None:
+    text = planned(tmp_path, "# image;label", "f{n}x.png;{label}")
+    assert "classes: normal 10, Pneumonie 10\n" in text
+    assert "lines above" not in text
+    assert '"# image" as image' in text
 
 
 def test_the_second_of_two_columns_of_one_name_is_named(tmp_path: Path) -> None:

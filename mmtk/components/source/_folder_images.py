@@ -107,11 +107,7 @@ def patients_of(
         )
     if unknown:
         some = share(len(unknown), len(images), "image")
-        notes.append(
-            f"the patients of {some} are not known: each image counts as a patient of its own. "
-            "Several images of a patient may come into different parts. A column patient or patient_pattern says "
-            "whose they are; one_image_per_patient = true that all are of different patients."
-        )
+        notes.append(f"the patients of {some} are not known: each image counts as a patient of its own.")
     return patients
 
 

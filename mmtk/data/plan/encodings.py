@@ -8,25 +8,34 @@ from collections.abc import Collection
 from mmtk.data.plan import words
 from mmtk.data.plan.patient_words import patient_rank
 
-ENCODINGS = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "cp1253", "cp1254")
+ENCODINGS = (
+    *("gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "cp1253", "cp1254"),
+    *("mac_roman", "cp850"),
+)
 
 
 def decode(raw: bytes, names: Collection[str] = ()) -> tuple[str, str]:
-    """Decode a table; return its text, and the encoding where it is neither UTF-8, UTF-16 nor Latin.
+    """Decode a table; return its text, and the encoding where training reads another: UTF-8, else Windows-1252.
 
     names: of the files in the folder, without suffix
 
     Bytes tell Chinese from Western letters badly: the encoding is taken that gives most names of files and known
-    words as cells, and Latin letters where none gives more.
+    words as cells, and Western letters where none gives more.
     """
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16", errors="replace"), ""
+    if b"\0" in raw[:200]:
+        little = raw[1:2] == b"\0"
+        return raw.decode("utf-16-le" if little else "utf-16-be", errors="replace"), "UTF-16 without a mark"
     try:
         return raw.decode("utf-8-sig"), ""
     except UnicodeDecodeError:
         pass
-    latin = raw.decode("latin-1")
-    best, text, encoding = _familiar_cells(latin, names), latin, ""
+    try:
+        text, encoding = raw.decode("cp1252"), ""
+    except UnicodeDecodeError:
+        text, encoding = raw.decode("latin-1"), "latin-1"
+    best = _familiar_cells(text, names)
     for candidate in ENCODINGS:
         try:
             other = raw.decode(candidate)

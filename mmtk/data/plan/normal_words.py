@@ -107,3 +107,24 @@ WORDS: dict[str, tuple[str, ...]] = {
     "Turkish": ("hayır", "sağlıklı", "bulgu yok"),
     "Vietnamese": ("bình thường",),
 }
+
+# Of these, words that deny one thing, or name a group: beside "normal" they may be a class of their own.
+IN_QUESTION = {
+    *(
+        "negative",
+        "neg",
+        "control",
+        "controls",
+        "no",
+        "none",
+        "0",
+        "no tb",
+        "non covid",
+        "absent",
+        "false",
+        "clear",
+    ),
+    *("no disease", "nicht vorhanden", "kontrolle", "kontrollen", "negativ", "negativt", "negatief", "négatif"),
+    *("negativo", "negativní", "negatív", "nein", "non", "não", "nee", "nej", "nei", "nie", "ne", "нет", "hayır"),
+    *("否", "阴性", "陰性", "음성"),
+}

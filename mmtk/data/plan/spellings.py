@@ -1,4 +1,4 @@
-"""Spellings of one class in a column: in other letters, as a number with .0, as yes and 1."""
+"""Spellings of one class in a column: in other letters, as a number with .0, as yes and 1, as words for normal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
+from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.films import Labels
 from mmtk.io.spelling import folded_word
@@ -20,6 +21,10 @@ def unify(labels: Labels) -> None:
         part for film in labels.films.values() if film.label for part in SEVERAL.split(film.label) if part
     )
     spelling_of = one_spelling(cells)
+    if labels.keys.get("labels") != "folders":
+        normal = Counter({spelling_of[cell]: 0 for cell in cells if words.says_normal(cell)})
+        normal.update({spelling_of[cell]: cells[cell] for cell in cells if spelling_of[cell] in normal})
+        spelling_of |= {cell: _most_frequent(normal, normal) for cell in cells if spelling_of[cell] in normal}
     changed = {cell: spelling for cell, spelling in spelling_of.items() if cell != spelling}
     if not changed:
         return

@@ -48,8 +48,9 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     _explain_key(main, labels)
     _check_hints(hints, name, main.table)
     _read_others(name, tables, film_tables, labels)
-    if without := len(labels.films) - len(labels.listed):
-        labels.reasons.append(f"{counted(without, 'image has', 'images have')} no row")
+    if without := sorted({*labels.films} - labels.listed):
+        count = counted(len(without), "image has", "images have")
+        labels.reasons.append(f"{count} no row: {listing(without, 3)}")
     if main.key and not main.columns.patient and not main.names_files:
         _take_key(files, main, labels)
     labels.possible_patients += [
@@ -188,8 +189,11 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
         labels.reasons.append("the table writes names of films in other letters, capital or small")
     if any(cell != stem(path) and cell.isdecimal() for cell, path in columns.matches.items()):
         labels.reasons.append("the table has lost the zeros before the numbers of films")
-    if absent := len(rows) - len(matches):
-        labels.reasons.append(f"{counted(absent, 'row names', 'rows name')} no image here")
+    if absent := [row for row in rows if row[columns.image] not in columns.matches]:
+        absent_names = (" ".join(row[name] for name in film_table.key or (columns.image,)) for row in absent)
+        labels.reasons.append(
+            f"{counted(len(absent), 'row names', 'rows name')} no image here: {listing(absent_names, 3)}"
+        )
     if several := sum(len(image_rows) > 1 for image_rows in rows_of.values()):
         have = counted(several, "image has several rows", "images have several rows")
         labels.reasons.append(f"{have}: an image has the labels of all its rows")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
 
 TABLES = (".csv", ".tsv", ".tab")
@@ -69,13 +70,22 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
         lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
     except csv.Error:
         return None
-    titles = _title_count(lines)
+    titles = _comment_count(lines)
+    titles += _title_count(lines[titles:])
     if len(lines) < titles + 2:
         return None
     columns = _told_apart(lines[titles])
     width = len(columns)
     rows_below = tuple((*line, *[""] * width)[:width] for line in lines[titles + 1 :])
     return Table(columns, rows_below, encoding, titles)
+
+
+def _comment_count(lines: Sequence[Sequence[str]]) -> int:
+    """Number of lines above the names of the columns that begin with #; the names may be the last of these."""
+    count = next((n for n, line in enumerate(lines) if not re.match(r"#.", line[0])), 0)
+    if count and any(words.plain(cell) in {*words.LABEL_COLUMNS, *words.IMAGES} for cell in lines[count - 1]):
+        return count - 1
+    return count
 
 
 def _title_count(lines: Sequence[Sequence[str]]) -> int:

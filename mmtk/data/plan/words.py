@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from mmtk.data.plan import part_words
-from mmtk.data.plan.normal_words import WORDS
+from mmtk.data.plan.normal_words import IN_QUESTION, WORDS
 
 FOREIGN_MASKS = {
     *("maske", "masken", "lungenmaske", "segmentierung", "segmentierungen", "masque", "masques", "máscara"),
@@ -281,6 +281,11 @@ CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - AN
 def same_class(name: str) -> str:
     """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
     return "normal" if plain(name) in NORMAL else plain(name)
+
+
+def says_normal(name: str) -> bool:
+    """Whether a class is that of films without any finding, not of those without one in question."""
+    return plain(name) in NORMAL - IN_QUESTION
 
 
 def part(cell: str) -> str:
