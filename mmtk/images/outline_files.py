@@ -12,8 +12,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from mmtk.errors import MmtkError
+from mmtk.images.brush_masks import cvat_runs, labelme_runs
 
 UNNAMED = "mask"  # label of an outline without one
+_VIA_POLYGON = 7
+_VIA_SHAPES = {1: "point", 2: "rect", 3: "circle", 4: "ellipse", 5: "line", 6: "polyline"}  # by VIA 3's number
 _COCO = (
     "It has the lists images (id, file_name), categories (id, name) and "
     "annotations (image_id, category_id, segmentation)."
@@ -57,6 +60,8 @@ def parse_outlines(path: Path, content: Any) -> Annotations | None:
         return None
     entries = content.get("_via_img_metadata", content)
     try:
+        if {"project", "metadata", "file", "attribute"} <= content.keys():
+            return _with_labels(_via_project(path, content))
         if isinstance(content.get("shapes"), list):
             return _with_labels([_labelme(path, content)])
         if isinstance(entries, dict) and entries and all("regions" in entry for entry in entries.values()):
@@ -82,7 +87,9 @@ def _labelme(path: Path, content: Mapping[str, Any]) -> OutlinedImage:
     image.size = content.get("imageHeight"), content.get("imageWidth")
     for shape in content["shapes"]:
         kind = shape.get("shape_type") or "polygon"
-        outline = _polygon(shape["points"]) if kind == "polygon" else kind
+        outline: Any = _polygon(shape["points"]) if kind == "polygon" else kind
+        if kind == "mask" and None not in image.size:
+            outline = labelme_runs(shape, image.size)
         image.outlines.append((str(shape.get("label") or UNNAMED), outline))
     return image
 
@@ -109,6 +116,24 @@ def _via_labels(attributes: Mapping[str, Any]) -> list[str]:
     return [str(value or UNNAMED)]
 
 
+def _via_project(path: Path, content: Mapping[str, Any]) -> list[OutlinedImage]:
+    """VIA 3: images by number, views of one image, and shapes [kind, x, y, …] with a choice of each attribute."""
+    images = {number: OutlinedImage(path, _name(entry["fname"])) for number, entry in content["file"].items()}
+    for shape in content["metadata"].values():
+        kind, *points = shape["xy"] or [0]
+        if not points:
+            continue  # what is said of the whole image
+        (number,) = content["view"][shape["vid"]]["fid_list"]
+        outline = [points] if kind == _VIA_POLYGON else _VIA_SHAPES.get(kind, "shape")
+        label = UNNAMED
+        for attribute, choice in shape["av"].items():
+            options = content["attribute"][attribute].get("options") or {}
+            label = str(options.get(str(choice), choice)) or label
+            break
+        images[str(number)].outlines.append((label, outline))
+    return [*images.values()]
+
+
 def _cvat(path: Path, root: ElementTree.Element) -> tuple[list[OutlinedImage], list[str]]:
     """CVAT for images: an element for each image, with points "x,y;x,y"; and the labels of the task, in order."""
     if root.tag != "annotations" or root.find("image") is None:
@@ -122,10 +147,15 @@ def _cvat(path: Path, root: ElementTree.Element) -> tuple[list[OutlinedImage], l
         image.size = int(element.attrib["height"]), int(element.attrib["width"])
         for shape in element:
             if label := shape.get("label"):
-                points = (pair.split(",") for pair in shape.get("points", "").split(";"))
-                image.outlines.append((label, _polygon(points) if shape.tag == "polygon" else shape.tag))
+                image.outlines.append((label, _cvat_shape(shape, image.size)))
         images.append(image)
     return images, [name.text or "" for name in root.iterfind("meta//label/name")]
+
+
+def _cvat_shape(shape: ElementTree.Element, size: tuple[int, int]) -> Any:
+    if shape.tag == "polygon":
+        return _polygon(pair.split(",") for pair in shape.get("points", "").split(";"))
+    return cvat_runs(shape.attrib, size) if shape.tag == "mask" else shape.tag
 
 
 def _polygon(points: Iterable[Iterable[Any]]) -> list[list[float]]:

@@ -481,8 +481,33 @@ def write_polygons(root: Path, program: str) -> None:
             (root / f"{n}.json").write_text(json.dumps(content))
     elif program == "VIA":
         (root / "via.json").write_text(json.dumps({f"{n}.png9": _via_entry(n, shapes[n]) for n in range(6)}))
+    elif program == "VIA 3":
+        (root / "via.json").write_text(json.dumps(_via_project(shapes)))
     else:
-        (root / "annotations.xml").write_text("".join(_cvat_lines(shapes)))
+        (root / "annotations.xml").write_text("".join(_cvat_lines(shapes, brush=program == "CVAT brush")))
+
+
+def _via_project(shapes: dict[int, list[tuple[str, list[tuple[float, float]]]]]) -> dict[str, object]:
+    names = {"0": "heart", "1": "lung", "2": "rib"}
+    numbers = {name: number for number, name in names.items()}
+    metadata = {
+        f"{n + 1}_{k}": {
+            "vid": str(n + 1),
+            "z": [],
+            "xy": [7 if len(points) > 2 else 2, *(number for point in points for number in point)],
+            "av": {"1": numbers[label]},
+        }
+        for n, entries in shapes.items()
+        for k, (label, points) in enumerate(entries)
+    }
+    return {
+        "project": {"vid_list": [str(n + 1) for n in shapes]},
+        "config": {},
+        "attribute": {"1": {"aname": "organ", "options": names}},
+        "file": {str(n + 1): {"fid": n + 1, "fname": f"{n}.png", "type": 2} for n in shapes},
+        "view": {str(n + 1): {"fid_list": [n + 1]} for n in shapes},
+        "metadata": metadata | {"1_note": {"vid": "1", "z": [], "xy": [], "av": {}}},
+    }
 
 
 def _via_entry(n: int, shapes: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> dict[str, object]:
@@ -495,13 +520,18 @@ def _via_entry(n: int, shapes: Sequence[tuple[str, Sequence[tuple[float, float]]
     return {"filename": f"{n}.png", "size": 9, "regions": regions, "file_attributes": {}}
 
 
-def _cvat_lines(shapes: dict[int, list[tuple[str, list[tuple[float, float]]]]]) -> Iterable[str]:
+def _cvat_lines(shapes: dict[int, list[tuple[str, list[tuple[float, float]]]]], brush: bool) -> Iterable[str]:
     yield "<?xml version='1.0'?><annotations><version>1.1</version><meta><job><labels>"
     yield "<label><name>heart</name></label><label><name>lung</name></label></labels></job></meta>"
     for n, entries in shapes.items():
         yield f"<image id='{n}' name='batch/{n}.png' width='20' height='24'>"
         for label, points in entries:
-            if len(points) > 2:
+            if len(points) > 2 and brush:  # the box of the polygon, and a row of background above it
+                (left, top), _, (right, bottom), _ = points
+                wide, high = int(right - left), int(bottom - top)
+                place = f"left='{left:.0f}' top='{top - 1:.0f}' width='{wide}' height='{high + 1}'"
+                yield f"<mask label='{label}' rle='{wide}, {wide * high}' {place} z_order='0'></mask>"
+            elif len(points) > 2:
                 corners = ";".join(f"{x},{y}" for x, y in points)
                 yield f"<polygon label='{label}' points='{corners}' z_order='0'></polygon>"
             else:

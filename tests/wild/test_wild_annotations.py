@@ -24,6 +24,10 @@ FILES = {
     "labelme": ("0.json", json.dumps({"version": "5", "shapes": [BOX], "imagePath": "0.png"})),
     "VGG Image Annotator": ("via.json", json.dumps({"0.png1234": REGIONS})),
     "boxes in COCO": ("boxes.json", json.dumps(BOXES)),
+    "CVAT for images": (
+        "a.xml",
+        "<annotations><track><polygon frame='0' points='1,2;3,4;5,6'/></track></annotations>",
+    ),
     "CVAT": ("annotations.xml", "<?xml version='1.0'?><annotations><image name='0.png'/></annotations>"),
     "Pascal VOC": ("0.xml", "<annotation><object><bndbox/></object></annotation>"),
     "boxes as YOLO": ("0.txt", "0 0.3 0.4 0.2 0.3\n1 0.7 0.5 0.2 0.2\n"),
@@ -42,13 +46,13 @@ def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, t
     assert "COCO" in str(caught.value) or "they are no masks. mmtk learns from outlines" in str(caught.value)
 
 
-@pytest.mark.parametrize("program", ["LabelMe", "VIA", "CVAT"])
+@pytest.mark.parametrize("program", ["LabelMe", "VIA", "VIA 3", "CVAT", "CVAT brush"])
 def test_polygons_of_annotation_programs_are_masks(program: str, tmp_path: Path) -> None:
     for n in range(6):
         film(tmp_path / f"d/films/{n}.png")
     write_polygons(tmp_path / "d", program)
     plan = plan_folder(tmp_path / "d", tmp_path / "p.toml")
-    assert f"outlines as {program} writes them" in "\n".join(plan.lines)
+    assert f"outlines as {program.split()[0]} writes them" in "\n".join(plan.lines)
     keys = tomllib.loads(plan.text)["data"]["segmentation"]["source"]
     assert keys.pop("use") == "folder"
     source = Folder(tmp_path / "d", "segmentation", **{**keys, "classes": tuple(keys["classes"])})

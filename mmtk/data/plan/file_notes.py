@@ -54,7 +54,7 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
 }
 _XML = {
-    "annotations": ("CVAT", f"{NO_OUTLINE}. Tracks and brush masks: {AS_COCO}"),
+    "annotations": ("CVAT", f"{NO_OUTLINE}. Tracks: export the task as “CVAT for images 1.1”, or as COCO"),
     "annotation": ("Pascal VOC", NO_MASKS),
 }
 
