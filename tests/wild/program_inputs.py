@@ -99,7 +99,12 @@ def siim(root: Path) -> Right:
         dicom(root / f"dicom-images-train/{n}.1/{n}.2/{uid}.dcm", f"P{n}")
         rows += [[uid, runs(box(2), True)], [uid, runs(box(14), True)]] if n % 3 == 0 else [[uid, " -1"]]
     table(root / "train-rle.csv", rows)
-    return Right(masks=12, films=12, words=('run lengths in "EncodedPixels"', "from the end of the last run"))
+    return Right(
+        masks=12,
+        films=12,
+        organs=("lesion",),
+        words=('run lengths in "EncodedPixels"', "from the end of the last run"),
+    )
 
 
 def kaggle_masks(root: Path) -> Right:
@@ -110,7 +115,7 @@ def kaggle_masks(root: Path) -> Right:
         if n < 10:
             rows.append([f"f{n:02}", runs(box(n), False) if n % 4 else ("" if n else runs(box(3), False))])
     table(root / "masks.csv", rows)
-    return Right(masks=10, films=12, words=("from the first pixel, which is 1",))
+    return Right(masks=10, films=12, organs=("lesion",), words=("from the first pixel, which is 1",))
 
 
 PROGRAMS: tuple[Callable[[Path], Right], ...] = (

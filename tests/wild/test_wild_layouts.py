@@ -119,7 +119,7 @@ def test_what_cannot_be_planned_says_what_to_say(tmp_path: Path) -> None:
     assert "--labels TABLE.csv --label COLUMN" in str(caught.value)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/scan.nii.gz").write_bytes(b"x")
-    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 .gz \(unpack it"):
+    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 .nii.gz \(save masks of films as PNG"):
         plan_folder(tmp_path / "empty", tmp_path / "p.toml")
     with pytest.raises(MmtkError, match="no such folder"):
         plan_folder(tmp_path / "nowhere", tmp_path / "p.toml")

@@ -60,7 +60,9 @@ def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
         cells = table.cells(columns.run_lengths)
         count = "from the end of the last run" if are_relative(cells) else "from the first pixel, which is 1"
         note = f'{name}: masks as run lengths in "{columns.run_lengths}", down the columns; starts count {count}'
-        keys: dict[str, object] = {"masks": name, "classes": [organ(f"{listing.root.name} {name}") or "lung"]}
+        empty = sum(cell in ("", "-1") for cell in cells)  # as of films without a lesion; every film has lungs
+        default = "lesion" if 10 * empty > len(cells) else "lung"
+        keys: dict[str, object] = {"masks": name, "classes": [organ(f"{listing.root.name} {name}") or default]}
         if {*columns.matches} < {*table.cells(columns.image)}:
             keys["unmatched_masks"] = "ignore"
         return Masks(keys, pairs, (note,))

@@ -14,11 +14,14 @@ from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.film_tables import SHEETS
 from mmtk.data.plan.listing import Listing, stem
 
+VOLUMES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 CURES = {
     **dict.fromkeys(SHEETS, " (save the sheet as CSV)"),
     **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), " (unpack it)"),
     "of DICOM's RTSTRUCT": " (save its contours as DICOM SEG or PNG, such as with 3D Slicer or rt-utils)",
-    **dict.fromkeys((".gz", ".nii", ".mha", ".mhd", ".nrrd"), " (unpack it, or convert it to PNG or .npy)"),
+    ".pdf": " (if they are masks or films, save the pages as PNG)",
+    ".gz": " (unpack it)",
+    **dict.fromkeys(VOLUMES, " (save masks of films as PNG, such as with SimpleITK: ReadImage, WriteImage)"),
 }
 
 

@@ -17,6 +17,7 @@ from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.views import leave_lateral
 from mmtk.errors import listing
 
+DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?\d\d)?)?")  # a year, a month or a day
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
 
 
@@ -47,7 +48,7 @@ def _from_folders(labels: Labels, required: bool) -> None:
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
     names = {
-        path: [p for p in parts if not words.part(p) and words.role(p) != "images"]
+        path: [p for p in parts if not words.part(p) and words.role(p) != "images" and not DATE.fullmatch(p)]
         for path, parts in parts_of.items()
     }
     first = {path: parts[0] for path, parts in names.items() if parts}

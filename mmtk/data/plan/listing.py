@@ -164,7 +164,7 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
             else:
                 images[name] = None
         else:
-            unread[suffix or "(no suffix)"] += 1
+            unread[".nii.gz" if path.name.lower().endswith(".nii.gz") else suffix or "(no suffix)"] += 1
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
     linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
     names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]

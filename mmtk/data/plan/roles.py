@@ -130,10 +130,20 @@ def _by_look(listing: Listing, by_folder: Mapping[str, Sequence[str]], role_of: 
     stems = {folder: {stem(path) for path in paths} for folder, paths in by_folder.items()}
     for folder, paths in by_folder.items():
         other_names = set().union(*(names for other, names in stems.items() if other != folder))
-        fits = stems[folder] & other_names or mirrored(folder) in {*by_folder} - {folder}
+        fits = (
+            stems[folder] & other_names
+            or _begin_with(stems[folder], other_names)
+            or mirrored(folder) in {*by_folder} - {folder}
+        )
         if role_of[folder] == "" and fits and _masklike(listing, paths):
             role_of[folder] = "masks"
     return role_of
+
+
+def _begin_with(names: Collection[str], others: Collection[str]) -> bool:
+    """Whether most names begin with another one and a sign, as ``film 3.tif - lung`` does."""
+    begun = sum(any(name[:k] in others and not name[k].isalnum() for k in range(1, len(name))) for name in names)
+    return 2 * begun > len(names)
 
 
 def _named(paths: Sequence[str]) -> bool:

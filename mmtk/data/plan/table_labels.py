@@ -17,6 +17,7 @@ from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE
 from mmtk.data.plan.patient_words import is_study_column
 from mmtk.data.plan.patients import header_patient
+from mmtk.data.plan.table_shapes import usual_shapes
 from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError, listing, nearest
 
@@ -26,7 +27,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
 
     ``hints``: the user's ``labels`` (a table) and columns.
     """
-    tables = chosen_tables(files, hints.get("labels", ""), labels)
+    tables: Mapping[str, Table] = usual_shapes(chosen_tables(files, hints.get("labels", ""), labels), labels)
     film_tables = find_film_tables(files, tables, labels, hints)
     if not hints.get("labels") and not any(map(has_labels, film_tables.values())):
         other_tables, label_files = label_tables(files, labels.films)
@@ -140,9 +141,11 @@ def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> 
 
 
 def _continues(one: FilmTable, other: FilmTable) -> bool:
-    """Whether two tables have the same columns and no film in common."""
+    """Whether two tables have the same columns, or the same ones of films and labels, and no film in common."""
     shared = {*one.columns.matches.values()} & {*other.columns.matches.values()}
-    return one.table.columns == other.table.columns and not shared
+    uses = [(item.columns.image, item.columns.label, item.columns.flags) for item in (one, other)]
+    alike = one.table.columns == other.table.columns or (uses[0] == uses[1] and has_labels(one))
+    return alike and not shared
 
 
 def _check_hints(hints: Mapping[str, str], name: str, table: Table) -> None:

@@ -62,7 +62,7 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
         return None
     rows = text.splitlines()
     first = rows[0] if rows else ""
-    separator = max(",;\t|", key=lambda sign: max((row.count(sign) for row in rows[:MOST_TITLES]), default=0))
+    separator = max(",;\t|", key=lambda sign: _regularity(rows[: 2 * MOST_TITLES], sign))
     if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
         separator, rows = first[4], rows[1:]
     reader = csv.reader(rows, delimiter=separator)
@@ -78,6 +78,12 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     width = len(columns)
     rows_below = tuple((*line, *[""] * width)[:width] for line in lines[titles + 1 :])
     return Table(columns, rows_below, encoding, titles)
+
+
+def _regularity(rows: Sequence[str], separator: str) -> tuple[int, int]:
+    """Number of rows with the most frequent number of cells, and that number; 0 where it is 1."""
+    widths = Counter(len(line) for line in csv.reader(rows, delimiter=separator) if len(line) > 1)
+    return max(((count, width) for width, count in widths.items()), default=(0, 0))
 
 
 def _comment_count(lines: Sequence[Sequence[str]]) -> int:

@@ -14,6 +14,7 @@ from mmtk.errors import MmtkError
 from mmtk.images.loader import read_view
 
 SIDEWAYS = {"lateral", "profil", "seitlich", "perfil", "laterale", "boczne", "боковая"}  # in file names
+FRONTAL = {"pa", "ap", "frontal", "antero posterior", "postero anterior", "ap supine", "p a", "a p"}
 LATERAL = {"lateral", "lat", "ll", "rl", "left lateral", "right lateral", "seitlich", "profil", "profile"}
 
 
@@ -22,12 +23,14 @@ def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
     for name in columns.unused:
         if not {*words.plain(name).split()} & words.VIEW_COLUMNS:
             continue
+        frontal = FRONTAL & {words.plain(cell) for cell in table.cells(name)}
+        lateral = {*LATERAL, "l"} if frontal else LATERAL
         views: dict[str, bool] = {}
         for cell, image in zip(table.cells(name), table.cells(columns.image), strict=True):
             if image in columns.matches and cell:
-                views[columns.matches[image]] = words.plain(cell) in LATERAL
+                views[columns.matches[image]] = words.plain(cell) in lateral
         if {*views.values()} == {True, False}:
-            return name, {film for film, lateral in views.items() if lateral}
+            return name, {film for film, sideways in views.items() if sideways}
     return "", set()
 
 

@@ -1,0 +1,107 @@
+"""Tables of other shapes than a row per film with its label: lists, films side by side, a table per class."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from mmtk.data.plan import words
+from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
+from mmtk.data.plan.films import Labels
+from mmtk.data.plan.listing import stem
+from mmtk.data.plan.tables import Table
+from mmtk.data.plan.views import LATERAL
+from mmtk.errors import listing
+
+LIST = re.compile(r"\[\s*(?:(['\"]).*\1\s*)?\]")
+LABEL = "label"  # name of the added column
+
+
+def usual_shapes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Table]:
+    """Tables with a row per film, a label in one cell, and several labels parted by |.
+
+    tables: by name
+    labels: its films, and the reasons to which changes are added
+    """
+    ways = film_spellings(labels.films)
+    shaped = {name: _without_lists(name, table, labels) for name, table in tables.items()}
+    shaped = {name: _one_film_per_row(name, table, ways, labels) for name, table in shaped.items()}
+    return _with_classes(shaped, labels)
+
+
+def _without_lists(name: str, table: Table, labels: Labels) -> Table:
+    """Write ``['a', 'b']``, as Python prints a list, as ``a|b``."""
+
+    def text(cell: str) -> str:
+        return "|".join(re.findall(r"['\"]([^'\"]+)['\"]", cell)) if LIST.fullmatch(cell) else cell
+
+    rows = tuple(tuple(map(text, row)) for row in table.rows)
+    if rows == table.rows:
+        return table
+    labels.reasons.append(f"lists in cells of {name} are read as their entries")
+    return replace(table, rows=rows)
+
+
+def _one_film_per_row(name: str, table: Table, ways: Mapping[str, str], labels: Labels) -> Table:
+    """A row for each film where several columns name films, and no film stands in two of them."""
+    films = {column: _films(table.cells(column), ways) for column in dict.fromkeys(table.columns)}
+    films = {column: matches for column, matches in films.items() if len(matches) > 1}
+    images = [image for matches in films.values() for image in matches]
+    if len(films) < 2 or len({*images}) < len(images):
+        return table
+    lateral = [column for column in films if {*words.plain(column).split()} & LATERAL]
+    for column in lateral:
+        labels.lateral[f'"{column}" of {name}'] = films.pop(column)
+    first, *others = films
+    labels.reasons.append(f"{name} has films in {listing([first, *others])}: a row for each")
+    rows = []
+    for row in table.rows:
+        for column in films:
+            cells = list(row)
+            cells[table.columns.index(first)] = row[table.columns.index(column)]
+            for other in others:
+                cells[table.columns.index(other)] = ""
+            if cells[table.columns.index(first)]:
+                rows.append(tuple(cells))
+    return replace(table, rows=tuple(rows))
+
+
+def _films(cells: Collection[str], ways: Mapping[str, str]) -> set[str]:
+    """Films that the cells of a column name; none where most name no film, or two name one."""
+    full = [cell for cell in cells if cell]
+    matches = [film for cell in full if (film := film_of_cell(cell, ways))]
+    return {*matches} if 2 * len(matches) > len(full) and len({*matches}) == len(matches) else set()
+
+
+def _with_classes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Table]:
+    """Add the name of a table as the label, where there is a table, or a sheet, with the films of each class."""
+    columns = {name: find_columns(table, labels.films, {}) for name, table in tables.items()}
+    named = {name: found for name, found in columns.items() if found}
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in named:
+        alike[tables[name].columns].append(name)
+    with_classes = dict(tables)
+    for names in alike.values():
+        classes = {name: _class(name) for name in names}
+        films = [film for name in names for film in {*named[name].matches.values()}]
+        if (
+            len({*classes.values()}) < max(2, len(names))
+            or len({*films}) < len(films)
+            or any(found.label or found.flags or found.run_lengths for found in named.values())
+            or any(map(words.part, classes.values()))
+            or not {words.plain(label) for label in classes.values()} & words.CLASSES
+        ):
+            continue
+        for name, label in classes.items():
+            rows = tuple((*row, label) for row in tables[name].rows)
+            with_classes[name] = replace(tables[name], columns=(*tables[name].columns, LABEL), rows=rows)
+        labels.reasons.append(f"the tables {listing(names)} have the films of a class each")
+    return with_classes
+
+
+def _class(name: str) -> str:
+    """Class that a table or a sheet is called after."""
+    sheet = re.fullmatch(r".*\[(.+)\]", name)
+    return sheet[1] if sheet else stem(name)
