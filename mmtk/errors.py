@@ -98,8 +98,11 @@ def report(error: MmtkError, stream: TextIO | None = None) -> int:
 
 
 def folded(text: str, stream: TextIO) -> str:
-    """The text for ``stream``: a terminal gets lines broken at words, but for commands and addresses to copy."""
-    if not stream.isatty():
+    """The text for ``stream``, its lines broken at words, but for commands and addresses to copy.
+
+    Without a terminal, output has 80 signs a line, and messages stay whole: a log is searched by line.
+    """
+    if not stream.isatty() and stream is not sys.stdout:
         return text
     import shutil
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmtk.cli.lines import table_lines
 from mmtk.cli.study import MarginOpt, show_report
+from mmtk.errors import folded, listing
 
 if TYPE_CHECKING:
+    from mmtk.compare.audit import Claim
     from mmtk.workflows.compare import Comparison
 
 
@@ -89,27 +93,32 @@ def audit(
     from mmtk.workflows.audit import audit as audit_claims
 
     result = audit_claims(table, parse_cases(cases or []))
-    best: dict[str, str] = {}
-    unjudged: set[tuple[str, str]] = set()
-    typer.echo("false if alike / independent   smallest difference   claim")
+    for line in _judged(result.claims, pairs):
+        typer.echo(line)
+    unjudged: dict[str, dict[str, None]] = {}
     for claim in result.claims:
+        if claim.note:
+            unjudged.setdefault(claim.note, {})[claim.where.partition(" (")[0]] = None
+    texts = [f"Not judged: {listing(scores, 8)}: {note}." for note, scores in unjudged.items()]
+    texts += [f"Note: {text}." for text in result.notes]
+    texts += [f"Contradiction: {text}." for text in result.contradictions]
+    for text in (*texts, sentence(result)):
+        typer.echo(folded(text, sys.stdout))
+
+
+def _judged(claims: Sequence[Claim], pairs: bool) -> Iterator[str]:
+    """A table of the claims that can be judged: of the best system of each score, or of all ``pairs``."""
+    rows = [("false if alike / independent", "smallest difference", "claim")]
+    best: dict[str, str] = {}
+    for claim in claims:
         if not pairs and best.setdefault(claim.where, claim.better) != claim.better:
             continue
-        what = f"{claim.better} > {claim.worse} by {claim.difference:.3f}, {claim.where}"
-        if claim.alike is None or claim.independent is None:
-            score = claim.where.partition(" (")[0]
-            if (claim.note, score) not in unjudged:  # the same holds for every other claim about it
-                typer.echo(f"{'–':53}{score}: {claim.note}")
-            unjudged.add((claim.note, score))
-            continue
-        chances = f"{claim.alike:.1%} / {claim.independent:.1%}"
-        smallest = " / ".join(f"{value:.3f}" for value in claim.smallest)
-        typer.echo(f"{chances:31}{smallest:22}{what}")
-    for text in result.notes:
-        typer.echo(f"Note: {text}.")
-    for text in result.contradictions:
-        typer.echo(f"Contradiction: {text}.")
-    typer.echo(sentence(result))
+        if claim.alike is not None and claim.independent is not None:
+            chances = f"{claim.alike:.1%} / {claim.independent:.1%}"
+            smallest = " / ".join(f"{value:.3f}" for value in claim.smallest)
+            what = f"{claim.better} > {claim.worse} by {claim.difference:.3f}, {claim.where}"
+            rows.append((chances, smallest, what))
+    return table_lines(rows) if len(rows) > 1 else iter(())
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"compare": compare, "audit": audit}

@@ -28,10 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mmtk evaluate runs/mine films --labels films.csv --label Diagnosis",
         "mmtk evaluate runs/mine --profile chest-xray --data DIR",
     ),
-    "saliency": (
-        "mmtk saliency studies/ssl",
-        "mmtk saliency runs/mine --map saliency --map captum,method=grad-cam --map noise",
-    ),
+    "saliency": ("mmtk saliency studies/ssl", "mmtk saliency runs/mine --map captum,method=grad-cam --map noise"),
     "export": ("mmtk export runs/mine --format onnx",),
     "track": ("mmtk track runs/*",),
     "ablate": (
@@ -44,7 +41,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "audit": ("mmtk audit published.csv --cases 624",),
     "compare": (
         "mmtk compare results.csv --out report",
-        "mmtk compare results.csv --column system=config --seed fold --margin dice=0.01 --out report",
+        "mmtk compare results.csv --column system=config --seed fold --out report",
         "mmtk compare report/compare.toml",
     ),
     "check": ("mmtk check multimix --set ssl.threshold=0.9",),

@@ -16,6 +16,7 @@ import typer
 
 from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study
 from mmtk.cli import data as data_commands
+from mmtk.cli.lines import wrapped
 from mmtk.cli.options import DataOpt
 from mmtk.errors import MmtkError, RunFailed, folded, report
 from mmtk.io import status_line
@@ -65,7 +66,7 @@ def doctor(data: DataOpt = None) -> None:
 
     wrong = 0
     for mark, name, text in findings(data):
-        typer.echo(folded(f"{mark} {name:{DOCTOR}}  {text}", sys.stdout))
+        typer.echo("\n".join(wrapped(text, f"{mark} {name:{DOCTOR}}  ", " " * (DOCTOR + 4))))
         wrong += mark == "✗"
     if wrong:
         raise RunFailed(f"{wrong} of these {'has' if wrong == 1 else 'have'} to be mended (✗).")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +12,7 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.help import App, Commands
+from mmtk.cli.lines import table_lines
 from mmtk.counts import counted, share
 from mmtk.errors import RunFailed, folded
 from mmtk.registry.kinds import KINDS
@@ -54,9 +53,9 @@ def plugins(
     broken = sum(row[3] == "broken" for row in rows)
     if not any(row[3] for row in rows[1:]):
         rows = [(*row[:3], *row[4:]) for row in rows]
-    typer.echo("\n".join(_lines(rows)))
+    typer.echo("\n".join(table_lines(rows)))
     for line in _reasons(catalog.states()):
-        typer.echo(line)
+        typer.echo(folded(line, sys.stdout))
     if broken:
         raise RunFailed(f"{share(broken, len(rows) - 1, 'component', 'is broken', 'are broken')}.")
 
@@ -78,26 +77,13 @@ def _reasons(states: Iterable[tuple[Entry, str]]) -> list[str]:
     return [*dict.fromkeys(lines)]
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table as lines; on a terminal its last column is broken at the edge."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for row in rows:
-        start = "".join(f"{cell:{width}}  " for cell, width in zip(row, widths, strict=False))
-        text = textwrap.wrap(row[-1], max(20, edge - len(start))) if edge else []
-        yield (start + (text[0] if text else row[-1])).rstrip()
-        yield from (" " * len(start) + line for line in text[1:])
-
-
 @app.command()
 def show(word: WordArg, code: CodeOpt = None) -> None:
     """Print a component's documentation, recipe keys, tasks, views, wiring and source line."""
     from mmtk.recipe.describe import describe
 
-    text = describe(word)
-    if sys.stdout.isatty():  # a key's lines are one paragraph, broken anew
-        text = folded(re.sub(r"(?<=\S)\n {4}(?=\S)", " ", text), sys.stdout)
-    typer.echo(text)
+    text = re.sub(r"(?<=\S)\n {4}(?=\S)", " ", describe(word))  # a key's lines are one paragraph, broken anew
+    typer.echo(folded(text, sys.stdout))
 
 
 @app.command()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from mmtk.cli.code import CodeOpt
+from mmtk.cli.lines import table_lines, wrapped
 from mmtk.cli.options import JsonOpt, ProfileOpt, RecipeArg, SetOpt, overrides, print_json
 from mmtk.errors import folded
 
@@ -56,13 +58,25 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
     one, two = (dict(leaves(load_recipe(name, profiles[name]).values)) for name in (first, second))
     keys = [k for k in {**one, **two} if one.get(k) != two.get(k) and not k.startswith(("origin.", "description"))]
     rows = [(key, *(toml(side[key]).strip('"') if key in side else "–" for side in (one, two))) for key in keys]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for key, left, right in rows:
-        typer.echo(f"{key:{widths[0]}}  {left:{widths[1]}}  →  {right}")
+    for line in _differences(rows):
+        typer.echo(line)
     for key in NOTES.keys() & {*keys}:
         typer.echo(folded(f"{key}: {NOTES[key]}", sys.stdout))
     if not keys:
         typer.echo("No difference.")
+
+
+def _differences(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Lines of keys with both values; long ones stand below their key, each on a line of its own."""
+    room = shutil.get_terminal_size().columns - len("    →  ")
+    width = max(len(key) for key, _, _ in rows) if rows else 0
+    short = [width + len(left) + len(right) <= room for _, left, right in rows]
+    beside = max((len(left) for (_, left, _), fits in zip(rows, short, strict=True) if fits), default=0)
+    for (key, left, right), fits in zip(rows, short, strict=True):
+        if fits and width + beside + len(right) <= room:
+            yield f"{key:{width}}  {left:{beside}}  →  {right}"
+        else:
+            yield from (key, *wrapped(left, "     ", "     "), *wrapped(right, "  →  ", "     "))
 
 
 def schema() -> None:
@@ -82,9 +96,11 @@ def list_() -> None:
         ("Suites", "suites", "mmtk ablate --suite NAME"),
     ):
         typer.echo(f"{title} ({use})")
+        rows = []
         for path in sorted((recipe_folder() / folder).glob("*.toml")):
             values = read(path).values
-            typer.echo(f"  {path.stem:20} {values.get('name', ''):16} {values.get('description', '')}".rstrip())
+            rows.append((f"  {path.stem}", values.get("name", ""), values.get("description", "")))
+        typer.echo("\n".join(table_lines(rows)))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -23,7 +23,7 @@ from mmtk.cli.options import (
     print_json,
 )
 from mmtk.counts import counted, share
-from mmtk.errors import MmtkError, RunFailed
+from mmtk.errors import MmtkError, RunFailed, listing
 from mmtk.io.files import read_json
 from mmtk.io.spelling import command, visible
 from mmtk.registry.local_file import COPY
@@ -157,9 +157,22 @@ def evaluate(
         print_json({"path": str(result.path), "results": result.scores})
     else:
         typer.echo(f"\nResults   {result.path}/results.json, cases.parquet")
-    if unreadable := len(read_json(result.path / "evaluation.json")["unreadable"]):
+    _refuse_gaps(read_json(result.path / "evaluation.json"))
+
+
+def _refuse_gaps(facts: dict[str, Any]) -> None:
+    """Raise RunFailed where images or sets could not be scored, though others were.
+
+    ``facts``: of evaluation.json
+    """
+    sentences = []
+    if unreadable := len(facts["unreadable"]):
         left_out = counted(unreadable, "image that cannot be read was", "images that cannot be read were")
-        raise RunFailed(f"{left_out} left out; evaluation.json says why.")
+        sentences.append(f"{left_out} left out; evaluation.json says why.")
+    if unscored := facts["not_scored"]:
+        sentences.append(f"Not scored: {listing(unscored)}. The lines above say why, and the cure.")
+    if sentences:
+        raise RunFailed(" ".join(sentences))
 
 
 def _evaluate_study(study: Path, data: Path | None, device: str, json: bool) -> None:
@@ -187,12 +200,15 @@ def predict(
     code: CodeOpt = None,
 ) -> None:
     """Predict masks, overlays, saliency and classes of images of any size."""
-    from mmtk.workflows.members import leading_runs
+    from mmtk.runs.folder import RunDir
+    from mmtk.workflows.members import is_run, leading_runs
     from mmtk.workflows.predict import TABLE
     from mmtk.workflows.predict import predict as predict_images
 
     runs, images = leading_runs(paths)
     if not images:
+        if not is_run(runs[0]):
+            raise RunDir(runs[0]).no_run()
         raise MmtkError("no images: only run directories were given.", hint="Give images or folders behind them.")
     rows = predict_images(runs, images, out, device, cell=cell, quiet=False)
     results = [row for row in rows if not row.error]

@@ -15,6 +15,7 @@ from mmtk.errors import MmtkError, folded
 from mmtk.io.spelling import command
 
 if TYPE_CHECKING:
+    from mmtk.report.foresight import Spread
     from mmtk.runs.display import Display
     from mmtk.study.plan import Plan
     from mmtk.workflows.forecast import Forecast
@@ -109,6 +110,7 @@ def ablate(
     from mmtk.workflows.ablate import StudyRequest, prepare
 
     margins = parse_margins(margin or ())
+    basis = _basis(like) if like else None
     keys = launcher_settings.keys_of(launch or [], {"jobs": jobs, "per_gpu": per_gpu})
     request = StudyRequest(
         recipe,
@@ -138,11 +140,11 @@ def ablate(
         if not dry_run:
             raise
         _show_plan(session, None, str(error))  # a plan needs no images
-        _show_power(session, like)
+        _show_power(session, basis)
         return
     if dry_run:
         _show_plan(session, session.forecast())
-        _show_power(session, like)
+        _show_power(session, basis)
         return
     with session.locked(command(*sys.argv[1:])):
         expected = session.forecast(images=True)
@@ -185,14 +187,24 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
     console.print(f"Study     {session.study.path}", markup=False, soft_wrap=True)
 
 
-def _show_power(session: StudySession, like: Path | None) -> None:
-    """Show what the plan can find, from the spread of another study, of its own runs, or a typical one."""
-    from mmtk.report.foresight import power_lines, spreads_of, typical_spreads
+def _basis(like: Path) -> tuple[list[Spread], str]:
+    """The spreads of another study, and their source in words."""
+    from mmtk.report.foresight import spreads_of
     from mmtk.study.folder import read_study
 
+    return spreads_of(read_study(like)), f"by the spread of {like}"
+
+
+def _show_power(session: StudySession, basis: tuple[list[Spread], str] | None) -> None:
+    """Show what the plan can find, from the spread of its own runs, or a typical one.
+
+    ``basis``: spreads of another study in their place, and their source in words.
+    """
+    from mmtk.report.foresight import power_lines, spreads_of, typical_spreads
+
     plan, study = session.plan, session.study
-    if like is not None:
-        spreads, source = spreads_of(read_study(like)), f"by the spread of {like}"
+    if basis is not None:
+        spreads, source = basis
     elif study.file.is_file() and any(
         run.folder.finished and run.seed in plan.seeds[1:] for run in study.runs(plan)
     ):

@@ -30,15 +30,16 @@ ALIKE = 0.9  # correlation over cases of systems that err alike
 SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
 # Scores of a test set as a whole, of which a case has no value: a spread beside one is not that of cases.
 WHOLE = ({*builtin_scores.classification(())} - SHARES) | {"mcc", "kappa", "map"}
-OF_ALL_CASES = "a score of all cases together: it needs values per case"
-NO_CASES = "no number of cases"
+OF_ALL_CASES = "a score of all cases together needs values per case"
+NO_CASES = "no number of cases (name it: a column n, or --cases NUMBER)"
+NO_SPREAD = "no standard deviation over cases (a column sd)"
 APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
 COLUMNS = {
     "system": ROLES["system"],
-    "metric": "metric score measure",
-    "mean": "mean value result",
-    "n": "n cases ncases images testcases size",
-    "sd": "sd std standarddeviation",
+    "metric": ROLES["metric"],
+    "mean": f"mean mittelwert moyenne media {ROLES['value']}",
+    "n": "n cases ncases images testcases size falle bilder anzahl nombre casos",
+    "sd": "sd std standarddeviation standardabweichung stabw ecarttype",
 }
 
 
@@ -164,7 +165,8 @@ def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
     """The numbers of a table, those of wide tables column by column."""
     columns = _columns(sheet)
     if "system" not in columns:
-        raise MmtkError("no column names the systems.", sheet.where, "Call it system.")
+        message = f"no column names the systems. Its columns: {listing(sheet.columns)}."
+        raise MmtkError(message, sheet.where, "Name one of them system.")
     if {"metric", "mean"} <= columns.keys():
         scores = {columns["mean"]: ""}
     else:
@@ -173,9 +175,8 @@ def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
         named = {name: score_name(_without_mean(name)) for name in numeric}
         scores = {name: score for name, score in named.items() if is_score_name(score) or declare(score)[1]}
     if not scores:
-        raise MmtkError(
-            "no column holds means of a score.", sheet.where, "Call the columns system, metric, mean, n and sd."
-        )
+        message = f"no column holds means of a score. Its columns: {listing(sheet.columns)}."
+        raise MmtkError(message, sheet.where, "Name them system, metric, mean, n and sd.")
     others = [name for name in sheet.columns if name not in columns.values() and name not in scores]
     settings = [name for name in others if not SPREADS & {*_words(name)} and not _is_measured(sheet, name)]
     texts = {name: sheet.texts(name) for name in (*columns.values(), *settings)}
@@ -215,7 +216,7 @@ def _judged(claim: Claim, a: Cell, b: Cell) -> Claim:
         chances = false_share_claim(p, q, n, q), false_share_claim(p, q, n, p * q)
         return Claim(*head, *chances, (smallest_share_claim(q, n, True), smallest_share_claim(q, n, False)))
     if a.sd is None or b.sd is None:
-        return Claim(*head, note="no standard deviation over cases")
+        return Claim(*head, note=NO_SPREAD)
     spreads = (a.sd, b.sd)
     alike, independent = (false_mean_claim(claim.difference, spreads, claim.cases, r) for r in (ALIKE, 0.0))
     smallest = smallest_mean_claim(spreads, claim.cases, ALIKE), smallest_mean_claim(spreads, claim.cases, 0.0)
@@ -255,9 +256,8 @@ def sentence(audit: Audit) -> str:
     if not audit.claims:
         return "No claim: no two systems have another mean of one score in one setting."
     if not judged_claims:
-        notes = listing({claim.note for claim in audit.claims if claim.note})
-        cure = " Name it: a column n, or --cases NUMBER." if any(c.note == NO_CASES for c in audit.claims) else ""
-        return f"No claim can be judged: {notes}.{cure}"
+        notes = "; ".join(dict.fromkeys(claim.note for claim in audit.claims))
+        return f"No claim can be judged: {notes}."
     sure = sum(max(claim.alike or 0, claim.independent or 0) <= 0.05 for claim in judged_claims)
     never = sum(min(claim.alike or 0, claim.independent or 0) > 0.05 for claim in judged_claims)
     some = len(judged_claims) - sure - never

@@ -13,19 +13,26 @@ from mmtk.errors import MmtkError, listing, nearest
 if TYPE_CHECKING:
     from mmtk.compare.columns import Sheet
 
+# As ``plain`` spells them; those of other languages behind the English ones.
 ROLES = {
     "system": "system systems model models method methods algorithm alg algname algorithmname modelname "
-    "methodname approach network architecture team technique config configuration variant arm setting experiment",
-    "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid",
+    "methodname approach network architecture team technique config configuration variant arm setting experiment "
+    "modell modelle methode verfahren netz netzwerk modele systeme reseau modelo metodo modello",
+    "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid "
+    "durchlauf lauf wiederholung startwert graine repetition semilla repeticion seme",
     "case": "case caseid casename cases testcase testcasename id image imageid img imgid imagename filename file "
-    "filepath path name sample sampleid scan scanid study studyid slice volume index",
-    "patient": "patient patientid patientname pid subject subjectid subjectname",
-    "task": "task tasks",
-    "domain": "domain testset dataset cohort site split",
-    "target": "target targets label labels ytrue truth groundtruth gt reference actual trueclass truelabel",
-    "predicted": "predicted prediction predictions pred preds ypred predictedclass predictedlabel output",
-    "metric": "metric metrics measure scorename score",
-    "value": "value values result metricvalue",
+    "filepath path name sample sampleid scan scanid study studyid slice volume index "
+    "bild bildid bildname aufnahme datei dateiname cliche fichier nomdefichier imagen archivo immagine fall",
+    "patient": "patient patientid patientname pid subject subjectid subjectname "
+    "patientennummer patientenid patientennr patientnr patid paciente paziente",
+    "task": "task tasks aufgabe tache tarea",
+    "domain": "domain testset dataset cohort site split testdaten datensatz klinik krankenhaus hopital hospital",
+    "target": "target targets label labels ytrue truth groundtruth gt reference actual trueclass truelabel "
+    "wahrheit befund diagnose verite diagnostic diagnostico",
+    "predicted": "predicted prediction predictions pred preds ypred predictedclass predictedlabel output "
+    "vorhersage vorhergesagt prediccion predizione",
+    "metric": "metric metrics measure scorename score metrik kennzahl mass metrique metrica",
+    "value": "value values result metricvalue wert ergebnis valeur resultat valor resultado valore",
 }
 PROBABILITY = re.compile(r"(?:p|prob|probability|proba|score|logit)s?[-_ .:]+(.+)", re.IGNORECASE)
 SINGLE = frozenset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from unicodedata import normalize
 
 from mmtk import builtin_scores
 from mmtk.scores import ScoreInfo
@@ -20,14 +21,14 @@ ALIASES = {
     "average-hausdorff": "averagehausdorff averagehausdorffdistance ahd",
     "assd": "assd asd averagesurfacedistance averagesymmetricsurfacedistance masd surfacedistance",
     "nsd": "nsd normalizedsurfacedice normalisedsurfacedice surfacedice normalizedsurfacedistance",
-    "accuracy": "accuracy acc testaccuracy testacc top1 top1accuracy",
+    "accuracy": "accuracy acc testaccuracy testacc top1 top1accuracy genauigkeit exactitude exactitud accuratezza",
     "balanced-accuracy": "balancedaccuracy bacc balancedacc bac",
     "macro-f1": "macrof1 f1macro",
     "F1": "f1 f1score fscore f1measure",
     "auroc": "auroc auc rocauc aucroc areaunderroc testauc",
     "average-precision": "averageprecision ap auprc prauc auprcscore",
-    "sensitivity": "sensitivity recall tpr sens",
-    "specificity": "specificity tnr spec",
+    "sensitivity": "sensitivity recall tpr sens sensitivitat sensibilite sensibilidad sensibilita",
+    "specificity": "specificity tnr spec spezifitat specificite especificidad specificita",
     "precision": "precision ppv",
     "calibration-error": "calibrationerror ece expectedcalibrationerror",
     "ssim": "ssim structuralsimilarity",
@@ -53,8 +54,8 @@ _LOGGED = re.compile(r"(?:metrics?|summary)[./]", re.IGNORECASE)  # before the n
 
 
 def plain(name: str) -> str:
-    """A name as names are compared: lower case, letters and digits alone."""
-    return re.sub(r"[\W_]+", "", name).casefold()
+    """A name as names are compared: lower case, letters and digits alone, without accents."""
+    return re.sub(r"[\W_]+", "", normalize("NFKD", name)).casefold()
 
 
 def score_name(name: str) -> str:

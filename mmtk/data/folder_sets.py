@@ -59,8 +59,10 @@ def folder_sets(
     targets: Mapping[str, LabelSpec],
     match: Mapping[str, str],
     scratch: Path,
-) -> tuple[list[FolderSet], list[str]]:
-    """Find the sets in a folder that have labels for a task of the run, as (name, task, source), with notes.
+) -> tuple[list[FolderSet], list[str], list[str]]:
+    """Find the sets in a folder that have labels for a task of the run, as (name, task, source).
+
+    Beside them come notes, and the names of the sets that no task can be scored on.
 
     ``columns``: ``masks`` and ``labels`` as paths, and columns by use. ``targets``: classes and channels of the
     run, by task. ``match``: label → name of the run. ``scratch``: folder for tables that the sources read.
@@ -94,7 +96,8 @@ def folder_sets(
                     refusals.append(error)
         labels = ", ".join(f"{len(source.items('all'))} with {WHAT[task]}" for _, task, source in sets[before:])
         notes.append(f"{name}: {counted(len(films.films), 'film')}; {labels or 'no labels for a task of the run'}")
-        notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons))]
+        several = _several(films, targets["classification"], match) if "classification" in targets else []
+        notes += [f"  {note}" for note in dict.fromkeys((*films.notes, *films.reasons, *several))]
     if refusals and not sets:
         raise refusals[0]
     notes += [f"Not scored: {refusal}" for refusal in refusals]
@@ -104,7 +107,8 @@ def folder_sets(
             str(folder),
             "\n  ".join(["Say where they are: --labels TABLE.csv --label COLUMN, or --masks FOLDER.", *notes]),
         )
-    return sets, notes
+    scored = {name for name, _, _ in sets}
+    return sets, notes, [name for refusal in refusals if (name := refusal.where or "") not in scored]
 
 
 NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
@@ -115,17 +119,10 @@ def _classes(
     name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], scratch: Path
 ) -> Source:
     """Source of the films with a class of the run, by a table in the names of the run."""
-    class_by_spelling = {plain(label): label for label in target.names}
-    class_by_label = {plain(label): class_by_spelling.get(plain(name), "") for label, name in match.items()}
     strangers: Counter[str] = Counter()
     rows = []
     for path, film in sorted(films.films.items()):
-        labels = [
-            class_by_label.get(plain(text), words.class_among(text, target.names) or None)
-            for text in SEVERAL.split(film.label or "")
-        ]
-        if film.label and plain(film.label) in class_by_label:
-            labels = [class_by_label[plain(film.label)]]
+        labels = _run_classes(film.label or "", target, match)
         run_classes = {label for label in labels if label}
         if film.label and not run_classes and None in labels and LEFT_OUT not in match:
             strangers[film.label] += 1
@@ -153,6 +150,34 @@ def _classes(
         classes=target.names,
         unlisted_images="ignore",  # lateral films, and masks below the same folder
     )
+
+
+def _run_classes(label: str, target: LabelSpec, match: Mapping[str, str]) -> list[str | None]:
+    """The class of the run for every finding of a film: "" for one that is left out, None for an unknown one."""
+    class_by_spelling = {plain(name): name for name in target.names}
+    class_by_label = {plain(one): class_by_spelling.get(plain(name), "") for one, name in match.items()}
+    if label and plain(label) in class_by_label:
+        return [class_by_label[plain(label)]]
+    return [
+        class_by_label.get(plain(text), words.class_among(text, target.names) or None)
+        for text in SEVERAL.split(label)
+    ]
+
+
+def _several(films: FilmSet, target: LabelSpec, match: Mapping[str, str]) -> list[str]:
+    """Sentences on films with several findings: those that count as a class of the run, and those of two."""
+    labels = Counter(film.label for film in films.films.values() if film.label and SEVERAL.search(film.label))
+    classes = {label: {*_run_classes(label, target, match)} - {None, ""} for label in labels}
+    one, two = ([label for label in labels if len(classes[label]) == size] for size in (1, 2))
+    sentences = []
+    if one:
+        count = counted(sum(labels[label] for label in one), "film")
+        examples = listing((f"{label} as {next(iter(classes[label]))}" for label in one), 3)
+        sentences.append(f"{count} with several findings, counted as the one that the run knows: {examples}")
+    if two:
+        count = counted(sum(labels[label] for label in two), "film")
+        sentences.append(f"{count} with two classes of the run, left out: {listing(two, 3)}")
+    return sentences
 
 
 def _organs(

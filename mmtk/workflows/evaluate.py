@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmtk import api
-from mmtk.components.source.folder import Folder
 from mmtk.counts import counted, share
-from mmtk.data import leaks, locations, sources, store
+from mmtk.data import leaks, locations, store
 from mmtk.data.dataset import TestSet
-from mmtk.data.folder_sets import LabelledSource, folder_sets
+from mmtk.data.folder_sets import LabelledSource
 from mmtk.data.label_matching import check_names, relabel
 from mmtk.data.training_overlap import trained_on
 from mmtk.errors import MmtkError, Problems, listing
@@ -36,6 +35,7 @@ from mmtk.runs.result import Result
 from mmtk.tasks import IN_DOMAIN, file_name
 from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
+from mmtk.workflows.scored_sets import LabelledSet, refuse_mixture, sets_in_folders, sets_in_recipe
 from mmtk.workflows.single_runs import score_single_runs, validation_sets
 
 Progress = Callable[[str, int, int], None]
@@ -44,16 +44,6 @@ WRITTEN = (*VALUES, "samples.npz", "ranked.npz", "figures/")
 NEW_TRAININGS = "Intervals: single runs of this system, newly trained, on new patients (two-way)."
 NEW_PATIENTS = "Intervals: this network on new patients, each left out in turn; nothing is said of new trainings."
 AS_TRAINED = ("data.size", "data.channels", "data.classification.normalise")
-
-
-@dataclass(frozen=True)
-class LabelledSet:
-    """The images of one source that one task is scored on: all of ``split``."""
-
-    name: str
-    task: str
-    source: api.Source
-    split: api.Split
 
 
 def evaluate(
@@ -101,12 +91,13 @@ def evaluate(
     digests = _own_data(members)
     match = match or {}
     check_names(match, predictor.targets.values())
+    unscored: list[str] = []
     with TemporaryDirectory(prefix="mmtk-evaluate-") as spare:
         if films:
-            _refuse_mixture(profile, overrides)
-            sets = _in_folders(films, columns or {}, predictor, tasks, match, Path(spare), display)
+            refuse_mixture(profile, overrides)
+            sets, unscored = sets_in_folders(films, columns or {}, predictor, tasks, match, Path(spare), display)
         else:
-            sets = _in_recipe(recipe, tasks, data_root(data, folder), digests)
+            sets = sets_in_recipe(recipe, tasks, data_root(data, folder), digests)
         if out is not None:
             refuse_inside(out, [*films, *locations.data_paths(recipe, data_root(data, folder))])
         opened = [_open(item, recipe, predictor, match, display.reading, leave=bool(films)) for item in sets]
@@ -134,6 +125,7 @@ def evaluate(
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,
+            "not_scored": unscored,
             "unreadable": [{"image": error.id, "reason": str(error)} for error in unreadable],
             **intervals,
             **({"single_runs": singles} if singles else {}),
@@ -215,70 +207,6 @@ def _recipe(
     if not tasks:
         raise MmtkError(f"has no data for {listing(trained)}.", profile, "Give a source for a task of the run.")
     return recipe, tasks
-
-
-def _in_recipe(
-    recipe: Recipe, tasks: Sequence[str], root: Path | None, digests: Mapping[str, str]
-) -> list[LabelledSet]:
-    """The sets of a recipe, source before cross; those of the run's own training keep their names."""
-    sets: list[LabelledSet] = []
-    for task in tasks:
-        for domain, domain_name in (("source", "in-domain"), ("cross", "cross-domain")):
-            if not (table := recipe.source(task, domain)):
-                continue
-            source = sources.source(recipe, task, domain, root)
-            split: api.Split = "test" if domain == "source" else recipe.task_data(task).cross_split
-            name = source_name(table)
-            if source.digest() == digests.get(f"{task}/{domain_name}"):
-                name = domain_name
-            elif isinstance(source, Folder) and not source.has_split:
-                split = "all"
-            sets.append(LabelledSet(_unique(name, [s.name for s in sets if s.task == task]), task, source, split))
-    return sets
-
-
-def _refuse_mixture(profile: str | None, overrides: Mapping[str, Any] | None) -> None:
-    if profile or any(key.startswith("data.") and key != "data.match" for key in overrides or {}):
-        raise MmtkError("folders and a profile (or --set data.…) both name the data to score: give one of them.")
-
-
-def _in_folders(
-    folders: Sequence[Path],
-    columns: Mapping[str, str],
-    predictor: Predictor,
-    tasks: Sequence[str],
-    match: Mapping[str, str],
-    spare: Path,
-    display: Display,
-) -> list[LabelledSet]:
-    """The sets in folders of films, for every task that has labels there."""
-    sets: list[LabelledSet] = []
-    targets = {task: predictor.targets[task] for task in tasks}
-    for number, folder in enumerate(folders):
-        scratch = spare / str(number)
-        scratch.mkdir()
-        new_sets, notes = folder_sets(folder, columns, targets, match, scratch)
-        for note in notes:
-            display.note(note)
-        for name, task, source in new_sets:
-            used_names = [labelled_set.name for labelled_set in sets if labelled_set.task == task]
-            sets.append(LabelledSet(_unique(name, used_names), task, source, "all"))
-    return sets
-
-
-def source_name(table: Mapping[str, Any]) -> str:
-    """Name a source: its component, with the domain or the folder of images where it has one."""
-    if images := table.get("images"):
-        return Path(images).as_posix().strip("/")
-    return " ".join(str(word) for word in (table["use"], table.get("domain")) if word)
-
-
-def _unique(name: str, used_names: Sequence[str]) -> str:
-    files = {file_name(used_name) for used_name in used_names}
-    number, free = 2, name
-    while file_name(free) in files:
-        free, number = f"{name} {number}", number + 1
-    return free
 
 
 def _open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,13 +63,23 @@ def title(cell: Cell) -> str:
 
 
 def leading_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Arguments of a command: the run directories and studies in front, at least the first, and the rest."""
+    """Arguments of a command: the run directories and studies in front, at least the first, and the rest.
+
+    MmtkError where something else stands in front of a run.
+    """
+    first, run = paths[0], next((path for path in paths if is_run(path)), None)
+    if run is not None and not is_run(first) and os.path.exists(first):
+        what = "a folder without a run" if os.path.isdir(first) else "a file"
+        raise MmtkError(f"is {what}, and {run} behind it is a run.", str(first), "Name the run first.")
     count = 1
-    while count < len(paths) and _is_run(paths[count]):
+    while count < len(paths) and is_run(paths[count]):
         count += 1
     return [*paths[:count]], [*paths[count:]]
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory, an exported folder or a study."""
+    if not os.path.isdir(path):  # is_dir of Path raises for a name that is too long
+        return False
     folder = RunDir(path)
-    return folder.is_run or folder.model.is_file()
+    return folder.is_run or folder.model.is_file() or is_study(path)

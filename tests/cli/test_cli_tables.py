@@ -1,4 +1,4 @@
-"""Tables of commands in a pipe: every name is whole, however wide the table."""
+"""Tables of commands in a pipe: every name is whole, and no line is wider than 80 signs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import caller
 
+from mmtk.cli.help import EXAMPLES
 from mmtk.io.extras import requirements
 from mmtk.recipe.load import load_recipe
 from mmtk.registry.catalog import entries
@@ -42,3 +43,26 @@ def test_diff_names_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     differing = {key for key in ("bridge.use", "consistency.use", "ssl.use") if multimix.get(key) != enc.get(key)}
     assert differing
     assert differing <= keys
+
+
+def test_without_a_terminal_no_line_is_wider_than_80_signs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = tmp_path / "published.csv"
+    table.write_text(
+        "system,setting,f1_ill,f1_well,accuracy\n"
+        + "".join(
+            f"a system with a long name {k},another setting {k % 2},0.{k}83,0.853,0.{k}5\n" for k in range(1, 6)
+        )
+    )
+    call = caller(monkeypatch, capsys)
+    for command in (
+        *(["list"], ["plugins"], ["plugins", "show", "source/folder"], ["diff", "multimix", "enc"]),
+        *(["show", "multimix"], ["audit", str(table)], ["audit", str(table), "--cases", "90", "--all"]),
+        *(["--help"], *([*name.split(), "--help"] for name in EXAMPLES)),
+    ):
+        code, out, err = call(*command)
+        wide = [line for line in out.splitlines() if len(line) > 80]
+        assert (code, wide, err) == (0, [], ""), command

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mmtk
-from mmtk.compare.audit import sentence
+from mmtk.compare.audit import NO_CASES, NO_SPREAD, OF_ALL_CASES, sentence
 from mmtk.errors import MmtkError
 from mmtk.report.tables import paper
 from mmtk.stats.outperformance import (
@@ -105,14 +105,14 @@ def test_contradictions_of_the_paper_s_table_are_named() -> None:
     assert one.independent < 0.001
     dice = [c for c in audit.claims if c.where.startswith("dice")]
     assert dice
-    assert {c.note for c in dice} == {"no number of cases"}
+    assert {c.note for c in dice} == {NO_CASES}
 
 
 def test_a_table_without_a_number_of_cases_says_where_to_name_it(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("system,accuracy\nA,0.90\nB,0.88\n")
     refused = sentence(mmtk.audit(file))
-    assert refused == "No claim can be judged: no number of cases. Name it: a column n, or --cases NUMBER."
+    assert refused == "No claim can be judged: no number of cases (name it: a column n, or --cases NUMBER)."
     assert sentence(mmtk.audit(file, cases={"accuracy": 624})).startswith("1 claim can be judged: ")
 
 
@@ -123,7 +123,7 @@ def test_a_score_of_all_cases_together_is_not_judged_by_a_spread(tmp_path: Path,
     file = tmp_path / "table.csv"
     file.write_text(f"system,metric,mean,n,sd\nA,{score},0.9,624,0.05\nB,{score},0.8,624,0.05\n")
     (claim,) = mmtk.audit(file).claims
-    assert (claim.alike, claim.note) == (None, "a score of all cases together: it needs values per case")
+    assert (claim.alike, claim.note) == (None, OF_ALL_CASES)
 
 
 def test_cases_of_a_score_that_is_not_there_are_refused(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_long_table_with_spreads(tmp_path: Path, monkeypatch, capsys) -> None:
     file = tmp_path / "table.csv"
     file.write_text(text)
     dice, hd95 = mmtk.audit(file).claims
-    assert (dice.better, hd95.better, hd95.note) == ("A", "B", "no standard deviation over cases")
+    assert (dice.better, hd95.better, hd95.note) == ("A", "B", NO_SPREAD)
     assert dice.alike is not None
     assert dice.independent == pytest.approx(false_mean_claim(0.02, (0.08, 0.09), 40, 0.0))
     monkeypatch.setattr("sys.argv", ["mmtk", "audit", str(file)])

@@ -152,7 +152,7 @@ def test_volumes_are_scored_whole_in_millimetres(tmp_path: Path) -> None:
     ("harm", "message"),
     [
         (lambda root: Image.new("L", (20, 20)).save(root / "pred/near/seed_0/case03.png"), "is 20 × 20"),
-        (lambda root: (root / "masks").rename(root / "elsewhere"), "holds no mask"),
+        (lambda root: (root / "masks").rename(root / "elsewhere"), "no such folder"),
         (
             lambda root: [p.rename(p.with_name(f"x{p.name}")) for p in (root / "masks").iterdir()],
             "no prediction has the name",

@@ -34,6 +34,9 @@ def log_runs(client: MlflowClient, experiment: str) -> dict[str, list[float]]:
         client.log_param(other.info.run_id, key, value)
     client.log_metric(other.info.run_id, "auroc", 0.5)
     client.set_terminated(other.info.run_id)
+    parent = client.create_run(experiment, run_name="study", tags={"mmtk.kind": "study"})
+    client.log_batch(parent.info.run_id, [Metric("effect/ssl", 0.01, 0, 0)], [Param("data", "chex")])
+    client.set_terminated(parent.info.run_id)
     failed = client.create_run(experiment, run_name="failed")
     client.log_param(failed.info.run_id, "data", "chex")
     client.set_terminated(failed.info.run_id, status="FAILED")
@@ -65,6 +68,7 @@ def test_runs_of_a_server_by_params(server, tmp_path) -> None:
     assert (verdict["difference"], verdict["verdict"]) == ("mixmatch − none", "helps")
     page = (tmp_path / "report/index.html").read_text()
     assert "1 run unfinished or without metrics: left out" in page
+    assert "1 parent run of others: left out" in page
     assert "nothing can be said of new patients" in page
     again = mmtk.compare(tmp_path / "report/compare.toml")
     assert again.frame().equals(comparison.frame())

@@ -128,7 +128,7 @@ def test_a_run_is_scored_on_the_frontal_films_alone(tmp_path: Path) -> None:
     for name in ("No Finding", "Pneumonia"):
         film(tmp_path / f"run/{name}/{name}.png")
     target = Folder(tmp_path, "classification", images="run", labels="folders").labels
-    sets, notes = folder_sets(tmp_path / "d", {}, {"classification": target}, {}, tmp_path)
+    sets, notes, _ = folder_sets(tmp_path / "d", {}, {"classification": target}, {}, tmp_path)
     assert [len(source.items("all")) for _, _, source in sets] == [24]
     assert any("12 lateral films" in note for note in notes)
 
@@ -165,7 +165,7 @@ def test_a_run_is_scored_on_a_folder_of_one_class(columns: dict[str, str], tmp_p
     target = Folder(tmp_path, "classification", images="run", labels="folders").labels
     for n in range(5):
         film(tmp_path / f"other/Pneumonia/{n}.png")
-    sets, _ = folder_sets(tmp_path / "other", columns, {"classification": target}, {}, tmp_path)
+    sets, *_ = folder_sets(tmp_path / "other", columns, {"classification": target}, {}, tmp_path)
     assert [item.target for _, _, source in sets for item in source.items("all")] == [1] * 5
 
 
@@ -192,5 +192,5 @@ def test_films_and_chests_of_two_hospitals_are_kept_apart_and_scored(tmp_path: P
         "classification": LabelSpec("classification", ("a", "b")),
         "segmentation": LabelSpec("segmentation", ("lung",), exclusive=False),
     }
-    sets, _ = folder_sets(tmp_path / "other", {}, targets, {}, tmp_path)
+    sets, *_ = folder_sets(tmp_path / "other", {}, targets, {}, tmp_path)
     assert [(task, len(source.items("all"))) for _, task, source in sets] == [(task, 12) for task in targets]

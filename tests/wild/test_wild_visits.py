@@ -118,7 +118,8 @@ def test_folders_of_patients_are_no_hospitals(tmp_path: Path, path: str, tables:
     root, scratch = tmp_path / "data", tmp_path / "scratch"
     scratch.mkdir()
     hospitals(root, path, tables, masks)
-    sets, _ = folder_sets(root, {}, TARGETS, {}, scratch)
+    sets, _, refused = folder_sets(root, {}, TARGETS, {}, scratch)
+    assert refused == []
     names = ["data/Mitte", "data/Nord"] if tables == "each" else ["data"]
     tasks = ["classification", "segmentation"] if masks else ["classification"]
     assert [(name, task) for name, task, _ in sets] == list(itertools.product(names, tasks))
@@ -137,7 +138,7 @@ def test_a_whole_path_names_its_image_alone(tmp_path: Path) -> None:
         film(tmp_path / f"data/{n}.png")
         mask(tmp_path / f"data/masks/{n}.png")
     table(tmp_path / "data/t.csv", [["image", "label"], *([f"{n}.png", label_of(n, 0)] for n in range(6))])
-    sets, _ = folder_sets(tmp_path / "data", {}, TARGETS, {}, tmp_path)
+    sets, *_ = folder_sets(tmp_path / "data", {}, TARGETS, {}, tmp_path)
     assert [(task, len(source.items("all"))) for _, task, source in sets] == [
         ("classification", 6),
         ("segmentation", 6),

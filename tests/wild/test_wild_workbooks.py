@@ -29,7 +29,7 @@ def test_a_run_is_scored_by_a_workbook(tmp_path: Path) -> None:
     for columns in ({}, {"labels": "readers.xlsx", "label": "reader"}):
         scratch = tmp_path / f"scratch{len(columns)}"
         scratch.mkdir()
-        [(_, _, source)], notes = folder_sets(films, columns, targets, {}, scratch)
+        [(_, _, source)], notes, _ = folder_sets(films, columns, targets, {}, scratch)
         assert {item.id: item.target for item in source.items("all")} == {str(n): n % 2 for n in range(8)}
         assert any("readers.xlsx [Readers]" in note for note in notes)
 

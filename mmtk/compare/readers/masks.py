@@ -38,6 +38,7 @@ CURE = "PRED/SYSTEM/SEED/files or PRED/SYSTEM/files, with the references under t
 def read_masks(request: Request) -> tuple[Records, list[str]]:
     """Records of predicted masks, and where they lie in words."""
     reference = Path(request.reference)
+    _check_folder(reference)
     references = files_by_case(_files(reference), reference)
     if not references:
         raise MmtkError(
@@ -46,6 +47,13 @@ def read_masks(request: Request) -> tuple[Records, list[str]]:
     predictions = _predictions([Path(source) for source in request.sources])
     notes = _unmatched(references, predictions)
     return _records(references, predictions, notes), _lines(reference, predictions)
+
+
+def _check_folder(reference: Path) -> None:
+    """Refuse a folder of reference masks that is none."""
+    if not reference.is_dir():
+        what = "is a file, not a folder of masks." if reference.exists() else "no such folder."
+        raise MmtkError(what, str(reference), "Name the folder of the reference masks: --reference DIR.")
 
 
 def _predictions(sources: Sequence[Path]) -> Files:

@@ -20,7 +20,8 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
     """Records of logged runs, and how they were read in words."""
     from pandas import DataFrame
 
-    runs = [run for source in request.sources for run in _search(source)]
+    logged = [run for source in request.sources for run in _search(source)]
+    runs = _without_parents(logged)
     done = [run for run in runs if run.info.status == "FINISHED" and run.data.metrics]
     if not done:
         raise MmtkError("no finished run has metrics.", ", ".join(request.sources), CURE)
@@ -48,10 +49,18 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
             if name in run.data.metrics
         ]
     notes = ["MLflow holds one number for each run: nothing can be said of new patients, nor of single cases"]
+    if parents := len(logged) - len(runs):
+        notes.append(f"{counted(parents, 'parent run')} of others: left out")
     if len(done) < len(runs):
         notes.append(f"{counted(len(runs) - len(done), 'run')} unfinished or without metrics: left out")
     lines = [f"system = {', '.join(by)}", f"seed = {seed}", f"scores: {listing(metrics, 12)}"]
     return Records(empty_cases(), DataFrame(rows), notes=notes), lines
+
+
+def _without_parents(runs: Sequence[Any]) -> list[Any]:
+    """Runs without those that gather others, as the run of a study does."""
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs}
+    return [run for run in runs if run.info.run_id not in parents and run.data.tags.get("mmtk.kind") != "study"]
 
 
 def _search(source: str) -> list[Any]:
@@ -95,10 +104,10 @@ def _metrics(runs: Sequence[Any], metrics: Sequence[str]) -> list[str]:
     """Names of the metrics to read: those that the user names, else all that every run has."""
     present = dict.fromkeys(name for run in runs for name in run.data.metrics)
     if missing := [name for name in metrics if name not in present]:
-        raise MmtkError(f"--metric: no metric {listing(missing)}.", hint=f"There are {listing(present)}.")
+        raise MmtkError(f"--metric: no metric {listing(missing)}.", hint=f"There are {listing(present, 12)}.")
     shared = [name for name in present if all(name in run.data.metrics for run in runs)]
     if not metrics and not shared:
         raise MmtkError(
-            "no metric is in all runs.", hint=f"Name some: --metric NAME. There are {listing(present)}."
+            "no metric is in all runs.", hint=f"Name some: --metric NAME. There are {listing(present, 12)}."
         )
     return list(metrics) or shared

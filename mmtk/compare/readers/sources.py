@@ -8,10 +8,11 @@ from typing import Any
 
 from mmtk.compare.columns import Sheet, read_sheet
 from mmtk.compare.layout import split_system
-from mmtk.compare.mask_files import SEED, distinct_stems, seed_of
+from mmtk.compare.mask_files import SEED, distinct_stems, is_mask_file, seed_of
 from mmtk.compare.readers.table import table_records
 from mmtk.compare.records import Records, joined
 from mmtk.compare.request import Request
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images
 from mmtk.io.files import sha256
@@ -68,7 +69,7 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     for path in map(Path, request.sources):
         inside = find_images(path, lambda one: one.suffix.lower() in TABLES) if path.is_dir() else [path]
         if not inside:
-            raise MmtkError("holds no table.", str(path), f"Tables end with {listing(TABLES)}.")
+            raise _no_table(path)
         files += inside
     names = distinct_stems(dict.fromkeys(files))
     runs = runs_of_files(list(names.values()))
@@ -81,6 +82,15 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
         seeds = " and seed" if any(seed for _, seed in runs.values()) else ""
         lines.insert(0, f"system{seeds} = the name of the file")
     return joined(parts), lines
+
+
+def _no_table(folder: Path) -> MmtkError:
+    """Error for a folder without a table; masks need those that they are compared with."""
+    if masks := len(find_images(folder, is_mask_file)):
+        message = f"holds {counted(masks, 'mask or image', 'masks or images')}, and no table."
+        cure = "Predicted masks need the folder of their references: --reference DIR."
+        return MmtkError(message, str(folder), cure)
+    return MmtkError("holds no table.", str(folder), f"Tables end with {listing(TABLES)}.")
 
 
 def runs_of_files(names: Sequence[str]) -> dict[str, tuple[str, str]]:
