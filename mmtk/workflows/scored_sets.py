@@ -31,7 +31,13 @@ class LabelledSet:
 def sets_in_recipe(
     recipe: Recipe, tasks: Sequence[str], root: Path | None, digests: Mapping[str, str]
 ) -> list[LabelledSet]:
-    """The sets of a recipe, source before cross; those of the run's own training keep their names."""
+    """The sets of a recipe, source before cross; those of the run's own training keep their names.
+
+    recipe: with the sources
+    tasks: to score
+    root: folder of the data sets
+    digests: of the data of the training, by task and domain
+    """
     sets: list[LabelledSet] = []
     for task in tasks:
         for domain, domain_name in (("source", "in-domain"), ("cross", "cross-domain")):
@@ -63,7 +69,16 @@ def sets_in_folders(
     spare: Path,
     display: Display,
 ) -> tuple[list[LabelledSet], list[str]]:
-    """The sets in folders of films, for every task that has labels there; names of those that none has."""
+    """The sets in folders of films, for every task that has labels there; names of those that none has.
+
+    folders: of films
+    columns: ``masks`` and ``labels`` as paths, and columns by use
+    predictor: the run, with its classes and organs
+    tasks: to score
+    match: label of the data → name of the run
+    spare: folder for tables that the sources read
+    display: of the notes
+    """
     sets: list[LabelledSet] = []
     unscored: list[str] = []
     targets = {task: predictor.targets[task] for task in tasks}

@@ -322,3 +322,9 @@ def test_data_and_runs_of_a_study(trained):
     assert [row["Folder"] for row in runs] == ["../enc", "../multimix"]
     assert [row["Steps"] for row in runs] == ["2", "2"]
     assert not Path(runs[0]["Folder"]).is_absolute()
+
+
+def test_a_table_of_more_columns_than_a_line_has_signs_is_written() -> None:
+    columns = [Column(f"a score {k}") for k in range(120)]
+    text = Table("wide", "Wide", "Many scores", columns, [[Entry("a long cell")] * 120]).latex()
+    assert text.count("a long cell") == 120

@@ -138,7 +138,8 @@ class LatexTable:
 
 def _shared(line: int, full: Sequence[int], least: Sequence[int]) -> list[int]:
     """Characters of the columns of a line: the longest word at least, and more in the order of need."""
-    widths = [min(word, line // len(full) * 2) for word in least]
+    most = max(1, line // len(full) * 2)  # a table of a hundred columns has no room for any
+    widths = [min(word, most) for word in least]
     spare = max(line - sum(widths), 0)
     needs = [max(length - width, 0) for length, width in zip(full, widths, strict=True)]
     total = sum(needs) or 1
