@@ -61,6 +61,7 @@ EXIT_CODES: dict[int, str] = {
     0: "Done, and all that was judged is fine (✓), or works with a drawback (!).",
     1: "Failed; or a verdict is ✗; or some of several images or runs failed, and the others are done.",
     2: "A mistake in the command, the recipe or the data. The message says where, and the cure.",
+    129: "Stopped, as its terminal was closed (SIGHUP). The same command goes on.",
     130: "Stopped by Ctrl-C. The same command goes on.",
     143: "Stopped by SIGTERM. The same command goes on.",
 }

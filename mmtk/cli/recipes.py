@@ -66,7 +66,7 @@ def diff(first: RecipeArg, second: RecipeArg, profile: ProfileOpt = None, code: 
         typer.echo("No difference.")
 
 
-def _differences(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+def _differences(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines of keys with both values; long ones stand below their key, each on a line of its own."""
     room = shutil.get_terminal_size().columns - len("    →  ")
     width = max(len(key) for key, _, _ in rows) if rows else 0

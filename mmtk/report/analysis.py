@@ -123,7 +123,10 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None, match: Seq
     effects = factorial_effects(study)
     notes = [*without_effects(effects), *on_fewer_seeds(effects, len(study.seeds)), *on_patients(study)]
     if len(study.seeds) == 2:
-        notes.append(f"Two seeds: intervals are wide, and those over seeds alone need {ENOUGH}.")
+        notes.append(
+            "Two seeds: intervals are wide, a dash where none is narrower than the scale of its score, and those "
+            f"over seeds alone need {ENOUGH}."
+        )
     if len(study.seeds) < 2:
         notes.append(
             "One seed: intervals speak of new patients for these networks alone, and nothing can be concluded."

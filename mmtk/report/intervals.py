@@ -1,4 +1,4 @@
-"""Intervals that a report shows: none from too few seeds, and none beyond what a score can be."""
+"""Intervals that a report shows: none from too few seeds, none that hold all that a score can be, or more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect, Interval, Jackknife, Summary, Test, two_way
 
+WHOLE_SCALE = "no interval narrower than the scale"
 ENOUGH = 3  # seeds that an interval needs: Student's t with one degree of freedom says nothing
 
 OverSeeds = TypeVar("OverSeeds", Summary, Test, Effect)
@@ -28,22 +29,25 @@ QUESTIONS = {
 def sensible(one: OverSeeds, info: ScoreInfo, few: bool | None = None) -> OverSeeds:
     """The same with an interval that can be: none from fewer seeds than ENOUGH, none beyond the bounds of a score.
 
-    A score has the bounds that are declared; between two of them lies at most the distance of the bounds.
+    A score has the bounds that are declared; between two of them lies at most the distance of the bounds. An
+    interval that holds every value of them says nothing, and is none.
     """
     if one.low is None or one.high is None:
         return one
     if one.n < ENOUGH if few is None else few:
         return replace(one, low=None, high=None)
-    lowest, highest = _bounds(info, difference=not isinstance(one, Summary))
-    return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
+    low, high = _cut(one.low, one.high, _bounds(info, difference=not isinstance(one, Summary)))
+    return replace(one, low=low, high=high)
 
 
 def bounded(one: Interval, info: ScoreInfo, *, difference: bool = True) -> Interval:
-    """A two-way interval cut where a score, or a difference of two, can no longer be."""
+    """A two-way interval cut where a score, or a difference of two, can no longer be; none that holds it all."""
     if one.low is None or one.high is None:
         return one
-    lowest, highest = _bounds(info, difference=difference)
-    return replace(one, low=max(one.low, lowest), high=min(one.high, highest))
+    low, high = _cut(one.low, one.high, _bounds(info, difference=difference))
+    if low is None:
+        return replace(one, low=None, high=None, note="; ".join(filter(None, (WHOLE_SCALE, one.note))))
+    return replace(one, low=low, high=high)
 
 
 def auroc_interval(jackknife: Jackknife, *, difference: bool = False) -> Interval:
@@ -68,6 +72,14 @@ def independent(one: OverSeeds, interval: Interval | None) -> OverSeeds:
     if isinstance(one, Summary):
         return replace(one, low=None, high=None)
     return replace(one, low=None, high=None, p=None)
+
+
+def _cut(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float] | tuple[None, None]:
+    """An interval within the bounds of a score; none where it holds every value between them."""
+    lowest, highest = bounds
+    if low <= lowest and high >= highest:
+        return None, None
+    return max(low, lowest), min(high, highest)
 
 
 def _bounds(info: ScoreInfo, *, difference: bool) -> tuple[float, float]:

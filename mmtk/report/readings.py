@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mmtk.report.headlines import ALPHA
-from mmtk.report.intervals import auroc_interval
+from mmtk.report.intervals import AUROC, auroc_interval, bounded
 from mmtk.report.strata import TestImages, class_values
 from mmtk.stats import Interval, Jackknife, two_way
 from mmtk.stats.comparisons import adjusted_p
@@ -112,12 +112,12 @@ def _of_set(images: TestImages, values: np.ndarray, ill: np.ndarray) -> Iterator
 
 
 def _beside_chance(attribute_auroc: Jackknife) -> Interval:
-    """The interval of an AUROC with the p of its difference to 0.5; ends cut at 0 and 1."""
+    """The interval of an AUROC with the p of its difference to 0.5."""
     one = two_way(
         replace(attribute_auroc, score=attribute_auroc.score - CHANCE, without=attribute_auroc.without - CHANCE)
     )
-    low, high = (None if end is None else min(max(end + CHANCE, 0.0), 1.0) for end in (one.low, one.high))
-    return replace(one, est=one.est + CHANCE, low=low, high=high)
+    low, high = (None if end is None else end + CHANCE for end in (one.low, one.high))
+    return bounded(replace(one, est=one.est + CHANCE, low=low, high=high), AUROC, difference=False)
 
 
 def _adjusted(rows: list[Reading]) -> list[Reading]:

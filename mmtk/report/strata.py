@@ -183,7 +183,8 @@ def _of_attribute(
         if interval.low is None:
             rows.append(replace(row, note=_without_seeds(interval.note)))
             continue
-        difference = None if _lacks_class(images, rest) else gap(inside, score(rest), min(counts))
+        beside = None if _lacks_class(images, rest) else gap(inside, score(rest), min(counts))
+        difference = None if beside is None else bounded(beside, info)
         bound = bounded(interval, info, difference=bool(effect))
         rows.append(replace(row, interval=bound, difference=difference, note=_without_seeds(bound.note)))
     return rows if effect else _with_worst(rows, info)

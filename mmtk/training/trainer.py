@@ -33,7 +33,7 @@ from mmtk.training.schedule import rate
 
 
 class Interrupted(MmtkError):
-    """A signal stopped the run after its checkpoint was written. Exit code 130 (Ctrl-C) or 143 (SIGTERM)."""
+    """A signal stopped the run after its checkpoint was written. Exit code 130 (Ctrl-C), 143 or 129."""
 
     def __init__(self, message: str, code: int, hint: str) -> None:
         super().__init__(message, hint=hint)

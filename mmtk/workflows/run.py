@@ -15,6 +15,7 @@ from mmtk.data.dataset import Data, prepare
 from mmtk.data.start_overlap import start_facts
 from mmtk.errors import NotFinite
 from mmtk.io import distributed, status_line
+from mmtk.io.end_signals import ended_by_signals
 from mmtk.io.files import read_json, write_json
 from mmtk.io.memory import peak_memory
 from mmtk.io.outputs import refuse_inside
@@ -142,7 +143,7 @@ def _worker(request: RunRequest) -> Result:
 def _main(request: RunRequest) -> Result:
     """Run in the process that writes."""
     folder = request.folder
-    with folder.locked(), failure_noted(folder, request.recipe, Interrupted):
+    with folder.locked(), failure_noted(folder, request.recipe, Interrupted), ended_by_signals():
         folder.claim(request.recipe)
         check_versions(folder, request.recipe)
         distributed.barrier()
@@ -190,7 +191,7 @@ def _train(request: RunRequest, deterministic: bool) -> Result:
     except BaseException as error:
         if isinstance(error, OSError):
             error.filename = error.filename or str(folder.path)
-        mirror("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
+        mirror("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt | SystemExit) else "FAILED")
         raise
     finally:
         training.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,6 +12,7 @@ from mmtk.components.launcher.inline import Inline
 from mmtk.counts import share
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.io import status_line
+from mmtk.io.end_signals import ended_by_signals
 from mmtk.io.files import holder, read_json
 from mmtk.jobs import Launcher
 from mmtk.runs.display import Display, duration
@@ -108,7 +106,7 @@ class StudySession:
         """
         mirror = StudyMirror(self.study, display.warn, aside=not self._alone)
         session, stopped = self, False
-        with _terminated_as_interrupted():
+        with ended_by_signals():  # launchers take back their jobs
             try:
                 failed = session._round(expected, display, mirror)
                 while not failed and (plan := next_round(session.study, session.plan, display)) is not None:
@@ -198,24 +196,6 @@ class Clock:
                 del self._open[name]
         ages = {name: folder.age if holder(folder.path, LOCK) else 0.0 for name, folder in self._open.items()}
         return makespan(remaining(self.expected, self._finished, ages), self.workers)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end a study as Ctrl-C does: launchers take back their jobs; a second SIGTERM does at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _stop(*_: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    sys.exit(143)
 
 
 def _headline(run: PlannedRun) -> str:

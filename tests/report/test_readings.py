@@ -12,6 +12,7 @@ from tiny import tiny
 import mmtk
 from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.answer import summary_lines
+from mmtk.report.intervals import WHOLE_SCALE
 from mmtk.report.readings import Readings
 from mmtk.report.strata import Strata
 from mmtk.report.tables.strata import warnings
@@ -138,9 +139,13 @@ def test_no_interval_passes_what_an_auroc_can_be():
         end for one in found.guesses for end in (one.auroc, one.network)
     ]
     assert len(intervals) > 10
-    assert all(0 <= one.low <= one.high <= 1 for one in intervals)
-    assert any(one.high - one.low == 1 for one in intervals)
-    assert all(-1 <= one.difference.low <= one.difference.high <= 1 for one in within)
+    drawn = [one for one in intervals if one.low is not None]
+    assert all(0 <= one.low <= one.high <= 1 and one.high - one.low < 1 for one in drawn)
+    unsure = [one for one in intervals if one.low is None]
+    assert unsure
+    assert all(WHOLE_SCALE in one.note for one in unsure)
+    differences = [one.difference for one in within if one.difference.low is not None]
+    assert all(-1 <= one.low <= one.high <= 1 for one in differences)
 
 
 def test_a_guesser_that_beats_the_network_is_named():

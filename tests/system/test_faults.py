@@ -242,7 +242,7 @@ def test_a_data_folder_that_vanishes_in_mid_run(tmp_path: Path, tried: Any) -> N
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("signalled", "code"), some([("SIGTERM", 143), ("SIGINT", 130)]))
+@pytest.mark.parametrize(("signalled", "code"), some([("SIGHUP", 129), ("SIGTERM", 143), ("SIGINT", 130)]))
 def test_a_run_that_is_told_to_stop_writes_its_checkpoint_first(
     signalled: str, code: int, whole: Path, tmp_path: Path, tried: Any
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from mmtk.report.intervals import WHOLE_SCALE
 from mmtk.report.readings import CHANCE, Guess, Reading, Readings
 from mmtk.report.strata import Stratum, Within
 from mmtk.report.tables.table import (
@@ -107,6 +108,7 @@ def within(rows: Sequence[Within]) -> Table:
         "AUROC of one system on all images whose group is known, and on the pairs of images of one group alone "
         "(van Elteren 1960). A score that reads an attribute which goes with the class is better on all images "
         "than within groups; where the attribute goes against the class, it is worse."
+        + _without_interval(one for row in rows for one in (row.pooled, row.within, row.difference))
     )
     columns = headings("Test set", "Attribute", "*On all images", "*Within groups", "*Difference", "*p")
     body = [
@@ -130,6 +132,7 @@ def readings(rows: Sequence[Reading]) -> Table:
         "not at all; below: the other way round), and how well it tells the class among images of one side. "
         f"Numbers are cut at their median. “{READS}”: the attribute is told (p after Holm's adjustment over the "
         "test set below 0.05), and better than the class. What the disease itself changes in an image is told too."
+        + _without_interval(one for row in rows for one in (row.auroc, row.label))
     )
     names = (
         "Test set",
@@ -159,6 +162,7 @@ def guesses(rows: Sequence[Guess]) -> Table:
         "AUROC of a logistic regression that sees the attributes and no image, cross-validated by patient (five "
         f"folds), beside the chance level and the network. “{BEATS}”: the attributes tell the class for sure, and "
         "for sure better than the network does on these images."
+        + _without_interval(one for row in rows for one in (row.auroc, row.network))
     )
     names = ("Test set", "Guessed from", "Attributes", "*AUROC", "*Chance", "*AUROC of the network", "Reading")
     body = [
@@ -174,6 +178,11 @@ def guesses(rows: Sequence[Guess]) -> Table:
         for row in rows
     ]
     return Table("guesses", "The class, guessed without the image", caption, headings(*names), body)
+
+
+def _without_interval(intervals: Iterable[Interval]) -> str:
+    """A sentence of a caption on dashes, where an interval holds every value of its score."""
+    return f" –: {WHOLE_SCALE}." if any(WHOLE_SCALE in one.note for one in intervals) else ""
 
 
 def _columns(score: str) -> list[Column]:
@@ -211,6 +220,6 @@ def interval_entry(one: Interval | None, digits: int = 3, sign: bool = False) ->
     """An estimate with its interval."""
     if one is None:
         return value_entry(None)
-    ends = f"{interval(one.low, one.high, digits)}" if one.low is not None else ""
+    ends = interval(one.low, one.high, digits)
     numbers = {"": one.est, "low": one.low, "high": one.high}
     return Entry(number(one.est, digits, sign), numbers, note=ends)
