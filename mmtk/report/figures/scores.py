@@ -92,8 +92,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         for (metric, domain), values in values_by_panel.items()
         for cells in (systems(study, budget, metric.task),)
     }
-    has_bars = any(low is not None for ends in ends_by_panel.values() for low, _ in ends.values())
-    has_gaps = any(low is None for ends in ends_by_panel.values() for low, _ in ends.values())
+    lows = [low for ends in ends_by_panel.values() for low, _ in ends.values()]
     metrics = list(dict.fromkeys(metric for metric, _ in values_by_panel))
     domains = [domain for domain in study.domains if any(domain == other for _, other in values_by_panel)]
     cells = systems(study, budget)
@@ -116,11 +115,19 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             row[0].locator_params(axis="x", nbins=6)
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
-        f"{f', bars the 95 % interval for {_speaks(cells)}' if has_bars else ''}"
-        f"{' (none where it holds every value)' if has_bars and has_gaps else ''}"
+        f"{_bars(cells, lows)}"
         f"{_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
+
+
+def _bars(cells: Mapping[str, Cell], lows: Sequence[float | None]) -> str:
+    """Meaning of the bars, whose lower ends are ``lows``; "" without one."""
+    if all(low is None for low in lows):
+        return ""
+    return f", bars the 95 % interval for {_speaks(cells)}" + (
+        ", none where it holds every value" * (None in lows)
+    )
 
 
 def _speaks(cells: Mapping[str, Cell]) -> str:
