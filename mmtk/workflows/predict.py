@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import itertools
 import os
 import re
@@ -299,12 +300,22 @@ def _draw(folder: OutputFolder, film: _Film, case: Case, ends: Mapping[str, str]
 
 def _write_table(folder: OutputFolder, rows: Sequence[Row], ends: Iterable[str]) -> None:
     """Write one row per image in the order of the inputs; unknown values are empty."""
+    text = _table_text(rows, ends)
+    # Excel takes a table with umlauts for UTF-8 by this mark alone.
+    encoding = "utf-8" if text.isascii() else "utf-8-sig"
+    with folder.file(TABLE) as temporary:
+        temporary.write_bytes(text.encode(encoding))
+
+
+def _table_text(rows: Sequence[Row], ends: Iterable[str]) -> str:
+    """The table as CSV, with the columns of pictures (``ends``) last."""
     column_names = dict.fromkeys(column for row in rows for column in row.cells)
     last = [column for column in ends if column in column_names]
     columns = ["image", *(column for column in column_names if column not in last), *last, "error"]
-    with folder.file(TABLE) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, columns, restval="")
-        table.writerow({column: safe(column) for column in columns})
-        for row in rows:
-            texts = {"image": visible(row.image), **row.cells, "error": visible(row.error)}
-            table.writerow({column: safe(text) for column, text in texts.items()})
+    file = io.StringIO(newline="")
+    table = csv.DictWriter(file, columns, restval="")
+    table.writerow({column: safe(column) for column in columns})
+    for row in rows:
+        texts = {"image": visible(row.image), **row.cells, "error": visible(row.error)}
+        table.writerow({column: safe(text) for column, text in texts.items()})
+    return file.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -33,6 +34,7 @@ from mmtk.components.source.folder import Folder
 from mmtk.data import sources, store
 from mmtk.errors import MmtkError
 from mmtk.images import loader
+from mmtk.io.csv_text import read_csv
 from mmtk.io.files import write_json
 from mmtk.model import build, predictor
 from mmtk.report.analysis import analyse
@@ -585,8 +587,12 @@ def test_predictions_hold_no_formula(run, tmp_path, monkeypatch):
     rows = predict_workflow.predict(run, [Path(path.name) for path in given], tmp_path / "out", "cpu")
     assert not any(row.error for row in rows)
     text = (tmp_path / "out" / "predictions.csv").read_bytes().decode()
+    assert text[0] != "\ufeff"
     assert len(list(csv.reader(io.StringIO(text, newline="")))) == len(given) + 1
     assert formulas(text) == []
+    predict_workflow.predict(run, save(tmp_path / "Zoë.png"), tmp_path / "out", "cpu")
+    assert (tmp_path / "out" / "predictions.csv").read_bytes().startswith(codecs.BOM_UTF8)  # for Excel
+    assert read_csv(tmp_path / "out" / "predictions.csv").columns[0] == "image"
 
 
 # --- files that are too deep, too long or of another kind -----------------------------------------------------
