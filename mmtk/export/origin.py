@@ -10,6 +10,7 @@ from typing import Any
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
+from mmtk.io.outputs import FREE
 from mmtk.model.exported import read_about
 from mmtk.runs.finished import Run, read_run
 from mmtk.runs.folder import RunDir
@@ -81,11 +82,9 @@ def place(out: Path, is_earlier_export: Callable[[], bool]) -> None:
     if not os.access(above, os.W_OK):
         raise MmtkError("cannot be written in: permission denied.", str(above), "Choose another --out.")
     if out.is_symlink():
-        raise MmtkError("is a symbolic link.", str(out), "Remove it, or choose another --out.")
+        raise MmtkError("is a symbolic link.", str(out), FREE)
     if out.exists() and not is_earlier_export():
-        raise MmtkError(
-            "is there already, and is no export of this run.", str(out), "Remove it, or choose another --out."
-        )
+        raise MmtkError("is there already, and is no export of this run.", str(out), FREE)
 
 
 def same_run(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -69,8 +69,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
         parts = PurePosixPath(name).parts
         for depth in range(1, len(parts) + 1):
             if (path := folder.joinpath(*parts[:depth])).is_symlink():
-                cure = "Remove it, or choose another --out."
-                raise MmtkError("is a symbolic link in a folder for output.", str(path), cure)
+                raise MmtkError("is a symbolic link in a folder for output.", str(path), FREE)
 
 
 def refuse_inside(out: Path, inputs: Iterable[Path]) -> None:

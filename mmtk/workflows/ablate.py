@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmtk.data import locations
 from mmtk.errors import MmtkError
+from mmtk.io.outputs import refuse_inside
 from mmtk.model.device_choice import choose_device, choose_precision
 from mmtk.recipe import trials
 from mmtk.report.margins import check_margins
@@ -169,6 +171,8 @@ def prepare(request: StudyRequest, launcher: Mapping[str, Any], data: Path | Non
     else:
         plan = _plan(request, device)
         study = StudyDir(request.out or Path("studies") / f"{_slug(plan.title)}-{plan.digest}")
+        for cell in plan.cells:
+            refuse_inside(study.path, locations.data_paths(cell.recipe, locations.data_root(data)))
     if request.margins:
         tested = set().union(*(trials.tested_scores(cell.recipe) for cell in plan.cells))
         check_margins(request.margins, plan.stopping, tested)

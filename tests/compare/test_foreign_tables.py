@@ -12,6 +12,7 @@ import pytest
 
 import mmtk
 from mmtk.errors import MmtkError
+from mmtk.io.outputs import OutputFolder
 
 SYSTEMS = {"unet": 0.0, "swin": 0.04}
 
@@ -393,7 +394,10 @@ def test_names_that_look_alike_and_cases_without_a_value_are_noted() -> None:
     assert "dice: 1 of 24 cases without a value in some run, left out: case03" in notes
 
 
-def test_hidden_tables_of_a_folder_are_none(tmp_path: Path) -> None:
+def test_hidden_tables_of_a_folder_and_those_of_an_earlier_report_are_none(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path, "report").staged() as stage:
+        (stage / "tables").mkdir()
+        (stage / "tables/results-test.csv").write_text("system,dice\nours,0.9\n")
     (tmp_path / "__MACOSX").mkdir()
     for name, part in scores().groupby("model"):
         part.to_csv(tmp_path / f"{name}.csv", index=False)

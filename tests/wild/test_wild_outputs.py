@@ -15,12 +15,14 @@ from outputs_inputs import FILM, NAMES, dicom, films, save, untrained_run
 from PIL import Image
 
 from mmtk.cli.runs import predict as predict_command
+from mmtk.components.source._layout import list_films
 from mmtk.components.source.folder import Folder
 from mmtk.data.plan.profile import plan_folder
 from mmtk.data.store import open_store
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.images import files, loader
 from mmtk.io.outputs import MANIFEST
+from mmtk.workflows.ablate import StudyRequest, prepare
 from mmtk.workflows.predict import TABLE, predict
 
 Rows = list[dict[str, str]]
@@ -328,27 +330,31 @@ def test_what_mmtk_drew_is_neither_film_nor_reference(
         film(data / f"films/p{n}.png")
         rows.append(f"p{n}.png,{'ab'[n % 2]}")
     (data / "labels.csv").write_text("\n".join(rows))
-    places = (data / "predictions", data, data / "films")
-    for place in places:  # films that are given by name may lie beside the results
-        predict(run, sorted((data / "films").glob("p?.png")), place, "cpu")
+    for place in (data / "predictions", data / "films"):  # films that are given by name may lie beside the results
+        predict(run, sorted((data / "films").glob("p[0-3].png")), place, "cpu")
     for name in ("run.lock", "recipe.toml", "figures/overview.png", "figures/samples.png"):
         (data / "runs/one" / name).parent.mkdir(parents=True, exist_ok=True)
         film(data / "runs/one" / name) if name.endswith("png") else (data / "runs/one" / name).touch()
     plan = plan_folder(data, tmp_path / "p.toml")
-    assert {"classes: a 4, b 4", "left out: 75 files that mmtk wrote, such as films/p0-mask.png"} <= {
+    assert {"classes: a 4, b 4", "left out: 26 files that mmtk wrote, such as films/p0-mask.png"} <= {
         line.strip().removesuffix(" (--masks takes a network's masks)") for line in plan.lines
     }
     assert "masks" not in plan.text.split("extends")[1]
     source = Folder(data, "classification", images="films", labels="labels.csv")
     assert len(source.items("all")) == 8
     assert (
-        "left out: 24 pictures that mmtk wrote: p0-mask.png, p0-overlay.png, p0-saliency.png, …" in source.notes[0]
+        "left out: 12 pictures that mmtk wrote: p0-mask.png, p0-overlay.png, p0-saliency.png, …" in source.notes[0]
     )
     capsys.readouterr()
     assert len(predict(run, [data], tmp_path / "out", "cpu", quiet=False)) == 8
-    assert "Left out  72 pictures among the images that mmtk wrote." in capsys.readouterr().out
+    assert "Left out  24 pictures among the images that mmtk wrote." in capsys.readouterr().out
     named = plan_folder(data, tmp_path / "p.toml", {"masks": "predictions"})
     assert 'masks = "predictions"' in named.text  # a network's masks, because the user says so
+    assert [path.name for path in list_films(data / "films")] == [f"p{n}.png" for n in range(8)]
+    plan.write(tmp_path / "p.toml")
+    request = StudyRequest("enc-ssl", "ssl", profile=str(tmp_path / "p.toml"), out=data / "films/study")
+    with pytest.raises(MmtkError, match="films/study: lies in the folder of inputs"):
+        prepare(request, {}, data, "cpu")
     mask(data / "masks/p0.png")
     with pytest.raises(MmtkError, match=r"masks: holds images of yours: p0\.png"):
         predict(run, [data / "films"], data / "masks", "cpu")

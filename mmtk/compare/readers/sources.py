@@ -16,6 +16,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images
 from mmtk.io.files import sha256
+from mmtk.io.outputs import results_among
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 
@@ -68,6 +69,8 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     files: list[Path] = []
     for path in map(Path, request.sources):
         inside = find_images(path, lambda one: one.suffix.lower() in TABLES) if path.is_dir() else [path]
+        reports = results_among(inside, "report") if path.is_dir() else set()
+        inside = [file for file in inside if file not in reports] or inside  # a report that lies among its tables
         if not inside:
             raise _no_table(path)
         files += inside

@@ -15,7 +15,7 @@ from mmtk.api import Item, Split
 from mmtk.components.source._splitting import PARTS
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
-from mmtk.images.files import SUFFIXES, find_images, image_name, is_image_file
+from mmtk.images.files import SUFFIXES, find_images, image_name, is_image_file, without_results
 from mmtk.images.loader import image_size, read_mask
 from mmtk.io.spelling import visible
 
@@ -121,6 +121,11 @@ def list_images(
     if not (paths := find_images(folder, predicate)):
         raise MmtkError(f"no {expected} in it. Known suffixes: {' '.join(sorted(SUFFIXES))}.", str(folder), CURE)
     return paths
+
+
+def list_films(folder: Path, expected: str = "images") -> list[Path]:
+    """List images as :func:`list_images` does, without those that mmtk itself wrote."""
+    return without_results(list_images(folder, expected), [])
 
 
 def by_stem(paths: Iterable[Path]) -> dict[str, Path]:

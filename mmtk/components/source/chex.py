@@ -61,7 +61,7 @@ class CheX(Source):
 def _part(folder: Path) -> list[Item]:
     items = []
     for name, number in CLASSES.items():
-        for stem, path in _layout.by_stem(_layout.list_images(folder / name, f"{name} images")).items():
+        for stem, path in _layout.by_stem(_layout.list_films(folder / name, f"{name} images")).items():
             patient = PATIENT.match(stem) or NUMBERED.match(stem)
             cause = CAUSE.match(stem)
             metadata = {"cause": cause[1].lower()} if cause else {}

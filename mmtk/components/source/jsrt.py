@@ -103,7 +103,7 @@ def _facts(table: Path) -> dict[str, dict[str, str | float]]:
 def _films(folder: Path) -> dict[str, list[Path]]:
     """Files with a film's name, by organ: "" is the film itself, "masks" the union of the lungs."""
     paths: dict[str, list[Path]] = defaultdict(list)
-    for path in _layout.list_images(folder, "JSRT films"):
+    for path in _layout.list_films(folder, "JSRT films"):
         if FILM.fullmatch(path.stem):
             kind = path.parent.name.lower().replace("_", " ")
             is_mask = "clavicle" in kind or kind in (*ORGANS, "masks")

@@ -42,7 +42,7 @@ class MCU(Source):
         else:
             self.labels = LabelSpec("segmentation", ("left lung", "right lung"), exclusive=False, swap=((0, 1),))
         folder = _layout.find_folder(Path(root), ("MCU", "MontgomerySet", "MCU/MontgomerySet"), ("CXR_png",))
-        images = _layout.by_stem(_layout.list_images(folder / "CXR_png"))
+        images = _layout.by_stem(_layout.list_films(folder / "CXR_png"))
         sides = []
         for name in ("leftMask", "rightMask"):
             mask_folder = folder / "ManualMask" / name
