@@ -39,6 +39,7 @@ def planned(root: Path) -> tuple[Plan, Folder]:
             ("Herz", "linke Lunge", "rechte Lunge"),
         ),
         ("cxr", ("mask_lung/{}.png", "mask_heart/{}.png"), ("mask_heart", "mask_lung")),
+        ("cxr", ("seg/{}_LungeLi.png", "seg/{}_LungeRe.png"), ("LungeLi", "LungeRe")),
     ],
 )
 def test_a_film_that_lacks_one_of_several_masks_is_named_and_unlabelled(
@@ -51,6 +52,7 @@ def test_a_film_that_lacks_one_of_several_masks_is_named_and_unlabelled(
                 mask(tmp_path / name.format(f"p{n}"), (0, *[255] * (k + 1)))
     plan, source = planned(tmp_path)
     assert source.labels.names == channels
+    assert len(source.labels.swap) == bool({"L", "LungeLi", "Left Lung", "leftMask", "linke Lunge"} & {*channels})
     labelled = {item.id for item in source.items("all") if item.target is not None}
     assert labelled == {f"p{n}" for n in range(7)} - {f"p{LACKING}"}
     assert f"for p{LACKING}.png" in "\n".join(plan.lines)
@@ -80,6 +82,7 @@ def test_an_organ_that_most_films_lack_and_sides_in_front_of_names(tmp_path: Pat
         ("reader1", "reader2", "reader1"),
         ("masks/Müller", "masks/Schmidt", "masks/Müller"),
         ("masks/final", "masks/dr_a", "masks/final"),
+        ("{}_consensus", "{}_AB", "_consensus"),
         ("reader2/consensus", "reader1", "reader2/consensus"),
         ("{}_reader1", "{}_reader2", "_reader1"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from openpyxl import Workbook
 
 from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder
+from mmtk.data.plan.profile import plan_folder
 
 COUNT = 12
 CLASSES = ("normal", "Pneumonie")
@@ -79,6 +81,35 @@ def test_a_letter_is_a_lateral_view_beside_frontal_ones(tmp_path: Path, frontal:
     views = [[f"f{n}x.png", CLASSES[n % 2], lateral if n > 9 else frontal] for n in range(COUNT)]
     table(tmp_path / "t.csv", [["file", "finding", "ViewPosition"], *views])
     assert len(films_of(tmp_path).films) == (COUNT if frontal == "right" else COUNT - 2)
+
+
+@pytest.mark.parametrize("parts", [("train", "val", "test"), ("Training", "Validierung", "Test")])
+@pytest.mark.parametrize("tables", ["{}/t.csv", "t.csv"])
+def test_folders_are_the_parts_of_films_with_labels_in_tables(
+    tmp_path: Path, parts: tuple[str, ...], tables: str
+) -> None:
+    rows: dict[str, list[list[str]]] = {}
+    for n in range(COUNT):
+        part = parts[max(0, n // 2 - 3)]
+        film(tmp_path / f"{part}/images/f{n}x.png")
+        rows.setdefault(tables.format(part), [["file", "finding"]]).append([f"f{n}x.png", CLASSES[n % 2]])
+    for name, table_rows in rows.items():
+        table(tmp_path / name, table_rows)
+    (films,) = find_sets(list_folder(tmp_path))
+    assert Counter(film.split for film in films.films.values()) == {"train": 8, "val": 2, "test": 2}
+    assert f"the parts are those of the folders {', '.join(sorted(parts))}" in films.reasons
+
+
+def test_numbers_with_a_zero_behind_them_name_films_and_codes_have_no_healthy_class(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        film(tmp_path / f"films/{2000 + n}.png")
+    table(
+        tmp_path / "t.csv",
+        [["Study", "Diagnose"], *([f"{2000 + n}.0", ("J18", "Z03")[n % 2]] for n in range(COUNT))],
+    )
+    text = "\n".join(plan_folder(tmp_path, tmp_path / "p.toml").lines)
+    assert "the table writes the numbers of films with .0" in text
+    assert "classes: J18 6, Z03 6\n  no class is known as that without a finding: Z03, the last" in text
 
 
 def test_years_are_one_place_and_no_class(tmp_path: Path) -> None:

@@ -11,11 +11,18 @@ RIGHT_OF = {
     "links": "rechts",
     "linke": "rechte",
     "linker": "rechter",
+    "li": "re",
     "gauche": "droite",
     "izquierdo": "derecho",
     "izquierda": "derecha",
     "esquerdo": "direito",
     "sinistro": "destro",
+    "sx": "dx",
+    "izq": "der",
+    "esq": "dir",
+    "левое": "правое",
+    "левый": "правый",
+    "左": "右",
 }
 OTHER = RIGHT_OF | {right: left for left, right in RIGHT_OF.items()}
 _SIDE = re.compile(rf"(?<![^\W_])(?i:{'|'.join(sorted(OTHER, key=len, reverse=True))})(?![a-z])")
@@ -45,4 +52,4 @@ def sides(names: Sequence[str]) -> list[list[str]]:
 def _words(name: str) -> list[str]:
     """Words of a name in lower case: ``leftMask`` and ``left_mask`` are ``left mask``."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return re.findall(r"[^\W_]+", re.sub(r"(?i)(left|right)(?=[a-z])", r"\1 ", spaced).casefold())
+    return re.findall(r"[^\W_]+", re.sub(r"(?i)(left|right)(?=[a-z])|([左右])", r" \1\2 ", spaced).casefold())

@@ -16,6 +16,7 @@ from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
 
+FLOAT = re.compile(r"(\d+)[.,]0+")  # a number as programs write it that know no whole ones
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
 
@@ -126,6 +127,8 @@ def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     cell = normalize("NFC", cell.replace("\\", "/").removeprefix("./"))
     parts = cell.split("/")
     short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
+    if number := FLOAT.fullmatch(short):
+        short = number[1]
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
     spellings = [*tails, short]
     return next((ways[way] for way in (*spellings, *map(str.casefold, spellings)) if way in ways), "")

@@ -31,10 +31,23 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if not labels.counts:
         _from_names(labels)
     part_lists.take_parts(files, labels)
+    _take_part_folders(labels)
     unify(labels)
     find_patients(files, labels, hints.get("patient", ""))
     leave_lateral(files, labels)
     return labels
+
+
+def _take_part_folders(labels: Labels) -> None:
+    """Take folders as parts where every film lies in one, and nothing else says the parts."""
+    if any(film.split for film in labels.films.values()):
+        return
+    folders = {path: next(filter(words.part, PurePosixPath(parent(path)).parts), "") for path in labels.films}
+    part_of = {path: words.part(folder) for path, folder in folders.items()}
+    if all(part_of.values()) and len({*part_of.values()}) > 1:
+        for path, film in labels.films.items():
+            film.split = part_of[path]
+        labels.reasons.append(f"the parts are those of the folders {listing(sorted({*folders.values()}))}")
 
 
 def _from_folders(labels: Labels, required: bool) -> None:

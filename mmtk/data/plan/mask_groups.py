@@ -14,6 +14,7 @@ from mmtk.data.plan.pairing import pair
 from mmtk.data.plan.readers import are_readers, has_agreed, share_films
 from mmtk.data.plan.roles import Roles, is_inside, merged, top_folder
 
+NEARLY_ALL = 0.8  # of the films with masks: what readers agreed on in so many is taken
 Groups = dict[str, list[str]]  # masks by their folder, or pattern of folders
 
 
@@ -24,7 +25,11 @@ def one_group(listing: Listing, roles: Roles) -> tuple[Roles, list[str]]:
     if len(groups) < 2:
         return roles, []
     pairs = {top: pair(roles.films, paths).of for top, paths in groups.items()}
-    best = min(groups, key=lambda top: (-len(pairs[top]), len(groups[top]), *_rank(top)))
+    most = max(len(films) for films in pairs.values())
+    agreed = [
+        top for top in groups if has_agreed(PurePosixPath(top).name) and len(pairs[top]) >= NEARLY_ALL * most
+    ]
+    best = min(agreed or groups, key=lambda top: (-len(pairs[top]), len(groups[top]), *_rank(top)))
     beside = {parent(top) for top in groups if not {*pairs[top]} & {*pairs[best]}} - {parent(best)}
     films = [
         path for path in roles.films if not any(is_inside(parent(path), folder) for folder in beside if folder)
@@ -39,9 +44,8 @@ def one_group(listing: Listing, roles: Roles) -> tuple[Roles, list[str]]:
 
 
 def _rank(top: str) -> tuple[object, ...]:
-    """Order of masks of the same films: what readers agreed on, lungs, the outer folder, by name."""
-    name = PurePosixPath(top).name
-    return not has_agreed(name), words.organ(name) != "lung", top.count("/"), top
+    """Order of masks of the same films: lungs, the outer folder, by name."""
+    return words.organ(PurePosixPath(top).name) != "lung", top.count("/"), top
 
 
 def _left_out(top: str, paths: Sequence[str], other: str) -> str:

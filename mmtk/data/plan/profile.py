@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmtk.counts import counted
+from mmtk.data.plan import words
 from mmtk.data.plan.findings import FilmSet, find_sets, part_counts, separate_patients
 from mmtk.data.plan.listing import Listing, list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.data.plan.official import official_uses, recognise
@@ -145,10 +146,7 @@ def _comments(
             if candidate is film_set
         ]
         lines.append(f"{film_set.name} ({'; '.join(uses) or 'left out'}): {counted(len(film_set.films), 'film')}")
-        if film_set.classes:
-            lines.append(
-                "  classes: " + ", ".join(f"{name} {count:,}" for name, count in film_set.classes.most_common())
-            )
+        lines += _class_lines(film_set) if film_set.classes else []
         if film_set.masks:
             lines.append(f"  masks: {len(film_set.masks):,}")
         if uses and not official.get(id(film_set)):
@@ -170,3 +168,11 @@ def _comments(
             place = shlex.quote(str(folder / film_set.folder))
             lines.append(f"Score a finished run on it: mmtk evaluate RUN {place}")
     return lines
+
+
+def _class_lines(film_set: FilmSet) -> Iterator[str]:
+    """Yield the classes with their films, and which is the positive one where no word tells."""
+    yield "  classes: " + ", ".join(f"{name} {count:,}" for name, count in film_set.classes.most_common())
+    if not any(map(words.is_healthy, film_set.classes)):
+        last = words.class_order(film_set.classes)[-1]
+        yield f"  no class is known as that without a finding: {last}, the last of classes, is the positive one"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
-from mmtk.data.plan.columns import Columns
+from mmtk.data.plan.columns import FLOAT, Columns
 from mmtk.data.plan.empty_labels import empty_labels
 from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
 from mmtk.data.plan.films import Film, Labels
@@ -183,15 +183,7 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
     if columns.label or columns.flags:
         for film in labels.films.values():
             film.label = film.label or ""
-    if columns.image != FILE and any("/" in cell or "\\" in cell for cell in columns.matches):
-        labels.reasons.append("the table has paths, which may begin in another folder")
-    names = {
-        (PurePath(cell.replace("\\", "/")).name, PurePath(path).name) for cell, path in columns.matches.items()
-    }
-    if any(stem(one) != stem(other) and stem(one).casefold() == stem(other).casefold() for one, other in names):
-        labels.reasons.append("the table writes names of films in other letters, capital or small")
-    if any(cell != stem(path) and cell.isdecimal() for cell, path in columns.matches.items()):
-        labels.reasons.append("the table has lost the zeros before the numbers of films")
+    labels.reasons += _other_names(columns)
     if absent := [row for row in rows if row[columns.image] not in columns.matches]:
         absent_names = (" ".join(row[name] for name in film_table.key or (columns.image,)) for row in absent)
         labels.reasons.append(
@@ -201,6 +193,21 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
         have = counted(several, "image has several rows", "images have several rows")
         labels.reasons.append(f"{have}: an image has the labels of all its rows")
     labels.listed |= {*rows_of}
+
+
+def _other_names(columns: Columns) -> Iterator[str]:
+    """Yield why the source cannot read the names of films as a table writes them."""
+    if columns.image != FILE and any("/" in cell or "\\" in cell for cell in columns.matches):
+        yield "the table has paths, which may begin in another folder"
+    names = {
+        (PurePath(cell.replace("\\", "/")).name, PurePath(path).name) for cell, path in columns.matches.items()
+    }
+    if any(stem(one) != stem(other) and stem(one).casefold() == stem(other).casefold() for one, other in names):
+        yield "the table writes names of films in other letters, capital or small"
+    if any(cell != stem(path) and cell.isdecimal() for cell, path in columns.matches.items()):
+        yield "the table has lost the zeros before the numbers of films"
+    if any(FLOAT.fullmatch(cell) and cell != stem(path) for cell, path in columns.matches.items()):
+        yield "the table writes the numbers of films with .0"
 
 
 def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[str, str]]) -> None:

@@ -300,6 +300,11 @@ def class_order(names: Iterable[str]) -> list[str]:
     )
 
 
+def is_healthy(name: str) -> bool:
+    """Whether a class is known as that of films without a finding, or without one of them."""
+    return is_negated(name) or same_class(name) == "normal"
+
+
 def is_negated(name: str) -> bool:
     """Whether a class is that of films without something: "keine Pneumonie", "non-TB", "无结核"."""
     text = plain(name)
