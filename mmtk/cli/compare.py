@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmtk.cli.lines import table_lines
+from mmtk.cli.lines import table_lines, wrapped
 from mmtk.cli.study import MarginOpt, show_report
 from mmtk.errors import folded, listing
 
@@ -76,7 +76,7 @@ def compare(
 def _show_mapping(comparison: Comparison) -> None:
     """Print how the sources were read, before anything is computed from them."""
     for number, line in enumerate(comparison.mapping):
-        typer.echo(f"{'Mapping' if not number else '':8}{line}")
+        typer.echo("\n".join(wrapped(line, f"{'Mapping' if not number else '':8}", f"{'':8}")))
     typer.echo()
 
 

@@ -11,7 +11,7 @@ import typer
 
 from mmtk.cli.code import CodeOpt
 from mmtk.counts import counted, replicates
-from mmtk.errors import MmtkError, folded
+from mmtk.errors import MmtkError, folded, to_copy
 from mmtk.io.spelling import command
 
 if TYPE_CHECKING:
@@ -174,16 +174,16 @@ def _show_plan(session: StudySession, expected: Forecast | None, why: str = "") 
     lines += [f"{remark}." for remark in plan.remarks]
     lines += [f"Left out: {name}. {reason}" for name, reason in plan.dropped]
     for line in lines:
-        console.print(line, markup=False, soft_wrap=not console.is_terminal)
+        console.print(line, markup=False, soft_wrap=to_copy(line))
     time_text = ""
     if expected:
         at_once = f"with {session.workers} at a time, of which training {duration(expected.training)}"
         time_text = f"; about {duration(expected.wall)} {at_once}"
-    console.print(f"{_runs(plan, len(finished_runs))}{time_text}.", soft_wrap=not console.is_terminal)
+    console.print(f"{_runs(plan, len(finished_runs))}{time_text}.")
     if plan.tuning:
-        console.print(_trials(plan), soft_wrap=not console.is_terminal)
+        console.print(_trials(plan))
     if why:
-        console.print(f"Not timed, and it would not run: {why}", markup=False, soft_wrap=True)
+        console.print(f"Not timed, and it would not run: {why}", markup=False)
     console.print(f"Study     {session.study.path}", markup=False, soft_wrap=True)
 
 

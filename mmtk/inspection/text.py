@@ -122,9 +122,9 @@ def _print_verdicts(verdicts: list[Report], console: Console) -> None:
 
 
 def _print(console: Console, text: str | Text, style: str = "") -> None:
-    """Print a sentence, which a terminal breaks at words, but for commands to copy."""
+    """Print a sentence, broken at words, but for commands to copy."""
     line = text if isinstance(text, Text) else Text(text, style=style)
-    console.print(line, soft_wrap=not console.is_terminal or to_copy(line.plain))
+    console.print(line, soft_wrap=to_copy(line.plain))
 
 
 def _print_table(console: Console, title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
