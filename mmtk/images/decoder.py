@@ -46,6 +46,8 @@ def read_raster(path: Path) -> Raster:
             )
         with Image.open(path, formats=FORMATS) as image:
             scale, deep = _scale(image), _deep_colour(image, path)
+            if image.mode == "L" and isinstance(level := image.info.get("transparency"), int):
+                image.info["transparency"] = round(level / scale)  # Pillow spreads the pixels, but not this level
             raster = picture_raster(image, scale) if deep is None else deep
             return oriented(raster, orientation(image))
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mmtk.errors import MmtkError
 from mmtk.images.dicom_header import NEW_HEADER, number_of, read_elements, read_header, size_of
 from mmtk.images.dicom_tables import look_up, through_table, window
-from mmtk.images.gray_levels import between, stretch
+from mmtk.images.gray_levels import between, gray_levels, stretch
 from mmtk.images.raster import Raster, decoding
 
 _LOSSY = {
@@ -31,8 +30,7 @@ def read_film(path: Path) -> np.ndarray:
     header = read_header(path)
     values = _first_frame(path, header)
     if values.ndim == 3:
-        colour = values if values.dtype == np.uint8 else stretch(values)
-        return np.array(Image.fromarray(colour).convert("L"))
+        return gray_levels(Raster(values, values.shape[2]))
     try:
         return _gray(values, header)
     except Exception as error:  # missing elements, wrong lengths

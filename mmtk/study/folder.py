@@ -28,6 +28,7 @@ from mmtk.study import results, stopping, trials, tuning
 from mmtk.study.cells import PlannedCell
 from mmtk.study.plan import Plan
 
+STUDY_LOCK = "study.lock"
 RUNS = Path("runs")  # where all studies of a working folder keep their runs
 AT_ONCE = 200  # runs that a core reads before it takes the next
 KEPT = ("name", "levels", "reference", "beside")  # what study.json says of a cell besides its recipe
@@ -83,7 +84,11 @@ class StudyDir:
     def locked(self) -> Iterator[None]:
         """Keep other processes from running the same study."""
         make_folder(self.path)
-        with locked(self.path, "study.lock", "Wait for it, or choose another --out."):
+        # Before the lock, which would be left among another's files.
+        if not self.file.is_file() and any(item.name != STUDY_LOCK for item in self.path.iterdir()):
+            message = "this folder is not empty and holds no study."
+            raise MmtkError(message, str(self.path), "Choose another --out.")
+        with locked(self.path, STUDY_LOCK, "Wait for it, or choose another --out."):
             yield
 
     def write(self, plan: Plan, facts: dict[str, Any]) -> None:
@@ -94,11 +99,6 @@ class StudyDir:
                 raise MmtkError("this folder holds another study.", str(self.path), cure)
             self._check_code(plan.cells)
             return
-        foreign = [item for item in self.path.iterdir() if item.name != "study.lock"]
-        if foreign:
-            raise MmtkError(
-                "this folder is not empty and holds no study.", str(self.path), "Choose another --out."
-            )
         (self.path / "recipes").mkdir(exist_ok=True)
         cells = []
         for cell in plan.cells:

@@ -22,6 +22,7 @@ from mmtk.data.store import open_store
 from mmtk.errors import MmtkError, RunFailed
 from mmtk.images import files, loader
 from mmtk.io.outputs import MANIFEST
+from mmtk.study.folder import StudyDir
 from mmtk.workflows.ablate import StudyRequest, prepare
 from mmtk.workflows.predict import TABLE, predict
 
@@ -355,6 +356,9 @@ def test_what_mmtk_drew_is_neither_film_nor_reference(
     request = StudyRequest("enc-ssl", "ssl", profile=str(tmp_path / "p.toml"), out=data / "films/study")
     with pytest.raises(MmtkError, match="films/study: lies in the folder of inputs"):
         prepare(request, {}, data, "cpu")
+    with pytest.raises(MmtkError, match="not empty and holds no study"), StudyDir(data).locked():
+        pytest.fail("locked")
+    assert not (data / "study.lock").exists()
     mask(data / "masks/p0.png")
     with pytest.raises(MmtkError, match=r"masks: holds images of yours: p0\.png"):
         predict(run, [data / "films"], data / "masks", "cpu")

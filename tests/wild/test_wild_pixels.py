@@ -28,6 +28,7 @@ from pixel_inputs import (
     SHARED,
     SIGNED,
     Write,
+    chunk,
     dicom,
     group,
     look_up_table,
@@ -120,8 +121,6 @@ def test_label_numbers_are_those_stored(tmp_path):
 
 def two_bits(labels: np.ndarray) -> bytes:
     """A gray PNG of two bits."""
-    from pixel_inputs import chunk
-
     rows = [np.packbits(np.unpackbits(row[:, None].astype(np.uint8), axis=1)[:, 6:].ravel()) for row in labels]
     head = labels.shape[1].to_bytes(4, "big") + labels.shape[0].to_bytes(4, "big") + b"\2\0\0\0\0"
     body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
@@ -154,6 +153,28 @@ def test_the_first_value_of_a_table_may_be_written_unsigned(tmp_path):
     assert path.read_bytes().count(descriptor + b"SS") == 1
     path.write_bytes(path.read_bytes().replace(descriptor + b"SS", descriptor + b"US"))
     assert np.array_equal(read_image(path), CURVE[RAMP])
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_level_of_few_bits(tmp_path, bits):
+    top, stored = 2**bits - 1, np.arange(24 * 16).reshape(24, 16) % 2**bits
+    rows = [np.packbits(np.unpackbits(row[:, None].astype(np.uint8), axis=1)[:, -bits:].ravel()) for row in stored]
+    head = struct.pack(">IIBBBBB", 16, 24, bits, 0, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
+    parts = chunk(b"IHDR", head) + chunk(b"tRNS", struct.pack(">H", top)) + body + chunk(b"IEND", b"")
+    (path := tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    assert np.array_equal(read_image(path), np.where(stored == top, 0, stored * (255 // top)))
+
+
+def test_deep_colour_is_the_same_film_in_every_format(tmp_path):
+    colour = np.dstack([RAMP, RAMP[::-1], RAMP // 2])
+    png(tmp_path / "x.png", colour, 2)
+    extra = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": "RGB"}
+    dicom(tmp_path / "x.dcm", colour, bits=16, Rows=24, Columns=18, **extra)
+    film = pydicom.dcmread(tmp_path / "x.dcm")
+    del film.NumberOfFrames
+    film.save_as(tmp_path / "x.dcm")
+    assert np.abs(read_image(tmp_path / "x.dcm").astype(int) - read_image(tmp_path / "x.png")).max() <= 1
 
 
 @pytest.mark.parametrize("order", ["thumbnail first", "film first"])
