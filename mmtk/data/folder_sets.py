@@ -16,6 +16,7 @@ from mmtk.counts import counted
 from mmtk.data.label_matching import LEFT_OUT, UnknownLabelsError, plain, relabel
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
+from mmtk.data.plan.films import metadata_columns
 from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.errors import MmtkError, listing
@@ -120,27 +121,21 @@ def _classes(
 ) -> Source:
     """Source of the films with a class of the run, by a table in the names of the run."""
     strangers: Counter[str] = Counter()
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    metadata = metadata_columns(films.films.values())
     for path, film in sorted(films.films.items()):
         labels = _run_classes(film.label or "", target, match)
         run_classes = {label for label in labels if label}
         if film.label and not run_classes and None in labels and LEFT_OUT not in match:
             strangers[film.label] += 1
-        rows.append(
-            (films.inside(path), run_classes.pop() if len(run_classes) == 1 else "", film.patient, film.spacing)
-        )
+        label = run_classes.pop() if len(run_classes) == 1 else ""
+        facts = (film.metadata.get(column, "") for column in metadata)
+        rows.append((films.inside(path), label, film.patient, film.spacing, *facts))
     if strangers:
-        some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
-        first = next(iter(strangers))
-        count = counted(len(strangers), "label is no class", "labels are no classes")
-        raise UnknownLabelsError(
-            f"{count} of the run, which knows {listing(target.names)}: {some}"
-            f"{', …' if len(strangers) > 5 else ''}.",
-            name,
-            f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
-            f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
-        )
-    table = _csv_file(scratch / f"{file_name(name)}.csv", [("image", "label", "patient", "spacing"), *rows])
+        raise _unknown_labels(name, strangers, target)
+    table = _csv_file(
+        scratch / f"{file_name(name)}.csv", [("image", "label", "patient", "spacing", *metadata), *rows]
+    )
     images = (Path(films.folder) / films.images).as_posix()
     return Folder(
         root,
@@ -180,14 +175,32 @@ def _several(films: FilmSet, target: LabelSpec, match: Mapping[str, str]) -> lis
     return sentences
 
 
+def _unknown_labels(name: str, strangers: Counter[str], target: LabelSpec) -> UnknownLabelsError:
+    """The refusal of labels that are no classes of the run, with their counts."""
+    some = ", ".join(f"{label} ({count})" for label, count in strangers.most_common(5))
+    first = next(iter(strangers))
+    count = counted(len(strangers), "label is no class", "labels are no classes")
+    return UnknownLabelsError(
+        f"{count} of the run, which knows {listing(target.names)}: {some}{', …' if len(strangers) > 5 else ''}.",
+        name,
+        f'Say which is which: --match "{first}={target.names[-1]}"; --match "{first}=" leaves its films out, '
+        f'--match "{LEFT_OUT}=" those of all labels that the run does not know.',
+    )
+
+
 def _organs(
     name: str, root: Path, films: FilmSet, target: LabelSpec, match: Mapping[str, str], scratch: Path
 ) -> Source:
     """Source of the films with a mask, their patients and spacing from the table of the films."""
     keys = {"use": "folder", **films.keys["segmentation"]}
-    rows = [(films.inside(path), film.patient, film.spacing) for path, film in sorted(films.films.items())]
-    if any(patient or spacing for _, patient, spacing in rows) and "labels" not in keys:
-        table = _csv_file(scratch / f"{file_name(name)}-masks.csv", [("image", "patient", "spacing"), *rows])
+    metadata = metadata_columns(films.films.values())
+    rows = [
+        (films.inside(path), film.patient, film.spacing, *(film.metadata.get(column, "") for column in metadata))
+        for path, film in sorted(films.films.items())
+    ]
+    if any(any(row[1:]) for row in rows) and "labels" not in keys:
+        head = ("image", "patient", "spacing", *metadata)
+        table = _csv_file(scratch / f"{file_name(name)}-masks.csv", [head, *rows])
         keys |= {"labels": str(table), "columns": {"label": ""}, "unlisted_images": "ignore"}
     source = cast(Source, factory.component("source", keys, {"root": root, "task": "segmentation"}))
     return relabel(source, target, match, name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mmtk.errors import listing
 from mmtk.report.headlines import ALPHA
 from mmtk.report.intervals import AUROC, auroc_interval, bounded
 from mmtk.report.strata import TestImages, class_values
@@ -127,18 +128,18 @@ def _adjusted(rows: list[Reading]) -> list[Reading]:
 
 
 def _usable(images: TestImages, ill: np.ndarray) -> tuple[list[Attribute], list[str]]:
-    """Attributes from which the class may be guessed: not those that follow from it."""
-    usable, notes = [], []
+    """Attributes from which the class may be guessed, and a sentence on those that follow from it."""
+    usable, left_out = [], []
     for attribute in images.attributes:
         values = attribute.codes if attribute.numbers is None else attribute.numbers
         kinds = [len(np.unique(values[attribute.is_known & (ill == side)])) for side in (False, True)]
         if min(kinds) < 2:
-            notes.append(
-                f"{attribute.name} has at most one value in one class, so the class is not guessed from it"
-            )
+            left_out.append(attribute.name)
         else:
             usable.append(attribute)
-    return usable, notes
+    have, them = ("has", "it") if len(left_out) == 1 else ("have", "them")
+    why = f"{have} at most one value in one class, so the class is not guessed from {them}"
+    return usable, [f"{listing(left_out)} {why}"] if left_out else []
 
 
 def _guesses(

@@ -68,6 +68,12 @@ class Maps:
         return self.name in (NOISE, CENTRE)
 
     @property
+    def label(self) -> str:
+        """Name in a figure: the word and the values of its keys."""
+        word, *keys = self.name.split(",")
+        return " ".join([word, *(key.partition("=")[2] for key in keys)])
+
+    @property
     def test_set(self) -> str:
         """Test set in words."""
         return f"{self.domain} {self.task}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmtk.counts import counted, share
+from mmtk.io.dates import is_date
 from mmtk.runs.arrays import Cases
 from mmtk.runs.attributes import IMAGE, METADATA, attribute_columns, is_attribute
 from mmtk.study.patients import source_of
@@ -22,7 +22,6 @@ MOST_GROUPS = 6  # of a text; those with the fewest images are one, called other
 MOST_CATEGORIES = 50  # of more it is free text
 FEW_NUMBERS = 3  # different numbers up to which each is a group of its own
 OTHER = "other"
-_DATE = re.compile(r"\d{4}-?\d\d-?\d\d([T ].*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def _of_texts(name: str, from_source: bool, values: np.ndarray) -> Attribute:
     counts = Counter(texts)
     if len(counts) < 2:
         raise ValueError("has one value")
-    if all(_DATE.fullmatch(text) for text in counts):
+    if all(map(is_date, counts)):
         raise ValueError("holds dates, which are not looked at")
     if len(counts) > MOST_CATEGORIES:
         raise ValueError(f"has {counted(len(counts), 'different value')}, too many to be groups")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmtk.api import Split
-from mmtk.components.source._folder_metadata import is_personal
+from mmtk.components.source._personal_columns import is_personal
 from mmtk.errors import MmtkError
 from mmtk.testing.check import ContractError, Subject, expect
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmtk.api import MmtkError
-from mmtk.components.source._folder_metadata import is_personal
+from mmtk.components.source._personal_columns import is_personal
 from mmtk.components.source.chex import CheX
 from mmtk.components.source.folder import Folder
 from mmtk.components.source.jsrt import JSRT
@@ -52,28 +52,44 @@ def test_metadata_change_no_digest(tmp_path):
     assert named.digest() == digest
 
 
-@pytest.mark.parametrize(
-    "column",
-    ["Patient Name", "patientName", "DOB", "birth_date", "E-Mail", "Accession Number", "Geburtsdatum", "reader"],
+PERSONAL = (
+    "Patient Name, patientName, Full Name, DOB, birth_date, Year of Birth, Date of Death, E-Mail, "
+    "Accession Number, reader, Reported by, MRN, NHS number, Zip Code, GPS, Nachname, "
+    "Name des Patienten, Geburtsdatum, Geb.-Datum, GebDat, Anschrift, Straße, STRASSE, PLZ, "
+    "Telefonnummer, Hausarzt, Versichertennummer, Prénom, Prenom, Date de naissance, téléphone, "
+    "Apellido, fecha_nacimiento, dirección, Cognome, codice fiscale, Data de nascimento, Achternaam, "
+    "Фамилия, Дата рождения, 姓名, 患者姓名, 出生日期, 氏名, 生年月日, 환자명, 주민등록번호, Imię, "
+    "Příjmení, personnummer, födelsedatum, fødselsdato, syntymäaika, doğum tarihi, họ tên, "
+    "ημερομηνία γέννησης, الاسم, שם, नाम, Lakcím, Data nașterii"
 )
-def test_columns_that_name_persons_are_refused_by_name(tmp_path, column):
-    assert is_personal(column)
-    source = folder(tmp_path, f"{column},sex", ["x,F"] * 6)
+IMPERSONAL = (
+    "age, sex, view, Follow-up, manufacturer, ManufacturerModelName, station_name, scanner, nodule, "
+    "site, hospital, dose, ViewPosition, number of lesions, nominal, domain, phonetic, Geschlecht, "
+    "Alter, âge, sexe, Aufnahme, 年龄, 性别, пол, возраст"
+)
+
+
+def test_columns_that_name_persons_are_refused_by_name_in_many_languages(tmp_path):
+    assert [column for column in PERSONAL.split(", ") if not is_personal(column)] == []
+    assert [column for column in IMPERSONAL.split(", ") if is_personal(column)] == []
+    source = folder(tmp_path, "Anschrift,sex", ["x,F"] * 6)
     assert facts(source) == [{"sex": "F"}] * 6
-    assert f"left out, because they may name persons: {column}" in notes(source)
-    assert facts(folder(tmp_path, f"{column},sex", ["x,F"] * 6, metadata=(column,))) == [{column: "x"}] * 6
-
-
-@pytest.mark.parametrize("column", ["age", "sex", "view", "Follow-up", "manufacturer", "scanner", "nodule"])
-def test_columns_of_films_name_no_person(column):
-    assert not is_personal(column)
+    assert "left out, because they may name persons: Anschrift" in notes(source)
+    assert (
+        facts(folder(tmp_path, "Anschrift,sex", ["x,F"] * 6, metadata=("Anschrift",))) == [{"Anschrift": "x"}] * 6
+    )
 
 
 def test_dates_and_free_text_are_left_out(tmp_path):
-    rows = [f"2017-03-{n % 28 + 1:02},line {n},{n % 2}" for n in range(60)]
-    source = folder(tmp_path, "taken,report,flag", rows)
-    assert facts(source)[3] == {"flag": 1.0}
-    assert "because they hold dates: taken" in notes(source)
+    rows = [
+        f"2017-03-{n % 28 + 1:02},{n % 28 + 1}. März 2017,line {n},{n % 2},{('AP', 'ap', 'PA')[n % 3]}"
+        for n in range(16)
+    ]
+    source = folder(tmp_path, "taken,seen,report,flag,view", rows)
+    assert {tuple(one.items()) for one in facts(source)} == {
+        (("flag", flag), ("view", view)) for flag in (0.0, 1.0) for view in ("AP", "PA")
+    }  # AP and ap are one view
+    assert "because they hold dates: seen, taken" in notes(source)
     assert "because they hold free text, or more than 50 categories: report" in notes(source)
 
 

@@ -18,7 +18,10 @@ def planned(root: Path, head: str, row: str) -> str:
         rows.append(row.format(n=n, label=("normal", "Pneumonie")[n % 2], other=("Erguss", "normal")[n % 2]))
     (root / "films/t.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
     plan = plan_folder(root / "films", root / "p.toml")
-    assert not plan.tables or "image,label" in next(iter(plan.tables.values()))
+    for table in plan.tables.values():
+        names = table.partition("\n")[0].split(",")
+        assert names[:2] == ["image", "label"]
+        assert ("Alter" in names) == ("Alter" in head)  # of a column without a use the source makes metadata
     return "\n".join(plan.lines)
 
 

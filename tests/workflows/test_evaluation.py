@@ -296,9 +296,8 @@ def test_labels_of_another_kind_do_not_keep_masks_from_being_scored(run: Path, t
 
 
 def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path) -> None:
-    folder = site(
-        tmp_path / "site", {f"f{n}": f"{n},{['no', 'TB'][n % 2]}" for n in range(6)}, head="File,Age,Reading"
-    )
+    rows = {f"f{n}": f"{40 + n},Dr. {n},{['no', 'TB'][n % 2]}" for n in range(6)}
+    folder = site(tmp_path / "site", rows, head="File,Age,Hausarzt,Reading")
     (folder / "films.csv").rename(tmp_path / "reader.csv")
     said = {"labels": str(tmp_path / "reader.csv"), "label": "Reading"}
     with pytest.raises(MmtkError, match=r"is no class of the run, .*: TB \(3\)") as caught:
@@ -315,6 +314,9 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
         pictures=False,
     ).scores
     assert scores["site"]["classification"]["n"] == 6
+    cases = pq.read_table(tmp_path / "e/cases.parquet").to_pandas()
+    assert sorted(cases["metadata:Age"]) == [*range(40, 46)]
+    assert not [column for column in cases if "Hausarzt" in column]
     scores = evaluate(
         run,
         folders=[folder / "films"],

@@ -24,7 +24,9 @@ every plain "python -m mmtk_adapt.batch_norm RUN $WHERE --out batch-norm/\$(base
 every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures --set 'tasks=[\"classification\"]' \
   --set data.classification.cross.use=histogram --set data.classification.cross.of=nihx \
   --set data.classification.cross.to=chex --out histogram/\$(basename RUN)"
-python "$HERE/cures.py" "$DATA" runs batch-norm histogram
+every plain "mmtk evaluate RUN --profile chest-xray-small $WHERE --no-pictures --set 'tasks=[\"classification\"]' \
+  --set data.classification.cross.use=lung-crop --set data.classification.cross.of=nihx \
+  --set data.classification.cross.run=RUN --out lung-crop-test/\$(basename RUN)"
 
 # Saliency maps of every method, of the systems without and with the bridge.
 MAPS="--map saliency --map captum,method=input-x-gradient --map captum,method=integrated-gradients"
@@ -34,3 +36,5 @@ every "plain bridge" "mmtk saliency RUN $MAPS --images 60 $WHERE"
 # Films cropped to the lungs, which the first plain run finds.
 ln -sfn "$(ls -d runs/plain-*-s0)" masks
 study crop --suite "$HERE/crop.toml" --profile "$HERE/crop-profile.toml"
+
+python "$HERE/cures.py" "$DATA" runs batch-norm histogram lung-crop-test

@@ -5,30 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from mmtk.components.source._personal_columns import is_personal
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.ages import age_in_years
 from mmtk.io.csv_text import Table
+from mmtk.io.dates import is_date
 
 Value = str | float
 MOST_CATEGORIES = 50  # different texts in a column; of more it is taken for free text
-# HIPAA's identifiers as columns are called: names, dates and numbers of a person, and where one is found.
-_PERSONAL = re.compile(
-    r"\b(\w*names?|physician|radiologist|radiographer|technician|doctor|referrer|operator|reader|mother|father"
-    r"|guardian|contact|birth ?(date|day)?|dob|date ?of ?birth|born|dod|geburts\w*|adresse|telefon"
-    r"|nom|prénom|nombre|apellidos?"
-    r"|death ?date|ssn|social ?security|insurance|nhs|mrn|medical ?record|accession|address|street|city|zip"
-    r"|zip ?code|post(al)? ?code|phone|telephone|mobile|fax|e ?mail|mail|ip|url|passport|licen[cs]e)\b"
-    r"|\b(id|uid|number|no)$"
-)
-_DATE = re.compile(
-    r"(19|20)\d\d[-/.]?[01]\d[-/.]?[0-3]\d([T ].*)?|[0-3]?\d[-/.][0-3]?\d[-/.](19|20)?\d\d([T ].*)?"
-)
-
-
-def is_personal(column: str) -> bool:
-    """Whether a column's name says that it holds a person's name, birth date, address or number."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[\W_]+", " ", column).casefold().strip()
-    return bool(_PERSONAL.search(words))
+SINGLE, FEW = 0.7, 10  # and where so large a share of more than so many cells differ
 
 
 def read_metadata(
@@ -72,25 +57,34 @@ def read_metadata(
 
 def _reason_against(name: str, cells: Sequence[str]) -> str:
     """Reason why a column is not taken unasked, as a verb phrase; "" where there is none."""
-    texts = {cell for cell in cells if cell}
+    filled = [cell for cell in cells if cell]
+    texts = {*filled}
     if is_personal(name):
         return "may name persons"
-    if texts and all(_DATE.fullmatch(text) for text in texts):
+    if texts and all(map(is_date, texts)):
         return "hold dates"
     if None in _values([*texts]) or all(isinstance(value, float) for value in _values([*texts])):
         return ""
-    if len(texts) > MOST_CATEGORIES or any("\n" in text for text in texts):
+    if (
+        len(texts) > MOST_CATEGORIES
+        or len(texts) > SINGLE * len(filled) > FEW
+        or any("\n" in one for one in texts)
+    ):
         return f"hold free text, or more than {MOST_CATEGORIES} categories"
     return ""
 
 
 def _values(cells: Sequence[str]) -> list[Value | None]:
-    """Numbers, or years of ages such as 058Y, where all cells are some; else texts; None of an empty cell."""
+    """Numbers, or years of ages such as 058Y, where all cells are some; else texts; None of an empty cell.
+
+    A text in several spellings, such as AP and ap, has the first one.
+    """
     for reading in (_number, age_in_years):
         numbers = [reading(cell) if cell else None for cell in cells]
         if all(number is not None or not cell for number, cell in zip(numbers, cells, strict=True)):
             return [*numbers]
-    return [cell or None for cell in cells]
+    spellings: dict[str, str] = {}
+    return [spellings.setdefault(" ".join(cell.casefold().split()), cell) if cell else None for cell in cells]
 
 
 def _number(cell: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mmtk.counts import counted
@@ -11,12 +12,16 @@ from mmtk.data.plan.columns import SEVERAL
 
 @dataclass
 class Film:
-    """Facts of one film; ``label`` is None where nothing speaks of a class, "" where it has none."""
+    """Facts of one film; ``label`` is None where nothing speaks of a class, "" where it has none.
+
+    ``metadata``: cells of the columns without a use, by name, but for those that name persons.
+    """
 
     label: str | None = None
     patient: str = ""
     split: str = ""
     spacing: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,6 +42,11 @@ class Labels:
     def counts(self) -> Counter[str]:
         """Number of films of each class."""
         return Counter(film.label for film in self.films.values() if film.label)
+
+
+def metadata_columns(films: Iterable[Film]) -> list[str]:
+    """Names of the metadata that any film has."""
+    return list(dict.fromkeys(name for film in films for name, cell in film.metadata.items() if cell))
 
 
 def leave_several(labels: Labels) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import mean, median
 
 from mmtk.data.plan.words import CLASSES, OTHER_COLUMNS, PARTS, plain
+from mmtk.io.dates import is_date
 
 # Stems: with an ending, or with a word for a number before or behind it, "patient".
 PATIENTS = (
@@ -59,7 +60,6 @@ FOLDERS = (
     *("pat", "p", "pt", "sub", "subj", "case", "fall", "proband", "visit", "study", "ses"),
 )
 MANY, FEW = 8, 12  # so many groups, with fewer images each, are persons
-DATE = re.compile(r"\d{4}[-./]?\d{2}[-./]?\d{2}.*|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}.*")
 
 
 def patient_rank(name: str) -> int:
@@ -130,7 +130,7 @@ def possible_patients(cells: Sequence[tuple[str, list[str]]]) -> list[str]:
         and all(column)
         and are_persons(column)
         and mean(Counter(filter(None, column)).values()) >= 1.3
-        and not all(DATE.fullmatch(cell) or re.fullmatch(r"-?\d*[.,]\d+", cell) for cell in column if cell)
+        and not all(is_date(cell) or re.fullmatch(r"-?\d*[.,]\d+", cell) for cell in column if cell)
     ]
 
 

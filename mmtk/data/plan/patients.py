@@ -13,9 +13,10 @@ from mmtk.counts import counted, share
 from mmtk.data.plan import words
 from mmtk.data.plan.films import Labels
 from mmtk.data.plan.listing import Listing, parent
-from mmtk.data.plan.patient_words import DATE, are_persons
+from mmtk.data.plan.patient_words import are_persons
 from mmtk.errors import MmtkError
 from mmtk.images.loader import read_patient
+from mmtk.io.dates import is_date
 
 # The first counts that tells several films of one person from others.
 PATTERNS = (
@@ -97,7 +98,7 @@ def _repeat_as_persons(names: Collection[str]) -> bool:
     return (
         are_persons(names)
         and mean(Counter(names).values()) >= SEVERAL
-        and not any(DATE.fullmatch(name) or words.role(name) for name in {*names})
+        and not any(is_date(name) or words.role(name) for name in {*names})
     )
 
 

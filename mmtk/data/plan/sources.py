@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from mmtk.data.plan import words
-from mmtk.data.plan.films import Film
+from mmtk.data.plan.films import Film, metadata_columns
 from mmtk.data.plan.findings import FilmSet
 from mmtk.data.plan.official import TASK
 from mmtk.tasks import TASKS
@@ -34,7 +34,7 @@ ORDER = (
 )
 ONE_TASK = ("classes", "exclusive", "values", "swap")
 
-Rows = list[tuple[str, str, str, str, str]]
+Rows = list[tuple[str, ...]]  # the first one has the names of the columns
 
 
 def choose(sets: Sequence[FilmSet], task: str, official: Mapping[int, str]) -> list[FilmSet]:
@@ -118,6 +118,7 @@ def _rows(film_set: FilmSet, names: Sequence[str], with_labels: bool, shared: bo
     if not (foreign or of_folders or film_set.reasons):
         return []
     rows: Rows = []
+    metadata = metadata_columns(film_set.films.values())
 
     def scored(path: str, film: Film) -> bool:
         return bool(not with_labels or film.label or (shared and path in film_set.masks))
@@ -139,18 +140,21 @@ def _rows(film_set: FilmSet, names: Sequence[str], with_labels: bool, shared: bo
                 film.patient,
                 split,
                 film.spacing,
+                *(film.metadata.get(name, "") for name in metadata),
             )
         )
-    return rows if with_labels or film_set.left_out or any(row[2] or row[3] or row[4] for row in rows) else []
+    is_needed = with_labels or film_set.left_out or any(any(row[2:]) for row in rows)
+    return [(*HEAD, *metadata), *rows] if is_needed else []
 
 
 def csv_text(rows: Rows) -> str:
     """CSV text with the columns that are not empty; an image without a patient is its own."""
-    used = [k for k, name in enumerate(HEAD) if name == "image" or any(row[k] for row in rows)]
+    head, *images = rows
+    used = [k for k, name in enumerate(head) if name == "image" or any(row[k] for row in images)]
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
-    table.writerow([HEAD[k] for k in used])
-    table.writerows([[row[0] if k == 2 and not row[2] else row[k] for k in used] for row in rows])
+    table.writerow([head[k] for k in used])
+    table.writerows([[row[0] if k == 2 and not row[2] else row[k] for k in used] for row in images])
     return file.getvalue()
 
 

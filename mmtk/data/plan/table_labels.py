@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
+from mmtk.components.source._personal_columns import is_personal
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import FLOAT, Columns
@@ -20,6 +21,8 @@ from mmtk.data.plan.patients import header_patient
 from mmtk.data.plan.table_shapes import usual_shapes
 from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError, listing, nearest
+
+USES = ("image", "label", "patient", "split", "spacing")  # of columns
 
 
 def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> None:
@@ -150,7 +153,7 @@ def _continues(one: FilmTable, other: FilmTable) -> bool:
 
 def _check_hints(hints: Mapping[str, str], name: str, table: Table) -> None:
     """Refuse a column that the user names and the table lacks."""
-    for key in ("image", "label", "patient", "split", "spacing"):
+    for key in USES:
         if (column := hints.get(key)) and column not in table.columns:
             cure = f"Its columns: {', '.join(table.columns)}."
             raise MmtkError(f"no column '{column}'.{nearest(column, table.columns)}", name, cure)
@@ -236,6 +239,8 @@ def _joined(
     if columns.label:
         labels = (row[columns.label] for row in rows)
         row[columns.label] = "|".join(dict.fromkeys(x for x in labels if x.casefold() not in empty))
+    for name in columns.unused:
+        row[name] = row[name] if len({other[name] for other in rows}) == 1 else ""
     for name in columns.flags:
         cells = {row[name].removesuffix(".0"): row[name] for row in rows}
         row[name] = cells[next((cell for cell in ("1", "-1", "") if cell in cells), "0")]
@@ -259,6 +264,9 @@ def _write(
     film.split = part_of_table or film.split
     film.patient = row[columns.patient] if columns.patient else ""
     film.spacing = row[columns.spacing] if columns.spacing else ""
+    film.metadata = {
+        name: row[name] for name in columns.unused if name.casefold() not in USES and not is_personal(name)
+    }
     if columns.split:
         film.split = words.part(row[columns.split])
 
@@ -274,7 +282,7 @@ def _flagged(cells: Mapping[str, str]) -> str:
 
 def _describe(name: str, columns: Columns, labels: Labels) -> None:
     """Add the table to keys and notes."""
-    used = {key: getattr(columns, key) for key in ("image", "label", "patient", "split", "spacing")}
+    used = {key: getattr(columns, key) for key in USES}
     used = {key: column for key, column in used.items() if column}
     labels.keys["labels"] = name
     if renamed := {key: column for key, column in used.items() if column != key}:
@@ -288,6 +296,8 @@ def _describe(name: str, columns: Columns, labels: Labels) -> None:
         )
     if columns.unused:
         labels.notes.append(f"{name}: not labels: {', '.join(columns.unused)} (--label COLUMN takes another)")
+        if personal := [column for column in columns.unused if is_personal(column)]:
+            labels.notes.append(f"{name}: left out, because they may name persons: {listing(personal)}")
     if columns.flags and not columns.label:
         labels.notes.append(
             f"{name}: one column per finding ({', '.join(columns.flags[:6])}): --label COLUMN takes one"

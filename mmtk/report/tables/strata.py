@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from mmtk.errors import listing
 from mmtk.report.intervals import WHOLE_SCALE
 from mmtk.report.readings import CHANCE, Guess, Reading, Readings
 from mmtk.report.strata import Stratum, Within
@@ -23,6 +25,11 @@ from mmtk.stats import Interval
 
 READS = "may be read"
 BEATS = "beats the network"
+Row = TypeVar("Row", Within, Reading)
+IMAGE_NOTE = (
+    "“(image)”: of the pixels at run size, as shares of white (mean intensity, contrast), of the area (border, "
+    "burned-in signs, mask) or of the contrast (sharpness), or of the size of the file."
+)
 
 
 def warnings(result: Readings) -> list[str]:
@@ -76,9 +83,9 @@ def _worded(one: Interval) -> str:
 def scores(rows: Sequence[Stratum]) -> Table:
     """The leading score in groups of images, a row per group."""
     caption = (
-        "The leading score of one system on groups of the test images, with 95 % intervals that rest on the "
-        "patients of the group. Numbers are cut at their thirds. Difference: to all other images whose group is "
-        "known; p (Holm) is adjusted over all groups of the test set. Fewer than ten patients have no score."
+        f"The leading score of {_systems(rows)} on groups of the test images, with 95 % intervals that rest on "
+        "the patients of the group. Numbers are cut at their thirds. Difference: to all other images whose group "
+        "is known; p (Holm) is adjusted over all groups of the test set. Fewer than ten patients have no score."
     )
     return Table(
         "strata", "Scores in groups of images", caption, _columns("*Score"), [_stratum(row) for row in rows]
@@ -105,9 +112,10 @@ def effects(rows: Sequence[Stratum]) -> Table:
 def within(rows: Sequence[Within]) -> Table:
     """AUROC on all images beside that within groups, a row per attribute."""
     caption = (
-        "AUROC of one system on all images whose group is known, and on the pairs of images of one group alone "
-        "(van Elteren 1960). A score that reads an attribute which goes with the class is better on all images "
-        "than within groups; where the attribute goes against the class, it is worse."
+        f"AUROC of {_systems(rows)} on all images whose group is known, and on the pairs of images of one group "
+        "alone (van Elteren 1960), the largest difference first. A score that reads an attribute which goes with "
+        "the class is better on all images than within groups; where the attribute goes against the class, it is "
+        f"worse. {IMAGE_NOTE}"
         + _without_interval(one for row in rows for one in (row.pooled, row.within, row.difference))
     )
     columns = headings("Test set", "Attribute", "*On all images", "*Within groups", "*Difference", "*p")
@@ -120,7 +128,7 @@ def within(rows: Sequence[Within]) -> Table:
             interval_entry(row.difference, sign=True),
             p_entry(row.difference.p),
         ]
-        for row in rows
+        for row in _by_set(rows, lambda row: abs(row.difference.est))
     ]
     return Table("within", "AUROC within groups", caption, columns, body)
 
@@ -128,11 +136,11 @@ def within(rows: Sequence[Within]) -> Table:
 def readings(rows: Sequence[Reading]) -> Table:
     """Attributes that the score tells, a row per attribute and side, the best told first."""
     caption = (
-        "How well the score of one system for its last class tells an attribute among images of one class (0.5: "
-        "not at all; below: the other way round), and how well it tells the class among images of one side. "
+        f"How well the score of {_systems(rows)} for its last class tells an attribute among images of one class "
+        "(0.5: not at all; below: the other way round), and how well it tells the class among images of one side. "
         f"Numbers are cut at their median. “{READS}”: the attribute is told (p after Holm's adjustment over the "
-        "test set below 0.05), and better than the class. What the disease itself changes in an image is told too."
-        + _without_interval(one for row in rows for one in (row.auroc, row.label))
+        "test set below 0.05), and better than the class. What the disease itself changes in an image is told "
+        f"too. {IMAGE_NOTE}" + _without_interval(one for row in rows for one in (row.auroc, row.label))
     )
     names = (
         "Test set",
@@ -151,7 +159,7 @@ def readings(rows: Sequence[Reading]) -> Table:
             interval_entry(row.label),
             Entry(READS if row.alarms else "", best=row.alarms),
         ]
-        for row in sorted(rows, key=lambda row: (row.images.name, -row.strength))
+        for row in _by_set(rows, _strength)
     ]
     return Table("readings", "Attributes that the score tells", caption, headings(*names), body)
 
@@ -183,6 +191,17 @@ def guesses(rows: Sequence[Guess]) -> Table:
 def _without_interval(intervals: Iterable[Interval]) -> str:
     """A sentence of a caption on dashes, where an interval holds every value of its score."""
     return f" –: {WHOLE_SCALE}." if any(WHOLE_SCALE in one.note for one in intervals) else ""
+
+
+def _by_set(rows: Sequence[Row], size: Callable[[Row], float]) -> list[Row]:
+    """Rows of each test set, the largest first."""
+    names = list(dict.fromkeys(row.images.name for row in rows))
+    return sorted(rows, key=lambda row: (names.index(row.images.name), -size(row)))
+
+
+def _systems(rows: Sequence[Stratum | Within | Reading]) -> str:
+    """Names of the systems that rows speak of; one as a rule."""
+    return listing(dict.fromkeys(row.images.cell.name for row in rows))
 
 
 def _columns(score: str) -> list[Column]:
