@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -49,6 +49,7 @@ class Maps:
     cell: the system
     name: of the map
     domain, task: of the test set
+    seeds: of the runs that have it, a row each
     patients: [images], numbers or ids
     columns: [seeds, images] by score
     lungs: where the lungs come from
@@ -58,6 +59,7 @@ class Maps:
     name: str
     domain: str
     task: str
+    seeds: tuple[int, ...]
     patients: np.ndarray
     columns: dict[str, Values]
     lungs: str
@@ -156,19 +158,20 @@ def sentences(result: MapResults) -> list[str]:
 
 def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:
     """All kinds of maps that every run of a cell has, by test set."""
-    runs = [run for _, run in sorted(cell.runs.items())]
-    folders = {folder.name for run in runs for folder in measured_folders(run.path)}
+    folders = {folder.name for run in cell.runs.values() for folder in measured_folders(run.path)}
     for folder in sorted(folders, key=lambda name: (name in (NOISE, CENTRE), name)):
-        present = [run for run in runs if (run.path / FOLDER / folder / ABOUT).is_file()]
+        present = {
+            seed: run for seed, run in sorted(cell.runs.items()) if (run.path / FOLDER / folder / ABOUT).is_file()
+        }
         try:
             yield from _of_folder(cell, present, folder)
         except MmtkError as error:
             notes.append(f"Saliency maps of {cell.name} are left out: {error}")
 
 
-def _of_folder(cell: Cell, runs: Sequence[Run], folder: str) -> Iterator[Maps]:
-    """One kind of map of the runs that have it."""
-    places = [run.path / FOLDER / folder for run in runs]
+def _of_folder(cell: Cell, runs: Mapping[int, Run], folder: str) -> Iterator[Maps]:
+    """One kind of map of the runs that have it, by seed."""
+    places = [run.path / FOLDER / folder for run in runs.values()]
     about = read_json(places[0] / ABOUT)
     arrays = [read_arrays(place / MAPS) for place in places]
     for (domain, task), table in read_cases([place / CASES for place in places]).items():
@@ -176,7 +179,8 @@ def _of_folder(cell: Cell, runs: Sequence[Run], folder: str) -> Iterator[Maps]:
         if len(places) > 1 and about["map"] not in (NOISE, CENTRE):
             columns[AGREEMENT] = agreement([_in_order(one, f"{domain}/{task}") for one in arrays])
         patients = np.array([name or f"image {i}" for name, i in zip(table["patient"], table["id"], strict=True)])
-        yield Maps(cell, about["map"], domain, task, patients, columns, about["lungs"].get(f"{domain} {task}", ""))
+        lungs = about["lungs"].get(f"{domain} {task}", "")
+        yield Maps(cell, about["map"], domain, task, tuple(runs), patients, columns, lungs)
 
 
 def _in_order(arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
@@ -198,9 +202,7 @@ def _scores(maps: Maps, declared: dict[str, ScoreInfo]) -> Iterator[MapScore]:
 def _claims(maps: Maps, measured: Sequence[Maps]) -> Iterator[MapClaim]:
     for sentence, one, other in CLAIMS:
         values = [_column(name, maps, measured) for name in (one, other) if name]
-        present = [
-            column for column in values if column is not None and column.shape == maps.columns["deletion"].shape
-        ]
+        present = [column for column in values if column is not None]
         if len(present) == len(values) and all(np.isfinite(column).any() for column in present):
             difference = present[0] - (present[1] if other else 0.0)
             interval, images = _interval(difference, maps.patients)
@@ -209,14 +211,16 @@ def _claims(maps: Maps, measured: Sequence[Maps]) -> Iterator[MapClaim]:
 
 
 def _column(name: str, maps: Maps, measured: Sequence[Maps]) -> Values | None:
-    """Values of a score of a map, or of a control map on the same images; None where they are absent."""
+    """Values of a score of a map, or of a control map on its images and seeds; None where they are absent."""
     control, colon, score = name.rpartition(":")
     if not colon:
         return maps.columns.get(name)
     key = (control, maps.domain, maps.task)
     others = (one for one in measured if (one.name, one.domain, one.task) == key)
     other = next((one for one in others if np.array_equal(one.patients, maps.patients)), None)
-    return None if other is None else other.columns.get(score)
+    if other is None or score not in other.columns or not {*maps.seeds} <= {*other.seeds}:
+        return None
+    return other.columns[score][[other.seeds.index(seed) for seed in maps.seeds]]
 
 
 def _interval(values: Values, patients: np.ndarray) -> tuple[Interval, int]:

@@ -111,3 +111,12 @@ def test_maps_of_other_images_are_left_out_with_a_note(runs):
     notes = map_results(from_runs(runs)).notes
     assert len(notes) == 1
     assert "has other test images" in notes[0]
+
+
+def test_a_map_that_one_seed_lacks_is_compared_on_the_seeds_that_have_it(runs):
+    maps = np.array([plant(run, "saliency", seed, 0.6, 0.3) for seed, run in enumerate(runs)])
+    bells = np.array([plant(run, "centre", 10 + seed, 0.6, 0.3) for seed, run in enumerate(runs)])
+    shutil.rmtree(runs[0] / "saliency/saliency")
+    claims = {one.sentence: one.difference for one in map_results(from_runs(runs)).claims}
+    bell = claims["more mass in the lungs than a bell in the centre has"]
+    assert (bell.seeds, bell.est) == (2, pytest.approx((maps - bells)[1:].mean()))

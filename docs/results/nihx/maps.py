@@ -5,16 +5,15 @@ import sys
 from pathlib import Path
 
 TEST_SET = "cross-domain classification"
-COLUMNS = (
-    "mass in lungs",
-    "mass in boxes",
-    "pointing game in boxes",
-    "deletion",
-    "insertion",
-    "rank correlation, shuffled head",
-    "rank correlation, shuffled all layers",
-    "rank correlation of seeds",
-)
+COLUMNS = {
+    "mass in lungs": "mass in lungs",
+    "mass in boxes": "mass in boxes",
+    "pointing game in boxes": "points into a box",
+    "deletion": "deletion",
+    "insertion": "insertion",
+    "rank correlation, shuffled all layers": "shuffled",
+    "rank correlation of seeds": "seeds",
+}
 
 
 def cell(row: dict[str, str] | None) -> str:
@@ -32,11 +31,17 @@ def main(tables: Path) -> None:
     with open(tables / "saliency-claims.csv", newline="", encoding="utf-8") as file:
         claims = [row for row in csv.DictReader(file) if row["Test set"] == "all"]
     verdicts = {(row["System"], row["Map"]): row["Verdict"] for row in claims}
-    print("|", " | ".join(["system", "map", "seeds", *COLUMNS, "the paper's sentence"]), "|")
-    for key in dict.fromkeys((row["System"], row["Map"], row["Seeds"]) for row in rows):
-        by_score = {row["Metric"]: row for row in rows if (row["System"], row["Map"], row["Seeds"]) == key}
-        cells = [cell(by_score.get(name)) for name in COLUMNS]
-        print("|", " | ".join([*key, *cells, verdicts.get(key[:2], "–")]), "|")
+    print("|", " | ".join(["map", "system", "trainings", *COLUMNS.values(), "the paper's sentence"]), "|")
+    print("|---|---|" + "---:|" * (1 + len(COLUMNS)) + "---|")
+    found: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for row in rows:
+        found.setdefault((row["Map"], row["System"]), {})[row["Metric"]] = row
+    names = list(dict.fromkeys(name for name, _ in found))
+    for name, system in sorted(found, key=lambda key: names.index(key[0])):
+        scores = found[name, system]
+        values = [cell(scores.get(metric)) for metric in COLUMNS]
+        word = verdicts.get((system, name), "–")
+        print("|", " | ".join([name, system, scores["deletion"]["Seeds"], *values, word]), "|")
 
 
 if __name__ == "__main__":
