@@ -23,6 +23,7 @@ LEAST_SIDE = 16  # pixels
 EVERYWHERE = {"lung", "heart", "clavicle", "rib", "trachea", "spine"}  # organs that every chest film shows
 NEARLY_ALL = 0.95  # of all masks: so many empty ones leave nothing to learn
 MOST_ELONGATED = 4  # long side by short side
+INVERTED = ', or write exclusive = true, values = [255, 0], classes = ["background", "{}"]'
 PATIENTS_CURE = (
     "Films of one person may lie in train and test. A column patient or patient_pattern says whose they are; "
     "one_image_per_patient = true that all are of different patients."
@@ -150,8 +151,7 @@ def on_masks(role: Role, check: MaskCheck, count: int, names: Iterable[str]) -> 
         (
             check.inverted,
             "masks cover the border of their images and leave out what lies inside: they seem to be inverted",
-            "Invert them, or write exclusive = true, values = [255, 0], "
-            f'classes = ["background", "{[*names][-1]}"].',
+            f"Invert them{INVERTED.format([*names][-1]) if len(check.inverted) == count else ''}.",
         ),
         (
             [] if check.turn else check.turned,
