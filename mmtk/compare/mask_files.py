@@ -43,8 +43,10 @@ class Pixels:
         if not self.values.size:
             return []
         low, high = int(self.values.min()), int(self.values.max())
-        if ((self.values == low) | (self.values == high)).all():  # two values, as most masks have
-            return sorted({low, high})
+        if low == high:
+            return [low]
+        if np.count_nonzero(self.values == high) == np.count_nonzero(self.values > low):  # two, as most masks have
+            return [low, high]
         if low >= 0 and high < 1 << 16:
             return [int(value) for value in np.flatnonzero(np.bincount(self.values.ravel()))]
         return [int(value) for value in np.unique(self.values)]

@@ -14,7 +14,8 @@ from mmtk.compare.mask_similarity import SimilarityReference
 from mmtk.components.metric._structure import REACH
 from mmtk.components.metric._surface import boundaries, surface_distances
 
-FIELD = 10  # comparisons that cost as much as the distances of all pixels from a boundary
+OVERLAPS = ("dice", "jaccard", "precision", "recall")
+FIELD = 20  # comparisons that cost as much as the distances of all pixels from a boundary
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         self.points = surfaces(self.masks)
-        scale = np.array(self.spacing) if self.is_volume and self.spacing else 1.0
+        scale = np.array(self.spacing) if self.is_volume and self.spacing else 1
         self.points = [points * scale for points in self.points]
         self.distances = [self._distance_from(points) for points in self.points]
         self.counts = counts(self.masks)
@@ -69,16 +70,12 @@ class Reference:
         names: of the structures
         """
         both, r = counts(predicted & self.masks), self.counts
-        ratios = {
-            "dice": (2 * both, p + r),
-            "jaccard": (both, p + r - both),
-            "precision": (both, p),
-            "recall": (both, r),
-        }
-        values = {key: np.where(p + r == 0, 1.0, a / np.maximum(b, 1)) for key, (a, b) in ratios.items()}
-        row = {key: float(value.mean()) for key, value in values.items()}
+        above = np.array([2 * both, both, both, both])
+        below = np.array([p + r, p + r - both, p, r])
+        values = np.where(p + r == 0, 1.0, above / np.maximum(below, 1))
+        row = dict(zip(OVERLAPS, values.mean(1).tolist(), strict=True))
         if len(names) > 1:
-            row |= {f"dice-{name}": float(dice) for name, dice in zip(names, values["dice"], strict=True)}
+            row |= {f"dice-{name}": float(dice) for name, dice in zip(names, values[0], strict=True)}
         return row
 
     def _distances(self, points: Sequence[np.ndarray], unit: str) -> dict[str, float]:
@@ -93,22 +90,22 @@ class Reference:
         return {f"average-hausdorff{unit}": average, f"hd95{unit}": hd95}
 
     def _distance_from(self, boundary: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Function for the distances of points from a boundary [points,axes], None of an empty one.
+        """Function for the distances of points from a boundary [points,axes] that many comparisons share.
 
-        A tree and a field give the same, to the last digit.
+        None of an empty one, and of pixels with few comparisons. All ways give the same, to the last digit.
         """
         from scipy.ndimage import distance_transform_edt
         from scipy.spatial import KDTree
 
-        if not len(boundary):
+        if not len(boundary) or (not self.is_volume and self.comparisons < FIELD):
             return None
-        if self.is_volume or self.comparisons < FIELD:
+        if self.is_volume:
             tree = KDTree(boundary)
             return lambda points: tree.query(points)[0]
         outside = np.ones(self.masks.shape[1:], bool)
-        outside[tuple(boundary.astype(int).T)] = False
+        outside[tuple(boundary.T)] = False
         field = distance_transform_edt(outside)
-        return lambda points: field[tuple(points.astype(int).T)]
+        return lambda points: field[tuple(points.T)]
 
     @cached_property
     def _similar(self) -> list[SimilarityReference]:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mmtk.images.jpeg import decode_jpeg, deep_jpeg
+from mmtk.images.png import plain_png
 from mmtk.images.raster import (
     _DEEP,
     _PNG_PIXELS,
@@ -31,6 +32,8 @@ def read_raster(path: Path) -> Raster:
     """Read the first frame of a PNG, JPEG, BMP, GIF, WebP or PNM file, or the first page of a TIFF."""
     check_there(path)
     with decoding(path):
+        if (gray := plain_png(path)) is not None:
+            return Raster(gray[..., None], 1)
         if is_tiff(path):
             from mmtk.images.tiff import read_tiff
 

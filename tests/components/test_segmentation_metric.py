@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from mmtk.components.metric._nearest import pixel_distances
 from mmtk.components.metric._structure import ssim
 from mmtk.components.metric._surface import boundaries, surface_distances
 from mmtk.components.metric.classification import Classification
@@ -252,3 +253,14 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(MmtkError, match="Classification"):
         made.merge(Classification(("a", "b")))
     assert made.compute() == {"n": 0}
+
+
+def test_distances_between_pixels_are_those_of_a_tree_to_the_last_digit():
+    """Crowds, lone pixels, neighbours on every ring of the looks, and others far away or below zero."""
+    from scipy.spatial import KDTree
+
+    draw = np.random.default_rng(0)
+    for count, others, spread, shift in ((300, 200, 40, 0), (3, 900, 90, 0), (900, 1, 60, 5), (50, 50, 9, 300)):
+        points = draw.integers(-spread, spread, (count, 2))
+        reference = draw.integers(-spread, spread, (others, 2)) + shift
+        assert (pixel_distances(points, reference) == KDTree(reference).query(points)[0]).all()

@@ -26,6 +26,7 @@ from mmtk.images.loader import (
     resize_image,
     resize_mask,
 )
+from mmtk.images.png import plain_png
 
 GRAY = np.random.default_rng(0).integers(0, 256, (12, 9), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (12, 9, 3), dtype=np.uint8)
@@ -307,6 +308,34 @@ DISC = np.hypot(*np.mgrid[-16:16, -16:16]) < 9
 def test_mask_of_two_values(tmp_path, low, high):
     path = save(tmp_path / "m.png", np.where(DISC, high, low).astype(np.uint8))
     assert np.array_equal(read_mask(path), DISC)
+
+
+def test_plain_png_is_what_pillow_decodes_and_every_other_one_is_left_to_it(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    values = (np.arange(35).reshape(5, 7) * 7).astype(np.uint8)
+    image, text, exif = Image.fromarray(values), PngInfo(), Image.Exif()
+    text.add_text("XML:com.adobe.xmp", '<x tiff:Orientation="6">')
+    exif[0x0112] = 6
+    path = tmp_path / "a.png"
+    for options in ({}, {"compress_level": 0}, {"dpi": (72, 72)}):
+        image.save(path, **options)
+        assert (plain_png(path) == values).all()
+        assert np.array_equal(plain_png(path), np.asarray(Image.open(path)))
+    for other, options in (
+        (image, {"transparency": 3}),
+        (image, {"pnginfo": text}),
+        (image, {"exif": exif}),
+        *((image.convert(mode), {}) for mode in ("1", "P", "RGB", "LA", "I;16")),
+    ):
+        other.save(path, **options)
+        assert plain_png(path) is None, options or other.mode
+    image.save(path)
+    content = bytearray(path.read_bytes())
+    content[-14] ^= 255  # the checksum of the pixels, which Pillow does not read
+    path.write_bytes(content)
+    assert plain_png(path) is None
+    assert (read_labels(path) == values).all()
 
 
 def test_masks_of_other_kinds(tmp_path):

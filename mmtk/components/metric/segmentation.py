@@ -73,7 +73,7 @@ class Segmentation(Metric):
         row = {key: value.mean().item() for key, value in overlap.items()}
         row["ssim"] = ssim(predicted, reference)
         pairs = list(zip(boundaries(predicted.numpy()), boundaries(reference.numpy()), strict=True))
-        row |= self._distances(pairs, (1.0, 1.0), predicted.shape[1:], "")
+        row |= self._distances(pairs, (1, 1), predicted.shape[1:], "")
         if name in self.spacing:
             high, wide = self.spacing[name]
             if high == wide:  # the same distances in another unit
