@@ -80,8 +80,13 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
     margins = {claim.label: claim.margin for claim in single if claim.margin is not None}
     tests = " and ".join(f"{count} on {label}" for label, count in family.items() if count)
     words = "Helps, harms" if any(claim.component for claim in single) else "Better"
+    change = (
+        "change of the score"
+        if words != "Better"
+        else "difference of the score, the first system minus the second"
+    )
     caption = (
-        f"Verdict, change of the score{ends}, and in brackets the probability that the order is the other way "
+        f"Verdict, {change}{ends}, and in brackets the probability that the order is the other way "
         f"round. {words}: p < {ALPHA} after Holm's adjustment{f' (family: {tests})' if tests else ''}. "
     )
     if margins:
@@ -133,7 +138,7 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
         sides = {} if settled[0].component else {"helps": "for the reference", "harms": "against it"}
         words = ", ".join(f"{counts[word]} {sides.get(word, word)}" for word in WORDS if counts[word])
         yield f"Settled: {share(len(settled), len(claim_list), 'difference')}, in bold in the table ({words})."
-    else:
+    elif settled[0].component:
         by_text: dict[str, dict[str, list[str]]] = {}
         for claim in sorted(
             settled, key=lambda claim: (WORDS.index(claim.verdict.word), claim.verdict.within_margin)
@@ -141,8 +146,36 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
             by_text.setdefault(claim.text, {}).setdefault(claim.what, []).append(claim.where)
         for text, by_what in by_text.items():
             names = "; ".join(f"{what} ({', '.join(places)})" for what, places in by_what.items())
-            is_word = text.partition(",")[0] in WORDS  # else it begins with the name of a system
-            yield f"{text[:1].upper() + text[1:] if is_word else text}: {names}."
+            yield f"{text[:1].upper() + text[1:]}: {names}."
+    else:
+        by_pair: dict[str, list[str]] = {}
+        for claim in settled:
+            by_pair.setdefault(_pair(claim), []).append(_amount(claim))
+        yield from (f"{pair} {'; '.join(amounts)}." for pair, amounts in by_pair.items())
+
+
+def _pair(claim: Claim) -> str:
+    """Which of two systems is better, in words."""
+    first, second = (cell.name for _, cell in claim.weights)
+    if not claim.verdict.decides:
+        return f"No difference that matters between {first} and {second}:"
+    better, worse = (first, second) if claim.verdict.word == "helps" else (second, first)
+    return f"{better} is better than {worse}"
+
+
+def _amount(claim: Claim) -> str:
+    """By how much one of two systems is better, without a sign, and on which score."""
+    if not claim.verdict.decides:
+        return claim.where
+    ends = "" if claim.low is None or claim.high is None else f" ({interval(*_unsigned(claim))})"
+    less = ", by less than the margin" * claim.verdict.within_margin
+    return f"by {number(abs(claim.value))}{ends} on {claim.where}{less}"
+
+
+def _unsigned(claim: Claim) -> tuple[float, float]:
+    """The interval of a difference, seen from the side on which it is positive."""
+    low, high = claim.low or 0.0, claim.high or 0.0
+    return (low, high) if claim.value >= 0 else (-high, -low)
 
 
 def _open(claim_list: Sequence[Claim]) -> Iterator[str]:
