@@ -22,6 +22,9 @@ SPREAD = re.compile(r"([-+]?[\d.,]+)\s*%?\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,]+\s*%?"
 FIGURE = re.compile(
     r"[-+]?\d*\.\d{3,}(?:e[-+]?\d+)?", re.IGNORECASE
 )  # in a name of a column: a first line of values
+EMPHASIS = re.compile(
+    r"(?:\\(?:textbf|textit|underline|mathbf|mathit|bm|bf)\{(.*)\}|\*\*(.*)\*\*|\$(.*)\$)"
+)  # bold
 COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?%?", re.IGNORECASE)
 
 
@@ -147,11 +150,18 @@ def read_sheet(path: Path) -> Sheet:
         raise MmtkError(
             "has no rows.", str(path), "A table has a line of names, and a row for each number or case."
         )
-    cells = [line.cells for line in table.lines]
+    cells = [[_bare(cell) for cell in line.cells] for line in table.lines]
     names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
     if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
         raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
     return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+
+
+def _bare(cell: str) -> str:
+    """A cell without the signs that LaTeX and Markdown print the best number of a table with."""
+    if cell[:1] in ("\\", "*", "$") and (match := EMPHASIS.fullmatch(cell.strip())):
+        return _bare(next(text for text in match.groups() if text is not None))
+    return cell
 
 
 def _check_file(path: Path) -> None:

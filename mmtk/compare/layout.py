@@ -22,6 +22,7 @@ ROLES = {
     "durchlauf lauf wiederholung startwert graine repetition semilla repeticion seme",
     "case": "case caseid casename cases testcase testcasename id image imageid img imgid imagename filename file "
     "filepath path name sample sampleid scan scanid study studyid slice volume index "
+    "imagepath imgname imgpath "
     "bild bildid bildname aufnahme datei dateiname cliche fichier nomdefichier imagen archivo immagine fall",
     "patient": "patient patientid patientname pid subject subjectid subjectname "
     "patientennummer patientenid patientennr patientnr patid paciente paziente",
@@ -45,6 +46,7 @@ REPLICATE = re.compile(
 LOGGED = re.compile(
     r"(?:params?|config|hparams|tags)[./]", re.IGNORECASE
 )  # before the names in exports of trackers
+NUMBERING = ("", "unnamed0")  # a column without a name, in which pandas numbers the rows
 OF_RUNS = frozenset(["name", "id", "index"])  # columns that name cases, or runs in exports of trackers
 Shape = Literal["rows", "scores", "predictions", "wide"]
 
@@ -83,7 +85,7 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
     roles: columns that the user names, by role
     """
     columns = _roles(sheet, roles)
-    rest = [name for name in sheet.columns if name not in columns.values()]
+    rest = [name for name in sheet.columns if name not in columns.values() and plain(name) not in NUMBERING]
     numeric = [name for name in rest if sheet.is_numeric(name)]
     attributes = [name for name in rest if name not in numeric]
     scored = [name for name in numeric if is_score_name(name)]
@@ -148,7 +150,7 @@ def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, s
     if "target" not in roles and "target" in columns and _has_scores_alone(sheet, columns):
         del columns["target"]  # a structure, such as label = lung beside its Dice
     if "case" not in columns:
-        index = next((name for name in sheet.columns if plain(name) in ("", "unnamed0")), None)
+        index = next((name for name in sheet.columns if plain(name) in NUMBERING), None)
         if index is not None and ("system" not in columns or sheet.repeats(index)):
             columns["case"] = index
     if "case" in columns and "case" not in roles and _names_runs(sheet, columns):

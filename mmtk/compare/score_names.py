@@ -48,8 +48,11 @@ _LOWER = re.compile(
     r"loss|error|\berr\b|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\d*\b|eer\b|nll|"
     r"perplexity|difference|deviation|seconds|latency|\btime\b|false (positive|negative)"
 )
-
-
+_NO_CLASS = re.compile(
+    r"mean|avg|average|overall|all|total|std|sd|stdev|se|sem|var|ci|low|high|lower|upper|min|max|median|best|last|final|"
+    r"train|training|val|valid|validation|test|mm|px|(seed|fold|run|rep|trial|epoch|step)\d*",
+    re.IGNORECASE,
+)
 _LOGGED = re.compile(r"(?:metrics?|summary)[./]", re.IGNORECASE)  # before the names in exports of trackers
 
 
@@ -66,13 +69,36 @@ def score_name(name: str) -> str:
 
 def is_score_name(name: str) -> bool:
     """Whether a column is a known score, or one of a class or structure, such as ``dice_left``."""
-    words = [plain(word) for word in re.split(r"[\s_\-./()]+", name) if word]
-    return plain(name) in _NAMES or any(word in _NAMES for word in words)
+    return bool(known_score(name))
+
+
+def known_score(name: str) -> str:
+    """The known score that a name speaks of, such as Dice of ``results_dice``; "" of none."""
+    words = [name, *_words(name)]
+    return next((_NAMES[plain(word)] for word in words if plain(word) in _NAMES), "")
+
+
+def scores_of_classes(names: Collection[str]) -> dict[str, list[str]]:
+    """Columns of the classes of a score that has no column of its own: ``Dice_1`` and ``Dice_2`` of Dice.
+
+    What is behind the score's name is a class, unless it names a statistic, a part of the data or a run.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        score, _, kind = re.sub(r"[\s_\-./()]+", " ", name).strip().rpartition(" ")
+        if plain(score) in _NAMES and not _NO_CLASS.fullmatch(kind):
+            groups.setdefault(_NAMES[plain(score)], []).append(name)
+    whole = {score_name(name) for name in names}
+    return {score: columns for score, columns in groups.items() if len(columns) > 1 and score not in whole}
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[\s_\-./()]+", name) if word]
 
 
 def task_of(names: Collection[str]) -> str:
     """Task that scores of these names belong to."""
-    words = {score_name(word) for name in names for word in (name, *re.split(r"[\s_\-./()]+", name))}
+    words = {score_name(word) for name in names for word in (name, *_words(name))}
     if words & _OF_MASKS:
         return SEGMENTATION
     return CLASSIFICATION if words & _OF_CLASSES else OTHER

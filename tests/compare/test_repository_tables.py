@@ -10,7 +10,10 @@ import pytest
 
 import mmtk
 from mmtk.compare.audit import sentence
+from mmtk.compare.readers.sources import runs_of_files
+from mmtk.compare.score_names import scores_of_classes
 from mmtk.errors import MmtkError
+from mmtk.report.tables.table import long_csv
 from mmtk.stats.outperformance import false_share_claim
 
 
@@ -41,7 +44,7 @@ def test_names_of_columns_in_repositories_are_known(table: pd.DataFrame, mapping
 @pytest.mark.parametrize(
     ("table", "options"),
     [
-        (grid(Methode=["A", "B"], seed=[1, 2], case=CASES), ["They differ in Methode", "--by Methode"]),
+        (grid(Vorgehen=["A", "B"], seed=[1, 2], case=CASES), ["They differ in Vorgehen", "--by Vorgehen"]),
         (grid(model=["A", "B"], calibrator=["Platt", "Beta"], fold=[0, 1]), ["--by model,calibrator"]),
         (grid(epoch=[1, 2, 3]), ["They differ in epoch", "--seed epoch"]),
         (grid(technique=["A", "B"], subject=CASES, label=["Cortex", "M1"]), ["--column case=label", "task=…"]),
@@ -118,3 +121,46 @@ def test_audits_read_percent_spreads_and_columns_of_means(tmp_path: Path) -> Non
         mmtk.audit(file, 500)
     file.write_text("model,accuracy\nA,0.9\n")
     assert sentence(mmtk.audit(file, 500)).startswith("No claim: no two systems")
+
+
+def test_classes_without_a_mean_have_one_and_other_columns_of_a_score_are_none() -> None:
+    """BraTS' ``Dice_1 … Dice_3`` with a structure that a case lacks; statistics, parts and runs are no classes."""
+    table = grid(model=["A", "B"], case=CASES).drop(columns="dice")
+    columns = {f"Dice_{k}": [0.5 + 0.1 * k + 0.001 * row for row in range(len(table))] for k in (1, 2, 3)}
+    table = table.assign(**columns)
+    table.loc[[3, 15], "Dice_2"] = float("nan")  # case 3 of both systems
+    comparison = mmtk.compare(table)
+    means = table.assign(mean=table[list(columns)].mean(axis=1)).groupby("model")["mean"].mean()
+    frame = comparison.frame().set_index(["system", "metric"])["value"]
+    for system, value in means.items():
+        assert frame[system, "dice"] == pytest.approx(value, abs=1e-12)
+    assert {*comparison.verdicts()["score"]} == {"Dice test"}
+    assert any("mean of Dice_1, Dice_2, Dice_3" in note for note in comparison.records.notes)
+    for names, scores in (
+        (["dice_ET", "dice TC", "Dice-WT", "hd95_ET", "hd95_TC"], ["dice", "hd95"]),
+        (["dice_mean", "dice_std"], []),
+        (["val_dice", "dice_val", "dice_test"], []),
+        (["dice_fold0", "dice_fold1"], []),
+        (["dice_1", "dice_2", "dice"], []),
+        (["dice_1"], []),
+        (["accuracy", "loss_1", "loss_2"], []),
+    ):
+        assert list(scores_of_classes(names)) == scores, names
+
+
+def test_columns_of_row_numbers_bold_cells_and_names_of_files_are_understood(tmp_path: Path) -> None:
+    wide = grid(image=CASES).rename(columns={"dice": "unet"}).assign(swin=0.7)
+    wide.to_csv(tmp_path / "results_dice.csv")  # pandas numbers the rows in a column without a name
+    comparison = mmtk.compare(tmp_path / "results_dice.csv")
+    assert [cell.name for cell in comparison.study.cells] == ["unet", "swin"]
+    assert {*comparison.verdicts()["score"]} == {"Dice test"}
+    rows = [r"A,\textbf{85.8 ± 0.6},**500**", r"$\mathbf{B}$,83.3 ± 1.0,\underline{500}"]
+    (tmp_path / "bold.csv").write_text("model,accuracy,n\n" + "\n".join(rows))
+    (claim,) = mmtk.audit(tmp_path / "bold.csv").claims
+    assert (claim.better, claim.worse, claim.cases) == ("A", "B", 500)
+    for name in ("{}_fold_{}_preds.csv", "{}_fold{}.metrics.csv", "{}/fold_{}/out.csv"):
+        names = [
+            name.format(system, fold).removesuffix(".csv") for system in ("unet", "swin") for fold in range(2)
+        ]
+        assert [*runs_of_files(names).values()] == [("unet", "0"), ("unet", "1"), ("swin", "0"), ("swin", "1")]
+    assert "float64" not in long_csv(comparison.study.cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,13 +106,20 @@ def runs_of_files(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     parts = [name.split("/") for name in names]
     while len(parts) > 1 and all(len(one) > 1 for one in parts) and len({one[-1] for one in parts}) == 1:
         parts = [one[:-1] for one in parts]  # metrics.csv in every folder
-    short = ["/".join(one) for one in parts]
+    short = _without_shared_ends(["/".join(one) for one in parts])
     if len(short) > 1 and all(SEED.fullmatch(name) and not name.isdigit() for name in short):
         return {name: ("system", seed_of(text)) for name, text in zip(names, short, strict=True)}
     split = split_system(short)
     if len({*split.values()}) == len({system for system, _ in split.values()}):
         return {name: (name, "") for name in names}
     return {name: split[text] for name, text in zip(names, short, strict=True)}
+
+
+def _without_shared_ends(names: list[str]) -> list[str]:
+    """Names without the words behind a number that all of them have: ``unet_fold0`` of ``unet_fold0_metrics``."""
+    ends = {re.sub(r".*\d", "", name) for name in names}
+    end = ends.pop() if len(ends) == 1 and len(names) > 1 else ""
+    return [name.removesuffix(end) for name in names] if re.match(r"[\s_\-.]", end) else names
 
 
 def _name(source: str) -> str:

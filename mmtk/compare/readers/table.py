@@ -14,7 +14,7 @@ from mmtk.compare.columns import Sheet
 from mmtk.compare.layout import Layout, guess_layout, split_system
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import CLASSIFICATION, is_score_name, score_name, task_of
+from mmtk.compare.score_names import CLASSIFICATION, known_score, score_name, scores_of_classes, task_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import METADATA
@@ -161,6 +161,8 @@ def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) 
     if layout.shape == "wide":
         keys["system"], keys["seed"] = sheet.texts("system"), sheet.texts("seed")
     frame = _without_summary(_melted(sheet, layout, keys, request), notes)
+    if layout.shape == "scores":
+        frame = _with_means(frame, layout.values, notes)
     if frame["task"].isna().all():
         frame["task"] = task_of(list(dict.fromkeys(frame["metric"])))
     if request.metrics and layout.shape != "wide":
@@ -203,12 +205,33 @@ def _melted(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> 
         return keys.assign(metric=names, value=sheet.numbers(layout.columns["value"]))
     if layout.shape == "wide":
         stem = Path(sheet.where).stem
-        name = request.metrics[0] if request.metrics else stem if is_score_name(stem) else "score"
+        name = request.metrics[0] if request.metrics else known_score(stem) or "score"
         columns = {"value": name}
     else:
         columns = {column: column for column in layout.values}
     parts = [keys.assign(metric=score_name(name), value=sheet.numbers(column)) for column, name in columns.items()]
     return concat(parts, ignore_index=True)
+
+
+def _with_means(frame: DataFrame, columns: Sequence[str], notes: list[str]) -> DataFrame:
+    """The rows with the mean over the classes of a score, where a table has the classes alone.
+
+    frame: a row for every score of every row of the table
+    columns: of the table
+    notes: to which a sentence on every mean is added
+    """
+    from pandas import concat
+
+    parts = [frame]
+    for score, classes in scores_of_classes(columns).items():
+        names = [score_name(name) for name in classes]
+        values = np.array([frame["value"][frame["metric"] == name].to_numpy(float) for name in names])
+        finite = np.isfinite(values)
+        sums, counts = np.where(finite, values, 0.0).sum(0), finite.sum(0)
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        parts.append(frame[frame["metric"] == names[0]].assign(metric=score, value=means))
+        notes.append(f"{score} is the mean of {listing(classes)}, of those that have a value")
+    return concat(parts, ignore_index=True) if len(parts) > 1 else frame
 
 
 def _without_summary(frame: DataFrame, notes: list[str]) -> DataFrame:

@@ -118,7 +118,7 @@ def long_csv(cells: Iterable[Cell]) -> str:
         system = _csv((cell.name, cell.digest, cell.budget))
         for key, values in cell.scores.items():
             score = _csv(key)
-            lines += [f"{system},{seed},{score},{value!r}\n" for seed, value in values.items()]
+            lines += [f"{system},{seed},{score},{float(value)!r}\n" for seed, value in values.items()]
     return "".join(lines)
 
 
