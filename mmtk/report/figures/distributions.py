@@ -20,7 +20,9 @@ from mmtk.report.figures.systems import (
     images,
     in_brackets,
     labelled,
+    legend,
     looks,
+    mark,
     per_image,
     reference,
     seeds,
@@ -101,7 +103,7 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
     rows = [system for system in cells if any(system in values for values in dice.values())]
     title = titled(cells, f"Dice of every test image{in_brackets(budget)}")
     with style.chart(
-        path, title, 1.6 + (4.0 if len(dice) == 1 else 3.3) * len(dice), 1.3 + 0.5 * len(rows), vector=vector
+        path, title, 1.6 + (4.0 if len(dice) == 1 else 3.3) * len(dice), 1.6 + 0.5 * len(rows), vector=vector
     ) as fig:
         panels = fig.subplots(1, len(dice), squeeze=False, sharex=True, sharey=True)[0]
         for axes, (domain, values) in zip(panels, dice.items(), strict=True):
@@ -113,6 +115,8 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
             axes.set(xlabel=f"Dice, {domain}", ylim=(len(rows) - 0.45, -0.55))
             axes.grid(axis="y", visible=False)
             axes.margins(x=0.03)
+        marks = [mark("an image", marker="o", ms=3), mark("middle half", marker="s", ms=9, mfc="#6B728030")]
+        legend(fig, [*marks, mark("median", ls="-", color="black", lw=2)], 3.3 * len(dice))
     counts = {domain: max(len(run) for runs in values.values() for run in runs) for domain, values in dice.items()}
     caption = (
         f"Dice of {images(counts)} with {seeds(cells.values())}: points are images, the box holds "

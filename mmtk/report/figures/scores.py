@@ -21,6 +21,7 @@ from mmtk.report.figures.systems import (
     label_words,
     legend,
     looks,
+    mark,
     seeds,
     systems,
 )
@@ -99,7 +100,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
     tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
     title = f"Scores of every system{in_brackets(budget)}"
-    with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.6 + sum(tall), vector=True) as fig:
+    with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.9 + sum(tall), vector=True) as fig:
         panels = fig.subplots(
             len(metrics), len(domains), squeeze=False, sharex="row", sharey="row", height_ratios=tall
         )
@@ -112,13 +113,22 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             axes.set(xlabel=f"{metric.info.heading}, {domain}")
         for row in panels:
             row[0].set_ylim(row[0].get_ylim()[::-1])
-            row[0].locator_params(axis="x", nbins=6)
+        legend(fig, _marks(lows, metrics), 4.1 * len(domains))
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
         f"{_bars(cells, lows)}"
         f"{_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
+
+
+def _marks(lows: Sequence[float | None], metrics: Sequence[Metric]) -> list[Any]:
+    """Legend entries of the marks: seed, mean, interval where a lower end is known, and chance."""
+    bars = [mark("95 % interval", ls="-", lw=2.2)] if any(low is not None for low in lows) else []
+    chance = any(metric.info.chance is not None for metric in metrics)
+    dashes = [mark("chance or majority", color="black", ls=(0, (4, 2)), lw=1.2)] * chance
+    seed, mean = mark("one seed", marker="o", mfc="white", ms=3.6), mark("mean", marker="o")
+    return [seed, mean, *bars, *dashes]
 
 
 def _bars(cells: Mapping[str, Cell], lows: Sequence[float | None]) -> str:
@@ -205,6 +215,7 @@ def _dots(
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=6)
 
 
 # --- against the label budget ---------------------------------------------------------------------------------

@@ -237,3 +237,20 @@ def handles(study: Study, present_systems: Iterable[str], *, marked: bool = Fals
         for system, name in study.systems.items()
         if system in wanted_systems
     ]
+
+
+def mark(label: str, **look: Any) -> Any:
+    """A legend entry in gray for a mark that every system has in its colour.
+
+    label: the words; look: of the line and marker, as matplotlib's Line2D takes it
+    """
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], **{"color": style.GREY, "ls": "", "label": label} | look)
+
+
+def band(cells: Iterable[Cell], label: str) -> list[Any]:
+    """A legend entry for the band over seeds, where a cell has several."""
+    from matplotlib.patches import Patch
+
+    return [Patch(color=style.GREY, alpha=0.25, lw=0, label=label)] * any(len(cell.runs) > 1 for cell in cells)

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmtk.report.figures import style
-from mmtk.report.figures.systems import Budget, Figure, Look, handles, labelled, legend, looks, seeds, systems
+from mmtk.report.figures.systems import (
+    Budget,
+    Figure,
+    Look,
+    band,
+    handles,
+    labelled,
+    legend,
+    looks,
+    seeds,
+    systems,
+)
 from mmtk.runs.arrays import Series
 from mmtk.scores import selecting
 from mmtk.study.results import Cell, Study
@@ -17,6 +28,8 @@ from mmtk.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+BAND = "lowest to highest seed"
 
 
 def score_keys(study: Study) -> dict[str, str]:
@@ -52,7 +65,7 @@ def validation(study: Study, path: Path) -> Figure | None:
     titles = {key: score_titles[key] + " (selects)" * alone for key in keys}
     keys = keys[1:] if alone else keys
     rows = sorted({row for row, _ in lines_by_panel})
-    title = "Validation scores while training"
+    title, cells = "Validation scores while training", [cell for cell in study.cells if cell.runs]
     with style.chart(path, title, 9.6, 1.2 + 2.5 * len(rows), vector=True) as fig:
         panels = fig.subplots(len(rows), len(keys), squeeze=False, sharex=True)
         styles = looks(study)
@@ -66,8 +79,9 @@ def validation(study: Study, path: Path) -> Figure | None:
         for axes, row in zip(panels[:, 0], rows, strict=True):
             axes.set_ylabel(labelled(study.budgets[row]).replace(" and ", "\n"))
         _finish(panels)
-        legend(fig, handles(study, {system for lines in lines_by_panel.values() for system in lines}), 9.6)
-    cells = [cell for cell in study.cells if cell.runs]
+        points = any(len(steps) == 1 for lines in lines_by_panel.values() for steps, _ in lines.values())
+        entries = handles(study, {system for lines in lines_by_panel.values() for system in lines}, marked=points)
+        legend(fig, [*entries, *([] if points else band(cells, BAND))], 9.6)
     caption = f"Scores on the validation images over training steps: mean over {seeds(cells)}{_band(cells)}."
     return Figure(path.stem, title, caption, path, "training")
 
@@ -95,7 +109,9 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
         for axes in panels.flat[len(lines_by_term) :]:
             axes.set_visible(False)
         _finish(panels)
-        legend(fig, handles(study, cells), 9.6)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("value (no unit)")
+        legend(fig, [*handles(study, cells), *band(cells.values(), BAND)], 9.6)
     spread = f"{seeds(cells.values())}{_band(cells.values())}"
     caption = f"Loss terms, and what the strategies count, over training steps, smoothed: mean over {spread}."
     return Figure(path.stem, title, caption, path, "training")
