@@ -38,6 +38,12 @@ def _coarse_pictures() -> None:
     pictures.draw_coarsely()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the garbage that was left out be found again, after pytest has collected ten times."""
+    config.add_cleanup(gc.unfreeze)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the server of the workers beside their collection; where tests run, collect no garbage meanwhile.
 
@@ -61,10 +67,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()
 
 
 @pytest.fixture

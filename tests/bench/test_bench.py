@@ -86,6 +86,7 @@ def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
     assert all(0 < seconds < 60 for seconds in built)
 
 
+@pytest.mark.xdist_group("score-libraries")
 def test_the_scores_are_those_of_the_libraries():
     ours, theirs = evaluation.mmtk_metric(48, 6), evaluation.libraries(48, 6)
     for key, expected in theirs["values"].items():
@@ -112,7 +113,7 @@ def test_a_failing_process_says_why():
 
 @pytest.mark.long
 def test_the_cost_of_a_command_is_that_of_its_processes_and_its_new_runs(tmp_path):
-    command = ["run", "umtl", *sets(), "--out"]
+    command = ["run", "umtl", "--no-pictures", *sets(), "--out"]
     first, second = (answers._cost(tmp_path, os.environ, *command, name) for name in ("one", "two"))
     for cost in (first, second):
         assert cost.runs == 1
@@ -183,7 +184,7 @@ def test_precisions_that_are_measured():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("part", some(["startup", *(part for part in PARTS if part != "startup")]))
+@pytest.mark.parametrize("part", some(sorted(PARTS, key="eval".__ne__)))
 def test_the_command_measures_a_part_and_writes_it(part, tmp_path):
     done = bench(part, "--size", "32", "--rounds", "1", "--precision", "fp32", "--json", str(tmp_path / "b.json"))
     assert done.returncode == 0, done.stderr

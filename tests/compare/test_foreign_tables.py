@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import caller
 
 import mmtk
 from mmtk.errors import MmtkError
@@ -279,20 +280,23 @@ def test_what_is_odd_is_read_and_named(change, sentence: str) -> None:
 
 
 @pytest.mark.long
-def test_a_report_can_be_made_again_to_the_byte(tmp_path: Path) -> None:
-    scores().to_csv(tmp_path / "results.csv", index=False)
+def test_a_report_can_be_made_again_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mmtk_command = caller(monkeypatch, capsys)
+    scores().to_csv("results.csv", index=False)
     first = ["results.csv", "--out", "report", "--system", "swin", "--margin", "dice=0.02"]
-    command = [sys.executable, "-m", "mmtk", "compare"]
-    subprocess.run([*command, *first], cwd=tmp_path, capture_output=True, check=True)
+    assert mmtk_command("compare", *first)[0] == 0
     files = {
         path.relative_to(tmp_path): path.read_bytes()
         for path in (tmp_path / "report").rglob("*")
         if path.is_file() and not path.name.startswith(".")
     }
     assert b'system = "swin"' in files[Path("report/compare.toml")]
-    again = [*command, "report/compare.toml"]
-    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("Mapping system = model")
+    code, output, _ = mmtk_command("compare", "report/compare.toml")
+    assert code == 0
+    assert output.startswith("Mapping system = model")
     for name, content in files.items():
         assert (tmp_path / name).read_bytes() == content, name
 

@@ -9,7 +9,6 @@ import nibabel
 import numpy as np
 import pytest
 import torch
-from monai.handlers.utils import write_metrics_reports
 
 import mmtk
 from mmtk.errors import MmtkError
@@ -94,7 +93,10 @@ def test_summaries_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         mmtk.compare(heart)
 
 
+@pytest.mark.xdist_group("score-libraries")
 def test_tables_of_monai_s_metrics_saver(tmp_path: Path) -> None:
+    from monai.handlers.utils import write_metrics_reports
+
     rng = np.random.default_rng(2)
     level = rng.uniform(0.6, 0.9, (14, 2))
     expected = {}
@@ -126,7 +128,10 @@ def test_two_results_of_one_trainer_are_two_systems(tmp_path: Path) -> None:
     assert len(frame) == 2 * len(mmtk.compare(folders[0]).frame())
 
 
+@pytest.mark.xdist_group("score-libraries")
 def test_two_folders_of_one_system_with_tables_of_monai_are_two_systems(tmp_path: Path) -> None:
+    from monai.handlers.utils import write_metrics_reports
+
     files = [f"scan{k:02d}.nii.gz" for k in range(6)]
     for name, level in (("a", 0.7), ("b", 0.8)):
         dice = torch.full((6, 1), level, dtype=torch.float64)

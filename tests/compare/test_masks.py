@@ -123,6 +123,7 @@ def test_label_maps_have_a_dice_for_every_structure(tmp_path: Path) -> None:
         mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"))
 
 
+@pytest.mark.xdist_group("score-libraries")
 def test_volumes_are_scored_whole_in_millimetres(tmp_path: Path) -> None:
     from monai.metrics import compute_hausdorff_distance
 

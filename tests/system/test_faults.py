@@ -24,7 +24,14 @@ from mmtk.study.folder import StudyDir
 
 # One worker runs them all, so that the run they are compared with is made once.
 pytestmark = pytest.mark.xdist_group("faults")
-RUN = ["run", "multimix", "--profile", "phantom", *sets(train__steps=44, train__validate_every=14)]
+RUN = [
+    "run",
+    "multimix",
+    "--profile",
+    "phantom",
+    "--no-pictures",
+    *sets(train__steps=44, train__validate_every=14),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def goes_on(out: Path, whole: Path, env: dict[str, str] | None = None) -> str:
     """Continue a run: it ends with the bytes of the one to which nothing happened. What it said."""
-    done = mmtk("run", out, cwd=out.parent, env=env)
+    done = mmtk("run", out, "--no-pictures", cwd=out.parent, env=env)
     assert done.returncode == 0, done.stderr
     same(out, whole)
     return done.stderr
@@ -148,7 +155,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
 def test_a_damaged_cache_is_built_again(how: str, whole: Path, tmp_path: Path, tried: Any) -> None:
     tried(f"stored images {how}", "built again, which is said; the same bytes")
     cache = tmp_path / "cache"
-    assert mmtk(*RUN, "--out", "first", cwd=tmp_path, env={"MMTK_CACHE": str(cache)}).returncode == 0
+    first = mmtk(*RUN, "--set", "train.steps=1", "--out", "first", cwd=tmp_path, env={"MMTK_CACHE": str(cache)})
+    assert first.returncode == 0, first.stderr
     damage(max(cache.glob("*/images.bin"), key=lambda file: file.stat().st_size), how)
     done = mmtk(*RUN, "--out", "run", cwd=tmp_path, env={"MMTK_CACHE": str(cache)})
     assert done.returncode == 0, done.stderr
@@ -216,7 +224,7 @@ def test_a_data_folder_that_vanishes_in_mid_run(tmp_path: Path, tried: Any) -> N
     films(tmp_path / "films")
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles/mine.toml").write_text(PROFILE)
-    run = ["run", "unet", "--profile", "profiles/mine.toml", "--data", "films"]
+    run = ["run", "unet", "--no-pictures", "--profile", "profiles/mine.toml", "--data", "films"]
     run += sets("classification", ".source.", ".cross.")
     done = mmtk(*run, "--out", "whole", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -136,7 +136,7 @@ def test_studies_that_send_at_once_arrive_whole_and_once(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
     small = scale.SMALL | {"tracking.enabled": True, "ssl.threshold": 0.5}
-    mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), tmp_path / "template")
+    mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), "template", pictures=False)
     wanted = times(50)
     levels = [f"{0.5 + i / 100}" for i in range(5)]
     # The first has the most runs; the others share two systems with it, and have one of their own.
@@ -224,7 +224,7 @@ def test_a_sender_that_collides_with_another_tries_again(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", team.uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "collisions")
     small = scale.SMALL | {"tracking.enabled": True}
-    mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), "template")
+    mmtk.run(mmtk.load_recipe("multimix", "phantom", scale.SMALL), "template", pictures=False)
     study = StudyDir(Path("study"))
     with study.locked():
         study.write(
