@@ -231,6 +231,7 @@ def test_data_that_nobody_named_are_asked_for(mmtk, here, profile):
     assert "--data" in err.splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("profile", ["phantom", "chest-xray"])
 def test_the_suite_of_the_paper_is_planned_without_data(mmtk, here, profile):
     small = TINY | SOURCES if profile == "phantom" else TINY

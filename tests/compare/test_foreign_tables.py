@@ -301,6 +301,7 @@ def test_a_report_can_be_made_again_to_the_byte(
         assert (tmp_path / name).read_bytes() == content, name
 
 
+@pytest.mark.long
 def test_tables_need_no_torch(tmp_path: Path) -> None:
     scores(2, 12).to_csv(tmp_path / "results.csv", index=False)
     code = (
@@ -350,6 +351,7 @@ def test_the_class_of_a_single_probability_is_said_and_can_be_named() -> None:
         assert auroc > 0.7
 
 
+@pytest.mark.long
 def test_tables_of_one_name_in_two_folders_are_two_systems(tmp_path: Path) -> None:
     files = []
     for name, part in scores().groupby("model"):

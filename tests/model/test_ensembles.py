@@ -109,6 +109,7 @@ def test_disagreement_is_the_mean_distance_of_pairs() -> None:
     assert disagreement([left, both], LUNGS)[0, 0].item() == pytest.approx(1 - 2 * 2 / (2 + 4))
 
 
+@pytest.mark.long
 def test_an_ensemble_is_scored_as_the_mean_of_the_runs_own_cases(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_model_card_gives_the_two_way_interval_of_all_seeds(runs: list[Path]) 
     assert f"| {interval(cut.low, cut.high)} |" in row
 
 
+@pytest.mark.long
 def test_the_threshold_is_chosen_on_the_validation_part_by_the_ensemble(runs: list[Path], tmp_path: Path) -> None:
     """Of one run it is the run's own; of several, that of their mean probabilities."""
     single = evaluate(runs[0], out=tmp_path / "one", device="cpu", pictures=False).scores
@@ -255,6 +257,7 @@ def test_a_scaled_view_comes_back_to_its_place(view: Any) -> None:
     torch.testing.assert_close(view.back(view.of(rows))[inside], rows[inside], rtol=0, atol=0.002)
 
 
+@pytest.mark.long
 def test_views_change_the_scores_of_a_run_and_its_digest(runs: list[Path], tmp_path: Path) -> None:
     plain = tiny("enc")
     assert tiny("enc", evaluate__tta=[]).digest == plain.digest

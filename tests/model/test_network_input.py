@@ -67,6 +67,7 @@ def test_a_prediction_gives_each_task_its_own_input(changes):
         assert torch.equal(said.saliency, net(normalised).saliency)
 
 
+@pytest.mark.long
 @BOTH
 def test_prediction_and_evaluation_of_a_run_agree_with_its_scores(tmp_path: Path, changes):
     recipe = tiny("umtl", **changes)

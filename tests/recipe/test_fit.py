@@ -412,6 +412,7 @@ def test_weights_files_are_opened(tmp_path):
     assert not list(sketch.wrong_weights(load_recipe("multimix", overrides=fine)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["encoder.weights", "init"])
 def test_check_refuses_weights_in_the_words_of_the_run(key, tmp_path):
     small = {"encoder.width": 4, "decoder.width": 4}

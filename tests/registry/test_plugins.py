@@ -179,6 +179,7 @@ def test_a_recipe_that_names_a_broken_plugin_gets_its_message(mmtk, site, name):
     assert mmtk("check", "enc", "--set", f"ssl.use={name}") == (2, "", REFUSALS[name])
 
 
+@pytest.mark.long
 def test_all_other_recipes_work_beside_broken_plugins(mmtk, site):
     install_all(site)
     named = ("umtl", "none"), ("enc", "good"), ("enc", "mmtk/confidence"), ("enc", "mmtk-rival/confidence")
@@ -411,6 +412,7 @@ def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine
     )
 
 
+@pytest.mark.long
 def test_runs_without_local_components_keep_no_file(mmtk, mine):
     code, _, err = mmtk("run", "enc", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err

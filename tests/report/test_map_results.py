@@ -70,6 +70,7 @@ def plant(run, name, seed, mass, area):
     return values
 
 
+@pytest.mark.long
 def test_scores_and_verdicts(runs, tmp_path):
     planted = np.array([plant(run, "saliency", seed, 0.6, 0.3) for seed, run in enumerate(runs)])
     for seed, run in enumerate(runs):

@@ -253,6 +253,7 @@ def twins(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return found
 
 
+@pytest.mark.long
 def test_two_systems_of_one_name_are_told_apart_everywhere(twins: Study, tmp_path: Path) -> None:
     names = list(twins.systems.values())
     assert len(set(names)) == len(twins.cells) == 3

@@ -113,6 +113,7 @@ class Asleep(Launcher):
         raise AssertionError("a cluster is started for no job")
 
 
+@pytest.mark.long
 def test_a_finished_study_runs_nothing_again_and_another_one_takes_what_it_shares(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -235,6 +236,7 @@ def test_mlflow_has_a_view_of_the_study_by_components_budgets_and_metrics(
     assert members == (6,)
 
 
+@pytest.mark.long
 def test_status_and_report_speak_from_the_files_alone(
     studied: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:

@@ -496,6 +496,7 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_site_builds_strictly_and_asks_the_network_for_nothing(site):
     built = sorted(site.rglob("*.html"))
     assert len(built) > len(PAGES)

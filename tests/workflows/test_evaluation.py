@@ -53,6 +53,7 @@ def scored(run: Path, data: Path, out: Path, **keys: Any) -> dict[str, Any]:
     return dict(evaluate(run, overrides=changes, out=out, data=data, device="cpu", pictures=False).scores)
 
 
+@pytest.mark.long
 def test_a_run_of_both_tasks_is_scored_on_masks_alone_and_on_all_films(run: Path, tmp_path: Path) -> None:
     keys = films(tmp_path / "site", {f"f{n}": "" for n in range(5)}, masks=True)
     profile = tmp_path / "shen.toml"

@@ -42,6 +42,7 @@ def study(made: Path) -> Study:
     return read_study(made / "study")
 
 
+@pytest.mark.long
 def test_every_image_is_tested_once_in_a_repeat_by_every_system(study: Study) -> None:
     assert (study.folds, study.unit, study.seeds) == (COUNT, "fold", list(range(COUNT * REPEATS)))
     assert not study.gaps
@@ -63,6 +64,7 @@ def test_every_image_is_tested_once_in_a_repeat_by_every_system(study: Study) ->
     }
 
 
+@pytest.mark.long
 def test_the_corrected_t_stands_alone_in_domain_and_the_two_way_interval_elsewhere(study: Study) -> None:
     analysis = analyse(study)
     kinds = {one.domain: list(one.tests) for one in analysis.comparisons if one.metric == "dice"}
@@ -86,6 +88,7 @@ def test_the_corrected_t_stands_alone_in_domain_and_the_two_way_interval_elsewhe
             assert (training.p is None) == (effects.domain == "in-domain")
 
 
+@pytest.mark.long
 def test_the_plan_and_the_report_say_folds(made: Path) -> None:
     plan = mmtk("ablate", "study", "--dry-run", cwd=made)
     assert plan.returncode == 0, plan.stderr
@@ -102,6 +105,7 @@ def test_the_plan_and_the_report_say_folds(made: Path) -> None:
     assert "12 done" in status.stdout
 
 
+@pytest.mark.long
 def test_a_study_of_folds_goes_on(made: Path) -> None:
     assert StudyDir(made / "study").runs()[-1].title.endswith("fold 2 of repeat 1")
     lost = StudyDir(made / "study").runs()[-1].folder
@@ -112,6 +116,7 @@ def test_a_study_of_folds_goes_on(made: Path) -> None:
     assert json.loads(lost.results_file.read_bytes()) == json.loads(content)
 
 
+@pytest.mark.long
 def test_a_model_card_tells_of_the_other_folds(made: Path) -> None:
     run = read_run(StudyDir(made / "study").runs()[0].folder.path)
     text = model_card(run, other_seeds(run))
@@ -119,6 +124,7 @@ def test_a_model_card_tells_of_the_other_folds(made: Path) -> None:
     assert "whose in-domain test images are fold 0 alone" in text
 
 
+@pytest.mark.long
 def test_what_its_spread_says_of_other_plans(study: Study) -> None:
     spreads = spreads_of(study)
     assert power_lines(10, spreads, "here", 5)[0].startswith("What 5 folds × 2 repeats can find, 80%")

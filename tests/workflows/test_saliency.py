@@ -21,6 +21,7 @@ def run(tmp_path_factory):
     return out
 
 
+@pytest.mark.long
 def test_every_test_set_has_values_and_maps_that_come_again(run):
     sealed = {path.name: path.read_bytes() for path in run.glob("*.*")}
     folders = mmtk.saliency(run, images=5)

@@ -129,6 +129,7 @@ def test_splits_are_disjoint_and_as_large_as_asked_for(finished: Path) -> None:
     assert len(everything) == len(set(everything))
 
 
+@pytest.mark.long
 def test_the_resolved_recipe_runs_again_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     recipe = mmtk.load_recipe(finished / "recipe.toml")
     assert recipe.digest == mmtk.load_recipe(finished).digest

@@ -87,6 +87,7 @@ def test_components_are_short_and_use_the_public_interface_alone():
 # --- training ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", ["ua-mt", "cps", "cutmix", "area-prior"])
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path, word):
     recipe = tiny(word)
