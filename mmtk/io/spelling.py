@@ -33,8 +33,13 @@ def _bytes(text: str) -> bytes:
 
 
 def quoted(word: str | os.PathLike[str]) -> str:
-    """A word as a shell takes it back; bytes that are no UTF-8 in the form ``$'\\xf6'`` of bash and zsh."""
+    """A word as a shell takes it back; bytes that are no UTF-8 in the form ``$'\\xf6'`` of bash and zsh.
+
+    A path that begins with a dash gets ``./`` before it, or commands would take it for an option.
+    """
     text = os.fspath(word)
+    if text.startswith("-") and not isinstance(word, str):
+        text = f"./{text}"
     if visible(text) == text and text.isprintable():
         return shlex.quote(text)
     # A digit behind \xNN is no part of it: shells read two digits at most.

@@ -83,3 +83,7 @@ def test_every_command_that_is_printed_can_be_pasted() -> None:
     quoted_before = {"scaffold.py", "cli_data.py"}
     paths = [path for path in package.rglob("*.py") if path.name not in quoted_before]
     assert {str(path): found for path in paths if (found := unquoted(path.read_text(encoding="utf-8")))} == {}
+
+
+def test_a_path_that_begins_with_a_dash_is_no_option() -> None:
+    assert command("run", Path("./-x"), "--code", Path("-y.py")) == "mmtk run ./-x --code ./-y.py"
