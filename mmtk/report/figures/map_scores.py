@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmtk.report.figures import style
-<<<<<<< HEAD
 from mmtk.report.figures.systems import Figure, folded, legend
-=======
-from mmtk.report.figures.systems import Figure, folded, legend, mark
->>>>>>> 955dc37 (fix: marks of figures have words in the picture)
 from mmtk.report.saliency import MapResults, MapScore, by_test_set
 
 if TYPE_CHECKING:
@@ -45,28 +41,17 @@ def map_scores(result: MapResults, path: Path) -> Figure | None:
     most = max(len({row.maps.name for row in rows}) for _, rows in panels)
     height = 1.2 + lines * (0.8 + most * (0.2 + 0.05 * len(colours)))
     title = "Where the mass of the maps lies"
-<<<<<<< HEAD
     with style.chart(path, title, width, height, vector=True) as fig:
-=======
-    with style.chart(path, title, 0.8 + 4.6 * columns, 1.2 + lines * (0.8 + 0.24 * most), vector=True) as fig:
->>>>>>> 955dc37 (fix: marks of figures have words in the picture)
         axes = fig.subplots(lines, columns, squeeze=False)
         for index, panel in enumerate(axes.flat):
             if index < len(panels):
                 _panel(panel, *panels[index], colours)
             else:
                 panel.set_visible(False)
-<<<<<<< HEAD
         legend(fig, _handles(colours), width)
     left_out = (
         f" Of {len(systems)} systems the first {len(colours)} are shown." if len(systems) > len(colours) else ""
     )
-=======
-        marks = [mark("a map", marker="o", color=style.BLUE), mark("looks at no image", marker="o", mfc="white")]
-        has_bars = any(row.interval.low is not None for _, rows in panels for row in rows)
-        bars = [mark("95 % interval", ls="-", lw=2)] * has_bars
-        legend(fig, [*marks, *bars, mark("share of the area", ls="--", lw=1)], 4.6 * columns)
->>>>>>> 955dc37 (fix: marks of figures have words in the picture)
     caption = (
         "Share of the mass of each map inside the lungs, or inside the boxes of pneumonia, with 95 % intervals. "
         "A map that knows nothing would lie on the share of the area; noise and a bell in the centre look at no "
@@ -87,19 +72,10 @@ def _panel(axes: Axes, title: str, rows: Sequence[MapScore], colours: Mapping[st
         axes.plot([one.est], [line], "o", color=colour, mfc="white" if row.maps.is_control else colour, ms=5)
     areas = [row.area for row in rows if row.area is not None]
     if areas:
-<<<<<<< HEAD
         axes.axvline(float(np.mean(areas)), color=style.GREY, lw=1, ls="--", zorder=0)
     axes.set_yticks(range(len(names)), [folded(name, 34) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-=======
-        axes.axvline(float(np.mean(areas)), color=style.GREY, lw=1, ls="--")
-    systems = {row.maps.cell.name for row in rows}
-    names = [row.maps.name if len(systems) == 1 else f"{row.maps.cell.name}: {row.maps.name}" for row in rows]
-    axes.set_yticks(range(len(rows)), [folded(name, 34) for name in names])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.06 * max([*areas, *(row.interval.high or row.interval.est for row in rows)]))
->>>>>>> 955dc37 (fix: marks of figures have words in the picture)
     axes.set_title(title)
     axes.set_xlabel("share of the mass")
 
