@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -112,3 +113,12 @@ def test_masks_that_are_numbered_one_off_are_doubted(
             mask(tmp_path / f"masks/{n + masks}.png")
     text = "\n".join(planned(tmp_path)[0].lines)
     assert (f"films are numbered {films} to {films + 7}, masks {masks} to {masks + 7}" in text) == shifted
+
+
+def test_two_masks_of_one_organ_are_not_planned(tmp_path: Path) -> None:
+    for n in range(FILMS):
+        film(tmp_path / f"images/p{n}.png")
+        for organ, reader in itertools.product(("heart", "lung"), ("reader1", "reader2")):
+            mask(tmp_path / f"masks/{organ}/{reader}/p{n}.png")
+    with pytest.raises(MmtkError, match="a film has several of one organ"):
+        planned(tmp_path)

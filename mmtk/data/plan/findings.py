@@ -168,7 +168,7 @@ def _why_unmatched(masks: Sequence[str]) -> str:
     """Why no mask was matched to a film, with the masks whose other side is missing."""
     sides = {path: other for path in masks if (other := mirrored(path)) != path}
     if not {*sides.values()} & {*masks}:
-        return "none has the name of a film"
+        return "none has the name of a film, or a film has several of one organ (leave those of one reader)"
     lonely = [path for path, other in sides.items() if other not in masks]
     if not lonely:
         return "left and right, but not both of every film by one rule (p1_L and p1_R, or a folder of each)"

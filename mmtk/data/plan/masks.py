@@ -47,6 +47,8 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     partial = False
     if several and len(children) > 1:
         by_organ = {film: {path.split("/")[depth]: path for path in paths} for film, paths in pairs.items()}
+        if any(len(paths) > len(by_organ[film]) for film, paths in pairs.items()):
+            return None  # several masks of one organ, as of readers within it
         organs = complete(by_organ, children)
         partial = len(organs.pairs) < len(pairs)
         keys["classes"], pairs, notes = [*organs.names], dict(organs.pairs), [*organs.notes]
