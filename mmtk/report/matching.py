@@ -174,7 +174,12 @@ def _add(
     if len([name for name in columns if name.startswith("p-")]) != 2 or "target" not in columns:
         result.notes.append(f"{where}: not matched: it has no two classes.")
         return
-    result.rows.extend(_rows(place, columns, patients, [by_name[name] for name in names]))
+    rows = _rows(place, columns, patients, [by_name[name] for name in names])
+    result.rows.extend(rows)
+    if not rows:
+        result.notes.append(
+            f"{where}: not matched: no group of images alike in {listing(names)} has both classes."
+        )
 
 
 def _rows(

@@ -92,7 +92,7 @@ def test_scores_and_verdicts(runs, tmp_path):
     words = [[*verdicts(some).values()] for some in ([area], [area, bell], [area, bell, low])]
     assert words == [[HOLDS], [OPEN], [FAILS]]
     page = mmtk.report(runs, tmp_path / "report").page.read_text(encoding="utf-8")
-    assert "Do the maps highlight what matters?" in page
+    assert "<b>Do the maps highlight what matters?</b>" in page
     assert "holds for 0 of 1 map, does not hold for 0 and is open for 1" in page
     assert "it highlights the crucial regions" in page
     with Image.open(tmp_path / "report/figures/map-scores.png") as picture:

@@ -104,6 +104,7 @@ def stub(values, count=40):
             "what has 60 different values, too many to be groups",
         ),
         (np.array([f"2020-01-{1 + number % 28:02}" for number in range(40)], object), "what holds dates"),
+        (np.array(["well", "ill"] * 20, object), "no group of images alike in what has both classes"),
     ],
 )
 def test_attributes_without_groups_have_a_note(run, values, note):

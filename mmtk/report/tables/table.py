@@ -58,6 +58,11 @@ class Table:
             lines.append([f"**{t}**" if e.best else t for t, e in zip(texts, row, strict=True)])
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
+    @property
+    def _opening(self) -> str:
+        """The title as a sentence, which a caption begins with."""
+        return self.title if self.title.endswith("?") else f"{self.title}."
+
     def csv(self) -> str:
         """Raw numbers in full precision, each kind of number of a column in a column of its own."""
         places = [(k, part) for k in range(len(self.columns)) for part in self._parts(k)]
@@ -75,7 +80,7 @@ class Table:
     def latex(self) -> str:
         """A booktabs table; the best in bold, marks raised, abbreviated headings explained in the caption."""
         meanings = [f"{c.short}: {c.meaning or c.name}" for c in self.columns if c.short]
-        caption = f"{self.title}. {self.caption}" + (f" {'; '.join(meanings)}." if meanings else "")
+        caption = f"{self._opening} {self.caption}" + (f" {'; '.join(meanings)}." if meanings else "")
         columns = [LatexColumn(c.short or c.name, c.numeric) for c in self.columns]
         rows = [[(_plain(e), e.best) for e in row] for row in self.rows]
         return LatexTable(self.name, caption, columns, rows).text()
@@ -96,7 +101,7 @@ class Table:
             for row in self.rows
         ]
         body = "".join(f"<tr>{row}</tr>\n" for row in rows)
-        caption = f"<caption><span><b>{escape(self.title)}.</b> {escape(self.caption)}</span></caption>"
+        caption = f"<caption><span><b>{escape(self._opening)}</b> {escape(self.caption)}</span></caption>"
         kind = ' class="stacked"' if stacked else ""
         return (
             f'<table id="{escape(self.name)}"{kind}>{caption}\n'
