@@ -31,7 +31,6 @@ def planned(root: Path) -> tuple[Plan, Folder]:
     [
         ("images", ("masks/{}_L.png", "masks/{}_R.png"), ("L", "R")),
         ("images", ("masks/{}_heart.png", "masks/{}_left_lung.png"), ("heart", "left lung")),
-        ("images", ("Left Lung/{}_L.png", "Right Lung/{}_R.png"), ("Left Lung", "Right Lung")),
         ("images", ("Left Lung/{}.png", "Right Lung/{}.png"), ("Left Lung", "Right Lung")),
         ("CXR_png", ("ManualMask/leftMask/{}.png", "ManualMask/rightMask/{}.png"), ("leftMask", "rightMask")),
         (

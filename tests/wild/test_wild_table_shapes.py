@@ -83,8 +83,9 @@ def test_a_letter_is_a_lateral_view_beside_frontal_ones(tmp_path: Path, frontal:
     assert len(films_of(tmp_path).films) == (COUNT if frontal == "right" else COUNT - 2)
 
 
-@pytest.mark.parametrize("parts", [("train", "val", "test"), ("Training", "Validierung", "Test")])
-@pytest.mark.parametrize("tables", ["{}/t.csv", "t.csv"])
+@pytest.mark.parametrize(
+    ("parts", "tables"), [(("train", "val", "test"), "t.csv"), (("Training", "Validierung", "Test"), "{}/t.csv")]
+)
 def test_folders_are_the_parts_of_films_with_labels_in_tables(
     tmp_path: Path, parts: tuple[str, ...], tables: str
 ) -> None:
