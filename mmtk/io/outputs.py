@@ -47,7 +47,8 @@ def check_folder(path: Path) -> None:
         message = f"nothing can be written in this folder ({error.strerror})."
         raise MmtkError(message, str(path), "Choose another --out.") from error
     finally:
-        with suppress(OSError):
+        # Not where another command has begun meanwhile: its lock would be that of a folder which is gone.
+        with suppress(OSError, Busy), lock(path):
             for folder in missing:
                 folder.rmdir()
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from mmtk.errors import MmtkError
-from mmtk.io.outputs import EARLIER, MANIFEST, OutputFolder, make_folder, refuse_inside, results_among
+from mmtk.io.files import lock
+from mmtk.io.outputs import (
+    EARLIER,
+    MANIFEST,
+    OutputFolder,
+    check_folder,
+    make_folder,
+    refuse_inside,
+    results_among,
+)
 
 
 def write(out: Path, texts: dict[str, str], command: str = "report", **options: bool) -> None:
@@ -253,3 +265,16 @@ def test_a_picture_of_the_users_beside_a_report_does_not_keep_it_from_being_made
             (stage / "index.html").write_text("page")
         (tmp_path / "mine.png").write_bytes(b"picture")
     assert (tmp_path / "mine.png").read_bytes() == b"picture"
+
+
+def test_a_check_does_not_remove_the_folder_in_which_another_command_has_begun(tmp_path, monkeypatch):
+    out, plain = tmp_path / "out", tempfile.TemporaryFile
+    with ExitStack() as stack:
+
+        def begun_meanwhile(dir: Path) -> IO[bytes]:
+            stack.enter_context(lock(out))
+            return plain(dir=dir)
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", begun_meanwhile)
+        check_folder(out)
+        assert out.is_dir()

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
+from mmtk.errors import MmtkError
 
 TABLES = (".csv", ".tsv", ".tab")
 WORKBOOKS = (".xlsx", ".xlsm")
@@ -58,6 +59,10 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     """Read a CSV table in any usual encoding and separator, by ``names`` of files; None where there is no row."""
     try:
         text, encoding = decode(path.read_bytes(), names)
+    except PermissionError as error:  # it may well be the table of the labels
+        raise MmtkError(
+            "cannot be read: permission denied.", str(path), "Ask its owner, or move it away."
+        ) from error
     except OSError:
         return None
     rows = text.splitlines()
