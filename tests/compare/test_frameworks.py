@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import mmtk
+from mmtk.compare.request import write_request
 from mmtk.errors import MmtkError
 
 NNUNET = Path(__file__).with_name("nnunet")  # written by nnU-Net's own code, see the README in it
@@ -80,6 +81,35 @@ def test_an_evaluated_folder_of_nnunet_is_one_replicate(tmp_path: Path) -> None:
     comparison = mmtk.compare(tmp_path / "test")
     assert {*comparison.frame()["metric"]} >= {"dice", "jaccard", "dice-label-1", "dice-label-2"}
     assert comparison.verdicts()["verdict"].to_list() == ["open"]
+
+
+def test_the_request_beside_a_report_gives_the_same_study_for_every_kind_of_source(tmp_path: Path) -> None:
+    """What a page is made of: the frames, the title, the origin, the gaps and the command."""
+    from monai.handlers.utils import write_metrics_reports
+
+    files = [f"scan{k:02d}.nii.gz" for k in range(6)]
+    for system, level in (("unet", 0.7), ("swin", 0.8)):
+        dice = torch.full((6, 1), level, dtype=torch.float64)
+        write_metrics_reports(tmp_path / "metrics" / system, files, {"dice": dice.mean()}, {"dice": dice}, "*")
+        rows = "".join(f"{system},{seed},c{case},{level + case / 99}\n" for seed in (1, 2) for case in range(4))
+        (tmp_path / f"{system}.csv").write_text(f"model,seed,case,dice\n{rows}")
+    (tmp_path / "report").mkdir()
+    file = tmp_path / "report/compare.toml"
+    for sources, mapping in (
+        ([NNUNET / "nnUNet_results"], {}),
+        ([NNUNET / DATASET / SYSTEMS[0]], {"reference": str(NNUNET / TRUTH)}),
+        ([tmp_path / "metrics"], {"system": "swin", "margins": {"dice": 0.02}}),
+        ([tmp_path / "unet.csv", tmp_path / "swin.csv"], {"columns": {"case": "case"}, "metrics": ["dice"]}),
+    ):
+        first = mmtk.compare(sources, **mapping)
+        file.write_text(write_request(first.request.for_folder(file.parent)))
+        again = mmtk.compare(file)
+        assert again.frame().equals(first.frame())
+        assert again.cases().equals(first.cases())
+        assert again.mapping == first.mapping
+        assert again.request.margins == dict(first.request.margins)
+        parts = ("title", "origin", "gaps", "command", "seeds")
+        assert [getattr(again.study, part) for part in parts] == [getattr(first.study, part) for part in parts]
 
 
 def test_summaries_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def tests(analysis: Analysis) -> Table:
             p_entry(test.adjusted),
             value_entry(None)
             if test.effect is None
-            else Entry(f"{number(test.effect, 2, sign=True)} ({test.effect_name})", {"": test.effect}),
+            else Entry(number(test.effect, 2, sign=True), {"": test.effect}, note=test.effect_name),
             Entry(test.note),
         ]
         for one in analysis.comparisons
