@@ -167,7 +167,7 @@ def _bare(cell: str) -> str:
 def _check_file(path: Path) -> None:
     """Refuse what holds no table: nothing, a folder, a device, an empty file."""
     if not path.exists():
-        raise MmtkError("no such file.", str(path))
+        raise MmtkError("no such file.", str(path), "Name a table: a CSV or Parquet file.")
     if path.is_dir():
         raise MmtkError("is a folder, not a table.", str(path), "Name a CSV or Parquet file in it.")
     if path.suffix.lower() in OTHER_FORMS:

@@ -47,7 +47,7 @@ def origin(path: Path) -> dict[str, Any]:
     if folder.model.is_file():
         return read_about(path)
     if not folder.recipe_file.is_file():
-        raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
+        raise folder.no_run()
     return about(read_run(path))
 
 

@@ -31,7 +31,7 @@ def write_shared(path: Path, out: Path | None = None) -> Path:
     if folder.model.is_file():
         raise MmtkError("is an exported folder already.", str(path), "Copy it as it is.")
     if not folder.recipe_file.is_file():
-        raise MmtkError("is not a run directory: it has no recipe.toml.", str(path), "mmtk run RECIPE makes one.")
+        raise folder.no_run()
     run = read_run(path)
     facts = about(run)
     export = RunDir(out or path / "exports" / facts["run"])

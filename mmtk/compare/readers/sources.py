@@ -54,7 +54,8 @@ def guess_kind(request: Request) -> str:
     paths = [Path(source) for source in request.sources]
     missing = [path for path in paths if not path.exists()]
     if missing:
-        raise MmtkError("no such file or folder.", visible(missing[0]))
+        cure = "Name tables, folders of masks, runs or studies, or mlflow:EXPERIMENT."
+        raise MmtkError("no such file or folder.", visible(missing[0]), cure)
     if request.reference:
         return "masks"
     if all(any((path / name).is_file() for name in OF_RUNS) for path in paths):

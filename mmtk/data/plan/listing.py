@@ -174,7 +174,7 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
 
 def _files(root: Path) -> Iterator[Path]:
     if not root.exists():
-        raise MmtkError("no such folder.", str(root))
+        raise MmtkError("no such folder.", str(root), "Name the folder of the films.")
     if root.is_file():
         yield root
         return

@@ -50,7 +50,7 @@ class Plan:
 def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None) -> Plan:
     """Inspect a folder and plan the profile ``out`` for it; ``hints`` as in ``find_sets``."""
     if folder.is_file():
-        raise MmtkError("is a file, not a folder.", str(folder))
+        raise MmtkError("is a file, not a folder.", str(folder), "Name the folder of the films.")
     root, hints = resolve_hints(folder, hints or {})
     if root != folder:
         raise MmtkError("films, masks and tables lie in different folders.", str(folder), f"Plan for {root}.")
