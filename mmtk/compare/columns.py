@@ -62,6 +62,11 @@ class Sheet:
         values = self._parsed(column)
         return values is not None and bool(np.isfinite(values).any())
 
+    def is_mostly_numeric(self, column: str) -> bool:
+        """Whether nine cells of ten hold numbers or blanks, at least one a number: the others are mistakes."""
+        texts = [text for text in self.texts(column) if text.casefold() not in BLANKS]
+        return bool(texts) and sum(map(_is_number, texts)) >= 0.9 * len(texts)
+
     def numbers(self, column: str) -> np.ndarray:
         """A column as floats, NaN where it is blank; MmtkError naming the line of what is no number."""
         values = self._parsed(column)

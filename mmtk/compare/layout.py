@@ -89,6 +89,9 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
     numeric = [name for name in rest if sheet.is_numeric(name)]
     attributes = [name for name in rest if name not in numeric]
     scored = [name for name in numeric if is_score_name(name)]
+    for name in attributes:
+        if is_score_name(name) and sheet.is_mostly_numeric(name):
+            sheet.numbers(name)  # which names the cell that is none
     if "metric" in columns and "value" in columns:
         return Layout("rows", columns, (), [])
     if "target" in columns:

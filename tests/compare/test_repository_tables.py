@@ -164,3 +164,11 @@ def test_columns_of_row_numbers_bold_cells_and_names_of_files_are_understood(tmp
         ]
         assert [*runs_of_files(names).values()] == [("unet", "0"), ("unet", "1"), ("swin", "0"), ("swin", "1")]
     assert "float64" not in long_csv(comparison.study.cells)
+
+
+def test_a_word_among_the_values_of_a_score_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    text = grid(model=["A", "B"], case=CASES).assign(hd95=3.0).to_csv(index=False)
+    file.write_text(text.replace("IBSR_04,0.", "IBSR_04,o.", 1))
+    with pytest.raises(MmtkError, match=r"table\.csv:6: 'o\.\d+' in column 'dice' is no number"):
+        mmtk.compare(file)
