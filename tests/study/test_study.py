@@ -472,8 +472,8 @@ def test_a_folder_with_another_study_or_something_else_is_refused(tmp_path: Path
             study.write(plan("umtl", "umtl-s"), {})
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "thesis.txt").write_text("mine")
-    with pytest.raises(MmtkError, match="not empty and holds no study"):
-        StudyDir(tmp_path / "t").write(plan("umtl", "enc"), {})
+    with pytest.raises(MmtkError, match="not empty and holds no study"), StudyDir(tmp_path / "t").locked():
+        pytest.fail("nothing is written before the folder is looked at")
     with pytest.raises(MmtkError, match=r"has no study\.json"):
         _ = StudyDir(tmp_path / "t").about
 
