@@ -55,7 +55,7 @@ def text_with_other_separators(root: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "make", [side_by_side, a_sheet_for_each_class, lists_in_cells, text_with_other_separators], ids=str
+    "make", [side_by_side, a_sheet_for_each_class, lists_in_cells, text_with_other_separators]
 )
 def test_every_film_has_its_class(tmp_path: Path, make) -> None:
     reason = make(tmp_path)
