@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmtk.counts import counted
+
 
 def cvat_runs(attributes: Mapping[str, str], size: tuple[int, int]) -> dict[str, Any]:
     """CVAT's element ``mask``: lengths of runs row by row in its box, background first; as COCO's run lengths.
@@ -22,7 +24,7 @@ def cvat_runs(attributes: Mapping[str, str], size: tuple[int, int]) -> dict[str,
     left, top, width, height = (int(float(attributes[key])) for key in ("left", "top", "width", "height"))
     runs = [int(length) for length in attributes["rle"].split(",")]
     if sum(runs) != width * height:
-        raise ValueError(f"the runs of a mask cover {sum(runs)} pixels of a box of {width} × {height}")
+        raise ValueError(f"the runs of a mask cover {counted(sum(runs), 'pixel')} of a box of {width} × {height}")
     box = np.repeat(np.arange(len(runs)) % 2, runs).reshape(height, width)
     return _runs(box, left, top, size)
 

@@ -125,7 +125,7 @@ def test_it_is_listed_shown_checked_and_stands_in_a_recipe(folder: Path) -> None
         "check none.toml",
         "schema",
     )
-    assert re.search(r"schedule +gentle +mmtk-gentle 1\.0 +Fall in a straight line\.", output["plugins"])
+    assert re.search(r"schedule +gentle +mmtk-gentle 1\.0\s+Fall in a straight line\.", output["plugins"])
     description = output["plugins show schedule/gentle"]
     assert "end: number, default 0.1" in description
     assert "Tasks: classification, segmentation" in description

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 import venv
+from itertools import takewhile
 from pathlib import Path
 
 import fork_server
@@ -89,14 +90,15 @@ STATES = {
 
 def rows(out: str) -> dict[tuple[str, str], str]:
     """The ssl lines of ``mmtk plugins``: (name, distribution) → state, and the reason of a broken one."""
-    head, *lines = out.splitlines()
+    head, *lines = re.sub(r"\n +", "\n ", out).splitlines()  # what a component does stands below it, in a pipe
     last = head.index("what it does")
     found = {}
-    for line in lines:
-        kind, name, dist = line.split(maxsplit=3)[:3]
-        state = line[head.index("state") : last].strip() if "state" in head else ""
-        if kind == "ssl":
-            found[name, dist] = f"broken: {line[last:]}" if state == "broken" else state
+    for number, line in enumerate(lines):
+        if line.startswith("ssl "):
+            name, dist = line.split()[1:3]
+            state = line[head.index("state") : last].strip() if "state" in head else ""
+            below = "".join(takewhile(lambda one: one.startswith(" "), lines[number + 1 :]))
+            found[name, dist] = f"broken: {line[last:]}{below.strip()}" if state == "broken" else state
     return found
 
 
@@ -201,7 +203,7 @@ def test_show_tells_keys_tasks_views_wiring_and_place(mmtk, site):
         "Wired by the host: supervised\n"
         "Tasks: classification\n"
         "Views: weak: 1\n"
-        f"Defined in {site}/goodmod.py:{line}\n"
+        f"Defined in\n{site}/goodmod.py:{line}\n"
     )
 
 
@@ -283,7 +285,7 @@ def test_a_local_file_is_checked_shown_and_described(mmtk, mine):
     assert json.loads(out)["ssl.weight"] == {"value": 0.1, "origin": "default"}
     code, out, _ = mmtk("plugins", "show", "ssl/code/Entropy", "--code", "mine.py")
     assert out.startswith("ssl/code/Entropy   code ")
-    assert f"Defined in {Path('mine.py').absolute()}:" in out
+    assert f"Defined in {Path('mine.py').absolute()}:" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("word", ["code/Entropy", "ssl/code/Entropy", "code"])

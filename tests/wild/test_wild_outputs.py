@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def table(out: Path) -> Rows:
-    with open(out / TABLE, newline="", encoding="utf-8") as file:
+    with open(out / TABLE, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -164,7 +164,7 @@ def test_a_second_prediction_replaces_the_first_and_takes_none_of_it_for_a_film(
     first = contents(tmp_path)
     every = sorted(tmp_path.glob("*.png"))
     rows = predict(run, every, tmp_path, "cpu", quiet=False)
-    assert "Replaces  4 files of an earlier prediction in " in capsys.readouterr().out
+    assert "Replaces 4 files of an earlier prediction in " in " ".join(capsys.readouterr().out.split())
     assert [row.image for row in rows] == [film]
     after = contents(tmp_path)
     changed = {Path(os.fsdecode(name)).name for name in after if after[name] != first.get(name)}

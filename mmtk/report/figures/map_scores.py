@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmtk.counts import counted
 from mmtk.report.figures import style
 from mmtk.report.figures.systems import Figure, folded, legend
 from mmtk.report.saliency import MapResults, MapScore, by_test_set
@@ -50,7 +51,9 @@ def map_scores(result: MapResults, path: Path) -> Figure | None:
                 panel.set_visible(False)
         legend(fig, _handles(colours), width)
     left_out = (
-        f" Of {len(systems)} systems the first {len(colours)} are shown." if len(systems) > len(colours) else ""
+        f" Of {counted(len(systems), 'system')} the first {len(colours)} are shown."
+        if len(systems) > len(colours)
+        else ""
     )
     caption = (
         "Share of the mass of each map inside the lungs, or inside the boxes of pneumonia, with 95 % intervals. "
