@@ -86,6 +86,7 @@ def test_both_pipelines_make_as_many_images_of_the_same_files(tmp_path):
     assert all(0 < seconds < 60 for seconds in built)
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("score-libraries")
 def test_the_scores_are_those_of_the_libraries():
     ours, theirs = evaluation.mmtk_metric(48, 6), evaluation.libraries(48, 6)

@@ -300,6 +300,7 @@ def test_code_in_a_run_of_a_study_is_not_run(tmp_path, marker, monkeypatch):
     assert not marker.exists()
 
 
+@pytest.mark.long
 def test_targets_of_plugins_are_neither_called_nor_imported(tmp_path, marker):
     site = tmp_path / "site"
     code = f"import pathlib\npathlib.Path({str(marker)!r}).write_text('run')\n"

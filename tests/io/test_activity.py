@@ -68,6 +68,7 @@ def shown() -> dict[str, Any]:
     return {name: future.result() for name, future in futures.items()}
 
 
+@pytest.mark.long
 def test_the_line_moves_in_silence_and_leaves_nothing_behind(shown):
     pieces = shown["terminal"]
     text = "".join(text for _, text in pieces)

@@ -80,6 +80,7 @@ def test_mean_logits_have_the_mean_of_the_probabilities(labels: LabelSpec) -> No
     assert bool(torch.isfinite(certain).all())
 
 
+@pytest.mark.long
 def test_an_ensemble_predicts_the_mean_of_its_runs(runs: list[Path], films: list[np.ndarray]) -> None:
     singles, together = [load(run, "cpu") for run in runs], load(runs, "cpu")
     cases = [predictor(films) for predictor in singles]

@@ -60,6 +60,7 @@ def answer_of(study: Study, count: int, what: str = "bridge: saliency") -> Answe
     return one
 
 
+@pytest.mark.long
 def test_a_component_that_adds_one_doubling_is_worth_twice_the_labels() -> None:
     study = budgets_study()
     for count in (10, 20):
@@ -84,6 +85,7 @@ def test_without_a_factorial_the_reference_is_worth_labels_of_every_other_system
     )
 
 
+@pytest.mark.long
 def test_a_study_has_the_answers_of_its_report_as_a_table() -> None:
     for study in (budgets_study(), replace(budgets_study(), design="", axes={})):
         answers, table = analyse(study).worths, study.worth()

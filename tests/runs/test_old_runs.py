@@ -132,6 +132,7 @@ def test_an_old_run_predicts(archive):
     assert sum(case.classes.values()) == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_an_old_run_goes_on_where_it_stopped(capsys, monkeypatch, archive):
     run = archive / "runs" / "unfinished"
     first = (run / "metrics.jsonl").read_bytes()

@@ -126,6 +126,7 @@ memo.end()
 """
 
 
+@pytest.mark.long
 def test_the_table_moves_below_what_is_printed_and_leaves_nothing_behind(planned: StudyDir) -> None:
     pieces = on_terminal(fork_server.python(), "-c", ON_TERMINAL)
     text = "".join(text for _, text in pieces)
@@ -159,6 +160,7 @@ def seen(text: str) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
+@pytest.mark.long
 def test_lines_alone_without_a_terminal(planned: StudyDir) -> None:
     done = subprocess.run([fork_server.python(), "-c", ON_TERMINAL], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["a finished run", "Warning: a warning"]

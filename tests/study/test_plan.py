@@ -209,6 +209,7 @@ def plans(draw: st.DrawFn) -> tuple[str, str, str, str, list[int]]:
     return parent, text, ",".join(axes), draw(st.sampled_from(study_axes.DESIGNS)), budgets
 
 
+@pytest.mark.long
 @given(drawn=plans())
 @hypothesis.settings(max_examples=50, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_names_of_cells_are_unique_and_true(drawn: tuple[str, str, str, str, list[int]], tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_neither_display_nor_tracking_nor_workers_change_a_bit(tmp_path: Path, t
     assert all({"step", "time", "seconds"} == set(row) for row in rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("device", DEVICES)
 def test_deterministic_runs_have_the_same_bytes(device: str, tmp_path: Path, tried: Any) -> None:
     tried(f"--deterministic on {device}, twice", "the same bytes")

@@ -55,6 +55,8 @@ LONG = {
 }
 SLOW = {  # more than two seconds: with the long ones, but each of them on every machine
     "tutorial/compare.md",
+    "how-to/own-data.md",
+    "how-to/predict.md",
     "how-to/cluster.md",
     "how-to/compare-tables.md",
     "how-to/own-encoder.md",

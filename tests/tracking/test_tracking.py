@@ -440,6 +440,7 @@ def test_an_unreachable_server_costs_one_quick_warning(folder, monkeypatch, capf
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_is_given_up(folder, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")

@@ -164,6 +164,7 @@ def test_a_second_network_is_frozen_as_the_first(tmp_path: Path, decay: float | 
         assert (twin.net.head.linear.bias.grad is not None) == (decay is None)
 
 
+@pytest.mark.long
 def test_a_run_resumed_within_and_behind_its_freeze_ends_with_the_same_bytes(tmp_path: Path) -> None:
     keys = {
         **RESNET,

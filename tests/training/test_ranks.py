@@ -71,6 +71,7 @@ def compared(cases: list[str], tmp_path: Path, **environment: str) -> None:
     assert sum("gradient" in name and bool(value.any()) for name, value in one.items()) > 10 * len(cases)
 
 
+@pytest.mark.long
 def test_two_ranks_give_the_gradients_and_terms_of_one_process(tmp_path: Path) -> None:
     compared(["enc", "multimix", "all at once", "fine-tuning"], tmp_path)
 

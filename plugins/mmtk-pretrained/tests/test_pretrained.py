@@ -61,9 +61,14 @@ def test_features_are_those_of_the_network_on_its_own_pixels(model):
 
 @pytest.mark.long
 def test_a_run_says_what_it_started_from(tmp_path, capsys):
-    recipe = mmtk.load_recipe(
-        "umtl", overrides={"encoder.use": "imagenet", "train.steps": 1, "data.size": 32, "tracking.enabled": False}
-    )
+    few = {
+        f"data.{task}.{domain}.{part}": 8
+        for task in ("classification", "segmentation")
+        for domain in ("source", "cross")
+        for part in ("val", "test")
+    }
+    small = few | {"train.steps": 1, "data.size": 32, "tracking.enabled": False}
+    recipe = mmtk.load_recipe("umtl", overrides={"encoder.use": "imagenet"} | small)
     mmtk.run(recipe, out=tmp_path / "run", device="cpu", quiet=False, pictures=False)
     assert "matched by order and shape" in capsys.readouterr().err.replace("\n", " ")
     facts = json.loads((tmp_path / "run" / "provenance.json").read_text())["encoder_weights"]
