@@ -48,9 +48,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the server of the workers beside their collection; where tests run, collect no garbage meanwhile.
 
     What is made then, thousands of modules and tests, stays. A shell's background jobs begin with the interrupt
-    ignored, and so would the commands that tests interrupt.
+    ignored, those of ``nohup`` with the hang-up, and so would the commands that tests interrupt.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     is_worker = hasattr(session.config, "workerinput")
     if session.config.getoption("numprocesses", None) and not is_worker:
         threading.Thread(target=fork_server.python, daemon=True).start()
