@@ -155,7 +155,7 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
 
 
 def _pair(claim: Claim) -> str:
-    """Which of two systems is better, in words."""
+    """Name the better of two systems, in words."""
     first, second = (cell.name for _, cell in claim.weights)
     if not claim.verdict.decides:
         return f"No difference that matters between {first} and {second}:"
@@ -164,7 +164,7 @@ def _pair(claim: Claim) -> str:
 
 
 def _amount(claim: Claim) -> str:
-    """By how much one of two systems is better, without a sign, and on which score."""
+    """Say by how much one of two systems is better, without a sign, and on which score."""
     if not claim.verdict.decides:
         return claim.where
     ends = "" if claim.low is None or claim.high is None else f" ({interval(*_unsigned(claim))})"

@@ -84,7 +84,7 @@ def test_an_evaluated_folder_of_nnunet_is_one_replicate(tmp_path: Path) -> None:
 
 
 def test_the_request_beside_a_report_gives_the_same_study_for_every_kind_of_source(tmp_path: Path) -> None:
-    """What a page is made of: the frames, the title, the origin, the gaps and the command."""
+    """The parts that a page is made of: frames, title, origin, gaps and command."""
     from monai.handlers.utils import write_metrics_reports
 
     files = [f"scan{k:02d}.nii.gz" for k in range(6)]

@@ -486,7 +486,7 @@ def test_predictions_are_not_written_through_a_link(run, tmp_path, name):
     mine.write_bytes(b"mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).symlink_to(mine)
-    with or_refused("link", "holds images of yours"):
+    with or_refused("link" if name.endswith("csv") else f"holds images of yours: {name}"):
         predict_workflow.predict(run, [save(tmp_path / "in" / "x.png")], tmp_path / "out", "cpu")
     assert mine.read_bytes() == b"mine"
 

@@ -16,7 +16,7 @@ from mmtk.recipe import toml
 from mmtk.recipe.load import load_recipe
 from mmtk.recipe.recipe import Recipe
 
-QUICK = settings(deadline=None, max_examples=50, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(deadline=None, max_examples=100, database=None, suppress_health_check=list(HealthCheck))
 LONG = settings(deadline=None, max_examples=500, database=None, suppress_health_check=list(HealthCheck))
 
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml"))]

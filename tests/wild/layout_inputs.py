@@ -529,8 +529,8 @@ def _cvat_lines(shapes: dict[int, list[tuple[str, list[tuple[float, float]]]]], 
             if len(points) > 2 and brush:  # the box of the polygon, and a row of background above it
                 (left, top), _, (right, bottom), _ = points
                 wide, high = int(right - left), int(bottom - top)
-                place = f"left='{left:.0f}' top='{top - 1:.0f}' width='{wide}' height='{high + 1}'"
-                yield f"<mask label='{label}' rle='{wide}, {wide * high}' {place} z_order='0'></mask>"
+                box = f"left='{left:.0f}' top='{top - 1:.0f}' width='{wide}' height='{high + 1}'"
+                yield f"<mask label='{label}' rle='{wide}, {wide * high}' {box} z_order='0'></mask>"
             elif len(points) > 2:
                 corners = ";".join(f"{x},{y}" for x, y in points)
                 yield f"<polygon label='{label}' points='{corners}' z_order='0'></polygon>"

@@ -168,8 +168,10 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
     linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
     names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]
-    own = tuple(sorted(os.path.relpath(path, root) for path in results))
-    return Listing(root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread), own)
+    drawings = tuple(sorted(os.path.relpath(path, root) for path in results))
+    return Listing(
+        root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread), drawings
+    )
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -165,8 +165,8 @@ def _comments(
     used = [film_set for task_sets in sets_by_task.values() for film_set in task_sets]
     for film_set in sets:
         if film_set.keys and not any(film_set is one for one in used):
-            place = shlex.quote(str(folder / film_set.folder))
-            lines.append(f"Score a finished run on it: mmtk evaluate RUN {place}")
+            hospital = shlex.quote(str(folder / film_set.folder))
+            lines.append(f"Score a finished run on it: mmtk evaluate RUN {hospital}")
     return lines
 
 

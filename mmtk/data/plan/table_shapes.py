@@ -78,18 +78,18 @@ def _films(cells: Collection[str], ways: Mapping[str, str]) -> set[str]:
 def _with_classes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Table]:
     """Add the name of a table as the label, where there is a table, or a sheet, with the films of each class."""
     columns = {name: find_columns(table, labels.films, {}) for name, table in tables.items()}
-    named = {name: found for name, found in columns.items() if found}
+    film_columns = {name: roles for name, roles in columns.items() if roles}
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in named:
+    for name in film_columns:
         alike[tables[name].columns].append(name)
     with_classes = dict(tables)
     for names in alike.values():
         classes = {name: _class(name) for name in names}
-        films = [film for name in names for film in {*named[name].matches.values()}]
+        films = [film for name in names for film in {*film_columns[name].matches.values()}]
         if (
             len({*classes.values()}) < max(2, len(names))
             or len({*films}) < len(films)
-            or any(found.label or found.flags or found.run_lengths for found in named.values())
+            or any(roles.label or roles.flags or roles.run_lengths for roles in film_columns.values())
             or any(map(words.part, classes.values()))
             or not {words.plain(label) for label in classes.values()} & words.CLASSES
         ):

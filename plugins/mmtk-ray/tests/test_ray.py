@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
         },
     }
     options = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
-    for launcher in ("process", "ray"):
+    for launcher in ("process", "ray", "ray-cold"):
         (tmp_path / launcher).mkdir()
         command = [
             sys.executable,
@@ -231,7 +232,8 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
             "--out",
             "s",
             "--launcher",
-            launcher,
+            launcher.partition("-")[0],
+            *(("--launch", "warm=false") if launcher == "ray-cold" else ()),
             *options,
         ]
         ended = subprocess.run(command, cwd=tmp_path / launcher, capture_output=True, text=True)
@@ -239,8 +241,8 @@ def test_a_study_runs_on_ray_and_ends_with_the_results_of_processes(tmp_path: Pa
     names = ("results.json", "metrics.jsonl", "checkpoints/best.safetensors")
     files = sorted(path for name in names for path in (tmp_path / "process").glob(f"runs/*/{name}"))
     assert len(files) == 6
-    for path in files:
-        other = tmp_path / "ray" / path.relative_to(tmp_path / "process")
+    for path, launcher in product(files, ("ray", "ray-cold")):
+        other = tmp_path / launcher / path.relative_to(tmp_path / "process")
         assert path.read_bytes() == other.read_bytes(), other
 
 
