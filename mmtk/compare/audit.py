@@ -14,7 +14,7 @@ import numpy as np
 from mmtk import builtin_scores
 from mmtk.compare.columns import Sheet, read_sheet
 from mmtk.compare.layout import ROLES
-from mmtk.compare.score_names import declare, is_score_name, plain, score_name
+from mmtk.compare.score_names import declare, is_score_name, is_spread, plain, score_name
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.stats.outperformance import (
@@ -27,15 +27,15 @@ from mmtk.stats.outperformance import (
 
 SHARES = frozenset(["accuracy", "sensitivity", "specificity"])  # shares of cases: right or wrong
 ALIKE = 0.9  # correlation over cases of systems that err alike
-SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
 # Scores of a test set as a whole, of which a case has no value: a spread beside one is not that of cases.
 WHOLE = ({*builtin_scores.classification(())} - SHARES) | {"mcc", "kappa", "map"}
 OF_ALL_CASES = "a score of all cases together needs values per case"
 NO_CASES = "no number of cases (name it: a column n, or --cases NUMBER)"
+SPREAD_NOTE = "what stands behind ± is not read: it may be over cases, seeds or folds (a column sd is over cases)"
 NO_SPREAD = "no standard deviation over cases (a column sd)"
 APART = 0.03  # difference of accuracies that rounding and means over a few runs do not explain
 COLUMNS = {
-    "system": ROLES["system"],
+    "system": f"{ROLES['system']} name",
     "metric": ROLES["metric"],
     "mean": f"mean mittelwert moyenne media {ROLES['value']}",
     "n": "n cases ncases images testcases size falle bilder anzahl nombre casos",
@@ -96,14 +96,17 @@ def audit_table(path: Path, cases: Mapping[str, int] | None = None) -> Audit:
     cases: of the test set, by score or for all under ""; for tables without a column of them
     """
     sheet = read_sheet(path)
-    sheet = sheet.without_spreads() if sheet.has_spreads() else sheet
-    cells, notes = _as_shares(list(_cells(sheet, cases or {})))
+    notes = sheet.notes
+    if sheet.has_spreads():
+        sheet = sheet.without_spreads()
+        notes = [*notes, SPREAD_NOTE]
+    cells, percent = _as_shares(list(_cells(sheet, cases or {})))
     _check_cases(cases or {}, {cell.metric for cell in cells}, sheet.where)
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.metric, cell.setting), []).append(cell)
     claims = [claim for members in groups.values() for claim in _claims(members)]
-    return Audit(claims, list(_contradictions(cells)), notes)
+    return Audit(claims, list(_contradictions(cells)), [*notes, *percent])
 
 
 def _check_cases(cases: Mapping[str, int], metrics: Collection[str], where: str) -> None:
@@ -171,14 +174,14 @@ def _cells(sheet: Sheet, cases: Mapping[str, int]) -> Iterator[Cell]:
         scores = {columns["mean"]: ""}
     else:
         free = [name for name in sheet.columns if name not in columns.values()]
-        numeric = [name for name in free if sheet.is_numeric(name) and not SPREADS & {*_words(name)}]
+        numeric = [name for name in free if sheet.is_numeric(name) and not is_spread(name)]
         named = {name: score_name(_without_mean(name)) for name in numeric}
         scores = {name: score for name, score in named.items() if is_score_name(score) or declare(score)[1]}
     if not scores:
         message = f"no column holds means of a score. Its columns: {listing(sheet.columns)}."
         raise MmtkError(message, sheet.where, "Name them system, metric, mean, n and sd.")
     others = [name for name in sheet.columns if name not in columns.values() and name not in scores]
-    settings = [name for name in others if not SPREADS & {*_words(name)} and not _is_measured(sheet, name)]
+    settings = [name for name in others if not is_spread(name) and not _is_measured(sheet, name)]
     texts = {name: sheet.texts(name) for name in (*columns.values(), *settings)}
     for (column, metric), row in itertools.product(scores.items(), range(len(sheet.frame))):
         mean = float(sheet.numbers(column)[row])

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmtk.compare import json_tables
+from mmtk.compare.latex_rows import is_latex, latex_table
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
-from mmtk.io.csv_text import OTHER_FORMS, read_csv
+from mmtk.io.csv_text import OTHER_FORMS, decoded, read_csv
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -138,7 +140,7 @@ def _is_number(text: str) -> bool:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read a table: CSV with any of its separators and encodings, or Parquet."""
+    """Read a table: CSV with any of its separators and encodings, Parquet, JSON, or rows of LaTeX."""
     from pandas import DataFrame
 
     _check_file(path)
@@ -150,6 +152,12 @@ def read_sheet(path: Path) -> Sheet:
             return Sheet(pq.read_table(path).to_pandas(), str(path))
         except (pa.ArrowException, OSError) as error:
             raise MmtkError(f"is no Parquet file that can be read: {error}", str(path)) from error
+    if path.suffix.lower() in json_tables.SUFFIXES:
+        return _json_sheet(path)
+    text = decoded(path)[0]
+    if is_latex(text):
+        latex = latex_table(text, str(path))
+        return Sheet(DataFrame(latex.rows, columns=latex.columns, dtype=object), str(path), latex.lines)
     table = read_csv(path)
     if not table.lines:
         raise MmtkError(
@@ -160,6 +168,15 @@ def read_sheet(path: Path) -> Sheet:
     if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
         raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
     return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+
+
+def _json_sheet(path: Path) -> Sheet:
+    from pandas import DataFrame
+
+    table = json_tables.read_json_table(path)
+    sheet = Sheet(DataFrame(table.rows), str(path), table.lines)
+    sheet.notes += [f"{path.name}: {note}" for note in table.notes]
+    return sheet
 
 
 def _bare(cell: str) -> str:
@@ -175,7 +192,7 @@ def _check_file(path: Path) -> None:
         raise MmtkError("no such file.", str(path), "Name a table: a CSV or Parquet file.")
     if path.is_dir():
         raise MmtkError("is a folder, not a table.", str(path), "Name a CSV or Parquet file in it.")
-    if path.suffix.lower() in OTHER_FORMS:
+    if path.suffix.lower() in {*OTHER_FORMS} - {*json_tables.SUFFIXES}:
         raise MmtkError("is no table.", str(path), "Write its numbers as a CSV: system, seed, case, dice.")
     if not path.is_file() or not path.stat().st_size:
         raise MmtkError("is empty.", str(path), "A table has a line of names, and a row for each number or case.")

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from mmtk.compare.score_names import is_score_name, plain
+import numpy as np
+
+from mmtk.compare.score_names import is_score_name, is_spread, plain
 from mmtk.errors import MmtkError, listing, nearest
 
 if TYPE_CHECKING:
@@ -78,17 +80,18 @@ class Layout:
         return [*roles, *values, *others]
 
 
-def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
+def guess_layout(sheet: Sheet, roles: Mapping[str, str], alone: bool = True) -> Layout:
     """The layout of a table, from the names of its columns.
 
     sheet: the table
     roles: columns that the user names, by role
+    alone: whether there are no other tables, whose names could be those of systems
     """
     columns = _roles(sheet, roles)
     rest = [name for name in sheet.columns if name not in columns.values() and plain(name) not in NUMBERING]
     numeric = [name for name in rest if sheet.is_numeric(name)]
     attributes = [name for name in rest if name not in numeric]
-    scored = [name for name in numeric if is_score_name(name)]
+    scored = [name for name in numeric if is_score_name(name) and not is_spread(name)]
     for name in attributes:
         if is_score_name(name) and sheet.is_mostly_numeric(name):
             sheet.numbers(name)  # which names the cell that is none
@@ -96,7 +99,7 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str]) -> Layout:
         return Layout("rows", columns, (), [])
     if "target" in columns:
         return _predictions(sheet, columns, rest, numeric)
-    if "system" not in columns and len(numeric) > 1 and not scored:
+    if "system" not in columns and len(numeric) > 1 and (not scored or (alone and _are_systems(sheet, numeric))):
         return Layout("wide", columns, numeric)
     if "value" in columns:
         values = [columns["value"]]
@@ -201,6 +204,19 @@ def _predictions(sheet: Sheet, columns: dict[str, str], rest: Sequence[str], num
             "Put each system's predictions into a column beside the targets.",
         )
     return Layout("wide", columns, rest)
+
+
+def _are_systems(sheet: Sheet, numeric: Sequence[str]) -> bool:
+    """Whether columns are systems of which some are called by a score, such as ``dice_net`` beside ``unet``.
+
+    Fewer than half are, none is called by nothing else, and all hold fractions of one order of magnitude.
+    """
+    scored = [name for name in numeric if is_score_name(name)]
+    if 2 * len(scored) >= len(numeric) or any(is_score_name(name, whole=True) for name in scored):
+        return False
+    columns = [np.abs(values[np.isfinite(values)]) for values in map(sheet.numbers, numeric)]
+    scales = [float(np.median(values)) for values in columns]
+    return max(scales) < 10 * min(scales) and all((values % 1 > 0).any() for values in columns)
 
 
 def _known() -> str:

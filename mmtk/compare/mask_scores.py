@@ -62,6 +62,17 @@ class Reference:
         row["pixels-reference"], row["pixels-predicted"] = float(self.counts.sum()), float(sizes.sum())
         return row
 
+    def informedness(self, predicted: np.ndarray) -> float:
+        """Share of the reference that a prediction covers, minus that of the rest: −1 of inverted masks.
+
+        predicted: masks [1, …] of one structure; NaN where the reference is empty or full
+        """
+        size, rest = self.counts[0], self.masks.size - self.counts[0]
+        if len(self.masks) != 1 or not size or not rest:
+            return float("nan")
+        both, whole = np.count_nonzero(predicted & self.masks), np.count_nonzero(predicted)
+        return float(both / size - (whole - both) / rest)
+
     def _overlap(self, predicted: np.ndarray, p: np.ndarray, names: Sequence[str]) -> dict[str, float]:
         """Scores of exact counts; 1 where both masks are empty, else 0/0 = 0.
 

@@ -53,6 +53,7 @@ _NO_CLASS = re.compile(
     r"train|training|val|valid|validation|test|mm|px|(seed|fold|run|rep|trial|epoch|step)\d*",
     re.IGNORECASE,
 )
+SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
 _LOGGED = re.compile(r"(?:metrics?|summary)[./]", re.IGNORECASE)  # before the names in exports of trackers
 
 
@@ -67,9 +68,14 @@ def score_name(name: str) -> str:
     return _NAMES.get(plain(name), re.sub(r"[\s/]+", "-", name))
 
 
-def is_score_name(name: str) -> bool:
-    """Whether a column is a known score, or one of a class or structure, such as ``dice_left``."""
-    return bool(known_score(name))
+def is_score_name(name: str, whole: bool = False) -> bool:
+    """Whether a column is a known score, or speaks of one, as ``dice_left``; the ``whole`` name: is one."""
+    return plain(name) in _NAMES if whole else bool(known_score(name))
+
+
+def is_spread(name: str) -> bool:
+    """Whether a column is the spread of a score, such as ``dice_std``."""
+    return bool(SPREADS & {word.casefold() for word in _words(name)})
 
 
 def known_score(name: str) -> str:
@@ -86,10 +92,15 @@ def scores_of_classes(names: Collection[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for name in names:
         score, _, kind = re.sub(r"[\s_\-./()]+", " ", name).strip().rpartition(" ")
-        if plain(score) in _NAMES and not _NO_CLASS.fullmatch(kind):
+        if plain(score) in _NAMES and not is_statistic(kind):
             groups.setdefault(_NAMES[plain(score)], []).append(name)
     whole = {score_name(name) for name in names}
     return {score: columns for score, columns in groups.items() if len(columns) > 1 and score not in whole}
+
+
+def is_statistic(name: str) -> bool:
+    """Whether a word names a statistic, a part of the data or a run: no class, and no score."""
+    return bool(_NO_CLASS.fullmatch(name))
 
 
 def _words(name: str) -> list[str]:

@@ -43,7 +43,9 @@ class Table:
 
 def read_csv(path: Path) -> Table:
     """Read the columns and rows of a table; cells are parted by , ; | or a tab, or by what ``sep=`` says."""
-    text, encoding = _text(path)
+    if path.suffix.lower() in OTHER_FORMS:
+        raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
+    text, encoding = decoded(path)
     rows = io.StringIO(text, newline=None).readlines()
     skipped = 0
     first = rows[0].rstrip("\n") if rows else ""
@@ -84,15 +86,13 @@ def _open_quote(path: Path, number: int, reason: str) -> MmtkError:
     )
 
 
-def _text(path: Path) -> tuple[str, str]:
-    """Read text and encoding: UTF-8, UTF-16 with its mark, else Windows-1252."""
+def decoded(path: Path) -> tuple[str, str]:
+    """Read text and encoding of a file: UTF-8, UTF-16 with its mark, else Windows-1252."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
     cure = "Save it as CSV, encoded in UTF-8."
-    if path.suffix.lower() in OTHER_FORMS:
-        raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise MmtkError("is a workbook, not a CSV table.", str(path), f"{cure} {WORKBOOK_CURE}")
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -213,3 +213,12 @@ def test_the_chance_of_whole_counts_is_that_of_a_binomial(alone: tuple[int, int]
     a, b = alone
     exact = binom.sf(a, a + b + 1, 0.5)
     assert false_share_claim((50 + a) / 100, (50 + b) / 100, 100, 0.5) == pytest.approx(exact, rel=1e-9)
+
+
+def test_sizes_of_test_sets_that_the_paper_s_simulations_ask_for_lie_between_both_ends() -> None:
+    """As told of its webinar: 0.01 of accuracy needs 8 times 500 images, 0.01 of Dice 10 times 62."""
+    higher, lower, images = 0.86, 0.85, 8 * 500
+    shares = [false_share_claim(higher, lower, images, both) for both in (lower, higher * lower)]
+    means = [false_mean_claim(0.01, (0.2, 0.2), 10 * 62, correlation) for correlation in (0.9, 0.0)]
+    for alike, independent in (shares, means):
+        assert alike < 0.05 < independent

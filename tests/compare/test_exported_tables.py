@@ -110,7 +110,8 @@ def test_files_of_one_run_are_joined_and_refused_where_they_differ(tmp_path: Pat
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("result.json", '{"accuracy": 0.9}', "is no table"),
+        ("result.json", '{"accuracy": 0.9}', "one number for each system"),
+        ("result.yaml", "accuracy: 0.9", "is no table"),
         ("solution.csv", "id,target\n1,0\n2,1\n", "has targets .* and no predictions beside them"),
     ],
 )

@@ -179,11 +179,17 @@ def test_absent_spare_and_empty_predictions_are_named(tmp_path: Path) -> None:
     (tmp_path / "pred/near/seed_1/case02.png").unlink()
     Image.new("L", (SIZE, SIZE)).save(tmp_path / "pred/far/seed_0/case05.png")
     Image.new("L", (SIZE, SIZE)).save(tmp_path / "pred/far/seed_0/spare.png")
+    for case in ("case07", "case08"):
+        Image.fromarray(~np.uint8(references()[case] * 255)).save(tmp_path / f"pred/near/seed_2/{case}.png")
     comparison = mmtk.compare(tmp_path / "pred", reference=str(tmp_path / "masks"))
     gaps = " ".join(comparison.study.gaps)
     assert "1 predicted case has no reference mask, left out: spare" in gaps
     assert "left out everywhere: case02; absent from near (seed 1)" in gaps
     assert "1 predicted mask is empty" in gaps
+    assert (
+        "2 predicted masks of near cover what the reference leaves out, and not what it covers: inverted?" in gaps
+    )
+    assert "masks of far" not in gaps
     row = comparison.cases().set_index(["system", "seed", "id"]).loc[("far", 0, "case05")]
     assert (row["dice"], row["hd95"]) == (0, pytest.approx(np.hypot(SIZE, SIZE)))
 

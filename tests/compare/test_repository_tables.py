@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import mmtk
-from mmtk.compare.audit import sentence
+from mmtk.compare.audit import SPREAD_NOTE, sentence
+from mmtk.compare.columns import Sheet
+from mmtk.compare.layout import guess_layout
 from mmtk.compare.readers.sources import runs_of_files
 from mmtk.compare.score_names import scores_of_classes
 from mmtk.errors import MmtkError
@@ -115,7 +117,8 @@ def test_audits_read_percent_spreads_and_columns_of_means(tmp_path: Path) -> Non
         (claim,) = [claim for claim in audit.claims if claim.where == "accuracy"]
         assert (claim.better, claim.difference) == ("A", pytest.approx(0.025))
         assert claim.independent == pytest.approx(false_share_claim(0.858, 0.833, 500, 0.858 * 0.833))
-        assert audit.notes == (["accuracy is in percent: divided by 100"] if "85.8" in text else [])
+        percent = ["accuracy is in percent: divided by 100"] * ("85.8" in text)
+        assert audit.notes == [*[SPREAD_NOTE] * ("±" in text), *percent]
     file.write_text("model,accuracy\nA,851\nB,0.8\n")
     with pytest.raises(MmtkError, match="accuracy: 851 is no mean of it"):
         mmtk.audit(file, 500)
@@ -146,6 +149,25 @@ def test_classes_without_a_mean_have_one_and_other_columns_of_a_score_are_none()
         (["accuracy", "loss_1", "loss_2"], []),
     ):
         assert list(scores_of_classes(names)) == scores, names
+
+
+def test_a_system_that_is_called_by_a_score_is_a_system_in_a_wide_table(tmp_path: Path) -> None:
+    table = grid(case=CASES).rename(columns={"dice": "dice_net"})
+    systems = {f"net {letter}": table["dice_net"] * (0.8 + number / 40) for number, letter in enumerate("abc")}
+    wide = table.assign(**systems)
+    assert [cell.name for cell in mmtk.compare(wide).study.cells] == ["dice_net", *systems]
+    names = ["dice_net", *(f"net {a}{b}" for a in "abcdefghijkl" for b in "mnopqrstuv")]
+    many = pd.DataFrame({"case": CASES, **dict.fromkeys(names, table["dice_net"])})
+    with pytest.raises(MmtkError, match=r"121 systems: dice_net, net am") as error:
+        mmtk.compare(many)
+    assert "--by COLUMN" in str(error.value.hint)
+    for others in (
+        {"dice": 0.9, "b": 0.7},
+        {"age": 61, "b": 0.3, "c": 0.7},
+        {"volume": 431.5, "mm": 0.8, "b": 0.9},
+    ):
+        layout = guess_layout(Sheet(table.assign(dice_std=0.1, **others), "table"), {})
+        assert (layout.shape, layout.values) == ("scores", ["dice_net", *["dice"] * ("dice" in others)])
 
 
 def test_columns_of_row_numbers_bold_cells_and_names_of_files_are_understood(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from mmtk.io import status_line
 from mmtk.io.parallel import on_all_cores
 from mmtk.scores import PLACES, ScoreInfo
 
+INVERTED = -0.5  # informedness below which a mask shows what the reference does not; Dice is then below 2/3
 AT_ONCE = 25  # cases that a core scores before it takes the next
 Files = dict[tuple[str, str], dict[str, Path]]  # predictions by system and seed, then by case
 CURE = "PRED/SYSTEM/SEED/files or PRED/SYSTEM/files, with the references under the same names in --reference DIR."
@@ -116,6 +117,10 @@ def _records(references: dict[str, Path], predictions: Files, notes: list[str]) 
         notes.append(f"{counted(soft, 'predicted mask is', 'predicted masks are')} soft: cut at half of 255")
     if empty := int((frame.pop("empty") > 0).sum()):
         notes.append(f"{counted(empty, 'predicted mask is', 'predicted masks are')} empty, counted as such")
+    inverted = frame["system"][frame.pop("inverted")].value_counts(sort=False)
+    for system, count in inverted.items():
+        masks = counted(int(count), f"predicted mask of {system} covers", f"predicted masks of {system} cover")
+        notes.append(f"{masks} what the reference leaves out, and not what it covers: inverted?")
     frame.insert(5, "patient", None)
     declared = _declared(names, frame.columns, volumes)
     return Records(frame, empty_numbers(), {SEGMENTATION: declared}, {SEGMENTATION: names}, notes=notes)
@@ -163,7 +168,9 @@ def _score(
             soft += is_soft
             key = {"system": system, "seed": seed, "domain": TEST_SET, "task": SEGMENTATION, "id": case}
             empty = float((~masks.reshape(len(masks), -1).any(1)).sum())
-            rows.append({**key, **reference.scores(masks, names), "empty": empty})
+            scores: dict[str, Any] = {**reference.scores(masks, names)}
+            doubt = scores["dice"] < 2 / 3 and reference.informedness(masks) < INVERTED
+            rows.append({**key, **scores, "empty": empty, "inverted": doubt})
     return rows, soft, is_volume
 
 

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmtk.compare import json_tables
 from mmtk.compare.columns import Sheet, read_sheet
 from mmtk.compare.layout import split_system
 from mmtk.compare.mask_files import SEED, distinct_stems, is_mask_file, seed_of
 from mmtk.compare.readers.table import table_records
 from mmtk.compare.records import Records, joined
 from mmtk.compare.request import Request
+from mmtk.compare.score_names import is_score_name
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images
-from mmtk.io.files import sha256
+from mmtk.io.files import read_json, sha256
 from mmtk.io.outputs import results_among
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
@@ -61,26 +63,29 @@ def guess_kind(request: Request) -> str:
     if all(any((path / name).is_file() for name in OF_RUNS) for path in paths):
         return "runs"
     for kind, pattern in PATTERNS.items():
-        if all(path.is_dir() and next(path.rglob(pattern), None) for path in paths):
+        if all(path.is_dir() and any(map(_is_summary, path.rglob(pattern))) for path in paths):
             return kind
     return "table"
 
 
+def _is_summary(file: Path) -> bool:
+    """Whether a file is that of a program, by its keys where its name is a common one."""
+    if file.name != PATTERNS["nnunet"]:
+        return True
+    content = read_json(file)
+    return isinstance(content, dict) and ("metric_per_case" in content or "results" in content)
+
+
 def _tables(request: Request) -> tuple[Records, list[str]]:
     """Records of table files; of a folder all tables in it."""
-    files: list[Path] = []
-    for path in map(Path, request.sources):
-        inside = find_images(path, lambda one: one.suffix.lower() in TABLES) if path.is_dir() else [path]
-        reports = results_among(inside, "report") if path.is_dir() else set()
-        inside = [file for file in inside if file not in reports] or inside  # a report that lies among its tables
-        if not inside:
-            raise _no_table(path)
-        files += inside
-    names = distinct_stems(dict.fromkeys(files))
+    paths = [Path(source) for source in request.sources]
+    files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
+    sheets = _with_scores({path: read_sheet(path) for path in dict.fromkeys(files)})
+    names = distinct_stems(sheets)
     runs = runs_of_files(list(names.values()))
     parts, lines = [], []
-    for path in names:
-        part, of_file = table_records(read_sheet(path), request, *runs[names[path]])
+    for path, sheet in sheets.items():
+        part, of_file = table_records(sheet, request, *runs[names[path]], alone=len(sheets) == 1)
         parts.append(part)
         lines += [line for line in of_file if line not in lines]
     if not any(line.startswith("system = ") for line in lines) and len(names) > 1:
@@ -89,13 +94,42 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     return joined(parts), lines
 
 
+def _files_in(folder: Path) -> list[Path]:
+    """Tables in a folder: JSON files and texts, which may be settings and notes, where there is nothing else."""
+    inside = find_images(folder, lambda one: one.suffix.lower() in (*TABLES, *json_tables.SUFFIXES))
+    texts = [file for file in inside if file.suffix.lower() == ".txt"]
+    objects = [file for file in inside if file.suffix.lower() in json_tables.SUFFIXES]
+    tables = [file for file in inside if file not in objects]
+    files = tables if tables != texts or not objects else objects
+    if not files:
+        raise _no_table(folder)
+    reports = results_among(files, "report")  # a report that lies among its tables
+    return [file for file in files if file not in reports] or files
+
+
+def _with_scores(sheets: dict[Path, Sheet]) -> dict[Path, Sheet]:
+    """The tables without JSON files that hold no known score, where others do; a note says which."""
+    plain = {
+        path
+        for path, sheet in sheets.items()
+        if path.suffix.lower() in json_tables.SUFFIXES and not any(map(is_score_name, sheet.columns))
+    }
+    rest = {path: sheet for path, sheet in sheets.items() if path not in plain}
+    if not plain or not rest:
+        return sheets
+    number = counted(len(plain), "JSON file holds", "JSON files hold")
+    next(iter(rest.values())).notes.append(f"{number} no score, left out: {listing({p.name for p in plain}, 8)}")
+    return rest
+
+
 def _no_table(folder: Path) -> MmtkError:
     """Error for a folder without a table; masks need those that they are compared with."""
     if masks := len(find_images(folder, is_mask_file)):
         message = f"holds {counted(masks, 'mask or image', 'masks or images')}, and no table."
         cure = "Predicted masks need the folder of their references: --reference DIR."
         return MmtkError(message, str(folder), cure)
-    return MmtkError("holds no table.", str(folder), f"Tables end with {listing(TABLES)}.")
+    ends = listing([*TABLES, *json_tables.SUFFIXES])
+    return MmtkError("holds no table.", str(folder), f"Tables end with {ends}.")
 
 
 def runs_of_files(names: Sequence[str]) -> dict[str, tuple[str, str]]:

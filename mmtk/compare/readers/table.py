@@ -27,20 +27,23 @@ CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
 
 
-def table_records(sheet: Sheet, request: Request, system: str, seed: str = "") -> tuple[Records, list[str]]:
+def table_records(
+    sheet: Sheet, request: Request, system: str, seed: str = "", alone: bool = True
+) -> tuple[Records, list[str]]:
     """Records of a table, and the mapping of its columns in words.
 
     sheet: the table
     request: with the columns that the user names
     system: name, where no column names one
     seed: replicate, where no column names one; "" without one
+    alone: whether there are no other tables
     """
     column_names = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
     by = [column for column in request.by if column]
     if by:
         sheet = _with_system(sheet, by)
         column_names["system"] = " ".join(by)
-    layout = guess_layout(sheet, column_names)
+    layout = guess_layout(sheet, column_names, alone)
     frame = _wide(sheet, layout, seed) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
     keys = _keys(inner, layout, system, seed)
@@ -63,7 +66,9 @@ def _with_system(sheet: Sheet, by: list[str]) -> Sheet:
     for part in parts[1:]:
         joined_texts = joined_texts + " " + part
     frame[" ".join(by)] = joined_texts
-    return Sheet(frame, sheet.where, sheet.lines)
+    named = Sheet(frame, sheet.where, sheet.lines)
+    named.notes += sheet.notes
+    return named
 
 
 def _keys(sheet: Sheet, layout: Layout, system: str, seed: str) -> DataFrame:
