@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from io import BytesIO, StringIO
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from pictures import draw_as_users_get
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mmtk.report.figures import style
 from mmtk.report.figures.saliency import Block
-from mmtk.report.figures.smaller import indexed, slim
+from mmtk.report.figures.smaller import indexed
 
 SIDE = 64
 MOST = 500_000  # bytes of a figure
@@ -72,27 +66,3 @@ def test_a_page_of_films_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         sheet.bar(fig, "relative saliency")
     assert (tmp_path / "maps.png").stat().st_size < MOST
     assert (tmp_path / "maps.svg").stat().st_size < MOST
-
-
-def test_an_svg_moves_nothing_by_more_than_a_hundredth_of_a_point() -> None:
-    fig = Figure(figsize=(3, 2))
-    axes = fig.subplots()
-    axes.plot(np.random.default_rng(4).random(300))
-    points = axes.scatter(range(9), np.linspace(0, 1, 9), rasterized=True)
-    picture = fig.add_axes((0.5, 0.5, 0.3, 0.3))
-    picture.imshow(np.random.default_rng(5).random((9, 9, 3)))
-    assert points.get_rasterized()
-    stream = StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mmtk"}):
-        fig.savefig(stream, format="svg", metadata={"Date": None})
-    before, after = stream.getvalue(), slim(stream.getvalue())
-    assert len(after) < len(before)
-    numbers = [
-        re.findall(r"-?\d+\.?\d*", " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', text))) for text in (before, after)
-    ]
-    moved = np.subtract(*(np.array(found, float) for found in numbers))
-    assert np.abs(moved).max() < 0.01
-    pictures = [re.findall(r"base64,\s*([\w+/=\s]+)", text) for text in (before, after)]
-    modes = [[Image.open(BytesIO(base64.b64decode(code))).mode for code in found] for found in pictures]
-    assert sorted(modes[0]) == ["RGBA", "RGBA"]
-    assert sorted(modes[1]) == ["P", "RGBA"]  # the points are transparent around

@@ -90,7 +90,7 @@ class MeanRoc:
     ends: np.ndarray | None = None
 
 
-def mean_roc(runs: Sequence[np.ndarray], patients: np.ndarray, points: int = 501) -> MeanRoc | None:
+def mean_roc(runs: Sequence[np.ndarray], patients: np.ndarray, points: int = 201) -> MeanRoc | None:
     """ROC curves of runs, each [images, 1 + classes] of target and probabilities, on one grid; areas are exact.
 
     ``patients`` are those of the images of a single run, for its band.

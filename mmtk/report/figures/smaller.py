@@ -1,11 +1,7 @@
-"""Pictures in fewer bytes that look the same: PNG in 256 colours, SVG without digits that nobody sees."""
+"""Pictures in fewer bytes that look the same: PNG in 256 colours."""
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Iterator, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +11,6 @@ if TYPE_CHECKING:
 
 GRAYS = np.repeat(3 * np.arange(86, dtype=np.uint8)[:, None], 3, axis=1)  # one level from every gray, at most
 COLOURS = 256 - len(GRAYS)
-PICTURE = re.compile(r"(?<=data:image/png;base64,)[\s\w+/=]+")
 SAMPLES = 5_000  # colours from which the palette is chosen
 
 
@@ -58,35 +53,3 @@ def _chosen(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
     sample = Image.fromarray(colours[drawn][None])
     reduced = sample.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     return np.array(reduced.getpalette(), np.uint8).reshape(-1, 3)
-
-
-def slim(svg: str) -> str:
-    """An SVG with coordinates to a hundredth of a point, and 256 colours for all its opaque pictures."""
-    rounded = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: re.sub(r"(\.\d\d)\d+", r"\1", part[0]), svg)
-    codes = [code for code in PICTURE.findall(rounded) if _pixels(code)[..., 3].min() == 255]
-    recoded = dict(zip(codes, _recoded([_pixels(code)[..., :3] for code in codes]), strict=True))
-    return PICTURE.sub(lambda code: recoded.get(code[0], code[0]), rounded)
-
-
-def _pixels(code: str) -> np.ndarray:
-    """A picture in base64 as [H,W,4], 8-bit."""
-    from PIL import Image
-
-    return np.asarray(Image.open(BytesIO(base64.b64decode(code))).convert("RGBA"))
-
-
-def _recoded(pictures: Sequence[np.ndarray]) -> Iterator[str]:
-    """Pictures [H,W,3], 8-bit, in base64 with one palette."""
-    from PIL import Image
-
-    if not pictures:
-        return
-    together = indexed(np.concatenate([picture.reshape(1, -1, 3) for picture in pictures], axis=1))
-    parts = np.split(
-        np.asarray(together)[0], np.cumsum([picture.shape[0] * picture.shape[1] for picture in pictures])
-    )
-    for picture, part in zip(pictures, parts, strict=False):
-        stream, image = BytesIO(), Image.fromarray(part.reshape(picture.shape[:2]))
-        image.putpalette(together.getpalette() or [])
-        image.save(stream, "PNG")
-        yield base64.b64encode(stream.getvalue()).decode()

@@ -14,7 +14,8 @@ import numpy as np
 
 from mmtk.io.files import atomic, write_text
 from mmtk.report.figures import fonts
-from mmtk.report.figures.smaller import indexed, slim
+from mmtk.report.figures.slim import slim
+from mmtk.report.figures.smaller import indexed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +33,7 @@ PREDICTION: dict[str, Any] = {"colors": "#E85A00", "linestyles": [(0, (3.2, 1.8)
 HEAT = "inferno"
 
 DPI = 150
+GRID = 30  # of an inch: whole dots of DPI and of what an SVG has of them
 IN_SVG = 0.8  # of the dots per inch: films and crowds of points inside an SVG, whose base64 takes a third more
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -141,12 +143,12 @@ class Sheet:
     @property
     def width(self) -> float:
         """The width of the page, with room for a title."""
-        return max(4.6, self._content + self.left + self.right)
+        return whole(max(4.6, self._content + self.left + self.right))
 
     @property
     def height(self) -> float:
         """The height of the page."""
-        return self._top + self.bottom + self.rows * (self.tile * self.aspect + self.below + self.gap) - self.gap
+        return whole(self._top) + whole(self.bottom) + self.rows * self._down - whole(self.gap)
 
     @property
     def _top(self) -> float:
@@ -154,7 +156,17 @@ class Sheet:
 
     @property
     def _content(self) -> float:
-        return self.columns * (self.tile + self.gap) - self.gap + (self.columns - 1) // self.group * 0.15
+        return self.columns * self._across - self.gap + (self.columns - 1) // self.group * whole(0.15)
+
+    @property
+    def _across(self) -> float:
+        """From a column to the next."""
+        return whole(self.tile + self.gap)
+
+    @property
+    def _down(self) -> float:
+        """From a row to the next."""
+        return whole(self.tile * self.aspect + self.below + self.gap)
 
     @contextmanager
     def open(self, path: Path, note: str, *, legend: bool = False, vector: bool = False) -> Iterator[Figure]:
@@ -188,12 +200,12 @@ class Sheet:
             yield fig
 
     def box(self, row: int, column: int) -> tuple[float, float, float, float]:
-        """Left, bottom, width and height of a tile as shares of the page."""
-        tall = self.tile * self.aspect
+        """Left, bottom, width and height of a tile as shares of the page, whole dots of it."""
+        wide, tall = whole(self.tile), whole(self.tile * self.aspect)
         spare = self.width - self._content - self.left - self.right
-        x = self.left + spare / 2 + column * (self.tile + self.gap) + column // self.group * 0.15
-        y = self.height - self._top - tall - row * (tall + self.below + self.gap)
-        return x / self.width, y / self.height, self.tile / self.width, tall / self.height
+        x = whole(self.left + spare / 2) + column * self._across + column // self.group * whole(0.15)
+        y = self.height - whole(self._top) - tall - row * self._down
+        return x / self.width, y / self.height, wide / self.width, tall / self.height
 
     def image(self, fig: Figure, row: int, column: int, pixels: np.ndarray) -> Axes:
         """Show ``pixels`` in the tile at ``row`` and ``column`` of ``fig``.
@@ -220,6 +232,11 @@ class Sheet:
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.set_ylabel(label, fontsize=8, labelpad=3)
+
+
+def whole(inches: float) -> float:
+    """The nearest length of whole dots in PNG and SVG: an image looks the same, to the byte, in every tile."""
+    return round(inches * GRID) / GRID
 
 
 def outline(axes: Axes, masks: np.ndarray, look: dict[str, Any]) -> bool:
