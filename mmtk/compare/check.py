@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmtk.compare.records import CASE, MOST_SYSTEMS, NUMBER, RUN, Records
+from mmtk.compare.records import CASE, MOST_SYSTEMS, NUMBER, PART, RUN, Records
 from mmtk.compare.score_names import declare, order
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
@@ -39,6 +39,8 @@ def checked(records: Records, lower: Collection[str] = ()) -> Records:
     lower: scores that improve downwards, as the user says
     """
     _check_systems(records)
+    _leave_out_blanks(records)
+    _count_once(records)
     _check_targets(records)
     _number_seeds(records)
     _find_folds(records)
@@ -47,6 +49,7 @@ def checked(records: Records, lower: Collection[str] = ()) -> Records:
     _check_bounds(records)
     _keep_common(records)
     _note_gaps(records)
+    _note_absent_scores(records)
     return records
 
 
@@ -79,6 +82,34 @@ def _check_systems(records: Records) -> None:
         )
     if len(names) == 1:
         records.notes.append(f"there is one system only, {names[0]}: nothing is compared")
+
+
+def _leave_out_blanks(records: Records) -> None:
+    """Leave out scores of runs that are NaN; a note says which."""
+    blank = records.numbers["value"].isna().to_numpy(bool)
+    for metric, part in records.numbers[blank].groupby("metric", sort=False):
+        runs = [f"{system} (seed {seed})" for system, seed in part[list(RUN)].itertuples(index=False)]
+        records.notes.append(f"{metric}: no value in {listing(runs, SHOWN)}")
+    records.numbers = records.numbers[~blank].reset_index(drop=True)
+
+
+def _count_once(records: Records) -> None:
+    """Count equal rows of one case or score once; MmtkError where they differ."""
+    for name, column in (("cases", "id"), ("numbers", "metric")):
+        table = getattr(records, name)
+        keys = [*RUN, *PART, column]
+        repeated = table.duplicated(keys, keep=False)
+        if not repeated.any():
+            continue
+        distinct = table[~table.duplicated()]
+        if (twice := distinct.duplicated(keys)).any():
+            row = distinct[twice].iloc[0]
+            what = f"case '{row['id']}'" if column == "id" else row["metric"]
+            message = f"{what} of system '{row['system']}', seed {row['seed']}, is there twice, with other values."
+            raise MmtkError(message, hint="Keep one, or say what tells them apart.")
+        count = counted(len(table) - len(distinct), "row is", "rows are")
+        records.notes.append(f"{count} a repetition of another: counted once")
+        setattr(records, name, distinct.reset_index(drop=True))
 
 
 def _check_targets(records: Records) -> None:
@@ -266,6 +297,21 @@ def _note_gaps(records: Records) -> None:
             records.notes.append(
                 f"{name}: {left_out} without a value in some run, left out: {listing(lacking, SHOWN)}"
             )
+
+
+def _note_absent_scores(records: Records) -> None:
+    """Note the systems that have no value of a score which others have: structures under other names, or none."""
+    systems: dict[tuple[str, str], set[str]] = {}
+    for task, part in records.cases.groupby("task", sort=False):
+        for name in score_columns(part):
+            systems.setdefault((str(task), name), set()).update(part["system"][part[name].notna()])
+    for (task, name), part in records.numbers.groupby(["task", "metric"], sort=False):
+        systems.setdefault((str(task), str(name)), set()).update(part["system"])
+    every = dict.fromkeys(str(name) for table in _tables(records) for name in table["system"])
+    for (task, name), present in systems.items():
+        lacking = [system for system in every if system not in present]
+        if present and lacking and name in records.declared.get(task, {}):
+            records.notes.append(f"{name}: no value of {listing(lacking, SHOWN)}")
 
 
 def missing_runs(records: Records) -> list[str]:

@@ -15,6 +15,7 @@ from mmtk.io.csv_text import decoded
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
 PARTS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
+TESTED = ("test", "testing")
 CURE = 'Such as {"model": "unet", "seed": 0, "dice": 0.91}, a list of such objects, or one in every line.'
 Row = dict[str, Any]
 
@@ -79,7 +80,7 @@ def _rows(value: Any, path: Path, notes: list[str]) -> list[Row]:
     if _is_transposed(value):
         return [{name: column[key] for name, column in value.items()} for key in next(iter(value.values()))]
     if _depth(value):
-        return _named(value, path, notes)
+        return _named(value, path)
     tables = {key: one for key, one in value.items() if _is_table(one)}
     if len(tables) > 1:
         message = f"holds several tables: {listing(tables)}."
@@ -113,16 +114,13 @@ def _columns(value: Mapping[str, Any], notes: list[str]) -> list[Row]:
     return [{**scalars, **dict(zip(lists, row, strict=True))} for row in zip(*lists.values(), strict=True)]
 
 
-def _named(value: Mapping[str, Any], path: Path, notes: list[str]) -> list[Row]:
-    """Rows of records under names: of systems, seeds, parts of the data or cases."""
+def _named(value: Mapping[str, Any], path: Path) -> list[Row]:
+    """Rows of records under names: of systems, seeds, parts of the data or cases (``name``)."""
     records = list(_records(value, _depth(value)))
     levels = [[str(one) for one in column] for column in zip(*(names for names, _ in records), strict=True)]
     roles = _roles(levels)
     if len({*roles}) < len(roles):
         raise MmtkError(f"its objects are {len(roles)} levels deep.", str(path), CURE)
-    if roles == ["name"]:
-        some = listing(dict.fromkeys(levels[0]), 3)
-        notes.append(f"{some} are taken as cases: --column system=name says that they are systems")
     return [{**dict(zip(roles, names, strict=True)), **_flat(record)} for names, record in records]
 
 
@@ -165,9 +163,9 @@ def _depth(value: Any, known: bool = False) -> int:
 
 
 def _is_table(value: Any) -> bool:
-    """Whether a value is a list of objects, or a dictionary of objects that share a known score."""
+    """Whether a value is a list of objects, or a dictionary of columns or of objects that share a known score."""
     is_list = isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
-    return is_list or _depth(value, known=True) > 0
+    return is_list or (isinstance(value, dict) and _is_transposed(value)) or _depth(value, known=True) > 0
 
 
 def _is_transposed(value: Mapping[str, Any]) -> bool:
@@ -175,8 +173,9 @@ def _is_transposed(value: Mapping[str, Any]) -> bool:
     columns = list(value.values())
     if not columns or not all(isinstance(one, dict) and one for one in columns) or all(map(is_score_name, value)):
         return False
-    keys = [str(number) for number in range(len(columns[0]))]
-    return all([*one] == keys and not any(isinstance(item, dict) for item in one.values()) for one in columns)
+    keys = columns[0].keys()
+    is_flat = not any(isinstance(item, dict) for one in columns for item in one.values())
+    return is_flat and all(map(str.isdigit, keys)) and all(one.keys() == keys for one in columns)
 
 
 def _flat(value: Mapping[str, Any]) -> Row:
@@ -186,7 +185,7 @@ def _flat(value: Mapping[str, Any]) -> Row:
     row: Row = {}
     for path, one in leaves:
         above = path[-2] if len(path) > 1 else ""
-        speaks = is_statistic(path[-1]) or is_statistic(above) or is_score_name(above)
+        speaks = is_statistic(path[-1]) or is_score_name(above) or (is_statistic(above) and above not in TESTED)
         row[".".join(path) if speaks or names.count(path[-1]) > 1 else path[-1]] = one
     return row
 

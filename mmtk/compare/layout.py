@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from mmtk.compare.columns import SPREAD_CURE
 from mmtk.compare.score_names import is_score_name, is_spread, plain
 from mmtk.errors import MmtkError, listing, nearest
 
@@ -108,9 +109,7 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str], alone: bool = True) -> 
     if not values:
         cure = "A score is a column of numbers; say which one it is: --column value=COLUMN."
         if sheet.has_spreads():
-            cure = (
-                "Means with spreads, such as 0.91 ± 0.02, can be judged by mmtk audit; tests need values per run."
-            )
+            cure = SPREAD_CURE
         raise MmtkError(f"no column holds numbers. Columns: {listing(sheet.columns)}.", sheet.where, cure)
     described = [name for name in numeric if name not in values]
     return Layout("scores", columns, values, [*attributes, *described])
@@ -169,10 +168,11 @@ def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, s
 def _names_runs(sheet: Sheet, columns: Mapping[str, str]) -> bool:
     """Whether the column of cases names runs: another in every row, so that no case is in two systems."""
     case, system = columns["case"], columns.get("system", "")
-    if not system or sheet.repeats(case) or sheet.frame[system].nunique() < 2:
+    rows = sheet.frame.drop_duplicates()
+    if not system or rows[case].nunique() < len(rows) or rows[system].nunique() < 2:
         return False
     run = [column for role, column in columns.items() if role in ("system", "seed", "domain", "task", "metric")]
-    return plain(case) in OF_RUNS or ("seed" in columns and not sheet.frame.duplicated(run).any())
+    return plain(case) in OF_RUNS or ("seed" in columns and not rows.duplicated(run).any())
 
 
 def _has_scores_alone(sheet: Sheet, columns: Mapping[str, str]) -> bool:

@@ -73,6 +73,13 @@ def is_score_name(name: str, whole: bool = False) -> bool:
     return plain(name) in _NAMES if whole else bool(known_score(name))
 
 
+def _whole_score(name: str) -> str:
+    """The known score that a name is beside words for statistics and parts of the data: Dice of ``val_dice``."""
+    words = [word for word in _words(name) if not is_statistic(word) and word.casefold() != "eval"]
+    whole = _NAMES.get(plain(" ".join(words)), "")
+    return name if name in _NAMES.values() else "" if is_spread(name) else whole
+
+
 def is_spread(name: str) -> bool:
     """Whether a column is the spread of a score, such as ``dice_std``."""
     return bool(SPREADS & {word.casefold() for word in _words(name)})
@@ -127,7 +134,7 @@ def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
         info = replace(builtin[name], chance=None, formula="", shown=("summary", "tests", "figures", "scores"))
         return replace(info, unit="", leads=False, selects=False), True
     is_lower = name in lower or bool(_LOWER.search(re.sub(r"[\W_]+", " ", name.casefold())))
-    is_share = name in _NAMES.values() and not is_lower
+    is_share = bool(_whole_score(name)) and not is_lower
     low, high = (0.0, 1.0) if is_share else (None, None)
     certain = is_share or is_lower or is_score_name(name)
     label = name if name != "nsd" else "NSD"

@@ -54,7 +54,7 @@ def study_of(records: Records, title: str, first: str, origin: Mapping[str, str]
         vars(cell).update(scores=scores, cases=tables[name], curves={})
         cells.append(cell)
     seeds = sorted({seed for numbers in runs.values() for seed in numbers})
-    notes = [f"{note[:1].upper()}{note[1:]}." for note in records.notes]
+    notes = [f"{note[:1].upper()}{note[1:]}{'' if note.endswith('?') else '.'}" for note in records.notes]
     gaps = [*notes, *missing_runs(records)]
     study = Study(title, cells, seeds, gaps=gaps, command=command, origin=origin)
     vars(study).update(declared=records.declared)

@@ -71,7 +71,7 @@ def read_json(path: Path) -> Any:
     """Read JSON; a damaged file is an error that names it."""
     try:
         with open(path, "rb", buffering=0) as file:
-            return json.loads(file.readall().decode())
+            return json.loads(file.readall().decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise MmtkError("no such file.", str(path), "Is this a run directory? mmtk run makes one.") from error
     except (ValueError, RecursionError) as error:

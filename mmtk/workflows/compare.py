@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+VERDICTS = ["difference", "score", "verdict", "meaning", "change", "low", "high", "p"]
+VERDICTS += ["reversed", "margin", "seeds", "note"]
+
+
 @dataclass(repr=False)
 class Comparison:
     """Systems that other programs trained, as a study.
@@ -80,7 +84,7 @@ class Comparison:
             }
             for claim in claims(self.analysis)
         ]
-        return DataFrame(rows)
+        return DataFrame(rows, columns=VERDICTS)
 
     def report(self, out: str | Path | None = None) -> Report:
         """Write tables, pictures and the page, with the ``compare.toml`` that makes them again.

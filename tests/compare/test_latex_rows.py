@@ -46,7 +46,7 @@ def test_tables_of_latex_are_audited_and_not_compared(tmp_path: Path) -> None:
     claims = {claim.where: claim for claim in audit.claims}
     assert (claims["accuracy"].better, claims["accuracy"].difference) == ("Ours", pytest.approx(0.025))
     assert any("behind ±" in note for note in audit.notes)
-    with pytest.raises(MmtkError, match="one number for each system") as error:
+    with pytest.raises(MmtkError, match="is no number") as error:
         mmtk.compare(file)
     assert "mmtk audit" in str(error.value.hint)
     for text, message in (
@@ -58,3 +58,21 @@ def test_tables_of_latex_are_audited_and_not_compared(tmp_path: Path) -> None:
         with pytest.raises(MmtkError, match=message) as error:
             mmtk.audit(file)
         assert error.value.hint
+
+
+def test_tables_of_markdown_and_spreads_in_brackets_are_audited(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    rows = "| U-Net | 83.3 (1.0) | 500 |\n| **Ours** | **85.8 [84.9, 86.7]** | 500 |\n"
+    file.write_text(f"# Results\n\n| Method | Accuracy | n |\n|:---|---:|--:|\n{rows}\nMore | text\n")
+    audit = mmtk.audit(file)
+    (claim,) = audit.claims
+    assert (claim.better, claim.worse, claim.difference, claim.cases) == (
+        "Ours",
+        "U-Net",
+        pytest.approx(0.025),
+        500,
+    )
+    assert any("in brackets" in note for note in audit.notes)
+    file.write_text("| a |\n|---|\n| 1 |\n\n| a |\n|---|\n| 1 |\n")
+    with pytest.raises(MmtkError, match="holds 2 tables"):
+        mmtk.audit(file)

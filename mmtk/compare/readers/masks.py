@@ -20,6 +20,7 @@ from mmtk.compare.mask_files import (
     structures,
 )
 from mmtk.compare.mask_scores import Reference
+from mmtk.compare.readers.nnunet import without_shared_parts
 from mmtk.compare.records import TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
 from mmtk.compare.score_names import SEGMENTATION
@@ -64,7 +65,9 @@ def _predictions(sources: Sequence[Path]) -> Files:
         if not source.is_dir():
             raise MmtkError("is not a folder of masks.", str(source), f"Layouts: {CURE}")
         runs += [(source, *run) for run in folders_of_systems(source) if _files(run[2])]
-    return {(system, seed): files_by_case(_files(folder), folder) for system, seed, folder in distinct_runs(runs)}
+    distinct = distinct_runs(runs)
+    names = without_shared_parts(list(dict.fromkeys(system for system, _, _ in distinct)))
+    return {(names[system], seed): files_by_case(_files(folder), folder) for system, seed, folder in distinct}
 
 
 def _files(folder: Path) -> list[Path]:

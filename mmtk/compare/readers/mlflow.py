@@ -49,6 +49,9 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
             if name in run.data.metrics
         ]
     notes = ["MLflow holds one number for each run: nothing can be said of new patients, nor of single cases"]
+    partial = [name for run in done for name in run.data.metrics if name not in metrics]
+    if partial and not request.metrics:
+        notes.append(f"metrics that some run lacks are left out: {listing(dict.fromkeys(partial), 8)}")
     if parents := len(logged) - len(runs):
         notes.append(f"{counted(parents, 'parent run')} of others: left out")
     if len(done) < len(runs):

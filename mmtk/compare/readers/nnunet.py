@@ -15,7 +15,7 @@ from mmtk.compare.request import Request
 from mmtk.compare.score_names import SEGMENTATION
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
-from mmtk.io.files import read_facts
+from mmtk.io.files import read_json
 from mmtk.tasks import IN_DOMAIN
 
 FOLDS = 5  # of nnU-Net's own division
@@ -41,6 +41,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
         raise MmtkError("some summaries are of folds and some are not.", request.sources[0], cure)
     folds = max(*fold_numbers, FOLDS - 1) + 1 if fold_numbers else 0
     notes = [f"replicates are folds of nnU-Net, {folds} in a division of the cases"] if fold_numbers else []
+    notes += _unread([Path(source) for source in request.sources])
     rows = []
     for file, (_, system, fold) in origins.items():
         domain = TEST_SET if fold is None else IN_DOMAIN
@@ -48,7 +49,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
         rows += [{**key, **row} for row in _cases(file)]
     frame = DataFrame(rows)
     frame.insert(5, "patient", None)
-    short_names = _without_shared_parts(list(dict.fromkeys(frame["system"])))
+    short_names = without_shared_parts(list(dict.fromkeys(frame["system"])))
     frame["system"] = frame["system"].map(short_names)
     systems = [name if name == short else f"{short} ({name})" for name, short in short_names.items()]
     lines = [f"data set = {datasets[0]}", f"systems: {listing(systems, 12)}"]
@@ -56,7 +57,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     return Records(frame, empty_numbers(), folds=folds, notes=notes), lines
 
 
-def _without_shared_parts(names: list[str]) -> dict[str, str]:
+def without_shared_parts(names: list[str]) -> dict[str, str]:
     """Names of trainers without the parts, such as the plans, that all of them have."""
     parts = [name.split("__") for name in names]
     if len(names) < 2 or len({len(one) for one in parts}) > 1:
@@ -81,6 +82,13 @@ def _origins(sources: list[Path]) -> dict[Path, tuple[str, str, int | None]]:
     return {file: (data, names[file], fold) for (_, file), (data, _, fold) in origins.items()}
 
 
+def _unread(sources: list[Path]) -> list[str]:
+    """A sentence on validations of no fold, such as fold_all, which is trained on the cases that it scores."""
+    files = {file for source in sources for file in source.rglob("validation/summary.json")}
+    names = sorted({file.parent.parent.name for file in files if not FOLD.fullmatch(file.parent.parent.name)})
+    return [f"{listing(names, 8)}: no number of a fold, left out"] if names else []
+
+
 def _origin(file: Path) -> tuple[str, str, int | None] | None:
     """Data set, system and fold of a summary; None of one that no fold is validated by."""
     if file.parent.name == "validation":
@@ -94,8 +102,8 @@ def _origin(file: Path) -> tuple[str, str, int | None] | None:
 
 def _cases(file: Path) -> Iterator[dict[str, Any]]:
     """Dice and IoU of every case: the mean over structures, then Dice of each where there are several."""
-    facts = read_facts(file)
-    if not isinstance(facts.get("metric_per_case"), list):
+    facts = read_json(file)
+    if not isinstance(facts, dict) or not isinstance(facts.get("metric_per_case"), list):
         version = "nnU-Net v1" if "results" in facts else "another program"
         cure = "nnUNetv2_evaluate_folder writes that of v2; or name the reference masks: --reference DIR."
         raise MmtkError(f"is a summary of {version}, not of nnU-Net v2.", str(file), cure)
@@ -105,12 +113,21 @@ def _cases(file: Path) -> Iterator[dict[str, Any]]:
             metrics: dict[str, dict[str, float]] = case["metrics"]
             row: dict[str, Any] = {"id": case_name(path, path.parent)}
             for theirs, name in SCORES.items():
-                values = [float("nan" if one[theirs] is None else one[theirs]) for one in metrics.values()]
+                values = [_number(one[theirs], theirs, row["id"], file) for one in metrics.values()]
                 finite = [value for value in values if np.isfinite(value)]
                 row[name] = float(np.mean(finite)) if finite else float("nan")
             if len(metrics) > 1:
-                row |= {f"dice-label-{label}": float(one["Dice"]) for label, one in metrics.items()}
-        except (KeyError, TypeError, ValueError) as error:
+                row |= {
+                    f"dice-label-{k}": _number(one["Dice"], "Dice", row["id"], file) for k, one in metrics.items()
+                }
+        except (KeyError, TypeError, AttributeError) as error:
             cure = "Is it written by nnU-Net v2?"
             raise MmtkError(f"has a case without {error}.", str(file), cure) from error
         yield row
+
+
+def _number(value: Any, score: str, case: str, file: Path) -> float:
+    """A score of a case, NaN where nnU-Net has none."""
+    if value is None or isinstance(value, int | float):
+        return float("nan" if value is None else value)
+    raise MmtkError(f"{score} of case '{case}' is '{value}', no number.", str(file), "Correct it, or write NaN.")

@@ -59,7 +59,11 @@ def _runs(path: Path) -> Iterator[Run]:
 def _names(runs: list[Run], request: Request) -> list[str]:
     """The system of every run: the values of keys of its recipe, else its name, told apart where it is shared."""
     if request.by:
-        return [" ".join(_value(run.folder.recipe, key) for key in request.by) for run in runs]
+        recipes = [run.folder.recipe for run in runs]
+        if unknown := [key for key in request.by if all(_value(recipe, key) == "none" for recipe in recipes)]:
+            cure = "mmtk show RECIPE lists them, such as ssl.use."
+            raise MmtkError(f"--by {listing(unknown)}: no run has a value of it.", hint=cure)
+        return [" ".join(_value(recipe, key) for key in request.by) for recipe in recipes]
     recipes = [run.folder.recipe for run in runs]
     digests: dict[str, set[str]] = {}
     for recipe in recipes:

@@ -19,7 +19,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images
 from mmtk.io.files import read_json, sha256
-from mmtk.io.outputs import results_among
+from mmtk.io.outputs import holds_run, results_among
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 
@@ -60,8 +60,13 @@ def guess_kind(request: Request) -> str:
         raise MmtkError("no such file or folder.", visible(missing[0]), cure)
     if request.reference:
         return "masks"
-    if all(any((path / name).is_file() for name in OF_RUNS) for path in paths):
+    runs = [path for path in paths if any((path / name).is_file() for name in OF_RUNS)]
+    if len(runs) == len(paths):
         return "runs"
+    if runs:
+        other = next(path for path in paths if path not in runs)
+        cure = "Name runs and studies alone, or other sources alone."
+        raise MmtkError(f"is no run or study of mmtk, as {visible(runs[0])} is.", visible(other), cure)
     for kind, pattern in PATTERNS.items():
         if all(path.is_dir() and any(map(_is_summary, path.rglob(pattern))) for path in paths):
             return kind
@@ -86,11 +91,16 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     parts, lines = [], []
     for path, sheet in sheets.items():
         part, of_file = table_records(sheet, request, *runs[names[path]], alone=len(sheets) == 1)
+        if path.suffix.lower() in json_tables.SUFFIXES and len(sheets) == 1 and of_file[0] == "case = name":
+            some = listing(dict.fromkeys(sheet.texts("name")), 3)
+            part.notes.append(f"{some} are taken as cases: --column system=name says that they are systems")
         parts.append(part)
         lines += [line for line in of_file if line not in lines]
     if not any(line.startswith("system = ") for line in lines) and len(names) > 1:
         seeds = " and seed" if any(seed for _, seed in runs.values()) else ""
         lines.insert(0, f"system{seeds} = the name of the file")
+    elif any(seed for _, seed in runs.values()) and not any(line.startswith("seed = ") for line in lines):
+        lines.insert(1, "seed = the name of the file")
     return joined(parts), lines
 
 
@@ -128,6 +138,9 @@ def _no_table(folder: Path) -> MmtkError:
         message = f"holds {counted(masks, 'mask or image', 'masks or images')}, and no table."
         cure = "Predicted masks need the folder of their references: --reference DIR."
         return MmtkError(message, str(folder), cure)
+    if runs := [path for path in sorted(folder.iterdir()) if path.is_dir() and holds_run(path)]:
+        cure = f"Name them: mmtk compare {visible(folder)}/*"
+        raise MmtkError(f"holds {counted(len(runs), 'run')} of mmtk, and no table.", visible(folder), cure)
     ends = listing([*TABLES, *json_tables.SUFFIXES])
     return MmtkError("holds no table.", str(folder), f"Tables end with {ends}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from mmtk.compare.columns import Sheet
 from mmtk.compare.layout import Layout, guess_layout, split_system
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import CLASSIFICATION, known_score, score_name, scores_of_classes, task_of
+from mmtk.compare.score_names import CLASSIFICATION, known_score, plain, score_name, scores_of_classes, task_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import METADATA
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
 CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
+STATES = frozenset(["finished", "failed", "crashed", "killed", "running", "scheduled", "pending", "preempted"])
 
 
 def table_records(
@@ -43,6 +45,7 @@ def table_records(
     if by:
         sheet = _with_system(sheet, by)
         column_names["system"] = " ".join(by)
+    sheet = _of_ended_runs(sheet)
     layout = guess_layout(sheet, column_names, alone)
     frame = _wide(sheet, layout, seed) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
@@ -54,6 +57,20 @@ def table_records(
         records = _of_scores(inner, layout, keys, request)
     records.notes[:0] = [*notes, *sheet.notes, *(inner.notes if inner is not sheet else [])]
     return records, layout.lines
+
+
+def _of_ended_runs(sheet: Sheet) -> Sheet:
+    """The rows of runs that have ended well, where a tracker's export says so; a note counts the others."""
+    column = next((name for name in sheet.columns if plain(name) in ("state", "status")), None)
+    states = [] if column is None else [text.casefold() for text in sheet.texts(column)]
+    is_ended = [state == "finished" for state in states]
+    if all(is_ended) or not {*states} <= STATES:
+        return sheet
+    frame = sheet.frame[is_ended].reset_index(drop=True)
+    ended = Sheet(frame, sheet.where, list(itertools.compress(sheet.lines, is_ended)))
+    words = listing(sorted({*states} - {"finished"}))
+    ended.notes += [*sheet.notes, f"{counted(is_ended.count(False), 'run')} not finished ({words}): left out"]
+    return ended
 
 
 def _with_system(sheet: Sheet, by: list[str]) -> Sheet:
@@ -173,7 +190,7 @@ def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) 
     if request.metrics and layout.shape != "wide":
         frame = _of_names(sheet, frame, request.metrics)
     if frame["id"].isna().all():
-        return Records(empty_cases(), _numbers(sheet, layout, frame), notes=notes)
+        return Records(empty_cases(), _numbers(sheet, layout, frame, notes), notes=notes)
     frame = _unique(sheet, layout, frame, [*CASE, "metric"], notes)
     cases = _by_case(frame)
     if layout.attributes and layout.shape == "scores":
@@ -277,7 +294,8 @@ def _unique(sheet: Sheet, layout: Layout, frame: DataFrame, keys: list[str], not
             cure = cure or "Keep one: no other column tells them apart."
         raise MmtkError(message, sheet.where, cure)
     cases = frame[frame.duplicated()].drop_duplicates(list(CASE))
-    notes.append(f"{counted(len(cases), 'case stands', 'cases stand')} in several equal rows: counted once")
+    words = ("run stands", "runs stand") if frame["id"].isna().all() else ("case stands", "cases stand")
+    notes.append(f"{counted(len(cases), *words)} in several equal rows: counted once")
     return distinct
 
 
@@ -302,7 +320,12 @@ def _telling_apart(sheet: Sheet, layout: Layout, rows: Sequence[int]) -> str:
     )
 
 
-def _numbers(sheet: Sheet, layout: Layout, frame: DataFrame) -> DataFrame:
-    """Scores of runs without values per case."""
-    frame = _unique(sheet, layout, frame.dropna(subset=["value"]), [*RUN, "domain", "task", "metric"], [])
-    return frame[list(NUMBER)].reset_index(drop=True)
+def _numbers(sheet: Sheet, layout: Layout, frame: DataFrame, notes: list[str]) -> DataFrame:
+    """Scores of runs without values per case; NaN where a run has none."""
+    from pandas import concat
+
+    keys = [*RUN, "domain", "task", "metric"]
+    filled = _unique(sheet, layout, frame.dropna(subset=["value"]), keys, notes)
+    return (
+        concat([filled, frame])[list(NUMBER)].drop_duplicates(keys).reset_index(drop=True)
+    )  # blanks where none is
