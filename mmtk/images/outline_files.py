@@ -189,7 +189,7 @@ def _coco(path: Path, content: Any) -> Annotations:
     try:
         categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         listed = {
-            entry["id"]: OutlinedImage(path, str(entry["file_name"]), (entry.get("height"), entry.get("width")))
+            entry["id"]: OutlinedImage(path, _name(entry["file_name"]), (entry.get("height"), entry.get("width")))
             for entry in content["images"]
         }
         for entry in content["annotations"]:

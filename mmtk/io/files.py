@@ -17,11 +17,13 @@ from mmtk.io.spelling import visible
 
 # Folders in which systems keep thumbnails, copies and what was deleted: macOS, Synology, QNAP, Windows, Linux.
 _OF_SYSTEMS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "#snapshot", "$RECYCLE.BIN", "lost+found")
+_OF_WINDOWS = ("system volume information", "thumbs.db", "desktop.ini", "autorun.inf")
+_OPEN_DOCUMENT = "~$"  # as Office locks one
 
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or the system's own."""
-    return name.startswith((".", *_OF_SYSTEMS))
+    return name.startswith((".", _OPEN_DOCUMENT, *_OF_SYSTEMS)) or name.casefold() in _OF_WINDOWS
 
 
 def real_path(path: Path) -> Path:

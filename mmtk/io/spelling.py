@@ -24,6 +24,11 @@ def folded_word(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def without_marks(text: str) -> str:
+    """A text without the marks of writing direction and the spaces without width that programs put into it."""
+    return re.sub("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]", "", text)
+
+
 def _bytes(text: str) -> bytes:
     """The bytes of a file name, whatever the locale; half a pair of surrogates has none and is spelled out."""
     try:

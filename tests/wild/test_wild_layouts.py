@@ -18,6 +18,7 @@ from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
 from program_inputs import PROGRAMS
+from stick_inputs import STICKS
 
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
@@ -25,7 +26,7 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

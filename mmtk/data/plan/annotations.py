@@ -157,7 +157,8 @@ def _coco(content: Any, by_name: Mapping[str, str]) -> _Outlines | None:
     """Outlines of films in the content of a COCO file; None where it is another, or has boxes alone."""
     try:
         names = {
-            image["id"]: by_name.get(PurePosixPath(str(image["file_name"])).name) for image in content["images"]
+            image["id"]: by_name.get(PurePosixPath(str(image["file_name"]).replace("\\", "/")).name)
+            for image in content["images"]
         }
         categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         drawn = [entry for entry in content["annotations"] if entry.get("segmentation")]

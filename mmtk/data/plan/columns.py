@@ -12,13 +12,16 @@ from unicodedata import normalize
 from mmtk.data.plan import part_words, words
 from mmtk.data.plan.listing import stem
 from mmtk.data.plan.patient_words import patient_column, possible_patients
+from mmtk.data.plan.readers import has_agreed
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
+from mmtk.io.spelling import without_marks
 
 FLOAT = re.compile(r"(\d+)[.,]0+")  # a number as programs write it that know no whole ones
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
+UNSPOKEN = 0.5  # points of a column of few words, none of which is known
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
         parts = [pure.as_posix(), pure.with_suffix("").as_posix() if pure.suffix else "", pure.name, stem(path)]
         parts += ["/".join(pure.parts[k:]) for k in range(1, len(pure.parts))]
         for way in parts:
-            ways.setdefault(normalize("NFC", way), set()).add(path)
+            ways.setdefault(_name(way), set()).add(path)
     clear = {way: next(iter(paths)) for way, paths in ways.items() if way and len(paths) == 1}
     numbers: dict[str, list[str]] = {}
     for path in images:
@@ -106,7 +109,7 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
         folded.setdefault(way.casefold(), set()).update(paths)
     letters = {way: next(iter(paths)) for way, paths in folded.items() if way and len(paths) == 1}
     short = {number: paths[0] for number, paths in numbers.items() if len(paths) == 1 and number not in ways}
-    return {**letters, **short, **clear, **{normalize("NFC", path): path for path in images}}
+    return {**letters, **short, **clear, **{_name(path): path for path in images}}
 
 
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
@@ -124,7 +127,7 @@ def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str
 
 def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     """Image that a cell names: as it is, or by the end of a longer path."""
-    cell = normalize("NFC", cell.replace("\\", "/").removeprefix("./"))
+    cell = _name(cell.replace("\\", "/").removeprefix("./"))
     parts = cell.split("/")
     short = without_suffix(PurePosixPath(parts[-1])).name  # the table may say .dcm where PNG files lie
     if number := FLOAT.fullmatch(short):
@@ -132,6 +135,10 @@ def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
     spellings = [*tails, short]
     return next((ways[way] for way in (*spellings, *map(str.casefold, spellings)) if way in ways), "")
+
+
+def _name(text: str) -> str:
+    return without_marks(normalize("NFC", text))
 
 
 def _split_column(table: Table, names: list[str]) -> str:
@@ -178,10 +185,17 @@ def _flags(table: Table, names: list[str]) -> tuple[str, ...]:
 
 
 def _label_column(table: Table, names: list[str], flags: tuple[str, ...]) -> str:
-    """Column that is most like a class, by its name and its cells."""
+    """Column that is most like a class, by its name and its cells; "" where ``flags`` are surer."""
     points = {name: _label_points(name, table.cells(name)) for name in names if name not in flags}
     best = max(points, key=lambda name: points[name], default="")
-    return best if best and points[best] > 0 else ""
+    least = UNSPOKEN if flags and _one_each(table, flags) else 0
+    return best if best and points[best] > least else ""
+
+
+def _one_each(table: Table, flags: tuple[str, ...]) -> bool:
+    """Whether exactly one of the columns is 1 in every row, as for classes."""
+    rows = zip(*(table.cells(name) for name in flags), strict=True)
+    return all(sum(cell.removesuffix(".0") == "1" for cell in row) == 1 for row in rows)
 
 
 def _label_points(name: str, cells: list[str]) -> float:
@@ -201,4 +215,6 @@ def _label_points(name: str, cells: list[str]) -> float:
         points = max((0.6 * words.LABEL_COLUMNS.get(word, 0) for word in plain.split()), default=0)
     if {words.plain(part) for part in single} & words.CLASSES:
         points += 3
-    return points or (0.5 if not all(re.fullmatch(r"-?\d+", cell) for cell in full) else 0.1)
+    if points and has_agreed(name):
+        points += 1
+    return points or (UNSPOKEN if not all(re.fullmatch(r"-?\d+", cell) for cell in full) else 0.1)

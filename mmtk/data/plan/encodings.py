@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from mmtk.data.plan import words
 from mmtk.data.plan.patient_words import patient_rank
+from mmtk.io.spelling import without_marks
 
 ENCODINGS = (
     *("gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1250", "cp1253", "cp1254"),
@@ -18,6 +19,16 @@ def decode(raw: bytes, names: Collection[str] = ()) -> tuple[str, str]:
     """Decode a table; return its text, and the encoding where training reads another: UTF-8, else Windows-1252.
 
     names: of the files in the folder, without suffix
+
+    Marks of writing direction, as Excel writes them into Arabic and Hebrew, are left out of the text.
+    """
+    text, encoding = _decode(raw, names)
+    plain = without_marks(text)
+    return plain, encoding if plain == text else f"{encoding or 'UTF-8'} with marks of writing direction"
+
+
+def _decode(raw: bytes, names: Collection[str]) -> tuple[str, str]:
+    """Decode a table, as ``decode`` does, with all its signs.
 
     Bytes tell Chinese from Western letters badly: the encoding is taken that gives most names of files and known
     words as cells, and Western letters where none gives more.

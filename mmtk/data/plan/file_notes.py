@@ -47,6 +47,17 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         ),
         NO_OUTLINE,
     ),
+    "Supervisely": (lambda content: isinstance(content, dict) and {"objects", "size"} <= content.keys(), AS_COCO),
+    "COCO": (
+        lambda content: (
+            isinstance(content, dict)
+            and isinstance(content.get("images"), list)
+            and any(
+                entry.get("segmentation") for entry in content.get("annotations") or () if isinstance(entry, dict)
+            )
+        ),
+        "its images have other names than the films of this folder",
+    ),
     "boxes in COCO's form": (
         lambda content: (
             isinstance(content, dict)

@@ -24,8 +24,10 @@ from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classe
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
 from mmtk.data.plan.roles import common, find_roles, pattern_of, without_test_films
+from mmtk.data.plan.strays import without_copies, without_viewer
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
+from mmtk.images.loader import read_frame_count
 
 
 @dataclass
@@ -125,6 +127,9 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     """
     all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
     roles, choice = one_group(listing, all_roles)
+    for without_strays in (without_copies, without_viewer):
+        roles, left = without_strays(listing.root, roles)
+        choice += left
     if training:
         roles, left = without_test_films(roles)
         choice += left
@@ -149,7 +154,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.notes += masks.notes
         film_set.masks = masks.pairs
     elif roles.masks:
-        why = _why_unmatched(roles.masks)
+        why = _why_stacked(listing, films, roles.masks) or _why_unmatched(roles.masks)
         film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
     _leave_out(film_set, {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks})
     film_set.table = _keys_from_root(film_set, labels.keys)
@@ -162,6 +167,17 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     if spare:
         film_set.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
     return film_set
+
+
+def _why_stacked(listing: Listing, films: Collection[str], masks: Sequence[str]) -> str:
+    """Why masks have no film where they lie as pages of one file, "" where they do not."""
+    pages = read_frame_count(listing.root / masks[0]) if len(masks) == 1 else 1
+    if pages == 1:
+        return ""
+    return (
+        f"it has {counted(pages, 'page')} for {counted(len(films), 'film')}, and no page says whose it is. "
+        "Save each page under the name of its film"
+    )
 
 
 def _why_unmatched(masks: Sequence[str]) -> str:

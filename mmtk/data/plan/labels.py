@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from mmtk.components.source._words import SPLIT_FOLDERS
 from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
+from mmtk.data.plan.contradictions import contradictions
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.patients import find_patients
@@ -31,6 +32,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if not labels.counts:
         _from_names(labels)
     part_lists.take_parts(files, labels)
+    labels.notes += contradictions(labels)
     _take_part_folders(labels)
     unify(labels)
     find_patients(files, labels, hints.get("patient", ""))
@@ -115,13 +117,17 @@ def _from_names(labels: Labels) -> None:
         labels.reasons.append("the class is the last digit of the file name: 0 normal, 1 tuberculosis")
         return
     words_of = {path: re.findall(r"[^\W\d_]{2,}", stem(path)) for path in labels.films}
-    for position, where in ((0, "first"), (-1, "last")):
-        class_of = {path: name_words[position] for path, name_words in words_of.items() if name_words}
+    fewest = min(map(len, words_of.values()), default=0)
+    places = {0: "the first word", -1: "the last word"} if fewest else {}
+    places |= {number: f"word {number + 1}" for number in range(1, fewest)}
+    places |= {-number: f"word {number} from the end" for number in range(2, fewest)}
+    for position, where in places.items():
+        class_of = {path: name_words[position] for path, name_words in words_of.items()}
         counts = Counter(class_of.values())
         if len(class_of) == len(labels.films) and _classes(counts, len(class_of)) and _names_normal(counts):
             for path, word in class_of.items():
                 labels.films[path].label = word
-            labels.reasons.append(f"the class is the {where} word of the file name")
+            labels.reasons.append(f"the class is {where} of the file name")
             return
 
 

@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "German": (
         "nein",
+        "norm",
         "unauffällig",
         "unauffaellig",
         "o.B.",

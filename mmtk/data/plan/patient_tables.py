@@ -14,7 +14,8 @@ from mmtk.data.plan.visits import narrowed
 
 FILE = "(file)"  # the added column of images
 LEAST_COVERED = 0.3  # share of the images that a column of patients or studies names
-TAGS = ("PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID")
+TAGS = {"PatientID", "AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "StudyID"}
+DAY = "StudyDate"
 
 
 def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tuple[Table, tuple[str, ...]] | None:
@@ -24,15 +25,18 @@ def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tup
     patient or a study, and within it by columns of visits or films. A row without an image keeps an empty cell.
     None where too few match.
     """
-    for images_of in (_of_names(films), _of_headers(listing, films)):
+    headers = {path: header for path in films if (header := _header(listing.root / path))}
+    for images_of in (_of_names(films), _of_headers(headers)):
         keys = {column: _images(table, column, images_of) for column in dict.fromkeys(table.columns)}
         covered = {column: len(set().union(*images.values())) for column, images in keys.items()}
         # A study before its patient, of whom several rows speak: a film has the finding of its own row.
         best = max(keys, key=lambda column: covered[column] * (1 if _unique(table, column) else 0.5))
         if covered[best] >= LEAST_COVERED * len(films):
-            images, others = narrowed(table, [keys[best].get(cell, set()) for cell in table.cells(best)], [best])
+            named = [keys[best].get(cell, set()) for cell in table.cells(best)]
+            images, others = narrowed(table, named, [best], headers)
             return _expanded(table, images), (best, *others)
-    images, columns = narrowed(table, [{*films}] * len(table.rows), [])  # patients 1, 2, …: any number in a path
+    # Patients 1, 2, …: any number in a path.
+    images, columns = narrowed(table, [{*films}] * len(table.rows), [], {})
     if any(map(patient_rank, columns)):
         return _expanded(table, images), tuple(sorted(columns, key=patient_rank, reverse=True))
     return None
@@ -73,23 +77,25 @@ def _words(path: str) -> Iterator[str]:
         yield from (match[1] for piece in pieces if (match := re.fullmatch(r"[A-Za-z]+(\d{3,})", piece)))
 
 
-def _of_headers(listing: Listing, films: Collection[str]) -> dict[str, set[str]]:
+def _of_headers(headers: Mapping[str, Mapping[str, str]]) -> dict[str, set[str]]:
     images: dict[str, set[str]] = defaultdict(set)
-    for path in films:
-        for text in _header(listing.root / path):
-            images[text].add(path)
+    for path, header in headers.items():
+        for tag in TAGS & header.keys():
+            images[header[tag]].add(path)
     return images
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> dict[str, str]:
+    """Texts of a DICOM header by keyword: numbers of patient, study and film, and the day of the study."""
     from mmtk.images.files import is_dicom
 
     if not is_dicom(path):
-        return []
+        return {}
     try:
         from pydicom import dcmread
 
-        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*TAGS])
-        return [text for tag in TAGS if (text := str(header.get(tag) or "").strip())]
+        tags = [*sorted(TAGS), DAY]
+        header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=[*tags])
+        return {tag: text for tag in tags if (text := str(header.get(tag) or "").strip())}
     except Exception:  # broken files, or no pydicom: whoever reads the film says so
-        return []
+        return {}

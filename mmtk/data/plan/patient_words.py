@@ -26,12 +26,14 @@ RECORDS = {
 # A stay, or the name of somebody: it says whose a film is where nothing better does.
 WEAK = {
     *("name", "surname", "nachname", "nom", "nombre", "apellidos", "cognome", "nome", "姓名", "氏名", "이름"),
+    *("vorname", "firstname", "forename", "prénom", "prenom", "voornaam"),
     *("фио", "case", "fall", "cas", "caso", "dossier", "historia"),
 }
 NUMBERS = {
     *("id", "ids", "n", "no", "nr", "num", "number", "nummer", "numero", "número", "numéro", "code", "key", "uid"),
     *("identifier", "kennung", "kennnummer", "kennziffer", "schlüssel", "identifikation", "identificador", "nº"),
     *("du", "de", "del", "номер", "код", "č", "číslo", "numer", "codice", "código", "编号", "編號", "番号", "号"),
+    *("ال", "رقم", "معرف"),
     *("號", "号码", "번호", "name"),
 }
 ENDINGS = {"", "s", "n", "en", "in", "innen", "e", "i", "a", "o", "es", "en s", "а", "ів", "ов", "ης"}

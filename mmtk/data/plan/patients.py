@@ -24,7 +24,7 @@ PATTERNS = (
     r"(?:^|/)((?:[Pp]atient|[Pp]at|[Ss]ubject|[Ss]ub|[Pp])[-_ ]?\d+)",
     r"(?:^|/)(\d{4,})[-_ ]\d{1,3}[.]",
     r"(?:^|/)([A-Za-z]+[-_]?\d{2,})[-_ ][A-Za-z0-9]+[.]",
-    r"[-_ ]((?:[Pp]atient|[Pp]at|[Pp]ac|[Pp]aciente|[Pp]az|[Ss]ubject|[Ss]ubj|[Ss]ub)[-_ ]?\d+)",
+    r"[-_ ]((?:[Pp]atient|[Pp]at|[Pp]ac|[Pp]aciente|[Pp]az|[Ss]ubject|[Ss]ubj|[Ss]ub)[-_ =]?[A-Za-z]?\d+)",
 )
 # Anything before the last number, as ``Müller_Jörg_2.png``, where that makes groups like those of persons.
 NUMBERED = r"(?:^|/)([^/]+?)[-_ ]+[A-Za-z]{0,2}\d{1,3}[.]"
@@ -60,9 +60,10 @@ def patients_line(patients: Collection[str]) -> str:
             "patients: not known; films of one person may come into train and test "
             "(--patient COLUMN, or a PATTERN of file names, tells them)"
         )
-    some = films if counts.total() == len(patients) else f"{counts.total():,} of {films}"
-    unknown = "" if counts.total() == len(patients) else "; each other film counts as a patient of its own"
-    return f"patients: {len(counts):,} of {some}{unknown}"
+    if counts.total() == len(patients):
+        return f"patients: {len(counts):,} of {films}"
+    known = f"known of {counts.total():,} of {films}"
+    return f"patients: {len(counts):,}, {known}; each other film counts as a patient of its own"
 
 
 def _any_patient(labels: Labels) -> bool:

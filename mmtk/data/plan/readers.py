@@ -81,7 +81,7 @@ def share_films(masks: Mapping[str, Mapping[str, str]]) -> bool:
 
 
 def has_agreed(name: str) -> bool:
-    """Whether masks are called those that readers agreed on."""
+    """Whether masks, or a column of labels, are called those that readers agreed on."""
     return bool(_without_numbers(words.plain(name).split()) & AGREED)
 
 

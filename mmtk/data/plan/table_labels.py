@@ -32,11 +32,10 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
     """
     tables: Mapping[str, Table] = usual_shapes(chosen_tables(files, hints.get("labels", ""), labels), labels)
     film_tables = find_film_tables(files, tables, labels, hints)
-    if not hints.get("labels") and not any(map(has_labels, film_tables.values())):
-        other_tables, label_files = label_tables(files, labels.films)
-        if other_film_tables := find_film_tables(files, other_tables, labels, hints):
-            labels.files = label_files
-            tables, film_tables = {**tables, **other_tables}, {**film_tables, **other_film_tables}
+    if not hints.get("labels"):
+        other_film_tables = _of_label_files(files, [*filter(has_labels, film_tables.values())], labels, hints)
+        tables = {**tables, **{name: item.table for name, item in other_film_tables.items()}}
+        film_tables |= other_film_tables
     if (marked_tables := with_marks_read(tables, film_tables, labels)) != tables:
         tables = marked_tables
         film_tables = find_film_tables(files, tables, labels, hints)
@@ -63,6 +62,26 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         for column in main.columns.possible_patients
     ]
     _describe(name, main.columns, labels)
+
+
+def _of_label_files(
+    files: Listing, labelled: Sequence[FilmTable], labels: Labels, hints: Mapping[str, str]
+) -> dict[str, FilmTable]:
+    """Tables of JSON, YAML and text files: all where no other table has labels, else those that continue one."""
+    named = {path for item in labelled for path in item.columns.matches.values()}
+    if labelled and named == {*labels.films}:
+        return {}
+    label_file_tables, label_files = label_tables(files, labels.films)
+    tables = usual_shapes(label_file_tables, labels)
+    film_tables = find_film_tables(files, tables, labels, hints)
+    if labelled:
+        film_tables = {
+            name: item for name, item in film_tables.items() if any(_continues(item, other) for other in labelled)
+        }
+        label_files &= {*film_tables}
+    if film_tables:
+        labels.files = label_files
+    return film_tables
 
 
 def _take_key(files: Listing, main: FilmTable, labels: Labels) -> None:

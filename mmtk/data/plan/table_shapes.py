@@ -10,7 +10,7 @@ from dataclasses import replace
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
-from mmtk.data.plan.listing import stem
+from mmtk.data.plan.listing import parent, stem
 from mmtk.data.plan.tables import Table
 from mmtk.data.plan.views import LATERAL
 from mmtk.errors import listing
@@ -26,9 +26,30 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Table
     labels: its films, and the reasons to which changes are added
     """
     ways = film_spellings(labels.films)
-    shaped = {name: _without_lists(name, table, labels) for name, table in tables.items()}
+    shaped = {name: _with_folder(name, table, ways, labels) for name, table in tables.items()}
+    shaped = {name: _without_lists(name, table, labels) for name, table in shaped.items()}
     shaped = {name: _one_film_per_row(name, table, ways, labels) for name, table in shaped.items()}
     return _with_classes(shaped, labels)
+
+
+def _with_folder(name: str, table: Table, ways: Mapping[str, str], labels: Labels) -> Table:
+    """Write paths of the films beside the table in place of their names, where others have the same names."""
+    folder = f"{parent(name)}/"
+    beside = {path.removeprefix(folder): path for path in labels.films if path.startswith(folder)}
+    if not beside or len(beside) == len(labels.films):
+        return table
+    ways_beside = film_spellings(beside)
+    paths_by_column = [
+        {cell: beside[film] for cell in {*column} if (film := film_of_cell(cell, ways_beside))}
+        for column in zip(*table.rows, strict=True)
+    ]
+    paths = max(paths_by_column, key=len)
+    if all(film_of_cell(cell, ways) == path for cell, path in paths.items()):
+        return table
+    labels.reasons.append(f"names in {name} are those of the films beside it")
+    number = paths_by_column.index(paths)
+    rows = ((*row[:number], paths.get(row[number], row[number]), *row[number + 1 :]) for row in table.rows)
+    return replace(table, rows=tuple(rows))
 
 
 def _without_lists(name: str, table: Table, labels: Labels) -> Table:

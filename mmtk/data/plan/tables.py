@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
 from mmtk.errors import MmtkError
+from mmtk.io.spelling import without_marks
 
 TABLES = (".csv", ".tsv", ".tab")
 WORKBOOKS = (".xlsx", ".xlsm")
@@ -153,4 +154,4 @@ def _text(cell: Any) -> str:
         return ""
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip().removesuffix(" 00:00:00")
+    return without_marks(str(cell)).strip().removesuffix(" 00:00:00")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from unicodedata import normalize
 
 from mmtk.data.plan import words
 from mmtk.data.plan.patient_words import patient_rank
 from mmtk.data.plan.tables import Table
+from mmtk.io.dates import is_date
 
 VISITS = {
     *("visit", "visite", "visita", "visits", "study", "studie", "exam", "examination", "session", "ses", "scan"),
@@ -22,17 +23,18 @@ MOST_LOST = 0.1  # share of the films, or of the rows, that a column of visits m
 
 
 def narrowed(
-    table: Table, images: Sequence[set[str]], used: Collection[str]
+    table: Table, images: Sequence[set[str]], used: Collection[str], headers: Mapping[str, Mapping[str, str]]
 ) -> tuple[Sequence[set[str]], list[str]]:
     """Narrow the images of every row by columns of visits, films or, where used is another, patients.
 
     table: with a row for each entry of ``images``, which a first column has named
     images: of every row
     used: columns that have named them
+    headers: facts of an image from its DICOM header, by name
 
     The images of every row, and the columns that narrowed them, none where no column does. A column counts where
-    its cells are at one place of the paths (the folder of a visit, say), no image has rows of two cells, and few
-    films or rows are lost by it.
+    its cells are at one place of the paths (the folder of a visit, say) or headers, no image has rows of two
+    cells, and few films or rows are lost by it.
     """
     rows, columns = images, list[str]()
     while True:
@@ -41,7 +43,7 @@ def narrowed(
             (sum(map(len, narrow)) / left, column, narrow)
             for column in table.columns
             if column not in (*used, *columns) and _may_tell(column)
-            for narrow in _by_place(table.cells(column), rows)
+            for narrow in _by_place(table.cells(column), rows, headers)
             if (left := _left(rows, narrow)) and sum(map(len, narrow)) < pairs
         ]
         if not candidates:
@@ -51,15 +53,18 @@ def narrowed(
 
 
 def _may_tell(column: str) -> bool:
-    return patient_rank(column) > 0 or bool({*words.plain(column).split()} & VISITS)
+    names = words.plain(column).split()
+    return patient_rank(column) > 0 or any(name in VISITS or name.endswith(("datum", "date")) for name in names)
 
 
-def _by_place(cells: Sequence[str], rows: Sequence[set[str]]) -> Iterator[list[set[str]]]:
-    """The images of every row that have its cell at one place of their path, for each place from the end."""
+def _by_place(
+    cells: Sequence[str], rows: Sequence[set[str]], headers: Mapping[str, Mapping[str, str]]
+) -> Iterator[list[set[str]]]:
+    """The images of every row that have its cell at one place of their path from the end, or in their header."""
     cell_spellings = [_spellings(cell) for cell in cells]
-    by_place: dict[tuple[str, int], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    by_place: dict[tuple[str, int | str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in set[str]().union(*rows):
-        for place, text in (*_parts(path), *_words(path)):
+        for place, text in (*_parts(path), *_words(path), *_facts(headers.get(path, {}))):
             for spelling in _spellings(text):
                 by_place[place][spelling].add(path)
     for names in by_place.values():
@@ -82,16 +87,33 @@ def _words(path: str) -> Iterator[tuple[tuple[str, int], str]]:
     yield from ((("word", depth), piece) for depth, piece in enumerate(reversed(pieces)))
 
 
+def _facts(header: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Facts of a header, by name."""
+    yield from ((("header", name), text) for name, text in header.items())
+
+
 def _without_suffix(text: str) -> str:
     return re.sub(r"\.[A-Za-z]\w{1,3}$", "", text)
 
 
 def _spellings(text: str) -> set[str]:
-    """Ways to write a visit: with and without suffix or punctuation, and the number behind letters and zeros."""
+    """Ways to write a visit: without suffix or punctuation, a day, and the number behind letters and zeros."""
     text = normalize("NFC", text).casefold().strip()
     short = re.sub(r"[\W_]+", "", _without_suffix(text))
     number = re.fullmatch(r"[^\W\d]*0*(\d+)", short)
-    return {text, _without_suffix(text), short, number[1] if number else ""} - {""}
+    return {text, _without_suffix(text), short, number[1] if number else "", *_days(text)} - {""}
+
+
+def _days(text: str) -> set[str]:
+    """A day as DICOM writes it, 20240315; two where it is not known which number is the month, as in 3/4/2024."""
+    match = re.match(r"(\d{1,4})([-/.])(\d\d?)\2(\d{1,4})\b", text)
+    if not match:
+        return set()
+    first, sign, middle, last = match.groups()
+    if len(first) == 4:
+        return {f"{first}{middle:0>2}{last:0>2}"}
+    days = {f"{last}{middle:0>2}{first:0>2}", *([] if sign == "." else [f"{last}{first:0>2}{middle:0>2}"])}
+    return {day for day in days if is_date(day)}
 
 
 def _one_cell_each(cells: Sequence[str], rows: Sequence[set[str]]) -> bool:

@@ -1,0 +1,83 @@
+"""Images that are no films of a collection: copies in folders below, and pictures of a viewer on a CD."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mmtk.counts import counted
+from mmtk.data.plan.roles import Roles
+from mmtk.errors import listing
+from mmtk.images.files import is_dicom
+
+
+def without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out folders whose images lie, byte for byte, on the same paths in a folder above; with a note of each.
+
+    root: of the paths in ``roles``
+    """
+    inner: dict[str, str] = {}
+    for folder, images in sorted(_images_by_folder((*roles.films, *roles.masks, *roles.unlabelled)).items()):
+        if not _lies_in(folder, inner):
+            outer = next((top for top in _above(folder) if _is_copy(root, folder, top, images)), None)
+            if outer is not None:
+                inner[folder] = outer
+    return _without(roles, lambda path: _lies_in(path, inner)), [*_notes(inner, roles)]
+
+
+def without_viewer(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out pictures in other formats below a DICOMDIR, which are of the viewer on the CD; with a note.
+
+    root: of the paths in ``roles``
+    """
+    media = {folder for path in roles.films for folder in _above(path) if (root / folder / "DICOMDIR").is_file()}
+    pictures = {path for path in roles.films if media & {*_above(path)} and not is_dicom(root / path)}
+    if not pictures or len(pictures) == len(roles.films):
+        return roles, []
+    note = (
+        f"{counted(len(pictures), 'picture')} beside a DICOMDIR left out, as of a viewer: {listing(pictures, 3)}"
+    )
+    return _without(roles, pictures.__contains__), [note]
+
+
+def _without(roles: Roles, is_stray: Callable[[str], bool]) -> Roles:
+    kinds = (roles.films, roles.masks, roles.unlabelled)
+    return Roles(*(tuple(path for path in paths if not is_stray(path)) for paths in kinds))
+
+
+def _lies_in(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(f"{folder}/") for folder in folders)
+
+
+def _notes(inner: Mapping[str, str], roles: Roles) -> Iterator[str]:
+    for copy, outer in inner.items():
+        paths = (*roles.films, *roles.masks, *roles.unlabelled)
+        count = counted(sum(_lies_in(path, [copy]) for path in paths), "image")
+        yield f"{copy} left out: its {count} are copies of those in {outer or '.'}"
+
+
+def _images_by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Images below every folder but the top, as paths inside it."""
+    images: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        for folder in _above(path):
+            if folder:
+                images[folder].append(path.removeprefix(f"{folder}/"))
+    return images
+
+
+def _above(path: str) -> list[str]:
+    """Folders above a path, the next one first, "" for the top."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
+
+
+def _is_copy(root: Path, folder: str, outer: str, images: Sequence[str]) -> bool:
+    """Whether every image of a folder lies outside of it in ``outer``, too: first by size, then by its bytes."""
+    pairs = [(root / folder / image, root / outer / image) for image in images]
+    inside = root / folder
+    if not all(other.is_file() and not other.is_relative_to(inside) for _, other in pairs):
+        return False
+    same_size = all(one.stat().st_size == other.stat().st_size for one, other in pairs)
+    return same_size and all(one.read_bytes() == other.read_bytes() for one, other in pairs)

@@ -1,0 +1,135 @@
+"""Folders as they come on sticks, on CDs and from platforms, with what is right to read from each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from layout_inputs import Right, dicom, film, table
+
+
+def arabic_with_marks(root: Path) -> Right:
+    """Excel in Arabic: marks of writing direction before names and behind labels, Arabic digits, a patient."""
+    rows: list[list[object]] = [["اسم الملف", "رقم المريض", "التشخيص"]]
+    for n in range(24):
+        number = str(n).translate(str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩"))
+        film(root / f"صور/صورة {number}.png")
+        rows.append([f"\u200fصورة {number}.png", 100 + n // 2, ("طبيعي", "التهاب رئوي")[n // 2 % 2] + "\u200f"])
+    table(root / "جدول.csv", rows)
+    words = ("with marks of writing direction", "patients: 12 of 24 films")
+    return Right({"طبيعي": 12, "التهاب رئوي": 12}, films=24, patients=12, words=words)
+
+
+def cd_of_a_pacs(root: Path) -> Right:
+    """DICOMDIR, numbered files, the pictures of a viewer; the table names a patient and a day in other forms."""
+    rows: list[list[object]] = [["Pat.-Nr.", "Untersuchungsdatum", "Diagnose"]]
+    for n in range(24):
+        dicom(root / f"CD/DICOM/{n:08}", f"{4711 + n // 2:07}", StudyDate=f"202403{10 + n % 2}")
+        rows.append([f"{4711 + n // 2:07}", f"{10 + n % 2}.03.2024", ("Pneumonie", "o.B.")[n % 2]])
+    (root / "CD/DICOMDIR").write_bytes(b"")
+    film(root / "CD/VIEWER/logo.png")
+    table(root / "Liste.csv", rows, ";")
+    words = ('"Pat.-Nr." and "Untersuchungsdatum"', "1 picture beside a DICOMDIR left out, as of a viewer")
+    return Right({"Pneumonie": 12, "o.B.": 12}, films=24, patients=12, words=words)
+
+
+def unpacked_into_itself(root: Path) -> Right:
+    """Kaggle's archive of CheX, whose inner folder holds everything once more."""
+    for n in range(24):
+        path = Path(("train", "test")[n % 4 == 3], ("NORMAL", "PNEUMONIA")[n // 4 % 2], f"{n}.jpeg")
+        film(root / "archive/chest_xray" / path)
+        copy = root / "archive/chest_xray/chest_xray" / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((root / "archive/chest_xray" / path).read_bytes())
+    words = ("its 24 images are copies of those in archive/chest_xray",)
+    return Right({"NORMAL": 12, "PNEUMONIA": 12}, films=24, words=words)
+
+
+def table_against_folders(root: Path) -> Right:
+    """Folders of parts and classes beside a table that says something else of some films."""
+    rows: list[list[object]] = [["filename", "class", "split"]]
+    for n in range(24):
+        part, label = ("train", "valid", "test")[n % 3], ("normal", "pneumonia")[n // 3 % 2]
+        film(root / f"{part}/{label}/c{n:02}.png")
+        rows.append([f"c{n:02}.png", "normal" if n == 5 else label, "test" if n == 6 else part])
+    table(root / "metadata.csv", rows)
+    words = (
+        "1 film lies in a folder of another class than the table gives: test/pneumonia/c05.png (normal)",
+        "1 film lies in a folder of another part than the table gives: train/normal/c06.png (test)",
+    )
+    return Right({"normal": 13, "pneumonia": 11}, films=24, words=words)
+
+
+def coco_of_windows(root: Path) -> Right:
+    """Run lengths for films whose names are paths of another machine."""
+    images, outlines = [], []
+    for n in range(8):
+        film(root / f"images/scan {n}.png")
+        images.append({"id": n, "file_name": f"C:\\anna\\images\\scan {n}.png", "height": 24, "width": 20})
+        runs = {"size": [24, 20], "counts": [100, 80, 300]}
+        outlines.append({"id": n, "image_id": n, "category_id": 1, "segmentation": runs, "iscrowd": 1})
+    content = {"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "lung"}]}
+    (root / "annotations.json").write_text(json.dumps(content))
+    return Right(masks=8, films=8)
+
+
+def two_readers_and_their_consensus(root: Path) -> Right:
+    """Labels of two readers, and what they agreed on behind them."""
+    rows: list[list[object]] = [["StudyNo", "Read1", "Read2", "Consensus"]]
+    for n in range(24):
+        film(root / f"films/MC-{n:04}.png")
+        right = ("Normal", "Pneumonia")[n % 2]
+        rows.append([f"MC-{n:04}", "Pneumonia" if n < 4 else right, "Normal" if n < 4 else right, right])
+    table(root / "reads.csv", rows)
+    return Right({"Normal": 12, "Pneumonia": 12}, films=24, words=('"Consensus" as label',))
+
+
+def values_in_names(root: Path) -> Right:
+    """Pairs of key and value in file names, with the diagnosis among them."""
+    for n in range(24):
+        film(root / f"{20230101 + n}__pat=P{n // 2:03}__dx={('norm', 'pneu')[n % 2]}__view=PA.png")
+    return Right({"norm": 12, "pneu": 12}, films=24, patients=12, words=("the class is word 3 of the file name",))
+
+
+def boxes_of_redcap(root: Path) -> Right:
+    """An export of REDCap: events, and a column of 0 and 1 for each box of one question."""
+    rows: list[list[object]] = [["record_id", "redcap_event_name", "file", "dx___0", "dx___1", "dx___2"]]
+    for n in range(24):
+        film(root / f"files/{n // 2 + 1}_file_{n % 2 + 1}.png")
+        event = ("baseline_arm_1", "followup_arm_1")[n % 2]
+        rows.append([n // 2 + 1, event, f"{n // 2 + 1}_file_{n % 2 + 1}.png", 1 - n // 2 % 2, n // 2 % 2, 0])
+    table(root / "DATA.csv", rows)
+    return Right({"dx___0": 12, "dx___1": 12}, films=24, patients=12, words=("one column per finding",))
+
+
+def tables_beside_their_films(root: Path) -> Right:
+    """An image folder of Hugging Face: numbers from 0 on in each part, a table beside them, one as JSON lines."""
+    for part in ("train", "validation", "test"):
+        names = [f"{n:04}.png" for n in range(12)]
+        for name in names:
+            film(root / f"data/{part}/{name}")
+        if part == "test":
+            lines = (json.dumps({"file_name": name, "label": n % 2}) for n, name in enumerate(names))
+            (root / f"data/{part}/metadata.jsonl").write_text("\n".join(lines))
+        else:
+            rows = [["file_name", "label"], *([name, n % 2] for n, name in enumerate(names))]
+            table(root / f"data/{part}/metadata.csv", rows)
+    words = (
+        "names in data/train/metadata.csv are those of the films beside it",
+        "parts: train 12, val 12, test 12",
+    )
+    return Right({"0": 18, "1": 18}, films=36, words=words)
+
+
+STICKS: tuple[Callable[[Path], Right], ...] = (
+    arabic_with_marks,
+    cd_of_a_pacs,
+    unpacked_into_itself,
+    table_against_folders,
+    coco_of_windows,
+    two_readers_and_their_consensus,
+    values_in_names,
+    boxes_of_redcap,
+    tables_beside_their_films,
+)
