@@ -17,8 +17,8 @@ from mmtk.model.predictor import find_images as images_to_predict
 MARK = b"\0" * 128 + b"DICM"
 DICOM = ("1.2.840.113619.2.55.3", "1.2.840.113619.2.55.4", "IM000001", "IM000002.IMA", "scan.v2", "film.img")
 OTHER = ("DICOMDIR", "README", "table.csv", "._a.png", ".hidden.png", "__MACOSX/a.png", ".hidden/b.png", "empty")
-OTHER += ("~$a.png", "System Volume Information/a.png")
 SYSTEMS = ("@eaDir/a.png/THUMB_M.jpg", "#recycle/a.png", "sub/@Recycle/a.png", "$RECYCLE.BIN/S-1/$R1.png")
+SYSTEMS += ("~$a.png", "System Volume Information/a.png")
 PICTURES = ("a.png", "B.JPEG", "sub/c.tif", "dir.png/d.png", "e.dcm")
 
 

@@ -24,7 +24,7 @@ from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classe
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
 from mmtk.data.plan.roles import common, find_roles, pattern_of, without_test_films
-from mmtk.data.plan.strays import without_copies, without_viewer
+from mmtk.data.plan.strays import without_strays
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 from mmtk.images.loader import read_frame_count
@@ -127,9 +127,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     """
     all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
     roles, choice = one_group(listing, all_roles)
-    for without_strays in (without_copies, without_viewer):
-        roles, left = without_strays(listing.root, roles)
-        choice += left
+    roles, strays = without_strays(listing.root, roles)
     if training:
         roles, left = without_test_films(roles)
         choice += left
@@ -146,7 +144,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         folder,
         images or ".",
         labels.films,
-        notes=[*choice, *labels.notes, *file_notes(listing, films, masks is not None, labels.files)],
+        notes=[*choice, *strays, *labels.notes, *file_notes(listing, films, masks is not None, labels.files)],
         reasons=[*labels.reasons],
         left_out=labels.left_out,
     )

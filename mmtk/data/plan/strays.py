@@ -12,11 +12,18 @@ from mmtk.errors import listing
 from mmtk.images.files import is_dicom
 
 
-def without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
-    """Leave out folders whose images lie, byte for byte, on the same paths in a folder above; with a note of each.
+def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out images that are no films of their own; return the others, and a note on what is left out.
 
     root: of the paths in ``roles``
     """
+    roles, copies = _without_copies(root, roles)
+    roles, pictures = _without_viewer(root, roles)
+    return roles, [*copies, *pictures]
+
+
+def _without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out folders whose images lie, byte for byte, on the same paths in a folder above; with notes."""
     inner: dict[str, str] = {}
     for folder, images in sorted(_images_by_folder((*roles.films, *roles.masks, *roles.unlabelled)).items()):
         if not _lies_in(folder, inner):
@@ -26,11 +33,8 @@ def without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
     return _without(roles, lambda path: _lies_in(path, inner)), [*_notes(inner, roles)]
 
 
-def without_viewer(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
-    """Leave out pictures in other formats below a DICOMDIR, which are of the viewer on the CD; with a note.
-
-    root: of the paths in ``roles``
-    """
+def _without_viewer(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out pictures in other formats below a DICOMDIR, which are of the viewer on the CD; with a note."""
     media = {folder for path in roles.films for folder in _above(path) if (root / folder / "DICOMDIR").is_file()}
     pictures = {path for path in roles.films if media & {*_above(path)} and not is_dicom(root / path)}
     if not pictures or len(pictures) == len(roles.films):

@@ -18,6 +18,7 @@ VISITS = {
     *("untersuchung", "besuch", "termin", "aufnahme", "datum", "serie", "bild", "examen", "étude", "fecha"),
     *("file", "filename", "datei", "визит", "дата", "исследование", "检查", "受診"),
 }
+Place = tuple[str, int | str]  # a kind of text, and which one of the kind
 LEAST_LEFT = 0.3  # share of films and of rows that it leaves at least
 MOST_LOST = 0.1  # share of the films, or of the rows, that a column of visits may leave without a counterpart
 
@@ -62,7 +63,7 @@ def _by_place(
 ) -> Iterator[list[set[str]]]:
     """The images of every row that have its cell at one place of their path from the end, or in their header."""
     cell_spellings = [_spellings(cell) for cell in cells]
-    by_place: dict[tuple[str, int | str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    by_place: dict[Place, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for path in set[str]().union(*rows):
         for place, text in (*_parts(path), *_words(path), *_facts(headers.get(path, {}))):
             for spelling in _spellings(text):
@@ -76,18 +77,18 @@ def _by_place(
             yield narrow
 
 
-def _parts(path: str) -> Iterator[tuple[tuple[str, int], str]]:
+def _parts(path: str) -> Iterator[tuple[Place, str]]:
     """Folders and name of a path, numbered from the end."""
     yield from ((("part", depth), part) for depth, part in enumerate(reversed(path.split("/"))))
 
 
-def _words(path: str) -> Iterator[tuple[tuple[str, int], str]]:
+def _words(path: str) -> Iterator[tuple[Place, str]]:
     """Words of a path without its suffix, numbered from the end."""
     pieces = re.split(r"[-_ .()/]+", _without_suffix(path))
     yield from ((("word", depth), piece) for depth, piece in enumerate(reversed(pieces)))
 
 
-def _facts(header: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], str]]:
+def _facts(header: Mapping[str, str]) -> Iterator[tuple[Place, str]]:
     """Facts of a header, by name."""
     yield from ((("header", name), text) for name, text in header.items())
 
