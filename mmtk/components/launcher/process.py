@@ -35,9 +35,9 @@ class Process(Launcher):
     jobs: processes at a time; 0 means one per GPU place, or without a GPU one per core, at most 8
     per_gpu: processes that share a GPU
 
-    What a job prints goes to ``output.log`` in its folder. Ctrl-C or SIGTERM stops every child after the step
-    it is in, with its checkpoint written; so does the death of this process. On Linux the children are forks of a
-    process that has imported everything once.
+    A job has at most the threads of ``OMP_NUM_THREADS``, where it is set. What it prints goes to ``output.log`` in
+    its folder. Ctrl-C or SIGTERM stops every child after the step it is in, with its checkpoint written; so does
+    the death of this process. On Linux the children are forks of a process that has imported everything once.
     """
 
     def __init__(self, *, jobs: Annotated[int, Field(ge=0)] = 0, per_gpu: Annotated[int, Field(ge=1)] = 1) -> None:
@@ -45,7 +45,7 @@ class Process(Launcher):
         self.per_gpu = per_gpu
         cores = len(os.sched_getaffinity(0))
         self.workers = jobs or (len(self.gpus) * per_gpu if self.gpus else min(cores, MOST))
-        self.threads = max(1, cores // self.workers)
+        self.threads = min(max(1, cores // self.workers), _most_threads(cores))
         threads = str(self.threads)
         # As it is now: what a library sets later, when this process needs it, is not for the jobs.
         self._environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "NO_COLOR": "1"}
@@ -122,6 +122,12 @@ class Process(Launcher):
             for child in children:
                 child.process.wait()
                 child.output.close()
+
+
+def _most_threads(cores: int) -> int:
+    """Threads that the user allows a job by ``OMP_NUM_THREADS``; a word that is no number allows all ``cores``."""
+    most = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is of nested levels
+    return int(most) if most.isdecimal() and int(most) else cores
 
 
 def _gpus() -> list[str]:
