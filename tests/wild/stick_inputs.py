@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from layout_inputs import Right, dicom, film, table
+from layout_inputs import Right, dicom, film, mask, table
 
 
 def arabic_with_marks(root: Path) -> Right:
@@ -122,6 +122,34 @@ def tables_beside_their_films(root: Path) -> Right:
     return Right({"0": 18, "1": 18}, films=36, words=words)
 
 
+def column_of_masks(root: Path) -> Right:
+    """A table of paths of films and of masks with names of their own, which no folder calls masks."""
+    rows: list[list[object]] = [["image_path", "mask_path", "label"]]
+    for n in range(24):
+        film(root / f"store/x/a{n}.png")
+        mask(root / f"store/y/b{n * 3}.png")
+        rows.append([f"/home/anna/store/x/a{n}.png", f"/home/anna/store/y/b{n * 3}.png", n % 2])
+    table(root / "index.csv", rows)
+    return Right({"0": 12, "1": 12}, films=24, words=('"mask_path" of index.csv names masks',))
+
+
+def folds_above_numbered_classes(root: Path) -> Right:
+    """Folders of folds, which are no hospitals, above classes with a number that sorts them."""
+    for n in range(30):
+        film(root / f"fold_{n % 3}/{('00_healthy', '01_sick')[n // 3 % 2]}/{n}.png")
+    return Right({"00_healthy": 15, "01_sick": 15}, films=30, first="00_healthy", words=("1 place",))
+
+
+def two_lines_of_column_names(root: Path) -> Right:
+    """A sheet whose upper line of names spans several columns each."""
+    rows: list[list[object]] = [["Person", "", "Röntgen", ""], ["Pat.-Nr.", "Alter", "Datei", "Befund"]]
+    for n in range(24):
+        film(root / f"img/R{n:02}.png")
+        rows.append([100 + n // 2, 50 + n % 4, f"R{n:02}", ("o.B.", "Pneumonie")[n // 2 % 2]])
+    table(root / "Studie.csv", rows, ";")
+    return Right({"o.B.": 12, "Pneumonie": 12}, films=24, patients=12, words=('"Datei" as image',))
+
+
 STICKS: tuple[Callable[[Path], Right], ...] = (
     arabic_with_marks,
     cd_of_a_pacs,
@@ -132,4 +160,7 @@ STICKS: tuple[Callable[[Path], Right], ...] = (
     values_in_names,
     boxes_of_redcap,
     tables_beside_their_films,
+    column_of_masks,
+    folds_above_numbered_classes,
+    two_lines_of_column_names,
 )

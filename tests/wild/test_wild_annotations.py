@@ -86,6 +86,14 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
+def test_masks_called_as_the_films_beside_them_are_noted(tmp_path: Path) -> None:
+    for n in range(4):
+        film(tmp_path / f"d/{n}.jpg")
+        mask(tmp_path / f"d/{n}.png")
+    with pytest.raises(MmtkError, match=r"look like masks\. Move the \.png files into a folder masks"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+
+
 def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:
     rows: list[list[object]] = [["id", "finding", "patient"]]
     for n in range(12):

@@ -16,7 +16,7 @@ from mmtk.data.plan.annotations import find_annotations
 from mmtk.data.plan.columns import find_columns
 from mmtk.data.plan.file_notes import CURES, file_notes
 from mmtk.data.plan.films import Film, Labels, leave_several
-from mmtk.data.plan.labels import DATE, find_labels
+from mmtk.data.plan.labels import DIVISION, find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
@@ -94,8 +94,8 @@ def _set_folders(listing: Listing) -> list[str]:
         return []
     if {words.plain(child) for child in children} & words.CLASSES or _are_patients(listing, children):
         return []
-    if all(map(DATE.fullmatch, children)):
-        return []  # years of one hospital
+    if all(map(DIVISION.fullmatch, children)):
+        return []  # years of one hospital, or folds of one set
     top = [table for name, table in {**listing.tables, **listing.sheets}.items() if "/" not in name]
     named = any(
         find_columns(table, listing.images, {}) or rows_per_film(table, listing, listing.images) for table in top

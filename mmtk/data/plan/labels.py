@@ -18,7 +18,12 @@ from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.views import leave_lateral
 from mmtk.errors import listing
 
-DATE = re.compile(r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?\d\d)?)?")  # a year, a month or a day
+# Folders into which somebody divided films, whatever they show: a year, a month or a day, a fold, a batch.
+DIVISION = re.compile(
+    r"(19|20)\d\d([-_. ]?(0[1-9]|1[0-2])([-_. ]?\d\d)?)?"
+    r"|(k-?fold|fold|batch|chunk|shard|falte|charge|lot|pli|lote)[-_. ]?\d{1,3}",
+    re.IGNORECASE,
+)
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
 
 
@@ -63,7 +68,7 @@ def _from_folders(labels: Labels, required: bool) -> None:
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
     names = {
-        path: [p for p in parts if not words.part(p) and words.role(p) != "images" and not DATE.fullmatch(p)]
+        path: [p for p in parts if not words.part(p) and words.role(p) != "images" and not DIVISION.fullmatch(p)]
         for path, parts in parts_of.items()
     }
     first = {path: parts[0] for path, parts in names.items() if parts}
@@ -100,7 +105,7 @@ def _classes(counts: Counter[str], films: int) -> bool:
     """Whether folders look like classes: few, named by words, with several images each, and all images in one."""
     if not 2 <= len(counts) <= 20 or sum(counts.values()) < films:
         return False
-    if {words.plain(name) for name in counts} & words.CLASSES:
+    if {words.without_number(name) for name in counts} & words.CLASSES:
         return True
     numbers = all(name.isdigit() and int(name) < len(counts) for name in counts)
     spoken = all(re.search(r"[A-Za-z]{2}", name) and not re.search(r"\d{3}", name) for name in counts)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
@@ -69,6 +70,8 @@ def _one_film_per_row(name: str, table: Table, ways: Mapping[str, str], labels: 
     """A row for each film where several columns name films, and no film stands in two of them."""
     films = {column: _films(table.cells(column), ways) for column in dict.fromkeys(table.columns)}
     films = {column: matches for column, matches in films.items() if len(matches) > 1}
+    for column in [column for column in films if len(films) > 1 and words.role(column) == "masks"]:
+        _leave_masks(name, column, films.pop(column), labels)
     images = [image for matches in films.values() for image in matches]
     if len(films) < 2 or len({*images}) < len(images):
         return table
@@ -87,6 +90,18 @@ def _one_film_per_row(name: str, table: Table, ways: Mapping[str, str], labels: 
             if cells[table.columns.index(first)]:
                 rows.append(tuple(cells))
     return replace(table, rows=tuple(rows))
+
+
+def _leave_masks(name: str, column: str, masks: Collection[str], labels: Labels) -> None:
+    """Take the images of a column of masks off the films, where they have other names than their films."""
+    for path in masks:
+        del labels.films[path]
+    labels.left_out += sorted(masks)
+    labels.reasons.append(f"{counted(len(masks), 'mask')} left out")
+    labels.notes.append(
+        f'"{column}" of {name} names masks that are not called like their films: they are not read. Give each the '
+        "name of its film, in a folder masks"
+    )
 
 
 def _films(cells: Collection[str], ways: Mapping[str, str]) -> set[str]:

@@ -101,11 +101,23 @@ def _comment_count(lines: Sequence[Sequence[str]]) -> int:
 
 
 def _title_count(lines: Sequence[Sequence[str]]) -> int:
-    """Number of lines of one cell above the names of the columns; 0 for a table of one column."""
-    for number, line in enumerate(lines[:MOST_TITLES]):
-        if sum(map(bool, line)) > 1:
-            return number
-    return 0
+    """Number of lines above the names of the columns, of one cell or of names over several columns each.
+
+    0 for a table of one column.
+    """
+    first = next((number for number, line in enumerate(lines[:MOST_TITLES]) if sum(map(bool, line)) > 1), 0)
+    return first + _spans_columns(lines[first:])
+
+
+def _spans_columns(lines: Sequence[Sequence[str]]) -> bool:
+    """Whether a first line has names over several columns each, whose own names are below it.
+
+    Those are in every column, are no numbers or files, and do not come again below.
+    """
+    if len(lines) < 3 or all(lines[0]) or not lines[0][0] or not all(lines[1]):
+        return False
+    below = {cell for line in lines[2:] for cell in line}
+    return not any(cell in below or re.search(r"\d[.,]?\d*$|[.]\w{3,4}$", cell) for cell in lines[1])
 
 
 def _told_apart(columns: Sequence[str]) -> tuple[str, ...]:
@@ -140,8 +152,9 @@ def read_sheets(path: Path) -> dict[str, Table]:
 
 
 def _sheet_table(rows: list[list[str]]) -> Table | None:
-    first = next((number for number, row in enumerate(rows) if sum(map(bool, row)) > 1), len(rows))
-    head, *rows = rows[first:] or [[]]
+    if not any(sum(map(bool, row)) > 1 for row in rows):
+        return None
+    head, *rows = rows[_title_count(rows) :]
     while head and not head[-1]:
         head.pop()
     width = len(head)

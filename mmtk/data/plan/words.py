@@ -280,7 +280,12 @@ CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - AN
 
 def same_class(name: str) -> str:
     """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
-    return "normal" if plain(name) in NORMAL else plain(name)
+    return "normal" if {plain(name), without_number(name)} & NORMAL else plain(name)
+
+
+def without_number(name: str) -> str:
+    """Plain words without a number before them, which only sorts them: ``01_normal`` → ``normal``."""
+    return re.sub(r"^\d+ (?=[^\W\d])", "", plain(name))
 
 
 def says_normal(name: str) -> bool:
