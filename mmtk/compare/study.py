@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,18 @@ def study_of(records: Records, title: str, first: str, origin: Mapping[str, str]
         vars(cell).update(scores=scores, cases=tables[name], curves={})
         cells.append(cell)
     seeds = sorted({seed for numbers in runs.values() for seed in numbers})
-    notes = [f"{note[:1].upper()}{note[1:]}{'' if note.endswith('?') else '.'}" for note in records.notes]
+    notes = [_sentence(note, runs) for note in records.notes]
     gaps = [*notes, *missing_runs(records)]
     study = Study(title, cells, seeds, gaps=gaps, command=command, origin=origin)
     vars(study).update(declared=records.declared)
     return study
+
+
+def _sentence(note: str, names: Collection[str]) -> str:
+    """A note with a capital, unless it begins with a name, such as ``val_dice``, and with a stop."""
+    first = re.split(r"[\s,:]", note, maxsplit=1)[0]
+    capital = note[:1].upper() if first.isalpha() and first not in names else note[:1]
+    return f"{capital}{note[1:]}{'' if note.endswith('?') else '.'}"
 
 
 def _runs(records: Records) -> dict[str, list[int]]:

@@ -495,6 +495,7 @@ def test_dice_distribution_states_the_median_and_leaves_missing_values_out(tmp_p
     points = first.collections[0].get_offsets()
     assert sorted(points[:, 0]) == [0.9, 0.95, 0.97]
     assert np.abs(points[:, 1]).max() < 0.33
+    assert first.get_xlim()[0] < 0.5  # the lowest box is inside
 
 
 def test_confusion_counts_and_row_shares(tmp_path, figs):

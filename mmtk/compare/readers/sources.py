@@ -93,7 +93,9 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
         part, of_file = table_records(sheet, request, *runs[names[path]], alone=len(sheets) == 1)
         if path.suffix.lower() in json_tables.SUFFIXES and len(sheets) == 1 and of_file[0] == "case = name":
             some = listing(dict.fromkeys(sheet.texts("name")), 3)
-            part.notes.append(f"{some} are taken as cases: --column system=name says that they are systems")
+            part.notes.append(
+                f"names such as {some} are taken as cases: --column system=name says that they are systems"
+            )
         parts.append(part)
         lines += [line for line in of_file if line not in lines]
     if not any(line.startswith("system = ") for line in lines) and len(names) > 1:

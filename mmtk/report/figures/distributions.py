@@ -114,6 +114,7 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
             axes.tick_params(axis="y", length=0, labelsize=9)
             axes.set(xlabel=f"Dice, {domain}", ylim=(len(rows) - 0.45, -0.55))
             axes.grid(axis="y", visible=False)
+            axes.use_sticky_edges = False  # a box at the end of the axis would lose its margin
             axes.margins(x=0.03)
         marks = [mark("an image", marker="o", ms=3), mark("middle half", marker="s", ms=9, mfc="#6B728030")]
         legend(fig, [*marks, mark("median", ls="-", color="black", lw=2)], 3.3 * len(dice))
