@@ -150,6 +150,41 @@ def two_lines_of_column_names(root: Path) -> Right:
     return Right({"o.B.": 12, "Pneumonie": 12}, films=24, patients=12, words=('"Datei" as image',))
 
 
+def form_of_a_competition(root: Path) -> Right:
+    """Kaggle: labels of the training films, and a form that has the label 0 for every test film."""
+    rows: dict[str, list[list[object]]] = {"train": [["id", "label"]], "test": [["id", "label"]]}
+    for n in range(30):
+        part = ("train", "test")[n % 5 == 4]
+        film(root / f"{part}/{part}{n:03}.png")
+        rows[part].append([f"{part}{n:03}", n % 2 if part == "train" else 0])
+    table(root / "train.csv", rows["train"])
+    table(root / "sample_submission.csv", rows["test"])
+    return Right({"0": 12, "1": 12}, films=30, words=("sample_submission.csv is left out: a form for answers",))
+
+
+def two_versions_of_a_table(root: Path) -> Right:
+    """A table of labels and its corrected version, in text that Excel keeps by a formula."""
+    rows: list[list[object]] = [["file", "label"]]
+    for n in range(24):
+        film(root / f"img/{n:03}.png")
+        rows.append([f'="{n:03}"', ("normal", "pneumonia")[n % 2]])
+    wrong = [[name, "normal" if name == '="001"' else label] for name, label in rows]
+    for name, content in (("labels_v1", wrong), ("labels_v2_corrected", rows)):
+        (root / f"{name}.csv").write_text("".join(f"{name};{label}\n" for name, label in content))
+    words = ("labels_v1.csv is left out: labels_v2_corrected.csv has the labels (it has another one for 1 film",)
+    return Right({"normal": 12, "pneumonia": 12}, films=24, words=words)
+
+
+def answers_beside_folders(root: Path) -> Right:
+    """Folders of classes for training, and a text with the answers of the test part."""
+    for n in range(24):
+        film(root / f"training/{('non-covid', 'covid')[n % 2]}/a{n}.png")
+        film(root / f"testing/t{n}.png")
+    lines = (f"t{n}.png {('non-covid', 'covid')[n % 2]}\n" for n in range(24))
+    (root / "testing/answers.txt").write_text("".join(lines))
+    return Right({"non-covid": 24, "covid": 24}, films=48, words=("24 films without a row: their folders",))
+
+
 STICKS: tuple[Callable[[Path], Right], ...] = (
     arabic_with_marks,
     cd_of_a_pacs,
@@ -163,4 +198,7 @@ STICKS: tuple[Callable[[Path], Right], ...] = (
     column_of_masks,
     folds_above_numbered_classes,
     two_lines_of_column_names,
+    form_of_a_competition,
+    two_versions_of_a_table,
+    answers_beside_folders,
 )

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns, with_column_names
 from mmtk.data.plan.films import Labels
 from mmtk.data.plan.label_files import label_tables
-from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.marks import with_marks
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.tables import Table
@@ -59,7 +60,11 @@ def chosen_tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Tab
     """Tables of the folder, or the one that the user names."""
     tables = {**files.tables, **files.sheets}
     if not name:
-        return tables
+        forms = [key for key in tables if "submission" in words.plain(stem(key)).split()]
+        labels.notes += [
+            f"the table {key} is left out: a form for answers, which holds no labels" for key in forms
+        ]
+        return {key: table for key, table in tables.items() if key not in forms}
     if sheets := {key: table for key, table in files.sheets.items() if key.startswith(f"{name} [")}:
         return sheets
     if name not in tables:

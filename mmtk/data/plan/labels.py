@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from mmtk.components.source._words import SPLIT_FOLDERS
 from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
-from mmtk.data.plan.contradictions import contradictions
+from mmtk.data.plan.contradictions import contradictions, fill_from_folders
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.patients import find_patients
@@ -37,6 +37,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if not labels.counts:
         _from_names(labels)
     part_lists.take_parts(files, labels)
+    fill_from_folders(labels)
     labels.notes += contradictions(labels)
     _take_part_folders(labels)
     unify(labels)

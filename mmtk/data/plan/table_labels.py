@@ -18,6 +18,7 @@ from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE
 from mmtk.data.plan.patient_words import is_study_column
 from mmtk.data.plan.patients import header_patient
+from mmtk.data.plan.readers import has_agreed
 from mmtk.data.plan.table_shapes import usual_shapes
 from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError, listing, nearest
@@ -45,7 +46,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
             raise MmtkError("no column names the images.", name, f"Its columns: {names}.")
         labels.notes += [f"the table {name} names none of the images" for name in tables]
         return
-    name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), -len(item)))
+    name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), has_agreed(item), -len(item)))
     main = film_tables[name]
     _explain_form(files, name, labels)
     _explain_key(main, labels)
@@ -129,11 +130,33 @@ def _read_others(
             labels.reasons.append(f"the rows of {other} are put to those of {name}")
             _read(item, labels, _part(other))
         elif other != name and (item is None or has_labels(item)):
-            labels.notes.append(f"the table {other} is left out: {name} has the labels")
+            differ = _difference(item, main) if item else ""
+            labels.notes.append(f"the table {other} is left out: {name} has the labels{differ}")
     _read(main, labels, _part(name))
     for other, item in film_tables.items():
         if other != name and not has_labels(item) and not _continues(item, main):
             _supplement(other, item, main, labels)
+
+
+def _difference(one: FilmTable, other: FilmTable) -> str:
+    """How many labels of the same films differ in two tables with one column of labels; "" for none."""
+    column = one.columns.label
+    if not column or column != other.columns.label:
+        return ""
+    first, second = (
+        {
+            item.columns.matches.get(cells[item.columns.image], ""): cells[column]
+            for cells in _cells_by_column(item.table)
+        }
+        for item in (one, other)
+    )
+    count = sum(label != second.get(film, label) for film, label in first.items() if film)
+    return f" (it has another one for {counted(count, 'film')}; --labels takes it)" if count else ""
+
+
+def _cells_by_column(table: Table) -> Iterator[dict[str, str]]:
+    """Rows of a table, each as its cells by column."""
+    yield from (dict(zip(table.columns, row, strict=True)) for row in table.rows)
 
 
 def _priority(item: FilmTable) -> tuple[bool, int]:
@@ -152,8 +175,7 @@ def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> 
             why = f"; its {' and '.join(facts)} are those of the table with the labels" if facts else ""
             labels.notes.append(f"the table {name} is left out: it has no labels{why}")
         return
-    for row in item.table.rows:
-        cells = dict(zip(item.table.columns, row, strict=True))
+    for cells in _cells_by_column(item.table):
         if path := columns.matches.get(cells[columns.image]):
             for key in uses:
                 cell = cells[getattr(columns, key)]
@@ -191,7 +213,7 @@ def _part(name: str) -> str:
 def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
     """Write the rows of a table into its films, with reasons against reading the table as it is."""
     table, columns = film_table.table, film_table.columns
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    rows = [*_cells_by_column(table)]
     matches = [(columns.matches[row[columns.image]], row) for row in rows if row[columns.image] in columns.matches]
     rows_of: dict[str, list[dict[str, str]]] = {}
     for path, row in matches:
@@ -207,7 +229,8 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
             film.label = film.label or ""
     labels.reasons += _other_names(columns)
     if absent := [row for row in rows if row[columns.image] not in columns.matches]:
-        absent_names = (" ".join(row[name] for name in film_table.key or (columns.image,)) for row in absent)
+        keys = film_table.key or (columns.image,)
+        absent_names = (" ".join(row[name] for name in keys) or "(an empty cell)" for row in absent)
         labels.reasons.append(
             f"{counted(len(absent), 'row names', 'rows name')} no image here: {listing(absent_names, 3)}"
         )

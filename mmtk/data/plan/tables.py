@@ -66,6 +66,8 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
         ) from error
     except OSError:
         return None
+    text, formulas = re.subn(r'(?m)(^|[,;\t|])="([^"\n]*)"', r"\1\2", text)
+    encoding = "formulas, as Excel keeps zeros by them" if formulas else encoding
     rows = text.splitlines()
     first = rows[0] if rows else ""
     separator = max(",;\t|", key=lambda sign: _regularity(rows[: 2 * MOST_TITLES], sign))
