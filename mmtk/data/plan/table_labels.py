@@ -139,7 +139,7 @@ def _read_others(
 
 
 def _difference(one: FilmTable, other: FilmTable) -> str:
-    """How many labels of the same films differ in two tables with one column of labels; "" for none."""
+    """Words on the labels of the same films that differ in two tables of one column of labels; "" for none."""
     column = one.columns.label
     if not column or column != other.columns.label:
         return ""
