@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 import numpy as np
@@ -73,15 +73,12 @@ def folder_sets(
     root, columns = resolve_hints(folder, columns)
     named = named_paths(columns, root)
     listed = list_folder(root, named, (folder, *named))
-    if not columns.get("labels") and "classification" in targets:
-        names = targets["classification"].names
-        parents = {Path(image).parent.name for image in listed.images}
-        if len(parents) == 1 and words.class_among(parents.pop(), names):
-            columns = {**columns, "labels": "folders"}  # films of one class, in a folder of its name
     sets: list[FolderSet] = []
     notes: list[str] = [sentence] if (sentence := results_sentence(listed)) else []
     refusals: list[UnknownLabelsError] = []
     for films in find_sets(listed, columns, training=False):
+        if "classification" in targets and not columns.get("labels"):
+            _take_class_of_folder(films, real_path(folder), targets["classification"].names)
         name = "/".join(part for part in (real_path(folder).name, films.folder) if part)
         before = len(sets)
         for task in targets:
@@ -114,6 +111,26 @@ def folder_sets(
 
 NAMED = {"classification": ("labels", "label"), "segmentation": ("masks",)}  # how a user says where labels are
 WHAT = {"classification": "a class", "segmentation": "a mask"}
+
+
+def _take_class_of_folder(films: FilmSet, folder: Path, classes: Collection[str]) -> None:
+    """Take the name of the folder of all films as their class, where nothing else gives one and it is a class.
+
+    films: of a set in ``folder``; they get the class
+    classes: of the run
+    """
+    if "classification" in films.keys:
+        return
+    names = [*reversed(PurePosixPath(films.folder, films.images).parts), folder.name]
+    word = next((name for name in names if words.class_among(name, classes)), "")
+    if not word:
+        return
+    for film in films.films.values():
+        film.label = word
+    films.keys["classification"] = {}
+    films.notes.append(f"the folder {word} as class of all")
+    if word == folder.name:
+        films.notes.append(f"{folder.parent} scores the classes of its folders together, with AUROC")
 
 
 def _classes(

@@ -21,7 +21,9 @@ from mmtk.errors import MmtkError, Problems
 from mmtk.io.cache import cached_folder
 from mmtk.tasks import TASKS
 
-FORMAT = 3  # 2: depth, sign and orientation of every file by its header; 3: tables of DICOM, thumbnails, alpha
+# 2: depth, sign and orientation of every file by its header; 3: tables of DICOM, thumbnails, alpha; 4: pixels
+# without a value
+FORMAT = 4
 UNKNOWN = -1
 IGNORED = 255
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -10,7 +10,7 @@ import numpy as np
 from mmtk.errors import MmtkError
 from mmtk.images.dicom_header import NEW_HEADER, number_of, read_elements, read_header, size_of
 from mmtk.images.dicom_tables import look_up, through_table, window
-from mmtk.images.gray_levels import between, gray_levels, stretch
+from mmtk.images.gray_levels import gray_levels, stretch
 from mmtk.images.raster import Raster, decoding
 
 _LOSSY = {
@@ -163,14 +163,4 @@ def _windowed(values: np.ndarray, header: Any, inside: np.ndarray) -> np.ndarray
         return through_table(values, tables[0])
     if (chosen := window(header)) is not None:
         return chosen.gray(values)
-    return _stretch(values, inside)
-
-
-def _stretch(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Stretch the values between the smallest and the largest of those ``inside``."""
-    if inside.all():
-        return stretch(values)
-    finite = values[inside & np.isfinite(values)].astype(np.float64)
-    if finite.size == 0 or finite.min() == finite.max():
-        return np.zeros(values.shape, np.uint8)
-    return between(values.astype(np.float64), finite.min(), finite.max())
+    return stretch(values, inside)

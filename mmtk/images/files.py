@@ -21,9 +21,28 @@ SUFFIXES = frozenset(
 )
 # Formats of images that are not read; whoever lists a folder names the files, which nobody would miss otherwise.
 _UNREAD = (
-    *(".jp2", ".j2k", ".jpx", ".jxl", ".avif", ".heic", ".heif", ".dng", ".tga", ".psd", ".exr"),
-    *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".dcm.gz"),
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr", ".avif", ".heic", ".heif", ".djvu", ".djv"),
+    *(".tga", ".pcx", ".psd", ".xcf", ".exr", ".ico", ".svg", ".pam", ".pfm"),
+    *(".dng", ".cr2", ".nef", ".arw", ".raw", ".svs", ".ndpi", ".scn", ".mrxs", ".czi"),
+    *(".npy", ".npz", ".mat", ".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".mnc", ".dcm.gz"),
 )
+# How files of these formats begin, under whatever name.
+_MARKS = {
+    b"P7\n": "PAM",
+    b"PF\n": "PFM",
+    b"8BPS": "Photoshop",
+    b"AT&TFORM": "DjVu",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"\x93NUMPY": "NumPy",
+    b"NRRD": "NRRD",
+    b"%PDF": "PDF",
+    b"PK\3\4": "ZIP",
+    b"\x1f\x8b": "gzip",
+}
+SAVE = "Save them as PNG, TIFF or DICOM."
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.
 _ORDINARY = SUFFIXES - _DICOM_SUFFIXES - {".img"}
@@ -44,12 +63,21 @@ def is_unread_image(path: Path) -> bool:
     return path.name.lower().endswith(_UNREAD)
 
 
+def unread_format(path: Path) -> str:
+    """Name of a format that is not read, by how the file begins; "" for every other file."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif", b"avi"):
+        return "AVIF" if head[8:11] == b"avi" else "HEIC"
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), "")
+
+
 def unread_sentence(paths: Collection[Path]) -> str:
     """Sentence on files of formats that are not read, with the cure; "" for none."""
     if not paths:
         return ""
     names = listing((visible(path.name) for path in paths), 5)
-    return f"{counted(len(paths), 'file')} of formats that are not read: {names}. Save them as PNG, TIFF or DICOM."
+    return f"{counted(len(paths), 'file')} of formats that are not read: {names}. {SAVE}"
 
 
 def is_dicom(path: Path) -> bool:

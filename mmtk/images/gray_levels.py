@@ -13,13 +13,15 @@ from mmtk.images.raster import LUMINANCE, Raster
 def gray_levels(raster: Raster) -> np.ndarray:
     """Convert a raster to uint8 [H,W]: 8-bit values unchanged, deeper ones stretched; transparent is black.
 
-    An alpha that is the same everywhere says nothing.
+    An alpha that is the same everywhere says nothing. Pixels without a value are outside of the stretch and black.
     """
     eight = raster.values.dtype == np.uint8 or raster.values.dtype == bool
     if raster.alpha is not None and np.ptp(raster.alpha) == 0 and not raster.premultiplied:
         raster = replace(raster, alpha=None)
-    gray = _from_eight_bits(raster) if eight else stretch(_luminance(raster))
-    return 255 - gray if raster.white_is_zero else gray
+    inside = None if raster.missing is None else ~raster.missing
+    gray = _from_eight_bits(raster) if eight else stretch(_luminance(raster), inside)
+    gray = 255 - gray if raster.white_is_zero else gray
+    return gray if inside is None else np.where(inside, gray, np.uint8(0))
 
 
 def _from_eight_bits(raster: Raster) -> np.ndarray:
@@ -54,10 +56,10 @@ def _luminance(raster: Raster) -> np.ndarray:
     return gray * (raster.alpha / top)
 
 
-def stretch(values: np.ndarray) -> np.ndarray:
-    """Stretch numbers to uint8, from the smallest finite value to the largest; a constant becomes 0."""
+def stretch(values: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+    """Stretch numbers to uint8, from the smallest finite value ``inside`` to the largest; a constant becomes 0."""
     exact = values.astype(np.float64)
-    finite = exact[np.isfinite(exact)]
+    finite = exact[np.isfinite(exact) & (True if inside is None else inside)]
     if finite.size == 0 or finite.min() == finite.max():
         return np.zeros(values.shape, np.uint8)
     return between(exact, finite.min(), finite.max())

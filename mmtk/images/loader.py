@@ -13,7 +13,7 @@ from mmtk.images.decoder import orientation, raster_size, read_raster
 from mmtk.images.files import is_dicom
 from mmtk.images.gray_levels import gray_levels, stretch
 from mmtk.images.masks import foreground, label_colours, label_numbers
-from mmtk.images.raster import FORMATS, Raster, check_there, oriented, picture_raster
+from mmtk.images.raster import FORMATS, Raster, check_there, oriented, picture_raster, silence_decoders
 
 JSRT_SIDE = 2048
 
@@ -23,8 +23,9 @@ def read_image(path: Path) -> np.ndarray:
 
     8-bit files keep their values (colour becomes luminance, transparent pixels black, white-is-zero is inverted).
     Deeper files are stretched from their own minimum to their maximum, where NaN and −∞ count as the minimum and
-    +∞ as the maximum. DICOM goes through its window, MONOCHROME1 is inverted. A JSRT film (``.IMG``: 2048 × 2048,
-    big-endian, 12 bits used) is inverted. Errors name the file.
+    +∞ as the maximum; pixels without a value (DICOM's padding, GDAL_NODATA of TIFF) are left out, and black. DICOM
+    goes through its window, MONOCHROME1 is inverted. A JSRT film (``.IMG``: 2048 × 2048, big-endian, 12 bits used)
+    is inverted. Errors name the file.
     """
     if is_dicom(path):
         from mmtk.images.dicom import read_film
@@ -118,6 +119,7 @@ def read_frame_count(path: Path) -> int:
 def _page_count(path: Path) -> int:
     from tifffile import TiffFile
 
+    silence_decoders()
     try:
         with TiffFile(path) as file:
             sizes = [page.shape[:2] for page in file.pages]

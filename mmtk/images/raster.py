@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmtk.errors import MmtkError
-from mmtk.images.files import SUFFIXES
+from mmtk.images.files import SUFFIXES, unread_format
 
 # What the suffixes say, and no more: Pillow hands PostScript to a program.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
@@ -36,6 +37,7 @@ class Raster:
     scale: factor from 8-bit values to the stored numbers, such as 3/255 for two bits.
     white_is_zero: the largest value means black; ``fax``: as always in this compression.
     lossy: the name of a format that changes values, or "".
+    missing: [H,W] bool, the pixels that the file says to have no value; masks and labels keep what is stored.
 
     ValueError for one without pixels, which decoders give of some damaged files without a word.
     """
@@ -49,6 +51,7 @@ class Raster:
     white_is_zero: bool = False
     fax: bool = False
     lossy: str = ""
+    missing: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.values.size:
@@ -98,9 +101,16 @@ def too_large(path: Path) -> MmtkError:
     return MmtkError(f"is too large: more than {MOST_PIXELS / 1e6:.0f} megapixels.", str(path))
 
 
+def silence_decoders() -> None:
+    """Keep the libraries that decode from printing their warnings: what matters is raised."""
+    for name in ("imagecodecs", "tifffile"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
     """Convert any error of the block into an MmtkError that names the file."""
+    silence_decoders()
     try:
         yield
     except MmtkError:
@@ -108,6 +118,8 @@ def decoding(path: Path) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise too_large(path) from error
     except UnidentifiedImageError as error:
+        if name := unread_format(path):
+            raise MmtkError(f"holds {name}, a format that is not read.", str(path), "Save it as PNG.") from error
         raise MmtkError(
             "is not an image that can be read.", str(path), f"Known: {' '.join(sorted(SUFFIXES))}."
         ) from error
@@ -126,12 +138,9 @@ def oriented(raster: Raster, orientation: int) -> Raster:
     """Turn a raster upright."""
     if orientation == 1:
         return raster
-    alpha, indexes = (
-        part if part is None else upright(part, orientation) for part in (raster.alpha, raster.indexes)
-    )
-    return Raster(
-        **{**vars(raster), "values": upright(raster.values, orientation), "alpha": alpha, "indexes": indexes}
-    )
+    parts = {name: getattr(raster, name) for name in ("values", "alpha", "indexes", "missing")}
+    turned = {name: part if part is None else upright(part, orientation) for name, part in parts.items()}
+    return Raster(**{**vars(raster), **turned})
 
 
 def picture_raster(image: Image.Image, scale: float = 1.0) -> Raster:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +28,7 @@ _COLOURS = {**dict.fromkeys(_GRAY, 1), "PALETTE": 1, "RGB": 3, "SEPARATED": 4}
 _BY_PILLOW = ("YCBCR", "CIELAB", "ICCLAB", "ITULAB")  # colour spaces that it converts
 _LOSSY = ("JPEG", "OJPEG", "ALT_JPEG", "JPEG_LOSSY", "JPEG2000", "JPEGXR", "JPEGXR_NDPI", "JPEGXL", "WEBP", "LERC")
 _XMP = 700
+_NO_DATA = 42113  # GDAL_NODATA: a number as text
 _FAX = ("CCITTRLE", "CCITTFAX3", "CCITTFAX4")
 
 
@@ -56,7 +56,6 @@ def read_tiff(path: Path) -> Raster:
 def _page(path: Path) -> Iterator[Any]:
     import tifffile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters is raised
     with ExitStack() as stack:
         try:
             page = _film_page(stack.enter_context(tifffile.TiffFile(path)).pages)
@@ -114,6 +113,7 @@ def _raster(page: Any, photometry: str, path: Path) -> Raster:
         "alpha": alpha,
         "premultiplied": at is not None and codes[at] == 1,
         "lossy": _lossy(page),
+        "missing": _missing(page, values[..., :channels]),
     }
     if photometry == "PALETTE":
         return Raster(_coloured(page, values[..., 0], path), 3, indexes=values[..., 0], **details)
@@ -122,6 +122,21 @@ def _raster(page: Any, photometry: str, path: Path) -> Raster:
     values, scale = _spread(values, page.bitspersample)
     white, fax = photometry == "MINISWHITE", _name(page.compression) in _FAX
     return Raster(values, channels, scale=scale, white_is_zero=white, fax=fax, **details)
+
+
+def _missing(page: Any, values: np.ndarray) -> np.ndarray | None:
+    """Pixels bool [H,W] of ``values`` [H,W,C] without a value by GDAL's tag; None without such a number."""
+    tag = page.tags.get(_NO_DATA)
+    try:
+        level = float(str(tag.value).strip(" \0")) if tag is not None else None
+    except ValueError:
+        return None
+    if level is None:
+        return None
+    if np.isnan(level):
+        return np.asarray(np.isnan(values).all(-1)) if values.dtype.kind == "f" else None
+    exact = values.astype(np.float32) if values.dtype == np.float16 else values
+    return np.asarray((exact == (np.float32(level) if exact.dtype == np.float32 else level)).all(-1))
 
 
 def _check_complete(page: Any, path: Path) -> None:

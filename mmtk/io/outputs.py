@@ -64,6 +64,15 @@ def alone_in(path: Path) -> Iterator[None]:
         raise MmtkError("another mmtk command is writing into this folder.", str(path), cure) from error
 
 
+def refuse_occupied(folder: Path, mark: Path, lock_name: str) -> None:
+    """Refuse a file in place of a study's folder, and a folder with files but without its ``mark``."""
+    cure = "Choose another --out."
+    if folder.exists() and not folder.is_dir():
+        raise MmtkError("is a file, not a folder.", str(folder), cure)
+    if folder.is_dir() and not mark.is_file() and {*os.listdir(folder)} - {lock_name}:
+        raise MmtkError("this folder is not empty and holds no study.", str(folder), cure)
+
+
 def refuse_links(folder: Path, names: Iterable[str]) -> None:
     """Refuse links in an output folder: files would land elsewhere."""
     for name in names:

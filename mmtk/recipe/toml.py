@@ -14,6 +14,7 @@ from typing import Any
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.io.files import real_path
 from mmtk.io.spelling import visible
+from mmtk.recipe import wrong_files
 from mmtk.registry.kinds import KINDS
 
 Values = dict[str, Any]
@@ -49,7 +50,7 @@ def locate(name: str, folder: str = "") -> Path:
     what = {"": "recipe", "profiles": "profile", "suites": "suite"}[folder]
     # os.path answers for any name, where Path.is_file raises for one that is too long.
     if os.path.isfile(name):
-        return Path(name)
+        return wrong_files.checked(name, what)
     if short := re.fullmatch(r"(?:recipes/)?(?:profiles/|suites/)?([\w.-]+?)(?:\.toml)?", name):
         shipped = recipe_folder() / folder / f"{short[1]}.toml"
         if os.path.isfile(shipped):
@@ -57,8 +58,7 @@ def locate(name: str, folder: str = "") -> Path:
     if os.path.isfile(f"{name}.toml"):
         return Path(f"{name}.toml")
     if os.path.isdir(name):
-        hint = "A run directory would have a recipe.toml." if what == "recipe" else None
-        raise MmtkError(f"{name} is a folder, not a {what}.", hint=hint)
+        wrong_files.refuse_folder(name, what)
     names = sorted(path.stem for path in (recipe_folder() / folder).glob("*.toml"))
     raise MmtkError(
         f"No {what} '{name}': no such file, and none of that name ships with mmtk."

@@ -16,7 +16,7 @@ from mmtk.counts import replicate
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
 from mmtk.io.files import holder, locked, read_facts, read_json, real_path, write_json, write_text
-from mmtk.io.outputs import make_folder
+from mmtk.io.outputs import make_folder, refuse_occupied
 from mmtk.io.parallel import on_all_cores
 from mmtk.io.spelling import command
 from mmtk.recipe.recipe import Recipe
@@ -84,28 +84,32 @@ class StudyDir:
     def locked(self) -> Iterator[None]:
         """Keep other processes from running the same study."""
         make_folder(self.path)
-        # Before the lock, which would be left among another's files.
-        if not self.file.is_file() and any(item.name != STUDY_LOCK for item in self.path.iterdir()):
-            message = "this folder is not empty and holds no study."
-            raise MmtkError(message, str(self.path), "Choose another --out.")
+        refuse_occupied(self.path, self.file, STUDY_LOCK)  # before the lock, which would be left there
         with locked(self.path, STUDY_LOCK, "Wait for it, or choose another --out."):
             yield
 
+    def holds(self, plan: Plan) -> bool:
+        """Whether the study of this plan lies here; MmtkError for a folder that holds something else."""
+        refuse_occupied(self.path, self.file, STUDY_LOCK)
+        if not self.file.is_file():
+            return False
+        if read_json(self.file)["digest"] != plan.digest:
+            cure = f"Choose another --out, or continue the one that lies there: {self.command('ablate')}"
+            raise MmtkError("this folder holds another study.", str(self.path), cure)
+        self._check_code(plan.cells)
+        return True
+
     def write(self, plan: Plan, facts: dict[str, Any]) -> None:
-        """Write the plan, or check that the study that lies there is the same; ``facts`` are kept with it."""
-        if self.file.is_file():
-            if read_json(self.file)["digest"] != plan.digest:
-                cure = f"Choose another --out, or continue the one that lies there: {self.command('ablate')}"
-                raise MmtkError("this folder holds another study.", str(self.path), cure)
-            self._check_code(plan.cells)
+        """Write the plan, where the study does not lie here already; ``facts`` are kept with it."""
+        if self.holds(plan):
             return
         (self.path / "recipes").mkdir(exist_ok=True)
         cells = []
         for cell in plan.cells:
             name = f"recipes/{cell.recipe.digest}.toml"
             write_text(self.path / name, cell.recipe.toml())
-            cell_facts = {key: getattr(cell, key) for key in KEPT}
-            cells.append({**cell_facts, "recipe": name, "digest": cell.recipe.digest})
+            kept = {key: getattr(cell, key) for key in KEPT}
+            cells.append(kept | {"recipe": name, "digest": cell.recipe.digest})
         keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
             "title": plan.title,
@@ -241,13 +245,10 @@ class StudyDir:
 
     def note_failure(self, run: PlannedRun, reason: str | None) -> None:
         """Remember why a run failed, or forget that it did."""
-        failures, name = self._noted, run.folder.path.name
-        if failures.get(name) == reason:
-            return
-        failures.pop(name, None)
-        if reason is not None:
-            failures[name] = reason
-        write_json(self.failures_file, failures)
+        noted, name = self._noted, run.folder.path.name
+        if noted.get(name) != reason:
+            others = {other: why for other, why in noted.items() if other != name}
+            write_json(self.failures_file, others | ({name: reason} if reason is not None else {}))
 
     @property
     def queued(self) -> dict[str, str]:
@@ -324,7 +325,6 @@ def _cells(
     cells: Sequence[PlannedCell], runs: Mapping[str, Mapping[int, finished.Run]], names: Sequence[str] = ()
 ) -> list[results.Cell]:
     """Cells of a plan with their finished ``runs``, by digest and seed; ``names``: other names."""
-    cell_names = names or [cell.name for cell in cells]
     collected = [
         results.Cell(
             name,
@@ -337,7 +337,7 @@ def _cells(
             cell.recipe.system_digest,
             cell.recipe.data.folds or 0,
         )
-        for name, cell in zip(cell_names, cells, strict=True)
+        for name, cell in zip(names or [cell.name for cell in cells], cells, strict=True)
     ]
     results.tell_apart(collected)  # studies of 0.1 may have two systems of one name
     return collected

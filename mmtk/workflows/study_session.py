@@ -47,7 +47,8 @@ class StudySession:
         return int(getattr(self.launcher, "workers", 1))
 
     def check(self) -> None:
-        """Refuse label budgets and weights files with which a run would fail, before anything runs."""
+        """Refuse a folder of other files, and label budgets and weights with which a run would fail."""
+        self.study.holds(self.plan)
         if not all(run.folder.finished for run in self.study.runs(self.plan)):
             check(self.plan, self.launcher, self.data, self.device)
 

@@ -197,6 +197,21 @@ def test_what_is_no_recipe_is_said(here, name, words):
         assert word in text
 
 
+def test_data_in_place_of_a_recipe_come_with_the_way_to_train_on_them(here):
+    plan = "mmtk data plan FOLDER writes a profile"
+    kinds = {"films.csv": "a table", "labels.XLSX": "a table", "films.zip": "an archive", "f.dcm": "an image"}
+    for name, kind in kinds.items():
+        (here / name).write_bytes(b"")
+        for what in ("recipe", "profile", "suite"):
+            text = refusal(toml.locate, name, {"recipe": "", "profile": "profiles", "suite": "suites"}[what])
+            assert f"{name}: is {kind}, not a {what}." in text
+            assert plan in text
+    (here / "my films").mkdir()
+    assert "For films in it, mmtk data plan 'my films' writes a profile." in refusal(toml.locate, "my films")
+    (here / "my films/study.json").write_text("{}")
+    assert "It is a study: mmtk ablate 'my films' continues it." in refusal(toml.locate, "my films")
+
+
 # --- extends --------------------------------------------------------------------------------------------------
 
 

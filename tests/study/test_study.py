@@ -472,6 +472,12 @@ def test_a_folder_with_another_study_or_something_else_is_refused(tmp_path: Path
             study.write(plan("umtl", "umtl-s"), {})
     (tmp_path / "t").mkdir()
     (tmp_path / "t" / "thesis.txt").write_text("mine")
+    assert study.holds(plan("umtl", "enc"))
+    assert not StudyDir(tmp_path / "new").holds(plan("umtl"))
+    wrong = {"t": "not empty and holds no study", "s": "holds another study", "t/thesis.txt": "is a file, not a"}
+    for name, words in wrong.items():  # as a plan alone says it, too
+        with pytest.raises(MmtkError, match=words):
+            StudyDir(tmp_path / name).holds(plan("umtl"))
     with pytest.raises(MmtkError, match="not empty and holds no study"), StudyDir(tmp_path / "t").locked():
         pytest.fail("nothing is written before the folder is looked at")
     with pytest.raises(MmtkError, match=r"has no study\.json"):

@@ -24,6 +24,7 @@ MASK = np.zeros((24, 18), bool)
 MASK[4:16, 3:12] = True
 ON = MASK * np.uint8(255)
 NONE = np.zeros_like(ON)
+ONE = MASK.astype(np.uint8)
 
 Write = Callable[[Path], object]
 
@@ -196,7 +197,45 @@ def _jpeg12(path: Path) -> None:
     path.write_bytes(imagecodecs.jpeg8_encode(RAMP, level=100, bitspersample=12))
 
 
+def _interlaced(path: Path) -> None:
+    """Red, green and blue of 16 bits in the seven passes of Adam7."""
+    steps = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    colours = np.dstack([RAMP] * 3).astype(">u2")
+    rows = [row for x, y, right, down in steps for row in colours[y::down, x::right]]
+    head = struct.pack(">IIBBBBB", *RAMP.shape[::-1], 16, 2, 0, 0, 1)
+    body = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body)
+
+
+def _without_values(values: np.ndarray, level: str, **options: object) -> Write:
+    """A TIFF whose pixels of one level have no value, as GDAL writes it."""
+    return _save(values, extratags=[(42113, "s", 0, level, True)], **options)
+
+
+HOLES = np.where(MASK, RAMP.astype(np.float32), -9999)
 FILMS: list[tuple[str, Write, np.ndarray]] = [
+    ("interlaced-16.png", _interlaced, stretched(RAMP)),
+    ("holes-float.tif", _without_values(HOLES, "-9999"), stretched(HOLES, MASK)),
+    (
+        "holes-lowest.tif",
+        _without_values(np.where(MASK, HOLES, np.finfo("f4").min), "-3.40282346638529e+38"),
+        stretched(HOLES, MASK),
+    ),
+    ("holes-16.tif", _without_values(np.where(MASK, RAMP, 65535).astype("u2"), "65535"), stretched(HOLES, MASK)),
+    ("holes-8.tif", _without_values(np.where(MASK, GRAY, 255).astype("u1"), "255"), GRAY * ONE),
+    (
+        "holes-white-16.tif",
+        _without_values(np.where(MASK, RAMP, 0), "0", photometric="miniswhite"),
+        np.where(MASK, 255 - stretched(RAMP, MASK), 0),
+    ),
+    (
+        "holes-colour.tif",
+        _without_values(np.dstack([np.where(MASK, RAMP, 7)] * 3).astype("u2"), "7", photometric="rgb"),
+        stretched(HOLES, MASK),
+    ),
+    ("no-holes.tif", _without_values(GRAY, "none"), GRAY),
+    ("no-holes-8.tif", _without_values(GRAY, "-9999"), GRAY),
+    ("nan-holes.tif", _without_values(np.where(MASK, RAMP, np.nan).astype("f4"), "nan"), stretched(HOLES, MASK)),
     ("hidden-16.png", _hidden, stretched(np.where(RAMP.max() == RAMP, 0, RAMP))),
     ("twelve.jpg", _jpeg12, stretched(RAMP)),
     ("lossless-12.jpg", lambda path: path.write_bytes(imagecodecs.ljpeg_encode(RAMP)), stretched(RAMP)),
@@ -246,7 +285,6 @@ FILMS: list[tuple[str, Write, np.ndarray]] = [
 
 # --- masks: the foreground of every one is MASK ---
 
-ONE = MASK.astype(np.uint8)
 NUMBERS = tuple(np.dtype(kind) for kind in ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"))
 PURPLE, YELLOW = [68, 1, 84], [253, 231, 36]
 

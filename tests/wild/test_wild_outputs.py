@@ -291,6 +291,44 @@ def test_films_of_formats_that_are_not_read_are_named(run: Path, tmp_path: Path,
     assert f"left out: {words}" in source.notes
 
 
+def test_formats_that_are_not_read_are_named_with_the_cure_under_any_name(tmp_path: Path) -> None:
+    suffixes = [
+        *("pam", "pfm", "svs", "ndpi", "npy", "npz", "nhdr", "mha"),
+        *("raw", "heic", "avif", "djvu", "psd"),
+    ]
+    (tmp_path / "films").mkdir()
+    for suffix in suffixes:
+        (tmp_path / f"films/a.{suffix}").write_bytes(b"x")
+    with pytest.raises(MmtkError) as caught:
+        plan_folder(tmp_path, tmp_path / "p.toml")
+    for n in range(6):
+        save(tmp_path / f"films/{n}.png", np.roll(FILM, n))
+    (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{n},{'xy'[n % 2]}\n" for n in range(6)))
+    lines = "\n".join(plan_folder(tmp_path, tmp_path / "p.toml").lines)
+    for suffix in suffixes:
+        assert f"1 .{suffix} (" in str(caught.value), suffix
+        assert f"1 file .{suffix}: not read (" in lines, suffix
+    (note,) = Folder(tmp_path, "classification", images="films", labels="t.csv").notes[:1]
+    assert note.startswith("left out: 13 files of formats that are not read: a.avif, a.djvu, ")
+    for n in range(6):
+        np.save(tmp_path / f"films/{n}.npy", FILM > 100)
+    (tmp_path / "films/a.npy").unlink()
+    notes = Folder(tmp_path, "segmentation", images="films", masks="films", classes=("lung",)).notes
+    assert notes[0].startswith("left out: 12 files of formats")  # arrays are its masks
+    heads = {
+        "PAM": b"P7\nWIDTH 2\n",
+        "JPEG 2000": b"\0\0\0\x0cjP  \r\n",
+        "HEIC": b"\0\0\0\x18ftypheic",
+        "ZIP": b"PK\3\4",
+    }
+    for name, head in heads.items():
+        (tmp_path / "x.pnm").write_bytes(head + bytes(40))
+        with pytest.raises(
+            MmtkError, match=rf"x\.pnm: holds {name}, a format that is not read\.\n  Save it as PNG"
+        ):
+            loader.read_image(tmp_path / "x.pnm")
+
+
 def test_films_in_a_folder_called_as_masks_are_predicted(run: Path, tmp_path: Path) -> None:
     for folder in ("labels", "images"):
         for name in "ab":
@@ -358,6 +396,8 @@ def test_what_mmtk_drew_is_neither_film_nor_reference(
         prepare(request, {}, data, "cpu")
     with pytest.raises(MmtkError, match="not empty and holds no study"), StudyDir(data).locked():
         pytest.fail("locked")
+    with pytest.raises(MmtkError, match="not empty and holds no study"):
+        prepare(StudyRequest("enc-ssl", "ssl", out=data), {}, None, "cpu").check()
     assert not (data / "study.lock").exists()
     mask(data / "masks/p0.png")
     with pytest.raises(MmtkError, match=r"masks: holds images of yours: p0\.png"):

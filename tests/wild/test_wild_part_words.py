@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from layout_inputs import film, table
 
-from mmtk.data.plan import part_words
+from mmtk.components.source import _part_words as part_words
+from mmtk.components.source.folder import Folder
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
@@ -62,6 +63,32 @@ def test_parts_in_words_that_are_not_known_are_named(tmp_path: Path, words: tupl
     with pytest.raises(MmtkError, match=f"--split split: no word for train, val or test: {words[0]}") as caught:
         parts(tmp_path / "films", split="split")
     assert "Write train, val or test in the column" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("layout", ["table", "folders"])
+def test_the_source_reads_the_words_that_the_plan_reads(tmp_path: Path, layout: str) -> None:
+    for number, words in enumerate([*LANGUAGES, ("Training", "Validierung", "Prüfung")]):
+        root = tmp_path / str(number)
+        if layout == "table":
+            hospital(root / "films", words)
+            keys = {"labels": "films/t.csv", "columns": {"image": "file", "label": "finding"}}
+        else:
+            if any(len(word) < 3 for word in words):
+                continue
+            for word, size in zip(words, SIZES, strict=True):
+                for n in range(size):
+                    film(root / f"films/{word}/{('normal', 'pneumonia')[n % 2]}/{word[:1]}{n}x.png")
+            keys = {"labels": "folders"}
+        source = Folder(root, "classification", images="films", **keys)
+        assert [len(source.items(part)) for part in ("train", "val", "test")] == [*SIZES], words
+
+
+def test_a_word_that_is_no_part_is_named_once(tmp_path: Path) -> None:
+    hospital(tmp_path / "films", ("train", "Abgleich", "test"))
+    keys = {"labels": "films/t.csv", "columns": {"image": "file", "label": "finding"}}
+    with pytest.raises(MmtkError, match=r"t\.csv:14: 4 rows: split is 'Abgleich'\. Known: train, val,") as caught:
+        Folder(tmp_path, "classification", images="films", **keys)
+    assert str(caught.value).count("Abgleich") == 1
 
 
 def test_a_word_means_one_part() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmtk.api import Item, LabelSpec, MmtkError, Split
 from mmtk.components.source._folder_pattern import FolderPattern
-from mmtk.components.source._folder_table import Row
+from mmtk.components.source._folder_row import Row
 from mmtk.components.source._splitting import PARTS
 from mmtk.errors import listing, nearest
 from mmtk.io.spelling import folded_word

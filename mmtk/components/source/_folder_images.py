@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmtk.components.source._folder_pattern import FolderPattern
-from mmtk.components.source._folder_table import Row
+from mmtk.components.source._folder_row import Row
 from mmtk.components.source._layout import stem
-from mmtk.components.source._words import EMPTY, SPLIT_FOLDERS
+from mmtk.components.source._part_words import part_of_folder
+from mmtk.components.source._words import EMPTY
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.images.loader import read_patient
@@ -45,7 +46,7 @@ def rows_of_folders(
     """Rows by id from the folders that the images lie in: ``CLASS/…`` or ``train/CLASS/…``."""
     parents_of = {name: folder.inside(path).split("/")[:-1] for name, path in images.items()}
     top = {parents[0] for parents in parents_of.values() if parents}
-    split = {folder_name for folder_name in top if folder_name.casefold() in SPLIT_FOLDERS}
+    split = {name for name in top if part_of_folder(name)}
     if split and split != top:
         raise MmtkError(
             f"folders of parts ({listing(split)}) beside folders of classes ({listing(top - split, 5)}).",
@@ -63,7 +64,7 @@ def rows_of_folders(
         )
     blank: Counter[str] = Counter()
     for name, parents in parents_of.items():
-        label, part = (parents[1], SPLIT_FOLDERS[parents[0].casefold()]) if split else (parents[0], "")
+        label, part = (parents[1], part_of_folder(parents[0]) or "") if split else (parents[0], "")
         if label.casefold() in EMPTY | UNLABELLED_FOLDERS and label not in {*classes}:
             blank[label] += 1
             label = ""

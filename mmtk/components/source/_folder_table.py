@@ -6,22 +6,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
 from pathlib import Path
-from typing import Literal
 from unicodedata import normalize
 
 from mmtk.components.source._folder_metadata import Value, read_metadata
 from mmtk.components.source._folder_pattern import FolderPattern
+from mmtk.components.source._folder_row import Column, Row, read_row
 from mmtk.components.source._layout import inside, stem
-from mmtk.components.source._splitting import PARTS
-from mmtk.components.source._words import EMPTY, SPLIT_FOLDERS, unlabelled_numbers
+from mmtk.components.source._words import EMPTY, unlabelled_numbers
 from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, Problems, listing, nearest
 from mmtk.images.files import SUFFIXES
 from mmtk.io.csv_text import PLAN_CURE, Line, Table, read_csv
 
-Column = Literal["image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col"]
 COLUMNS: tuple[Column, ...] = ("image", "label", "patient", "split", "spacing", "spacing_row", "spacing_col")
 PATIENTS = frozenset(
     {"patientid", "patientno", "patientnumber", "patientkey", "patients", "subject", "subjectid", "pid", "mrn"}
@@ -32,17 +29,6 @@ LIKELY: dict[str, str] = {
     "label": r"label|class|finding|diagnos|target|categor",
     "patient": r"patient|subject",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """Facts of one image; ``label``: None without a column, "" for an unlabelled image."""
-
-    label: str | None = None
-    patient: str = ""
-    split: str = ""
-    spacing: tuple[float, float] | None = None
-    metadata: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +96,7 @@ class _Rows:
     lines: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     repeats: list[str] = field(default_factory=list)
-    problems: list[MmtkError] = field(default_factory=list)
+    lines_by_problem: dict[str, list[int]] = field(default_factory=dict)
 
     def add(
         self, number: int, cells: Mapping[Column, str], name: str | None, metadata: Mapping[str, Value]
@@ -122,14 +108,17 @@ class _Rows:
             self.repeats.append(cells["image"])
         else:
             try:
-                self.by_id[name], self.lines[name] = replace(_row(cells), metadata=metadata), number
+                self.by_id[name], self.lines[name] = replace(read_row(cells), metadata=metadata), number
             except MmtkError as error:
                 self.by_id[name] = Row()
-                self.problems.append(MmtkError(error.message, f"{self.table}:{number}"))
+                self.lines_by_problem.setdefault(error.message, []).append(number)
 
     def check(self, both_tasks: bool) -> list[MmtkError]:
         """Problems of the rows' cells."""
-        problems = [*self.problems]
+        problems = [
+            MmtkError(f"{f'{len(lines)} rows: ' if len(lines) > 1 else ''}{message}", f"{self.table}:{lines[0]}")
+            for message, lines in self.lines_by_problem.items()
+        ]
         if not both_tasks:
             problems += _without_label(self.by_id, self.lines, self.table)
         undecided = [name for name, row in self.by_id.items() if not row.split]
@@ -318,30 +307,3 @@ def _image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPatter
         if name is not None:
             return name
     return None
-
-
-def _row(cells: Mapping[Column, str]) -> Row:
-    split, label = cells.get("split", "").lower(), cells.get("label")
-    split = SPLIT_FOLDERS.get(split, split)
-    if split and split not in PARTS:
-        raise MmtkError(f"split is '{cells['split']}'.{nearest(split, PARTS)} Known: {', '.join(PARTS)}.")
-    return Row(label, cells.get("patient", ""), split, _spacing(cells))
-
-
-def _spacing(cells: Mapping[Column, str]) -> tuple[float, float] | None:
-    both = cells.get("spacing", "")
-    row, column = cells.get("spacing_row", "") or both, cells.get("spacing_col", "") or both
-    if not row and not column:
-        return None
-    try:
-        spacing = _number(row), _number(column)
-    except ValueError:
-        spacing = 0.0, 0.0
-    if not all(isfinite(length) and length > 0 for length in spacing):
-        raise MmtkError(f"the spacing of {cells['image']} should be mm per pixel, not '{row}' and '{column}'.")
-    return spacing
-
-
-def _number(cell: str) -> float:
-    """Read a number with a decimal point or a decimal comma."""
-    return float(cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)

@@ -1,25 +1,12 @@
-"""Words of tables and folders: parts, and what stands for no label. No torch."""
+"""Words of tables and folders that stand for no label. No torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mmtk.api import Split
 
 # How spreadsheets and pandas write an empty cell.
 EMPTY = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"})
-SPLIT_FOLDERS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def unlabelled_numbers(labels: Collection[str]) -> set[str]:

@@ -20,7 +20,8 @@ from mmtk.components.source._folder_images import (
 )
 from mmtk.components.source._folder_masks import Masks, find_masks
 from mmtk.components.source._folder_pattern import FolderPattern, folder_pattern
-from mmtk.components.source._folder_table import Column, Row, TableReader
+from mmtk.components.source._folder_row import Column, Row
+from mmtk.components.source._folder_table import TableReader
 from mmtk.components.source._mask_names import Affixes, beside_images
 from mmtk.components.source._sides import sides
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
@@ -189,7 +190,11 @@ class Folder(Source):
             folder for folder in (extra_folder, self._mask_folder) if folder and folder != self._folder
         ]
         inner = [folder for folder in other_folders if folder.lies_in(self._folder)]
-        unread = [path for path in find_images(self._folder.base, is_unread_image) if self._folder.holds(path)]
+        unread = [
+            path
+            for path in find_images(self._folder.base, is_unread_image)
+            if self._folder.holds(path) and not self._holds_mask(path)
+        ]
         self.notes += [f"left out: {sentence}"] if (sentence := unread_sentence(unread)) else []
         paths = without_results(self._folder.images(), self.notes)
         paths = [path for path in paths if not any(folder.holds(path) for folder in inner)]
@@ -199,6 +204,11 @@ class Folder(Source):
         if not paths:
             raise MmtkError("no images in it beside masks, unlabelled ones and mmtk's own.", str(self._folder))
         return images_by_id(paths, self._folder)
+
+    def _holds_mask(self, path: Path) -> bool:
+        """Whether a file that is no image lies among the masks and is read as one."""
+        among_masks = self._mask_folder is not None and self._mask_folder.holds(path)
+        return among_masks and path.suffix.lower() in _layout.MASK_SUFFIXES
 
     def _rows(
         self,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from unicodedata import normalize
 
-from mmtk.data.plan import part_words, words
+from mmtk.components.source import _part_words
+from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
 from mmtk.data.plan.patient_words import patient_column, possible_patients
 from mmtk.data.plan.readers import has_agreed
@@ -153,8 +154,8 @@ def _possible_split(table: Table, names: list[str]) -> str:
     """A column that may say the part in words that are not known: by its name, or by a test among its cells."""
     for name in names:
         cells = {*table.cells(name)} - {""}
-        if 1 < len(cells) <= part_words.MOST and (
-            words.plain(name) in part_words.COLUMNS or "test" in map(words.part, cells)
+        if 1 < len(cells) <= _part_words.MOST and (
+            words.plain(name) in _part_words.COLUMNS or "test" in map(words.part, cells)
         ):
             return name
     return ""

@@ -13,6 +13,7 @@ from mmtk.counts import counted
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.film_tables import SHEETS
 from mmtk.data.plan.listing import Listing, stem
+from mmtk.images.files import SAVE, is_unread_image
 
 VOLUMES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 CURES = {
@@ -88,10 +89,22 @@ def file_notes(
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
         notes += [*_annotations(listing), *_boxes(listing, films)]
-    return notes + [
-        f"{counted(count, 'file')} {suffix}: not read{CURES.get(suffix, '')}"
-        for suffix, count in sorted(listing.unread.items())
-    ]
+    unread = unread_kinds(listing, with_arrays=not outlined)
+    return notes + [f"{counted(count, 'file')} {kind}: not read{cure}" for kind, (count, cure) in unread.items()]
+
+
+def unread_kinds(listing: Listing, with_arrays: bool) -> dict[str, tuple[int, str]]:
+    """Number of files of every kind that is not read, by suffix, with the cure in brackets or "".
+
+    with_arrays: arrays of numpy serve as no masks
+    """
+    arrays = {".npy": len(listing.arrays)} if with_arrays and listing.arrays else {}
+    counts = sorted({**listing.unread, **arrays}.items())
+    return {kind: (count, CURES.get(kind) or _film_cure(kind)) for kind, count in counts}
+
+
+def _film_cure(suffix: str) -> str:
+    return f" (films: {SAVE[0].lower()}{SAVE[1:-1]})" if is_unread_image(Path(f"x{suffix}")) else ""
 
 
 def _names(listing: Listing) -> list[str]:

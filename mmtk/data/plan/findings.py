@@ -14,7 +14,7 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import find_annotations
 from mmtk.data.plan.columns import find_columns
-from mmtk.data.plan.file_notes import CURES, file_notes
+from mmtk.data.plan.file_notes import file_notes, unread_kinds
 from mmtk.data.plan.films import Film, Labels, leave_several
 from mmtk.data.plan.labels import DIVISION, find_labels
 from mmtk.data.plan.listing import Listing
@@ -70,9 +70,8 @@ def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, train
     """
     hints = {key: value for key, value in (hints or {}).items() if value}
     if not listing.images:
-        unread = ", ".join(
-            f"{count} {suffix}{CURES.get(suffix, '')}" for suffix, count in sorted(listing.unread.items())
-        )
+        kinds = unread_kinds(listing, with_arrays=True)
+        unread = ", ".join(f"{count} {kind}{cure}" for kind, (count, cure) in kinds.items())
         raise MmtkError(
             f"no image that mmtk reads{f' (but {unread})' if unread else ''}.",
             str(listing.root),

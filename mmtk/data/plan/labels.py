@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from mmtk.components.source._words import SPLIT_FOLDERS
+from mmtk.components.source._part_words import part_of_folder
 from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.contradictions import contradictions, fill_from_folders
@@ -92,7 +92,7 @@ def _from_folders(labels: Labels, required: bool) -> None:
 def _read_by_source(folders: Sequence[str], in_part: bool, label: str) -> bool:
     """Whether the source takes the class and the part from the folders of a film as they are."""
     if in_part:
-        return folders[0].casefold() in SPLIT_FOLDERS and folders[1:2] == (label,)
+        return part_of_folder(folders[0]) is not None and folders[1:2] == (label,)
     return folders[:1] == (label,)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
@@ -42,4 +42,4 @@ def _part(name: str) -> Split | None:
     """The part that the name of a text says; None for another text."""
     name_words = [word for word in words.plain(name).split() if word not in OTHER_WORDS]
     parts = [words.PARTS[word] for word in name_words if word in words.PARTS]
-    return cast("Split", parts[0]) if parts and len(parts) == len(name_words) else None
+    return parts[0] if parts and len(parts) == len(name_words) else None

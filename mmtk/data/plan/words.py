@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from mmtk.data.plan import part_words
+from mmtk.components.source._part_words import PARTS as PARTS
+from mmtk.components.source._part_words import part_of
 from mmtk.data.plan.normal_words import IN_QUESTION, WORDS
 
 FOREIGN_MASKS = {
@@ -74,7 +75,6 @@ IMAGES = {
     "data",
     "bilder",
 }
-PARTS = part_words.PARTS
 UNLABELLED = {
     *("unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted", "unread"),
     *("notread", "notreadyet", "notreported", "unreported", "unbefundet", "nichtbefundet", "nonlu", "nonétiqueté"),
@@ -295,7 +295,7 @@ def says_normal(name: str) -> bool:
 
 def part(cell: str) -> str:
     """Part that a word names: train, val or test; "" for another word."""
-    return part_words.part_of(plain(cell).replace(" ", ""))
+    return part_of(cell) or ""
 
 
 def class_order(names: Iterable[str]) -> list[str]:

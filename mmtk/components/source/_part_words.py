@@ -1,6 +1,13 @@
-"""Words of many languages for the parts of a data set, and for the column that says the part."""
+"""Words of many languages for the parts of a data set, and for the column that says the part. No torch."""
 
 from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from unicodedata import normalize
+
+if TYPE_CHECKING:
+    from mmtk.api import Split
 
 TRAIN: dict[str, tuple[str, ...]] = {
     "English": ("train", "training", "trn", "tr", "learn", "learning", "development", "derivation"),
@@ -41,20 +48,21 @@ SETS = ("set", "sset", "dataset", "daten", "menge", "smenge", "part")  # endings
 MOST = 6  # different words in a column of parts
 
 
-# Names of folders and files; two letters say too little there.
-PARTS = {
-    word: part
-    for part, languages in (("train", TRAIN), ("val", VAL), ("test", TEST))
-    for words in languages.values()
-    for word in words
-    if len(word) > 2 or not word.isascii()
+_LANGUAGES: tuple[tuple[Split, dict[str, tuple[str, ...]]], ...] = (("train", TRAIN), ("val", VAL), ("test", TEST))
+_PART_OF: dict[str, Split] = {
+    word: part for part, languages in _LANGUAGES for words in languages.values() for word in words
 }
+# Names of folders and files; two letters say too little there.
+PARTS = {word: part for word, part in _PART_OF.items() if len(word) > 2 or not word.isascii()}
 
 
-def part_of(word: str) -> str:
-    """Part that a word in lower case without spaces names; "" for another word."""
-    shorts = {word, *(word.removesuffix(ending) for ending in SETS)} - {""}
-    for part, words in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-        if any(short in entries for entries in words.values() for short in shorts):
-            return part
-    return ""
+def part_of(cell: str) -> Split | None:
+    """Part that a cell of a table names, in any case and with any signs between its letters; None for none."""
+    word = re.sub(r"[\W_]+", "", normalize("NFC", cell).casefold())
+    shorts = (word, *(word.removesuffix(ending) for ending in SETS))
+    return next((_PART_OF[short] for short in shorts if short in _PART_OF), None)
+
+
+def part_of_folder(name: str) -> Split | None:
+    """Part that the name of a folder says, which has more than two letters; None for another name."""
+    return part_of(name) if len(re.sub(r"[\W_]+", "", name)) > 2 else None
