@@ -20,6 +20,7 @@ from mmtk.data.plan.films import metadata_columns
 from mmtk.data.plan.findings import FilmSet, find_sets
 from mmtk.data.plan.listing import list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.errors import MmtkError, listing
+from mmtk.images.files import is_image_file
 from mmtk.io.files import real_path
 from mmtk.registry import factory
 from mmtk.tasks import file_name
@@ -70,6 +71,9 @@ def folder_sets(
     Labels that the run does not know are refused where the user named them or where nothing else can be scored;
     else the other task is scored, and a note says what was left out.
     """
+    if folder.is_file() and not is_image_file(folder):
+        cure = f"Name the folder of the films; {folder.name} is found in it, or is named by --labels."
+        raise MmtkError("is a file, not a folder of films.", str(folder), cure)
     root, columns = resolve_hints(folder, columns)
     named = named_paths(columns, root)
     listed = list_folder(root, named, (folder, *named))

@@ -27,6 +27,8 @@ CONTOURS = (
 )
 NEW_HEADER = "Let the archive export it again, or write a header: dcmconv +Fm of dcmtk."
 
+warnings.filterwarnings("ignore", module=r"pydicom\.")  # of odd headers, a line for every film; faults are raised
+
 
 def film_size(path: Path) -> tuple[int, int]:
     """Height and width, from the header alone."""

@@ -62,10 +62,10 @@ def read_csv(path: Path) -> Table:
         except StopIteration:
             return Table(path, encoding, columns, tuple(lines))
         except csv.Error as error:
-            raise _open_quote(path, start, str(error)) from error
+            raise open_quote(path, start, str(error)) from error
         end = skipped + reader.line_num
         if end > start and "".join(rows[start - 1 : end]).count('"') % 2:
-            raise _open_quote(path, start, "it is never closed")
+            raise open_quote(path, start, "it is never closed")
         stripped = tuple(map(str.strip, cells))
         if not columns:
             columns = stripped
@@ -78,7 +78,8 @@ def read_csv(path: Path) -> Table:
             lines.append(Line(start, end, (stripped + padding)[: len(columns)]))
 
 
-def _open_quote(path: Path, number: int, reason: str) -> MmtkError:
+def open_quote(path: Path, number: int, reason: str) -> MmtkError:
+    """Error for a row, by its number, in which a quotation mark opens."""
     return MmtkError(
         f"a quotation mark opens in this row and takes in the rows below it: {reason}.",
         f"{path}:{number}",

@@ -16,6 +16,7 @@ from mmtk.recipe import toml as toml_layers
 from mmtk.recipe.recipe import Recipe, component_tables
 from mmtk.recipe.resolved import fixed_tables
 from mmtk.recipe.toml import Layer, Values
+from mmtk.recipe.wrong_files import checked
 from mmtk.registry import catalog, memo, signature
 from mmtk.registry.kinds import KINDS
 from mmtk.tasks import TASKS
@@ -75,7 +76,8 @@ def _profile(name: str, recipes: Path, start: Path, line: str | None) -> Layer:
     """The profile of a name beside the recipes, of a path from ``start``, or the one that ships."""
     beside = (recipes / "profiles" / f"{name}.toml", start / name)
     try:
-        path = next(filter(os.path.isfile, beside), None) or toml_layers.locate(name, "profiles")
+        near = next(filter(os.path.isfile, beside), None)
+        path = checked(str(near), "profile") if near else toml_layers.locate(name, "profiles")
     except MmtkError as error:
         error.where = line
         raise

@@ -31,7 +31,7 @@ def checked(path: str, what: str) -> Path:
     """
     kind, cure = _KINDS.get(Path(path).suffix.lower(), ("", ""))
     if kind:
-        raise MmtkError(f"is {kind}, not a {what}.", path, cure)
+        raise MmtkError(f"{path} is {kind}, not a {what}.", hint=cure)
     return Path(path)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mmtk.api import LabelSpec
 from mmtk.data.folder_sets import folder_sets
+from mmtk.errors import MmtkError
 
 CLASSES = {"classification": LabelSpec("classification", ("normal", "pneumonia"), exclusive=True)}
 
@@ -28,3 +30,6 @@ def test_a_folder_of_one_class_is_scored_by_its_name(tmp_path: Path) -> None:
         assert not unscored
         together = f"  {one} scores the classes of its folders together, with AUROC"
         assert (together in notes) == (folder in ("Normal", "pneumonia")), folder
+    (tmp_path / "labels.xlsx").write_bytes(b"")
+    with pytest.raises(MmtkError, match=r"is a file, not a folder of films\.\n.*named by --labels"):
+        folder_sets(tmp_path / "labels.xlsx", {}, CLASSES, {}, tmp_path)

@@ -9,6 +9,7 @@ import pytest
 
 from mmtk.errors import MmtkError
 from mmtk.recipe import tables, toml
+from mmtk.recipe.load import load_recipe
 from mmtk.recipe.toml import Layer
 from mmtk.registry.kinds import KINDS
 
@@ -204,8 +205,9 @@ def test_data_in_place_of_a_recipe_come_with_the_way_to_train_on_them(here):
         (here / name).write_bytes(b"")
         for what in ("recipe", "profile", "suite"):
             text = refusal(toml.locate, name, {"recipe": "", "profile": "profiles", "suite": "suites"}[what])
-            assert f"{name}: is {kind}, not a {what}." in text
+            assert f"{name} is {kind}, not a {what}." in text
             assert plan in text
+    assert "films.csv is a table, not a profile." in refusal(load_recipe, "multimix", str(here / "films.csv"))
     (here / "my films").mkdir()
     assert "For films in it, mmtk data plan 'my films' writes a profile." in refusal(toml.locate, "my films")
     (here / "my films/study.json").write_text("{}")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mmtk.components.source.folder import Folder
+from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
 NAMES = [f"Röntgen {number}" for number in range(12)]
@@ -51,6 +52,8 @@ def test_a_stray_quotation_mark_is_named_by_its_line(tmp_path: Path, more: int) 
     (tmp_path / "films.csv").write_text('image,label\na,x\nb,"x\n' + "c,some label\n" * (more + 3))
     with pytest.raises(MmtkError, match=r"films\.csv:3: a quotation mark opens"):
         Folder(tmp_path, "classification", images="films", labels="films.csv")
+    with pytest.raises(MmtkError, match=r"films\.csv:3: a quotation mark opens"):
+        plan_folder(tmp_path, tmp_path / "p.toml")
 
 
 def written(root: Path, lines: list[str]) -> Folder:

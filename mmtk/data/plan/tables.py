@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
 from mmtk.errors import MmtkError
+from mmtk.io.csv_text import open_quote
 from mmtk.io.spelling import without_marks
 
 TABLES = (".csv", ".tsv", ".tab")
@@ -73,10 +74,7 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     separator = max(",;\t|", key=lambda sign: _regularity(rows[: 2 * MOST_TITLES], sign))
     if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
         separator, rows = first[4], rows[1:]
-    reader = csv.reader(rows, delimiter=separator)
-    try:
-        lines = [tuple(cell.strip() for cell in line) for line in reader if any(line)]
-    except csv.Error:
+    if (lines := _lines(rows, separator, path)) is None:
         return None
     titles = _comment_count(lines)
     titles += _title_count(lines[titles:])
@@ -86,6 +84,24 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     width = len(columns)
     rows_below = tuple((*line, *[""] * width)[:width] for line in lines[titles + 1 :])
     return Table(columns, rows_below, encoding, titles)
+
+
+def _lines(rows: Sequence[str], separator: str, path: Path) -> list[tuple[str, ...]] | None:
+    """Cells of all rows but empty ones; None for no table, MmtkError for a quotation mark that stays open."""
+    reader = csv.reader(rows, delimiter=separator)
+    lines: list[tuple[str, ...]] = []
+    while True:
+        start, reason = reader.line_num, ""
+        try:
+            line = next(reader, None)
+        except csv.Error as error:
+            line, reason = None, str(error)
+        if reader.line_num > start + 1 and "".join(rows[start : reader.line_num]).count('"') % 2:
+            raise open_quote(path, start + 1, reason or "it is never closed")
+        if line is None:
+            return None if reason else lines
+        if any(line):
+            lines.append(tuple(cell.strip() for cell in line))
 
 
 def _regularity(rows: Sequence[str], separator: str) -> tuple[int, int]:
