@@ -503,7 +503,8 @@ def test_confusion_counts_and_row_shares(tmp_path, figs):
     run_figures.confusion(counts, ["a", "b", "c"], tmp_path / "c.png", "Confusion")
     texts = [text.get_text() for text in figs[0].axes[0].texts]
     assert texts[:4] == ["150", "75.0%", "50", "25.0%"]
-    assert texts[-2:] == ["0", "–"]
+    assert texts[-2:] == ["0", "0.0%"]
+    assert [label.get_text() for label in figs[0].axes[0].get_yticklabels()] == ["a\nn = 200", "b\nn = 4"]
     assert figs[0].get_suptitle() == "Confusion (n = 204)"
 
 

@@ -66,7 +66,7 @@ def overview(
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) -> Path | None:
-    """Draw a confusion matrix with the shares of each row.
+    """Draw a confusion matrix with the shares of each row; a class without images has no row.
 
     counts: images [C,C], reference in rows and prediction in columns
     names: of the classes
@@ -76,21 +76,23 @@ def confusion(counts: np.ndarray, names: Sequence[str], path: Path, title: str) 
     table = np.nan_to_num(np.asarray(counts, float))
     if not table.any():
         return None
+    present = table.any(1)
+    table = table[present]
     rows = table.sum(1, keepdims=True)
-    shares = np.divide(table, rows, out=np.full_like(table, np.nan), where=rows > 0)
-    side = max(3.0, 0.95 * len(table))
-    with style.chart(path, f"{title} (n = {table.sum():,.0f})", side + 2.8, side + 1.2) as fig:
+    shares = table / rows
+    width = max(3.0, 0.95 * len(names))
+    height = width * len(table) / len(names)
+    with style.chart(path, f"{title} (n = {table.sum():,.0f})", width + 2.8, height + 1.2) as fig:
         axes = fig.add_subplot()
-        matrix = axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+        matrix = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for (i, j), share in np.ndenumerate(shares):
             ink = "white" if share > 0.55 else "black"
             axes.annotate(f"{table[i, j]:,.0f}", (j, i), color=ink, ha="center", fontsize=12, fontweight="bold")
-            words = f"{share:.1%}" if np.isfinite(share) else "–"
             below: dict[str, Any] = {"xytext": (0, -5), "textcoords": "offset points", "va": "top"}
-            axes.annotate(words, (j, i), color=ink, ha="center", fontsize=8.5, **below)
-        ticks = [style.short(name, 14) for name in names]
-        axes.set_xticks(range(len(table)), ticks)
-        sizes = [f"{tick}\nn = {n:,.0f}" for tick, n in zip(ticks, rows[:, 0], strict=True)]
+            axes.annotate(f"{share:.1%}", (j, i), color=ink, ha="center", fontsize=8.5, **below)
+        ticks = np.array([style.short(name, 14) for name in names])
+        axes.set_xticks(range(len(names)), ticks)
+        sizes = [f"{tick}\nn = {n:,.0f}" for tick, n in zip(ticks[present], rows[:, 0], strict=True)]
         axes.set_yticks(range(len(table)), sizes)
         axes.tick_params(length=0)
         axes.grid(False)

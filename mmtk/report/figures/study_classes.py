@@ -58,7 +58,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     several = any(len(cell.runs) > 1 for cell in cells.values())
     band = "one standard deviation" if several else "95 % of bootstrap samples of the patients"
     marker = styles[next(iter(cells))].marker
-    with _page(path, title, sets, "AUC", vector) as panels:
+    with _page(path, title, sets, "AUC", vector, marks=3) as panels:
         for domain, axes in panels.items():
             for system, curve in sets.values[domain].items():
                 _draw_roc(axes, curve, cells[system], domain, styles[system])
@@ -111,7 +111,7 @@ def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True
         return None
     title = titled(cells, f"Calibration of the classes{in_brackets(budget)}")
     styles = looks(study)
-    with _page(path, title, sets, "calibration error", vector) as panels:
+    with _page(path, title, sets, "calibration error", vector, marks=1) as panels:
         for domain, axes in panels.items():
             for system, bins in sets.values[domain].items():
                 draw_reliability(axes, bins, styles[system].line)
@@ -183,10 +183,20 @@ def _by_set(
 
 
 @contextmanager
-def _page(path: Path, title: str, sets: _Sets[Shown], measure: str, vector: bool) -> Iterator[dict[str, Axes]]:
-    """A panel for each of the ``sets``, to be drawn into; below it the legend, headed by the ``measure``."""
+def _page(
+    path: Path, title: str, sets: _Sets[Shown], measure: str, vector: bool, marks: int
+) -> Iterator[dict[str, Axes]]:
+    """A panel for each of the ``sets``, to be drawn into; below it the legend, headed by the ``measure``.
+
+    path: of the PNG
+    title: of the page
+    sets: what is shown
+    measure: what the numbers behind the systems are
+    vector: write an SVG beside it
+    marks: lines of the legend besides those of the systems
+    """
     # Names with numbers stand in a row of their own, as long as there are systems.
-    tall = 0.35 + 0.18 * (3 + max(len(values) for values in sets.values.values()))
+    tall = 0.35 + 0.18 * (marks + max(len(values) for values in sets.values.values()))
     count = len(sets.values)
     side = 4.5 if count == 1 else 3.9
     with style.chart(path, title, 0.4 + side * count, side + 0.8 + tall, vector=vector) as fig:
