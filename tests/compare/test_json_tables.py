@@ -108,3 +108,5 @@ def test_a_json_file_for_each_run_is_compared_without_the_settings_beside_it(tmp
     assert {cell.name: sorted(cell.runs) for cell in comparison.study.cells} == {"swin": [0, 1], "unet": [0, 1]}
     assert comparison.verdicts()["change"][0] == pytest.approx(0.04, abs=0.01)
     assert "4 JSON files hold no score, left out: summary.json" in comparison.records.notes
+    (tmp_path / "log.txt").write_text("epoch 1")
+    assert "1 file beside the tables not read: log.txt" in mmtk.compare(tmp_path).records.notes

@@ -84,7 +84,8 @@ def _is_summary(file: Path) -> bool:
 def _tables(request: Request) -> tuple[Records, list[str]]:
     """Records of table files; of a folder all tables in it."""
     paths = [Path(source) for source in request.sources]
-    files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
+    notes: list[str] = []
+    files = [file for path in paths for file in (_files_in(path, notes) if path.is_dir() else [path])]
     sheets = _with_scores({path: read_sheet(path) for path in dict.fromkeys(files)})
     names = distinct_stems(sheets)
     runs = runs_of_files(list(names.values()))
@@ -103,11 +104,17 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
         lines.insert(0, f"system{seeds} = the name of the file")
     elif any(seed for _, seed in runs.values()) and not any(line.startswith("seed = ") for line in lines):
         lines.insert(1, "seed = the name of the file")
-    return joined(parts), lines
+    records = joined(parts)
+    records.notes += notes
+    return records, lines
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Tables in a folder: JSON files and texts, which may be settings and notes, where there is nothing else."""
+def _files_in(folder: Path, notes: list[str]) -> list[Path]:
+    """Tables in a folder: JSON files and texts, which may be settings and notes, where there is nothing else.
+
+    folder: of a source
+    notes: to which a sentence on files that are not read is added
+    """
     inside = find_images(folder, lambda one: one.suffix.lower() in (*TABLES, *json_tables.SUFFIXES))
     texts = [file for file in inside if file.suffix.lower() == ".txt"]
     objects = [file for file in inside if file.suffix.lower() in json_tables.SUFFIXES]
@@ -115,6 +122,10 @@ def _files_in(folder: Path) -> list[Path]:
     files = tables if tables != texts or not objects else objects
     if not files:
         raise _no_table(folder)
+    if others := [file.name for file in inside if file not in files]:
+        notes.append(
+            f"{counted(len(others), 'file')} beside the tables not read: {listing(dict.fromkeys(others), 8)}"
+        )
     reports = results_among(files, "report")  # a report that lies among its tables
     return [file for file in files if file not in reports] or files
 
