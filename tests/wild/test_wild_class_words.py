@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from layout_inputs import film, table
+from layout_inputs import film, save, table
 
 from mmtk.data.plan import words
 from mmtk.data.plan.profile import plan_folder
+from mmtk.errors import MmtkError
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,14 @@ def test_two_films_of_one_name_in_other_letters_are_told_apart(tmp_path: Path) -
     text = plan_of(tmp_path, ["normal", "pneumonia"] * 10)
     assert "classes: normal 10, pneumonia 10\n" in text
     assert "in other letters" not in text
+
+
+def test_folders_with_versions_of_the_same_films_are_no_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for n in range(6):
+        pixels = rng.integers(0, 256, (24, 20), dtype=np.uint8)
+        save(tmp_path / f"d/orig/{n}.png", pixels)
+        pixels[5] = 255
+        save(tmp_path / f"d/annotated/{n}.png", pixels)
+    with pytest.raises(MmtkError, match="annotated, orig: no classes, but versions of the same films"):
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")

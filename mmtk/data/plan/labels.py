@@ -15,6 +15,7 @@ from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.patients import find_patients
 from mmtk.data.plan.spellings import unify
+from mmtk.data.plan.versions import are_versions
 from mmtk.data.plan.views import leave_lateral
 from mmtk.errors import listing
 
@@ -33,7 +34,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     if hints.get("labels") != "folders":
         table_labels.read_labels(files, labels, hints)
     if not labels.counts and hints.get("labels") in (None, "", "folders"):
-        _from_folders(labels, required=hints.get("labels") == "folders")
+        _from_folders(files, labels, required=hints.get("labels") == "folders")
     if not labels.counts:
         _from_names(labels)
     part_lists.take_parts(files, labels)
@@ -58,7 +59,7 @@ def _take_part_folders(labels: Labels) -> None:
         labels.reasons.append(f"the parts are those of the folders {listing(sorted({*folders.values()}))}")
 
 
-def _from_folders(labels: Labels, required: bool) -> None:
+def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
     """Take a folder per class, with or without a folder per part above (or below) it."""
     top = _shared(labels.films)
     if required and top and all(len(PurePosixPath(parent(path)).parts) == top for path in labels.films):
@@ -76,6 +77,10 @@ def _from_folders(labels: Labels, required: bool) -> None:
     loose = [path for path in labels.films if path not in first]
     expected = len(labels.films) - sum(bool(splits[path]) for path in loose)
     if not first or not (required or _classes(Counter(first.values()), expected)):
+        return
+    if not required and are_versions(files, first):
+        folders = listing({*first.values()})
+        labels.notes.append(f"{folders}: no classes, but versions of the same films (--images FOLDER takes one)")
         return
     for path, film in labels.films.items():
         film.label = first.get(path, "")
