@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from mmtk.errors import MmtkError
 
-ROW = re.compile(r"(?<!\\)&.*\\\\")
+ROW = re.compile(
+    r"(?<!\\)&.*\\\\[ \t]*(?:\[[^\]\n]*\])?[ \t]*(?:\\[a-z]+.*|%.*)?$", re.MULTILINE
+)  # no path of Windows
 END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 RULES = re.compile(
     r"\\(?:toprule|midrule|bottomrule|hline|addlinespace|(?:cmidrule|cline)(?:\([^)]*\))?\{[^}]*\})(?:\[[^\]]*\])?"

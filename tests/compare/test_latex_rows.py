@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import mmtk
-from mmtk.compare.latex_rows import latex_table
+from mmtk.compare.latex_rows import is_latex, latex_table
 from mmtk.errors import MmtkError
 
 TABLE = r"""\begin{table}[t] % a comment & another
@@ -35,6 +35,18 @@ def test_rows_of_latex_are_plain_cells() -> None:
         ["U-Net", "0.96", "0.95", "91.5", "all labels"],
     ]
     assert table.lines == [6, 7, 9, 10]
+
+
+def test_paths_and_companies_make_no_latex() -> None:
+    for text, verdict in (
+        ("model,path\nR&D,\\\\server\\x\n", False),
+        ("A & 1 \\\\\nB & 2", True),
+        ("A & 1 \\\\[2pt]\n", True),
+        ("A & 1 \\\\ \\hline % x\n", True),
+        ("A & 1 \\\\\\midrule", True),
+        ("a,b\n1,R\\&D\n", False),
+    ):
+        assert is_latex(text) is verdict, text
 
 
 def test_tables_of_latex_are_audited_and_not_compared(tmp_path: Path) -> None:
