@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
 from mmtk.counts import counted, share
@@ -125,13 +125,13 @@ def _sentences(analysis: Analysis) -> list[str]:
     early = [claim for claim in claim_list if claim.verdict.decides and claim.verdict.note.startswith(EARLY)]
     places = ", ".join(f"{claim.what} on {claim.where}" for claim in early)
     stopped = [f"Stopped early, so the change is too large on average: {places}."] if early else []
-    return [*_settled(claim_list), *stopped, *_open(claim_list)]
+    return [*_settled(claim_list), *_without_interval(claim_list), *stopped, *_open(claim_list)]
 
 
 def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
     settled = [claim for claim in claim_list if claim.verdict.word != "open"]
     if not settled:
-        none = "" if any(claim.low is not None for claim in claim_list) else ": no interval, the gaps say why"
+        none = "" if any(claim.low is not None for claim in claim_list) else ": no interval"
         yield f"Nothing is settled, which does not mean that there is no effect{none or ': see the intervals'}."
     elif len(settled) > MANY:
         counts = Counter(claim.verdict.word for claim in settled)
@@ -152,6 +152,17 @@ def _settled(claim_list: Sequence[Claim]) -> Iterator[str]:
         for claim in settled:
             by_pair.setdefault(_pair(claim), []).append(_amount(claim))
         yield from (f"{pair} {'; '.join(amounts)}." for pair, amounts in by_pair.items())
+
+
+def _without_interval(claim_list: Iterable[Claim]) -> Iterator[str]:
+    """Sentences on differences without an interval: why there is none; too few patients are among the gaps."""
+    by_reason: dict[str, list[str]] = {}
+    for claim in claim_list:
+        if claim.low is None and claim.interval is not None and "too few patients" not in claim.interval.flags:
+            by_reason.setdefault(claim.interval.note, []).append(f"{claim.what} on {claim.where}")
+    for reason, names in by_reason.items():
+        subject = ", ".join(names) if len(names) <= MANY else counted(len(names), "difference")
+        yield f"No interval of {subject}: {reason.removesuffix(': no interval')}."
 
 
 def _pair(claim: Claim) -> str:

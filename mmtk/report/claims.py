@@ -108,8 +108,8 @@ class Claim:
 
     @property
     def remedy(self) -> Remedy:
-        """Remedy of an open one: more seeds, else more patients; unknown without an interval."""
-        if self.interval is None:
+        """Remedy of an open one: more seeds, else more patients; unknown where nothing tells, as equal values."""
+        if self.interval is None or "no variation" in self.interval.flags:
             return "unknown"
         return "patients" if self.more_seeds is None else "seeds"
 

@@ -50,7 +50,11 @@ def test_equal_values_give_no_interval_and_no_p() -> None:
         cell.cases[DICE[:2]]["dice"] = np.full_like(cell.cases[DICE[:2]]["dice"], 0.9)
         for run in cell.runs.values():
             run.scores["in-domain"]["segmentation"]["dice"] = 0.9
-    nothing_sure(on_dice(analyse(study)), "no variation")
+    analysis = analyse(study)
+    nothing_sure(on_dice(analysis), "no variation")
+    (reason,) = (line for line in summary_lines(analysis) if line.startswith("No interval of"))
+    assert reason.endswith("Dice in-domain: no variation.")
+    assert not any("more patients can" in line and "Dice in-domain" in line for line in summary_lines(analysis))
 
 
 def classified(target: np.ndarray, patients: np.ndarray) -> Study:
@@ -90,6 +94,11 @@ def test_a_class_of_one_patient_leaves_no_interval_and_says_so() -> None:
     analysis = analyse(classified(target, np.minimum(np.arange(30), 27)))
     some = [one for one in claims(analysis) if one.score == "balanced accuracy in-domain"]
     nothing_sure(some, "pneumonia images come from one patient")
+    reasons = [line for line in summary_lines(analysis) if line.startswith("No interval of")]
+    assert any(
+        line.endswith("balanced accuracy in-domain: all pneumonia images come from one patient.")
+        for line in reasons
+    )
 
 
 def test_a_class_without_images_says_that_its_score_is_undefined() -> None:

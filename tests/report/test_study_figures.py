@@ -24,7 +24,16 @@ from tiny import tiny
 from mmtk import load_recipe
 from mmtk.io.files import read_lines
 from mmtk.report.analysis import analyse
-from mmtk.report.figures import classes, distributions, examples, roc_curves, saliency, study_classes, training
+from mmtk.report.figures import (
+    classes,
+    distributions,
+    examples,
+    roc_curves,
+    saliency,
+    study_classes,
+    style,
+    training,
+)
 from mmtk.report.figures import scores as score_figures
 from mmtk.report.figures.effects import amounts, effects, steps, waterfall
 from mmtk.report.figures.study import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
@@ -420,7 +429,12 @@ def test_limits_of_agreement() -> None:
     assert distributions.agreement(known[:1], predicted[:1]) is None
 
 
-def test_agreement_is_drawn_for_the_reference_at_every_budget(study: Study, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1, style.MOST_MARKS])
+def test_agreement_is_drawn_for_the_reference_at_every_budget(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Where all panels together have more points than an SVG draws one by one, they are films in it."""
+    monkeypatch.setattr(style, "MOST_MARKS", most)
     cell = part(study, "UMTL").cells[0]
     twice = [replace(cell, labels={"classification": 8, "segmentation": masks}) for masks in (4, 9)]
     two = Study("two budgets", twice, [0, 1])
@@ -429,6 +443,7 @@ def test_agreement_is_drawn_for_the_reference_at_every_budget(study: Study, tmp_
     assert figure is not None
     assert figure.title.startswith("UMTL: ")
     assert "by label budget" in figure.title
+    assert ("<image" in figure.path.with_suffix(".svg").read_text()) == (most == 1)
 
 
 def test_learning_curves_keep_the_steps_that_all_seeds_share_and_the_last_row_of_a_step(

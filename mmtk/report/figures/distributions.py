@@ -101,6 +101,7 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
     if not dice:
         return None
     rows = [system for system in cells if any(system in values for values in dice.values())]
+    points = sum(len(run) for values in dice.values() for runs in values.values() for run in runs)
     title = titled(cells, f"Dice of every test image{in_brackets(budget)}")
     with style.chart(
         path, title, 1.6 + (4.0 if len(dice) == 1 else 3.3) * len(dice), 1.6 + 0.5 * len(rows), vector=vector
@@ -109,7 +110,13 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
         for axes, (domain, values) in zip(panels, dice.items(), strict=True):
             for row, system in enumerate(rows):
                 if system in values:
-                    _box(axes, row, np.concatenate(values[system])[:, 0], looks(study)[system])
+                    _box(
+                        axes,
+                        row,
+                        np.concatenate(values[system])[:, 0],
+                        looks(study)[system],
+                        points > style.MOST_MARKS,
+                    )
             axes.set_yticks(range(len(rows)), [folded(cells[system].name) for system in rows])
             axes.tick_params(axis="y", length=0, labelsize=9)
             axes.set(xlabel=f"Dice, {domain}", ylim=(len(rows) - 0.45, -0.55))
@@ -126,7 +133,8 @@ def dice_distribution(study: Study, budget: Budget, path: Path, *, vector: bool 
     return Figure(path.stem, title, caption, path, MASKS)
 
 
-def _box(axes: Axes, row: int, values: np.ndarray, look: Look) -> None:
+def _box(axes: Axes, row: int, values: np.ndarray, look: Look, raster: bool) -> None:
+    """Draw the points, quartiles and median of ``values`` in a row, the points as one film with ``raster``."""
     values = np.sort(values)
     low, middle, high = np.percentile(values, [25, 50, 75])
     # Multiples of the golden ratio spread neighbours apart, the same way every time.
@@ -134,7 +142,7 @@ def _box(axes: Axes, row: int, values: np.ndarray, look: Look) -> None:
     axes.barh(
         row, high - low, left=low, height=0.7, color=look.colour + "30", edgecolor=look.colour, lw=1.2, zorder=2
     )
-    axes.scatter(values, aside, s=7, color=look.colour, alpha=0.6, lw=0, zorder=3, rasterized=len(values) > 500)
+    axes.scatter(values, aside, s=7, color=look.colour, alpha=0.6, lw=0, zorder=3, rasterized=raster)
     axes.vlines(middle, row - 0.35, row + 0.35, color="black", lw=2, zorder=4)
     axes.text(1.01, row, f"{middle:.3f}", transform=axes.get_yaxis_transform(), va="center", fontsize=8, zorder=5)
 
@@ -189,9 +197,10 @@ def bland_altman(study: Study, budget: Budget, path: Path) -> Figure | None:
         panels = fig.subplots(grid.rows, grid.columns, squeeze=False)
         pairs = {key: np.concatenate(runs) for key, runs in sizes.items()}
         limits = _common(pairs.values())  # not shared axes: of forty, matplotlib spends its time on who shares
+        raster = sum(map(len, pairs.values())) > style.MOST_MARKS
         for (key, domain), pairs_of_panel in pairs.items():
             axes = panels[grid.position(key, domain)]
-            words = _differences(axes, pairs_of_panel, SETS[domain]["color"])
+            words = _differences(axes, pairs_of_panel, SETS[domain]["color"], raster)
             axes.set(xlim=limits[0], ylim=limits[1])
             head = f"{folded(heads[key], 20)}\n" if domain == grid.domains[0] else ""
             axes.set_title(head + words, fontsize=7.5)
@@ -259,10 +268,9 @@ def _agreed(sizes: dict[tuple[str, str], list[np.ndarray]], cells: dict[str, Cel
     )
 
 
-def _differences(axes: Axes, pairs: np.ndarray, colour: str) -> str:
-    """Points, bias and limits; returns them in words."""
+def _differences(axes: Axes, pairs: np.ndarray, colour: str, raster: bool) -> str:
+    """Points, as one film with ``raster``, bias and limits; returns them in words."""
     reference_sizes, predicted = pairs[:, 0], pairs[:, 1]
-    raster = len(pairs) > 500
     axes.scatter(
         (reference_sizes + predicted) / 2,
         predicted - reference_sizes,

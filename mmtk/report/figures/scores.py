@@ -99,6 +99,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     cells = systems(study, budget)
     rows = {metric: {s: c.name for s, c in systems(study, budget, metric.task).items()} for metric in metrics}
     tall = [0.9 + 0.3 * sum(folded(n).count("\n") * 0.4 + 1 for n in rows[m].values()) for m in metrics]
+    raster = sum(len(runs) for by in values_by_panel.values() for runs in by.values()) > style.MOST_MARKS
     title = f"Scores of every system{in_brackets(budget)}"
     with style.chart(path, title, 1.4 + 4.1 * len(domains), 0.9 + sum(tall), vector=True) as fig:
         panels = fig.subplots(
@@ -106,7 +107,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         )
         for (metric, domain), values in values_by_panel.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
-            _dots(axes, rows[metric], values, looks(study), ends_by_panel[metric, domain])
+            _dots(axes, rows[metric], values, looks(study), ends_by_panel[metric, domain], raster)
             level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
             if level is not None:
                 axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
@@ -116,8 +117,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         legend(fig, _marks(lows, metrics), 4.1 * len(domains))
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
-        f"{_bars(cells, lows)}"
-        f"{_tested(cells, metrics)}{_chance(study, metrics)}."
+        f"{_bars(cells, lows)}{_tested(cells, metrics)}{_chance(study, metrics)}."
     )
     return Figure(path.stem, title, caption, path, "scores")
 
@@ -181,12 +181,14 @@ def _dots(
     values: Mapping[str, list[float]],
     looks: Mapping[str, Look],
     ends: Mapping[str, Ends],
+    raster: bool,
 ) -> None:
     """Draw seeds, mean and interval of every system in ``names``.
 
     values: one score of every run, by system
     looks: colour and marker by system
     ends: of the interval by system
+    raster: draw the seeds as one film
     """
     for row, system in enumerate(names):
         if system not in values:
@@ -204,7 +206,7 @@ def _dots(
             mec=look.colour,
             mew=0.9,
             zorder=3,
-            rasterized=len(points) > 100,
+            rasterized=raster,
         )
         mean = float(points.mean())
         axes.plot(mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)

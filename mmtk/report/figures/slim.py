@@ -30,7 +30,7 @@ def slim(svg: str) -> str:
     Coordinates end at a hundredth of a point, points that lie on a line are left out, outlines and films that come
     again refer to the first, all opaque pictures share 256 colours, and lines have no blanks before them.
     """
-    unindented = re.sub(r"\n +", "\n", SIGN.sub(_sign, svg))
+    unindented = re.sub(r"\n +", "\n", re.sub(r' *<g id="[^"]*"/>\n', "", SIGN.sub(_sign, svg)))
     rounded = re.sub(r' (?:d|x|y)="[^"]*"', lambda part: re.sub(r"(\.\d\d)\d+", r"\1", part[0]), unindented)
     return _coloured(_films_once(_outlines_once(_thinned(rounded))))
 
