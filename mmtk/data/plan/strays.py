@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmtk.counts import counted
+from mmtk.data.plan.listing import parent
 from mmtk.data.plan.roles import Roles
 from mmtk.errors import listing
 from mmtk.images.files import is_dicom
@@ -25,9 +26,11 @@ def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
 def _without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
     """Leave out folders whose images lie, byte for byte, on the same paths in a folder above; with notes."""
     inner: dict[str, str] = {}
-    for folder, images in sorted(_images_by_folder((*roles.films, *roles.masks, *roles.unlabelled)).items()):
+    paths = {*roles.films, *roles.masks, *roles.unlabelled}
+    for folder, images in sorted(_images_by_folder(sorted(paths)).items()):
         if not _lies_in(folder, inner):
-            outer = next((top for top in _above(folder) if _is_copy(root, folder, top, images)), None)
+            copied = (top for top in _above(folder) if _has_names(folder, top, images, paths))
+            outer = next((top for top in copied if _is_copy(root, folder, top, images)), None)
             if outer is not None:
                 inner[folder] = outer
     return _without(roles, lambda path: _lies_in(path, inner)), [*_notes(inner, roles)]
@@ -35,8 +38,10 @@ def _without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
 
 def _without_viewer(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
     """Leave out pictures in other formats below a DICOMDIR, which are of the viewer on the CD; with a note."""
-    media = {folder for path in roles.films for folder in _above(path) if (root / folder / "DICOMDIR").is_file()}
-    pictures = {path for path in roles.films if media & {*_above(path)} and not is_dicom(root / path)}
+    folders = {folder for path in {*map(parent, roles.films)} for folder in (path, *_above(path))}
+    media = [folder for folder in sorted(folders) if (root / folder / "DICOMDIR").is_file()]
+    on_media = [path for path in roles.films if media and ("" in media or _lies_in(path, media))]
+    pictures = {path for path in on_media if not is_dicom(root / path)}
     if not pictures or len(pictures) == len(roles.films):
         return roles, []
     note = (
@@ -64,10 +69,12 @@ def _notes(inner: Mapping[str, str], roles: Roles) -> Iterator[str]:
 def _images_by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
     """Images below every folder but the top, as paths inside it."""
     images: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        for folder in _above(path):
-            if folder:
-                images[folder].append(path.removeprefix(f"{folder}/"))
+        names[parent(path)].append(path)
+    for inner, films in names.items():
+        for folder in filter(None, (inner, *_above(inner))):
+            images[folder] += [path[len(folder) + 1 :] for path in films]
     return images
 
 
@@ -77,11 +84,14 @@ def _above(path: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
 
 
+def _has_names(folder: str, outer: str, images: Sequence[str], paths: Collection[str]) -> bool:
+    """Whether ``outer`` has every image of a folder under the same path, outside of the folder."""
+    others = (f"{outer}/{image}" if outer else image for image in images)
+    return all(other in paths and not other.startswith(f"{folder}/") for other in others)
+
+
 def _is_copy(root: Path, folder: str, outer: str, images: Sequence[str]) -> bool:
-    """Whether every image of a folder lies outside of it in ``outer``, too: first by size, then by its bytes."""
+    """Whether every image of a folder is that of ``outer``: first by size, then by its bytes."""
     pairs = [(root / folder / image, root / outer / image) for image in images]
-    inside = root / folder
-    if not all(other.is_file() and not other.is_relative_to(inside) for _, other in pairs):
-        return False
     same_size = all(one.stat().st_size == other.stat().st_size for one, other in pairs)
     return same_size and all(one.read_bytes() == other.read_bytes() for one, other in pairs)
