@@ -208,6 +208,8 @@ def _declare(records: Records, lower: Collection[str]) -> None:
         names = names_by_task.setdefault(str(task), [])
         names += [name for name in dict.fromkeys(part["metric"]) if name not in names]
     unsure, every = [], [name for names in names_by_task.values() for name in names]
+    if not every and not any(records.declared.values()):
+        raise MmtkError("the sources hold no values.", hint="A score is a column of numbers.")
     if unknown := sorted({*lower} - {*every}):
         raise MmtkError(f"--lower: no score {listing(unknown)}.", hint=f"There are {listing(every)}.")
     for task, names in names_by_task.items():

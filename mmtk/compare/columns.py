@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 BLANKS = frozenset(["", "na", "n/a", "nan", "none", "null", "-", "–", "—", "?", "<na>"])
+EXACT = 2**53  # largest number up to which floats hold all whole numbers
 SPREAD = re.compile(
     r"([-+]?[\d.,]+)\s*%?\s*(?:(?:±|\+/-|\+-|\\pm)\s*[\d.,]+\s*%?|[(\[][\d.,;\s%–-]+[)\]])"
 )  # 0.91 ± 0.02, 0.91 (0.02), 0.91 [0.89, 0.93]
@@ -59,7 +60,7 @@ class Sheet:
     def texts(self, column: str) -> Series:
         """A column as stripped texts; numbers that are whole without a point."""
         values = self.frame[column]
-        if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all():
+        if values.dtype.kind == "f" and (values.dropna() % 1 == 0).all() and not (values.abs() > EXACT).any():
             values = values.astype("Int64")
         return values.astype(object).where(values.notna(), "").astype(str).str.strip()
 
@@ -103,7 +104,7 @@ class Sheet:
     @cached_property
     def _comma(self) -> bool:
         """Whether the table writes decimals with a comma: some cell does, which is then parted by another sign."""
-        texts = [self.texts(name) for name in self.columns if self.frame[name].dtype == object]
+        texts = [self.texts(name) for name in self.columns if self.frame[name].dtype.kind == "O"]
         return any(column.str.fullmatch(COMMA.pattern, flags=re.IGNORECASE).any() for column in texts)
 
     def _parsed(self, column: str) -> np.ndarray | None:

@@ -49,11 +49,11 @@ def latex_table(text: str, where: str) -> LatexTable:
         raise MmtkError(f"holds {tables} tables.", where, "Write each to a file of its own.")
     lines = _lines(text)
     first = next((place for place, (_, cells) in enumerate(lines) if _has_number(cells)), None)
-    if not first:
+    width = max((len(cells) for _, cells in lines), default=0)
+    heads = [_wide(cells, width) for _, cells in lines[:first] if not _is_group(cells)]
+    if first is None or not heads:
         message = "holds no row of numbers." if first is None else "has no names above its numbers."
         raise MmtkError(message, where, CURE)
-    width = max(len(cells) for _, cells in lines)
-    heads = [_wide(cells, width) for _, cells in lines[:first] if not _is_group(cells)]
     names = [" ".join(dict.fromkeys(filter(None, column))) for column in zip(*heads, strict=True)]
     names[0] = names[0] or "Method"
     groups = any(_is_group(cells) for _, cells in lines)

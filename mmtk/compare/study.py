@@ -159,7 +159,8 @@ def _scores(
             values = {seed: value for seed, value in zip(seeds, of_score, strict=True) if np.isfinite(value)}
             if values:
                 scores[*part, metric] = values
-        present = np.logical_or.reduce([np.isfinite(v) for k, v in table.items() if v.ndim == 2]).sum(1)
+        finite = [np.isfinite(values) for values in table.values() if values.ndim == 2]
+        present = np.logical_or.reduce(finite).sum(1) if finite else [0] * len(seeds)
         scores[*part, "n"] = {seed: float(n) for seed, n in zip(seeds, present, strict=True) if n}
         if "target" in table and "accuracy" in records.declared[part[1]]:
             majority = [_majority(row) for row in table["target"]]

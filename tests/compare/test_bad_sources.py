@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import mmtk
+from mmtk.compare.columns import Sheet
 from mmtk.compare.score_names import declare
 from mmtk.errors import MmtkError
 
@@ -104,6 +105,18 @@ def test_mistakes_in_summaries_of_nnunet_are_named_or_refused(tmp_path: Path) ->
             mmtk.compare(folder)
     file.parents[1].rename(file.parents[2] / "fold_all")
     assert "fold_all: no number of a fold, left out" in mmtk.compare(folder).records.notes
+
+
+def test_systems_without_a_value_and_names_that_are_huge_numbers_are_read() -> None:
+    cases = pd.DataFrame(
+        [(model, f"c{k}", 0.5 + k / 30) for model in "abc" for k in range(12)], columns=["model", "case", "dice"]
+    )
+    comparison = mmtk.compare(cases.assign(dice=cases["dice"].where(cases["model"] != "b")))
+    assert "dice: no value of b" in comparison.records.notes
+    assert [*comparison.verdicts()["difference"]] == ["a − c"]
+    assert [*Sheet(pd.DataFrame({"case": [1e300, 1.0]}), "table").texts("case")] == ["1e+300", "1.0"]
+    with pytest.raises(MmtkError, match="no column holds numbers"):
+        mmtk.compare(cases.assign(dice=float("nan")))
 
 
 def test_bounds_are_those_of_the_score_behind_words_for_parts_and_statistics() -> None:

@@ -63,6 +63,7 @@ def test_tables_of_latex_are_audited_and_not_compared(tmp_path: Path) -> None:
     assert "mmtk audit" in str(error.value.hint)
     for text, message in (
         ("U-Net & 0.91 $\\pm$ 0.02 & 3.1 \\\\\n", "has no names above its numbers"),
+        ("\\multicolumn{2}{c}{Dice} \\\\\nU-Net & 0.91 \\\\\n", "has no names above its numbers"),
         ("Method & Dice \\\\\n", "holds no row of numbers"),
         ("\\begin{tabular}{l}a & 1 \\\\\\end{tabular}" * 2, "holds 2 tables"),
     ):
