@@ -319,14 +319,18 @@ def test_scores_against_budgets_average_per_seed_over_the_other_task() -> None:
     assert score_figures.by_budget(study, "UMTL", accuracy, "cross-domain") == {}
 
 
-def test_scores_against_budgets_are_drawn_with_two_budgets(tmp_path: Path) -> None:
+def test_scores_against_budgets_are_drawn_with_two_budgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cells = [
         fake(name, {"classification": labels}, {0: 0.5 + 0.01 * labels, 1: 0.6})
         for name in ("Enc", LONG)
         for labels in (5, 9)
     ]
+    monkeypatch.setitem(style.STYLE, "svg.fonttype", "none")  # the words of the figure as text
     figure = score_figures.budgets(Study("x", cells, [0, 1]), tmp_path / "budgets.png")
     assert whole(figure)
+    assert "chance or majority" in (tmp_path / "budgets.svg").read_text(encoding="utf-8")
     assert figure is not None
     assert "majority class" in figure.caption
     assert "2 seeds" in figure.caption

@@ -13,6 +13,7 @@ from test_patients import DICE
 
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import sentences, summary_lines
+from mmtk.report.figures import style
 from mmtk.report.figures.worth import worth
 from mmtk.report.tables.worth import worth_table
 from mmtk.report.worth import Answer, worth_sentences
@@ -141,7 +142,9 @@ def test_a_budget_without_the_systems_without_it_is_left_out() -> None:
     assert counts == [10, 40, 80]
 
 
-def test_the_answer_stands_in_the_table_the_words_and_the_picture(tmp_path: Path) -> None:
+def test_the_answer_stands_in_the_table_the_words_and_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     analysis = analyse(budgets_study())
     table = worth_table(analysis.worths)
     assert [column.name for column in table.columns][:3] == ["Worth of", "Score", "At labels"]
@@ -154,7 +157,10 @@ def test_the_answer_stands_in_the_table_the_words_and_the_picture(tmp_path: Path
     line = "Bridge: saliency at 10 masks (Dice in-domain) is worth"
     assert any(sentence.startswith(line) for sentence in sentences(analysis))
     assert any(sentence.startswith(line) for sentence in summary_lines(analysis))
-    figure = worth(analysis.worths, tmp_path / "worth.png")
+    with monkeypatch.context() as fonts:  # the words of the figure as text
+        fonts.setitem(style.STYLE, "svg.fonttype", "none")
+        figure = worth(analysis.worths, tmp_path / "worth.png")
+    assert "(100 class labels)" in (tmp_path / "worth.svg").read_text(encoding="utf-8")
     assert figure is not None
     assert figure.path.is_file()
     assert (tmp_path / "worth.svg").is_file()

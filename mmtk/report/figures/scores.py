@@ -125,10 +125,14 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
 def _marks(lows: Sequence[float | None], metrics: Sequence[Metric]) -> list[Any]:
     """Legend entries of the marks: seed, mean, interval where a lower end is known, and chance."""
     bars = [mark("95 % interval", ls="-", lw=2.2)] if any(low is not None for low in lows) else []
-    chance = any(metric.info.chance is not None for metric in metrics)
-    dashes = [mark("chance or majority", color="black", ls=(0, (4, 2)), lw=1.2)] * chance
     seed, mean = mark("one seed", marker="o", mfc="white", ms=3.6), mark("mean", marker="o")
-    return [seed, mean, *bars, *dashes]
+    return [seed, mean, *bars, *_dashes(metrics)]
+
+
+def _dashes(metrics: Sequence[Metric]) -> list[Any]:
+    """Legend entry of the line of chance, where one of the metrics has it."""
+    chance = any(metric.info.chance is not None for metric in metrics)
+    return [mark("chance or majority", color="black", ls=(0, (4, 2)), lw=1.2)] * chance
 
 
 def _bars(cells: Mapping[str, Cell], lows: Sequence[float | None]) -> str:
@@ -288,7 +292,8 @@ def budgets(study: Study, path: Path) -> Figure | None:
             axes.set_xticks(range(len(places)), ["all" if label == "full" else str(label) for label in places])
             axes.set(xlabel=label_words(metric.task), ylabel=f"{metric.info.heading}, {domain}")
             axes.set_xlim(-0.5, len(places) - 0.5)
-        legend(fig, handles(study, {s for curves in curves_by_panel.values() for s in curves}, marked=True), wide)
+        lines = handles(study, {s for curves in curves_by_panel.values() for s in curves}, marked=True)
+        legend(fig, [*lines, *_dashes(metrics)], wide)
     cells = {str(index): cell for index, cell in enumerate(study.cells) if cell.runs}
     caption = (
         f"Scores against the number of labels of the task, averaged over the budgets of the other task: mean and "

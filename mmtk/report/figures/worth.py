@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmtk.report.figures import style
-from mmtk.report.figures.systems import Figure, folded, label_words
+from mmtk.report.figures.systems import Figure, folded, in_brackets, label_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,8 @@ def _panel(axes: Axes, group: Sequence[Answer]) -> None:
     inside = (one for one in group if one.worth.labels and math.isfinite(one.worth.labels))
     if (answer := next((one for one in inside if one.worth.labels != one.count), None)) is not None:
         _arrow(axes, answer)
-    axes.set_title(folded(first.what, 40), fontsize=9)
+    others = {task: label for task, label in first.labels.items() if task != first.task}
+    axes.set_title(folded(f"{first.what}{in_brackets(others)}", 40), fontsize=9)
     axes.set(xlabel=label_words(first.task), ylabel=first.info.heading)
     axes.legend(fontsize=7, loc="best")
 
