@@ -146,26 +146,26 @@ def _roles(levels: Sequence[Sequence[str]]) -> list[str]:
     return roles
 
 
-def _depth(value: Any, known: bool = False) -> int:
+def _depth(value: Any, by_score: bool = False) -> int:
     """Levels of names above records that share a number; 0 of what is a record itself.
 
-    known: whether the number has to be a known score
+    by_score: whether the number has to be a known score
     """
     parts = list(value.values()) if isinstance(value, dict) else []
     if len(parts) < 2 or not all(isinstance(one, dict) and one for one in parts):
         return 0
-    depths = {_depth(one, known) for one in parts}
+    depths = {_depth(one, by_score) for one in parts}
     if depths != {0}:
         return 1 + depths.pop() if len(depths) == 1 else 0
     shared = set.intersection(*({key for key, one in part.items() if _is_number(one)} for part in parts))
-    is_score = all(map(is_score_name, value)) or (known and not any(map(is_score_name, shared)))
+    is_score = all(map(is_score_name, value)) or (by_score and not any(map(is_score_name, shared)))
     return int(bool(shared) and not is_score)
 
 
 def _is_table(value: Any) -> bool:
     """Whether a value is a list of objects, or a dictionary of columns or of objects that share a known score."""
     is_list = isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
-    return is_list or (isinstance(value, dict) and _is_transposed(value)) or _depth(value, known=True) > 0
+    return is_list or (isinstance(value, dict) and _is_transposed(value)) or _depth(value, by_score=True) > 0
 
 
 def _is_transposed(value: Mapping[str, Any]) -> bool:
