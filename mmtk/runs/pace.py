@@ -8,7 +8,7 @@ from statistics import median
 
 FEW = 5  # steps that are compared; the very first pays for memory and kernels
 SLOW = 3.0  # times as long
-SPINS = "30000"  # rounds of a waiting thread, about a tenth of a millisecond; OpenMP's default is 300,000
+SPINS = "30000"  # rounds of a waiting thread before it sleeps; OpenMP takes 300,000
 
 
 class Pace:
@@ -49,8 +49,8 @@ class Pace:
 def share_cores() -> None:
     """Let waiting threads sleep soon, unless the user has chosen how they wait.
 
-    OpenMP reads both variables when torch loads it. By default a thread that waits for another spins for a
-    millisecond, which takes the core from the one that it waits for where other programs use the cores (decision
+    OpenMP reads both variables when torch loads it. By default a thread that waits for another spins for
+    long, which takes the core from the one that it waits for where other programs use the cores (decision
     096). The results are the same.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
