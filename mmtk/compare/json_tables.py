@@ -10,6 +10,7 @@ from typing import Any
 
 from mmtk.compare.mask_files import SEED
 from mmtk.compare.score_names import is_score_name, is_statistic
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.io.csv_text import decoded
 
@@ -120,7 +121,7 @@ def _named(value: Mapping[str, Any], path: Path) -> list[Row]:
     levels = [[str(one) for one in column] for column in zip(*(names for names, _ in records), strict=True)]
     roles = _roles(levels)
     if len({*roles}) < len(roles):
-        raise MmtkError(f"its objects are {len(roles)} levels deep.", str(path), CURE)
+        raise MmtkError(f"its objects are {counted(len(roles), 'level')} deep.", str(path), CURE)
     return [{**dict(zip(roles, names, strict=True)), **_flat(record)} for names, record in records]
 
 

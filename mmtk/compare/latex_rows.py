@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 
 ROW = re.compile(
@@ -46,7 +47,7 @@ def latex_table(text: str, where: str) -> LatexTable:
     where: the file, for messages
     """
     if (tables := len(re.findall(r"\\begin\{(?:tabular|longtable)", text))) > 1:
-        raise MmtkError(f"holds {tables} tables.", where, "Write each to a file of its own.")
+        raise MmtkError(f"holds {counted(tables, 'table')}.", where, "Write each to a file of its own.")
     lines = _lines(text)
     first = next((place for place, (_, cells) in enumerate(lines) if _has_number(cells)), None)
     width = max((len(cells) for _, cells in lines), default=0)

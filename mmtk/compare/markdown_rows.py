@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError
 
 RULE = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)+\s*(?::?-+:?\s*)?")
@@ -24,7 +25,7 @@ def markdown_table(text: str, where: str) -> tuple[list[str], list[list[str]], l
     lines = text.splitlines()
     rules = [number for number, line in enumerate(lines) if RULE.fullmatch(line)]
     if len(rules) > 1:
-        raise MmtkError(f"holds {len(rules)} tables.", where, CURE)
+        raise MmtkError(f"holds {counted(len(rules), 'table')}.", where, CURE)
     names = _cells(lines[rules[0] - 1]) if rules[0] else []
     rows, numbers = [], []
     for number, line in enumerate(lines[rules[0] + 1 :], rules[0] + 2):

@@ -116,7 +116,7 @@ class _Rows:
     def check(self, both_tasks: bool) -> list[MmtkError]:
         """Problems of the rows' cells."""
         problems = [
-            MmtkError(f"{f'{len(lines)} rows: ' if len(lines) > 1 else ''}{message}", f"{self.table}:{lines[0]}")
+            MmtkError(f"{_rows_before(lines)}{message}", f"{self.table}:{lines[0]}")
             for message, lines in self.lines_by_problem.items()
         ]
         if not both_tasks:
@@ -144,6 +144,11 @@ class _Rows:
                 'Or move them into a folder of their own: unlabelled = "FOLDER". '
                 'Or leave them out: unlisted_images = "ignore".',
             )
+
+
+def _rows_before(lines: list[int]) -> str:
+    """Words before a problem of several rows, ``2 rows: ``; "" for that of one."""
+    return f"{counted(len(lines), 'row')}: " if len(lines) > 1 else ""
 
 
 def _without_label(rows: Mapping[str, Row], numbers: Mapping[str, int], table: Path) -> list[MmtkError]:
