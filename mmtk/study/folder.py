@@ -108,8 +108,8 @@ class StudyDir:
         for cell in plan.cells:
             name = f"recipes/{cell.recipe.digest}.toml"
             write_text(self.path / name, cell.recipe.toml())
-            kept = {key: getattr(cell, key) for key in KEPT}
-            cells.append(kept | {"recipe": name, "digest": cell.recipe.digest})
+            facts_of_cell = {key: getattr(cell, key) for key in KEPT}
+            cells.append(facts_of_cell | {"recipe": name, "digest": cell.recipe.digest})
         keep_code((cell.recipe for cell in plan.cells), self.code_file)
         about = {
             "title": plan.title,

@@ -437,7 +437,7 @@ def test_limits_of_agreement() -> None:
 def test_agreement_is_drawn_for_the_reference_at_every_budget(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    """Where all panels together have more points than an SVG draws one by one, they are films in it."""
+    """Points of all panels together, more than an SVG draws one by one, are films in it."""
     monkeypatch.setattr(style, "MOST_MARKS", most)
     cell = part(study, "UMTL").cells[0]
     twice = [replace(cell, labels={"classification": 8, "segmentation": masks}) for masks in (4, 9)]

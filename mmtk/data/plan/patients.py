@@ -62,8 +62,8 @@ def patients_line(patients: Collection[str]) -> str:
         )
     if counts.total() == len(patients):
         return f"patients: {len(counts):,} of {films}"
-    known = f"known of {counts.total():,} of {films}"
-    return f"patients: {len(counts):,}, {known}; each other film counts as a patient of its own"
+    coverage = f"known of {counts.total():,} of {films}"
+    return f"patients: {len(counts):,}, {coverage}; each other film counts as a patient of its own"
 
 
 def _any_patient(labels: Labels) -> bool:

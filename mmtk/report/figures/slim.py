@@ -48,10 +48,10 @@ def _thinned(svg: str) -> str:
     """Paths of straight lines without the points that their neighbours' lines pass through."""
     paths = [code[1].split("M") for code in LINES.finditer(svg)]
     parts = [np.array(part.replace("L", "").replace("z", "").split(), float) for path in paths for part in path]
-    kept = iter(thin([part.reshape(-1, 2) for part in parts]))
+    lines = iter(thin([part.reshape(-1, 2) for part in parts]))
 
     def written(code: re.Match[str]) -> str:
-        return f' d="{" ".join(_path(next(kept), "z" in part) for part in code[1].split("M"))}"'
+        return f' d="{" ".join(_path(next(lines), "z" in part) for part in code[1].split("M"))}"'
 
     return LINES.sub(written, svg)
 
