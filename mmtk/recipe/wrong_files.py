@@ -1,4 +1,4 @@
-"""Files and folders that are given in place of a recipe, a profile or a suite, and what to do with them."""
+"""Files and folders in place of a recipe, a profile or a suite, and what to do with them."""
 
 from __future__ import annotations
 

@@ -102,3 +102,16 @@ def test_tiles_of_a_page_are_whole_dots_and_equally_far_apart() -> None:
     )
     assert boxes.min() > 0
     assert (boxes[..., :2] + boxes[..., 2:]).max() < 1
+
+
+def test_points_that_stay_move_by_less_than_a_hundredth_of_a_point() -> None:
+    fig = Figure(figsize=(3, 2))
+    fig.subplots().plot(np.random.default_rng(4).random(300))
+    stream = StringIO()
+    fig.savefig(stream, format="svg", metadata={"Date": None})
+    before, after = (
+        np.array(re.findall(r"-?\d+\.?\d*", " ".join(re.findall(r' d="([^"]*)"', text))), float).reshape(-1, 2)
+        for text in (stream.getvalue(), slim(stream.getvalue()))
+    )
+    assert 300 < len(after) <= len(before)
+    assert np.abs(after[:, None] - before).max(-1).min(1).max() < 0.01
