@@ -95,12 +95,15 @@ def inspect_(
     json: JsonOpt = False,
 ) -> None:
     """Count, measure, judge and draw a recipe's data; exit code 1 where something is to be mended (✗)."""
+    from mmtk.recipe.load import load_recipe, system_for
+
+    loaded = load_recipe(system_for(recipe, profile), profile, overrides(set_))
     from rich.console import Console
 
     from mmtk.inspection.text import show as show_report
     from mmtk.workflows.inspect import inspect
 
-    summary = inspect(recipe, profile, overrides(set_), data=data, out=out)
+    summary = inspect(loaded, data=data, out=out)
     if json:
         print_json(summary)
     else:

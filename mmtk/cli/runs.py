@@ -130,21 +130,26 @@ def evaluate(
     json: JsonOpt = False,
 ) -> None:
     """Score a finished run on folders of films, by whatever labels are there, or on the test sets of a profile."""
-    from mmtk.data.label_matching import parse_matches
-    from mmtk.workflows.evaluate import evaluate as evaluate_run
-    from mmtk.workflows.members import is_study, leading_runs
+    from mmtk.workflows.members import is_study, leading_runs, run_folders
 
     columns = {"masks": masks, "labels": labels, "label": label}
     runs, folders = leading_runs(paths)
     if is_study(runs[0]) and cell is None and not folders:
         _evaluate_study(runs[0], data, device, json)
         return
+    members = run_folders(runs, cell)
+    from mmtk.data.plan.listing import check_exists
+
+    for folder in folders:
+        check_exists(folder)
+    from mmtk.data.label_matching import parse_matches
+    from mmtk.workflows.evaluate import evaluate as evaluate_run
+
     result = evaluate_run(
-        runs,
+        members,
         profile,
         overrides(set_),
         out,
-        cell=cell,
         folders=folders,
         columns={key: value for key, value in columns.items() if value},
         data=data,
@@ -200,17 +205,16 @@ def predict(
     code: CodeOpt = None,
 ) -> None:
     """Predict masks, overlays, saliency and classes of images of any size."""
-    from mmtk.runs.folder import RunDir
-    from mmtk.workflows.members import is_run, leading_runs
+    from mmtk.workflows.members import leading_runs, run_folders
+
+    runs, images = leading_runs(paths)
+    members = run_folders(runs, cell)
+    if not images:
+        raise MmtkError("no images: only run directories were given.", hint="Give images or folders behind them.")
     from mmtk.workflows.predict import TABLE
     from mmtk.workflows.predict import predict as predict_images
 
-    runs, images = leading_runs(paths)
-    if not images:
-        if not is_run(runs[0]):
-            raise RunDir(runs[0]).no_run()
-        raise MmtkError("no images: only run directories were given.", hint="Give images or folders behind them.")
-    rows = predict_images(runs, images, out, device, cell=cell, quiet=False)
+    rows = predict_images(members, images, out, device, quiet=False)
     results = [row for row in rows if not row.error]
     for row in results[:SHOWN]:
         typer.echo(_prediction(row.image, row.cells))
@@ -253,6 +257,9 @@ def saliency(
     code: CodeOpt = None,
 ) -> None:
     """Measure saliency maps on a run's own test sets: lungs, boxes, deletion, insertion, shuffled weights."""
+    from mmtk.workflows.members import check_runs
+
+    check_runs(paths)
     from mmtk.workflows.saliency import saliency as measure_maps
 
     folders = measure_maps(paths, map_ or (), images=images, data=data, device=device, quiet=False)

@@ -143,9 +143,9 @@ def _is_number(text: str) -> bool:
 
 def read_sheet(path: Path) -> Sheet:
     """Read a table: CSV with any of its separators and encodings, Parquet, JSON, or rows of LaTeX or Markdown."""
+    _check_file(path)
     from pandas import DataFrame
 
-    _check_file(path)
     if path.suffix.lower() in (".parquet", ".pq"):
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.optimize import brentq
 from scipy.special import betainc, stdtr, stdtrit
 
 LEVEL = 0.05  # probability of a false claim above which it is not supported
@@ -59,6 +58,8 @@ def smallest_share_claim(lower: float, cases: int, congruent: bool) -> float:
     most = 1.0 - lower
     if most <= 0 or excess(most) > 0:
         return math.nan
+    from scipy.optimize import brentq  # a second of CPU time, which not every audit needs
+
     return float(brentq(excess, 0.0, most, xtol=1e-6))
 
 

@@ -21,17 +21,26 @@ def run_folders(runs: Runs, cell: str | None = None) -> list[Path]:
     runs: run directories, exported folders, or a study
     cell: name of a system of the study, with its label budget behind it where it has several
 
-    MmtkError for a cell that is not there, or has no finished run.
+    MmtkError for a cell that is not there, or has no finished run, and for a folder that is no run. This module
+    needs no torch: a command asks here first, so that a wrong name is refused at once.
     """
     paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
     studies = [path for path in paths if is_study(path)]
     if not studies:
         if cell is not None:
             raise MmtkError(f"--cell {cell}: a cell is one of a study.", hint="Give the study's folder.")
+        check_runs(paths)
         return paths
     if len(paths) > 1:
         raise MmtkError("is a study, which is asked alone.", str(studies[0]), "Give it with --cell, or give runs.")
     return [run.path for _, run in sorted(cell_of(studies[0], cell).runs.items())]
+
+
+def check_runs(paths: Sequence[Path]) -> None:
+    """Refuse the first path that is no run directory, exported folder or study."""
+    for path in paths:
+        if not (is_run(path) or RunDir(path).recipe_file.is_file()):
+            raise RunDir(path).no_run()
 
 
 def is_study(path: Path) -> bool:

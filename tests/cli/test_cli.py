@@ -108,6 +108,29 @@ def test_a_mistake_is_a_message_with_exit_code_2_and_debug_shows_the_traceback(h
     assert "Did you mean 'multimix'?" in debug.stderr
 
 
+def test_a_run_folder_that_is_missing_is_refused_before_torch_is_loaded(here):
+    commands = [
+        *(["predict", "NOPE", "x", "--out", "p"], ["evaluate", "NOPE", "x"], ["evaluate", "NOPE"], ["track", "NOPE"]),
+        *(["export", "NOPE"], ["export", "NOPE", "--format", "safetensors"], ["saliency", "NOPE"]),
+        *(["report", "NOPE"], ["status", "NOPE"], ["compare", "NOPE"], ["audit", "NOPE"], ["data", "inspect", "NOPE"]),
+    ]
+    script = f"""
+import sys
+from mmtk.cli.main import main
+for command in {commands}:
+    sys.argv = ["mmtk", *command]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, "torch" in sys.modules or "scipy.optimize" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["2 False"] * len(commands)
+    messages = [line for line in done.stderr.splitlines() if line.startswith("mmtk: ")]
+    assert len(messages) == len(commands)
+    assert all("NOPE: no such" in line or "No recipe 'NOPE': no such" in line for line in messages)
+
+
 def test_a_terminal_without_unicode_gets_no_traceback(here):
     (here / "r.toml").write_text('extends = "nöpe.toml"\n', encoding="utf-8")
     done = process("check", "r.toml", PYTHONIOENCODING="ascii", PYTHONUTF8="0")

@@ -174,9 +174,14 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
     )
 
 
-def _files(root: Path) -> Iterator[Path]:
-    if not root.exists():
+def check_exists(root: Path) -> None:
+    """Refuse a folder of films that is not there."""
+    if not os.path.exists(root):  # exists of Path raises for a name that is too long
         raise MmtkError("no such folder.", str(root), "Name the folder of the films.")
+
+
+def _files(root: Path) -> Iterator[Path]:
+    check_exists(root)
     if root.is_file():
         yield root
         return
