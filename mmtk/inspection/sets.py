@@ -149,8 +149,8 @@ def _compare(findings: _Findings) -> None:
     for role, store in findings.stores.items():
         groups = findings.reports[role.name]["duplicates"]
         findings.verdicts += verdicts.on_duplicates(role, store, groups, findings.overlaps)
+    findings.verdicts += verdicts.on_overlaps(findings.overlaps)
     for overlap in findings.overlaps:
-        findings.verdicts.append(verdicts.on_overlap(overlap))
         if overlap.roles[0] == overlap.roles[1]:
             report = findings.reports[overlap.roles[0].name]
             report["crossing"] = sorted({*report["crossing"], *(patient for patient, *_ in overlap.patients)})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -182,17 +183,30 @@ def on_masks(role: Role, check: MaskCheck, count: int, names: Iterable[str]) -> 
     return verdicts
 
 
-def on_overlap(overlap: Overlap) -> Verdict:
-    """Images and patients shared by training and a scored part."""
-    name = f"{overlap.train.role.name} and {overlap.scored.role.name}"
-    if overlap.roles[0] == overlap.roles[1]:
-        name = overlap.train.role.name
-    if overlap.across:
+def on_overlaps(overlaps: Iterable[Overlap]) -> list[Verdict]:
+    """Images and patients shared by parts: a verdict for each set, or pair of sets, with all pairs of its parts."""
+    by_sets: dict[tuple[Role, Role], list[Overlap]] = defaultdict(list)
+    for overlap in overlaps:
+        by_sets[overlap.roles].append(overlap)
+    return [_on_parts_of(sets, one) for sets, one in by_sets.items()]
+
+
+def _on_parts_of(sets: tuple[Role, Role], overlaps: Sequence[Overlap]) -> Verdict:
+    """Verdict on the overlaps of the parts of one set, or of two."""
+    name = " and ".join(dict.fromkeys(role.name for role in sets))
+    persons = replace(
+        overlaps[0],
+        patients=[match for overlap in overlaps for match in overlap.patients],
+        identical=[],
+        near=[],
+    )
+    lines = [*persons.lines(), *(line for overlap in overlaps for line in replace(overlap, patients=[]).lines())]
+    if overlaps[0].across:
         cure = (
             "Training goes on with a warning: the tasks share an encoder. A column split in both tables avoids it."
         )
-        return Verdict(name, False, "\n".join(overlap.lines()), cure)
-    return Verdict(name, False, "\n".join(overlap.lines()), CURE, refused=True)
+        return Verdict(name, False, "\n".join(lines), cure)
+    return Verdict(name, False, "\n".join(lines), CURE, refused=True)
 
 
 def on_labels(source: Role, store: ImageStore, cross: Role, cross_store: ImageStore) -> list[Verdict]:

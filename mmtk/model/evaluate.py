@@ -61,9 +61,10 @@ def fill(
     with eval_mode(net, recipe.evaluate.dropout), draws, torch.no_grad():
         for logits, target, ids in passes:
             if not bool(torch.isfinite(logits).all()):
+                more_bits = "" if recipe.train.precision in ("fp32", "fp64") else ', or train.precision = "fp32"'
                 raise NotFinite(
                     f"the model gives NaN or infinity for {test.domain} images {', '.join(ids)}.",
-                    hint='Train it again with a lower train.lr, or with train.precision = "fp32".',
+                    hint=f"Train it again with a lower train.lr{more_bits}.",
                 )
             for metric in metrics.values():
                 metric.update(logits, target, ids)

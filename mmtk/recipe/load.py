@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mmtk.registry import catalog, memo, signature
 from mmtk.registry.kinds import KINDS
 from mmtk.tasks import TASKS
 
+SUGGESTED = re.compile(r"Did you mean '([^']+)'\?")
 TABLES = frozenset(path.split(".")[0] for path in (*recipe_tables.FIXED, *recipe_tables.PLACES))
 
 
@@ -140,13 +142,21 @@ def resolve(layer: Layer, source: str = "recipe") -> Recipe:
 
 
 def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkError]:
-    """Problems that show only once others are solved, and do not follow from them."""
+    """Problems that show only once others are solved, and do not follow from them.
+
+    A component whose name is nearly another one is taken for that; other parts with a problem are left out.
+    """
     trial, unknown = Layer(copy.deepcopy(layer.values), layer.places), set[str]()
-    parts = sorted((path for path, _, _ in component_tables(layer.values)), key=len, reverse=True)
-    for key in (problem.message.partition(":")[0] for problem in problems):
+    kinds = {path: kind for path, kind, _ in component_tables(layer.values)}
+    parts = sorted(kinds, key=len, reverse=True)
+    for problem in problems:
+        key = problem.message.partition(":")[0]
         part = next((path for path in parts if f"{key}.".startswith(f"{path}.")), None)
         if part is None and (key in (*TABLES, "tasks") or " " in key):
             return []
+        if part and key == f"{part}.use" and (meant := _meant(layer, part, kinds[part], problem)):
+            toml_layers.put(trial.values, part, meant)
+            continue
         unknown.add(part or key)
         toml_layers.drop(trial.values, part or key)
     messages = {problem.message for problem in problems}
@@ -155,6 +165,14 @@ def _hidden(layer: Layer, problems: list[MmtkError], source: str) -> list[MmtkEr
     except Problems as more:
         return [problem for problem in more.problems if problem.message not in messages]
     return []
+
+
+def _meant(layer: Layer, path: str, kind: str, problem: MmtkError) -> Values | None:
+    """The table of a component under the name that its problem suggests, without its keys where they are wrong."""
+    if not (name := SUGGESTED.search(problem.message)):
+        return None
+    tables = ({**toml_layers.get(layer.values, path), "use": name[1]}, {"use": name[1]})
+    return next((table for table in tables if not _component(layer, path, kind, table)[1]), None)
 
 
 def _resolve(layer: Layer, source: str, unknown: Collection[str] | None = None) -> Recipe:

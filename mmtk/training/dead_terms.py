@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,19 +76,24 @@ class Alarm:
         ]
 
 
-def not_finite(step: Step, index: int, ids: Mapping[str, Sequence[str]], folder: Path) -> NotFinite:
+def not_finite(
+    step: Step, index: int, ids: Mapping[str, Sequence[str]], folder: Path, train: Mapping[str, Any]
+) -> NotFinite:
     """Error for a step whose loss is not finite.
 
     step: with the values of the whole batch
     index: of the step, from 0
     ids: of the labelled images in the step, by task
     folder: of the run
+    train: table of the recipe, whose ``clip`` and ``precision`` may be a cure already
     """
+    cures = ["lower train.lr", f"{'lower' if train['clip'] else 'set'} train.clip"]
+    cures += ['use train.precision = "fp32"'] if train["precision"] == "bf16" else []
     bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
     images = "; ".join(f"{task}: {', '.join(names)}" for task, names in ids.items())
     return NotFinite(
         f"the loss is not finite in step {index + 1}: {', '.join(bad) or 'the weighted total'}. "
         f"Labelled images of this step: {images}.",
         str(folder),
-        'Lower train.lr, set train.clip, or use train.precision = "fp32"; the last checkpoint is kept.',
+        f"{', '.join(cures[:-1]).capitalize()} or {cures[-1]}; the last checkpoint is kept.",
     )

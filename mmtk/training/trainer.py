@@ -164,7 +164,8 @@ class Trainer:
             self.stop = max((number for number in signals if number is not None), default=None)
         if not math.isfinite(float(mean.loss)):
             distributed.rank_zero_reports()
-            raise not_finite(mean, index, self.loader.ids(index), self.folder.path)
+            ids = self.loader.ids(index)
+            raise not_finite(mean, index, ids, self.folder.path, self.recipe.values["train"])
         return mean
 
     def _after_step(self) -> None:

@@ -234,16 +234,19 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
     root = write(tmp_path / "a", 12)
     (root / "s10.png").write_bytes((root / "s00.png").read_bytes())
     source = Squares(root, CLASSES)
-    source.patients = {"s01": "[b]eve", "s06": "[b]eve"}
+    source.patients = dict.fromkeys(("s01", "s06", "s09"), "[b]eve")
     report = inspect({A: source}, SIZE, tmp_path / "out")
     found = report["sources"][A.name]
     assert found["crossing"] == ["[b]eve"]
     assert found["duplicates"] == [["s00", "s10"]]
-    (patients, images) = report["leaks"]
-    assert patients["patients"] == [["[b]eve", "s01 in train", "s06 in val"]]
-    assert images["identical"] == [["s00 in train", "s10 in test"]]
+    (in_val, in_test, not_trained) = report["leaks"]
+    assert in_val["patients"] == [["[b]eve", "s01 in train", "s06 in val"]]
+    assert in_test["patients"] == [["[b]eve", "s01 in train", "s09 in test"]]
+    assert not_trained["patients"] == [["[b]eve", "s06 in val", "s09 in test"]]
+    assert in_test["identical"] == [["s00 in train", "s10 in test"]]
+    assert sum("more than one split" in verdict["text"] for verdict in report["verdicts"]) == 1
     text = shown(report)
-    assert "patients in more than one split (1): [b]eve (s01 in train, s06 in val)." in text
+    assert "patients in more than one split (1): [b]eve (s01 in train, s06 in val, s09 in test)." in " ".join(text.split())
     assert "s00 = s10" in text
     assert 'data.leaks = "allow"' in text
 

@@ -351,6 +351,15 @@ def test_all_problems_come_at_once_with_file_and_line(here):
         assert any(line.startswith(expected) for line in lines), expected
 
 
+def test_a_part_that_does_not_fit_is_told_beside_a_misspelt_one(here):
+    write(here / "r.toml", 'extends = "multimix"\n[encoder]\nuse = "unett"\nchannels = 7\n[bridge]\nstride = 3\n')
+    text = refusal("r.toml")
+    assert "r.toml has 2 problems:" in text
+    assert "encoder.use: No encoder component is called 'unett'. Did you mean 'unet'?" in text
+    assert "r.toml:6: bridge: joins at stride 3, but encoder 'unet' has strides 1, 2, 4, 8, 16." in text
+    assert "channels" not in text  # it may be a key of the encoder that was meant
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

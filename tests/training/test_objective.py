@@ -2,6 +2,7 @@
 
 import copy
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from mmtk.model import build
 from mmtk.model.network import ClassHead, MultiTaskNet
 from mmtk.registry import catalog
 from mmtk.training import strategies
-from mmtk.training.dead_terms import Alarm
+from mmtk.training.dead_terms import Alarm, not_finite
 from mmtk.training.objective import Objective, Step
 
 TARGETS = {
@@ -387,6 +388,19 @@ def test_a_term_is_dead_only_if_it_never_lived():
     assert verdict({"term": dead_term}, {"term": dead_term}, {"term": living_term}) == []
     assert verdict({"term": living_term}, {"term": dead_term}, {"term": dead_term}) == []
     assert len(verdict({"term": dead_term}, {"term": dead_term}, {"term": dead_term})) == 1
+
+
+def test_a_loss_that_is_not_finite_comes_with_cures_that_are_not_in_use():
+    step = Step(torch.tensor(torch.nan), {}, [])
+    cures = {
+        ("bf16", None): 'Lower train.lr, set train.clip or use train.precision = "fp32"; the last',
+        ("fp32", None): "Lower train.lr or set train.clip; the last",
+        ("fp32", 1.0): "Lower train.lr or lower train.clip; the last",
+    }
+    for (precision, clip), cure in cures.items():
+        error = not_finite(step, 0, {}, Path("run"), {"precision": precision, "clip": clip})
+        assert error.hint is not None
+        assert error.hint.startswith(cure)
 
 
 def test_dead_terms_and_their_reasons():
