@@ -269,7 +269,10 @@ def report(
     paths: Annotated[
         list[Path], typer.Argument(metavar="STUDY|RUNDIR", help="A study, or finished runs, the reference first.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the report (default STUDY/report).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report (default STUDY/report, of one run RUNDIR/report, else report)."),
+    ] = None,
     margin: MarginOpt = None,
     match: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Match test images, too, by attributes such as view,sex.")

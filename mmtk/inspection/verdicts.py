@@ -184,7 +184,7 @@ def on_masks(role: Role, check: MaskCheck, count: int, names: Iterable[str]) -> 
 
 
 def on_overlaps(overlaps: Iterable[Overlap]) -> list[Verdict]:
-    """Images and patients shared by parts: a verdict for each set, or pair of sets, with all pairs of its parts."""
+    """Images and patients shared by parts: a verdict for each set, or two sets, with all pairs of parts."""
     by_sets: dict[tuple[Role, Role], list[Overlap]] = defaultdict(list)
     for overlap in overlaps:
         by_sets[overlap.roles].append(overlap)
@@ -195,10 +195,7 @@ def _on_parts_of(sets: tuple[Role, Role], overlaps: Sequence[Overlap]) -> Verdic
     """Verdict on the overlaps of the parts of one set, or of two."""
     name = " and ".join(dict.fromkeys(role.name for role in sets))
     persons = replace(
-        overlaps[0],
-        patients=[match for overlap in overlaps for match in overlap.patients],
-        identical=[],
-        near=[],
+        overlaps[0], patients=[match for overlap in overlaps for match in overlap.patients], identical=[], near=[]
     )
     lines = [*persons.lines(), *(line for overlap in overlaps for line in replace(overlap, patients=[]).lines())]
     if overlaps[0].across:

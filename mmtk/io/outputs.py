@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -100,6 +100,20 @@ def refuse_among_films(folder: Path) -> None:
         films = sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(FILMS))
         if films:
             raise MmtkError(f"holds images of yours: {listing(map(visible, films), 3)}.", str(folder), OUTSIDE)
+
+
+def refuse_other(folder: Path, what: str, earlier: Collection[str], now: Collection[str]) -> None:
+    """Refuse to replace results of something else; of the same with something more, or less, they are replaced.
+
+    folder: of the results
+    what: they are, in words
+    earlier: names of what those in the folder were made of; none where that is not known
+    now: names of what the new ones are made of
+    """
+    if earlier and not ({*earlier} <= {*now} or {*now} <= {*earlier}):
+        of = listing(map(visible, {*earlier} - {*now}), 3)
+        message = f"holds {what} of {of}, which this one would replace."
+        raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
 
 
 class OutputFolder:

@@ -14,7 +14,7 @@ from mmtk.compare.request import FILE, Request, read_request, write_request
 from mmtk.compare.study import study_of
 from mmtk.errors import MmtkError
 from mmtk.io import status_line
-from mmtk.io.outputs import OutputFolder, refuse_inside
+from mmtk.io.outputs import OutputFolder, refuse_inside, refuse_other
 from mmtk.io.spelling import command
 from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.claims import claims
@@ -95,6 +95,9 @@ class Comparison:
         if self.request.sources and (folder / "index.html").exists() and not (folder / FILE).exists():
             message = "holds the report of a study or of runs, which this one would replace."
             raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
+        if self.request.sources and (folder / FILE).is_file():
+            earlier = read_request(folder / FILE).for_folder(folder).sources
+            refuse_other(folder, "the comparison", earlier, self.request.for_folder(folder).sources)
         if self.request.reference:
             refuse_inside(folder, map(Path, [self.request.reference, *self.request.sources]))
         page = write_report(self.analysis, folder)

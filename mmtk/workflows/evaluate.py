@@ -33,6 +33,7 @@ from mmtk.runs.finished import read_run
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
 from mmtk.tasks import IN_DOMAIN, file_name
+from mmtk.workflows.evaluation_folder import Origin, free_folder, refuse_other_evaluation
 from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
 from mmtk.workflows.scored_sets import LabelledSet, refuse_mixture, sets_in_folders, sets_in_recipe
@@ -86,6 +87,9 @@ def evaluate(
         OutputFolder(out, "evaluate").check(WRITTEN)
     elif len(members) > 1:
         raise MmtkError("an ensemble has no folder of its own.", hint="Say where its results go: --out DIR.")
+    origin = Origin.of(members, films, profile)
+    if out is not None:
+        refuse_other_evaluation(out, origin)
     predictor = load([member.path for member in members], device)
     recipe, tasks = _recipe(folder, predictor, profile, dict(overrides or {}))
     digests = _own_data(members)
@@ -105,7 +109,9 @@ def evaluate(
     for error in unreadable:
         display.warn(f"Left out: {error}")
     overlaps, unlooked = _overlaps(members, tests, display)
-    out_folder = out or folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests))
+    out_folder = out or free_folder(
+        folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests)), origin
+    )
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)
     matched_lines: list[str] = []
     with output.staged(WRITTEN) as stage:
@@ -122,6 +128,7 @@ def evaluate(
         facts = {
             "run": str(folder.path.absolute()),
             "runs": [str(member.path.absolute()) for member in members],
+            "origin": asdict(origin),
             "sets": [_described(test) for test in tests],
             "trained_on": [item.report() for item in overlaps],
             "not_compared": unlooked,

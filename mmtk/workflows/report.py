@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from mmtk.compare.request import FILE
 from mmtk.errors import MmtkError, RunFailed
-from mmtk.io.outputs import check_folder
+from mmtk.io.outputs import check_folder, refuse_other
 from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.answer import summary_lines
 from mmtk.report.page import write_report
@@ -59,7 +61,8 @@ def report(
     Of a single run its own pictures are drawn into its folder, too, where that may be written.
 
     study: a study directory, run directories, or what ``read_study`` gave
-    out: the folder to write (default ``STUDY/report``, else ``report``)
+    out: the folder to write (default ``STUDY/report``, of one run ``RUN/report``, else ``report``); a report of
+        other runs there is not replaced
     set_aside: move files of others in ``out`` out of the way instead of refusing; so in a default folder
     margins: the largest differences that do not matter, by score (default: as the metrics declare them)
     match: attributes such as view, by which test images are matched, too (default: ``data.match`` of the recipe)
@@ -78,15 +81,28 @@ def report(
         results, folder = from_runs([Path(path) for path in paths]), Path("report")
         if len(paths) == 1:
             pictures, without_pictures = _own_pictures(read_run(Path(paths[0])))
+            if not without_pictures:
+                folder, set_aside = Path(paths[0]) / "report", set_aside or out is None
     if not any(cell.runs for cell in results.cells):
         raise RunFailed("no run has finished, so there is nothing to report.", hint=cure)
     folder = Path(out or folder)
     if (folder / FILE).exists():
         message = "holds the report of a comparison, which this one would replace."
         raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
+    runs = [os.path.realpath(run.path) for cell in results.cells for run in cell.runs.values()]
+    refuse_other(folder, "the report", _reported_runs(folder), runs)
     analysis = analyse(results, margins, match)
     page = write_report(analysis, folder, set_aside=set_aside)
     return Report(page, analysis, pictures, without_pictures)
+
+
+def _reported_runs(folder: Path) -> list[str]:
+    """Folders of the runs that a report shows; none where there is no report."""
+    try:
+        with open(folder / "tables" / "runs.csv", encoding="utf-8-sig", newline="") as file:
+            return [os.path.realpath(folder / row.get("Folder", "")) for row in csv.DictReader(file)]
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def _own_pictures(run: Run) -> tuple[list[Path], str]:

@@ -110,9 +110,15 @@ def test_a_mistake_is_a_message_with_exit_code_2_and_debug_shows_the_traceback(h
 
 def test_a_run_folder_that_is_missing_is_refused_before_torch_is_loaded(here):
     commands = [
-        *(["predict", "NOPE", "x", "--out", "p"], ["evaluate", "NOPE", "x"], ["evaluate", "NOPE"], ["track", "NOPE"]),
-        *(["export", "NOPE"], ["export", "NOPE", "--format", "safetensors"], ["saliency", "NOPE"]),
-        *(["report", "NOPE"], ["status", "NOPE"], ["compare", "NOPE"], ["audit", "NOPE"], ["data", "inspect", "NOPE"]),
+        *(["predict", "NOPE", "x", "--out", "p"], ["evaluate", "NOPE", "x"], ["evaluate", "NOPE"]),
+        *(
+            ["export", "NOPE"],
+            ["export", "NOPE", "--format", "safetensors"],
+            ["saliency", "NOPE"],
+            ["track", "NOPE"],
+        ),
+        *(["report", "NOPE"], ["status", "NOPE"], ["compare", "NOPE"], ["audit", "NOPE"]),
+        ["data", "inspect", "NOPE"],
     ]
     script = f"""
 import sys

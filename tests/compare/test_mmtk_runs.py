@@ -61,6 +61,12 @@ def test_reports_of_runs_are_made_again_to_the_byte_and_replaced_by_no_other(
     assert report_files(tmp_path / "compared") == files
     mmtk.compare(tmp_path / "compared/compare.toml").report()  # its own is written again
     assert report_files(tmp_path / "compared") == files
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "compare.toml").write_text('sources = ["x.csv"]')
+    with pytest.raises(MmtkError, match=r"other: holds the comparison of x\.csv, which this one would replace"):
+        comparison.report(tmp_path / "other")
     mmtk.report(runs[0], tmp_path / "run")
+    with pytest.raises(MmtkError, match=f"holds the report of .*{runs[0].name}, which this one would replace"):
+        mmtk.report(runs[1], tmp_path / "run")
     with pytest.raises(MmtkError, match="holds the report of a study or of runs"):
         comparison.report(tmp_path / "run")

@@ -246,7 +246,8 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
     assert in_test["identical"] == [["s00 in train", "s10 in test"]]
     assert sum("more than one split" in verdict["text"] for verdict in report["verdicts"]) == 1
     text = shown(report)
-    assert "patients in more than one split (1): [b]eve (s01 in train, s06 in val, s09 in test)." in " ".join(text.split())
+    persons = "patients in more than one split (1): [b]eve (s01 in train, s06 in val, s09 in test)."
+    assert persons in " ".join(text.split())
     assert "s00 = s10" in text
     assert 'data.leaks = "allow"' in text
 

@@ -210,13 +210,14 @@ def test_the_report_of_a_run_has_both_sections_and_says_what_is_not_looked_at(tm
         {f"data.classification.{role}.shortcut": "border" for role in ("source", "cross")}
     )
     mmtk.run(recipe, tmp_path / "run", pictures=False)
-    page = mmtk.report(tmp_path / "run", tmp_path / "report").page
-    text = (tmp_path / "report/report.md").read_text()
+    page = mmtk.report(tmp_path / "run").page
+    assert page == tmp_path / "run/report/index.html"
+    text = page.with_name("report.md").read_text()
     assert "## Where it holds" in text
     assert "border yes" in text.split("## What it may be reading")[1]
     assert "patients: too few" in text  # ten test images
     assert 'id="readings"' in page.read_text()
     assert "Saliency maps" not in page.read_text()  # none were measured
-    assert not (tmp_path / "report/figures/map-scores.png").exists()
-    names = {path.stem for path in (tmp_path / "report/tables").glob("*.csv")}
+    assert not (tmp_path / "run/report/figures/map-scores.png").exists()
+    names = {path.stem for path in (tmp_path / "run/report/tables").glob("*.csv")}
     assert {"strata", "within", "readings"} <= names
