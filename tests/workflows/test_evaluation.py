@@ -323,7 +323,7 @@ def test_a_folder_with_a_column_and_a_table_elsewhere(run: Path, tmp_path: Path)
         folders=[folder / "films"],
         columns=said,
         match=parse_matches(["TB="]),
-        out=tmp_path / "e",
+        out=tmp_path / "films",
         device="cpu",
         pictures=False,
     ).scores
