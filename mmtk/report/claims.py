@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mmtk.counts import counted
-from mmtk.report.analysis import Analysis, Comparison
+from mmtk.report.analysis import Analysis, Comparison, Score
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import ALPHA
 from mmtk.report.margins import margin_of
@@ -23,6 +23,7 @@ from mmtk.tasks import IN_DOMAIN, budget, labels_text
 
 Remedy = Literal["seeds", "patients", "unknown"]
 EARLY = "stopped early"
+AT_CHANCE = "none of its systems is shown to be better than chance, so it says nothing of what they differ in"
 NOMINAL_PATIENTS = 2  # of an interval over seeds alone, where V_P = 0 and their number does not count
 NO_INTERVAL = Verdict("open", False, None, "no interval")
 
@@ -45,6 +46,7 @@ class Claim:
     component: whether it is the effect of a component, and not a comparison
     question: name of what seeds are added for, in a study that adds them; "" for another claim
     state: of that question after its looks
+    at_chance: whether none of the systems is shown to be better than chance
     """
 
     what: str
@@ -61,6 +63,7 @@ class Claim:
     component: bool
     question: str = ""
     state: State | None = None
+    at_chance: bool = False
 
     @property
     def value(self) -> float:
@@ -81,6 +84,16 @@ class Claim:
     def text(self) -> str:
         """The verdict as a reader sees it: of two systems, which one is better."""
         return self.verdict.text if self.component else self.verdict.between(*(c.name for _, c in self.weights))
+
+    @property
+    def is_equality_of_chance(self) -> bool:
+        """Whether no difference matters because all of its systems may be guessing."""
+        return self.at_chance and self.verdict.word == "no difference that matters"
+
+    @property
+    def note(self) -> str:
+        """Reservations beside the verdict; "" where there are none."""
+        return "; ".join(filter(None, (self.verdict.note, AT_CHANCE if self.is_equality_of_chance else "")))
 
     @property
     def interaction(self) -> bool:
@@ -207,6 +220,7 @@ def _claim(
     primary = one.domain == IN_DOMAIN and len(estimate.factors) == 1
     several = f", {labels_text(one.labels)}" if len(analysis.study.budgets) > 1 else ""
     question = f"{what}, {one.info.label}{several}" if primary else ""
+    scores = [analysis.score(cell, one.domain, one.task, one.metric) for _, cell in weights]
     return Claim(
         what,
         where,
@@ -221,7 +235,17 @@ def _claim(
         weights,
         component,
         question,
+        at_chance=all(_may_be_chance(score) for score in scores),
     )
+
+
+def _may_be_chance(score: Score | None) -> bool:
+    """Whether a score is not shown to be better than chance: its interval, or without one its mean, is not."""
+    if score is None or score.chance is None:
+        return False
+    higher = score.info.better == "higher"
+    end = None if score.interval is None else score.interval.low if higher else score.interval.high
+    return not score.info.improves(score.seeds.mean if end is None else end, score.chance)
 
 
 def over_seeds(one: Effect | Test) -> Interval | None:

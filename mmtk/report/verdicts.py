@@ -80,7 +80,7 @@ def verdicts(analysis: Analysis) -> Table:
             value_entry(claim.margin),
             count_entry(claim.estimate.n),
             _more(claim),
-            Entry(claim.verdict.note),
+            Entry(claim.note),
         ]
         for claim in claim_list
     ]

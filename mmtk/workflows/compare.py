@@ -80,7 +80,7 @@ class Comparison:
                 "reversed": claim.verdict.reversal,
                 "margin": claim.margin,
                 "seeds": claim.estimate.n,
-                "note": claim.verdict.note,
+                "note": claim.note,
             }
             for claim in claims(self.analysis)
         ]

@@ -15,7 +15,7 @@ from test_patients import DICE, with_patients
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import MANY, _open, answer, sentences, summary_lines
-from mmtk.report.claims import claims
+from mmtk.report.claims import AT_CHANCE, claims
 from mmtk.report.margins import parse_margins
 from mmtk.report.prices import price
 from mmtk.report.standings import standings
@@ -61,6 +61,22 @@ def test_a_verdict_is_that_of_the_interval_its_margin_and_holm_s_p() -> None:
         if "Dice" in claim.score:
             assert claim.margin == 0.01
             assert claim.verdict == verdict(claim.interval, 0.01, "higher", claim.adjusted)
+
+
+@pytest.mark.parametrize(("chance", "guesses"), [(0.1, False), (0.999, True)])
+def test_no_difference_between_systems_that_may_be_guessing_says_so(chance: float, guesses: bool) -> None:
+    study = alike(0.005)
+    for run in (run for cell in study.cells for run in cell.runs.values()):
+        numbers = run.declared["segmentation"]
+        numbers = {**numbers, "dice": replace(numbers["dice"], chance=chance)}
+        vars(run)["declared"] = {**run.declared, "segmentation": numbers}
+    analysis = analyse(study)
+    (claim,) = (c for c in claims(analysis) if c.score == "Dice in-domain")
+    assert claim.verdict.word == "no difference that matters"
+    assert claim.is_equality_of_chance == guesses
+    (row,) = (row for row in verdicts(analysis).rows if row[1].text == "Dice in-domain")
+    assert (AT_CHANCE in row[-1].text) == guesses
+    assert (f"No difference, but {AT_CHANCE}: A − B on Dice in-domain." in sentences(analysis)) == guesses
 
 
 @pytest.mark.parametrize(("change", "better"), [(0.1, "A"), (-0.1, "B")])
