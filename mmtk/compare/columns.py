@@ -13,6 +13,7 @@ import numpy as np
 from mmtk.compare import json_tables
 from mmtk.compare.latex_rows import is_latex, latex_table
 from mmtk.compare.markdown_rows import is_markdown, markdown_table
+from mmtk.compare.score_names import is_score_name
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.csv_text import OTHER_FORMS, decoded, read_csv
@@ -156,7 +157,7 @@ def read_sheet(path: Path) -> Sheet:
             raise MmtkError(f"is no Parquet file that can be read: {error}", str(path)) from error
     if path.suffix.lower() in json_tables.SUFFIXES:
         return _json_sheet(path)
-    text = decoded(path)[0]
+    text = decoded(path, "")[0]
     if is_latex(text):
         latex = latex_table(text, str(path))
         return Sheet(DataFrame(latex.rows, columns=latex.columns, dtype=object), str(path), latex.lines)
@@ -164,7 +165,7 @@ def read_sheet(path: Path) -> Sheet:
         names, rows, lines = markdown_table(text, str(path))
         cells = [[_bare(cell) for cell in row] for row in rows]
         return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), lines)
-    table = read_csv(path)
+    table = read_csv(path, is_score_name)
     if not table.lines:
         raise MmtkError(
             "has no rows.", str(path), "A table has a line of names, and a row for each number or case."
@@ -173,7 +174,10 @@ def read_sheet(path: Path) -> Sheet:
     names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
     if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
         raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
-    return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+    sheet = Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+    if table.titles:
+        sheet.notes.append(f"{counted(table.titles, 'line')} above the names of the columns: left out")
+    return sheet
 
 
 def _json_sheet(path: Path) -> Sheet:

@@ -50,6 +50,8 @@ LOGGED = re.compile(
     r"(?:params?|config|hparams|tags)[./]", re.IGNORECASE
 )  # before the names in exports of trackers
 NUMBERING = ("", "unnamed0")  # a column without a name, in which pandas numbers the rows
+STATES = frozenset(["finished", "failed", "crashed", "killed", "running", "scheduled", "pending", "preempted"])
+GROUPS = ("group", "jobtype")  # columns by which Weights & Biases groups runs
 OF_RUNS = frozenset(["name", "id", "index"])  # columns that name cases, or runs in exports of trackers
 Shape = Literal["rows", "scores", "predictions", "wide"]
 
@@ -138,7 +140,22 @@ def _roles(sheet: Sheet, roles: Mapping[str, str]) -> dict[str, str]:
         free = [name for name in names if name not in columns.values()]
         if role not in columns and free:
             columns[role] = free[0]
+    if "system" not in columns and (group := _group_of_runs(sheet, by_name)):
+        columns["system"] = group
     return _without_doubts(sheet, columns, roles)
+
+
+def states(sheet: Sheet) -> list[str]:
+    """State of every run, in lower case, in the export of a tracker; empty for another table."""
+    column = next((name for name in sheet.columns if plain(name) in ("state", "status")), None)
+    texts = [] if column is None else [text.casefold() for text in sheet.texts(column)]
+    return texts if {*texts} <= STATES else []
+
+
+def _group_of_runs(sheet: Sheet, by_name: Mapping[str, str]) -> str:
+    """The column of a tracker's export that says which runs are of one system; "" without one."""
+    names = [by_name[name] for name in GROUPS if name in by_name] if states(sheet) else []
+    return next((name for name in names if sheet.frame[name].nunique() > 1 and sheet.repeats(name)), "")
 
 
 def _without_doubts(sheet: Sheet, columns: dict[str, str], roles: Mapping[str, str]) -> dict[str, str]:

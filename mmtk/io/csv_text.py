@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
+from mmtk.io.headings import SEPARATORS, IsName, lines_above
 
-SEPARATORS = ",;\t|"
 OTHER_FORMS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml")
 PLAN_CURE = "mmtk data plan FOLDER reads labels in JSON, YAML and texts too, and writes the table."
 WORKBOOK_CURE = "Or mmtk data plan FOLDER reads an .xlsx file, and writes the table."
@@ -28,12 +28,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """Table of a file, without its empty rows."""
+    """Table of a file, without its empty rows.
+
+    ``titles``: lines above the names of the columns.
+    """
 
     path: Path
     encoding: str
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    titles: int = 0
 
     @property
     def file(self) -> str:
@@ -41,17 +45,21 @@ class Table:
         return str(self.path)
 
 
-def read_csv(path: Path) -> Table:
-    """Read the columns and rows of a table; cells are parted by , ; | or a tab, or by what ``sep=`` says."""
+def read_csv(path: Path, is_name: IsName | None = None) -> Table:
+    """Read the columns and rows of a table; cells are parted by , ; | or a tab, or by what ``sep=`` says.
+
+    is_name: whether a cell is a name that columns often have; with it, titles, comments and names over several
+        columns may stand above the line with the names
+    """
     if path.suffix.lower() in OTHER_FORMS:
         raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
     text, encoding = decoded(path)
     rows = io.StringIO(text, newline=None).readlines()
-    skipped = 0
-    first = rows[0].rstrip("\n") if rows else ""
+    titles = skipped = lines_above(rows, is_name) if is_name else 0
+    first = rows[skipped].rstrip("\n") if rows else ""
     separator = max(SEPARATORS, key=first.count)
     if first.lower().startswith("sep=") and len(first) == 5:
-        separator, skipped = first[4], 1
+        separator, skipped = first[4], skipped + 1
     reader = csv.reader(rows[skipped:], delimiter=separator)
     columns: tuple[str, ...] = ()
     lines: list[Line] = []
@@ -60,7 +68,7 @@ def read_csv(path: Path) -> Table:
         try:
             cells = next(reader)
         except StopIteration:
-            return Table(path, encoding, columns, tuple(lines))
+            return Table(path, encoding, columns, tuple(lines), titles)
         except csv.Error as error:
             raise open_quote(path, start, str(error)) from error
         end = skipped + reader.line_num
@@ -87,15 +95,18 @@ def open_quote(path: Path, number: int, reason: str) -> MmtkError:
     )
 
 
-def decoded(path: Path) -> tuple[str, str]:
-    """Read text and encoding of a file: UTF-8, UTF-16 with its mark, else Windows-1252."""
+def decoded(path: Path, workbook_cure: str = WORKBOOK_CURE) -> tuple[str, str]:
+    """Read text and encoding of a file: UTF-8, UTF-16 with its mark, else Windows-1252.
+
+    workbook_cure: what helps with a workbook, beside saving it as CSV
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
     cure = "Save it as CSV, encoded in UTF-8."
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise MmtkError("is a workbook, not a CSV table.", str(path), f"{cure} {WORKBOOK_CURE}")
+        raise MmtkError("is a workbook, not a CSV table.", str(path), f"{cure} {workbook_cure}".strip())
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
         try:

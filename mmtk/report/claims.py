@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -166,6 +166,29 @@ def _after_looks(claim: Claim, outcome: Outcome | None) -> Claim:
     result = replace(outcome.verdict, note="; ".join(filter(None, (early, outcome.verdict.note))))
     estimate = Effect(claim.estimate.factors, one.est, one.low, one.high, one.p, one.seeds)
     return replace(claim, estimate=estimate, adjusted=outcome.p, interval=one, verdict=result, state=outcome.state)
+
+
+def effects_after_looks(analysis: Analysis) -> list[Effects]:
+    """All effects, those that seeds were added for with the interval and the p (Holm) of their verdicts."""
+    if analysis.study.stopping is None:
+        return list(analysis.effects)
+    claim_list = iter(claims(analysis))
+    return [
+        _with_claims(one, [next(claim_list) for _ in one.effects])
+        if one.metric == leading(analysis.study.declared[one.task])
+        else one
+        for one in analysis.effects
+    ]
+
+
+def _with_claims(one: Effects, claim_list: Sequence[Claim]) -> Effects:
+    pairs = list(zip(claim_list, one.intervals, strict=True))
+    return replace(
+        one,
+        effects=[claim.estimate for claim in claim_list],
+        adjusted=[claim.adjusted for claim in claim_list],
+        intervals=[claim.interval if claim.state else two_way for claim, two_way in pairs],
+    )
 
 
 def _effects(analysis: Analysis) -> Iterator[Claim]:

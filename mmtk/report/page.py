@@ -19,6 +19,7 @@ from mmtk.io.parallel import on_all_cores
 from mmtk.report import ensembles, tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
+from mmtk.report.claims import effects_after_looks
 from mmtk.report.headlines import worded
 from mmtk.report.saliency import sentences as map_sentences
 from mmtk.report.summary import chance, summary
@@ -102,7 +103,7 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
     return [
         answer(analysis),
         verdicts(analysis),
-        study_tables.effects(analysis),
+        study_tables.effects(analysis.study, effects_after_looks(analysis)),
         study_tables.shapley(analysis),
         worth_table(analysis.worths),
         claims.table(analysis),
@@ -206,7 +207,7 @@ def _write(analysis: Analysis, out: Path, stage: Path) -> None:
     layers, absent = _architecture(analysis)
     notes = [*analysis.notes, *analysis.strata.notes, *analysis.readings.notes]
     missing = [*study.gaps, *notes, *shared_data(study), *absent]
-    jobs = drawings(study, stage / "figures", analysis.effects)
+    jobs = drawings(study, stage / "figures", effects_after_looks(analysis))
     jobs.append(partial(worth, analysis.worths, stage / "figures/worth.png"))
     jobs.append(partial(map_scores, analysis.maps, stage / "figures/map-scores.png"))
     pictures = on_all_cores(jobs)

@@ -49,6 +49,8 @@ def test_a_table_of_a_challenge_has_tasks_algorithms_and_cases(name: str) -> Non
         ({"Name": "dashing-{k}", "State": "finished"}, "model", "seed", "val_dice"),
         ({"Run ID": "a{k}c", "Name": "nebulous-{k}", "Status": "FINISHED"}, "model", "seed", "val_dice"),
         ({"run_id": "a{k}c", "status": "FINISHED"}, "params.model", "params.seed", "metrics.dice"),
+        ({"Name": "dashing-{k}", "State": "finished"}, "Group", "seed", "dice"),
+        ({"Name": "dashing-{k}", "State": "finished", "Group": ""}, "Job Type", "seed", "dice"),
     ],
 )
 def test_names_of_runs_in_exports_of_trackers_are_no_cases(

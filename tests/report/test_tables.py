@@ -241,7 +241,7 @@ def test_statistics_as_tables():
     assert {(row["Speaks of"], row["Seeds"], row["Patients"]) for row in leading} == {
         ("new trainings, new patients", "4", "30")
     }
-    effects = parsed(study_tables.effects(analysis))
+    effects = parsed(study_tables.effects(analysis.study, analysis.effects))
     assert len(effects) == 3 * 12
     dice = [row for row in effects if row["Metric"] == "Dice" and row["Effect of"] == "bridge: saliency"]
     assert all(float(row["Effect"]) == pytest.approx(0.2, abs=0.03) for row in dice)

@@ -15,10 +15,11 @@ from test_patients import DICE, with_patients
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import MANY, _open, answer, sentences, summary_lines
-from mmtk.report.claims import AT_CHANCE, claims
+from mmtk.report.claims import AT_CHANCE, claims, effects_after_looks
 from mmtk.report.margins import parse_margins
 from mmtk.report.prices import price
 from mmtk.report.standings import standings
+from mmtk.report.tables import study as study_tables
 from mmtk.report.verdicts import verdicts
 from mmtk.runs.folder import RunDir
 from mmtk.stats.verdicts import verdict
@@ -234,6 +235,15 @@ def test_a_study_that_adds_seeds_has_the_verdicts_of_its_looks() -> None:
     )
     assert "hold the levels of their looks" in answer(analysis).caption
     assert by_key["bridge: saliency", "Dice cross-domain"].estimate.n == 4
+    plain, after = (
+        next(one for one in some if (one.metric, one.domain) == ("dice", "in-domain"))
+        for some in (analysis.effects, effects_after_looks(analysis))
+    )
+    assert (after.effects[0], after.adjusted[0]) == (claim.estimate, claim.adjusted)
+    assert after.effects[0].low < plain.effects[0].low < plain.effects[0].high < after.effects[0].high
+    table = study_tables.effects(study, effects_after_looks(analysis))
+    assert [claim.low, claim.high] in [[*row[5].numbers.values()] for row in table.rows]
+    assert study_tables.LOOKS in table.caption
 
 
 def test_a_study_that_adds_seeds_keeps_the_margins_that_it_began_with() -> None:

@@ -12,10 +12,10 @@ import numpy as np
 from mmtk import builtin_scores
 from mmtk.compare.classes import read_predictions
 from mmtk.compare.columns import Sheet
-from mmtk.compare.layout import Layout, guess_layout, split_system
+from mmtk.compare.layout import Layout, guess_layout, split_system, states
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import CLASSIFICATION, known_score, plain, score_name, scores_of_classes, task_of
+from mmtk.compare.score_names import CLASSIFICATION, known_score, score_name, scores_of_classes, task_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import METADATA
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
 CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
-STATES = frozenset(["finished", "failed", "crashed", "killed", "running", "scheduled", "pending", "preempted"])
 
 
 def table_records(
@@ -61,14 +60,13 @@ def table_records(
 
 def _of_ended_runs(sheet: Sheet) -> Sheet:
     """The rows of runs that have ended well, where a tracker's export says so; a note counts the others."""
-    column = next((name for name in sheet.columns if plain(name) in ("state", "status")), None)
-    states = [] if column is None else [text.casefold() for text in sheet.texts(column)]
-    is_ended = [state == "finished" for state in states]
-    if all(is_ended) or not {*states} <= STATES:
+    run_states = states(sheet)
+    is_ended = [state == "finished" for state in run_states]
+    if all(is_ended):
         return sheet
     frame = sheet.frame[is_ended].reset_index(drop=True)
     ended = Sheet(frame, sheet.where, list(itertools.compress(sheet.lines, is_ended)))
-    words = listing(sorted({*states} - {"finished"}))
+    words = listing(sorted({*run_states} - {"finished"}))
     ended.notes += [*sheet.notes, f"{counted(is_ended.count(False), 'run')} not finished ({words}): left out"]
     return ended
 

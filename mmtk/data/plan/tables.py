@@ -15,11 +15,11 @@ from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
 from mmtk.errors import MmtkError
 from mmtk.io.csv_text import open_quote
+from mmtk.io.headings import MOST_TITLES, heading_index, regular_separator, title_count
 from mmtk.io.spelling import without_marks
 
 TABLES = (".csv", ".tsv", ".tab")
 WORKBOOKS = (".xlsx", ".xlsm")
-MOST_TITLES = 10  # lines in which the names of the columns are looked for
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,12 @@ def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     encoding = "formulas, as Excel keeps zeros by them" if formulas else encoding
     rows = text.splitlines()
     first = rows[0] if rows else ""
-    separator = max(",;\t|", key=lambda sign: _regularity(rows[: 2 * MOST_TITLES], sign))
+    separator = regular_separator(rows[: 2 * MOST_TITLES])
     if first.lower().startswith("sep=") and len(first) == 5:  # as Excel writes it
         separator, rows = first[4], rows[1:]
     if (lines := _lines(rows, separator, path)) is None:
         return None
-    titles = _comment_count(lines)
-    titles += _title_count(lines[titles:])
+    titles = heading_index(lines, _is_name)
     if len(lines) < titles + 2:
         return None
     columns = _told_apart(lines[titles])
@@ -104,38 +103,8 @@ def _lines(rows: Sequence[str], separator: str, path: Path) -> list[tuple[str, .
             lines.append(tuple(cell.strip() for cell in line))
 
 
-def _regularity(rows: Sequence[str], separator: str) -> tuple[int, int]:
-    """Number of rows with the most frequent number of cells, and that number; 0 where it is 1."""
-    widths = Counter(len(line) for line in csv.reader(rows, delimiter=separator) if len(line) > 1)
-    return max(((count, width) for width, count in widths.items()), default=(0, 0))
-
-
-def _comment_count(lines: Sequence[Sequence[str]]) -> int:
-    """Number of lines above the names of the columns that begin with #; the names may be the last of these."""
-    count = next((n for n, line in enumerate(lines) if not re.match(r"#.", line[0])), 0)
-    if count and any(words.plain(cell) in {*words.LABEL_COLUMNS, *words.IMAGES} for cell in lines[count - 1]):
-        return count - 1
-    return count
-
-
-def _title_count(lines: Sequence[Sequence[str]]) -> int:
-    """Number of lines above the names of the columns, of one cell or of names over several columns each.
-
-    0 for a table of one column.
-    """
-    first = next((number for number, line in enumerate(lines[:MOST_TITLES]) if sum(map(bool, line)) > 1), 0)
-    return first + _spans_columns(lines[first:])
-
-
-def _spans_columns(lines: Sequence[Sequence[str]]) -> bool:
-    """Whether a first line has names over several columns each, whose own names are below it.
-
-    Those are in every column, are no numbers or files, and do not come again below.
-    """
-    if len(lines) < 3 or all(lines[0]) or not lines[0][0] or not all(lines[1]):
-        return False
-    below = {cell for line in lines[2:] for cell in line}
-    return not any(cell in below or re.search(r"\d[.,]?\d*$|[.]\w{3,4}$", cell) for cell in lines[1])
+def _is_name(cell: str) -> bool:
+    return words.plain(cell) in {*words.LABEL_COLUMNS, *words.IMAGES}
 
 
 def _told_apart(columns: Sequence[str]) -> tuple[str, ...]:
@@ -172,7 +141,7 @@ def read_sheets(path: Path) -> dict[str, Table]:
 def _sheet_table(rows: list[list[str]]) -> Table | None:
     if not any(sum(map(bool, row)) > 1 for row in rows):
         return None
-    head, *rows = rows[_title_count(rows) :]
+    head, *rows = rows[title_count(rows, _is_name) :]
     while head and not head[-1]:
         head.pop()
     width = len(head)

@@ -42,16 +42,18 @@ def amounts(effects: Sequence[Effect]) -> list[str]:
     ]
 
 
-def counted(effects: Sequence[Effect]) -> str:
+def counted(effects: Sequence[Effect], whiskers: str = "95 % interval") -> str:
     """Number of seeds behind the effects, and meaning of their whiskers."""
     words = seed_counts(effect.n for effect in effects)
     if all(effect.low is None for effect in effects):
         return f"{words}, no interval"
-    return f"{words}, whiskers: 95 % interval{' for new patients of these networks' * (words == 'one seed')}"
+    return f"{words}, whiskers: {whiskers}{' for new patients of these networks' * (words == 'one seed')}"
 
 
-def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Figure | None:
-    """Forest plot: the value of every effect with its 95 % interval against zero, in the order given.
+def effects(
+    effects: Sequence[Effect], path: Path, title: str, unit: str, whiskers: str = "95 % interval"
+) -> Figure | None:
+    """Forest plot: the value of every effect with its interval against zero, in the order given.
 
     None where there is no effect.
 
@@ -59,6 +61,7 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
     path: of the PNG, with an SVG beside it
     title: of the picture
     unit: what the effects are measured in, as "accuracy"
+    whiskers: what the intervals are
     """
     if not effects:
         return None
@@ -76,7 +79,7 @@ def effects(effects: Sequence[Effect], path: Path, title: str, unit: str) -> Fig
             axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)
         _finish(axes, names, amounts(effects), rows)
         axes.set_xlabel(f"change of {unit} (filled: the interval leaves out zero)")
-    caption = f"Effects of the components and of their interactions on {unit}; {counted(effects)}."
+    caption = f"Effects of the components and of their interactions on {unit}; {counted(effects, whiskers)}."
     return Figure(path.stem, title, caption, path, "effects")
 
 

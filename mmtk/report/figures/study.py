@@ -18,7 +18,7 @@ from mmtk.report.figures.systems import Figure
 from mmtk.report.figures.training import losses, validation
 from mmtk.scores import leading
 from mmtk.study.results import Study
-from mmtk.tasks import TASKS, labels_text
+from mmtk.tasks import IN_DOMAIN, TASKS, labels_text
 
 OF_STUDY = {"intensities": intensities, "budgets": budgets, "validation": validation}
 AT_BUDGET = {
@@ -34,6 +34,7 @@ AT_BUDGET = {
     "losses": losses,
 }
 OF_TABLES = ("scores", "roc", "calibration", "dice-distribution", "bland-altman")  # drawn from values alone
+OF_LOOKS = "95 % interval, of single components that of their look, which is wider"
 SECTIONS = ("effects", "worth", "saliency maps", "scores", *TASKS, "saliency", "training", "data")
 
 
@@ -45,7 +46,7 @@ def drawings(study: Study, out: Path, effects: Sequence[Effects] = ()) -> list[D
 
     Pictures of one label budget show the smallest.
     """
-    jobs = [job for one in effects for job in _of_effects(one, leading(study.declared[one.task]), out)]
+    jobs = [job for one in effects for job in _of_effects(study, one, out)]
     if study.origin:
         jobs += [partial(AT_BUDGET[name], study, {}, out / f"{name}.png") for name in OF_TABLES]
     elif study.budgets:
@@ -61,15 +62,17 @@ def by_section(figures_or_none: Iterable[Figure | None]) -> list[Figure]:
     return sorted(figures, key=lambda figure: SECTIONS.index(figure.section))
 
 
-def _of_effects(one: Effects, lead: str, out: Path) -> list[Drawing]:
+def _of_effects(study: Study, one: Effects, out: Path) -> list[Drawing]:
     """A forest plot and a waterfall of a leading metric."""
-    if one.metric != lead or not one.effects:
+    if one.metric != leading(study.declared[one.task]) or not one.effects:
         return []
     labels = "-".join(str(one.labels.get(task, "x")) for task in TASKS)
     name, metric = f"{one.metric}-{one.domain}-{labels}", one.info.label
     title = f"{metric}, {one.domain}, {labels_text(one.labels)}"
     path = out / f"effects-{name}.png"
-    jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric)]
+    added = study.stopping is not None and one.domain == IN_DOMAIN
+    whiskers = OF_LOOKS if added else "95 % interval"
+    jobs: list[Drawing] = [partial(forest, one.effects, path, f"Effects on {title}", metric, whiskers)]
     if one.start is not None:
         path = out / f"shapley-{name}.png"
         jobs.append(partial(waterfall, one.start, one.shares, path, f"Shapley shares of {title}", metric))

@@ -22,9 +22,14 @@ from mmtk.report.tables.table import (
 )
 from mmtk.scores import ScoreInfo
 from mmtk.stats import Effect, Interval
+from mmtk.study.results import Study
 from mmtk.tasks import budget
 
 OF_PATIENTS = (TWO_WAY, FOLDS)
+LOOKS = (
+    " In-domain effects on the leading scores, for which seeds were added, have the interval and p (Holm) of "
+    "their looks: the interval is wider than that of a fixed number of seeds."
+)
 NO_VALUES = "no values per image: Student's t over seeds, for new trainings on these patients"
 
 
@@ -78,12 +83,14 @@ def tests(analysis: Analysis) -> Table:
         "on these patients alone; they lead where a score has no values per image. p (Holm) is adjusted over all "
         "comparisons in this table on the same metric, for the leading tests and for every other kind of test."
     )
+    if analysis.study.stopping is not None:
+        caption += " Seeds were added: the verdicts, not these tests, hold the levels of their looks."
     if analysis.study.folds:
         caption += " In-domain the corrected t over folds stands alone: the others take folds as independent."
     return Table("tests", "Tests of the reference", caption, headings(*TEST_HEADS), rows)
 
 
-def effects(analysis: Analysis) -> Table:
+def effects(study: Study, effects_list: Sequence[Effects]) -> Table:
     """Table of the effect of every component, and of combinations beyond the sum of their parts."""
     rows = [
         [
@@ -96,7 +103,7 @@ def effects(analysis: Analysis) -> Table:
             count_entry(effect.n),
             *_patients(interval),
         ]
-        for one in analysis.effects
+        for one in effects_list
         for effect, adjusted, training, interval in zip(
             one.effects, one.adjusted, one.trainings, one.intervals, strict=True
         )
@@ -107,6 +114,8 @@ def effects(analysis: Analysis) -> Table:
         "of new trainings and new patients (two-way); p (Holm) is adjusted over all effects on the same metric. "
         "The columns on new trainings are Student's t over seeds, for these patients alone."
     )
+    if study.stopping is not None:
+        caption += LOOKS
     columns = headings(
         "Effect of",
         "Labels",
