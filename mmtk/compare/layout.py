@@ -90,7 +90,7 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str], alone: bool = True) -> 
     roles: columns that the user names, by role
     alone: whether there are no other tables, whose names could be those of systems
     """
-    columns = _roles(sheet, roles)
+    columns = roles_of(sheet, roles)
     rest = [name for name in sheet.columns if name not in columns.values() and plain(name) not in NUMBERING]
     numeric = [name for name in rest if sheet.is_numeric(name)]
     attributes = [name for name in rest if name not in numeric]
@@ -117,7 +117,7 @@ def guess_layout(sheet: Sheet, roles: Mapping[str, str], alone: bool = True) -> 
     return Layout("scores", columns, values, [*attributes, *described])
 
 
-def _roles(sheet: Sheet, roles: Mapping[str, str]) -> dict[str, str]:
+def roles_of(sheet: Sheet, roles: Mapping[str, str]) -> dict[str, str]:
     """Column by role: as the user says, else by name; the first name of a role's list wins."""
     for role, column in roles.items():
         if role not in ROLES:

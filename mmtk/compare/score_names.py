@@ -33,6 +33,7 @@ ALIASES = {
     "calibration-error": "calibrationerror ece expectedcalibrationerror",
     "ssim": "ssim structuralsimilarity",
 }
+SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
 _NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _OF_CLASSES = {
     "accuracy",

@@ -120,6 +120,16 @@ def reference_line(records: Records, system: str) -> str:
     return f"reference: {first}, from which every other is subtracted (--system NAME names another)"
 
 
+def _texts(sources: Any) -> list[str]:
+    """Sources as a user may name them, as texts; MmtkError for what is neither a path nor an address."""
+    several = [sources] if isinstance(sources, str | Path) or not isinstance(sources, list | tuple) else sources
+    others = [type(one).__name__ for one in several if not isinstance(one, str | Path)]
+    if others:
+        problem = f"mmtk.compare takes paths, addresses and a data frame, no {others[0]}."
+        raise MmtkError(problem, hint="Make a table of values in memory a data frame: pandas.DataFrame(…).")
+    return [str(one) for one in several]
+
+
 def compare(
     sources: str | Path | Sequence[str | Path] | DataFrame,
     out: str | Path | None = None,
@@ -138,9 +148,7 @@ def compare(
     status_line.stage("reading the values")
     file = None
     is_frame = hasattr(sources, "columns")
-    texts = (
-        [] if is_frame else [str(sources)] if isinstance(sources, str | Path) else [str(one) for one in sources]
-    )
+    texts = [] if is_frame else _texts(sources)
     if len(texts) == 1 and Path(texts[0]).suffix == ".toml":
         if mapping or margins:
             raise MmtkError("its mapping is complete; change it in the file.", texts[0])

@@ -44,9 +44,19 @@ def read_sources(request: Request) -> Reading:
 
 def read_frame(frame: Any, request: Request) -> Reading:
     """Records of a data frame, their mapping in words, and what a report says of them."""
-    sheet = Sheet(frame.reset_index(drop=True).copy(), "the data frame")
+    sheet = Sheet(_with_index(frame), "the data frame")
     records, lines = table_records(sheet, request, "system")
     return records, lines, _origin(["a data frame"], lines)
+
+
+def _with_index(frame: Any) -> Any:
+    """A data frame of pandas or polars whose named levels of the index are columns, as those of a pivot table."""
+    frame = frame.to_pandas() if hasattr(frame, "to_pandas") else frame
+    if frame.columns.nlevels > 1:
+        cure = "Make the upper levels of names columns: frame.stack(…, future_stack=True).reset_index()."
+        raise MmtkError("the names of its columns have several levels.", "the data frame", cure)
+    named_levels = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(named_levels).reset_index(drop=True)
 
 
 def guess_kind(request: Request) -> str:
