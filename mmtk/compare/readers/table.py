@@ -11,12 +11,12 @@ import numpy as np
 
 from mmtk import builtin_scores
 from mmtk.compare.classes import read_predictions
+from mmtk.compare.column_parts import column_parts, part_lines, with_rows
 from mmtk.compare.columns import Sheet
 from mmtk.compare.layout import Layout, guess_layout, roles_of, split_system, states
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
 from mmtk.compare.score_names import CLASSIFICATION, SUMMARY, known_score, score_name, scores_of_classes, task_of
-from mmtk.compare.seed_columns import seed_columns, with_seed_rows
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import METADATA
@@ -45,8 +45,8 @@ def table_records(
         sheet = _with_system(sheet, by)
         column_names["system"] = " ".join(by)
     sheet = _of_ended_runs(sheet)
-    seeds = seed_columns(sheet, roles_of(sheet, column_names))
-    sheet = with_seed_rows(sheet, seeds) if seeds else sheet
+    parts = column_parts(sheet, roles_of(sheet, column_names), alone)
+    sheet = with_rows(sheet, parts) if parts else sheet
     layout = guess_layout(sheet, column_names, alone)
     frame = _wide(sheet, layout, seed) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
@@ -57,8 +57,8 @@ def table_records(
     else:
         records = _of_scores(inner, layout, keys, request)
     records.notes[:0] = [*notes, *sheet.notes, *(inner.notes if inner is not sheet else [])]
-    columns = f"seed = each of {listing(seeds, 12)}"
-    return records, [columns if seeds and line.startswith("seed = ") else line for line in layout.lines]
+    lines = dict(part_lines(parts))
+    return records, [lines.get(line.partition(" = ")[0], line) for line in layout.lines]
 
 
 def _of_ended_runs(sheet: Sheet) -> Sheet:

@@ -1,4 +1,4 @@
-"""Tables with a column for each seed, and data frames as programs leave them."""
+"""Tables whose columns say seeds, systems or cases, and data frames as programs leave them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_columns_of_seeds_are_seeds(index: list[str]) -> None:
         assert (metric, len(comparison.study.seeds)) == (score, 3), name
         expected = LONG.groupby("model")["HD95" if score == "hd95" else "DSC"].mean().to_dict()
         assert values(comparison, metric) == pytest.approx(expected), name
-        assert any(line.startswith("seed = each of ") for line in comparison.mapping), comparison.mapping
+        assert any(line.startswith("seed: from the names of columns") for line in comparison.mapping), (
+            comparison.mapping
+        )
         assert "mean: over the seeds, left out" in notes(comparison).lower()
 
 
@@ -58,7 +60,40 @@ def test_rows_of_scores_may_have_columns_of_seeds() -> None:
 def test_other_numbered_columns_are_no_seeds(name: str) -> None:
     index = ["image_id"] if name[:4] in ("unet", "alg_") else ["model", "image_id"]
     comparison = mmtk.compare(by_seed(name, index))
-    assert not any(line.startswith("seed = each of ") for line in comparison.mapping), comparison.mapping
+    assert not any(line.startswith("seed: from the names of columns") for line in comparison.mapping), (
+        comparison.mapping
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["{0}_{1}", "{1} ({0})", "{1}_{0}_seed{2}", "{0}_seed{2}_{1}", "{0} {1} fold {2}"]
+)
+def test_columns_of_systems_and_scores_are_systems(name: str) -> None:
+    table = LONG if "{2}" in name else LONG[LONG["seed"] == 0]
+    wide = table.pivot_table(index=["image_id", "patient_id"], columns=["model", "seed"], values=["DSC", "HD95"])
+    wide.columns = [name.format(model, score, seed) for score, model, seed in wide.columns]
+    comparison = mmtk.compare(wide.assign(age=50.0))
+    assert len(comparison.study.seeds) == (3 if "{2}" in name else 1)
+    for metric, column in {"dice": "DSC", "hd95": "HD95"}.items():
+        assert values(comparison, metric) == pytest.approx(table.groupby("model")[column].mean().to_dict())
+
+
+@pytest.mark.parametrize("names", ["{}", "case {}", "img_{}.png"])
+def test_columns_of_cases_beside_systems_are_cases(names: str) -> None:
+    table = scores(seeds=1, cases=30).pivot_table(index="model", columns="image_id", values="DSC")
+    cases = [names.format(k) for k in range(30)]
+    comparison = mmtk.compare(table.set_axis(cases, axis=1))
+    assert values(comparison, "value") == pytest.approx(table.mean(axis=1).to_dict())
+    assert sorted(comparison.cases()["id"].unique()) == sorted(cases)
+
+
+@pytest.mark.parametrize(
+    "columns", [["dice_left", "dice_right"], ["Dice_1", "Dice_2"], ["val_dice", "test_dice"], ["unet", "dice_net"]]
+)
+def test_structures_parts_of_data_and_systems_alone_are_no_grid(columns: list[str]) -> None:
+    values_of_cases = np.random.default_rng(0).uniform(0.5, 1, (20, 2))
+    table = pd.DataFrame(values_of_cases, columns=columns).assign(case=range(20))
+    assert not any("from the names of columns" in line for line in mmtk.compare(table).mapping)
 
 
 def test_names_of_an_index_are_columns() -> None:
