@@ -81,11 +81,12 @@ def with_rows(sheet: Sheet, parts: Mapping[str, Parts]) -> Sheet:
 
     over_seeds = [name for name in sheet.columns if name not in parts and _is_over_seeds(name)]
     others = [name for name in sheet.columns if name not in parts and name not in over_seeds]
+    columns: dict[tuple[str, str, str], dict[str, str]] = {}
+    for name, part in parts.items():
+        columns.setdefault((part.system, part.seed, part.case), {})[name] = part.score
     tables = []
-    for system, seed, case in dict.fromkeys((part.system, part.seed, part.case) for part in parts.values()):
-        key = Parts(system, "", seed, case)
-        scores = {name: part.score for name, part in parts.items() if part == _of(key, part.score)}
-        texts = {role: text for role, text in (("system", system), ("seed", seed), ("case", case)) if text}
+    for key, scores in columns.items():
+        texts = {role: text for role, text in zip(("system", "seed", "case"), key, strict=True) if text}
         tables.append(sheet.frame[[*others, *scores]].rename(columns=scores).assign(**texts))
     rows = Sheet(concat(tables, ignore_index=True), sheet.where, [*sheet.lines] * len(tables))
     left_out = [f"{listing(over_seeds)}: over the seeds, left out"] if over_seeds else []
@@ -100,10 +101,6 @@ def part_lines(parts: Mapping[str, Parts]) -> Iterator[tuple[str, str]]:
         if texts:
             columns = f"{next(iter(parts))}, …"
             yield role, f"{role}: from the names of columns ({columns}): {listing(texts, 12)}"
-
-
-def _of(key: Parts, score: str) -> Parts:
-    return Parts(key.system, score, key.seed, key.case)
 
 
 def _numbered(names: list[str], roles: Mapping[str, str]) -> dict[str, Parts]:
