@@ -18,8 +18,12 @@ SEED = re.compile(
 )
 NUMBERED = re.compile(r"(\D*)\d+(\D*)")
 STRUCTURES = re.compile(
-    r"left|right|l|r|lungs?|heart|clavicles?|liver|spleen|kidneys?|tumou?r|lesions?|organ|background|foreground|wt|tc|et|"
-    r"whole|core|enhancing|lv|rv|myo|class|label|normal|pneumonia|both|\d+",
+    r"left|right|l|r|upper|middle|lower|lobes?|lungs?|heart|clavicles?|ribs?|trachea|bronch\w*|nodules?|aorta|ivc|veins?|"
+    r"arter\w+|vessels?|atrium|ventricles?|myo\w*|lv|rv|la|ra|liver|spleen|kidneys?|pancreas|gallbladder|o?esophagus|"
+    r"stomach|duodenum|colon|bowel|rectum|adrenals?|glands?|bladder|prostate|uterus|brain|brainstem|hippocampus|"
+    r"chiasm|nerves?|cord|spine|vertebrae?|femur|tibia|bones?|cartilage|meniscus|muscles?|fat|skin|disc|cup|fovea|"
+    r"nuclei|cells?|polyps?|cysts?|tumou?rs?|lesions?|edema|necrosis|organs?|background|foreground|wt|tc|et|whole|core|"
+    r"enhancing|class|labels?|structures?|normal|pneumonia|both|[lrt]?\d+",
     re.IGNORECASE,
 )  # parts of a name that are no system
 MANY = 20  # numbered columns beyond which they are cases and no seeds

@@ -88,7 +88,14 @@ def test_columns_of_cases_beside_systems_are_cases(names: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns", [["dice_left", "dice_right"], ["Dice_1", "Dice_2"], ["val_dice", "test_dice"], ["unet", "dice_net"]]
+    "columns",
+    [
+        ["dice_left", "dice_right"],
+        ["aorta_dice", "pancreas_dice"],
+        ["Dice_1", "Dice_2"],
+        ["val_dice", "test_dice"],
+        ["unet", "dice_net"],
+    ],
 )
 def test_structures_parts_of_data_and_systems_alone_are_no_grid(columns: list[str]) -> None:
     values_of_cases = np.random.default_rng(0).uniform(0.5, 1, (20, 2))
