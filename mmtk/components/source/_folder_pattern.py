@@ -18,8 +18,9 @@ ANY = "*"
 class FolderPattern:
     """Files below ``base``, whose path begins with the parts of ``pattern``; the part ``*`` stands for any folder.
 
-    What ``*`` stands for is a part of the name of a file, the other parts of the pattern are not: below
-    ``*/images``, the file ``COVID/images/1.png`` is ``COVID/1``, as is ``COVID/masks/1.png`` below ``*/masks``.
+    What ``*`` stands for is a part of the name of a file, all else of the pattern is not: below ``*/images``, the
+    file ``COVID/images/1.png`` is ``COVID/1``, as is ``COVID/masks/1.png`` below ``*/masks``, or
+    ``COVID_masks/1.png`` below ``*_masks``.
     """
 
     base: Path
@@ -57,7 +58,7 @@ class FolderPattern:
         if not self.holds(path):
             return inside(path, self.base)
         parts = path.relative_to(self.base).parts
-        names = [name for part, name in zip(self.pattern, parts, strict=False) if part == ANY]
+        names = [starred(part, name) for part, name in zip(self.pattern, parts, strict=False) if ANY in part]
         return inside(self.base.joinpath(*names, *parts[len(self.pattern) :]), self.base)
 
     def entries(self) -> list[Path]:
@@ -66,7 +67,7 @@ class FolderPattern:
         for part in self.pattern:
             below = (
                 sorted(entry for entry in path.iterdir() if fits(part, entry.name))
-                if part[0] == ANY
+                if ANY in part
                 else [path / part]
                 for path in paths
                 if path.is_dir()
@@ -89,7 +90,16 @@ class FolderPattern:
 
 def fits(part: str, name: str) -> bool:
     """Whether a part of a pattern stands for a name: ``*`` for any, ``*.json`` for those that end so."""
-    return part == name or (part[:1] == ANY and name.endswith(part[1:]))
+    start, star, end = part.partition(ANY)
+    if not star:
+        return part == name
+    return len(name) > len(start) + len(end) and name.startswith(start) and name.endswith(end)
+
+
+def starred(part: str, name: str) -> str:
+    """What ``*`` of a part of a pattern stands for in a name that fits."""
+    start, _, end = part.partition(ANY)
+    return name.removeprefix(start).removesuffix(end)
 
 
 def folder_pattern(root: Path, name: str) -> FolderPattern:
@@ -98,5 +108,5 @@ def folder_pattern(root: Path, name: str) -> FolderPattern:
         path = Path(root) / Path(name).expanduser()
     except RuntimeError as error:
         raise MmtkError(f"{name}: the home folder is not known.", hint="Write the whole path.") from error
-    at = next((k for k, part in enumerate(path.parts) if part in (ANY, "*.json", "*.xml")), len(path.parts))
+    at = next((k for k, part in enumerate(path.parts) if ANY in part), len(path.parts))
     return FolderPattern(Path(*path.parts[:at]), path.parts[at:])

@@ -109,19 +109,22 @@ def _cell(value: Any) -> str | None:
 
 
 def _lines(lines: Sequence[str], ways: Mapping[str, str]) -> list[Record]:
-    """Records of lines with a film and a label; none where fewer than half name a film, or no line has a label."""
+    """Records of lines with a film and a label.
+
+    None where a single film, or fewer films than half of the lines, are named, or no line has a label.
+    """
     records: list[Record] = []
-    count = 0
+    films: list[str] = []
     for line in lines:
         if line.startswith("#"):
             continue
         pairs = [*_pairs(line)]
         named = next((pair for pair in pairs if film_of_cell(pair[0], ways)), None)
-        count += named is not None
+        films += [film_of_cell(named[0], ways)] if named else []
         name, label = named or pairs[min(1, len(pairs) - 1)]
         records.append({"image": name, "label": label})
     labels = any(record["label"] for record in records)
-    return records if labels and count and 2 * count >= len(records) else []
+    return records if labels and len({*films}) > 1 and 2 * len(films) >= len(records) else []
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:

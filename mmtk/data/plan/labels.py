@@ -13,6 +13,7 @@ from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.contradictions import contradictions, fill_from_folders
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.data.plan.part_folders import part_of_images
 from mmtk.data.plan.patients import find_patients
 from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.versions import are_versions
@@ -51,8 +52,8 @@ def _take_part_folders(labels: Labels) -> None:
     """Take folders as parts where every film lies in one, and nothing else says the parts."""
     if any(film.split for film in labels.films.values()):
         return
-    folders = {path: next(filter(words.part, PurePosixPath(parent(path)).parts), "") for path in labels.films}
-    part_of = {path: words.part(folder) for path, folder in folders.items()}
+    folders = {path: next(filter(_part, PurePosixPath(parent(path)).parts), "") for path in labels.films}
+    part_of = {path: _part(folder) for path, folder in folders.items()}
     if all(part_of.values()) and len({*part_of.values()}) > 1:
         for path, film in labels.films.items():
             film.split = part_of[path]
@@ -65,12 +66,12 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
     if required and top and all(len(PurePosixPath(parent(path)).parts) == top for path in labels.films):
         top -= 1  # films of one class alone share its folder, too
     parts_of = {path: PurePosixPath(parent(path)).parts[top:] for path in labels.films}
-    splits = {path: next(filter(None, map(words.part, parts)), "") for path, parts in parts_of.items()}
+    splits = {path: next(filter(None, map(_part, parts)), "") for path, parts in parts_of.items()}
     for path, part in splits.items():
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
     names = {
-        path: [p for p in parts if not words.part(p) and words.role(p) != "images" and not DIVISION.fullmatch(p)]
+        path: [p for p in parts if not _part(p) and words.role(p) != "images" and not DIVISION.fullmatch(p)]
         for path, parts in parts_of.items()
     }
     first = {path: parts[0] for path, parts in names.items() if parts}
@@ -92,6 +93,11 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
         labels.reasons.append(f"{counted(len(loose), 'film')} in no folder of a class: unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         labels.notes.append(f"the folders {listing({*splits.values()})} as parts")
+
+
+def _part(folder: str) -> str:
+    """Part that a folder is called by, alone or beside a word for images; "" for another."""
+    return words.part(folder) or part_of_images(folder)
 
 
 def _read_by_source(folders: Sequence[str], in_part: bool, label: str) -> bool:

@@ -11,6 +11,7 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.pairing import pair
+from mmtk.data.plan.part_folders import shape
 from mmtk.data.plan.readers import are_readers, has_agreed, share_films
 from mmtk.data.plan.roles import Roles, is_inside, merged, top_folder
 
@@ -71,7 +72,7 @@ def _patterns(roles: Roles, groups: Groups) -> Groups:
     """Join folders of one depth and name, as those of patients, unless they have masks of the same films."""
     alike: dict[tuple[int, str], list[str]] = defaultdict(list)
     for top in groups:
-        alike[top.count("/"), PurePosixPath(top).name].append(top)
+        alike[top.count("/"), shape(PurePosixPath(top).name)].append(top)
     joined: Groups = {}
     for folders in alike.values():
         films = [film for top in folders for film in pair(roles.films, groups[top]).of] if len(folders) > 1 else []

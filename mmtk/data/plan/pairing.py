@@ -6,9 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from mmtk.data.plan.listing import stem
+from mmtk.data.plan.part_folders import part_words
 
 END = re.compile(r"[-_. ]+[^\W_]+$|[^\W\d_]+$")
 
@@ -70,8 +70,8 @@ def _pairs(
         if (name := _oriented(stem(path), side)).endswith(mask_tail):
             near = by_stem.get(name.removesuffix(mask_tail), [])
             if len(near) > 1:
-                folders = {*PurePosixPath(path).parent.parts}
-                near = sorted(near, key=lambda film: -len(folders & {*PurePosixPath(film).parent.parts}))
+                folders = part_words(path)
+                near = sorted(near, key=lambda film: -len(folders & part_words(film)))
             if near:
                 pairs[near[0]].append(path)
     return pairs

@@ -12,6 +12,7 @@ from mmtk.components.source._sides import mirrored
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.data.plan.part_folders import shape
 
 MASK_WORDS = {"mask", "masks", "seg", "dseg", "segmentation", "lungmask", *words.FOREIGN_MASKS}
 TAIL = re.compile(r"[-_. ]+[^\W_]+$")
@@ -96,14 +97,19 @@ def _folder_word(path: str) -> str:
 def pattern_of(paths: Iterable[str], role: str) -> str:
     """Pattern, such as ``*/masks``, of the folders of a role that hold all files; "" where one folder does."""
     tops = {top_folder(path, role) for path in paths}
-    same = len({(top.count("/"), PurePosixPath(top).name) for top in tops}) == 1
+    same = len({(top.count("/"), shape(PurePosixPath(top).name)) for top in tops}) == 1
     return merged([*tops]) if len(tops) > 1 and same else ""
 
 
 def merged(tops: Sequence[str]) -> str:
-    """Merge folders of one depth to a pattern, with ``*`` for the parts in which they differ."""
+    """Merge folders of one depth to a pattern, with ``*`` for what they differ in: ``*/masks``, ``*_masks``."""
     parts = zip(*(top.split("/") for top in tops), strict=True)
-    return "/".join(names[0] if len({*names}) == 1 else "*" for names in parts)
+    return "/".join(_merged_name({*names}) for names in parts)
+
+
+def _merged_name(names: set[str]) -> str:
+    shapes = names if len(names) == 1 else {*map(shape, names)}
+    return next(iter(shapes)) if len(shapes) == 1 else "*"
 
 
 def top_folder(path: str, role: str) -> str:

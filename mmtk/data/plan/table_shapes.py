@@ -57,7 +57,8 @@ def _without_lists(name: str, table: Table, labels: Labels) -> Table:
     """Write ``['a', 'b']``, as Python prints a list, as ``a|b``."""
 
     def text(cell: str) -> str:
-        return "|".join(re.findall(r"['\"]([^'\"]+)['\"]", cell)) if LIST.fullmatch(cell) else cell
+        entries = re.findall(r"['\"]([^'\"]+)['\"]", cell)
+        return "|".join(map(str.strip, entries)) if LIST.fullmatch(cell) else cell
 
     rows = tuple(tuple(map(text, row)) for row in table.rows)
     if rows == table.rows:
