@@ -97,7 +97,7 @@ def fits(part: str, name: str) -> bool:
 
 
 def starred(part: str, name: str) -> str:
-    """What ``*`` of a part of a pattern stands for in a name that fits."""
+    """Letters of a name that fits for which ``*`` of a part of a pattern stands."""
     start, _, end = part.partition(ANY)
     return name.removeprefix(start).removesuffix(end)
 
