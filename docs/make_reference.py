@@ -116,7 +116,7 @@ def _records(command: Any, context: Any) -> Iterator[tuple[str, str] | None]:
         record = each.get_help_record(context)
         if record is None:  # an argument that says nothing of itself
             record = (each.make_metavar(context), getattr(each, "help", None) or "")
-        yield record[0], record[1]
+        yield help.without_type(record[0]), record[1]
 
 
 # --- recipes --------------------------------------------------------------------------------------------------

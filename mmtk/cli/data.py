@@ -27,7 +27,7 @@ app = help.App(
 
 @app.command()
 def plan(
-    folder: Annotated[Path, typer.Argument(help="A folder of films, in any layout.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of films, in any layout.")],
     out: Annotated[Path | None, typer.Option(help="The profile to write (default FOLDER-NAME.toml here).")] = None,
     images: Annotated[str, typer.Option(help="Where the films are, inside FOLDER.")] = "",
     masks: Annotated[str, typer.Option(help="Where the masks are, inside FOLDER.")] = "",

@@ -72,7 +72,15 @@ class Command(typer.core.TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the parts of the usage line; Typer's braces around what is required read like a choice."""
-        return [re.sub(r"^\{(.+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+        pieces = [re.sub(r"^\{(.+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+        return [_with_dots(piece) if piece.endswith("...") else piece for piece in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options, without types that say nothing to who does not write Python."""
+        write = formatter.write_dl
+        formatter.write_dl = lambda rows, *rest: write([(without_type(name), text) for name, text in rows], *rest)
+        super().format_options(ctx, formatter)
+        formatter.write_dl = write
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, one a line."""
@@ -121,6 +129,16 @@ class Commands(typer.core.TyperGroup):
             yield title, [name for name in names if name in group]
         if rest := [name for name in names if not any(name in group for group in GROUPS.values())]:
             yield "Other", rest
+
+
+def _with_dots(piece: str) -> str:
+    """An argument that may be repeated, with one sign for it."""
+    return piece.removesuffix("...") + ("" if "…" in piece else "…")
+
+
+def without_type(name: str) -> str:
+    """Name of an argument without its type, or of an option with the type that its value has."""
+    return name.replace(" range>", ">") if name.startswith("-") else re.sub(r" <.+>$", "", name)
 
 
 def _sentence(command: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -36,6 +37,14 @@ def test_every_command_stands_below_one_heading_with_its_whole_first_sentence(ca
     for name, command in ROOT.commands.items():
         assert f"{name} {' '.join(command.help.partition(chr(10) * 2)[0].split())}" in words
     assert "..." not in out.partition("\n")[2]
+
+
+def test_arguments_have_no_types_of_python_and_one_sign_where_they_may_be_repeated(capsys, monkeypatch):
+    for path in LEAVES:
+        usage, _, rest = mmtk(capsys, monkeypatch, *path.split(), "-h")[1].partition("\n")
+        assert "..." not in usage, usage
+        assert not re.search(r"list\[| range>", rest), path
+    assert usage.startswith("Usage: mmtk ")
 
 
 def test_a_command_without_a_heading_stands_below_other(capsys, monkeypatch):
