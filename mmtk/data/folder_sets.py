@@ -163,9 +163,15 @@ def _classes(
         "classification",
         images=images,
         labels=str(table),
+        masks=_masks_among(films, scratch / f"{file_name(name)}-mask-files.csv"),
         classes=target.names,
         unlisted_images="ignore",  # lateral films, and masks below the same folder
     )
+
+
+def _masks_among(films: FilmSet, path: Path) -> str:
+    """Table ``path`` of the masks that lie among the films under names of their own, so that they are no films."""
+    return str(_csv_file(path, films.mask_rows)) if films.mask_rows else ""
 
 
 def _run_classes(label: str, target: LabelSpec, match: Mapping[str, str]) -> list[str | None]:
@@ -214,6 +220,8 @@ def _organs(
 ) -> Source:
     """Source of the films with a mask, their patients and spacing from the table of the films."""
     keys = {"use": "folder", **films.keys["segmentation"]}
+    if films.mask_rows:
+        keys["masks"] = str(_csv_file(scratch / f"{file_name(name)}-mask-files.csv", films.mask_rows))
     metadata = metadata_columns(films.films.values())
     rows = [
         (films.inside(path), film.patient, film.spacing, *(film.metadata.get(column, "") for column in metadata))

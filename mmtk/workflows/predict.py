@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtk.counts import counted
+from mmtk.data.plan.film_choice import left_out
 from mmtk.errors import MmtkError, folded, listing, report
 from mmtk.images import files as image_files
 from mmtk.images.files import image_name
@@ -119,14 +120,17 @@ def _remove_stale(folder: OutputFolder, rows: Iterable[Row], ends: Iterable[str]
 
 
 def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
-    """Films of the inputs, without results of earlier predictions and masks; print what is left out."""
+    """Films of the inputs, without results of earlier predictions, masks and strays; print what is left out."""
     every = find_images(inputs)
     paths = _films_among(every, inputs)
-    masks = masks_among(inputs, paths)
-    for sentence in (_results_sentence(len(every) - len(paths)), _unread(inputs), _masks_sentence(masks)):
+    choice = left_out(inputs, paths)
+    chosen = [sentence for sentence in (_masks_sentence(choice.masks), *choice.sentences) if sentence]
+    if chosen:
+        chosen[-1] += " An image that is given by its own name is always predicted."
+    for sentence in (_results_sentence(len(every) - len(paths)), _unread(inputs), *chosen):
         if sentence and not quiet:
             print(folded(f"Left out  {sentence}", sys.stdout))
-    return [path for path in paths if path not in masks]
+    return [path for path in paths if path not in choice.masks | choice.others]
 
 
 def _unread(inputs: Iterable[Path]) -> str:
@@ -141,10 +145,7 @@ def _masks_sentence(masks: set[Path]) -> str:
     if not masks:
         return ""
     folders = listing(sorted({quoted(path.parent) for path in masks}), 3)
-    return (
-        f"{len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}. "
-        "An image that is given by its own name is always predicted."
-    )
+    return f"{len(masks)} {'masks' if len(masks) > 1 else 'mask'} among the images, in {folders}."
 
 
 def _check_places(out: Path, paths: Sequence[Path]) -> None:
@@ -173,20 +174,6 @@ def _films_among(paths: Sequence[Path], inputs: Collection[Path]) -> list[Path]:
 
 def _results_sentence(count: int) -> str:
     return f"{counted(count, 'picture')} among the images that mmtk wrote." if count else ""
-
-
-def masks_among(inputs: Iterable[Path], paths: Iterable[Path]) -> set[Path]:
-    """Find masks among the images of the given folders, by name or location and by look."""
-    from mmtk.data.plan.listing import Listing
-    from mmtk.data.plan.roles import find_roles
-
-    paths = list(paths)
-    masks: set[Path] = set()
-    for folder in (path for path in inputs if os.path.isdir(path)):
-        inside = {os.path.relpath(path, folder): path for path in paths if path.is_relative_to(folder)}
-        files = Listing(folder, tuple(inside))
-        masks |= {inside[name] for name in find_roles(files).masks if (look := files.look(name)) and look.mask}
-    return masks - {path for path in inputs if path in masks}
 
 
 @contextmanager

@@ -50,6 +50,38 @@ def note(source: Folder, words: str) -> bool:
     return any(words in each for each in source.notes)
 
 
+# Masks that a table names
+
+
+def test_a_table_names_masks_that_lie_among_the_films_or_elsewhere(tmp_path):
+    for n in range(8):
+        draw(tmp_path / f"films/f{n}.jpg")
+        draw(tmp_path / (f"films/f{n}.png" if n < 4 else f"drawn/{n * 7}.png"), square())
+    cells = [f"f{n}.png" if n < 4 else f"../drawn/{n * 7}.png" for n in range(8)]
+    rows = [f"f{n}.jpg,{cell}" for n, cell in enumerate(cells)]
+    (tmp_path / "masks.csv").write_text("\n".join(["image,mask", *rows[:7], "f7.jpg,"]) + "\n")
+    source = masks(tmp_path, masks="masks.csv", classes=("lung",))
+    assert len(source.items("all")) == 8  # no mask is a film
+    assert unlabelled(source) == {"f7"}
+    assert all(source.mask(item).sum() == 16 for item in source.items("all") if item.target)
+    for row, message in (
+        ("f7.jpg,f9.png", r"names 1 mask that is not there: .*f9\.png"),
+        ("f7.jpg,f1.png", r"names one mask for the images f1 and f7: f1\.png"),
+        ("f1.jpg,../drawn/49.png", "names two masks of the image f1"),
+        ("x.jpg,../drawn/49.png", r"no image for 1 mask: x\.jpg"),
+    ):
+        (tmp_path / "masks.csv").write_text("\n".join(["image,mask", *rows[:7], row]) + "\n")
+        with pytest.raises(MmtkError, match=message):
+            masks(tmp_path, masks="masks.csv", classes=("lung",))
+    for n in range(8):  # a label map each
+        draw(tmp_path / f"maps/{n}.png", square() // 255 + 2 * (square(4) // 255))
+        (tmp_path / f"films/f{n}.png").unlink(missing_ok=True)
+    rows = [f"f{n}.jpg,../maps/{n}.png" for n in range(8)]
+    (tmp_path / "masks.csv").write_text("\n".join(["image,mask", *rows]) + "\n")
+    (item, *_) = masks(tmp_path, masks="masks.csv", classes=("none", "a", "b", "c"), exclusive=True).items("all")
+    assert item.target == (tmp_path / "maps/0.png",)
+
+
 # Patients
 
 

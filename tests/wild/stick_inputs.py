@@ -130,7 +130,7 @@ def column_of_masks(root: Path) -> Right:
         mask(root / f"store/y/b{n * 3}.png")
         rows.append([f"/home/anna/store/x/a{n}.png", f"/home/anna/store/y/b{n * 3}.png", n % 2])
     table(root / "index.csv", rows)
-    return Right({"0": 12, "1": 12}, films=24, words=('"mask_path" of index.csv names masks',))
+    return Right({"0": 12, "1": 12}, masks=24, films=24, words=('"mask_path" of index.csv names 24 masks',))
 
 
 def folds_above_numbered_classes(root: Path) -> Right:

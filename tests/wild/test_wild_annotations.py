@@ -86,12 +86,16 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
-def test_masks_called_as_the_films_beside_them_are_noted(tmp_path: Path) -> None:
-    for n in range(4):
-        film(tmp_path / f"d/{n}.jpg")
-        mask(tmp_path / f"d/{n}.png")
-    with pytest.raises(MmtkError, match=r"look like masks\. Move the \.png files into a folder masks"):
-        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+def test_a_column_of_masks_that_do_not_look_like_masks_is_named(tmp_path: Path) -> None:
+    rows = [["film", "mask", "finding"]]
+    for n in range(8):
+        film(tmp_path / f"d/x/a{n}.png")
+        film(tmp_path / f"d/y/b{n + 3}.png")
+        rows.append([f"x/a{n}.png", f"y/b{n + 3}.png", ("clear", "mass")[n % 2]])
+    table(tmp_path / "d/index.csv", rows)
+    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert '"mask" of index.csv names masks that are not called like their films: they are not read' in told
+    assert "8 masks left out" in told
 
 
 def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
 from program_inputs import PROGRAMS
 from stick_inputs import STICKS
+from ward_inputs import WARDS
 
 from mmtk import load_recipe
 from mmtk.cli.data import refuse_unused
@@ -26,7 +27,7 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

@@ -15,6 +15,7 @@ from mmtk.components.source import _layout, _outlines
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._mask_channels import NUMPY, read_stack
 from mmtk.components.source._mask_names import MaskFinder
+from mmtk.components.source._mask_table import TableMaskFinder
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
@@ -43,7 +44,7 @@ def find_masks(
     """Find the masks at ``location`` for the images of ``find``; masks without an image are an error."""
     if values and not exclusive:
         raise MmtkError("values: are those of label maps, which need exclusive = true.", str(location))
-    if reader := _outlines.reader_of(location):
+    if reader := None if isinstance(find, TableMaskFinder) else _outlines.reader_of(location):
         if exclusive:
             raise MmtkError("exclusive: is for label maps; polygons may overlap.", str(location))
         names, files, read = reader(location, find, classes)
@@ -110,7 +111,7 @@ def _channels(location: FolderPattern, classes: tuple[str, ...], find: MaskFinde
         if not is_hidden(path.name)
     ]
     folders = sorted({path.name for path in entries if path.is_dir()})
-    flat = any(map(_is_mask_file, entries))
+    flat = any(map(_is_mask_file, entries)) or isinstance(find, TableMaskFinder)
     if not classes and folders and not flat:
         if not (sites := find.sites(location)):
             return "channels in folders", tuple(folders)

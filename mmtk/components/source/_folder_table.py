@@ -64,7 +64,7 @@ class TableReader:
         if content.encoding == "cp1252":
             self.notes.append(f"{table.name} is not UTF-8: it was read as Windows-1252.")
         numbers = _column_numbers(content, self.columns, self.notes)
-        ids = {**_spellings(folder, extra_images), **_spellings(folder, images)}
+        ids = {**spellings(folder, extra_images), **spellings(folder, images)}
         for column in ("image", "label") if self.needs_label else ("image",):
             if column not in numbers:
                 raise _no_column(column, content, ids)
@@ -73,7 +73,7 @@ class TableReader:
         facts = read_metadata(content, {*numbers.values()}, self.metadata, EMPTY, self.notes)
         rows = _Rows(table)
         for (number, cells), metadata in zip(lines, facts, strict=True):
-            rows.add(number, cells, _image_id(cells["image"], ids, folder), metadata)
+            rows.add(number, cells, image_id(cells["image"], ids, folder), metadata)
         if self.ignores_unlisted and (spare := images.keys() - rows.by_id.keys()):
             self.notes.append(
                 f"{share(len(spare), len(images), 'image')} left out: without a row in {table.name}."
@@ -210,7 +210,7 @@ def _likely(column: str, content: Table, id_by_spelling: Mapping[str, str], name
             n
             for line in content.lines[:50]
             for n, cell in enumerate(line.cells)
-            if _image_id(cell, id_by_spelling, None)
+            if image_id(cell, id_by_spelling, None)
         )
         if hits:
             return content.columns[hits.most_common(1)[0][0]]
@@ -287,7 +287,7 @@ def _join_zeros(lines: list[dict[Column, str]], table: Path, notes: list[str]) -
         notes.append(f"{table.name}: patients such as {changed[0]} are the same as {same}, which has its zeros.")
 
 
-def _spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, str]:
+def spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, str]:
     """Ids by every unambiguous way to write an image, composed (NFC); a whole path is that of its image alone."""
     ways: dict[str, set[str]] = {}
     paths: dict[str, str] = {}
@@ -299,7 +299,7 @@ def _spellings(folder: FolderPattern, images: Mapping[str, Path]) -> dict[str, s
     return {way: next(iter(names)) for way, names in ways.items() if len(names) == 1} | paths
 
 
-def _image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPattern | None) -> str | None:
+def image_id(cell: str, id_by_spelling: Mapping[str, str], folder: FolderPattern | None) -> str | None:
     """Id of the image of a cell: as written, with other slashes, below the folder's name, or without suffix."""
     way = normalize("NFC", cell)
     plain = way.replace("\\", "/").removeprefix("./")

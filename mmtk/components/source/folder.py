@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mmtk.api import Item, LabelSpec, MmtkError, Source, Split, Task
-from mmtk.components.source import _layout, _mask_names
+from mmtk.components.source import _layout
 from mmtk.components.source._folder_checks import check_classes, check_split, class_names
 from mmtk.components.source._folder_images import (
     check_single,
@@ -22,7 +23,8 @@ from mmtk.components.source._folder_masks import Masks, find_masks
 from mmtk.components.source._folder_pattern import FolderPattern, folder_pattern
 from mmtk.components.source._folder_row import Column, Row
 from mmtk.components.source._folder_table import TableReader
-from mmtk.components.source._mask_names import Affixes, beside_images
+from mmtk.components.source._mask_names import Affixes, MaskFinder, beside_images
+from mmtk.components.source._mask_table import TableMaskFinder, named_masks
 from mmtk.components.source._sides import sides
 from mmtk.components.source._splitting import PARTS, SHARES, VAL_OF_TRAIN, class_and_mask_strata, split_by_patient
 from mmtk.components.source._words import EMPTY
@@ -46,8 +48,9 @@ class Folder(Source):
         an unlabelled image, for train only.
     masks: folder of masks named like their images: one file per image, one sub-folder of files per channel, or
         files with one colour channel, page or plane (.npy) per class. Or outlines of COCO, VIA (a .json file),
-        LabelMe (*.json) or CVAT (.xml), a folder of YOLO polygons (.txt), or a table (.csv) of run lengths. An
-        image without a mask is unlabelled, for train only.
+        LabelMe (*.json) or CVAT (.xml), a folder of YOLO polygons (.txt), or a table (.csv) of run lengths; or a
+        table with the columns image and mask, for masks with names of their own (paths from the folder of
+        images). An image without a mask is unlabelled, for train only.
     classes: order of the classes or channels. Default: sorted.
     exclusive: masks are label maps with the numbers of ``classes``; 0 is the background, 255 is ignored.
     values: what stands for each of ``classes`` in label maps where it is not 0, 1, 2, …: numbers such as
@@ -111,6 +114,7 @@ class Folder(Source):
         self._resize_masks = bool(resize_masks)
         self._folder, self._by_folders = folder_pattern(root, images), labels == FOLDERS
         self._mask_folder = folder_pattern(root, masks) if masks else None
+        self._named_masks = {path for _, path in named_masks(self._mask_folder, self._folder)}
         endings = (mask_suffix,) if isinstance(mask_suffix, str) else mask_suffix or ("",)
         self._affixes = Affixes(image_prefix or "", image_suffix or "", mask_prefix or "", endings)
         self._folder.images()
@@ -198,6 +202,8 @@ class Folder(Source):
         self.notes += [f"left out: {sentence}"] if (sentence := unread_sentence(unread)) else []
         paths = without_results(self._folder.images(), self.notes)
         paths = [path for path in paths if not any(folder.holds(path) for folder in inner)]
+        if self._named_masks:
+            paths = [path for path in paths if Path(os.path.abspath(path)) not in self._named_masks]
         if self._mask_folder == self._folder:
             paths = [path for path in paths if not self._affixes.is_mask(_layout.stem(path))]
             self.notes += beside_images([_layout.stem(path) for path in paths])
@@ -241,9 +247,8 @@ class Folder(Source):
         self._masks: Masks | None = None
         if self._mask_folder and (self._task == "segmentation" or self._both):
             ignore = self._unmatched == "ignore"
-            finder = _mask_names.MaskFinder(
-                self._folder, images, extra, self._affixes, ignore, self.notes, self._resize_masks
-            )
+            kind = TableMaskFinder if self._named_masks else MaskFinder
+            finder = kind(self._folder, images, extra, self._affixes, ignore, self.notes, self._resize_masks)
             organs = self._classes if self._task == "segmentation" else ()
             self._masks = find_masks(self._mask_folder, finder, organs, self._exclusive, self._values)
         if self._task == "classification":

@@ -12,7 +12,7 @@ from unicodedata import normalize
 from mmtk.components.source import _part_words
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
-from mmtk.data.plan.patient_words import patient_column, possible_patients
+from mmtk.data.plan.patient_words import patient_column, possible_patients, site_column
 from mmtk.data.plan.readers import has_agreed
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
@@ -31,6 +31,7 @@ class Columns:
 
     ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs;
     ``possible_patients`` repeat as patients do, where no column is called so; ``possible_split`` may say the part.
+    ``site`` names the hospitals, where each of them numbers its patients from 1 on.
     """
 
     image: str
@@ -44,6 +45,19 @@ class Columns:
     unused: tuple[str, ...] = field(default=())
     possible_patients: tuple[str, ...] = ()
     possible_split: str = ""
+    site: str = ""
+
+    def person(self, row: Mapping[str, str]) -> str:
+        """The patient of a row, with the hospital where each numbers its own; "" where none is known."""
+        patient = row[self.patient] if self.patient else ""
+        return f"{row[self.site]} {patient}".strip() if self.site and patient else patient
+
+    def persons_sentence(self) -> list[str]:
+        """Why hospital and patient together are a person; none where the patient alone is."""
+        if not self.site:
+            return []
+        both = f'"{self.site}" and "{self.patient}" together'
+        return [f'each "{self.site}" numbers its patients from 1 on: a patient is {both}']
 
     @property
     def are_of_masks(self) -> bool:
@@ -65,6 +79,7 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     cells = [(name, named_table.cells(name)) for name in candidates]
     patient = hints.get("patient") or patient_column(cells)
     candidates = [name for name in candidates if name != patient]
+    site = site_column(named_table.cells(patient), cells) if patient in table.columns else ""
     split = hints.get("split") or _split_column(named_table, candidates)
     candidates = [name for name in candidates if name != split]
     spacing = hints.get("spacing") or _spacing_column(named_table, candidates)
@@ -78,7 +93,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     possible = () if patient else possible_patients([entry for entry in cells if entry[0] in {*candidates} - used])
     unused = tuple(name for name in candidates if name not in used)
     return Columns(
-        image, matches, label, patient, split, spacing, flags, run_lengths, unused, tuple(possible), possible_split
+        *(image, matches, label, patient, split, spacing, flags, run_lengths, unused),
+        *(tuple(possible), possible_split, site),
     )
 
 

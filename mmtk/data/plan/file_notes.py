@@ -84,7 +84,7 @@ def file_notes(
     outlined: masks are there
     label_files: JSON and text files whose labels are read
     """
-    notes = [*_names(listing), *_formats(listing, films)]
+    notes = [*_names(listing), *_formats(films)]
     jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
@@ -118,8 +118,8 @@ def _names(listing: Listing) -> list[str]:
     ]
 
 
-def _formats(listing: Listing, films: Collection[str]) -> list[str]:
-    """Films of one name in two formats, such as DICOM and the PNG that was made of it, or a film and its mask."""
+def _formats(films: Collection[str]) -> list[str]:
+    """Films of one name in two formats, such as DICOM and the PNG that was made of it."""
     formats: dict[str, dict[str, str]] = {}
     for path in films:
         formats.setdefault(stem(path), {})[PurePosixPath(path).suffix.lower()] = path
@@ -127,15 +127,7 @@ def _formats(listing: Listing, films: Collection[str]) -> list[str]:
     if not twins or 2 * len(twins) < len(formats):
         return []
     count, kinds = counted(len(twins), "film lies", "films lie"), " and ".join(sorted(twins[0]))
-    if masks := [suffix for suffix, path in sorted(twins[0].items()) if _is_mask(listing, path)]:
-        cure = f"Move the {masks[0]} files into a folder masks"
-        return [f"{count} here as {kinds}, and those of {masks[0]} look like masks. {cure}"]
     return [f"{count} here as {kinds}: each counts twice (--images FOLDER takes one format)"]
-
-
-def _is_mask(listing: Listing, path: str) -> bool:
-    look = listing.look(path)
-    return look is not None and look.mask
 
 
 def _annotations(listing: Listing) -> list[str]:

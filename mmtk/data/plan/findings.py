@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from mmtk.data.plan.labels import DIVISION, find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
+from mmtk.data.plan.named_masks import masks_by_name, take_named_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
@@ -37,6 +39,7 @@ class FilmSet:
     ``table``: keys of classes and patients (``labels``, ``columns``, ``patient_pattern``).
     ``reasons``: why the user's table cannot be read as it is, so that mmtk writes another.
     ``left_out``: films in the folder of images that are not to be read.
+    ``named_masks``: whether a table has to name the mask of every film.
     """
 
     folder: str
@@ -50,6 +53,7 @@ class FilmSet:
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    named_masks: bool = False
 
     @property
     def name(self) -> str:
@@ -58,8 +62,23 @@ class FilmSet:
 
     def inside(self, path: str) -> str:
         """Path of a film for a table: below the folder of images, or below the fixed part of its pattern."""
-        fixed = self.images.partition("*")[0].rstrip("/")
+        fixed = self._base
         return path if fixed in ("", ".") else path.removeprefix(f"{fixed}/")
+
+    @property
+    def _base(self) -> str:
+        """Folder of images, or the fixed part of its pattern."""
+        return self.images.partition("*")[0].rstrip("/")
+
+    @property
+    def mask_rows(self) -> list[tuple[str, str]]:
+        """Rows of a table that names the mask of every film, with paths from the folder of images; else none."""
+        if not self.named_masks:
+            return []
+        rows = [
+            (self.inside(film), posixpath.relpath(mask, self._base or ".")) for film, (mask,) in self.masks.items()
+        ]
+        return [("image", "mask"), *sorted(rows)]
 
 
 def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
@@ -127,6 +146,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     all_roles = find_roles(listing, hints.get("masks", ""), hints.get("images", ""))
     roles, choice = one_group(listing, all_roles)
     roles, strays = without_strays(listing.root, roles)
+    roles, named = take_named_masks(listing, roles)
     if training:
         roles, left = without_test_films(roles)
         choice += left
@@ -135,7 +155,8 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     if training:
         leave_several(labels)
     films = [path for path in films if path in labels.films]
-    masks = find_masks(listing, films, roles.masks) if roles.masks else None
+    masks = masks_by_name(listing, films, named) if named[0] else None
+    masks = masks or (find_masks(listing, films, roles.masks) if roles.masks else None)
     masks = masks or find_annotations(listing, films)
     patterned = masks is not None and "*" in str(masks.keys["masks"])
     images = hints.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
@@ -149,11 +170,12 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     )
     if masks is not None:
         film_set.notes += masks.notes
-        film_set.masks = masks.pairs
+        film_set.masks, film_set.named_masks = masks.pairs, bool(named[0])
     elif roles.masks:
         why = _why_stacked(listing, films, roles.masks) or _why_unmatched(roles.masks)
         film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
-    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - {*roles.films, *roles.masks})
+    chosen = {*roles.films, *roles.masks, *named[0].values()}
+    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - chosen)
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

@@ -12,8 +12,10 @@ from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.contradictions import contradictions, fill_from_folders
 from mmtk.data.plan.films import Film, Labels
+from mmtk.data.plan.legends import explain_codes
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.part_folders import part_of_images
+from mmtk.data.plan.patient_findings import take_patient_findings
 from mmtk.data.plan.patients import find_patients
 from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.versions import are_versions
@@ -34,10 +36,13 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     labels = Labels({path: Film() for path in films})
     if hints.get("labels") != "folders":
         table_labels.read_labels(files, labels, hints)
+    if not labels.counts and not hints.get("labels"):
+        take_patient_findings(labels)
     if not labels.counts and hints.get("labels") in (None, "", "folders"):
         _from_folders(files, labels, required=hints.get("labels") == "folders")
     if not labels.counts:
         _from_names(labels)
+    explain_codes(files, labels)
     part_lists.take_parts(files, labels)
     fill_from_folders(labels)
     labels.notes += contradictions(labels)

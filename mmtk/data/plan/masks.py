@@ -13,11 +13,13 @@ from mmtk.data.plan import words
 from mmtk.data.plan.label_maps import SAMPLES, label_map
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.organs import complete
-from mmtk.data.plan.pairing import pair, shifted_numbers
+from mmtk.data.plan.pairing import END, pair, shifted_numbers
 from mmtk.data.plan.roles import common, pattern_of
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 from mmtk.images.loader import image_size, read_frame_count, read_segments
+
+RESIZED = "masks of another size than their films: scaled to them"
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,31 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         partial = len(organs.pairs) < len(pairs)
         keys["classes"], pairs, notes = [*organs.names], dict(organs.pairs), [*organs.notes]
     else:
-        channels, notes = _channels(listing, used)
-        keys |= channels or {
-            "classes": [words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"]
-        }
+        organ = words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"
+        channels, notes = keys_by_look(listing, pairs, organ)
+        keys |= channels
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
         if affix:
             keys[f"{name}_{paired.side}"] = affix
-    if _resized(listing, pairs):
+    if several and len(children) > 1 and _resized(listing, pairs):
         keys["resize_masks"] = True
-        notes.append("masks of another size than their films: scaled to them")
+        notes.append(RESIZED)
     notes += _spare_notes(films, pairs, spare_masks)
     if partial or spare_masks or _others(listing, folder, {*films, *used}):
         keys["unmatched_masks"] = "ignore"
     return Masks(keys, pairs, tuple(notes))
+
+
+def keys_by_look(
+    listing: Listing, pairs: Mapping[str, Sequence[str]], organ: str
+) -> tuple[dict[str, object], list[str]]:
+    """Keys for a mask file of each film, by its channels and size, and notes; ``organ``: that of plain masks."""
+    keys, notes = _channels(listing, [path for paths in pairs.values() for path in paths])
+    keys = keys or {"classes": [organ]}
+    if _resized(listing, pairs):
+        keys["resize_masks"] = True
+        notes.append(RESIZED)
+    return keys, notes
 
 
 def _others(listing: Listing, folder: str, used: Collection[str]) -> bool:
@@ -125,8 +138,18 @@ def _resized(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
-    """Match masks of several organs by endings, as in ``p1_heart.png``, in one folder or one for each ending."""
-    by_stem = {stem(path): path for path in films}
+    """Match masks of several organs by endings, as ``p1_heart.png``, in one folder or one for each ending.
+
+    Names of films may have an ending, too, which all share: ``p1_film.png``.
+    """
+    ends = {match[0] if (match := END.search(stem(path))) else "" for path in films}
+    tries = (_of_endings(listing, films, masks, end) for end in ["", *(ends if len(ends) == 1 else ())])
+    return next(filter(None, tries), None)
+
+
+def _of_endings(listing: Listing, films: Sequence[str], masks: Sequence[str], film_end: str) -> Masks | None:
+    """Match masks by endings behind the names of films without ``film_end``."""
+    by_stem = {stem(path).removesuffix(film_end): path for path in films}
     pairs: dict[str, dict[str, str]] = defaultdict(dict)
     strangers: list[str] = []
     for path in masks:
@@ -155,6 +178,8 @@ def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     if len(folders) > 1:
         names = [PurePosixPath(next(iter(folder_of[ending]))).name for ending in endings]
     keys: dict[str, object] = {"masks": common(masks) or ".", "classes": names, "mask_suffix": [*endings]}
+    if film_end:
+        keys["image_suffix"] = film_end
     if others or strangers or len(organs.pairs) < len(pairs):
         keys["unmatched_masks"] = "ignore"
     return Masks(keys, organs.pairs, (*organs.notes, *_spare_notes(films, pairs, strangers)))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from statistics import mean, median
 
+from mmtk.components.source._splitting import are_numbered
 from mmtk.data.plan.words import CLASSES, OTHER_COLUMNS, PARTS, plain
 from mmtk.io.dates import is_date
 
@@ -61,6 +63,12 @@ FOLDERS = (
     ),
     *("pat", "p", "pt", "sub", "subj", "case", "fall", "proband", "visit", "study", "ses"),
 )
+SITES = {
+    *("site", "sites", "center", "centre", "hospital", "clinic", "institution", "institute", "campus", "zentrum"),
+    *("klinik", "klinikum", "krankenhaus", "standort", "haus", "hôpital", "hopital", "établissement", "centro"),
+    *("ospedale", "clínica", "sede", "ziekenhuis", "szpital", "sykehus", "sjukhus", "больница", "центр", "医院"),
+    *("中心", "施設", "병원", "مستشفى", "hastane"),
+}
 MANY, FEW = 8, 12  # so many groups, with fewer images each, are persons
 
 
@@ -76,8 +84,28 @@ def patient_rank(name: str) -> int:
         return 2
     if {rest, plain(name)} & WEAK:
         return 1
-    ranks = [_rank_of_word(word) for word in words if not _is_number(word)]
+    ranks = [_rank_of_word(word) for word in words if not _is_number(word) and word not in SITES]  # SiteSubject
     return max(ranks) if ranks and all(ranks) else 0
+
+
+def site_column(patients: Sequence[str], cells: Sequence[tuple[str, list[str]]]) -> str:
+    """The column of hospitals that each number their patients from 1 on; "" where none does.
+
+    patients: of the rows
+    cells: pairs of a column's name and its cells
+    """
+    for name, sites in cells:
+        words = {word for word in plain(name).split() if not _is_number(word)}
+        if not words or words - SITES:
+            continue
+        by_site: dict[str, set[str]] = defaultdict(set)
+        for site, patient in zip(sites, patients, strict=True):
+            if site and patient:
+                by_site[site].add(patient)
+        shared = len({*chain(*by_site.values())}) < sum(map(len, by_site.values()))
+        if shared and all(map(are_numbered, by_site.values())):
+            return name
+    return ""
 
 
 def _rank_of_word(word: str) -> int:

@@ -15,7 +15,7 @@ from mmtk.data.plan.findings import FilmSet, find_sets, part_counts, separate_pa
 from mmtk.data.plan.listing import Listing, list_folder, named_paths, resolve_hints, results_sentence
 from mmtk.data.plan.official import official_uses, recognise
 from mmtk.data.plan.patients import patients_line
-from mmtk.data.plan.sources import both_tasks, choose, csv_text, source_keys, toml_lines
+from mmtk.data.plan.sources import both_tasks, choose, csv_text, rows_text, source_keys, toml_lines
 from mmtk.errors import MmtkError
 from mmtk.io.files import real_path, write_text
 from mmtk.io.outputs import check_folder, make_folder
@@ -118,14 +118,23 @@ def _task(
             continue
         keys, rows = source_keys(task, sets[0], film_set, shared and domain == "source")
         if rows:
-            folder = re.sub(r"[^\w.]+", "-", film_set.folder).strip("-") or "labels"
+            folder = _file_part(film_set.folder) or "labels"
             name = f"{out.stem}-{folder}.csv"
             if plan.tables.get(name, csv_text(rows)) != csv_text(rows):
                 name = f"{out.stem}-{folder}-{task}.csv"  # the other task has columns of its own
             plan.tables[name] = csv_text(rows)
             keys["labels"] = str((out.parent / name).absolute())
+        if "masks" in keys and film_set.mask_rows:
+            name = f"{'-'.join(filter(None, [out.stem, _file_part(film_set.folder)]))}-masks.csv"
+            plan.tables[name] = rows_text(film_set.mask_rows)
+            keys["masks"] = str((out.parent / name).absolute())
         yield 'use = "folder"'
         yield from toml_lines(keys)
+
+
+def _file_part(folder: str) -> str:
+    """The path of a folder as a part of a file's name."""
+    return re.sub(r"[^\w.]+", "-", folder).strip("-")
 
 
 def _comments(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mmtk.data.plan import words
 from mmtk.data.plan.films import Film, metadata_columns
@@ -151,10 +151,14 @@ def csv_text(rows: Rows) -> str:
     """CSV text with the columns that are not empty; an image without a patient is its own."""
     head, *images = rows
     used = [k for k, name in enumerate(head) if name == "image" or any(row[k] for row in images)]
+    cells = ([row[0] if k == 2 and not row[2] else row[k] for k in used] for row in images)
+    return rows_text([[head[k] for k in used], *cells])
+
+
+def rows_text(rows: Iterable[Sequence[str]]) -> str:
+    """CSV text of rows."""
     file = io.StringIO()
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow([head[k] for k in used])
-    table.writerows([[row[0] if k == 2 and not row[2] else row[k] for k in used] for row in images])
+    csv.writer(file, lineterminator="\n").writerows(rows)
     return file.getvalue()
 
 

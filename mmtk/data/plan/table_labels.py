@@ -178,10 +178,10 @@ def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> 
     for cells in _cells_by_column(item.table):
         if path := columns.matches.get(cells[columns.image]):
             for key in uses:
-                cell = cells[getattr(columns, key)]
+                cell = columns.person(cells) if key == "patient" else cells[getattr(columns, key)]
                 setattr(labels.films[path], key, words.part(cell) if key == "split" else cell)
     described = ", ".join(f'"{getattr(columns, key)}" as {key}' for key in uses)
-    labels.reasons.append(f"{name} gives {described}")
+    labels.reasons += [f"{name} gives {described}", *columns.persons_sentence()]
 
 
 def _continues(one: FilmTable, other: FilmTable) -> bool:
@@ -304,7 +304,7 @@ def _write(
     elif columns.flags:
         film.label = _flagged({name: row[name].removesuffix(".0") for name in columns.flags})
     film.split = part_of_table or film.split
-    film.patient = row[columns.patient] if columns.patient else ""
+    film.patient = columns.person(row)
     film.spacing = row[columns.spacing] if columns.spacing else ""
     film.metadata = {
         name: row[name] for name in columns.unused if name.casefold() not in USES and not is_personal(name)
@@ -331,6 +331,7 @@ def _describe(name: str, columns: Columns, labels: Labels) -> None:
         labels.keys["columns"] = renamed
     uses = ", ".join(f'"{column}" as {key}' for key, column in used.items())
     labels.notes.insert(0, f"{name}: {uses}")
+    labels.reasons += columns.persons_sentence()
     if column := columns.possible_split:
         labels.notes.append(
             f'"{column}" may be the part of each film, in words that are not known: the parts are drawn anew '

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
@@ -36,22 +36,30 @@ def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
 
 def leave_lateral(files: Listing, labels: Labels) -> None:
     """Leave out the lateral films, where others are frontal; a reason counts them."""
-    for why, films in (*labels.lateral.items(), *_by_themselves(files, labels).items()):
-        if films and len(films) < len(labels.films):
-            labels.reasons.append(f"{counted(len(films), 'lateral film')} ({why}) left out")
-            labels.left_out += sorted(films)
-            for path in films:
-                del labels.films[path]
-            return
+    by_column = ((why, films) for why, films in labels.lateral.items() if 0 < len(films) < len(labels.films))
+    why, films = next(by_column, None) or lateral_among(files, labels.films)
+    if films:
+        labels.reasons.append(lateral_note(films, why))
+        labels.left_out += sorted(films)
+        for path in films:
+            del labels.films[path]
 
 
-def _by_themselves(files: Listing, labels: Labels) -> Mapping[str, set[str]]:
-    by_name = {path for path in labels.films if SIDEWAYS & {*words.plain(stem(path)).split()}}
+def lateral_note(films: Collection[str], why: str) -> str:
+    """Sentence on lateral films that are left out, and ``why`` they count as such."""
+    return f"{counted(len(films), 'lateral film')} ({why}) left out"
+
+
+def lateral_among(files: Listing, films: Collection[str]) -> tuple[str, set[str]]:
+    """Words for why films are lateral, by headers or names, and these films; none where no other is frontal."""
     by_header: set[str] = set()
-    for path in labels.films:
+    for path in films:
         try:
             if words.plain(read_view(files.root / path)) in LATERAL:
                 by_header.add(path)
-        except MmtkError:  # the source names unreadable files
+        except MmtkError:  # whoever reads the film names the fault
             continue
-    return {"ViewPosition of the headers": by_header, "by their names": by_name}
+    if 0 < len(by_header) < len(films):
+        return "ViewPosition of the headers", by_header
+    by_name = {path for path in films if SIDEWAYS & {*words.plain(stem(path)).split()}}
+    return ("by their names", by_name) if 0 < len(by_name) < len(films) else ("", set())
