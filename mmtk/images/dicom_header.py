@@ -52,6 +52,11 @@ def film_view(path: Path) -> str:
     return _facts(path)[2]
 
 
+def film_body_part(path: Path) -> str:
+    """BodyPartExamined, such as CHEST; "" without one."""
+    return _facts(path)[5]
+
+
 def film_metadata(path: Path) -> dict[str, str | float]:
     """Age in years, sex, view, manufacturer and site (InstitutionName); what a header lacks is absent.
 
@@ -86,7 +91,7 @@ def segment_labels(path: Path) -> tuple[str, ...]:
         return ()
 
 
-_Facts = tuple[str | Exception, tuple[float, float] | None, str, int, dict[str, str | float]]
+_Facts = tuple[str | Exception, tuple[float, float] | None, str, int, dict[str, str | float], str]
 _METADATA = {
     "sex": "PatientSex",
     "view": "ViewPosition",
@@ -96,7 +101,7 @@ _METADATA = {
 
 
 def _facts(path: Path) -> _Facts:
-    """Read patient, spacing, view, frames and metadata; a file is opened once, as long as it does not change."""
+    """Read patient, spacing, view, frames, metadata, body part; a file is opened once while it is unchanged."""
     check_there(path)
     state = path.stat()
     return _read_facts(path, state.st_mtime_ns, state.st_size)
@@ -106,7 +111,8 @@ def _facts(path: Path) -> _Facts:
 def _read_facts(path: Path, _changed: int, _bytes: int) -> _Facts:
     header = read_header(path)
     frames = max(1, int(number_of(header, "NumberOfFrames")))
-    return _patient(header), _spacing(header), _text(header, "ViewPosition"), frames, _metadata(header)
+    view, body_part = (_text(header, name) for name in ("ViewPosition", "BodyPartExamined"))
+    return _patient(header), _spacing(header), view, frames, _metadata(header), body_part
 
 
 def _patient(header: Any) -> str | Exception:

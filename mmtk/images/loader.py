@@ -78,6 +78,15 @@ def read_view(path: Path) -> str:
     return film_view(path)
 
 
+def read_body_part(path: Path) -> str:
+    """BodyPartExamined of a DICOM file; "" without one, and of other formats."""
+    if not is_dicom(path):
+        return ""
+    from mmtk.images.dicom_header import film_body_part
+
+    return film_body_part(path)
+
+
 def read_metadata(path: Path) -> dict[str, str | float]:
     """Age, sex, view, manufacturer and site of a DICOM file, without those that it lacks; {} of other formats."""
     if not is_dicom(path):

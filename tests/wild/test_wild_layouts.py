@@ -18,6 +18,7 @@ from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
 from name_inputs import NAMES
 from program_inputs import PROGRAMS
+from sheet_inputs import SHEETS
 from stick_inputs import STICKS
 from ward_inputs import WARDS
 
@@ -27,7 +28,7 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS + SHEETS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

@@ -13,7 +13,7 @@ from mmtk.components.source import _part_words
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
 from mmtk.data.plan.patient_words import patient_column, possible_patients, site_column
-from mmtk.data.plan.readers import has_agreed
+from mmtk.data.plan.readers import READERS, has_agreed
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
@@ -22,6 +22,13 @@ from mmtk.io.spelling import without_marks
 FLOAT = re.compile(r"(\d+)[.,]0+")  # a number as programs write it that know no whole ones
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
+MACHINES = {
+    *("ai", "ki", "ia", "prediction", "predictions", "predicted", "pred", "predict", "model", "modell", "modèle"),
+    *("algorithm", "algorithmus", "software", "cad", "network", "netz", "automatic", "automated", "automatisch"),
+    *("machine", "classifier", "vorhersage", "vorhergesagt", "prédiction", "predicción", "predizione", "previsão"),
+    *("прогноз", "ии", "预测", "預測", "予測", "예측", "cnn", "gpt", "llm"),
+}
+BY_MACHINE = 0.1  # factor for the points of a column that says what a program found
 UNSPOKEN = 0.5  # points of a column of few words, none of which is known
 
 
@@ -223,9 +230,10 @@ def _label_points(name: str, cells: list[str]) -> float:
         return 0
     if len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
         return 0
-    if {*plain.split()} & (words.OTHER_COLUMNS | words.VIEW_COLUMNS) or all(
-        re.fullmatch(r"-?\d+\.\d+", cell) for cell in full
-    ):
+    others = words.OTHER_COLUMNS | words.VIEW_COLUMNS
+    if {words.plain(part) for part in single} <= words.CLASSES:
+        others = others - READERS  # what the radiologist said, not who he is
+    if {*plain.split()} & others or all(re.fullmatch(r"-?\d+\.\d+", cell) for cell in full):
         return 0
     points = float(words.LABEL_COLUMNS.get(plain, 0))
     if not points:
@@ -234,4 +242,10 @@ def _label_points(name: str, cells: list[str]) -> float:
         points += 3
     if points and has_agreed(name):
         points += 1
-    return points or (UNSPOKEN if not all(re.fullmatch(r"-?\d+", cell) for cell in full) else 0.1)
+    points = points or (UNSPOKEN if not all(re.fullmatch(r"-?\d+", cell) for cell in full) else 0.1)
+    return points * BY_MACHINE if is_of_machine(name) else points
+
+
+def is_of_machine(name: str) -> bool:
+    """Whether a column is called after what a program said of the films."""
+    return bool({*words.plain(name).split()} & MACHINES)

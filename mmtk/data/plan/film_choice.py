@@ -10,7 +10,7 @@ from pathlib import Path
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.roles import Roles, find_roles
 from mmtk.data.plan.strays import without_strays
-from mmtk.data.plan.views import lateral_among, lateral_note
+from mmtk.data.plan.views import views_among
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def left_out(inputs: Iterable[Path], paths: Iterable[Path]) -> LeftOut:
         result.masks.update(inside[name] for name in masks - named)
         films = tuple(name for name in inside if name not in masks | named)
         chosen, notes = without_strays(folder, Roles(films, ()))
-        why, lateral = lateral_among(files, chosen.films)
-        result.others.update(inside[name] for name in {*films} - {*chosen.films} | lateral)
-        notes += [lateral_note(lateral, why)] if lateral else []
+        views = views_among(files, chosen.films)
+        strays = ({*films} - {*chosen.films}).union(*(paths for paths, _ in views))
+        result.others.update(inside[name] for name in strays)
+        notes += [note for _, note in views]
         result.sentences.extend(f"{note.replace(' left out', '', 1)}." for note in notes)
     return result

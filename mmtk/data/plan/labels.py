@@ -19,7 +19,7 @@ from mmtk.data.plan.patient_findings import take_patient_findings
 from mmtk.data.plan.patients import find_patients
 from mmtk.data.plan.spellings import unify
 from mmtk.data.plan.versions import are_versions
-from mmtk.data.plan.views import leave_lateral
+from mmtk.data.plan.views import leave_other_views
 from mmtk.errors import listing
 
 # Folders into which somebody divided films, whatever they show: a year, a month or a day, a fold, a batch.
@@ -46,23 +46,31 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     part_lists.take_parts(files, labels)
     fill_from_folders(labels)
     labels.notes += contradictions(labels)
-    _take_part_folders(labels)
+    _take_parts_of_paths(labels)
     unify(labels)
     find_patients(files, labels, hints.get("patient", ""))
-    leave_lateral(files, labels)
+    leave_other_views(files, labels)
     return labels
 
 
-def _take_part_folders(labels: Labels) -> None:
-    """Take folders as parts where every film lies in one, and nothing else says the parts."""
+def _take_parts_of_paths(labels: Labels) -> None:
+    """Take folders, else words of file names, as parts where all films have one, and nothing else says them."""
     if any(film.split for film in labels.films.values()):
         return
     folders = {path: next(filter(_part, PurePosixPath(parent(path)).parts), "") for path in labels.films}
-    part_of = {path: _part(folder) for path, folder in folders.items()}
-    if all(part_of.values()) and len({*part_of.values()}) > 1:
-        for path, film in labels.films.items():
-            film.split = part_of[path]
-        labels.reasons.append(f"the parts are those of the folders {listing(sorted({*folders.values()}))}")
+    names = {path: re.findall(r"[^\W\d_]{3,}", stem(path)) or [""] for path in labels.films}
+    places = {
+        "the folders": folders,
+        "the first words of the file names,": {path: spoken[0] for path, spoken in names.items()},
+        "the last words of the file names,": {path: spoken[-1] for path, spoken in names.items()},
+    }
+    for where, word_of in places.items():
+        part_of = {path: _part(word) for path, word in word_of.items()}
+        if all(part_of.values()) and len({*part_of.values()}) > 1:
+            for path, film in labels.films.items():
+                film.split = part_of[path]
+            labels.reasons.append(f"the parts are those of {where} {listing({*word_of.values()})}")
+            return
 
 
 def _from_folders(files: Listing, labels: Labels, required: bool) -> None:

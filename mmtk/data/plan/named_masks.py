@@ -10,8 +10,9 @@ from pathlib import PurePosixPath
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
+from mmtk.data.plan.label_maps import SAMPLES
 from mmtk.data.plan.listing import Listing, parent, stem
-from mmtk.data.plan.masks import SAMPLES, Masks, keys_by_look
+from mmtk.data.plan.masks import Masks, keys_by_look
 from mmtk.data.plan.pairing import pair
 from mmtk.data.plan.roles import Roles
 from mmtk.data.plan.tables import Table

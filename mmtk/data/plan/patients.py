@@ -12,7 +12,7 @@ from mmtk.components.source._splitting import one_spelling
 from mmtk.counts import counted, share
 from mmtk.data.plan import words
 from mmtk.data.plan.films import Labels
-from mmtk.data.plan.listing import Listing, parent
+from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.patient_words import are_persons
 from mmtk.errors import MmtkError
 from mmtk.images.loader import read_patient
@@ -44,6 +44,8 @@ def find_patients(files: Listing, labels: Labels, pattern: str) -> None:
         _take_folders(labels)
     if not _any_patient(labels):
         _take_names(labels, [NUMBERED])
+    if not _any_patient(labels):
+        _take_copies(labels)
     patients = {path: film.patient or path for path, film in labels.films.items()}
     for path, patient in one_spelling(patients).items():
         labels.films[path].patient = patient if labels.films[path].patient else ""
@@ -136,6 +138,26 @@ def _folders_like_persons(films: Collection[str]) -> dict[str, str]:
         if _repeat_as_persons([*names.values()]):
             return names
     return {}
+
+
+def _take_copies(labels: Labels) -> None:
+    """Take films called like another one with a word behind, ``7_flip`` beside ``7``, for its patient's."""
+    once = len({stem(path) for path in labels.films}) == len(labels.films)
+    names = {path: stem(path) if once else f"{parent(path)}/{stem(path)}" for path in labels.films}
+    known_names = {*names.values()}
+    original = {path: _original(name, known_names) for path, name in names.items()}
+    if copies := sorted(path for path, name in original.items() if name):
+        for path, film in labels.films.items():
+            film.patient = original[path] or names[path]
+        count = counted(len(copies), "film is", "films are")
+        labels.reasons.append(
+            f"{count} called like another one with a word behind it, as {copies[0]}: of its patient"
+        )
+
+
+def _original(name: str, names: Collection[str]) -> str:
+    """The shortest name that another one begins with, before a sign; "" for none."""
+    return next((name[:k] for k in range(1, len(name)) if not name[k].isalnum() and name[:k] in names), "")
 
 
 def _persons(films: Collection[str], pattern: str) -> dict[str, str]:

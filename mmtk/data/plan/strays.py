@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mmtk.counts import counted
-from mmtk.data.plan.listing import parent
+from mmtk.data.plan import words
+from mmtk.data.plan.listing import parent, stem
 from mmtk.data.plan.roles import Roles
-from mmtk.errors import listing
+from mmtk.errors import MmtkError, listing
 from mmtk.images.files import is_dicom
+from mmtk.images.loader import image_size
+
+SMALL = {
+    *(
+        "thumb",
+        "thumbs",
+        "thumbnail",
+        "thumbnails",
+        "preview",
+        "previews",
+        "small",
+        "icon",
+        "icons",
+        "lowres",
+        "tn",
+    ),
+    *("vorschau", "vorschaubild", "vorschaubilder", "klein", "miniatur", "aperçu", "vignette", "vignettes"),
+    *("miniatura", "miniaturas", "anteprima", "缩略图", "縮圖", "サムネイル", "миниатюра"),
+}
 
 
 def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
@@ -20,7 +42,8 @@ def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
     """
     roles, copies = _without_copies(root, roles)
     roles, pictures = _without_viewer(root, roles)
-    return roles, [*copies, *pictures]
+    roles, small = _without_small(root, roles)
+    return roles, [*copies, *pictures, *small]
 
 
 def _without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
@@ -48,6 +71,36 @@ def _without_viewer(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
         f"{counted(len(pictures), 'picture')} beside a DICOMDIR left out, as of a viewer: {listing(pictures, 3)}"
     )
     return _without(roles, pictures.__contains__), [note]
+
+
+def _without_small(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out smaller copies, ``7_thumb.png`` or ``thumbs/7.png`` of a film ``7.png``; with a note."""
+    by_stem = {stem(path): path for path in roles.films if not _small_of(path)}
+    small = [
+        path for path in roles.films if (name := _small_of(path)) and _is_smaller(root, path, by_stem.get(name))
+    ]
+    if not small:
+        return roles, []
+    note = f"{counted(len(small), 'smaller copy', 'smaller copies')} of films left out: {listing(small, 3)}"
+    return _without(roles, {*small}.__contains__), [note]
+
+
+def _small_of(path: str) -> str:
+    """Name of the film that a file is a small copy of, by its own name or that of its folder; "" of others."""
+    name = stem(path)
+    ending = re.search(r"[-_. (]+([^\W\d_]+)\)?$", name)
+    if ending and words.plain(ending[1]) in SMALL:
+        return name[: ending.start()]
+    return name if words.plain(PurePosixPath(parent(path)).name) in SMALL else ""
+
+
+def _is_smaller(root: Path, path: str, original: str | None) -> bool:
+    """Whether an image has fewer pixels than its original, if there is one."""
+    try:
+        height, width = image_size(root / path)
+        return original is not None and height * width < math.prod(image_size(root / original))
+    except MmtkError:  # whoever reads the film names the fault
+        return False
 
 
 def _without(roles: Roles, is_stray: Callable[[str], bool]) -> Roles:

@@ -10,6 +10,7 @@ from mmtk.components.source._personal_columns import is_personal
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import FLOAT, Columns
+from mmtk.data.plan.doubts import doubts
 from mmtk.data.plan.empty_labels import empty_labels
 from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
 from mmtk.data.plan.films import Film, Labels
@@ -31,7 +32,9 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
 
     ``hints``: the user's ``labels`` (a table) and columns.
     """
-    tables: Mapping[str, Table] = usual_shapes(chosen_tables(files, hints.get("labels", ""), labels), labels)
+    tables: Mapping[str, Table] = usual_shapes(
+        chosen_tables(files, hints.get("labels", ""), labels), labels, hints
+    )
     film_tables = find_film_tables(files, tables, labels, hints)
     if not hints.get("labels"):
         other_film_tables = _of_label_files(files, [*filter(has_labels, film_tables.values())], labels, hints)
@@ -63,6 +66,7 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         for column in main.columns.possible_patients
     ]
     _describe(name, main.columns, labels)
+    labels.notes += doubts(main.table, main.columns)
 
 
 def _of_label_files(
@@ -73,7 +77,7 @@ def _of_label_files(
     if labelled and named == {*labels.films}:
         return {}
     label_file_tables, label_files = label_tables(files, labels.films)
-    tables = usual_shapes(label_file_tables, labels)
+    tables = usual_shapes(label_file_tables, labels, hints)
     film_tables = find_film_tables(files, tables, labels, hints)
     if labelled:
         film_tables = {

@@ -11,23 +11,29 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
+from mmtk.data.plan.label_sides import with_both_sides
 from mmtk.data.plan.listing import parent, stem
+from mmtk.data.plan.table_gaps import without_gaps
 from mmtk.data.plan.tables import Table
 from mmtk.data.plan.views import LATERAL
 from mmtk.errors import listing
 
 LIST = re.compile(r"\[\s*(?:(['\"]).*\1\s*)?\]")
+PART = re.compile(r"\d+|[^\W\d_]+|[\W_]+")  # of the name of a column
 LABEL = "label"  # name of the added column
 
 
-def usual_shapes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Table]:
+def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str, str]) -> dict[str, Table]:
     """Tables with a row per film, a label in one cell, and several labels parted by |.
 
     tables: by name
     labels: its films, and the reasons to which changes are added
+    hints: columns that the user names
     """
     ways = film_spellings(labels.films)
-    shaped = {name: _with_folder(name, table, ways, labels) for name, table in tables.items()}
+    shaped = {name: without_gaps(name, table, labels) for name, table in tables.items()}
+    shaped = {name: with_both_sides(name, table, [*hints.values()], labels) for name, table in shaped.items()}
+    shaped = {name: _with_folder(name, table, ways, labels) for name, table in shaped.items()}
     shaped = {name: _without_lists(name, table, labels) for name, table in shaped.items()}
     shaped = {name: _one_film_per_row(name, table, ways, labels) for name, table in shaped.items()}
     return _with_classes(shaped, labels)
@@ -81,16 +87,31 @@ def _one_film_per_row(name: str, table: Table, ways: Mapping[str, str], labels: 
         labels.lateral[f'"{column}" of {name}'] = films.pop(column)
     first, *others = films
     labels.reasons.append(f"{name} has films in {listing([first, *others])}: a row for each")
+    number_of = {column: number for number, column in enumerate(table.columns)}
+    beside = {column: _beside(first, column, table.columns) for column in others}
+    spare = {*others, *(column for pairs in beside.values() for column in pairs.values())}
+    if any(beside.values()):
+        labels.reasons.append(f"in the rows of the others stand {listing(spare - {*others})}")
     rows = []
     for row in table.rows:
         for column in films:
-            cells = list(row)
-            cells[table.columns.index(first)] = row[table.columns.index(column)]
-            for other in others:
-                cells[table.columns.index(other)] = ""
-            if cells[table.columns.index(first)]:
+            cells = ["" if name in spare else cell for name, cell in zip(table.columns, row, strict=True)]
+            for name, source in {first: column, **beside.get(column, {})}.items():
+                cells[number_of[name]] = row[number_of[source]]
+            if cells[number_of[first]]:
                 rows.append(tuple(cells))
     return replace(table, rows=tuple(rows))
+
+
+def _beside(first: str, other: str, columns: Collection[str]) -> dict[str, str]:
+    """Columns that go with a second column of films, by those that go with the first: Befund 1 → Befund 2."""
+    parts, other_parts = (PART.findall(name) for name in (first, other))
+    differing = {(one, two) for one, two in zip(parts, other_parts, strict=False) if one != two}
+    if len(parts) != len(other_parts) or len(differing) != 1:
+        return {}
+    ((one, two),) = differing
+    twins = {name: "".join(two if part == one else part for part in PART.findall(name)) for name in columns}
+    return {name: twin for name, twin in twins.items() if twin != name != first and twin in columns}
 
 
 def _leave_masks(name: str, column: str, masks: Collection[str], labels: Labels) -> None:

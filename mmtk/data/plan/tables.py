@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from mmtk.data.plan import words
 from mmtk.data.plan.encodings import decode
@@ -127,15 +127,31 @@ def read_sheets(path: Path) -> dict[str, Table]:
 
     tables: dict[str, Table] = {}
     try:
-        book = load_workbook(path, read_only=True, data_only=True)
+        merged = _has_merged_cells(path)
+        book = load_workbook(path, read_only=not merged, data_only=True)
         for sheet in book.worksheets:
             rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+            _fill_merged(rows, sheet.merged_cells.ranges if merged else ())
             if table := _sheet_table([row for row in rows if any(row)]):
                 tables[sheet.title] = table
         book.close()
     except (OSError, ValueError, KeyError, BadZipFile, InvalidFileException):
         return {}
     return tables
+
+
+def _has_merged_cells(path: Path) -> bool:
+    """Whether a sheet of a workbook has merged cells, which only a slower way of reading shows."""
+    with ZipFile(path) as archive:
+        sheets = (name for name in archive.namelist() if name.startswith("xl/worksheets/sheet"))
+        return any(b"<mergeCell " in archive.read(name) for name in sheets)
+
+
+def _fill_merged(rows: list[list[str]], ranges: Iterable[Any]) -> None:
+    """Write the text of cells that were merged downwards, such as a patient of several films, into each row."""
+    for area in ranges:
+        for row in range(area.min_row, area.max_row if area.min_col == area.max_col else area.min_row):
+            rows[row][area.min_col - 1] = rows[row - 1][area.min_col - 1]
 
 
 def _sheet_table(rows: list[list[str]]) -> Table | None:

@@ -1,8 +1,9 @@
-"""Lateral films among frontal ones: by a column of views, by DICOM headers, or by file names."""
+"""Films of another view: lateral ones by a column, DICOM headers or names, and other parts of the body."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from pathlib import Path
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
@@ -10,9 +11,10 @@ from mmtk.data.plan.columns import Columns
 from mmtk.data.plan.films import Labels
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.tables import Table
-from mmtk.errors import MmtkError
-from mmtk.images.loader import read_view
+from mmtk.errors import MmtkError, listing
+from mmtk.images.loader import read_body_part, read_view
 
+CHEST = {"chest", "thorax", "torax", "lung", "lungs", "lunge", "cxr", "poumon", "tórax", "toraks", "胸部", "грудь"}
 SIDEWAYS = {"lateral", "profil", "seitlich", "perfil", "laterale", "boczne", "боковая"}  # in file names
 FRONTAL = {"pa", "ap", "frontal", "antero posterior", "postero anterior", "ap supine", "p a", "a p"}
 LATERAL = {"lateral", "lat", "ll", "rl", "left lateral", "right lateral", "seitlich", "profil", "profile"}
@@ -34,31 +36,53 @@ def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
     return "", set()
 
 
-def leave_lateral(files: Listing, labels: Labels) -> None:
-    """Leave out the lateral films, where others are frontal; a reason counts them."""
-    by_column = ((why, films) for why, films in labels.lateral.items() if 0 < len(films) < len(labels.films))
-    why, films = next(by_column, None) or lateral_among(files, labels.films)
-    if films:
-        labels.reasons.append(lateral_note(films, why))
-        labels.left_out += sorted(films)
-        for path in films:
+def leave_other_views(files: Listing, labels: Labels) -> None:
+    """Leave out films of other parts of the body, and lateral films where others are frontal; with reasons."""
+    by_column = ((films, _lateral_note(films, why)) for why, films in labels.lateral.items())
+    lateral = next((entry for entry in by_column if 0 < len(entry[0]) < len(labels.films)), None)
+    for films, note in (
+        [lateral, *body_parts_among(files, labels.films)] if lateral else views_among(files, labels.films)
+    ):
+        labels.reasons.append(note)
+        labels.left_out += sorted(films & {*labels.films})
+        for path in films & {*labels.films}:
             del labels.films[path]
 
 
-def lateral_note(films: Collection[str], why: str) -> str:
+def views_among(files: Listing, films: Collection[str]) -> list[tuple[set[str], str]]:
+    """Films of other parts of the body, and lateral ones where others are frontal, each with a note."""
+    elsewhere = body_parts_among(files, films)
+    rest = {*films}.difference(*(paths for paths, _ in elsewhere))
+    why, lateral = _lateral_among(files, rest)
+    return [*elsewhere, *([(lateral, _lateral_note(lateral, why))] if lateral else [])]
+
+
+def body_parts_among(files: Listing, films: Collection[str]) -> list[tuple[set[str], str]]:
+    """Films whose headers name another part of the body than the chest, where most name the chest, with a note."""
+    part_of = {path: part for path in films if (part := _read(read_body_part, files, path))}
+    others = {path for path, part in part_of.items() if not CHEST & {*words.plain(part).split()}}
+    if not others or 2 * len(others) >= len(part_of):
+        return []
+    named = listing({part_of[path] for path in others}, 5)
+    count = counted(len(others), "film")
+    return [(others, f"{count} of other parts of the body ({named}, by BodyPartExamined) left out")]
+
+
+def _read(reader: Callable[[Path], str], files: Listing, path: str) -> str:
+    try:
+        return reader(files.root / path)
+    except MmtkError:  # whoever reads the film names the fault
+        return ""
+
+
+def _lateral_note(films: Collection[str], why: str) -> str:
     """Sentence on lateral films that are left out, and ``why`` they count as such."""
     return f"{counted(len(films), 'lateral film')} ({why}) left out"
 
 
-def lateral_among(files: Listing, films: Collection[str]) -> tuple[str, set[str]]:
+def _lateral_among(files: Listing, films: Collection[str]) -> tuple[str, set[str]]:
     """Words for why films are lateral, by headers or names, and these films; none where no other is frontal."""
-    by_header: set[str] = set()
-    for path in films:
-        try:
-            if words.plain(read_view(files.root / path)) in LATERAL:
-                by_header.add(path)
-        except MmtkError:  # whoever reads the film names the fault
-            continue
+    by_header = {path for path in films if words.plain(_read(read_view, files, path)) in LATERAL}
     if 0 < len(by_header) < len(films):
         return "ViewPosition of the headers", by_header
     by_name = {path for path in films if SIDEWAYS & {*words.plain(stem(path)).split()}}
