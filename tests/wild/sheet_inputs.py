@@ -137,6 +137,23 @@ def thumbnails(root: Path) -> Right:
     return Right({"normal": 12, "pneumonia": 12}, films=24, words=("24 smaller copies of films left out",))
 
 
+def tables_joined_by_examination(root: Path) -> Right:
+    """A database in three tables: films of examinations, patients of examinations, reports of examinations."""
+    films: list[list[object]] = [["file", "exam_id", "device"]]
+    exams: list[list[object]] = [["exam_id", "patient_id"]]
+    reports: list[list[object]] = [["exam_id", "diagnosis"]]
+    for n in range(24):
+        film(root / f"img/{n * 37:03}.png")
+        films.append([f"{n * 37:03}.png", f"E{n // 2 + 500}", ("GE", "Siemens")[n % 2]])
+        if n % 2 == 0:
+            exams.append([f"E{n // 2 + 500}", f"P{n // 2}"])
+            reports.append([f"E{n // 2 + 500}", (NORMAL, ILL)[n // 2 % 2]])
+    for name, rows in (("films", films), ("exams", exams), ("reports", reports)):
+        table(root / f"{name}.csv", rows)
+    words = ('"exam_id" joins reports.csv to films.csv', '"exam_id" joins exams.csv to films.csv')
+    return Right(HALVES, films=24, patients=12, words=words)
+
+
 SHEETS: tuple[Callable[[Path], Right], ...] = (
     two_visits_in_a_row,
     merged_cells,
@@ -149,4 +166,5 @@ SHEETS: tuple[Callable[[Path], Right], ...] = (
     parts_in_names,
     turned_copies,
     thumbnails,
+    tables_joined_by_examination,
 )

@@ -12,7 +12,7 @@ from unicodedata import normalize
 from mmtk.components.source import _part_words
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
-from mmtk.data.plan.patient_words import patient_column, possible_patients, site_column
+from mmtk.data.plan.patient_words import is_study_number, patient_column, possible_patients, site_column
 from mmtk.data.plan.readers import READERS, has_agreed
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
@@ -210,7 +210,7 @@ def _flags(table: Table, names: list[str]) -> tuple[str, ...]:
 
 def _label_column(table: Table, names: list[str], flags: tuple[str, ...]) -> str:
     """Column that is most like a class, by its name and its cells; "" where ``flags`` are surer."""
-    points = {name: _label_points(name, table.cells(name)) for name in names if name not in flags}
+    points = {name: label_points(name, table.cells(name)) for name in names if name not in flags}
     best = max(points, key=lambda name: points[name], default="")
     least = UNSPOKEN if flags and _one_each(table, flags) else 0
     return best if best and points[best] > least else ""
@@ -222,13 +222,14 @@ def _one_each(table: Table, flags: tuple[str, ...]) -> bool:
     return all(sum(cell.removesuffix(".0") == "1" for cell in row) == 1 for row in rows)
 
 
-def _label_points(name: str, cells: list[str]) -> float:
+def label_points(name: str, cells: list[str]) -> float:
+    """Points of a column as that of classes, by its name and its cells; 1 at least where a word speaks for it."""
     plain = words.plain(name)
     full = [cell for cell in cells if cell]
     single = Counter(part for cell in full for part in SEVERAL.split(cell))
     if (len(single) < 2 and plain not in words.LABEL_COLUMNS) or not full:
         return 0
-    if len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
+    if is_study_number(name) or len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
         return 0
     others = words.OTHER_COLUMNS | words.VIEW_COLUMNS
     if {words.plain(part) for part in single} <= words.CLASSES:

@@ -21,11 +21,11 @@ from mmtk.data.plan.labels import DIVISION, find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
-from mmtk.data.plan.named_masks import masks_by_name, take_named_masks
+from mmtk.data.plan.named_masks import Named, masks_by_name, take_named_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
-from mmtk.data.plan.roles import common, find_roles, pattern_of, without_test_films
+from mmtk.data.plan.roles import Roles, common, find_roles, pattern_of, without_test_films
 from mmtk.data.plan.strays import without_strays
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
@@ -155,9 +155,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     if training:
         leave_several(labels)
     films = [path for path in films if path in labels.films]
-    masks = masks_by_name(listing, films, named) if named[0] else None
-    masks = masks or (find_masks(listing, films, roles.masks) if roles.masks else None)
-    masks = masks or find_annotations(listing, films)
+    masks = _masks(listing, films, roles, named)
     patterned = masks is not None and "*" in str(masks.keys["masks"])
     images = hints.get("images") or (pattern_of(films, "images") if patterned else "") or common(films)
     film_set = FilmSet(
@@ -172,8 +170,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.notes += masks.notes
         film_set.masks, film_set.named_masks = masks.pairs, bool(named[0])
     elif roles.masks:
-        why = _why_stacked(listing, films, roles.masks) or _why_unmatched(roles.masks)
-        film_set.notes.append(f"{counted(len(roles.masks), 'mask')} in {common(roles.masks) or '.'}: {why}")
+        film_set.notes.append(_unmatched(listing, films, roles.masks))
     chosen = {*roles.films, *roles.masks, *named[0].values()}
     _leave_out(film_set, {*all_roles.films, *all_roles.masks} - chosen)
     film_set.table = _keys_from_root(film_set, labels.keys)
@@ -186,6 +183,19 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     if spare:
         film_set.notes.append(f"{counted(len(spare), 'film')} in {unlabelled}: unlabelled")
     return film_set
+
+
+def _masks(listing: Listing, films: Sequence[str], roles: Roles, named: Named) -> Masks | None:
+    """Masks of the films: those that a table or a format names, those of fitting names, or outlines."""
+    masks = masks_by_name(listing, films, named) if named[0] else None
+    masks = masks or (find_masks(listing, films, roles.masks) if roles.masks else None)
+    return masks or find_annotations(listing, films)
+
+
+def _unmatched(listing: Listing, films: Collection[str], masks: Sequence[str]) -> str:
+    """Note on masks of which none was matched to a film."""
+    why = _why_stacked(listing, films, masks) or _why_unmatched(masks)
+    return f"{counted(len(masks), 'mask')} in {common(masks) or '.'}: {why}"
 
 
 def _why_stacked(listing: Listing, films: Collection[str], masks: Sequence[str]) -> str:

@@ -141,6 +141,13 @@ def is_study_column(name: str) -> bool:
     )
 
 
+def is_study_number(name: str) -> bool:
+    """Whether a column is called after nothing but the number of a study: "exam_id", not "exam result"."""
+    words = [word for word in plain(name).split() if not _is_number(word)]
+    numbered = len(words) < len(plain(name).split())
+    return numbered and bool(words) and all(is_study_column(word) for word in words)
+
+
 def patient_column(cells: Sequence[tuple[str, list[str]]]) -> str:
     """The column that says whose a film is, of pairs of a name and its cells; "" where none does."""
     ranked = [

@@ -11,6 +11,7 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
+from mmtk.data.plan.joins import joined
 from mmtk.data.plan.label_sides import with_both_sides
 from mmtk.data.plan.listing import parent, stem
 from mmtk.data.plan.table_gaps import without_gaps
@@ -31,7 +32,7 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str
     hints: columns that the user names
     """
     ways = film_spellings(labels.films)
-    shaped = {name: without_gaps(name, table, labels) for name, table in tables.items()}
+    shaped = joined({name: without_gaps(name, table, labels) for name, table in tables.items()}, labels)
     shaped = {name: with_both_sides(name, table, [*hints.values()], labels) for name, table in shaped.items()}
     shaped = {name: _with_folder(name, table, ways, labels) for name, table in shaped.items()}
     shaped = {name: _without_lists(name, table, labels) for name, table in shaped.items()}
