@@ -24,7 +24,7 @@ SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
 MACHINES = {
     *("ai", "ki", "ia", "prediction", "predictions", "predicted", "pred", "predict", "model", "modell", "modèle"),
-    *("algorithm", "algorithmus", "software", "cad", "network", "netz", "automatic", "automated", "automatisch"),
+    *("algorithm", "algorithmus", "software", "network", "netz", "automatic", "automated", "automatisch"),
     *("machine", "classifier", "vorhersage", "vorhergesagt", "prédiction", "predicción", "predizione", "previsão"),
     *("прогноз", "ии", "预测", "預測", "予測", "예측", "cnn", "gpt", "llm"),
 }

@@ -39,11 +39,13 @@ def masks_by_name(listing: Listing, films: Collection[str], named: Named) -> Mas
 
 def _by_column(listing: Listing, roles: Roles) -> Named | None:
     """Masks in a column of their own whose names are not those of their films; None without one."""
-    ways = film_spellings([*roles.films, *roles.masks])
-    for name, table in {**listing.tables, **listing.sheets}.items():
+    tables = {**listing.tables, **listing.sheets}
+    of_masks = {name: [*filter(_is_of_masks, table.columns)] for name, table in tables.items()}
+    ways = film_spellings([*roles.films, *roles.masks]) if any(of_masks.values()) else {}
+    for name, table in tables.items() if ways else ():
         columns = {column: _images(table, column, ways) for column in dict.fromkeys(table.columns)}
-        mask_columns = [column for column, images in columns.items() if images and words.role(column) == "masks"]
-        film_columns = [column for column, images in columns.items() if images and column not in mask_columns]
+        mask_columns = [column for column in of_masks[name] if columns[column]]
+        film_columns = [column for column, images in columns.items() if images and column not in of_masks[name]]
         if len(mask_columns) != 1 or not film_columns:
             continue
         cells, mask_cells = table.cells(film_columns[0]), table.cells(mask_columns[0])
@@ -55,6 +57,11 @@ def _by_column(listing: Listing, roles: Roles) -> Named | None:
         if _are_masks(listing, [*masks.values()]) and any(called_so.get(film) != [masks[film]] for film in masks):
             return masks, f'"{mask_columns[0]}" of {name} names {counted(len(masks), "mask")}'
     return None
+
+
+def _is_of_masks(column: str) -> bool:
+    """Whether a column is called after masks, and not after labels."""
+    return words.role(column) == "masks" and words.plain(column) not in words.LABEL_COLUMNS
 
 
 def _images(table: Table, column: str, ways: Mapping[str, str]) -> dict[str, str]:

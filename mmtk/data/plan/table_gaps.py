@@ -24,14 +24,14 @@ DITTO = {
         "-''-",
         "ditto",
         "dito",
-        "do",
         "dto",
         "s.o",
         "s. o",
         "idem",
-        "id",
+        "ídem",
+        "同上",
     ),
-    *("same", "same as above", "as above", "siehe oben", "wie oben", "voir ci-dessus", "ídem", "同上", "то же"),
+    *("same as above", "as above", "siehe oben", "wie oben", "voir ci-dessus", "то же"),
 }
 LEAST_BLANK = 0.2  # of the cells of patients who are written in the first of their rows
 
@@ -39,7 +39,7 @@ LEAST_BLANK = 0.2  # of the cells of patients who are written in the first of th
 def without_gaps(name: str, table: Table, labels: Labels) -> Table:
     """Write what stands above in the place of ditto marks, and of blanks below a patient; with reasons."""
     columns = [table.cells(column) for column in table.columns]
-    dittos = [number for number, cells in enumerate(columns) if any(map(_is_ditto, cells))]
+    dittos = [number for number, cells in enumerate(columns) if any(map(_is_ditto, {*cells}))]
     for number in dittos:
         columns[number] = [*accumulate(columns[number], lambda above, cell: above if _is_ditto(cell) else cell)]
     if dittos:
