@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 from mmtk.counts import counted
 from mmtk.data.plan.films import Labels
@@ -41,7 +41,7 @@ def without_gaps(name: str, table: Table, labels: Labels) -> Table:
     columns = [table.cells(column) for column in table.columns]
     dittos = [number for number, cells in enumerate(columns) if any(map(_is_ditto, {*cells}))]
     for number in dittos:
-        columns[number] = [*accumulate(columns[number], lambda above, cell: above if _is_ditto(cell) else cell)]
+        columns[number] = _filled(columns[number], _is_ditto)
     if dittos:
         names = listing(table.columns[number] for number in dittos)
         labels.reasons.append(f"marks such as {_first_ditto(table)} in {name} repeat the cell above: {names}")
@@ -51,12 +51,20 @@ def without_gaps(name: str, table: Table, labels: Labels) -> Table:
         rows = [row for row, cell in enumerate(columns[number]) if not cell]
         alike = [other for other, cells in enumerate(columns) if _blanks(cells) == rows]
         for other in alike:
-            columns[other] = [*accumulate(columns[other], lambda above, cell: cell or above)]
+            columns[other] = _filled(columns[other], operator.not_)
         labels.reasons.append(
             f"{counted(len(rows), 'empty cell')} below a patient in {name} repeat what is above: "
             f"{listing(table.columns[other] for other in alike)}"
         )
     return replace(table, rows=tuple(zip(*columns, strict=True))) if dittos or written_once else table
+
+
+def _filled(cells: Sequence[str], repeats: Callable[[str], bool]) -> list[str]:
+    """Cells with the one above in the place of those that repeat it."""
+    filled: list[str] = []
+    for cell in cells:
+        filled.append(filled[-1] if filled and repeats(cell) else cell)
+    return filled
 
 
 def _is_ditto(cell: str) -> bool:
