@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layout_inputs import dicom
+from layout_inputs import dicom, film, table
 from PIL import Image
 
 from mmtk.data.plan.findings import find_sets
 from mmtk.data.plan.listing import list_folder
 from mmtk.data.plan.patient_words import is_study_column, patient_column, patient_rank, possible_patients
 from mmtk.data.plan.profile import plan_folder
+from mmtk.errors import MmtkError
 
 
 @pytest.mark.parametrize(
@@ -187,3 +188,23 @@ def test_an_accession_number_joins_and_the_header_says_whose_the_film_is(tmp_pat
     assert {path.split("/")[0]: film.patient for path, film in film_set.films.items()} == {
         f"PA{n:06}": f"P{n // 2}" for n in range(24)
     }
+
+
+def test_findings_in_some_folders_of_patients_are_named_with_the_cure(tmp_path: Path) -> None:
+    for n in range(24):
+        finding = "" if n // 2 == 5 else f" ({('normal', 'Pneumonie')[n // 2 % 2]})"
+        film(tmp_path / f"d/Pat {n // 2}{finding}/{n % 2}.png")
+    with pytest.raises(MmtkError) as caught:
+        plan_folder(tmp_path / "d", tmp_path / "p.toml")
+    words = 'the folders may say the finding, as "Pat 0 (normal)", but not all do: Pat 5. Give each its finding'
+    assert words in str(caught.value)
+
+
+def test_a_label_of_a_program_alone_is_taken_with_a_doubt(tmp_path: Path) -> None:
+    rows = [["file", "predicted_class"]]
+    for n in range(8):
+        film(tmp_path / f"d/{n}.png")
+        rows.append([f"{n}.png", ("normal", "pneumonia")[n % 2]])
+    table(tmp_path / "d/t.csv", rows)
+    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert '"predicted_class" may be what a program said of the films (--label COLUMN takes another)' in told
