@@ -7,10 +7,11 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
+
+import fork_server
 
 
 def free_port() -> int:
@@ -20,7 +21,7 @@ def free_port() -> int:
 
 
 class Server:
-    """``mlflow server`` with SQLite in a folder, on a port of its own."""
+    """``mlflow server`` with SQLite in a folder, on a port of its own; in a fork, which has most imports already."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,22 +30,14 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--workers",
-            "1",
-            "--backend-store-uri",
-            f"sqlite:///{self.folder}/mlflow.db",
-            "--artifacts-destination",
-            str(self.folder / "files"),
-        ]
+        script = str(Path(__file__).with_name("server_here.py"))
+        database, files = f"sqlite:///{self.folder}/mlflow.db", str(self.folder / "files")
+        return [fork_server.python(), script, str(self.folder / "number"), str(self.port), database, files]
+
+    @property
+    def group(self) -> int:
+        """The group of the server's processes."""
+        return int((self.folder / "number").read_text(encoding="utf-8"))
 
     def start(self) -> None:
         with open(self.folder / "server.log", "ab") as log:
@@ -62,7 +55,7 @@ class Server:
                 time.sleep(0.2)
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        os.killpg(self.group, signal.SIGKILL)
         self.process.wait()
 
     def number(self, table: str) -> int:

@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -85,7 +84,7 @@ def test_mlflow_models_predict_says_what_the_run_says(server, runs, tmp_path):
     (tmp_path / "input.json").write_text(json.dumps({"inputs": image[None].tolist()}))
     run_id = json.loads(folder.tracking_file.read_text())["run_id"]
     command = [
-        sys.executable,
+        fork_server.python(),
         "-m",
         "mlflow",
         "models",
