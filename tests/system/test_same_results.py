@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,13 @@ def results(name: str, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     try:
         recipe = tiny(name)
-        mmtk.run(recipe, folder, pictures=False)
+        scores = mmtk.run(recipe, folder, pictures=False).scores
     finally:
         torch.set_num_threads(threads)
+    assert set(scores["in-domain"]) == set(mmtk.load_recipe(folder).tasks)
+    assert bool(scores["warnings"]) == (name == "release")  # whose KL divergence is dead
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
     return {
         "digest": recipe.digest,
         "loss": [row["train/loss"] for row in rows if "train/loss" in row],
