@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fork_server
 import pytest
 import torch
 from loops import some, times
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "mmtk", "bench", *arguments]
+    call = [fork_server.python(), "-m", "mmtk", "bench", *arguments]
     return subprocess.run(call, capture_output=True, text=True, check=False)
 
 

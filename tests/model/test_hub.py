@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import fork_server
 import pytest
 import timm
 import torch
@@ -107,7 +107,8 @@ def load(hub: Hub | None, cache: Path, *addresses: str, **more: str) -> list[str
     """Lines that a process of its own prints which loads addresses."""
     endpoint = f"http://127.0.0.1:{hub.server_address[1]}" if hub else "http://127.0.0.1:9"
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", **more}
-    ended = subprocess.run([sys.executable, "-c", LOAD, *addresses], env=env, capture_output=True, text=True)
+    command = [fork_server.python(), "-c", LOAD, *addresses]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()
 
