@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from test_analysis import AXES, made_cell
 from test_patients import DICE
 
-from mmtk.report.analysis import analyse
+from mmtk.report.analysis import Analysis, analyse
 from mmtk.report.answer import sentences, summary_lines
 from mmtk.report.figures import style
 from mmtk.report.figures.worth import worth
@@ -52,33 +53,36 @@ def with_dice(cell: Cell, level: float, place: int) -> Cell:
     return cell
 
 
-def answer_of(study: Study, count: int, what: str = "bridge: saliency") -> Answer:
+@functools.cache
+def analysed() -> Analysis:
+    """The analysis of the study that most tests look at."""
+    return analyse(budgets_study())
+
+
+def answer_of(analysis: Analysis, count: int, what: str = "bridge: saliency") -> Answer:
     (one,) = (
-        one
-        for one in analyse(study).worths
-        if (one.what, one.count, one.domain, one.task) == (what, count, *DICE[:2])
+        one for one in analysis.worths if (one.what, one.count, one.domain, one.task) == (what, count, *DICE[:2])
     )
     return one
 
 
 @pytest.mark.long
 def test_a_component_that_adds_one_doubling_is_worth_twice_the_labels() -> None:
-    study = budgets_study()
     for count in (10, 20):
-        one = answer_of(study, count)
+        one = answer_of(analysed(), count)
         assert one.worth.labels == pytest.approx(2 * count, rel=0.1)
         assert one.worth.low < 2 * count < one.worth.high
         assert one.curve[count] == pytest.approx(0.5 + 0.05 * math.log2(count / 10), abs=0.01)
-    assert answer_of(study, 80).worth.text == "more than 80"
-    assert answer_of(budgets_study(-0.1), 10).worth.text == "fewer than 10"
-    nothing = answer_of(study, 40, "ssl: confidence").worth
+    assert answer_of(analysed(), 80).worth.text == "more than 80"
+    assert answer_of(analyse(budgets_study(-0.1)), 10).worth.text == "fewer than 10"
+    nothing = answer_of(analysed(), 40, "ssl: confidence").worth
     assert nothing.low < 40 < nothing.high
 
 
 def test_without_a_factorial_the_reference_is_worth_labels_of_every_other_system() -> None:
     study = budgets_study()
     study.design = "one-at-a-time"
-    one = answer_of(study, 10, "MultiMix beside UMTL-SSL")
+    one = answer_of(analyse(study), 10, "MultiMix beside UMTL-SSL")
     assert one.worth.labels == pytest.approx(20, rel=0.1)
     assert (
         one.sentence
@@ -116,11 +120,12 @@ def test_a_study_of_one_budget_has_no_section() -> None:
 
 
 def test_one_seed_says_nothing() -> None:
-    one = answer_of(budgets_study(seeds=range(1)), 10)
+    analysis = analyse(budgets_study(seeds=range(1)))
+    one = answer_of(analysis, 10)
     assert one.worth.text == "cannot be said"
     assert "one seed" in one.worth.note
     assert "cannot be said" in one.sentence
-    lines = sentences(analyse(budgets_study(seeds=range(1))))
+    lines = sentences(analysis)
     assert not any("worth" in line for line in lines[:1])
     assert worth_sentences([one]) == [
         "At these budgets it cannot be said what a component is worth in labels; the table says why."
@@ -128,7 +133,7 @@ def test_one_seed_says_nothing() -> None:
 
 
 def test_labels_that_do_not_help_say_nothing() -> None:
-    one = answer_of(budgets_study(slope=-0.05), 40)
+    one = answer_of(analyse(budgets_study(slope=-0.05)), 40)
     assert (one.worth.text, one.worth.note) == ("cannot be said", "more labels do not help the base")
 
 
@@ -145,12 +150,12 @@ def test_a_budget_without_the_systems_without_it_is_left_out() -> None:
 def test_the_answer_stands_in_the_table_the_words_and_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    analysis = analyse(budgets_study())
+    analysis = analysed()
     table = worth_table(analysis.worths)
     assert [column.name for column in table.columns][:3] == ["Worth of", "Score", "At labels"]
     rows = {(row[0].text, row[1].text, row[2].text): row[4:6] for row in table.rows}
     words, number = rows["bridge: saliency", "Dice in-domain", "100-10"]
-    assert words.text == answer_of(analysis.study, 10).worth.text
+    assert words.text == answer_of(analysis, 10).worth.text
     assert number.numbers["low"] < 20 < number.numbers["high"]
     assert rows["bridge: saliency", "Dice in-domain", "100-80"][1].numbers == dict.fromkeys(("", "low", "high"))
     assert "more than 80" in table.csv()
