@@ -12,6 +12,7 @@ from html import escape
 from mmtk.report.tables.latex import Column as LatexColumn
 from mmtk.report.tables.latex import LatexTable
 from mmtk.study.results import LONG, Cell
+from mmtk.tasks import DOMAINS
 
 DAGGER = "†"
 
@@ -161,6 +162,8 @@ def _title(column: Column) -> str:
 
 def _html_cell(column_index: int, entry: Entry, column: Column, headed: bool) -> str:
     text = escape(entry.text)
+    for domain in DOMAINS:  # which is not parted at its hyphen in a narrow column
+        text = text.replace(domain, f'<span class="word">{domain}</span>')
     text = f"<b>{text}</b>" if entry.best else text
     text += f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""
     text += f'<span class="note">{escape(entry.note)}</span>' if entry.note else ""
