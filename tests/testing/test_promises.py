@@ -51,6 +51,29 @@ def test_the_example_of_the_page_is_a_strategy(check) -> None:
     check()
 
 
+class Remembering(SSL):
+    """A threshold that follows the confidence of the batches, as adaptive ones do."""
+
+    views = {"weak": 1}
+
+    def __init__(self, supervised) -> None:
+        super().__init__()
+        self.supervised = supervised
+        self.register_buffer("confidence", torch.tensor(0.5))
+
+    def terms(self, classify, labelled, unlabelled, now):
+        terms = self.supervised(classify, labelled)
+        probabilities = classify(unlabelled["weak"][0]).softmax(1)
+        loss = (self.confidence * (1 - probabilities.square().sum(1))).mean()
+        self.confidence = 0.9 * self.confidence + 0.1 * probabilities.detach().amax(1).mean()
+        return {**terms, "confident": Term(loss)}
+
+
+def test_a_strategy_may_remember_batches() -> None:
+    (check,) = (check for check in suite("ssl", Remembering) if "hidden-labels" in str(check))
+    check()
+
+
 @pytest.fixture
 def classify() -> tuple[MultiTaskNet, _Classify]:
     torch.manual_seed(0)

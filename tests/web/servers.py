@@ -7,11 +7,10 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
-
-import fork_server
 
 
 def free_port() -> int:
@@ -21,7 +20,7 @@ def free_port() -> int:
 
 
 class Server:
-    """``mlflow server`` with SQLite in a folder, on a port of its own; in a fork, which has most imports already."""
+    """``mlflow server`` with SQLite in a folder, on a port of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,14 +29,22 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        script = str(Path(__file__).with_name("server_here.py"))
-        database, files = f"sqlite:///{self.folder}/mlflow.db", str(self.folder / "files")
-        return [fork_server.python(), script, str(self.folder / "number"), str(self.port), database, files]
-
-    @property
-    def group(self) -> int:
-        """The group of the server's processes."""
-        return int((self.folder / "number").read_text(encoding="utf-8"))
+        return [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{self.folder}/mlflow.db",
+            "--artifacts-destination",
+            str(self.folder / "files"),
+        ]
 
     def start(self) -> None:
         with open(self.folder / "server.log", "ab") as log:
@@ -55,7 +62,7 @@ class Server:
                 time.sleep(0.2)
 
     def kill(self) -> None:
-        os.killpg(self.group, signal.SIGKILL)
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def number(self, table: str) -> int:

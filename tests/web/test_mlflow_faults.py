@@ -44,7 +44,7 @@ def test_a_server_that_is_down_at_the_start_or_killed_in_the_middle(server, tmp_
     alone = mmtk(*RUN, "--set", "tracking.enabled=false", "--out", "alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     # At the second validation, when the rows up to the first have been sent.
-    act = f"os.killpg({server.group}, signal.SIGKILL)"
+    act = f"os.killpg({server.process.pid}, signal.SIGKILL)"
     child = begin("validation", 3, *RUN, "--out", "killed", cwd=tmp_path, act=act)
     _, said = child.communicate()
     assert child.returncode == 0, said

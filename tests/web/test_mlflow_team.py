@@ -81,10 +81,6 @@ class TeamServer(Server):
         script = script.replace("--workers 4", "--workers 2")  # two are enough to collide
         return ["bash", "-c", f'PATH="{Path(sys.executable).parent}:$PATH"\n{script}']
 
-    @property
-    def group(self) -> int:
-        return self.process.pid
-
     @contextmanager
     def database(self) -> Iterator[Any]:
         """A cursor of the database, without MLflow; what it does is committed at the end."""
