@@ -8,14 +8,11 @@ from typing import Literal
 
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source import _layout
+from mmtk.components.source._chex_names import NUMBERED, PATIENT
 from mmtk.components.source._splitting import split_by_patient
 
 CLASSES = {"NORMAL": 0, "PNEUMONIA": 1}
 CAUSE = re.compile(r"(?:person\d+_)?(bacteria|virus)", re.IGNORECASE)
-# The number alone is not a person: person100_bacteria and person100_virus are two.
-PATIENT = re.compile(r"person\d+_[a-z]+|(?:NORMAL2-)?IM-\d+", re.IGNORECASE)
-# Mendeley's third version: DISEASE-PATIENT-IMAGE, where the number is the patient, whatever the disease.
-NUMBERED = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-\d+", re.IGNORECASE)
 
 
 class CheX(Source):

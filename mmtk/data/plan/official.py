@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
+from mmtk.components.source._chex_names import NUMBERED, PATIENT
 from mmtk.data.plan.findings import FilmSet
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.io.files import real_path
 
 NAMES = {"chex": ("chest_xray", "CheX"), "jsrt": ("JSRT",), "mcu": ("MCU", "MontgomerySet"), "nihx": ("NIHX",)}
 TASK = {"chex": "classification", "nihx": "classification", "jsrt": "segmentation", "mcu": "segmentation"}
+# Others have folders of these names, too: their parts and patients are not those of the public sets.
+CHEX = re.compile(rf"{PATIENT.pattern}|{NUMBERED.pattern}", re.IGNORECASE)
 NIH = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
 
 
@@ -18,8 +22,10 @@ def recognise(listing: Listing, film_set: FilmSet) -> str:
     inside = listing.below(film_set.folder) if film_set.folder else listing
     folders = {path.rpartition("/")[0] for path in inside.images}
     layouts = {
-        "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders,
+        "chex": {"train/NORMAL", "train/PNEUMONIA", "test/NORMAL", "test/PNEUMONIA"} <= folders
+        and all(CHEX.match(stem(path)) for path in inside.images),
         "mcu": "CXR_png" in folders
+        and all(name.startswith("MCUCXR_") for name in _stems(inside, "CXR_png/"))
         and _stems(inside, "CXR_png/")
         == _stems(inside, "ManualMask/leftMask/")
         == _stems(inside, "ManualMask/rightMask/"),
