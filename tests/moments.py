@@ -13,7 +13,7 @@ from typing import Any
 import fork_server
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY
 
-SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
+SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES | {"encoder.depth": 4}
 KEPT = (
     "metrics.jsonl",
     "results.json",

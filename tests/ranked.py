@@ -28,6 +28,7 @@ EXACT: dict[str, Any] = {
     "train__precision": "fp64",
     "train__optimizer": "sgd",
     "train__batch": 4,
+    "encoder__depth": 4,
     "encoder__dropout": 0.0,
 }
 # Losses and statistics that are no mean over images.

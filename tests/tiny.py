@@ -35,3 +35,8 @@ def tiny(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
     return load_recipe(
         recipe_name, "phantom", TOY | {key.replace("__", "."): value for key, value in changes.items()}
     )
+
+
+def shallow(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
+    """The same with a U-Net of four blocks, the fewest that a bridge takes."""
+    return tiny(recipe_name, **{"encoder__depth": 4} | changes)

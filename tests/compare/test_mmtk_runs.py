@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from report_files import report_files
-from tiny import tiny
+from tiny import shallow
 
 import mmtk
 from mmtk.errors import MmtkError
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("pictures_unseen")]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def runs(tmp_path_factory) -> list[Path]:
     made = []
     for name, seed, more in (("umtl", 0, {}), ("umtl", 1, {}), ("multimix", 0, {}), ("multimix", 1, {})):
         path = root / f"{name}-{seed}"
-        mmtk.run(tiny(name, seed=seed, **more), out=path, pictures=False, quiet=True)
+        mmtk.run(shallow(name, seed=seed, **more), out=path, pictures=False, quiet=True)
         made.append(path)
     return made
 

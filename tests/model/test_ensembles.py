@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny
+from tiny import shallow, tiny
 from torch import Tensor, nn
 
 import mmtk
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three seeds of one system, which differ enough to disagree."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in range(3):
-        recipe = tiny("multimix", seed=seed, train__lr=0.01, data__classification__cross__test=24)
+        recipe = shallow(seed=seed, train__lr=0.01, data__classification__cross__test=24)
         mmtk.run(recipe, folder / f"s{seed}", pictures=False)
     return [folder / f"s{seed}" for seed in range(3)]
 

@@ -372,7 +372,7 @@ def test_a_file_that_cannot_serve_gets_file_line_and_cause(mmtk, mine, text, mes
 
 @pytest.mark.long
 def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine):
-    code, out, err = mmtk("run", "r.toml", "--code", "mine.py", *SETS, "--out", "d")
+    code, out, err = mmtk("run", "r.toml", "--no-pictures", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err
     assert "Next      mmtk predict d --code d/code.py IMAGE… --out DIR" in out
     assert re.search(r"^Finished in .+, .+ of them training\.$", out + err, re.MULTILINE)
@@ -392,7 +392,7 @@ def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine
         assert mmtk(*words) == (2, "", f"{told}mmtk {shlex.join(words)} --code d/code.py\n")
     code, _, err = mmtk("run", "d", "--code", "d/code.py")
     assert (code, err.splitlines()[0]) == (0, "d is finished; nothing to do.")
-    code, out, err = mmtk("evaluate", "d", "--code", "mine.py", "--json")
+    code, out, err = mmtk("evaluate", "d", "--no-pictures", "--code", "mine.py", "--json")
     assert code == 0, err
     assert 0 <= json.loads(out)["results"]["in-domain"]["classification"]["accuracy"] <= 1
 
@@ -416,7 +416,7 @@ def test_a_run_keeps_the_file_and_its_hash_and_needs_the_option_again(mmtk, mine
 
 @pytest.mark.long
 def test_runs_without_local_components_keep_no_file(mmtk, mine):
-    code, _, err = mmtk("run", "enc", "--code", "mine.py", *SETS, "--out", "d")
+    code, _, err = mmtk("run", "enc", "--no-pictures", "--code", "mine.py", *SETS, "--out", "d")
     assert code == 0, err
     assert not Path("d/code.py").exists()
     assert RunDir(Path("d")).provenance["code"] == {}
@@ -505,6 +505,7 @@ def test_a_generated_plugin_installs_by_pip_and_runs_end_to_end(tmp_path):
         "mmtk",
         "run",
         "mmtk-gentle/recipe.toml",
+        "--no-pictures",
         "--set",
         'tasks=["classification"]',
         *SETS,

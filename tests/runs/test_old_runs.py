@@ -16,6 +16,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pictures
 import pytest
 
 import mmtk
@@ -97,6 +98,7 @@ def test_an_old_finished_run_is_sent_to_mlflow(capsys, monkeypatch, archive, tmp
 
 @pytest.mark.long
 def test_an_old_study_goes_on_beside_its_finished_runs_and_is_reported(capsys, monkeypatch, archive, tmp_path):
+    pictures.leave_out(monkeypatch)
     copy = tmp_path / "copy"
     shutil.copytree(archive, copy)
     missing, *others = sorted(copy.glob("runs/*-s*"))
@@ -136,7 +138,7 @@ def test_an_old_run_predicts(archive):
 def test_an_old_run_goes_on_where_it_stopped(capsys, monkeypatch, archive):
     run = archive / "runs" / "unfinished"
     first = (run / "metrics.jsonl").read_bytes()
-    command(capsys, monkeypatch, archive, "run", "runs/unfinished")
+    command(capsys, monkeypatch, archive, "run", "runs/unfinished", "--no-pictures")
     after = (run / "metrics.jsonl").read_bytes()
     assert after.startswith(first)
     steps = [json.loads(line) for line in after.splitlines()]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fork_server
+import pictures
 import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
@@ -43,7 +44,8 @@ from mmtk.workflows.report import report as write_report
 # One worker runs them all, so that the study they look at is made once.
 pytestmark = pytest.mark.xdist_group("study")
 
-SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES | {"train.steps": 2, "train.validate_every": 2}
+LITTLE = {"encoder.depth": 4, "train.steps": 2, "train.validate_every": 2}
+SMALL = TINY | CLASSIFICATION | SEGMENTATION | SOURCES | LITTLE
 SETS = [text for key, value in SMALL.items() for text in ("--set", f"{key}={json.dumps(value)}")]
 
 
@@ -343,7 +345,10 @@ def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
 
 
 @pytest.mark.long
-def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path, tried: Any) -> None:
+def test_a_failing_run_stops_nobody_and_is_run_again(
+    tmp_path: Path, tried: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures.leave_out(monkeypatch)
     tried("one run of a study fails", "the others finish; it is named and tried again")
     """One cell diverges: the others finish, the failure is reported, and continuing tries it alone."""
     command = ["ablate", "umtl", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
@@ -362,7 +367,10 @@ def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path, tried: Any)
 
 
 @pytest.mark.long
-def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path, tried: Any) -> None:
+def test_a_full_disk_in_mid_study_loses_nothing(
+    tmp_path: Path, tried: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures.leave_out(monkeypatch)
     tried("full disk in mid-study", "both runs named; continued without loss")
     command = ["ablate", "enc-ssl", "--components", "ssl", *SETS, "--out", "s"]
     full = mmtk(*command, cwd=tmp_path, limit=150_000)  # the first checkpoint of a run is larger
@@ -396,7 +404,7 @@ def test_stopping_a_study_ends_its_children_and_it_can_go_on(number: int, tmp_pa
         "saliency",
         *SETS,
         "--set",
-        "train.steps=400",
+        "train.steps=4000",
         "--out",
         "s",
         "--jobs",

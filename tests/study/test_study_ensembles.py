@@ -25,6 +25,8 @@ from mmtk.workflows.cell_ensembles import evaluate_cells
 from mmtk.workflows.members import run_folders
 from mmtk.workflows.report import report
 
+pytestmark = pytest.mark.usefixtures("pictures_unseen")
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,7 +34,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        changes = {**TOY, "train.lr": 0.01, "data.classification.cross.test": 24}
+        changes = {**TOY, "encoder.depth": 3, "train.lr": 0.01, "data.classification.cross.test": 24}
         keys: dict[str, Any] = {"profile": "phantom", "overrides": changes, "launcher": "inline", "seeds": 2}
         mmtk.ablate("enc-ssl", "ssl", out=folder / "study", **keys)
     evaluate_cells(folder / "study", device="cpu")

@@ -23,7 +23,7 @@ from mmtk.tasks import DOMAINS
 from mmtk.workflows.ablate import StudyRequest, prepare
 from mmtk.workflows.study_session import StudySession
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("pictures_unseen")]
 
 # A rate with which hardly anything is learned, so that tuning has something to find.
 RECIPE = """
@@ -38,6 +38,7 @@ OVERRIDES = {
     **TINY,
     **SEGMENTATION,
     **{key: value for key, value in SOURCES.items() if "segmentation" in key},
+    "encoder.depth": 3,
     "train.lr": 1e-5,
     "train.steps": 12,
     "train.validate_every": 6,
@@ -178,7 +179,7 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_settings_and_bytes(study: 
 
 def test_a_trial_that_diverged_is_done_and_never_the_best(study: StudyDir, tmp_path: Path) -> None:
     recipe = trials(study)[0].recipe.with_values({"train.lr": 1e30, "train.alarm": False})
-    result = mmtk.run(recipe, tmp_path / "run", device="cpu")
+    result = mmtk.run(recipe, tmp_path / "run", device="cpu", pictures=False)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["selected"]["score"] is None
     assert any("not finite" in warning or "NaN" in warning for warning in results["warnings"])
@@ -210,7 +211,7 @@ class Queue(Launcher):
 def _detached(folder: Path, **options: object) -> tuple[StudySession, Queue]:
     """A study of two systems, two trials of each, in a queue."""
     (folder / "slow.toml").write_text(RECIPE)
-    overrides = OVERRIDES | {"data.segmentation.source.test": 24}  # patients enough for an interval
+    overrides = OVERRIDES | {"train.steps": 6, "data.segmentation.source.test": 24}  # patients for an interval
     axes = "consistency=none+kl"
     request = StudyRequest("slow.toml", axes, tune=2, profile="phantom", overrides=overrides, **options)
     session, queue = prepare(request, {}, None, "cpu"), Queue()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from commands import caller
 from moments import mmtk, same, sets
-from tiny import tiny
+from tiny import shallow
 
 from mmtk.io.files import read_lines
 from mmtk.model.device import deterministic_kernels
@@ -50,6 +50,7 @@ def test_neither_display_nor_tracking_nor_workers_change_a_bit(tmp_path: Path, t
     cores = os.sched_getaffinity(0)
     plain = mmtk(
         *RUN,
+        "--no-pictures",
         "--out",
         "plain",
         "--json",
@@ -77,11 +78,11 @@ def test_neither_display_nor_tracking_nor_workers_change_a_bit(tmp_path: Path, t
 def test_deterministic_runs_have_the_same_bytes(device: str, tmp_path: Path, tried: Any) -> None:
     tried(f"--deterministic on {device}, twice", "the same bytes")
     for name in ("one", "two"):
-        run(tiny(), tmp_path / name, device=device, deterministic=True, pictures=False)
+        run(shallow(), tmp_path / name, device=device, deterministic=True, pictures=False)
     same(tmp_path / "one", tmp_path / "two")
     assert RunDir(tmp_path / "one").provenance["deterministic"] is True
     assert not torch.are_deterministic_algorithms_enabled()  # it ends with the run
-    run(tiny(), tmp_path / "three", device=device, pictures=False)
+    run(shallow(), tmp_path / "three", device=device, pictures=False)
     if device == "cpu":  # whose kernels are deterministic anyway
         same(tmp_path / "one", tmp_path / "three")
     rows = [read_lines(tmp_path / name / "metrics.jsonl")[0] for name in ("one", "three")]
@@ -92,7 +93,7 @@ def test_deterministic_runs_have_the_same_bytes(device: str, tmp_path: Path, tri
 def test_the_first_step_is_that_of_the_cpu_within_the_tolerance(device: str, tmp_path: Path) -> None:
     for each in {"cpu", device}:
         # Dropout draws from the device's own generator.
-        recipe = tiny(train__steps=1, encoder__dropout=0.0, decoder__dropout=0.0)
+        recipe = shallow(train__steps=1, encoder__dropout=0.0, decoder__dropout=0.0)
         run(recipe, tmp_path / each, device=each, pictures=False)
     one, other = (read_lines(tmp_path / each / "metrics.jsonl")[0] for each in ("cpu", device))
     assert one == pytest.approx(other, rel=TOLERANCE)

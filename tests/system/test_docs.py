@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pictures
 import pytest
 import typer
 from fake_plugin import refresh
@@ -427,11 +428,13 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
 
 def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
     """One line of a page: ``mmtk`` in this process, an installation into a folder of the test's own."""
-    one_seed, pictures = name(page) != SEEDS, ".figures[" in page.read_text()
+    one_seed, seen = name(page) != SEEDS, ".figures[" in page.read_text()
+    if not seen:
+        pictures.leave_out(monkeypatch)
     words = shlex.split(line)
     if words[0] == "mmtk":
         fewer = ["--seeds", "1"] if one_seed and "--seeds" in words else []
-        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], name(page) == MLFLOW, pictures), *fewer])
+        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], name(page) == MLFLOW, seen), *fewer])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert bool(ended.value.code) == (line in FAILS), line

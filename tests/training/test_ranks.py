@@ -189,6 +189,7 @@ class Folder:
     ) -> subprocess.CompletedProcess[str]:
         (self.path / "fate").write_text(fate) if fate else (self.path / "fate").unlink(missing_ok=True)
         command = [*(under or []), "-m", "mmtk", "run", "recipe.toml", "--code", "code.py", "--out", "run"]
+        command += ["--no-pictures"]
         call = [fork_server.python(), *command, *arguments]
         done = subprocess.run(call, cwd=self.path, capture_output=True, text=True, timeout=400)
         if not under and fate != "bug":  # torchrun ends in a traceback of its own
@@ -224,7 +225,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
-    run(tiny("enc", **EXACT, train__steps=8), out)
+    run(tiny("enc", **EXACT, train__steps=8), out, pictures=False)
     return out
 
 

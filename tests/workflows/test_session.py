@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from safetensors import safe_open
-from tiny import tiny
+from tiny import shallow, tiny
 from typer.testing import CliRunner
 
 import mmtk
@@ -176,17 +176,17 @@ def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
     ids=["sgd", "adamw-ema", "weights", "full", "colour"],
 )
 def test_every_option_of_the_budget_trains(changes: dict[str, object], tmp_path: Path) -> None:
-    result = run(tiny(**changes, train__steps=2), tmp_path / "run", pictures=False)
+    result = run(shallow(**changes, train__steps=2), tmp_path / "run", pictures=False)
     assert np.isfinite(result.scores["in-domain"]["segmentation"]["dice"])
 
 
 @pytest.mark.parametrize("name", ["multimix", "enc-mm"])
 def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path) -> None:
     changes = {"train__steps": 5, "train__ema": 0.9} if name == "multimix" else {"train__steps": 5}
-    run(tiny(name, **changes), tmp_path / "whole", pictures=False)
+    run(shallow(name, **changes), tmp_path / "whole", pictures=False)
     code = (
         "import sys, os, signal; sys.path.insert(0, sys.argv[1])\n"
-        "from tiny import tiny; from mmtk.training import trainer as train\n"
+        "from tiny import shallow; from mmtk.training import trainer as train\n"
         "from mmtk.workflows import run as session\n"
         "kind = train.Trainer; plain = kind.train_step\n"
         "def step(self, index):\n"
@@ -194,7 +194,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(name: str, tmp_path: Path
         "    if index == 2: os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return done\n"
         "kind.train_step = step\n"
-        "try: session.run(tiny(sys.argv[2], **eval(sys.argv[4])), sys.argv[3])\n"
+        "try: session.run(shallow(sys.argv[2], **eval(sys.argv[4])), sys.argv[3])\n"
         "except train.Interrupted as error: sys.exit(error.exit_code)\n"
     )
     call = [
