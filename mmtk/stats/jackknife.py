@@ -141,5 +141,6 @@ def _lone_class(images: Images) -> str:
         return ""
     for index, count in _patients_by_class(images).items():
         if count == 1:
-            return f"all {[*images.classes, *map(str, range(index + 1))][index]} images come from one patient"
+            name = [*images.classes, *map(str, range(index + 1))][index]
+            return f"all images of class '{name}' come from one patient"
     return ""

@@ -93,10 +93,10 @@ def test_a_class_of_one_patient_leaves_no_interval_and_says_so() -> None:
     target = (np.arange(30) >= 27).astype(int)  # its three images are those of one patient
     analysis = analyse(classified(target, np.minimum(np.arange(30), 27)))
     some = [one for one in claims(analysis) if one.score == "balanced accuracy in-domain"]
-    nothing_sure(some, "pneumonia images come from one patient")
+    nothing_sure(some, "images of class 'pneumonia' come from one patient")
     reasons = [line for line in summary_lines(analysis) if line.startswith("No interval of")]
     assert any(
-        line.endswith("balanced accuracy in-domain: all pneumonia images come from one patient.")
+        line.endswith("balanced accuracy in-domain: all images of class 'pneumonia' come from one patient.")
         for line in reasons
     )
 

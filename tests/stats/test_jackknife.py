@@ -230,4 +230,4 @@ def test_a_class_of_one_patient_leaves_the_score_undefined_without_it(formula):
     found = stats.jackknife(formula, columns, of)
     assert np.isfinite(found.score).all()
     assert np.isnan(found.without[:, 7]).all()
-    assert found.note == "all class 1 images come from one patient"
+    assert found.note == "all images of class 'class 1' come from one patient"

@@ -70,7 +70,7 @@ def test_3_patients_are_those_with_a_scored_image_and_few_of_them_are_named():
     assert "rests on 6 patients of the smallest class only" in found.note
     columns["target"][:] = np.arange(60) < 1
     found = stats.two_way(stats.jackknife("auroc", columns, np.arange(60)))
-    assert (found.low, found.note) == (None, "all class 1 images come from one patient")
+    assert (found.low, found.note) == (None, "all images of class 'class 1' come from one patient")
     columns["target"][:] = 0
     assert stats.two_way(stats.jackknife("auroc", columns, np.arange(60))).note == "a class has no image"
 
