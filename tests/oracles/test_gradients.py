@@ -26,7 +26,7 @@ from oracle_inputs import (
     tensors,
 )
 from scipy.special import expit, log_expit, log_softmax, softmax
-from tiny import tiny
+from tiny import shallow
 
 from mmtk.api import Labelled, LabelSpec, StepContext, Unlabelled
 from mmtk.components.consistency.kl import bernoulli_kl, categorical_kl
@@ -264,9 +264,9 @@ LEARNS_FROM = {
 
 def network(name, targets):
     """A tiny recipe, every pseudo-label counting, and its network in float64."""
-    recipe = tiny(name)
+    recipe = shallow(name)
     if recipe.get("ssl.use") == "confidence":
-        recipe = tiny(name, ssl__threshold=0.0)
+        recipe = shallow(name, ssl__threshold=0.0)
     return recipe, build.network(recipe, targets).double().train()
 
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 from commands import caller
 from PIL import Image
-from tiny import tiny
+from tiny import shallow
 
 from mmtk import load_recipe
 from mmtk.api import Item, LabelSpec, Source
@@ -28,7 +28,7 @@ GENERATOR = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of both tasks with a bridge and strategies that need both; classes normal, pneumonia; organ lung."""
-    return run_workflow.run(tiny("multimix"), tmp_path_factory.mktemp("run") / "r", pictures=False).path
+    return run_workflow.run(shallow(), tmp_path_factory.mktemp("run") / "r", pictures=False).path
 
 
 def films(folder: Path, labels: dict[str, str], masks: bool = False) -> dict[str, str]:

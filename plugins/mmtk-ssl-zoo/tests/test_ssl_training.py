@@ -20,6 +20,7 @@ HERE = Path(__file__).parents[1]
 TINY = {
     "data.size": 32,
     "encoder.width": 4,
+    "encoder.depth": 3,
     "train.steps": 4,
     "train.validate_every": 2,
     "train.batch": 4,
