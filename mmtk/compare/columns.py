@@ -50,7 +50,8 @@ class Sheet:
         self.notes: list[str] = []
         names = [str(name).strip() for name in frame.columns]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise MmtkError(f"two columns are called '{repeated[0]}'.", where, "Give them names of their own.")
+            cure = "Give them names of their own; a pivot table of pandas: frame.reset_index()."
+            raise MmtkError(f"two columns are called '{repeated[0]}'.", where, cure)
         self.frame.columns = names
 
     @property

@@ -54,6 +54,7 @@ _NO_CLASS = re.compile(
     r"train|training|val|valid|validation|test|mm|px|(seed|fold|run|rep|trial|epoch|step)\d*",
     re.IGNORECASE,
 )
+_SEEN = frozenset(["train", "training", "val", "valid", "validation"])  # parts that a system has seen
 SPREADS = frozenset(["sd", "std", "stdev", "sem", "se", "var", "variance", "ci", "low", "high", "min", "max"])
 _LOGGED = re.compile(r"(?:metrics?|summary)[./]", re.IGNORECASE)  # before the names in exports of trackers
 
@@ -143,6 +144,12 @@ def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
 
 
 def order(names: Collection[str]) -> list[str]:
-    """Names of scores with the one that leads first: Dice, balanced accuracy, else the first."""
-    first = next((name for name in ("dice", "balanced-accuracy") if name in names), None)
-    return sorted(names, key=lambda name: name != first) if first else list(names)
+    """Names of scores with the one that leads first: Dice, balanced accuracy, else the first.
+
+    Scores of training and validation stand behind those of test sets. Dice of a test set (``test-dice``) leads
+    where there is none of all.
+    """
+    of_tests = [name for name in names if _SEEN.isdisjoint(word.casefold() for word in _words(name))]
+    leads = [name for lead in ("dice", "balanced-accuracy") for name in of_tests if name == lead]
+    leads += [name for lead in ("dice", "balanced-accuracy") for name in of_tests if known_score(name) == lead]
+    return sorted(names, key=lambda name: (name not in leads[:1], name not in of_tests))

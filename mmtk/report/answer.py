@@ -164,7 +164,7 @@ def _without_interval(claim_list: Iterable[Claim]) -> Iterator[str]:
             by_reason.setdefault(claim.interval.note, []).append(f"{claim.what} on {claim.where}")
     for reason, names in by_reason.items():
         subject = ", ".join(names) if len(names) <= MANY else counted(len(names), "difference")
-        yield f"No interval of {subject}: {reason.removesuffix(': no interval')}."
+        yield f"No interval of {subject}: {reason.removesuffix(', so no interval')}."
 
 
 def _pair(claim: Claim) -> str:

@@ -69,12 +69,12 @@ def corrected(scores: Sequence[float], folds: int, tested: FoldPatients, level: 
         ratio,
     )
     if count < 2:
-        return _without(one, "one seed", "one fold: no interval")
+        return _without(one, "one seed", "one fold, so no interval")
     if tested.patients < LEAST_PATIENTS:
         why = f"{counted(tested.patients, 'patient')}: too few for an interval, which takes {LEAST_PATIENTS}"
         return _without(one, "too few patients", why)
     if not spread:
-        return _without(one, "no variation", "the same with every fold: no interval")
+        return _without(one, "no variation", "the same with every fold, so no interval")
     return with_replicates(one, count, level)
 
 

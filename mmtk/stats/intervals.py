@@ -107,6 +107,6 @@ def summary(values: Sequence[float], level: float = LEVEL) -> Summary:
     spread = float(scores.std(ddof=1)) if n > 1 else None
     interval = t_mean(scores, level)
     if interval is None:
-        why = "one seed: no interval" if n == 1 else "the same score with every seed: no interval"
+        why = "one seed, so no interval" if n == 1 else "the same score with every seed, so no interval"
         return Summary(mean, spread, None, None, n, why)
     return Summary(mean, spread, interval.low, interval.high, n, "Student's t over seeds")

@@ -92,7 +92,7 @@ def two_way(sample: Jackknife, level: float = LEVEL) -> Interval:
     if patients < LEAST_PATIENTS:
         return _nothing(est, seed_variance, patient_variance, sample, "too few patients", _few(patients))
     if seed_variance + patient_variance == 0:
-        return _nothing(est, 0.0, 0.0, sample, "no variation", "no variation: no interval")
+        return _nothing(est, 0.0, 0.0, sample, "no variation", "no variation, so no interval")
     flags, note = reservations(patients, sample.errors, sample.smaller_class)
     if seeds == 1:
         flags |= {"one seed"}

@@ -121,3 +121,10 @@ def test_what_is_no_table_and_no_path_is_named() -> None:
         with pytest.raises(MmtkError, match="takes paths, addresses and a data frame, no ") as caught:
             mmtk.compare(source)
         assert "pandas.DataFrame" in str(caught.value.hint)
+
+
+def test_scores_of_validation_lead_no_report() -> None:
+    table = LONG.rename(columns={"DSC": "test/dice"}).assign(**{"val/dice": LONG["DSC"]})
+    for columns in (list(table), list(table)[::-1]):
+        names = mmtk.compare(table[columns]).verdicts()["score"]
+        assert "test-dice" in names.iloc[0], list(names)

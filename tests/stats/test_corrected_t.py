@@ -53,8 +53,8 @@ def test_repeats_alone_never_make_a_difference_certain() -> None:
 @pytest.mark.parametrize(
     ("gaps", "tested", "note"),
     [
-        ([0.1], FoldPatients(50), "one fold: no interval"),
-        ([0.1, 0.1, 0.1], FoldPatients(50), "the same with every fold: no interval"),
+        ([0.1], FoldPatients(50), "one fold, so no interval"),
+        ([0.1, 0.1, 0.1], FoldPatients(50), "the same with every fold, so no interval"),
         ([0.1, 0.2, 0.1], FoldPatients(9), "9 patients: too few for an interval"),
     ],
 )

@@ -66,7 +66,7 @@ def test_summary_is_students_interval(n, level):
 
 
 def test_summary_without_spread_has_no_interval():
-    assert stats.summary([0.5]) == stats.Summary(0.5, None, None, None, 1, "one seed: no interval")
+    assert stats.summary([0.5]) == stats.Summary(0.5, None, None, None, 1, "one seed, so no interval")
     equal = stats.summary([0.7, 0.7, 0.7])
     assert (equal.low, equal.high, equal.n) == (None, None, 3)
     assert equal.sd == pytest.approx(0, abs=1e-12)

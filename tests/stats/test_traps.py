@@ -115,7 +115,7 @@ def test_6_equal_scores_are_not_certainty():
     target = np.tile(np.arange(40) % 2.0, (3, 1))
     perfect = {"target": target, "predicted": target, "p-a": 1 - target, "p-b": target}
     one = stats.jackknife("auroc", perfect, np.arange(40))
-    assert stats.two_way(stats.difference(one, one)).note == "no variation: no interval"
+    assert stats.two_way(stats.difference(one, one)).note == "no variation, so no interval"
 
 
 def test_7_ties_count_half_and_are_one_step_in_any_order():
