@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fork_server
@@ -36,16 +36,6 @@ def _coarse_pictures() -> None:
     import pictures
 
     pictures.draw_coarsely()
-
-
-@pytest.fixture(scope="module")
-def pictures_unseen() -> Iterator[None]:
-    """Draw no picture of a study in a module whose tests look at none."""
-    import pictures
-
-    with pytest.MonkeyPatch.context() as patch:
-        pictures.leave_out(patch)
-        yield
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -62,7 +62,6 @@ LIBRARIES = (
 )
 # Read by the interpreter or while modules are imported; where one differs, the real Python is called.
 AT_IMPORT = ("PYTHONHASHSEED", "PYTHONWARNINGS", "HOME", "XDG_", "MPL", "LC_", "LANG", "LD_", "CUDA", "FORCE_")
-UNSEEN = "MMTK_TESTS_UNSEEN"  # in the environment of a fork: it draws no picture of a study
 NAME = "mmtk-forks"
 DOTS = 50  # per inch, in the pictures of forks
 LIMITS = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_AS)
@@ -220,10 +219,6 @@ def become(call: dict[str, Any], python: str) -> None:
 
 def run(first: str, *arguments: str) -> None:
     """Run a module, a text or a file, as ``python -m``, ``python -c`` and ``python FILE`` do."""
-    if os.environ.get(UNSEEN):
-        from mmtk.report.figures import study
-
-        study.drawings = lambda *arguments: []
     if first == "-m":
         sys.argv, sys.path[0] = list(arguments), os.getcwd()
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

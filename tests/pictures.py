@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fork_server
 import pytest
 
 from mmtk.report.figures import style
@@ -13,16 +12,6 @@ COARSE = 50  # per inch
 def draw_coarsely() -> None:
     """Draw pictures of this process in few dots, which takes half the time."""
     style.STYLE |= {"figure.dpi": COARSE, "savefig.dpi": COARSE}
-
-
-def leave_out(patch: pytest.MonkeyPatch) -> None:
-    """Draw no picture for a report, nor for a study's in forks: most of its time, for tests of runs and words."""
-    from mmtk.report.figures import study
-    from mmtk.workflows import report
-
-    patch.setattr(study, "drawings", lambda *arguments: [])
-    patch.setattr(report, "_own_pictures", lambda run: ([], ""))
-    patch.setenv(fork_server.UNSEEN, "1")
 
 
 def draw_as_users_get(patch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tiny import shallow
 import mmtk
 from mmtk.errors import MmtkError
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("pictures_unseen")]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

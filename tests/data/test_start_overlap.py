@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pictures
 import pytest
 from tiny import tiny
 
@@ -28,9 +27,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.long
 def test_a_start_of_the_same_split_has_seen_no_test_image_and_the_report_says_so(
-    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Path, tmp_path: Path
 ) -> None:
-    pictures.leave_out(monkeypatch)
     mmtk.run(tiny("enc", **FOLDS, encoder__weights=str(start)), tmp_path / "run", pictures=False)
     facts = json.loads((tmp_path / "run" / "provenance.json").read_text())["start"]
     assert (facts["runs"], facts["seen"]) == ([str(start)], 0)

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pictures
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -59,8 +58,7 @@ def test_matching_changes_no_digest_by_default_and_no_other_file(run, tmp_path):
 
 
 @pytest.mark.long
-def test_evaluate_and_report(run, tmp_path, capsys, monkeypatch):
-    pictures.leave_out(monkeypatch)
+def test_evaluate_and_report(run, tmp_path, capsys):
     mmtk.evaluate(run, overrides={"data.match": ["sex"]}, out=tmp_path / "out", pictures=False, quiet=False)
     assert "matched by sex: AUROC" in " ".join(capsys.readouterr().err.split())
     assert json.loads((tmp_path / "out/matched.json").read_text())["rows"][0]["by"] == ["sex"]

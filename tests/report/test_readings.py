@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import pictures
 import pytest
 from test_analysis import factorial
 from tiny import tiny
@@ -206,8 +205,7 @@ def test_runs_without_attributes_have_neither_section():
 
 
 @pytest.mark.long
-def test_the_report_of_a_run_has_both_sections_and_says_what_is_not_looked_at(tmp_path, monkeypatch):
-    pictures.leave_out(monkeypatch)
+def test_the_report_of_a_run_has_both_sections_and_says_what_is_not_looked_at(tmp_path):
     recipe = tiny("enc").with_values(
         {f"data.classification.{role}.shortcut": "border" for role in ("source", "cross")}
     )

@@ -16,7 +16,6 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-import pictures
 import pytest
 
 import mmtk
@@ -98,7 +97,6 @@ def test_an_old_finished_run_is_sent_to_mlflow(capsys, monkeypatch, archive, tmp
 
 @pytest.mark.long
 def test_an_old_study_goes_on_beside_its_finished_runs_and_is_reported(capsys, monkeypatch, archive, tmp_path):
-    pictures.leave_out(monkeypatch)
     copy = tmp_path / "copy"
     shutil.copytree(archive, copy)
     missing, *others = sorted(copy.glob("runs/*-s*"))

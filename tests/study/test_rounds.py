@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pictures
 import pytest
 from moments import mmtk, sets
 
@@ -38,10 +37,7 @@ class Later(Launcher):
 
 
 @pytest.mark.long
-def test_a_study_adds_seeds_until_its_verdict_is_settled_and_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pictures.leave_out(monkeypatch)
+def test_a_study_adds_seeds_until_its_verdict_is_settled_and_goes_on_where_it_was(tmp_path: Path) -> None:
     options = ["--components", AXES, "--until", "settled", "--max-seeds", "10", "--out", "study"]
     first = mmtk("ablate", "unet", *options, *sets("classification", "train.lr", **CHANGES), cwd=tmp_path)
     assert first.returncode == 0, first.stderr + first.stdout

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import fork_server
-import pictures
 import pytest
 import torch
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES, TINY, tiny
@@ -345,10 +344,7 @@ def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
 
 
 @pytest.mark.long
-def test_a_failing_run_stops_nobody_and_is_run_again(
-    tmp_path: Path, tried: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pictures.leave_out(monkeypatch)
+def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path, tried: Any) -> None:
     tried("one run of a study fails", "the others finish; it is named and tried again")
     """One cell diverges: the others finish, the failure is reported, and continuing tries it alone."""
     command = ["ablate", "umtl", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
@@ -367,10 +363,7 @@ def test_a_failing_run_stops_nobody_and_is_run_again(
 
 
 @pytest.mark.long
-def test_a_full_disk_in_mid_study_loses_nothing(
-    tmp_path: Path, tried: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pictures.leave_out(monkeypatch)
+def test_a_full_disk_in_mid_study_loses_nothing(tmp_path: Path, tried: Any) -> None:
     tried("full disk in mid-study", "both runs named; continued without loss")
     command = ["ablate", "enc-ssl", "--components", "ssl", *SETS, "--out", "s"]
     full = mmtk(*command, cwd=tmp_path, limit=150_000)  # the first checkpoint of a run is larger

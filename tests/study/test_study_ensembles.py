@@ -25,8 +25,6 @@ from mmtk.workflows.cell_ensembles import evaluate_cells
 from mmtk.workflows.members import run_folders
 from mmtk.workflows.report import report
 
-pytestmark = pytest.mark.usefixtures("pictures_unseen")
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:

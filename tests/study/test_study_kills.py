@@ -15,7 +15,7 @@ from moments import begin, mmtk, same, sets
 from mmtk.io.files import holder
 from mmtk.runs.folder import LOCK
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("study-kills"), pytest.mark.usefixtures("pictures_unseen")]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("study-kills")]
 PLACES = str(len(os.sched_getaffinity(0)))  # one thread each, so that sums are taken in one order
 ONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 STUDY = ["ablate", "unet", "--components", "train.lr=0.001+0.002", "--design", "one-at-a-time", "--seeds", "2"]

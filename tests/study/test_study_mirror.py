@@ -8,11 +8,7 @@ from pathlib import Path
 import pytest
 from moments import begin, mmtk, sets
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.xdist_group("study-mirror"),
-    pytest.mark.usefixtures("pictures_unseen"),
-]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("study-mirror")]
 STUDY = ["ablate", "unet", "--components", "train.lr=0.001+0.002", "--design", "one-at-a-time"]
 STUDY += [*sets("classification", tracking__enabled=True, train__steps=2), "--out", "s", "--launcher", "inline"]
 STOP = "os.kill(os.getpid(), signal.SIGINT)"

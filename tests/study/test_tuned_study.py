@@ -23,7 +23,7 @@ from mmtk.tasks import DOMAINS
 from mmtk.workflows.ablate import StudyRequest, prepare
 from mmtk.workflows.study_session import StudySession
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("pictures_unseen")]
+pytestmark = pytest.mark.long
 
 # A rate with which hardly anything is learned, so that tuning has something to find.
 RECIPE = """

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pictures
 import pytest
 import typer
 from fake_plugin import refresh
@@ -428,13 +427,11 @@ def test_the_commands_of_a_page_run_in_their_order(page, section, tmp_path, monk
 
 def _run(line: str, here: Path, monkeypatch: pytest.MonkeyPatch, page: Path) -> None:
     """One line of a page: ``mmtk`` in this process, an installation into a folder of the test's own."""
-    one_seed, seen = name(page) != SEEDS, ".figures[" in page.read_text()
-    if not seen:
-        pictures.leave_out(monkeypatch)
+    one_seed, pictures = name(page) != SEEDS, ".figures[" in page.read_text()
     words = shlex.split(line)
     if words[0] == "mmtk":
         fewer = ["--seeds", "1"] if one_seed and "--seeds" in words else []
-        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], name(page) == MLFLOW, seen), *fewer])
+        monkeypatch.setattr(sys, "argv", ["mmtk", *tiny(words[1:], name(page) == MLFLOW, pictures), *fewer])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert bool(ended.value.code) == (line in FAILS), line

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import fork_server
 import numpy as np
-import pictures
 import pytest
 from PIL import Image
 from tiny import CLASSIFICATION, SEGMENTATION, SOURCES
@@ -49,7 +48,6 @@ def run(old: Path) -> Path:
 
 @pytest.mark.long
 def test_a_study_from_planning_to_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures.leave_out(monkeypatch)
     monkeypatch.chdir(tmp_path)
     study = mmtk.ablate("multimix", "saliency", seeds=1, overrides=SMALL, launcher="inline", out="s", device="cpu")
     assert not study.gaps

@@ -22,7 +22,6 @@ from mmtk.study.folder import StudyDir, read_study
 from mmtk.study.results import Study
 from mmtk.workflows.ablate import StudyRequest, prepare
 
-pytestmark = pytest.mark.usefixtures("pictures_unseen")
 COUNT, REPEATS = 3, 2
 CHANGES = sets("classification", "train.lr", tracking__enabled=False)
 OPTIONS = ["--components", "train.lr=0.00001+0.001", "--folds", str(COUNT), "--repeats", str(REPEATS)]
