@@ -87,7 +87,7 @@ def not_finite(
     folder: of the run
     train: table of the recipe, whose ``clip`` and ``precision`` may be a cure already
     """
-    cures = ["lower train.lr", f"{'lower' if train['clip'] else 'set'} train.clip"]
+    cures = ["lower train.lr", f"{'lower' if train.get('clip') else 'set'} train.clip"]
     cures += ['use train.precision = "fp32"'] if train["precision"] == "bf16" else []
     bad = [name for name, term in step.terms.items() if not math.isfinite(float(term.value))]
     images = "; ".join(f"{task}: {', '.join(names)}" for task, names in ids.items())

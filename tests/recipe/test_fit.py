@@ -211,8 +211,14 @@ def test_a_component_in_place_of_its_table_names_the_key(path, tmp_path):
 
 
 def test_what_cannot_be_guessed_adds_no_problem():
-    for wrong in ("encoder.use=unett", "encoder.depth=9"):
+    for wrong in ("encoder.use=mine", "encoder.depth=9"):
         assert refusal("multimix", wrong, "data.size=70").startswith(f"--set: {wrong.partition('=')[0]}: ")
+
+
+def test_what_can_be_guessed_adds_its_problem():
+    text = refusal("multimix", "encoder.use=unett", "data.size=70")
+    assert "has 2 problems" in text
+    assert "--set: data.size: 70 is not divisible by 16, the stride of encoder 'unet'." in text
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from mmtk.study.folder import StudyDir
 
 # Images enough for an interval, and a difference that nobody can miss: one system hardly learns.
 CHANGES = {
+    "encoder__depth": 5,  # which takes more seeds than the first three
     "data__segmentation__source__test": 24,
     "train__steps": 12,
     "train__validate_every": 12,
