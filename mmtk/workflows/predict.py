@@ -124,10 +124,10 @@ def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
     every = find_images(inputs)
     paths = _films_among(every, inputs)
     choice = left_out(inputs, paths)
-    chosen = [sentence for sentence in (_masks_sentence(choice.masks), *choice.sentences) if sentence]
-    if chosen:
-        chosen[-1] += " An image that is given by its own name is always predicted."
-    for sentence in (_results_sentence(len(every) - len(paths)), _unread(inputs), *chosen):
+    choice_sentences = [sentence for sentence in (_masks_sentence(choice.masks), *choice.sentences) if sentence]
+    if choice_sentences:
+        choice_sentences[-1] += " An image that is given by its own name is always predicted."
+    for sentence in (_results_sentence(len(every) - len(paths)), _unread(inputs), *choice_sentences):
         if sentence and not quiet:
             print(folded(f"Left out  {sentence}", sys.stdout))
     return [path for path in paths if path not in choice.masks | choice.others]

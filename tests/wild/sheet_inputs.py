@@ -66,12 +66,15 @@ def ditto_marks(root: Path) -> Right:
 
 
 def program_beside_a_reader(root: Path) -> Right:
-    """What a program said stands before what the radiologist said, in the same words; a mark leaves films out."""
+    """Answers of a program before those of the radiologist, in the same words; a mark leaves films out."""
     rows: list[list[object]] = [["file", "AI result", "Radiologist", "AI score", "exclude"]]
     for n in range(24):
         film(root / f"img/R{n:02}.png")
-        said, true = "positive" if n < 8 else ("negative", "positive")[n % 2], ("negative", "positive")[n % 2]
-        rows.append([f"R{n:02}.png", said, true, n / 24, "x" if n > 21 else ""])
+        program, radiologist = (
+            "positive" if n < 8 else ("negative", "positive")[n % 2],
+            ("negative", "positive")[n % 2],
+        )
+        rows.append([f"R{n:02}.png", program, radiologist, n / 24, "x" if n > 21 else ""])
     table(root / "study.csv", rows)
     words = ('"Radiologist" as label', '"exclude" marks 2 rows')
     return Right({"negative": 12, "positive": 12}, films=24, words=words)

@@ -40,7 +40,7 @@ def codes_with_a_table(root: Path) -> Right:
 
 
 def codes_in_the_name_of_a_column(root: Path) -> Right:
-    """What the codes mean stands in the name of their column."""
+    """Meanings of codes in the name of their column."""
     rows: list[list[object]] = [["Datei", "Befund (0 = o.B., 1 = Infiltrat)"]]
     for n in range(24):
         film(root / f"f{n:02}.png")
@@ -50,7 +50,7 @@ def codes_in_the_name_of_a_column(root: Path) -> Right:
 
 
 def codes_with_a_text(root: Path) -> Right:
-    """What the codes mean stands in a text beside the table."""
+    """Meanings of codes in a text beside the table."""
     rows: list[list[object]] = [["image", "label"]]
     for n in range(24):
         film(root / f"f{n:02}.png")

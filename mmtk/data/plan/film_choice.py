@@ -37,9 +37,9 @@ def left_out(inputs: Iterable[Path], paths: Iterable[Path]) -> LeftOut:
         named = {name for name, path in inside.items() if path in inputs}
         result.masks.update(inside[name] for name in masks - named)
         films = tuple(name for name in inside if name not in masks | named)
-        chosen, notes = without_strays(folder, Roles(films, ()))
-        views = views_among(files, chosen.films)
-        strays = ({*films} - {*chosen.films}).union(*(paths for paths, _ in views))
+        roles, notes = without_strays(folder, Roles(films, ()))
+        views = views_among(files, roles.films)
+        strays = ({*films} - {*roles.films}).union(*(paths for paths, _ in views))
         result.others.update(inside[name] for name in strays)
         notes += [note for _, note in views]
         result.sentences.extend(f"{note.replace(' left out', '', 1)}." for note in notes)

@@ -171,8 +171,8 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
         film_set.masks, film_set.named_masks = masks.pairs, bool(named[0])
     elif roles.masks:
         film_set.notes.append(_unmatched(listing, films, roles.masks))
-    chosen = {*roles.films, *roles.masks, *named[0].values()}
-    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - chosen)
+    named_files = {*roles.films, *roles.masks, *named[0].values()}
+    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - named_files)
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

@@ -58,8 +58,12 @@ def _key(table: Table, other: Table) -> tuple[str, str] | None:
 
 
 def _is_key(cells: Collection[str], keys: Collection[str]) -> bool:
-    known = [cell for cell in cells if cell in {*keys}]
-    return len({*keys}) == len(keys) and len({*known}) > 2 and len(known) >= LEAST_JOINED * len(cells)
+    matching_cells = [cell for cell in cells if cell in {*keys}]
+    return (
+        len({*keys}) == len(keys)
+        and len({*matching_cells}) > 2
+        and len(matching_cells) >= LEAST_JOINED * len(cells)
+    )
 
 
 def _with_columns(table: Table, other: Table, column: str, twin: str) -> Table:

@@ -13,17 +13,17 @@ from mmtk.data.plan.tables import Table
 from mmtk.io.spelling import folded_word
 
 
-def with_both_sides(name: str, table: Table, chosen: Collection[str], labels: Labels) -> Table:
+def with_both_sides(name: str, table: Table, label_columns: Collection[str], labels: Labels) -> Table:
     """Join two columns of answers that differ in left and right: yes where either side says so, with a reason.
 
     name: of the table
     table: to be joined
-    chosen: columns that the user names, which stay
+    label_columns: columns that the user names, which stay
     labels: whose reasons are filled
     """
     for column in table.columns:
         other = mirrored(column)
-        if other == column or other not in table.columns or {column, other} & {*chosen}:
+        if other == column or other not in table.columns or {column, other} & {*label_columns}:
             continue
         sides = [table.cells(column), table.cells(other)]
         if not all(map(_are_answers, sides)):
@@ -31,12 +31,12 @@ def with_both_sides(name: str, table: Table, chosen: Collection[str], labels: La
         joined = _whole(column)
         cells = [_either(*pair) for pair in zip(*sides, strict=True)]
         labels.reasons.append(f'"{column}" and "{other}" of {name} are one label, "{joined}": either side counts')
-        kept = [number for number, entry in enumerate(table.columns) if entry not in (column, other)]
+        other_columns = [number for number, entry in enumerate(table.columns) if entry not in (column, other)]
         rows = tuple(
-            (*(row[number] for number in kept), cell) for row, cell in zip(table.rows, cells, strict=True)
+            (*(row[number] for number in other_columns), cell) for row, cell in zip(table.rows, cells, strict=True)
         )
-        columns = (*(table.columns[number] for number in kept), joined)
-        return with_both_sides(name, replace(table, columns=columns, rows=rows), chosen, labels)
+        columns = (*(table.columns[number] for number in other_columns), joined)
+        return with_both_sides(name, replace(table, columns=columns, rows=rows), label_columns, labels)
     return table
 
 

@@ -32,8 +32,8 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
 
     ``hints``: the user's ``labels`` (a table) and columns.
     """
-    chosen = chosen_tables(files, hints.get("labels", ""), labels)
-    tables: Mapping[str, Table] = usual_shapes(chosen, labels, hints)
+    label_tables = chosen_tables(files, hints.get("labels", ""), labels)
+    tables: Mapping[str, Table] = usual_shapes(label_tables, labels, hints)
     film_tables = find_film_tables(files, tables, labels, hints)
     if not hints.get("labels"):
         other_film_tables = _of_label_files(files, [*filter(has_labels, film_tables.values())], labels, hints)
