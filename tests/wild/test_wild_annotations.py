@@ -93,9 +93,9 @@ def test_a_column_of_masks_that_do_not_look_like_masks_is_named(tmp_path: Path) 
         film(tmp_path / f"d/y/b{n + 3}.png")
         rows.append([f"x/a{n}.png", f"y/b{n + 3}.png", ("clear", "mass")[n % 2]])
     table(tmp_path / "d/index.csv", rows)
-    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
-    assert '"mask" of index.csv names masks that are not called like their films: they are not read' in told
-    assert "8 masks left out" in told
+    text = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert '"mask" of index.csv names masks that are not called like their films: they are not read' in text
+    assert "8 masks left out" in text
 
 
 def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def test_films_in_two_formats_are_noted(tmp_path: Path) -> None:
         film(tmp_path / f"d/tiff/{n:03}.tif")
         rows.append([f"{n:03}", ("clear", "mass")[n // 2 % 2], f"p{n // 2}"])
     table(tmp_path / "d/findings.csv", rows)
-    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
-    assert "12 films lie here as .png and .tif: each counts twice (--images FOLDER takes one format)" in told
-    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml", {"images": "png"}).lines)
-    assert "clear 6, mass 6" in told
-    assert "twice" not in told
+    text = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert "12 films lie here as .png and .tif: each counts twice (--images FOLDER takes one format)" in text
+    text = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml", {"images": "png"}).lines)
+    assert "clear 6, mass 6" in text
+    assert "twice" not in text
 
 
 def test_labels_in_texts_are_named_with_the_table_to_write(tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_labels_in_texts_are_named_with_the_table_to_write(tmp_path: Path) -> No
 
 def test_a_table_that_tells_the_views_is_not_called_left_out(tmp_path: Path) -> None:
     mimic_with_views(tmp_path / "d")
-    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
-    assert "lateral film" in told
-    assert "it has no labels" not in told
+    text = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert "lateral film" in text
+    assert "it has no labels" not in text
 
 
 def test_an_archive_of_windows_that_was_unpacked_without_folders_is_named(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ def test_parts_in_the_names_of_folders_are_no_classes_and_their_masks_belong_tog
         for name, text in plan.tables.items():
             (tmp_path / name).write_text(text)
         source = Folder(root, "segmentation", **{key: keys[key] for key in ("images", "masks", "labels")})
-        found = {part: {item.id: item.target for item in source.items(part)} for part in SIZES}
-        assert {part: len(items) for part, items in found.items()} == SIZES
-        for part, items in found.items():
+        targets = {part: {item.id: item.target for item in source.items(part)} for part in SIZES}
+        assert {part: len(items) for part, items in targets.items()} == SIZES
+        for part, items in targets.items():
             assert all(part in masks[0].parent.name for masks in items.values()), (films, items)
 
 

@@ -206,5 +206,5 @@ def test_a_label_of_a_program_alone_is_taken_with_a_doubt(tmp_path: Path) -> Non
         film(tmp_path / f"d/{n}.png")
         rows.append([f"{n}.png", ("normal", "pneumonia")[n % 2]])
     table(tmp_path / "d/t.csv", rows)
-    told = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
-    assert '"predicted_class" may be what a program said of the films (--label COLUMN takes another)' in told
+    text = "\n".join(plan_folder(tmp_path / "d", tmp_path / "p.toml").lines)
+    assert '"predicted_class" may be what a program said of the films (--label COLUMN takes another)' in text
