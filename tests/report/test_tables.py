@@ -105,6 +105,21 @@ def test_numbers_in_words():
     assert latex("5 – 3 × 2 − 1 → 4…") == r"5 {--} 3 $\times$ 2 $-$ 1 $\rightarrow$ 4\dots{}"
 
 
+def test_signs_of_a_system_are_no_options_of_latex_and_its_letters_name_what_they_need():
+    def table_of(name: str) -> str:
+        return LatexTable("t", "c", [LatexColumn("System", False)], [[(name, False)]] * 2).text()
+
+    for name, row in (("[ours]", "{}[ours]"), ("*best", "{}*best"), ("ψ₀ ≠ Ω", r"$\psi$$_0$ $\neq$ $\Omega$")):
+        assert table_of(name).count("\n" + row + r" \\") == 2
+    packages = r"% needs \usepackage{array,booktabs}"
+    for name, needs in (
+        ("Größe, Łódź", ""),
+        ("„mądry”", r" and \usepackage[T1]{fontenc}"),
+        ("模型 mądry", ", lualatex and a font with 型模"),
+    ):
+        assert table_of(name).splitlines()[0] == packages + needs
+
+
 def test_a_wide_latex_table_lies_across_and_explains_what_it_abbreviates():
     tex = paper.results(analyse(factorial()), "in-domain").latex()
     assert tex.startswith("% needs \\usepackage{array,booktabs,pdflscape}\n\\begin{landscape}\n\\begin{table}\n")
@@ -123,6 +138,13 @@ def test_long_cells_of_a_latex_table_wrap_within_the_line():
     assert sum(widths) == pytest.approx(1, abs=0.001)  # with the gaps: the line
     assert max(widths) == widths[2]
     assert r"\textbf{$-$0.001~to~0.002}" in tex
+
+
+def test_latex_numbers_break_before_their_spread_only_where_a_page_is_too_narrow():
+    for count, cell in ((5, r"0.221~$\pm$~0.312"), (13, r"0.221 $\pm$~0.312")):
+        columns = [LatexColumn("F1", True)] * count
+        tex = LatexTable("t", "c", columns, [[("0.221 ± 0.312", True)] * count]).text()
+        assert tex.count(rf"\textbf{{{cell}}}") == count
 
 
 def test_a_long_latex_table_runs_over_pages_with_its_headings():
