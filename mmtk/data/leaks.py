@@ -91,7 +91,10 @@ class Images:
 
 @dataclass
 class Overlap:
-    """Overlap of two parts, as ids: patients (patient, id, id), identical and near-identical images (id, id)."""
+    """Overlap of two parts, as ids: patients (patient, id, id), identical and near-identical images (id, id).
+
+    ``train`` is what weights are trained on, or the validation images that choose among them.
+    """
 
     train: Images
     scored: Images
@@ -130,12 +133,12 @@ class Overlap:
         kinds = (
             ("patients in more than one split", sorted({p[0] for p in self.patients}), self._persons()),
             (
-                f"the same image in train and {self.scored.label}",
+                f"the same image in {self.train.label} and {self.scored.label}",
                 self.identical,
                 [" = ".join(pair) for pair in self.identical],
             ),
             (
-                f"{NEAR} images in train and {self.scored.label}",
+                f"{NEAR} images in {self.train.label} and {self.scored.label}",
                 self.near,
                 [" ≈ ".join(pair) for pair in self.near],
             ),
@@ -166,12 +169,13 @@ class Overlap:
 
     def count(self) -> str:
         """Sentence for results and reports: number of images, their part, and the reason."""
+        images = "validation images" if self.train.label == "val" else "training images"
         kinds = [
             f"{len({pair[-1] for pair in pairs})} {word}"
             for pairs, word in (
-                (self.identical, "identical to training images"),
-                (self.near, "near-identical to training images"),
-                (self.patients, "of patients that are trained on"),
+                (self.identical, f"identical to {images}"),
+                (self.near, f"near-identical to {images}"),
+                (self.patients, f"of patients of {images}"),
             )
             if pairs
         ]
@@ -180,8 +184,12 @@ class Overlap:
 
 
 def overlap(train: Images, scored: Images) -> Overlap:
-    """Compare a training part with one that is scored."""
-    result = _persons_in_both(train, scored)
+    """Compare a training or validation part with one that is scored."""
+    result = Overlap(train, scored)
+    result.patients = [
+        (patient, train.mark(first), scored.mark(second))
+        for patient, first, second in _shared_patients(train, scored)
+    ]
     same, near = _remembered(train, scored)
     result.identical = [(train.mark(one), scored.mark(other)) for one, other in same]
     result.near = [(train.mark(one), scored.mark(other)) for one, other in near]
@@ -225,23 +233,14 @@ def _compared(train: Images, scored: Images) -> tuple[Pairs, Pairs]:
 
 
 def overlaps(parts: Sequence[Images]) -> list[Overlap]:
-    """Compare every training part with the scored parts of every task, and val with test by patient."""
+    """Compare every training part with the scored parts of every task, and val with the tests of its task."""
     training = [part for part in parts if part.role.domain == "source" and part.part == "train"]
     scored = [part for part in parts if not any(part is one for one in training)]
-    results = [overlap(one, other) for one in training for other in scored]
-    validation = {part.role: part for part in scored if part.part == "val"}
-    for other in scored:
-        if other.part == "test" and other.role in validation:
-            results.append(_persons_in_both(validation[other.role], other))
-    return [part for part in results if part]
-
-
-def _persons_in_both(one: Images, other: Images) -> Overlap:
-    result = Overlap(one, other)
-    result.patients = [
-        (patient, one.mark(first), other.mark(second)) for patient, first, second in _shared_patients(one, other)
-    ]
-    return result
+    validation = [part for part in scored if part.label == "val"]
+    tests = [part for part in scored if part.label != "val"]
+    pairs = [(one, other) for one in training for other in scored]
+    pairs += [(one, other) for one in validation for other in tests if one.role.task == other.role.task]
+    return [result for pair in pairs if (result := overlap(*pair))]
 
 
 def _shared_patients(train: Images, scored: Images) -> Iterator[tuple[str, int, int]]:

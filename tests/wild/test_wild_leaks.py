@@ -143,14 +143,14 @@ def test_stored_images_are_compared_once_and_again_when_they_change(sets, monkey
     monkeypatch.setattr(leaks, "_compared", lambda *parts: compared.append(parts) or real(*parts))
     first = read(sets, data__leaks="allow").notes
     times = len(compared)
-    assert (times, len(first)) == (3, 1)
+    assert (times, len(first)) == (5, 1)
     assert read(sets, data__leaks="allow").notes == first
     assert len(compared) == times
     with pytest.raises(MmtkError, match="the same image in train and cross"):
         read(sets)
     replace_image(sets / "b", "test-100.png", film(777))
     assert read(sets).notes == []
-    assert len(compared) == times + 1
+    assert len(compared) == times + 2
 
 
 @pytest.mark.parametrize(("use", "hint"), [("folder films", True), ("jsrt", False)])
@@ -196,6 +196,24 @@ def test_training_films_are_compared_with_every_part_that_any_task_is_scored_on(
     else:
         with pytest.raises(MmtkError, match="the same image in train"):
             leaks.check(found, refuse=True)
+
+
+@pytest.mark.parametrize("part", ["test", "cross"])
+def test_validation_films_are_compared_with_the_tests_of_their_task(part):
+    """They choose weights and thresholds; those of the other task choose nothing of this one's scores."""
+    films = {
+        (task, name): [200 + 10 * (4 * i + j) + n for n in range(2)]
+        for i, task in enumerate(("classification", "segmentation"))
+        for j, name in enumerate(("train", "val", "test", "cross"))
+    }
+    films["classification", part][1] = films["classification", "val"][0]
+    films["classification", part][0] = films["segmentation", "val"][0]
+    (pair,) = leaks.overlaps([part_of(task, name, numbers) for (task, name), numbers in films.items()])
+    assert (pair.train.label, pair.scored.label, len(pair.identical)) == ("val", part, 1)
+    with pytest.raises(MmtkError, match=f"the same image in val and {part}"):
+        leaks.check([pair], refuse=True)
+    (note,) = leaks.check([pair], refuse=False)
+    assert note.endswith(": val: 1 identical to validation images.")
 
 
 def with_numbers(folder: Path, first: int) -> None:
