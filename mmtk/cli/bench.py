@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from mmtk.cli.options import DeviceOpt
+
 
 def bench(
     part: Annotated[
         str | None,
         typer.Argument(metavar="step|data|eval|startup|study|compare", help="What to measure; all by default."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOpt = "auto",
     precision: Annotated[str, typer.Option(help="fp32 or bf16; auto: all that the hardware has.")] = "auto",
     size: Annotated[int, typer.Option(help="Image size in pixels.")] = 256,
     rounds: Annotated[int, typer.Option(min=1, help="New processes for each row.")] = 3,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmtk.cli import help
+from mmtk.cli import completion, help
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import DataOpt, JsonOpt, ProfileOpt, SetOpt, overrides, print_json
 from mmtk.counts import counted
@@ -85,12 +85,18 @@ def refuse_faults(verdicts: list[dict[str, Any]]) -> None:
 @app.command("inspect")
 def inspect_(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe whose sources are inspected.")
+        str,
+        typer.Argument(
+            metavar="RECIPE", help="A recipe whose sources are inspected.", autocompletion=completion.recipes
+        ),
     ] = "multimix",
     profile: ProfileOpt = None,
     data: DataOpt = None,
     set_: SetOpt = None,
-    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("inspect"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures (default inspect, or inspect-2 … where that shows other sets)."),
+    ] = None,
     code: CodeOpt = None,
     json: JsonOpt = False,
 ) -> None:
@@ -108,4 +114,6 @@ def inspect_(
         print_json(summary)
     else:
         show_report(summary, Console())
+        if summary["pictures"]:
+            typer.echo(f"\nPictures  {Path(summary['pictures'][0]).parent}/")
     refuse_faults(summary["verdicts"])

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mmtk.cli import completion
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import CellOpt
 
@@ -26,6 +27,7 @@ def export(
         typer.Argument(
             metavar="RUNDIR…",
             help="A finished run or an exported folder; several to average, or a study with --cell.",
+            autocompletion=completion.runs,
         ),
     ],
     format: Annotated[

@@ -7,16 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
+from mmtk.cli import completion
+
 RecipeArg = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe file, the name of a shipped recipe, or a run directory.")
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe file, the name of a shipped recipe, or a run directory.",
+        autocompletion=completion.recipes,
+    ),
 ]
-ProfileOpt = Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")]
+ProfileOpt = Annotated[
+    str | None, typer.Option(help="Data and training budget; see mmtk list.", autocompletion=completion.profiles)
+]
 DataOpt = Annotated[Path | None, typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA).")]
 SetOpt = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated.")
 ]
 SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
-DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]
 CellOpt = Annotated[str | None, typer.Option(help="The runs of this cell of a study, averaged.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmtk.cli import completion
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.help import App, Commands
 from mmtk.cli.lines import table_lines
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mmtk.registry.catalog import Entry
 
 app = App(help="List, describe, check and begin components.", rich_markup_mode=None, cls=Commands)
-WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME")]
+WordArg = Annotated[str, typer.Argument(metavar="KIND/NAME", autocompletion=completion.components)]
 
 
 @app.callback(invoke_without_command=True)
@@ -88,7 +89,14 @@ def show(word: WordArg, code: CodeOpt = None) -> None:
 
 @app.command()
 def check(
-    word: Annotated[str, typer.Argument(metavar="COMPONENT", help="KIND/NAME, code/CLASS or a distribution.")],
+    word: Annotated[
+        str,
+        typer.Argument(
+            metavar="COMPONENT",
+            help="KIND/NAME, code/CLASS or a distribution.",
+            autocompletion=completion.components,
+        ),
+    ],
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A recipe key of it; may be repeated.")
     ] = None,
@@ -119,7 +127,7 @@ def check(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes will call it, such as my-method.")],
-    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.", autocompletion=completion.kinds)],
     folder: Annotated[Path, typer.Option("--dir", help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package with one small, working component, its test, its recipe and a README."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmtk.cli import completion
 from mmtk.cli import data as data_commands
 from mmtk.cli.code import CodeOpt
 from mmtk.cli.options import (
@@ -108,6 +109,7 @@ def evaluate(
         typer.Argument(
             metavar="RUNDIR… [FOLDER…]",
             help="A finished run, several to average, or a study; then folders of films to score.",
+            autocompletion=completion.first_runs,
         ),
     ],
     cell: CellOpt = None,
@@ -197,6 +199,7 @@ def predict(
         typer.Argument(
             metavar="RUNDIR… IMAGE…",
             help="A finished run directory, several to average, or a study with --cell; then images or folders.",
+            autocompletion=completion.first_runs,
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the results.")],
@@ -240,7 +243,10 @@ def _prediction(image: Path, cells: dict[str, str]) -> str:
 
 
 def saliency(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUNDIR…|STUDY", help="Finished runs, or a study.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUNDIR…|STUDY", help="Finished runs, or a study.", autocompletion=completion.runs),
+    ],
     map_: Annotated[
         list[str] | None,
         typer.Option(
@@ -268,7 +274,9 @@ def saliency(
 
 
 def track(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUNDIR", help="Run directories.")],
+    run_dirs: Annotated[
+        list[Path], typer.Argument(metavar="RUNDIR", help="Run directories.", autocompletion=completion.runs)
+    ],
     code: CodeOpt = None,
 ) -> None:
     """Send runs to MLflow: what it has not yet, and nothing twice."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmtk.cli import completion
 from mmtk.cli.code import CodeOpt
+from mmtk.cli.options import DataOpt, DeviceOpt, ProfileOpt
 from mmtk.counts import counted, replicates
 from mmtk.errors import MmtkError, folded, to_copy
 from mmtk.io.spelling import command
@@ -37,14 +39,23 @@ def ablate(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="RECIPE|STUDY", help=f"A recipe, or a study directory to continue (default: {DEFAULT})."
+            metavar="RECIPE|STUDY",
+            help=f"A recipe, or a study directory to continue (default: {DEFAULT}).",
+            autocompletion=completion.recipes_and_studies,
         ),
     ] = None,
     components: Annotated[
         str | None,
-        typer.Option(metavar="AXES", help="Such as saliency,ssl or ssl=none+mixmatch,ssl.weight=0.1+1."),
+        typer.Option(
+            metavar="AXES",
+            help="Such as saliency,ssl or ssl=none+mixmatch,ssl.weight=0.1+1.",
+            autocompletion=completion.axes,
+        ),
     ] = None,
-    suite: Annotated[str | None, typer.Option(help="A list of systems instead: paper, or a TOML file.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="A list of systems instead: paper, or a TOML file.", autocompletion=completion.suites),
+    ] = None,
     design: Annotated[
         str | None, typer.Option(help="factorial (default), leave-one-out, add-one-in or one-at-a-time.")
     ] = None,
@@ -74,8 +85,8 @@ def ablate(
     labels: Annotated[
         list[str] | None, typer.Option(metavar="TASK=N,…", help="Label budgets of a task; may be repeated.")
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="Data and training budget; see mmtk list.")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="The folder of the data sets.")] = None,
+    profile: ProfileOpt = None,
+    data: DataOpt = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key in every cell.")
     ] = None,
@@ -90,13 +101,17 @@ def ablate(
     per_gpu: Annotated[
         int | None, typer.Option(min=1, help="Runs that share a GPU: short for --launch per_gpu=N.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOpt = "auto",
     out: Annotated[Path | None, typer.Option(help="The study directory (default studies/NAME-DIGEST).")] = None,
     margin: MarginOpt = None,
     code: CodeOpt = None,
     like: Annotated[
         Path | None,
-        typer.Option(metavar="STUDY", help="With --dry-run: a study whose spread says what this one can find."),
+        typer.Option(
+            metavar="STUDY",
+            help="With --dry-run: a study whose spread says what this one can find.",
+            autocompletion=completion.studies,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     detach: Annotated[
@@ -256,7 +271,10 @@ def _ends(names: list[str]) -> str:
 
 
 def status(
-    study_dir: Annotated[Path, typer.Argument(metavar="STUDY", help="A study directory.")], code: CodeOpt = None
+    study_dir: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study directory.", autocompletion=completion.studies)
+    ],
+    code: CodeOpt = None,
 ) -> None:
     """Show the runs of a study: done, running, failed (and why) and waiting; on a terminal until nothing runs."""
     from mmtk.study.folder import StudyDir
@@ -267,7 +285,12 @@ def status(
 
 def report(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="STUDY|RUNDIR", help="A study, or finished runs, the reference first.")
+        list[Path],
+        typer.Argument(
+            metavar="STUDY|RUNDIR",
+            help="A study, or finished runs, the reference first.",
+            autocompletion=completion.runs,
+        ),
     ],
     out: Annotated[
         Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,11 +22,13 @@ from mmtk.inspection import metadata, verdicts
 from mmtk.inspection.pictures import LEVELS, draw_intensities, draw_samples
 from mmtk.inspection.verdicts import Verdict
 from mmtk.io import status_line
+from mmtk.io.files import write_json
 from mmtk.io.outputs import OutputFolder
 from mmtk.recipe.recipe import Recipe
 from mmtk.tasks import TASKS
 
 PICTURES = ("intensity.png", "samples.png")
+ORIGIN = "sets.json"  # which sets the pictures show
 _CHUNK = 64
 
 Report = dict[str, Any]
@@ -64,17 +66,22 @@ def sources_of(recipe: Recipe, root: Path | None) -> dict[Role, Source | MmtkErr
 
 
 def inspect(
-    sources: Mapping[Role, Source | MmtkError], size: int, out: Path, progress: Progress | None = None
+    sources: Mapping[Role, Source | MmtkError],
+    size: int,
+    out: Path,
+    progress: Progress | None = None,
+    origin: Sequence[str] = (),
 ) -> Report:
     """Report on every source, with ``intensity.png`` and ``samples.png`` (Fig. 2) in ``out``.
 
     ``sources``: by role; a source that could not be made as its error. ``size``: of the images, in pixels.
-    ``progress`` gets (name of the set, images read, images in all). Unreadable files are listed, and the other
-    images described without them. The entry ``verdicts`` has a sentence and a cure for every fault of a set.
+    ``progress`` gets (name of the set, images read, images in all). ``origin``: what the sets are called, written
+    beside their pictures. Unreadable files are listed, and the other images described without them. The entry
+    ``verdicts`` has a sentence and a cure for every fault of a set.
     """
     status_line.stage("reading images")
     folder = OutputFolder(out, "data inspect")
-    folder.check(PICTURES)
+    folder.check([*PICTURES, ORIGIN])
     result = _Findings()
     with TemporaryDirectory(prefix="mmtk-inspect-") as scratch:
         for role, source in sources.items():
@@ -85,7 +92,7 @@ def inspect(
                     result, role, source, size, Path(scratch), partial(progress, role.name) if progress else None
                 )
         _compare(result)
-        pictures = _draw(result, folder)
+        pictures = _draw(result, folder, origin)
     return {
         "size": size,
         "sources": result.reports,
@@ -164,12 +171,13 @@ def _add_drift(findings: _Findings, role: Role, cross: Role) -> None:
         attributes.setdefault(name, {"groups": {}, "label": None})["drift"] = distance
 
 
-def _draw(findings: _Findings, folder: OutputFolder) -> list[Path]:
+def _draw(findings: _Findings, folder: OutputFolder, origin: Sequence[str]) -> list[Path]:
     stores = {role.name: store for role, store in findings.stores.items()}
     if not stores:
         folder.remove_others(())  # no image could be read: earlier pictures show others
         return []
     with folder.staged() as stage:
+        write_json(stage / ORIGIN, {"sets": [*origin]})
         pictures = [
             draw_intensities(findings.reports, stage / PICTURES[0]),
             draw_samples(stores, findings.masks, stage / PICTURES[1]),

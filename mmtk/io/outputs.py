@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -21,6 +21,7 @@ EARLIER = "earlier"
 OUTSIDE = "Choose an --out outside of it."
 FILMS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 _OF_RUNS = ("recipe.toml", "run.lock", "provenance.json")
+CHART = ("Software", "mmtk")  # text in the PNG of every chart, so that a copy elsewhere is no film
 FREE = "Move it away, or choose another --out."
 
 
@@ -110,10 +111,23 @@ def refuse_other(folder: Path, what: str, earlier: Collection[str], now: Collect
     earlier: names of what those in the folder were made of; none where that is not known
     now: names of what the new ones are made of
     """
-    if earlier and not ({*earlier} <= {*now} or {*now} <= {*earlier}):
+    if is_other(earlier, now):
         of = listing(map(visible, {*earlier} - {*now}), 3)
         message = f"holds {what} of {of}, which this one would replace."
         raise MmtkError(message, str(folder), "Name another folder: --out FOLDER.")
+
+
+def is_other(earlier: Collection[str], now: Collection[str]) -> bool:
+    """Whether results are of something else: neither of the two has all that the other is made of."""
+    return bool(earlier) and not ({*earlier} <= {*now} or {*now} <= {*earlier})
+
+
+def free_folder(folder: Path, is_taken: Callable[[Path], bool]) -> Path:
+    """The folder, with a number behind it where results of something else lie there."""
+    number, free = 2, folder
+    while is_taken(free):
+        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return free
 
 
 class OutputFolder:
@@ -233,8 +247,11 @@ class OutputFolder:
             file.write(f"{row}\n")
 
 
-def results_among(paths: Iterable[Path], command: str = "") -> set[Path]:
-    """Return the files that mmtk, or one ``command`` of it, wrote and nobody changed since."""
+def results_among(paths: Collection[Path], command: str = "") -> set[Path]:
+    """Return the files that mmtk, or one ``command`` of it, wrote and nobody changed since.
+
+    Without a ``command`` also the charts of mmtk that were copied to other folders.
+    """
     paths_by_folder: dict[Path, list[Path]] = defaultdict(list)
     for path in paths:
         paths_by_folder[path.parent].append(path)
@@ -247,7 +264,18 @@ def results_among(paths: Iterable[Path], command: str = "") -> set[Path]:
             names = {path.relative_to(above).as_posix(): path for path in inside} if hashes[above] else {}
             listed_names = names.keys() & hashes[above].keys()
             results |= {names[name] for name in listed_names if sha256(names[name]) in hashes[above][name]}
-    return results
+    return results if command else results.union(path for path in paths if _is_chart(path))
+
+
+def _is_chart(path: Path) -> bool:
+    """Whether a PNG says at its beginning that mmtk drew it."""
+    if path.suffix.lower() != ".png" or not os.path.isfile(path):  # a pipe would never end
+        return False
+    try:
+        with open(path, "rb") as file:
+            return "\0".join(CHART).encode() in file.read(1024)
+    except OSError:  # whoever reads it names the fault
+        return False
 
 
 def _hashes(folder: Path, command: str) -> dict[str, set[str]]:

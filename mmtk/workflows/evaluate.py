@@ -33,7 +33,7 @@ from mmtk.runs.finished import read_run
 from mmtk.runs.folder import RunDir
 from mmtk.runs.result import Result
 from mmtk.tasks import IN_DOMAIN, file_name
-from mmtk.workflows.evaluation_folder import Origin, free_folder, refuse_other_evaluation
+from mmtk.workflows.evaluation_folder import Origin, free_evaluation, refuse_other_evaluation
 from mmtk.workflows.members import Runs, run_folders
 from mmtk.workflows.run import data_root
 from mmtk.workflows.scored_sets import LabelledSet, refuse_mixture, sets_in_folders, sets_in_recipe
@@ -109,7 +109,7 @@ def evaluate(
     for error in unreadable:
         display.warn(f"Left out: {error}")
     overlaps, unlooked = _overlaps(members, tests, display)
-    out_folder = out or free_folder(
+    out_folder = out or free_evaluation(
         folder.path / "evaluations" / (Path(profile).stem if profile else _title(tests)), origin
     )
     output = OutputFolder(out_folder, "evaluate", set_aside=out is None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
-from mmtk.io.outputs import refuse_other
+from mmtk.io.outputs import free_folder, refuse_other
 from mmtk.runs.folder import RunDir
 
 
@@ -36,12 +36,9 @@ def refuse_other_evaluation(folder: Path, origin: Origin) -> None:
         refuse_other(folder, "the evaluation", [", ".join(earlier.data)], [", ".join(origin.data)])
 
 
-def free_folder(folder: Path, origin: Origin) -> Path:
+def free_evaluation(folder: Path, origin: Origin) -> Path:
     """The folder, with a number behind it where it holds an evaluation on other films of the same name."""
-    number, free = 2, folder
-    while (earlier := _origin(free)) and earlier.data != origin.data:
-        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
-    return free
+    return free_folder(folder, lambda free: (earlier := _origin(free)) is not None and earlier.data != origin.data)
 
 
 def _origin(folder: Path) -> Origin | None:

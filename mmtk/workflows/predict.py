@@ -120,8 +120,8 @@ def _remove_stale(folder: OutputFolder, rows: Iterable[Row], ends: Iterable[str]
 
 
 def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
-    """Films of the inputs, without results of earlier predictions, masks and strays; print what is left out."""
-    every = find_images(inputs)
+    """Films of the inputs, each once, without pictures of mmtk, masks and strays; print what is left out."""
+    every = _once(find_images(inputs), inputs)
     paths = _films_among(every, inputs)
     choice = left_out(inputs, paths)
     choice_sentences = [sentence for sentence in (_masks_sentence(choice.masks), *choice.sentences) if sentence]
@@ -131,6 +131,18 @@ def _films(inputs: Sequence[Path], quiet: bool) -> list[Path]:
         if sentence and not quiet:
             print(folded(f"Left out  {sentence}", sys.stdout))
     return [path for path in paths if path not in choice.masks | choice.others]
+
+
+def _once(paths: Iterable[Path], inputs: Collection[Path]) -> list[Path]:
+    """Paths without those that name a file of an earlier one, as a film and its folder do; ``inputs`` stay.
+
+    A link to a film is a film of its own name; a link to a folder is that folder.
+    """
+    unique: dict[Path, Path] = {}
+    for path in paths:
+        file = real_path(path.parent) / path.name
+        unique[file] = path if path in inputs else unique.get(file, path)
+    return [*unique.values()]
 
 
 def _unread(inputs: Iterable[Path]) -> str:
@@ -163,13 +175,18 @@ def _check_places(out: Path, paths: Sequence[Path]) -> None:
 
 
 def _films_among(paths: Sequence[Path], inputs: Collection[Path]) -> list[Path]:
-    """The images without the results of earlier predictions, and without other pictures of mmtk among films."""
+    """The images without the results of earlier predictions, and without other pictures of mmtk in folders."""
     earlier = results_among(paths, COMMAND)
     images = [path for path in paths if path not in earlier]
     if paths and not images:
         raise MmtkError("only results of earlier predictions were given.", str(paths[0]), "Give the images.")
     drawn = results_among(images) - {*inputs}
-    return [path for path in images if path not in drawn] or images
+    if images and drawn.issuperset(images):
+        message = "no film: mmtk itself drew all pictures there."
+        raise MmtkError(
+            message, str(images[0].parent), "Give films. A picture given by its own name is predicted."
+        )
+    return [path for path in images if path not in drawn]
 
 
 def _results_sentence(count: int) -> str:

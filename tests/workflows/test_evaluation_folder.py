@@ -9,18 +9,18 @@ import pytest
 
 from mmtk.errors import MmtkError
 from mmtk.io.files import write_json
-from mmtk.workflows.evaluation_folder import Origin, free_folder, refuse_other_evaluation
+from mmtk.workflows.evaluation_folder import Origin, free_evaluation, refuse_other_evaluation
 
 FILMS = Origin(["unet-1-s0"], ["/a/films"])
 
 
 def test_films_of_the_same_name_have_a_folder_of_their_own(tmp_path: Path) -> None:
     folder, others = tmp_path / "films", Origin(FILMS.runs, ["/b/films"])
-    assert free_folder(folder, FILMS) == folder
+    assert free_evaluation(folder, FILMS) == folder
     folder.mkdir()
     write_json(folder / "evaluation.json", {"origin": asdict(FILMS)})
-    assert free_folder(folder, FILMS) == folder
-    assert free_folder(folder, others) == tmp_path / "films-2"
+    assert free_evaluation(folder, FILMS) == folder
+    assert free_evaluation(folder, others) == tmp_path / "films-2"
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_an_evaluation_of_other_runs_or_films_is_not_replaced(
 def test_an_evaluation_of_an_earlier_release_does_not_say_its_origin(tmp_path: Path) -> None:
     write_json(tmp_path / "evaluation.json", {"sets": []})
     refuse_other_evaluation(tmp_path, FILMS)
-    assert free_folder(tmp_path, FILMS) == tmp_path
+    assert free_evaluation(tmp_path, FILMS) == tmp_path

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mmtk.io.outputs import CHART
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -12,6 +15,15 @@ if TYPE_CHECKING:
 GRAYS = np.repeat(3 * np.arange(86, dtype=np.uint8)[:, None], 3, axis=1)  # one level from every gray, at most
 COLOURS = 256 - len(GRAYS)
 SAMPLES = 5_000  # colours from which the palette is chosen
+
+
+def save_chart(pixels: np.ndarray, path: Path, dpi: float) -> None:
+    """Write a drawn picture [H,W,3], 8-bit, as a PNG that says that mmtk drew it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text(*CHART)
+    indexed(pixels).save(path, "PNG", dpi=(dpi, dpi), pnginfo=text)
 
 
 def indexed(pixels: np.ndarray) -> Image:

@@ -15,7 +15,7 @@ import numpy as np
 from mmtk.io.files import atomic, write_text
 from mmtk.report.figures import fonts
 from mmtk.report.figures.slim import slim
-from mmtk.report.figures.smaller import indexed
+from mmtk.report.figures.smaller import save_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def _save(fig: Figure, path: Path, vector: bool) -> None:
     width, height = fig.canvas.get_width_height()
     pixels = np.frombuffer(dots.getvalue(), np.uint8).reshape(height, width, 4)
     with atomic(path) as temporary:
-        indexed(pixels[..., :3]).save(temporary, "PNG", dpi=(fig.dpi, fig.dpi))
+        save_chart(pixels[..., :3], temporary, fig.dpi)
     if vector:
         drawn = StringIO()
         fig.savefig(drawn, format="svg", dpi=IN_SVG * fig.dpi, metadata={"Date": None})
