@@ -12,6 +12,7 @@ import numpy as np
 
 from mmtk.compare import json_tables
 from mmtk.compare.latex_rows import is_latex, latex_table
+from mmtk.compare.levels import joined_levels
 from mmtk.compare.markdown_rows import is_markdown, markdown_table
 from mmtk.compare.score_names import is_score_name
 from mmtk.counts import counted
@@ -172,10 +173,12 @@ def read_sheet(path: Path) -> Sheet:
             "has no rows.", str(path), "A table has a line of names, and a row for each number or case."
         )
     cells = [[_bare(cell) for cell in line.cells] for line in table.lines]
-    names = [name or f"Unnamed: {place}" for place, name in enumerate(table.columns)]
+    level_names, levels = joined_levels([table.columns, *cells])
+    cells, lines = cells[max(levels - 1, 0) :], table.lines[max(levels - 1, 0) :]
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(level_names or table.columns)]
     if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
         raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
-    sheet = Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in table.lines])
+    sheet = Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in lines])
     if table.titles:
         sheet.notes.append(f"{counted(table.titles, 'line')} above the names of the columns: left out")
     return sheet
