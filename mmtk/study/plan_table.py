@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_AXES = 3  # more do not fit beside the names, which tell them
 LONGEST_WORD = 30  # signs of a name that are not broken for the sake of columns
-MOST_COLUMNS = 4  # of axes and components; what differs besides stands below the table
+MOST_COLUMNS = 4  # of axes and components, for which names are wrapped
 
 
 def differences(plan: Plan) -> dict[str, list[str]]:
@@ -62,7 +62,8 @@ def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: in
     """The table of the systems, and a line for everything that differs and has no column in it.
 
     ``finished_runs`` holds the finished runs as digest and seed. Of ``width`` signs, what the names need goes
-    before columns; names are wrapped at spaces and separators, never inside words that fit.
+    before columns; names are wrapped at spaces and separators, never inside words that fit. A key besides axes and
+    components has a column where no name is wrapped for it.
     """
     from rich.table import Table
 
@@ -84,6 +85,11 @@ def plan_table(plan: Plan, finished_runs: Collection[tuple[str, int]], width: in
     need = min(max(len(word) for name in names for word in name.split()), LONGEST_WORD)
     while (room := width - _width(filled | last)) < need and filled:
         filled.popitem()
+    longest = max(map(len, names))
+    for key in [key for key in differing if key not in (*filled, *plan.axes, "tasks")]:
+        wider = filled | {key: differing[key]}
+        if (wider_room := width - _width(wider | last)) >= longest:
+            filled, room = wider, wider_room
     columns = list(filled)
     table = Table(title=plan.title, title_justify="left", title_style="bold")
     for heading in ("system", *columns, *last):

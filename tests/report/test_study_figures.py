@@ -10,6 +10,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -37,7 +38,7 @@ from mmtk.report.figures import (
 from mmtk.report.figures import scores as score_figures
 from mmtk.report.figures.effects import amounts, effects, steps, waterfall
 from mmtk.report.figures.study import AT_BUDGET, OF_STUDY, SECTIONS, by_section, drawings
-from mmtk.report.figures.systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems
+from mmtk.report.figures.systems import LOOKS, Figure, folded, labelled, looks, reference, seeds, systems, titled
 from mmtk.report.tables import study as study_tables
 from mmtk.report.tables.paper import results
 from mmtk.runs.arrays import read_curves
@@ -522,11 +523,19 @@ def test_the_forest_of_effects(tmp_path: Path) -> None:
     assert figure is not None
     assert figure.section == "effects"
     assert "95 % interval" in figure.caption
+    assert figure.caption.startswith("Effects of the components and of their interactions on accuracy;")
     alone = [Effect(("bridge",), 0.031, None, None, None, 1)]
     single = effects(alone, tmp_path / "single.png", "Effects", "accuracy")
     assert single is not None
-    assert "one seed, no interval" in single.caption
+    assert single.caption == "Effects of the components on accuracy; one seed, no interval."
     assert effects([], tmp_path / "none.png", "", "") is None
+
+
+def test_a_title_has_one_capital_at_its_beginning_with_and_without_a_system() -> None:
+    one, two = (SimpleNamespace(name=name) for name in ("UMTL", "UNet"))
+    for title, whole_title in (("calibration", "Calibration"), ("ROC curves", "ROC curves")):
+        assert titled({"a": one}, title) == f"UMTL: {title}"  # type: ignore[dict-item]
+        assert titled({"a": one, "b": two}, title) == whole_title  # type: ignore[dict-item]
 
 
 def test_long_names_of_effects_do_not_lie_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -354,6 +354,9 @@ def test_the_papers_grid_has_a_column_for_every_part_on_80_signs() -> None:
     table, rest = plan_table(plan, (), 80)
     assert [column.header for column in table.columns][1:4] == ["bridge", "consistency", "ssl"]
     assert [line.partition(" ")[0] for line in rest] == ["ssl.weight"]
+    table, rest = plan_table(plan, (), 110)
+    assert (table.columns[-3].header, rest) == ("ssl.weight", [])
+    assert not any("\n" in str(name) for name in table.columns[0].cells)  # no name is wrapped for it
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -79,7 +79,8 @@ def effects(
             axes.plot(effect.value, row, "o" if effect.value >= 0 else "s", ms=7, mec=colour, mfc=face, mew=1.6)
         _finish(axes, names, amounts(effects), rows)
         axes.set_xlabel(f"change of {unit} (filled: the interval leaves out zero)")
-    caption = f"Effects of the components and of their interactions on {unit}; {counted(effects, whiskers)}."
+    interactions = " and of their interactions" * any(len(effect.factors) > 1 for effect in effects)
+    caption = f"Effects of the components{interactions} on {unit}; {counted(effects, whiskers)}."
     return Figure(path.stem, title, caption, path, "effects")
 
 

@@ -109,7 +109,7 @@ def calibration(study: Study, budget: Budget, path: Path, *, vector: bool = True
     sets = _by_set(cells, lambda cell, domain, runs: reliability(*confidences(np.concatenate(runs))))
     if not sets.values:
         return None
-    title = titled(cells, f"Calibration of the classes{in_brackets(budget)}")
+    title = titled(cells, f"calibration of the classes{in_brackets(budget)}")
     styles = looks(study)
     with _page(path, title, sets, "calibration error", vector, marks=1) as panels:
         for domain, axes in panels.items():

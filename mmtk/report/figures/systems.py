@@ -143,9 +143,9 @@ def class_names(run: Run, task: str = CLASSIFICATION.name) -> list[str]:
 
 
 def titled(cells: Mapping[str, Cell], title: str) -> str:
-    """``title``, behind the name of the system where there is only one."""
+    """``title``, behind the name of the system where there is only one; else it begins with a capital."""
     names = [cell.name for cell in cells.values()]
-    return f"{names[0]}: {title}" if len(names) == 1 else title
+    return f"{names[0]}: {title}" if len(names) == 1 else title[:1].upper() + title[1:]
 
 
 # --- words ----------------------------------------------------------------------------------------------------
