@@ -1,4 +1,4 @@
-"""What a shell offers at <TAB>: recipes, profiles, components, and folders of runs and studies; needs no torch."""
+"""Completions of the shell: recipes, profiles, components, and folders of runs and studies; without torch."""
 
 from __future__ import annotations
 

@@ -174,11 +174,11 @@ def read_sheet(path: Path) -> Sheet:
         )
     cells = [[_bare(cell) for cell in line.cells] for line in table.lines]
     level_names, levels = joined_levels([table.columns, *cells])
-    cells, lines = cells[max(levels - 1, 0) :], table.lines[max(levels - 1, 0) :]
+    cells, value_lines = cells[max(levels - 1, 0) :], table.lines[max(levels - 1, 0) :]
     names = [name or f"Unnamed: {place}" for place, name in enumerate(level_names or table.columns)]
     if number := next((name for name in names if FIGURE.fullmatch(name.strip())), None):
         raise MmtkError(f"its first line holds the number {number}.", str(path), "Put a line of names above it.")
-    sheet = Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in lines])
+    sheet = Sheet(DataFrame(cells, columns=names, dtype=object), str(path), [line.end for line in value_lines])
     if table.titles:
         sheet.notes.append(f"{counted(table.titles, 'line')} above the names of the columns: left out")
     return sheet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import NoReturn
 
@@ -42,6 +42,7 @@ _MARKS = {
     b"PK\3\4": "ZIP",
     b"\x1f\x8b": "gzip",
 }
+SAVE_PAGES = "Save each page as a film of its own."
 SAVE = "Save them as PNG, TIFF or DICOM."
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 # A file of these suffixes is what they say; any other is DICOM where its mark says so. Scanners write .img, too.
@@ -78,6 +79,15 @@ def unread_sentence(paths: Collection[Path]) -> str:
         return ""
     names = listing((visible(path.name) for path in paths), 5)
     return f"{counted(len(paths), 'file')} of formats that are not read: {names}. {SAVE}"
+
+
+def pages_sentence(pages: Mapping[str, int]) -> str:
+    """Sentence on films of several pages or frames, by name, of which one is read; "" for none."""
+    several = [f"{name} ({count})" for name, count in pages.items() if count > 1]
+    if not several:
+        return ""
+    films = counted(len(several), "film has", "films have")
+    return f"{films} several pages, of which the first alone is read: {listing(several, 5)}. {SAVE_PAGES}"
 
 
 def is_dicom(path: Path) -> bool:

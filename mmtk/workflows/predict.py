@@ -21,8 +21,8 @@ from mmtk.counts import counted
 from mmtk.data.plan.film_choice import left_out
 from mmtk.errors import MmtkError, folded, listing, report
 from mmtk.images import files as image_files
-from mmtk.images.files import image_name
-from mmtk.images.loader import read_image, read_spacing
+from mmtk.images.files import image_name, pages_sentence
+from mmtk.images.loader import read_frame_count, read_image, read_spacing
 from mmtk.io.files import real_path
 from mmtk.io.outputs import OutputFolder, refuse_among_films, refuse_inside, results_among
 from mmtk.io.spelling import file_name, quoted, visible
@@ -41,11 +41,12 @@ WAITING = "not predicted: the command was stopped before"
 
 @dataclass
 class Row:
-    """One row of the table: its columns, the names of its pictures among them, or an error."""
+    """One row of the table: its columns, the names of its pictures among them, or an error; pages of the file."""
 
     image: Path
     cells: dict[str, str] = field(default_factory=dict)
     error: str = WAITING
+    pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def predict(
             if any(row.error != WAITING for row in rows):
                 _write_table(folder, rows, ends)
         _remove_stale(folder, rows, ends, quiet=quiet)
+    if (sentence := pages_sentence({visible(row.image): row.pages for row in rows})) and not quiet:
+        print(folded(f"Note  {sentence}", sys.stdout))
     return rows
 
 
@@ -217,6 +220,7 @@ def _read(waiting: Iterable[tuple[Row, str]]) -> Iterator[_Film]:
     for row, stem in waiting:
         with _error_noted(row):
             film = _Film(row, stem, read_image(row.image), read_spacing(row.image))
+            row.pages = read_frame_count(row.image)
         if row.error == WAITING:
             yield film
 

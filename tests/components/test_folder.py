@@ -82,6 +82,30 @@ def test_a_table_names_masks_that_lie_among_the_films_or_elsewhere(tmp_path):
     assert item.target == (tmp_path / "maps/0.png",)
 
 
+def test_a_table_has_a_column_of_masks_for_every_channel(tmp_path):
+    lines = ["Image,heart,left lung,note"]
+    for n in range(8):
+        draw(tmp_path / f"films/f{n}.png")
+        draw(tmp_path / f"films/{n}h.png", square(1))
+        draw(tmp_path / f"drawn/{n}.png", square(4))
+        lines.append(f"f{n},{n}h.png,{'' if n == 7 else f'../drawn/{n}.png'},fine")
+    (tmp_path / "masks.csv").write_text("\n".join(lines))
+    keys = {"masks": "masks.csv", "unmatched_masks": "ignore"}
+    source = masks(tmp_path, classes=("left lung", "heart"), **keys)
+    assert len(source.items("all")) == 8  # no mask is a film
+    assert unlabelled(source) == {"f7"}
+    channels = source.mask(source.items("all")[0])
+    assert channels.tolist() == [(square(4) // 255).tolist(), (square(1) // 255).tolist()]
+    assert masks(tmp_path, **keys).labels.names == ("heart", "left lung")
+    for changed, message in (
+        ({"unmatched_masks": "refuse"}, "no mask for 1 image: f7"),
+        ({"classes": ("left lung", "hart")}, r"no column for the channel 'hart'\. Did you mean 'heart'\?"),
+        ({"classes": ("a", "b"), "exclusive": True}, "masks in columns may overlap"),
+    ):
+        with pytest.raises(MmtkError, match=message):
+            masks(tmp_path, **{**keys, **changed})
+
+
 # Patients
 
 

@@ -133,6 +133,24 @@ def column_of_masks(root: Path) -> Right:
     return Right({"0": 12, "1": 12}, masks=24, films=24, words=('"mask_path" of index.csv names 24 masks',))
 
 
+def columns_of_masks(root: Path) -> Right:
+    """A column of masks for each organ, which have the names of other films; one film lacks an organ."""
+    rows: list[list[object]] = [["image", "left_lung_mask", "right_lung_mask", "heart"]]
+    for n in range(12):
+        film(root / f"films/a{n}.png")
+        for organ in ("l", "r", "h"):
+            mask(root / f"seg/a{n}_{organ}.png")
+        other = (n + 1) % 12
+        rows.append([f"films/a{n}.png", *(f"seg/a{other}_{organ}.png" for organ in ("l", "r"))])
+        rows[-1].append(f"seg/a{other}_h.png" if n != 3 else "")
+    table(root / "index.csv", rows)
+    words = (
+        '"heart", "left_lung_mask", "right_lung_mask" of index.csv name 33 masks',
+        "no mask of heart for a3.png",
+    )
+    return Right(masks=11, films=12, organs=("left lung", "right lung", "heart"), words=words)
+
+
 def folds_above_numbered_classes(root: Path) -> Right:
     """Folders of folds, which are no hospitals, above classes with a number that sorts them."""
     for n in range(30):
@@ -196,6 +214,7 @@ STICKS: tuple[Callable[[Path], Right], ...] = (
     boxes_of_redcap,
     tables_beside_their_films,
     column_of_masks,
+    columns_of_masks,
     folds_above_numbered_classes,
     two_lines_of_column_names,
     form_of_a_competition,

@@ -77,6 +77,20 @@ def test_masks_of_another_size_are_scaled_on_request(tmp_path, suffix, exclusive
     assert np.array_equal(scaled.mask(scaled.items("all")[0])[-1], expected)
 
 
+def test_films_as_pages_of_one_file_are_named_and_their_masks_are_no_channels(tmp_path):
+    pages = [Image.fromarray(np.full((8, 9), 20 * number, np.uint8)) for number in range(3)]
+    for name, values in (
+        ("films", pages),
+        ("masks", [page.point(lambda level: 255 * (level > 10)) for page in pages]),
+    ):
+        values[0].save(tmp_path / f"{name}.tif", save_all=True, append_images=values[1:])
+    with pytest.raises(MmtkError, match="2 images, but no label") as caught:
+        plan_folder(tmp_path, tmp_path / "p.toml")
+    hint = str(caught.value.hint)
+    assert "1 film has several pages, of which the first alone is read: films.tif (3). Save each page" in hint
+    assert "a channel each" not in hint
+
+
 def test_masks_of_another_aspect_ratio_are_refused(tmp_path):
     write(tmp_path, "_", "organs")
     (tmp_path / "masks").mkdir()

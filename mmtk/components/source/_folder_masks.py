@@ -15,7 +15,7 @@ from mmtk.components.source import _layout, _outlines
 from mmtk.components.source._folder_pattern import FolderPattern
 from mmtk.components.source._mask_channels import NUMPY, read_stack
 from mmtk.components.source._mask_names import MaskFinder
-from mmtk.components.source._mask_table import TableMaskFinder
+from mmtk.components.source._mask_table import TableMaskFinder, mask_channels
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import is_image_file
@@ -49,6 +49,8 @@ def find_masks(
             raise MmtkError("exclusive: is for label maps; polygons may overlap.", str(location))
         names, files, read = reader(location, find, classes)
         return Masks(names, files, read)
+    if channels := mask_channels(location) if isinstance(find, TableMaskFinder) else ():
+        return _by_column(location, find, classes or channels, exclusive)
     if find.affixes.by_channel:
         return _by_ending(location, find, classes, exclusive)
     if exclusive:
@@ -65,6 +67,19 @@ def find_masks(
         find.notes.append(f"the channels of each mask file are, in order: {', '.join(names)}.")
         return Masks(names, files, lambda item: read_stack(item.target[0], item.image, len(names), find.resize))
     return Masks(names, files, partial(_read_files, resize=find.resize))
+
+
+def _by_column(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...], exclusive: bool) -> Masks:
+    """Masks with one file per channel, by the columns of a table."""
+    channels = mask_channels(location)
+    if exclusive:
+        raise MmtkError("exclusive: is for label maps; masks in columns may overlap.", str(location))
+    for name in classes:
+        if name not in channels:
+            message = f"no column for the channel '{name}'.{nearest(name, channels)} Found: {listing(channels)}."
+            raise MmtkError(message, str(location), "classes names columns of the table.")
+    by_channel = {name: find.of_channel(name).masks(location) for name in classes}
+    return Masks(classes, _by_image(by_channel, location, find), partial(_read_files, resize=find.resize))
 
 
 def _by_ending(location: FolderPattern, find: MaskFinder, classes: tuple[str, ...], exclusive: bool) -> Masks:

@@ -1,9 +1,10 @@
-"""Masks with names of their own, by a table with the columns image and mask."""
+"""Masks with names of their own, by a table with the columns image and mask, or one for each organ."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 
 from mmtk.components.source._folder_pattern import FolderPattern
@@ -13,31 +14,73 @@ from mmtk.components.source._mask_names import MaskFinder
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import SUFFIXES, is_image_file
-from mmtk.io.csv_text import read_csv
+from mmtk.io.csv_text import Table, read_csv
 
 
-def named_masks(location: FolderPattern | None, folder: FolderPattern) -> list[tuple[str, Path]]:
+def named_masks(
+    location: FolderPattern | None, folder: FolderPattern, channel: str = ""
+) -> list[tuple[str, Path]]:
     """Rows of a table of masks: the cell of the image, and the file of its mask; none where it is no such table.
 
     location: of the masks
     folder: of the images, from which paths of masks are seen
+    channel: the column of the masks; of all columns without it
     """
+    table = _read(location)
+    if table is None:
+        return []
+    image, *masks = (table.columns.index(name) for name in _columns(table))
+    chosen = [number for number in masks if table.columns[number] == channel] if channel else masks
+    rows = [(line.cells[image], line.cells[number]) for line in table.lines for number in chosen]
+    return [(name, Path(os.path.abspath(folder.base / mask))) for name, mask in rows if mask]
+
+
+def mask_channels(location: FolderPattern) -> tuple[str, ...]:
+    """Columns of a table that has one for each channel; none of a table with one column of masks."""
+    table = _read(location)
+    channels = _columns(table)[1:] if table else []
+    return tuple(channels) if len(channels) > 1 else ()
+
+
+def _read(location: FolderPattern | None) -> Table | None:
+    """The table at a location; None where it is no table of images and masks."""
     if location is None or location.pattern or location.base.suffix.lower() != ".csv":
-        return []
+        return None
     if not location.base.is_file():
-        return []
+        return None
     table = read_csv(location.base)
-    numbers = {name.casefold(): number for number, name in enumerate(table.columns)}
-    if not {"image", "mask"} <= {*numbers}:
-        return []
-    rows = [(line.cells[numbers["image"]], line.cells[numbers["mask"]]) for line in table.lines]
-    if not any(Path(mask).suffix.lower() in (*SUFFIXES, *MASK_SUFFIXES) for _, mask in rows):
-        return []  # run lengths
-    return [(image, Path(os.path.abspath(folder.base / mask))) for image, mask in rows if mask]
+    return table if len(_columns(table)) > 1 else None
+
+
+def _columns(table: Table) -> list[str]:
+    """The column ``image``, and ``mask`` or every other column of mask files; none where either is missing."""
+    by_name = {name.casefold(): name for name in reversed(table.columns)}
+    masks = [
+        name
+        for place, name in enumerate(table.columns)
+        if _holds_files(table, place) and name != by_name.get("image")
+    ]
+    masks = [by_name["mask"]] * (by_name["mask"] in masks) if "mask" in by_name else masks
+    return [by_name["image"], *masks] if "image" in by_name and masks else []
+
+
+def _holds_files(table: Table, place: int) -> bool:
+    """Whether a column names mask files, and no run lengths."""
+    cells = [line.cells[place] for line in table.lines if line.cells[place]]
+    files = [cell for cell in cells if Path(cell).suffix.lower() in (*SUFFIXES, *MASK_SUFFIXES)]
+    return 2 * len(files) > len(cells)
 
 
 class TableMaskFinder(MaskFinder):
-    """Finder of the masks that a table names."""
+    """Finder of the masks that a table names, in one column or in that of a channel."""
+
+    channel = ""
+
+    def of_channel(self, suffix: str) -> TableMaskFinder:
+        """Finder of the masks in a column."""
+        finder = copy(self)
+        finder.channel = suffix
+        return finder
 
     def masks(
         self, location: FolderPattern, predicate: Callable[[Path], bool] = is_image_file
@@ -47,7 +90,7 @@ class TableMaskFinder(MaskFinder):
         files: dict[str, tuple[Path, ...]] = {}
         image_of: dict[Path, str] = {}
         strangers, absent, cure = [], [], "Give each image one row, and a mask of its own."
-        for cell, path in named_masks(location, self.folder):
+        for cell, path in named_masks(location, self.folder, self.channel):
             name = image_id(cell, ids, self.folder)
             if name is None:
                 strangers.append(cell)

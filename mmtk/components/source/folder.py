@@ -49,8 +49,8 @@ class Folder(Source):
     masks: folder of masks named like their images: one file per image, one sub-folder of files per channel, or
         files with one colour channel, page or plane (.npy) per class. Or outlines of COCO, VIA (a .json file),
         LabelMe (*.json) or CVAT (.xml), a folder of YOLO polygons (.txt), or a table (.csv) of run lengths; or a
-        table with the columns image and mask, for masks with names of their own (paths from the folder of
-        images). An image without a mask is unlabelled, for train only.
+        table with the columns image and mask, or image and a column for each channel, for masks with names of
+        their own (paths from the folder of images). An image without a mask is unlabelled, for train only.
     classes: order of the classes or channels. Default: sorted.
     exclusive: masks are label maps with the numbers of ``classes``; 0 is the background, 255 is ignored.
     values: what stands for each of ``classes`` in label maps where it is not 0, 1, 2, …: numbers such as

@@ -13,7 +13,8 @@ from mmtk.counts import counted
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.film_tables import SHEETS
 from mmtk.data.plan.listing import Listing, stem
-from mmtk.images.files import SAVE, is_unread_image
+from mmtk.images.files import SAVE, is_unread_image, pages_sentence
+from mmtk.images.loader import read_frame_count
 
 VOLUMES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 CURES = {
@@ -84,13 +85,20 @@ def file_notes(
     outlined: masks are there
     label_files: JSON and text files whose labels are read
     """
-    notes = [*_names(listing), *_formats(films)]
+    notes = [*_names(listing), *_formats(films), *_pages(listing, films)]
     jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
         notes += [*_annotations(listing), *_boxes(listing, films)]
     unread = unread_kinds(listing, with_arrays=not outlined)
     return notes + [f"{counted(count, 'file')} {kind}: not read{cure}" for kind, (count, cure) in unread.items()]
+
+
+def _pages(listing: Listing, films: Collection[str]) -> list[str]:
+    """Note on films of several pages, by a sample of them."""
+    sample = [*films][:: max(1, len(films) // FEW)]
+    sentence = pages_sentence({path: read_frame_count(listing.root / path) for path in sample})
+    return [f"{sentence.rstrip('.')} (a page of its mask under its name)"] if sentence else []
 
 
 def unread_kinds(listing: Listing, with_arrays: bool) -> dict[str, tuple[int, str]]:

@@ -21,7 +21,7 @@ from mmtk.data.plan.labels import DIVISION, find_labels
 from mmtk.data.plan.listing import Listing
 from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
-from mmtk.data.plan.named_masks import Named, masks_by_name, take_named_masks
+from mmtk.data.plan.named_masks import NamedMasks, masks_by_name, take_named_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
@@ -39,7 +39,7 @@ class FilmSet:
     ``table``: keys of classes and patients (``labels``, ``columns``, ``patient_pattern``).
     ``reasons``: why the user's table cannot be read as it is, so that mmtk writes another.
     ``left_out``: films in the folder of images that are not to be read.
-    ``named_masks``: whether a table has to name the mask of every film.
+    ``mask_columns``: those of a table that has to name the masks of every film, if any.
     """
 
     folder: str
@@ -53,7 +53,7 @@ class FilmSet:
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    named_masks: bool = False
+    mask_columns: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,14 +71,15 @@ class FilmSet:
         return self.images.partition("*")[0].rstrip("/")
 
     @property
-    def mask_rows(self) -> list[tuple[str, str]]:
-        """Rows of a table that names the mask of every film, with paths from the folder of images; else none."""
-        if not self.named_masks:
+    def mask_rows(self) -> list[tuple[str, ...]]:
+        """Rows of a table that names the masks of every film, with paths from the folder of images; else none."""
+        if not self.mask_columns:
             return []
         rows = [
-            (self.inside(film), posixpath.relpath(mask, self._base or ".")) for film, (mask,) in self.masks.items()
+            (self.inside(film), *(posixpath.relpath(mask, self._base or ".") for mask in masks))
+            for film, masks in self.masks.items()
         ]
-        return [("image", "mask"), *sorted(rows)]
+        return [("image", *self.mask_columns), *sorted(rows)]
 
 
 def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, training: bool = True) -> list[FilmSet]:
@@ -168,10 +169,10 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     )
     if masks is not None:
         film_set.notes += masks.notes
-        film_set.masks, film_set.named_masks = masks.pairs, bool(named[0])
+        film_set.masks, film_set.mask_columns = masks.pairs, named.columns
     elif roles.masks:
         film_set.notes.append(_unmatched(listing, films, roles.masks))
-    named_files = {*roles.films, *roles.masks, *named[0].values()}
+    named_files = {*roles.films, *roles.masks, *named.files}
     _leave_out(film_set, {*all_roles.films, *all_roles.masks} - named_files)
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
@@ -185,9 +186,9 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     return film_set
 
 
-def _masks(listing: Listing, films: Sequence[str], roles: Roles, named: Named) -> Masks | None:
+def _masks(listing: Listing, films: Sequence[str], roles: Roles, named: NamedMasks) -> Masks | None:
     """Masks of the films: those that a table or a format names, those of fitting names, or outlines."""
-    masks = masks_by_name(listing, films, named) if named[0] else None
+    masks = masks_by_name(listing, films, named) if named.pairs else None
     masks = masks or (find_masks(listing, films, roles.masks) if roles.masks else None)
     return masks or find_annotations(listing, films)
 

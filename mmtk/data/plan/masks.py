@@ -56,7 +56,7 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         keys["classes"], pairs, notes = [*organs.names], dict(organs.pairs), [*organs.notes]
     else:
         organ = words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"
-        channels, notes = keys_by_look(listing, pairs, organ)
+        channels, notes = keys_by_look(listing, pairs, [organ])
         keys |= channels
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
         if affix:
@@ -71,11 +71,12 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
 
 
 def keys_by_look(
-    listing: Listing, pairs: Mapping[str, Sequence[str]], organ: str
+    listing: Listing, pairs: Mapping[str, Sequence[str]], organs: Sequence[str]
 ) -> tuple[dict[str, object], list[str]]:
-    """Keys for a mask file of each film, by its channels and size, and notes; ``organ``: that of plain masks."""
-    keys, notes = _channels(listing, [path for paths in pairs.values() for path in paths])
-    keys = keys or {"classes": [organ]}
+    """Keys for the mask files of each film, by channels and size, and notes; ``organs``: those of plain masks."""
+    paths = [path for paths in pairs.values() for path in paths]
+    keys, notes = _channels(listing, [*pairs], paths) if len(organs) == 1 else ({}, [])
+    keys = keys or {"classes": [*organs]}
     if _resized(listing, pairs):
         keys["resize_masks"] = True
         notes.append(RESIZED)
@@ -97,13 +98,14 @@ def _spare_notes(films: Sequence[str], pairs: Collection[str], spare_masks: Coll
     return notes
 
 
-def _channels(listing: Listing, masks: Sequence[str]) -> tuple[dict[str, object], list[str]]:
+def _channels(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> tuple[dict[str, object], list[str]]:
     """Keys of files with several channels, and notes: DICOM segmentations, label maps, pages; none of others."""
     if segments := _segments(listing, masks):
         return {"classes": [*segments]}, []
     if labels := label_map(listing, masks):
         return labels.keys, [labels.note]
-    if pages := _pages(listing, masks):
+    pages = _pages(listing, masks)
+    if pages and pages != _pages(listing, films):  # as many pages as its film: one page for each of them
         note = f"each mask file has {pages} pages, a channel each: name them in classes"
         return {"classes": [f"page {number}" for number in range(1, pages + 1)]}, [note]
     return {}, []

@@ -4,59 +4,134 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from mmtk.components.source._sides import mirrored
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
 from mmtk.data.plan.label_maps import SAMPLES
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.masks import Masks, keys_by_look
+from mmtk.data.plan.organs import complete
 from mmtk.data.plan.pairing import pair
+from mmtk.data.plan.readers import are_readers, has_agreed
 from mmtk.data.plan.roles import Roles
 from mmtk.data.plan.tables import Table
+from mmtk.errors import listing as listing_of
 
-Named = tuple[dict[str, str], str]  # masks by film, and a note on what names them
+NOT_ORGANS = {"mask", "masks", "seg", "segmentation", "segmentations", "label", "path", "file", "filename"}
 
 
-def take_named_masks(listing: Listing, roles: Roles) -> tuple[Roles, Named]:
+@dataclass(frozen=True)
+class NamedMasks:
+    """Masks by film, one for each of ``organs`` where these have a column each; ``notes`` on what names them.
+
+    ``files`` are all that are named, also those of films that lack an organ.
+    """
+
+    pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    organs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the table of masks that is to be written; none where no table has to name them."""
+        return (self.organs or ("mask",)) if self.pairs else ()
+
+
+def take_named_masks(listing: Listing, roles: Roles) -> tuple[Roles, NamedMasks]:
     """Find masks that a table names, or that lie beside their films in another format; roles without them."""
-    masks, note = _by_column(listing, roles) or _beside(listing, roles.films) or ({}, "")
-    films, others = (
-        tuple(path for path in paths if path not in {*masks.values()}) for paths in (roles.films, roles.masks)
+    named = _by_column(listing, roles) or _beside(listing, roles.films) or NamedMasks()
+    films, masks = (
+        tuple(path for path in paths if path not in named.files) for paths in (roles.films, roles.masks)
     )
-    return replace(roles, films=films, masks=others) if masks else roles, (masks, note)
+    return replace(roles, films=films, masks=masks), named
 
 
-def masks_by_name(listing: Listing, films: Collection[str], named: Named) -> Masks:
+def masks_by_name(listing: Listing, films: Collection[str], named: NamedMasks) -> Masks:
     """Keys of the source for masks that a table of mmtk's is to name; ``films`` are those that are read."""
-    masks, note = named
-    pairs = {film: (mask,) for film, mask in masks.items() if film in films}
-    keys, notes = keys_by_look(listing, pairs, words.organ(note) or "lung")
-    return Masks({"masks": "", **keys}, pairs, (note, *notes))
+    pairs = {film: masks for film, masks in named.pairs.items() if film in films}
+    organs = named.organs or (words.organ(named.notes[0]) or "lung",)
+    keys, notes = keys_by_look(listing, pairs, organs)
+    return Masks({"masks": "", **keys}, pairs, (*named.notes, *notes))
 
 
-def _by_column(listing: Listing, roles: Roles) -> Named | None:
-    """Masks in a column of their own whose names are not those of their films; None without one."""
+def _by_column(listing: Listing, roles: Roles) -> NamedMasks | None:
+    """Masks in columns of their own whose names are not those of their films; None without one."""
     tables = {**listing.tables, **listing.sheets}
-    of_masks = {name: [*filter(_is_of_masks, table.columns)] for name, table in tables.items()}
-    ways = film_spellings([*roles.films, *roles.masks]) if any(of_masks.values()) else {}
+    candidates = {name: [*filter(_may_be_of_masks, table.columns)] for name, table in tables.items()}
+    ways = film_spellings([*roles.films, *roles.masks]) if any(candidates.values()) else {}
     for name, table in tables.items() if ways else ():
-        columns = {column: _images(table, column, ways) for column in dict.fromkeys(table.columns)}
-        mask_columns = [column for column in of_masks[name] if columns[column]]
-        film_columns = [column for column, images in columns.items() if images and column not in of_masks[name]]
-        if len(mask_columns) != 1 or not film_columns:
+        images = {column: _images(table, column, ways) for column in dict.fromkeys(table.columns)}
+        columns = [one for one in candidates[name] if images[one] and _are_masks(listing, [*images[one].values()])]
+        film_columns = [
+            column
+            for column, files in images.items()
+            if files and column not in columns and not _is_of_masks(column)
+        ]
+        if not columns or not film_columns:
             continue
-        cells, mask_cells = table.cells(film_columns[0]), table.cells(mask_columns[0])
-        film_of, mask_of = columns[film_columns[0]], columns[mask_columns[0]]
-        masks = {
-            film_of[a]: mask_of[b] for a, b in zip(cells, mask_cells, strict=True) if a in film_of and b in mask_of
-        }
-        called_so = pair([*masks], [*masks.values()]).of
-        if _are_masks(listing, [*masks.values()]) and any(called_so.get(film) != [masks[film]] for film in masks):
-            return masks, f'"{mask_columns[0]}" of {name} names {counted(len(masks), "mask")}'
+        masks = {column: _masks_of(table, film_columns[0], column, images) for column in columns}
+        columns, notes = _of_one_reader(listing, masks)
+        of_film: dict[str, dict[str, str]] = defaultdict(dict)
+        for column in columns:
+            for film, mask in masks[column].items():
+                of_film[film][column] = mask
+        files = frozenset(mask for files in masks.values() for mask in files.values())
+        called_so = pair([*of_film], [*files]).of
+        if any({*called_so.get(film, ())} != {*row.values()} for film, row in of_film.items()):
+            return _named(name, of_film, columns, notes, files)
     return None
+
+
+def _masks_of(
+    table: Table, film_column: str, column: str, images: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """Masks by film of a column."""
+    cells = zip(table.cells(film_column), table.cells(column), strict=True)
+    films, masks = images[film_column], images[column]
+    return {films[one]: masks[other] for one, other in cells if one in films and other in masks}
+
+
+def _of_one_reader(listing: Listing, masks: Mapping[str, Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    """Columns of organs; of the columns of several readers what they agreed on, or the first, with a note."""
+    if len(masks) < 2 or not are_readers(listing.root, masks):
+        return [*masks], []
+    best = next(filter(has_agreed, masks), next(iter(masks)))
+    others = listing_of(f'"{column}"' for column in masks if column != best)
+    return [best], [f'{others}: masks of the same as "{best}", left out']
+
+
+def _named(
+    name: str,
+    of_film: Mapping[str, Mapping[str, str]],
+    columns: Sequence[str],
+    notes: Sequence[str],
+    files: frozenset[str],
+) -> NamedMasks:
+    """Masks of the columns of the table ``name``, of the films that have all organs."""
+    chosen = complete(of_film, columns)
+    count = counted(sum(map(len, chosen.pairs.values())), "mask")
+    columns_text = listing_of(f'"{column}"' for column in chosen.names)
+    note = f"{columns_text} of {name} {'name' if len(chosen.names) > 1 else 'names'} {count}"
+    organs = _organ_names(chosen.names) if len(chosen.names) > 1 else ()
+    return NamedMasks(chosen.pairs, organs, (note, *notes, *chosen.notes), files)
+
+
+def _organ_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns without words for masks: ``left_lung_mask`` is the left lung."""
+    names = [
+        " ".join(word for word in words.plain(column).split() if word not in NOT_ORGANS) for column in columns
+    ]
+    return tuple(names) if all(names) and len({*names}) == len(names) else tuple(columns)
+
+
+def _may_be_of_masks(column: str) -> bool:
+    """Whether a column is called after masks, an organ or a side."""
+    return _is_of_masks(column) or bool(words.organ(column)) or mirrored(column) != column
 
 
 def _is_of_masks(column: str) -> bool:
@@ -71,7 +146,7 @@ def _images(table: Table, column: str, ways: Mapping[str, str]) -> dict[str, str
     return images if 2 * len(images) > len(cells) and len({*images.values()}) == len(images) > 1 else {}
 
 
-def _beside(listing: Listing, films: Sequence[str]) -> Named | None:
+def _beside(listing: Listing, films: Sequence[str]) -> NamedMasks | None:
     """Masks in the folder of their films, of the same name in another format; None where most films have none."""
     formats: dict[str, dict[str, str]] = defaultdict(dict)
     for path in films:
@@ -83,8 +158,9 @@ def _beside(listing: Listing, films: Sequence[str]) -> Named | None:
     if sorted(kinds.values()) != [False, True]:
         return None
     film, mask = sorted(kinds, key=lambda suffix: kinds[suffix])
-    masks = {paths[film]: paths[mask] for paths in twins}
-    return masks, f"{counted(len(masks), 'film lies', 'films lie')} here as {film}, their masks as {mask}"
+    pairs = {paths[film]: (paths[mask],) for paths in twins}
+    note = f"{counted(len(pairs), 'film lies', 'films lie')} here as {film}, their masks as {mask}"
+    return NamedMasks(pairs, (), (note,), frozenset(mask for (mask,) in pairs.values()))
 
 
 def _are_masks(listing: Listing, paths: Sequence[str]) -> bool:
