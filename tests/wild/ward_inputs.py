@@ -88,6 +88,54 @@ def masks_called_as_the_films_beside_them(root: Path) -> Right:
     return Right(masks=8, films=8, words=("8 films lie here as .jpg, their masks as .png",))
 
 
+def a_column_for_each_visit(root: Path) -> Right:
+    """A row for each patient with the findings before and after, whose films lie in a folder each."""
+    rows: list[list[object]] = [["Pat", "Alter", "Befund_prae", "Befund_post"]]
+    for n in range(12):
+        for visit in ("prae", "post"):
+            film(root / f"{visit}/P{n:02}.png")
+        rows.append([f"P{n:02}", 50 + n, "Pneumonie", ("Pneumonie", "normal")[n % 2]])
+    table(root / "befunde.csv", rows)
+    words = ("befunde.csv has columns for post, prae: a row for each",)
+    return Right({"Pneumonie": 18, "normal": 6}, films=24, patients=12, first="normal", words=words)
+
+
+def halves_of_films(root: Path) -> Right:
+    """A film for each side, by its letter in the name and its word in the table."""
+    rows: list[list[object]] = [["id", "side", "label"]]
+    for n in range(24):
+        film(root / f"halves/{n // 2:03}_{'LR'[n % 2]}.png")
+        rows.append([f"{n // 2:03}", ("left", "right")[n % 2], "normal" if n % 3 else "pneumonia"])
+    table(root / "labels.csv", rows)
+    words = ('"id" and "side" are in their names or headers',)
+    return Right({"normal": 16, "pneumonia": 8}, films=24, patients=12, words=words)
+
+
+def organs_in_the_folders_of_cases(root: Path) -> Right:
+    """Masks called after their organ beside the film of each case."""
+    for n in range(8):
+        film(root / f"cases/{n + 100}/frontal.png")
+        mask(root / f"cases/{n + 100}/lungs.png")
+    return Right(masks=8, films=8)
+
+
+def cohorts_of_a_prediction_model(root: Path) -> Right:
+    """Parts as reports of prediction models call them, in a column cohort; films that are not to be used."""
+    rows: list[list[object]] = [["file", "dx", "cohort", "quality", "consent"]]
+    cohorts = ("derivation cohort", "derivation cohort", "internal validation", "External validation")
+    for n in range(24):
+        film(root / f"cxr/{n:03}.png")
+        quality, consent = "unusable" if n == 5 else "good", "withdrawn" if n in (7, 9) else "yes"
+        rows.append([f"{n:03}.png", ("normal", "pneumonia")[n % 2], cohorts[n // 2 % 4], quality, consent])
+    table(root / "cohort.csv", rows)
+    words = (
+        "parts: train 12, val 6, test 6",
+        '"quality" marks 1 row (unusable)',
+        '"consent" marks 2 rows (withdrawn)',
+    )
+    return Right({"normal": 12, "pneumonia": 12}, films=24, words=words)
+
+
 WARDS: tuple[Callable[[Path], Right], ...] = (
     finding_behind_the_patient,
     finding_behind_a_dash,
@@ -97,4 +145,8 @@ WARDS: tuple[Callable[[Path], Right], ...] = (
     films_and_sides_of_other_endings,
     subjects_of_sites,
     masks_called_as_the_films_beside_them,
+    a_column_for_each_visit,
+    halves_of_films,
+    organs_in_the_folders_of_cases,
+    cohorts_of_a_prediction_model,
 )

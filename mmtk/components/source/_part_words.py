@@ -21,7 +21,7 @@ TRAIN: dict[str, tuple[str, ...]] = {
     "Turkish": ("eğitim",),
 }
 VAL: dict[str, tuple[str, ...]] = {
-    "English": ("val", "valid", "validation", "validate", "dev", "va", "tuning", "tune"),
+    "English": ("val", "valid", "validation", "validate", "dev", "va", "tuning", "tune", "internalvalidation"),
     "Chinese, Japanese, Korean": ("验证", "验证集", "驗證", "驗證集", "検証", "検証用", "검증"),
     "Dutch, German": ("validierung", "validatie", "validierungs", "validierungsdaten"),
     "Italian": ("validazione", "convalida"),
@@ -31,7 +31,17 @@ VAL: dict[str, tuple[str, ...]] = {
     "Turkish": ("doğrulama",),
 }
 TEST: dict[str, tuple[str, ...]] = {
-    "English": ("test", "testing", "holdout", "tst", "te", "heldout"),
+    "English": (
+        "test",
+        "testing",
+        "holdout",
+        "tst",
+        "te",
+        "heldout",
+        "externalvalidation",
+        "externaltest",
+        "internaltest",
+    ),
     "Chinese, Japanese, Korean": ("测试", "测试集", "測試", "測試集", "テスト", "評価", "테스트", "시험"),
     "Dutch, German": ("prüfung", "tests", "testdaten", "prüf"),
     "Italian": ("prova", "verifica"),
@@ -44,7 +54,7 @@ COLUMNS = {
     *("ensemble", "teil", "gruppe", "aufteilung", "partición", "particion", "conjunto", "insieme", "suddivisione"),
     *("分组", "数据集", "集合", "分割", "データ分割", "выборка", "zbiór", "podział", "partição", "partition name"),
 }
-SETS = ("set", "sset", "dataset", "daten", "menge", "smenge", "part")  # endings: Trainingsset, test_set
+SETS = ("set", "sset", "dataset", "daten", "menge", "smenge", "part", "cohort")  # endings: Trainingsset, test_set
 MOST = 6  # different words in a column of parts
 
 

@@ -174,11 +174,11 @@ def _split_column(table: Table, names: list[str]) -> str:
 
 
 def _possible_split(table: Table, names: list[str]) -> str:
-    """A column that may say the part in words that are not known: by its name, or by a test among its cells."""
+    """A column that may say the part in words that are not known: by its name, or by a part among its cells."""
     for name in names:
         cells = {*table.cells(name)} - {""}
         if 1 < len(cells) <= _part_words.MOST and (
-            words.plain(name) in _part_words.COLUMNS or "test" in map(words.part, cells)
+            words.plain(name) in _part_words.COLUMNS or {"train", "test"} & {*map(words.part, cells)}
         ):
             return name
     return ""

@@ -9,6 +9,7 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, is_of_machine
 from mmtk.data.plan.spellings import NO
 from mmtk.data.plan.tables import Table
+from mmtk.errors import listing
 from mmtk.io.spelling import folded_word
 
 EXCLUDED = {
@@ -27,6 +28,36 @@ EXCLUDED = {
         "除外",
     ),
 }
+CONSENT = {
+    *("consent", "einwilligung", "einverständnis", "consentement", "consenso", "consentimiento", "consentimento"),
+    *("toestemming", "zgoda", "согласие", "同意", "知情同意"),
+}
+WITHDRAWN = {
+    *(
+        "withdrawn",
+        "withdrew",
+        "revoked",
+        "refused",
+        "declined",
+        "denied",
+        "widerrufen",
+        "zurückgezogen",
+        "abgelehnt",
+    ),
+    *(
+        "retiré",
+        "refusé",
+        "revocado",
+        "retirado",
+        "ritirato",
+        "revocato",
+        "ingetrokken",
+        "отозвано",
+        "отказ",
+        "撤回",
+    ),
+}
+MOST_WORDS = 3  # of a cell that is a mark, and no sentence
 NEARLY_ALL = 0.5  # of the films: so many marks mean something else
 
 
@@ -35,8 +66,22 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
     if columns.label and is_of_machine(columns.label):
         yield f'"{columns.label}" may be what a program said of the films (--label COLUMN takes another)'
     for name in columns.unused:
-        if {*words.plain(name).split()} & EXCLUDED:
-            marked = sum(bool(cell) and folded_word(cell) not in NO for cell in table.cells(name))
-            if 0 < marked < NEARLY_ALL * len(table.rows):
-                rows = counted(marked, "row")
-                yield f'"{name}" marks {rows}: their films are read all the same (take the rows and films out)'
+        marks = [cell for cell in table.cells(name) if cell and _is_left_out(name, cell)]
+        if 0 < len(marks) < NEARLY_ALL * len(table.rows):
+            rows, cells = counted(len(marks), "row"), listing(dict.fromkeys(marks), 2)
+            cure = "take the rows and films out"
+            yield f'"{name}" marks {rows} ({cells}): their films are read all the same ({cure})'
+
+
+def _is_left_out(column: str, cell: str) -> bool:
+    """Whether a cell says that its film is not to be used, or that the patient did not agree."""
+    names, cell_words = {*words.plain(column).split()}, words.plain(cell).split()
+    if names & EXCLUDED:
+        return folded_word(cell) not in NO
+    if names & CONSENT and folded_word(cell) in NO:
+        return True
+    return (
+        len(cell_words) <= MOST_WORDS
+        and not words.is_negated(cell)
+        and bool({*cell_words} & (EXCLUDED | WITHDRAWN))
+    )

@@ -166,7 +166,8 @@ def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
     """Masks among the files of one folder, as ``p1_mask.png`` or ``mask_p1.png`` beside ``p1.png``."""
     stems = {stem(path): path for path in paths}
     masks = {path for name, path in stems.items() if words.plain(name).rstrip("0123456789 ") in MASK_WORDS}
-    if masks:  # mask.png beside image.png, mask7.png beside image7.png
+    masks |= {path for name, path in stems.items() if _is_organ(name) and _masklike(listing, [path])}
+    if masks:  # mask.png or lungs.png beside image.png, mask7.png beside image7.png
         return masks if len(masks) < len(stems) else set()
     for turn, end in ((1, TAIL), (-1, HEAD)):
         groups: dict[str, list[str]] = defaultdict(list)
@@ -185,6 +186,12 @@ def _beside(listing: Listing, paths: Sequence[str]) -> set[str]:
         if masks:
             break
     return masks if len(masks) < len(stems) else set()
+
+
+def _is_organ(name: str) -> bool:
+    """Whether a name is that of an organ, with its side or a word for masks."""
+    rest = {word for word in words.plain(name).split() if word not in words.ORGANS and word not in MASK_WORDS}
+    return bool(words.organ(name)) and all(mirrored(word) != word for word in rest)
 
 
 def _cut(name: str, rest: str, turn: int) -> str:

@@ -14,6 +14,7 @@ from mmtk.data.plan.films import Labels
 from mmtk.data.plan.joins import joined
 from mmtk.data.plan.label_sides import with_both_sides
 from mmtk.data.plan.listing import parent, stem
+from mmtk.data.plan.occasions import row_per_occasion
 from mmtk.data.plan.table_gaps import without_gaps
 from mmtk.data.plan.tables import Table
 from mmtk.data.plan.views import LATERAL
@@ -33,6 +34,7 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str
     """
     ways = film_spellings(labels.films)
     shaped = joined({name: without_gaps(name, table, labels) for name, table in tables.items()}, labels)
+    shaped = {name: row_per_occasion(name, table, ways, labels) for name, table in shaped.items()}
     shaped = {name: with_both_sides(name, table, [*hints.values()], labels) for name, table in shaped.items()}
     shaped = {name: _with_folder(name, table, ways, labels) for name, table in shaped.items()}
     shaped = {name: _without_lists(name, table, labels) for name, table in shaped.items()}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from unicodedata import normalize
 
+from mmtk.components.source._sides import RIGHT_OF
 from mmtk.data.plan import words
 from mmtk.data.plan.patient_words import patient_rank
 from mmtk.data.plan.tables import Table
@@ -16,6 +17,7 @@ VISITS = {
     *("visit", "visite", "visita", "visits", "study", "studie", "exam", "examination", "session", "ses", "scan"),
     *("series", "timepoint", "time", "date", "followup", "encounter", "admission", "acquisition", "film", "image"),
     *("untersuchung", "besuch", "termin", "aufnahme", "datum", "serie", "bild", "examen", "étude", "fecha"),
+    *("side", "laterality", "seite", "côté", "lado", "lato"),
     *("file", "filename", "datei", "визит", "дата", "исследование", "检查", "受診"),
 }
 Place = tuple[str, int | str]  # a kind of text, and which one of the kind
@@ -98,11 +100,12 @@ def _without_suffix(text: str) -> str:
 
 
 def _spellings(text: str) -> set[str]:
-    """Ways to write a visit: without suffix or punctuation, a day, and the number behind letters and zeros."""
+    """Ways to write a visit: without suffix or punctuation, as a day, a side, or the number behind letters."""
     text = normalize("NFC", text).casefold().strip()
     short = re.sub(r"[\W_]+", "", _without_suffix(text))
     number = re.fullmatch(r"[^\W\d]*0*(\d+)", short)
-    return {text, _without_suffix(text), short, number[1] if number else "", *_days(text)} - {""}
+    side = "left" if text in RIGHT_OF else "right" if text in RIGHT_OF.values() else ""
+    return {text, _without_suffix(text), short, number[1] if number else "", side, *_days(text)} - {""}
 
 
 def _days(text: str) -> set[str]:
