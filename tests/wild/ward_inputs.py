@@ -119,20 +119,34 @@ def organs_in_the_folders_of_cases(root: Path) -> Right:
     return Right(masks=8, films=8)
 
 
+def sides_in_the_folders_of_cases(root: Path) -> Right:
+    """A mask for each lung beside the film of each case, but one."""
+    for n in range(8):
+        film(root / f"{n + 100}/image.png")
+        for side in ("left_lung", "right_lung")[: 1 + (n != 5)]:
+            mask(root / f"{n + 100}/{side}.png")
+    return Right(
+        masks=7, films=8, organs=("left lung", "right lung"), words=("no mask of right_lung for 105/image.png",)
+    )
+
+
 def cohorts_of_a_prediction_model(root: Path) -> Right:
     """Parts as reports of prediction models call them, in a column cohort; films that are not to be used."""
-    rows: list[list[object]] = [["file", "dx", "cohort", "quality", "consent"]]
+    rows: list[list[object]] = [["file", "dx", "cohort", "quality", "consent", "Included"]]
     cohorts = ("derivation cohort", "derivation cohort", "internal validation", "External validation")
     for n in range(24):
         film(root / f"cxr/{n:03}.png")
         quality, consent = "unusable" if n == 5 else "good", "withdrawn" if n in (7, 9) else "yes"
-        rows.append([f"{n:03}.png", ("normal", "pneumonia")[n % 2], cohorts[n // 2 % 4], quality, consent])
+        rows.append(
+            [f"{n:03}.png", ("normal", "pneumonia")[n % 2], cohorts[n // 2 % 4], quality, consent, int(n != 6)]
+        )
     table(root / "cohort.csv", rows)
-    words = (
-        "parts: train 12, val 6, test 6",
+    marks = (
         '"quality" marks 1 row (unusable)',
         '"consent" marks 2 rows (withdrawn)',
+        '"Included" marks 1 row (0)',
     )
+    words = ("parts: train 12, val 6, test 6", *marks)
     return Right({"normal": 12, "pneumonia": 12}, films=24, words=words)
 
 
@@ -148,5 +162,6 @@ WARDS: tuple[Callable[[Path], Right], ...] = (
     a_column_for_each_visit,
     halves_of_films,
     organs_in_the_folders_of_cases,
+    sides_in_the_folders_of_cases,
     cohorts_of_a_prediction_model,
 )

@@ -28,7 +28,20 @@ EXCLUDED = {
         "除外",
     ),
 }
-CONSENT = {
+AGREED = {  # columns whose "no" leaves a film out
+    *("include", "included", "inclusion", "usable", "eligible", "keep", "eingeschlossen", "einschluss"),
+    *(
+        "verwendbar",
+        "inclus",
+        "inclure",
+        "incluir",
+        "incluido",
+        "incluído",
+        "incluso",
+        "включён",
+        "включить",
+        "纳入",
+    ),
     *("consent", "einwilligung", "einverständnis", "consentement", "consenso", "consentimiento", "consentimento"),
     *("toestemming", "zgoda", "согласие", "同意", "知情同意"),
 }
@@ -78,7 +91,7 @@ def _is_left_out(column: str, cell: str) -> bool:
     names, cell_words = {*words.plain(column).split()}, words.plain(cell).split()
     if names & EXCLUDED:
         return folded_word(cell) not in NO
-    if names & CONSENT and folded_word(cell) in NO:
+    if names & AGREED and folded_word(cell) in NO:
         return True
     return (
         len(cell_words) <= MOST_WORDS

@@ -33,8 +33,8 @@ class Masks:
 
 def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     """Find the masks of the films, as keys of the source ``folder``; None where none fits."""
-    if by_ending := _by_ending(listing, films, masks):
-        return by_ending
+    if by_name := _by_ending(listing, films, masks) or _of_cases(films, masks):
+        return by_name
     paired = pair(films, masks)
     pairs, notes = {film: tuple(paths) for film, paths in paired.of.items()}, list[str]()
     used = [path for paths in pairs.values() for path in paths]
@@ -147,6 +147,30 @@ def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     ends = {match[0] if (match := END.search(stem(path))) else "" for path in films}
     tries = (_of_endings(listing, films, masks, end) for end in ["", *(ends if len(ends) == 1 else ())])
     return next(filter(None, tries), None)
+
+
+def _of_cases(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
+    """Match masks of several organs to the film in their folder, where files of all folders have these names."""
+    film_of = {parent(path): path for path in films}
+    film_names, organs = {stem(path) for path in films}, sorted({stem(path) for path in masks})
+    in_folders = len(film_of) == len(films) > 1 and all(parent(path) in film_of for path in masks)
+    if len(film_names) > 1 or not 1 < len(organs) < len(films) or not in_folders:
+        return None
+    of_film: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in masks:
+        of_film[film_of[parent(path)]][stem(path)] = path
+    chosen = complete(of_film, organs)
+    if len(chosen.names) < 2 or not chosen.pairs:
+        return None
+    keys: dict[str, object] = {
+        "masks": common(masks) or ".",
+        "classes": [re.sub(r"[-_. ]+", " ", name).strip() for name in chosen.names],
+        "mask_suffix": [*chosen.names],
+        "image_suffix": film_names.pop(),
+    }
+    if len(chosen.pairs) < len(of_film) or len(chosen.names) < len(organs):
+        keys["unmatched_masks"] = "ignore"
+    return Masks(keys, chosen.pairs, chosen.notes)
 
 
 def _of_endings(listing: Listing, films: Sequence[str], masks: Sequence[str], film_end: str) -> Masks | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,7 +37,9 @@ def complete(masks: Mapping[str, Mapping[str, str]], organs: Sequence[str]) -> O
         if organ not in names
     ]
     pairs = {film: tuple(files[name] for name in names) for film, files in masks.items() if {*names} <= {*files}}
+    film_names = Counter(PurePosixPath(film).name for film in masks)
     for name in names:
-        if lacking := [PurePosixPath(film).name for film, files in masks.items() if name not in files]:
+        films = [PurePosixPath(film) for film, files in masks.items() if name not in files]
+        if lacking := [film.name if film_names[film.name] == 1 else str(film) for film in films]:
             notes.append(f"no mask of {name} for {listing(lacking, 5)}: without a label, until it is added")
     return Organs(names, pairs, tuple(notes))
