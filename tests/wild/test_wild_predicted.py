@@ -9,6 +9,7 @@ import pytest
 from layout_inputs import dicom, film, mask
 
 from mmtk.data.plan.film_choice import left_out
+from mmtk.data.plan.findings import find_sets
 from mmtk.data.plan.listing import list_folder
 from mmtk.errors import MmtkError
 from mmtk.images.files import find_images, without_results
@@ -69,6 +70,8 @@ def test_charts_of_mmtk_are_no_films_wherever_they_lie_unless_they_are_named(
     assert _films([charts / "intensity.png"], True) == [charts / "intensity.png"]
     assert list_folder(films).results == ("copied.PNG",)
     assert without_results(find_images(films), []) == [one]
+    with pytest.raises(MmtkError, match=r"no image that mmtk reads \(but 1 file that mmtk wrote\)"):
+        find_sets(list_folder(charts))
 
 
 def test_a_film_that_is_given_twice_has_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,9 +91,11 @@ def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, train
     hints = {key: value for key, value in (hints or {}).items() if value}
     if not listing.images:
         kinds = unread_kinds(listing, with_arrays=True)
-        unread = ", ".join(f"{count} {kind}{cure}" for kind, (count, cure) in kinds.items())
+        unread = [f"{count} {kind}{cure}" for kind, (count, cure) in kinds.items()]
+        unread += [f"{counted(len(listing.results), 'file')} that mmtk wrote"] if listing.results else []
+        text = ", ".join(unread)
         raise MmtkError(
-            f"no image that mmtk reads{f' (but {unread})' if unread else ''}.",
+            f"no image that mmtk reads{f' (but {text})' if text else ''}.",
             str(listing.root),
             "It reads PNG, JPEG, TIFF, BMP, PGM and DICOM; convert other formats first.",
         )
