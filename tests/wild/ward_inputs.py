@@ -150,6 +150,25 @@ def cohorts_of_a_prediction_model(root: Path) -> Right:
     return Right({"normal": 12, "pneumonia": 12}, films=24, words=words)
 
 
+def facts_of_patients_in_codes(root: Path) -> Right:
+    """Sex, outcomes and other examinations as numbers beside the finding, whose 9 means that it is missing."""
+    rows: list[list[object]] = [["id", "Geschlecht", "ECG", "death", "diabetes", "pneu"]]
+    for n in range(24):
+        film(root / f"films/{n:03}.png")
+        rows.append([f"{n:03}", 1 + n % 2, n // 3 % 2, int(n % 10 == 0), n // 5 % 2, 9 if n < 4 else n // 2 % 2])
+    table(root / "Daten.csv", rows, ";")
+    words = ('"pneu" as label', '"pneu" is 9 in 4 rows, beside 0, 1: if that means missing')
+    return Right({"0": 10, "1": 10, "9": 4}, films=24, words=words)
+
+
+def copies_with_another_contrast(root: Path) -> Right:
+    """Folders side by side with the same films as they were and processed."""
+    for n in range(24):
+        film(root / f"{('normal', 'sick')[n // 12]}/{('orig', 'clahe')[n % 2]}/{n // 2:03}.png")
+    words = ("normal/clahe, normal/orig have films of the same names: if they are copies",)
+    return Right({"normal": 12, "sick": 12}, films=24, words=words)
+
+
 WARDS: tuple[Callable[[Path], Right], ...] = (
     finding_behind_the_patient,
     finding_behind_a_dash,
@@ -164,4 +183,6 @@ WARDS: tuple[Callable[[Path], Right], ...] = (
     organs_in_the_folders_of_cases,
     sides_in_the_folders_of_cases,
     cohorts_of_a_prediction_model,
+    facts_of_patients_in_codes,
+    copies_with_another_contrast,
 )

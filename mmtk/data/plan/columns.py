@@ -12,6 +12,7 @@ from unicodedata import normalize
 from mmtk.components.source import _part_words
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
+from mmtk.data.plan.other_columns import OTHER_COLUMNS
 from mmtk.data.plan.patient_words import is_study_number, patient_column, possible_patients, site_column
 from mmtk.data.plan.readers import READERS, has_agreed
 from mmtk.data.plan.tables import Table
@@ -202,7 +203,7 @@ def _flags(table: Table, names: list[str]) -> tuple[str, ...]:
         if (
             {"0", "1"} & cells
             and cells <= {"0", "1", "-1", ""}
-            and not {*words.plain(name).split()} & words.OTHER_COLUMNS
+            and not {*words.plain(name).split()} & OTHER_COLUMNS
         ):
             flags.append(name)
     return tuple(flags) if len(flags) > 1 else ()
@@ -231,7 +232,7 @@ def label_points(name: str, cells: list[str]) -> float:
         return 0
     if is_study_number(name) or len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
         return 0
-    others = words.OTHER_COLUMNS | words.VIEW_COLUMNS
+    others = OTHER_COLUMNS | words.VIEW_COLUMNS
     if {words.plain(part) for part in single} <= words.CLASSES:
         others = others - READERS  # what the radiologist said, not who he is
     if {*plain.split()} & others or all(re.fullmatch(r"-?\d+\.\d+", cell) for cell in full):

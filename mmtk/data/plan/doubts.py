@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
@@ -70,6 +71,7 @@ WITHDRAWN = {
         "撤回",
     ),
 }
+MISSING = {"8", "9", "99", "999", "-1", "-8", "-9", "-99", "-999"}
 MOST_WORDS = 3  # of a cell that is a mark, and no sentence
 NEARLY_ALL = 0.5  # of the films: so many marks mean something else
 
@@ -78,12 +80,27 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
     """Yield notes on a label that a program may have given, and on films that are marked to be left out."""
     if columns.label and is_of_machine(columns.label):
         yield f'"{columns.label}" may be what a program said of the films (--label COLUMN takes another)'
+    if columns.label in table.columns and (note := _missing_code(columns.label, table.cells(columns.label))):
+        yield note
     for name in columns.unused:
         marks = [cell for cell in table.cells(name) if cell and _is_left_out(name, cell)]
         if 0 < len(marks) < NEARLY_ALL * len(table.rows):
             rows, cells = counted(len(marks), "row"), listing(dict.fromkeys(marks), 2)
             cure = "take the rows and films out"
             yield f'"{name}" marks {rows} ({cells}): their films are read all the same ({cure})'
+
+
+def _missing_code(label: str, cells: Sequence[str]) -> str:
+    """Note on a code such as 9 beside 0 and 1, which may mean that a value is missing; "" without one."""
+    codes = {cell for cell in cells if cell}
+    missing = sorted(codes & MISSING)
+    others = sorted(codes - MISSING)
+    if len(missing) != 1 or not others or not all(re.fullmatch("[0-6]", code) for code in others):
+        return ""
+    rows = counted(cells.count(missing[0]), "row")
+    return (
+        f'"{label}" is {missing[0]} in {rows}, beside {listing(others)}: if that means missing, empty these cells'
+    )
 
 
 def _is_left_out(column: str, cell: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 from mmtk.counts import counted
+from mmtk.data.plan import words
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.film_tables import SHEETS
-from mmtk.data.plan.listing import Listing, stem
+from mmtk.data.plan.listing import Listing, parent, stem
+from mmtk.errors import listing as listing_of
 from mmtk.images.files import SAVE, is_unread_image, pages_sentence
 from mmtk.images.loader import read_frame_count
 
@@ -31,6 +34,7 @@ NO_MASKS = "they are no masks. mmtk learns from outlines, or from a class per fi
 TABLE_CURE = "Labels are taken from a CSV table, a row per film (image, label)"
 NO_OUTLINE = f"without a polygon on a film of this folder, {NO_MASKS}"
 AS_COCO = "export them as COCO with polygons or run lengths"
+FEW_NAMES = 5  # that may agree by chance
 FEW = 20  # files of a kind that are opened
 # Programs by what their JSON files hold, with the cure.
 _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -85,7 +89,7 @@ def file_notes(
     outlined: masks are there
     label_files: JSON and text files whose labels are read
     """
-    notes = [*_names(listing), *_formats(films), *_pages(listing, films)]
+    notes = [*_names(listing), *_formats(films), *_pages(listing, films), *_versions(films)]
     jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
@@ -99,6 +103,29 @@ def _pages(listing: Listing, films: Collection[str]) -> list[str]:
     sample = [*films][:: max(1, len(films) // FEW)]
     sentence = pages_sentence({path: read_frame_count(listing.root / path) for path in sample})
     return [f"{sentence.rstrip('.')} (a page of its mask under its name)"] if sentence else []
+
+
+def _versions(films: Collection[str]) -> list[str]:
+    """Note on folders side by side whose films have the same names, as of copies with another contrast."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for path in films:
+        stems[parent(path)].add(stem(path))
+    by_names: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
+    for folder, names in stems.items():
+        name = words.plain(PurePosixPath(folder).name)
+        if folder and len(names) >= FEW_NAMES and not re.search(r"\d", name) and not _means_something(name):
+            by_names[parent(folder), frozenset(names)].append(folder)
+    alike = [sorted(folders) for folders in by_names.values() if len(folders) > 1]
+    return [
+        f"{listing_of(folders)} have films of the same names: if they are copies, move all but one away; "
+        "else train and test may share films"
+        for folders in alike[:1]
+    ]
+
+
+def _means_something(name: str) -> bool:
+    """Whether a folder is called after a class, a part or a role."""
+    return name in words.CLASSES or bool(words.role(name) or words.part(name))
 
 
 def unread_kinds(listing: Listing, with_arrays: bool) -> dict[str, tuple[int, str]]:

@@ -9,7 +9,8 @@ from itertools import chain
 from statistics import mean, median
 
 from mmtk.components.source._splitting import are_numbered
-from mmtk.data.plan.words import CLASSES, OTHER_COLUMNS, PARTS, plain
+from mmtk.data.plan.other_columns import OTHER_COLUMNS
+from mmtk.data.plan.words import CLASSES, PARTS, plain
 from mmtk.io.dates import is_date
 
 # Stems: with an ending, or with a word for a number before or behind it, "patient".

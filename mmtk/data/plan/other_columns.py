@@ -1,0 +1,20 @@
+"""Words of columns that say no class: facts of a film, patient or device, outcomes, and other examinations."""
+
+from __future__ import annotations
+
+_FILMS = """
+view position projection height width size date side laterality scanner manufacturer modality orientation time
+study series rows columns bits subtlety year device fold split subset partition
+"""
+_PATIENTS = """
+sex gender age hospital site institution physician radiologist weight bmi race ethnicity insurance language
+geschlecht sexe sexo sesso geslacht płeć pohlaví kön пол 性别 性別 성별
+alter âge edad idade età leeftijd wiek věk возраст 年龄 年齢 나이 gewicht grösse größe peso poids
+"""
+_OUTCOMES = """
+death dead died deceased mortality survival icu intubated intubation ventilated ventilation hospitalized
+hospitalised admitted discharged verstorben tod intensivstation smoker smoking raucher diabetes hypertension
+fever cough dyspnea dyspnoea pregnant fieber husten vaccinated geimpft
+"""
+_EXAMINATIONS = "ecg ekg ct mri mrt ultrasound sono echo pet"
+OTHER_COLUMNS = frozenset({"age group", *" ".join((_FILMS, _PATIENTS, _OUTCOMES, _EXAMINATIONS)).split()})
