@@ -106,14 +106,14 @@ def _pages(listing: Listing, films: Collection[str]) -> list[str]:
 
 
 def _versions(films: Collection[str]) -> list[str]:
-    """Note on folders side by side whose films have the same names, as of copies with another contrast."""
+    """Note on folders side by side below those of classes, say, whose films have the same names: copies."""
     stems: dict[str, set[str]] = defaultdict(set)
     for path in films:
         stems[parent(path)].add(stem(path))
     by_names: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
     for folder, names in stems.items():
         name = words.plain(PurePosixPath(folder).name)
-        if folder and len(names) >= FEW_NAMES and not re.search(r"\d", name) and not _means_something(name):
+        if "/" in folder and len(names) >= FEW_NAMES and not re.search(r"\d", name) and not _means_something(name):
             by_names[parent(folder), frozenset(names)].append(folder)
     alike = [sorted(folders) for folders in by_names.values() if len(folders) > 1]
     return [
