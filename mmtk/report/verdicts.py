@@ -84,14 +84,15 @@ def verdicts(analysis: Analysis) -> Table:
         ]
         for claim in claim_list
     ]
-    words = "Helps, harms" if any(claim.component for claim in claim_list) else "Better"
+    of_components = any(claim.component for claim in claim_list)
+    words, first = ("Helps, harms", "Effect of") if of_components else ("Better", "Difference of")
     caption = (
         f"Verdicts on the leading scores. {words}: p (Holm) is at most 0.05, adjusted over all effects, or "
         "comparisons, on the same score. No difference that matters: two one-sided tests at 5 % put the change "
         "within the margin. Open: neither. Other way round: the probability that the true order is the other "
         "one. More seeds: how many would settle it, before Holm's adjustment, if the change stayed as it is."
     )
-    columns = headings("Effect of", *["Labels"] * several, *HEADS)
+    columns = headings(first, *["Labels"] * several, *HEADS)
     return Table("verdicts", "Verdicts", caption, columns, rows)
 
 

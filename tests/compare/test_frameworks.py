@@ -60,8 +60,9 @@ def test_folds_of_nnunet_have_the_corrected_test(tmp_path: Path) -> None:
 
     assert one.lead.difference == pytest.approx(differences.mean(), abs=1e-12)
     assert one.lead.p == pytest.approx(2 * t.sf(abs(differences.mean()) / error, 4), rel=1e-9)
-    page = comparison.report(tmp_path / "report").page.read_text()
-    assert "Replicates are folds" in page
+    page = comparison.report(tmp_path / "report").page
+    assert "Replicates are folds" in page.read_text()
+    assert "one fold" in (page.parent / "figures/scores.svg").read_text()
 
 
 @pytest.mark.parametrize("source", [DATASET, f"{DATASET}/{SYSTEMS[0]}"])
@@ -140,6 +141,7 @@ def test_tables_of_monai_s_metrics_saver(tmp_path: Path) -> None:
             write_metrics_reports(folder, files, {"val_mean_dice": dice.mean()}, details, "*")
             expected[system, seed] = float(dice.mean())
     comparison = mmtk.compare(tmp_path / "metrics", system="swin")
+    assert "seeds: 0, 1, 2" in comparison.mapping
     frame = comparison.frame().set_index(["system", "seed", "metric"])["value"]
     for (system, seed), value in expected.items():
         assert frame[system, seed, "dice"] == pytest.approx(value, abs=1e-4)  # the file has four digits

@@ -41,7 +41,12 @@ def read_monai(request: Request) -> tuple[Records, list[str]]:
     frame["task"] = task_of(names)
     frame = frame[["system", "seed", "domain", "task", "id", "patient", *names]]
     systems = list(dict.fromkeys(frame["system"]))
-    lines = [f"systems: {listing(systems, 12)}", f"scores: {listing(dict.fromkeys(metrics))}", "case = filename"]
+    lines = [
+        f"systems: {listing(systems, 12)}",
+        f"seeds: {listing(sorted(set(frame['seed'])), 12)}",
+        f"scores: {listing(dict.fromkeys(metrics))}",
+        "case = filename",
+    ]
     return Records(frame, empty_numbers()), lines
 
 

@@ -114,7 +114,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             axes.set(xlabel=f"{metric.info.heading}, {domain}")
         for row in panels:
             row[0].set_ylim(row[0].get_ylim()[::-1])
-        legend(fig, _marks(lows, metrics), 4.1 * len(domains))
+        legend(fig, _marks(next(iter(cells.values())).unit, lows, metrics), 4.1 * len(domains))
     caption = (
         f"Scores on the test images: small points are seeds, large ones the mean over {seeds(cells.values())}"
         f"{_bars(cells, lows)}{_tested(cells, metrics)}{_chance(study, metrics)}."
@@ -122,11 +122,11 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
     return Figure(path.stem, title, caption, path, "scores")
 
 
-def _marks(lows: Sequence[float | None], metrics: Sequence[Metric]) -> list[Any]:
-    """Legend entries of the marks: seed, mean, interval where a lower end is known, and chance."""
+def _marks(unit: str, lows: Sequence[float | None], metrics: Sequence[Metric]) -> list[Any]:
+    """Legend entries of the marks: seed or fold, mean, interval where a lower end is known, and chance."""
     bars = [mark("95 % interval", ls="-", lw=2.2)] if any(low is not None for low in lows) else []
-    seed, mean = mark("one seed", marker="o", mfc="white", ms=3.6), mark("mean", marker="o")
-    return [seed, mean, *bars, *_dashes(metrics)]
+    one, mean = mark(f"one {unit}", marker="o", mfc="white", ms=3.6), mark("mean", marker="o")
+    return [one, mean, *bars, *_dashes(metrics)]
 
 
 def _dashes(metrics: Sequence[Metric]) -> list[Any]:

@@ -169,9 +169,10 @@ def seed_counts(counts: Iterable[int]) -> str:
 
 
 def seed_shown(cells: Iterable[Cell]) -> str:
-    """Seed of the pictures of single runs, in words."""
-    lowest = {min(cell.runs) for cell in cells}
-    return f"seed {lowest.pop()}" if len(lowest) == 1 else "the lowest seed of each system"
+    """Seed or fold of the pictures of single runs, in words."""
+    listed = list(cells)
+    lowest, unit = {min(cell.runs) for cell in listed}, listed[0].unit
+    return f"{unit} {lowest.pop()}" if len(lowest) == 1 else f"the lowest {unit} of each system"
 
 
 def images(counts: Mapping[str, int]) -> str:

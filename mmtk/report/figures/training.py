@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,6 @@ from mmtk.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BAND = "lowest to highest seed"
 
 
 def score_keys(study: Study) -> dict[str, str]:
@@ -81,7 +79,7 @@ def validation(study: Study, path: Path) -> Figure | None:
         _finish(panels)
         points = any(len(steps) == 1 for lines in lines_by_panel.values() for steps, _ in lines.values())
         entries = handles(study, {system for lines in lines_by_panel.values() for system in lines}, marked=points)
-        legend(fig, [*entries, *([] if points else band(cells, BAND))], 9.6)
+        legend(fig, [*entries, *([] if points else band(cells, _range(cells)))], 9.6)
     caption = f"Scores on the validation images over training steps: mean over {seeds(cells)}{_band(cells)}."
     return Figure(path.stem, title, caption, path, "training")
 
@@ -111,7 +109,7 @@ def losses(study: Study, budget: Budget, path: Path) -> Figure | None:
         _finish(panels)
         for axes in panels[:, 0]:
             axes.set_ylabel("value (no unit)")
-        legend(fig, [*handles(study, cells), *band(cells.values(), BAND)], 9.6)
+        legend(fig, [*handles(study, cells), *band(cells.values(), _range(cells.values()))], 9.6)
     spread = f"{seeds(cells.values())}{_band(cells.values())}"
     caption = f"Loss terms, and what the strategies count, over training steps, smoothed: mean over {spread}."
     return Figure(path.stem, title, caption, path, "training")
@@ -132,7 +130,11 @@ def _draw(axes: Axes, lines: Mapping[str, Series], styles: Mapping[str, Look], *
 
 
 def _band(cells: Collection[Cell]) -> str:
-    return ", band: from the lowest to the highest seed" if any(len(cell.runs) > 1 for cell in cells) else ""
+    return f", band: from the {_range(cells)}" if any(len(cell.runs) > 1 for cell in cells) else ""
+
+
+def _range(cells: Iterable[Cell]) -> str:
+    return f"lowest to the highest {next(iter(cells)).unit}"
 
 
 def _finish(panels: np.ndarray) -> None:
