@@ -81,7 +81,9 @@ def _show_mapping(comparison: Comparison) -> None:
 
 
 def audit(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV of system, metric, mean, n and sd.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="A table as printed: CSV, Markdown, JSON, rows of LaTeX.")
+    ],
     cases: Annotated[
         list[str] | None,
         typer.Option(metavar="N|SCORE=N", help="Cases of the test set, if no column says it; may be repeated."),

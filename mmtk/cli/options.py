@@ -24,7 +24,7 @@ DataOpt = Annotated[Path | None, typer.Option("--data", help="The folder of the 
 SetOpt = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated.")
 ]
-SeedOpt = Annotated[int | None, typer.Option(help="Seed of labels, weights, order and augmentation.")]
+SeedOpt = Annotated[int | None, typer.Option(min=0, help="Seed of labels, weights, order and augmentation.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]
 CellOpt = Annotated[str | None, typer.Option(help="The runs of this cell of a study, averaged.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

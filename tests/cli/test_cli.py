@@ -164,6 +164,10 @@ def test_a_terminal_without_unicode_gets_no_traceback(here):
         (["check"], "Missing argument"),
         (["check", "multimix", "--sett", "x=1"], "No such option"),
         (["run", "multimix", "--seed", "x"], "Invalid value for '--seed'"),
+        (
+            ["run", "multimix", "--seed", "-1"],
+            "Invalid value for '--seed': Input should be greater than or equal to 0",
+        ),
     ],
 )
 def test_mistakes(mmtk, here, arguments, words):
