@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -116,6 +117,8 @@ def test_inspection_of_a_loaded_recipe(tmp_path: Path) -> None:
     )
     assert found["sources"]
     assert (tmp_path / "pictures" / "samples.png").is_file()
+    (in_domain, *_) = json.loads((tmp_path / "pictures" / "sets.json").read_text())["sets"]
+    assert in_domain.startswith("segmentation source (phantom ")
 
 
 @pytest.mark.parametrize(

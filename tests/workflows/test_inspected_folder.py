@@ -9,8 +9,7 @@ import pytest
 from mmtk.errors import MmtkError
 from mmtk.inspection.sets import ORIGIN
 from mmtk.io.files import write_json
-from mmtk.recipe.load import load_recipe
-from mmtk.workflows.inspect import _origin, _picture_folder
+from mmtk.workflows.inspect import _picture_folder
 
 
 def drawn(folder: Path, origin: list[str]) -> None:
@@ -35,9 +34,3 @@ def test_pictures_of_other_sets_are_not_replaced(tmp_path: Path, monkeypatch: py
     assert caught.value.hint == "Name another folder: --out FOLDER."
     (inspect / ORIGIN).write_text("{}")  # of an earlier release, or damaged: whose they are is not known
     assert _picture_folder(None, others) == inspect
-
-
-def test_sets_are_named_by_source_profile_and_folder_of_the_data(tmp_path: Path) -> None:
-    names = _origin(load_recipe("multimix", "chest-xray"), tmp_path)
-    assert names[0] == f"classification source (chex, profile chest-xray, data {tmp_path.resolve()})"
-    assert len(names) == len({*names}) == 4
