@@ -12,6 +12,12 @@ Labels = Mapping[str, int | str]
 ALPHA = 0.05
 
 
+def kind_of(study: Study) -> str:
+    """Word for what the page is of: runs of other programs, one run, or a study."""
+    single = sum(len(cell.runs) for cell in study.cells) == 1
+    return "Comparison" if study.origin else "Run" if single else "Ablation study"
+
+
 def worded(text: str, study: Study) -> str:
     """A text on seeds, of a study of folds with the words for those."""
     if not study.folds:

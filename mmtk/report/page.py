@@ -20,7 +20,7 @@ from mmtk.report import ensembles, tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.claims import effects_after_looks
-from mmtk.report.headlines import worded
+from mmtk.report.headlines import kind_of, worded
 from mmtk.report.saliency import sentences as map_sentences
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper, saliency, strata
@@ -334,7 +334,7 @@ def _html(analysis: Analysis, missing: Sequence[str], parts: Sequence[Part]) -> 
     )
     templates.filters["base64"] = lambda path: base64.b64encode(path.read_bytes()).decode()
     return templates.get_template("page.html.jinja").render(
-        kind="Comparison" if analysis.study.origin else "Ablation study",
+        kind=kind_of(analysis.study),
         title=analysis.study.title,
         answer=answer(analysis),
         screen=SCREEN,

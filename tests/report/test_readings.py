@@ -217,6 +217,7 @@ def test_the_report_of_a_run_has_both_sections_and_says_what_is_not_looked_at(tm
     assert "border yes" in text.split("## What it may be reading")[1]
     assert "patients: too few" in text  # ten test images
     assert 'id="readings"' in page.read_text()
+    assert ">Run, mmtk<" in page.read_text()
     assert "Saliency maps" not in page.read_text()  # none were measured
     assert not (tmp_path / "run/report/figures/map-scores.png").exists()
     names = {path.stem for path in (tmp_path / "run/report/tables").glob("*.csv")}
