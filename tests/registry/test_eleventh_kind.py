@@ -66,8 +66,11 @@ class Example(Schedule):
         """Progress in [0, 1] → from 1 to ``end``."""
         return 1 - (1 - self.end) * progress
 '''
+# A kind is there before anything of mmtk is imported; the process that this is a fork of has imported it.
 SCRIPT = """
 import json, sys
+for name in [name for name in sys.modules if name.split(".")[0] == "mmtk"]:
+    del sys.modules[name]
 import schedules
 from mmtk.cli import main
 for arguments in json.load(sys.stdin):
