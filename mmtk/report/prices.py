@@ -14,9 +14,9 @@ from mmtk.study.results import Cell
 
 @dataclass(frozen=True)
 class Price:
-    """Additions of a component, mean over its systems and their runs.
+    """Additions of a component, mean over its systems.
 
-    seconds: per training step
+    seconds: per training step; of the median run of each system, so that one that waited does not count
     share: the same as a share of a step without the component
     memory: peak of a run's training, in GB; None where a run does not say it
     parameters: of the network; None where a run of mmtk 0.1 did not list its layers
@@ -62,9 +62,10 @@ def _memory(cell: Cell) -> float | None:
 
 
 def _seconds_per_step(cell: Cell) -> float:
-    """Seconds of training over steps, mean over runs; 0 where a run has none."""
+    """Seconds of training over steps, median over runs; 0 where a run has none."""
     steps = [(run.seconds, run.scores.get("selected", {}).get("steps", 0)) for run in cell.runs.values()]
-    return float(np.mean([seconds / count if count else 0.0 for seconds, count in steps])) if steps else 0.0
+    known_times = [seconds / count for seconds, count in steps if count]
+    return float(np.median(known_times)) if known_times and len(known_times) == len(steps) else 0.0
 
 
 def _parameters(cell: Cell) -> int | None:

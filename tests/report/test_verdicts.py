@@ -182,6 +182,15 @@ def test_the_price_is_what_the_runs_measured(tmp_path: Path) -> None:
     assert texts[-3:] == ["+1.000 s (+73 %)", "+100 MB", "+10"]
 
 
+def test_a_run_that_waited_is_no_price_of_a_component() -> None:
+    study = noisy(factorial())
+    for cell in study.cells:
+        for seed, run in cell.runs.items():
+            vars(run).update(seconds=4000 if (cell.name, seed) == ("UMTL", 2) else 4)
+    (claim,) = (c for c in claims(analyse(study)) if (c.what, c.score) == ("bridge: saliency", "Dice in-domain"))
+    assert price(claim.weights).seconds == pytest.approx(0.0)
+
+
 def test_memory_has_no_price_where_one_run_does_not_say_it() -> None:
     study = noisy(factorial())
     for cell in study.cells:

@@ -64,6 +64,6 @@ def _occasions(columns: Collection[str], films: Collection[str]) -> list[dict[st
     for path in films:
         for place, word in enumerate(reversed(PIECE.split(path.casefold().rpartition(".")[0]))):
             places[place].append(word)
-    several = [{*found} for found in places.values() if len(found) == len(films) and len({*found}) > 1]
-    chosen = [{word: by_word[word] for word in sorted(found)} for found in several if found <= by_word.keys()]
-    return [bases for bases in chosen if set.intersection(*({*names} for names in bases.values()))]
+    values = [{*pieces} for pieces in places.values() if len(pieces) == len(films) and len({*pieces}) > 1]
+    columns_of = [{word: by_word[word] for word in sorted(some)} for some in values if some <= by_word.keys()]
+    return [bases for bases in columns_of if set.intersection(*({*names} for names in bases.values()))]
