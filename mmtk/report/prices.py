@@ -64,8 +64,8 @@ def _memory(cell: Cell) -> float | None:
 def _seconds_per_step(cell: Cell) -> float:
     """Seconds of training over steps, median over runs; 0 where a run has none."""
     steps = [(run.seconds, run.scores.get("selected", {}).get("steps", 0)) for run in cell.runs.values()]
-    known_times = [seconds / count for seconds, count in steps if count]
-    return float(np.median(known_times)) if known_times and len(known_times) == len(steps) else 0.0
+    times = [seconds / count for seconds, count in steps if count]
+    return float(np.median(times)) if times and len(times) == len(steps) else 0.0
 
 
 def _parameters(cell: Cell) -> int | None:

@@ -1,4 +1,4 @@
-"""What a shell offers at <TAB>."""
+"""Words and folders that a shell offers at <TAB>."""
 
 from __future__ import annotations
 

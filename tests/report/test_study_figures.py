@@ -10,7 +10,6 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -532,10 +531,10 @@ def test_the_forest_of_effects(tmp_path: Path) -> None:
 
 
 def test_a_title_has_one_capital_at_its_beginning_with_and_without_a_system() -> None:
-    one, two = (SimpleNamespace(name=name) for name in ("UMTL", "UNet"))
+    one, two = (Cell(name, {}, {}, "") for name in ("UMTL", "UNet"))
     for title, whole_title in (("calibration", "Calibration"), ("ROC curves", "ROC curves")):
-        assert titled({"a": one}, title) == f"UMTL: {title}"  # type: ignore[dict-item]
-        assert titled({"a": one, "b": two}, title) == whole_title  # type: ignore[dict-item]
+        assert titled({"a": one}, title) == f"UMTL: {title}"
+        assert titled({"a": one, "b": two}, title) == whole_title
 
 
 def test_long_names_of_effects_do_not_lie_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ def named_masks(
     if table is None:
         return []
     image, *masks = (table.columns.index(name) for name in _columns(table))
-    chosen = [number for number in masks if table.columns[number] == channel] if channel else masks
-    rows = [(line.cells[image], line.cells[number]) for line in table.lines for number in chosen]
+    mask_columns = [number for number in masks if table.columns[number] == channel] if channel else masks
+    rows = [(line.cells[image], line.cells[number]) for line in table.lines for number in mask_columns]
     return [(name, Path(os.path.abspath(folder.base / mask))) for name, mask in rows if mask]
 
 
@@ -57,16 +57,16 @@ def _columns(table: Table) -> list[str]:
     by_name = {name.casefold(): name for name in reversed(table.columns)}
     masks = [
         name
-        for place, name in enumerate(table.columns)
-        if _holds_files(table, place) and name != by_name.get("image")
+        for number, name in enumerate(table.columns)
+        if _holds_files(table, number) and name != by_name.get("image")
     ]
     masks = [by_name["mask"]] * (by_name["mask"] in masks) if "mask" in by_name else masks
     return [by_name["image"], *masks] if "image" in by_name and masks else []
 
 
-def _holds_files(table: Table, place: int) -> bool:
+def _holds_files(table: Table, number: int) -> bool:
     """Whether a column names mask files, and no run lengths."""
-    cells = [line.cells[place] for line in table.lines if line.cells[place]]
+    cells = [line.cells[number] for line in table.lines if line.cells[number]]
     files = [cell for cell in cells if Path(cell).suffix.lower() in (*SUFFIXES, *MASK_SUFFIXES)]
     return 2 * len(files) > len(cells)
 

@@ -159,18 +159,18 @@ def _of_cases(films: Sequence[str], masks: Sequence[str]) -> Masks | None:
     of_film: dict[str, dict[str, str]] = defaultdict(dict)
     for path in masks:
         of_film[film_of[parent(path)]][stem(path)] = path
-    chosen = complete(of_film, organs)
-    if len(chosen.names) < 2 or not chosen.pairs:
+    shared_organs = complete(of_film, organs)
+    if len(shared_organs.names) < 2 or not shared_organs.pairs:
         return None
     keys: dict[str, object] = {
         "masks": common(masks) or ".",
-        "classes": [re.sub(r"[-_. ]+", " ", name).strip() for name in chosen.names],
-        "mask_suffix": [*chosen.names],
+        "classes": [re.sub(r"[-_. ]+", " ", name).strip() for name in shared_organs.names],
+        "mask_suffix": [*shared_organs.names],
         "image_suffix": film_names.pop(),
     }
-    if len(chosen.pairs) < len(of_film) or len(chosen.names) < len(organs):
+    if len(shared_organs.pairs) < len(of_film) or len(shared_organs.names) < len(organs):
         keys["unmatched_masks"] = "ignore"
-    return Masks(keys, chosen.pairs, chosen.notes)
+    return Masks(keys, shared_organs.pairs, shared_organs.notes)
 
 
 def _of_endings(listing: Listing, films: Sequence[str], masks: Sequence[str], film_end: str) -> Masks | None:

@@ -113,12 +113,12 @@ def _named(
     files: frozenset[str],
 ) -> NamedMasks:
     """Masks of the columns of the table ``name``, of the films that have all organs."""
-    chosen = complete(of_film, columns)
-    count = counted(sum(map(len, chosen.pairs.values())), "mask")
-    columns_text = listing_of(f'"{column}"' for column in chosen.names)
-    note = f"{columns_text} of {name} {'name' if len(chosen.names) > 1 else 'names'} {count}"
-    organs = _organ_names(chosen.names) if len(chosen.names) > 1 else ()
-    return NamedMasks(chosen.pairs, organs, (note, *notes, *chosen.notes), files)
+    shared_organs = complete(of_film, columns)
+    count = counted(sum(map(len, shared_organs.pairs.values())), "mask")
+    columns_text = listing_of(f'"{column}"' for column in shared_organs.names)
+    note = f"{columns_text} of {name} {'name' if len(shared_organs.names) > 1 else 'names'} {count}"
+    organs = _organ_names(shared_organs.names) if len(shared_organs.names) > 1 else ()
+    return NamedMasks(shared_organs.pairs, organs, (note, *notes, *shared_organs.notes), files)
 
 
 def _organ_names(columns: Sequence[str]) -> tuple[str, ...]:

@@ -30,11 +30,11 @@ def row_per_occasion(name: str, table: Table, ways: Mapping[str, str], labels: L
     for bases in _occasions(table.columns, labels.films):
         occasions = [*bases]
         spare = {column for columns in bases.values() for column in columns.values()}
-        others = [place for place, column in enumerate(table.columns) if column not in spare]
+        others = [number for number, column in enumerate(table.columns) if column not in spare]
         names = [*dict.fromkeys(base for columns in bases.values() for base in columns)]
         rows = [
             (
-                *(row[place] for place in others),
+                *(row[number] for number in others),
                 *(_cell(table, row, bases[word].get(base)) for base in names),
                 word,
             )
@@ -42,7 +42,7 @@ def row_per_occasion(name: str, table: Table, ways: Mapping[str, str], labels: L
             for word in occasions
         ]
         labels.reasons.append(f"{name} has columns for {listing(occasions)}: a row for each")
-        columns = (*(table.columns[place] for place in others), *names, OCCASION)
+        columns = (*(table.columns[number] for number in others), *names, OCCASION)
         return replace(table, columns=columns, rows=tuple(rows))
     return table
 
@@ -52,18 +52,18 @@ def _cell(table: Table, row: tuple[str, ...], column: str | None) -> str:
 
 
 def _occasions(columns: Collection[str], films: Collection[str]) -> list[dict[str, dict[str, str]]]:
-    """Occasion → rest of a column's name → column, of every place in the paths of films where each names one."""
+    """Occasion → rest of a column's name → column, of every position in films' paths that has one in each."""
     by_word: dict[str, dict[str, str]] = defaultdict(dict)
     for column in columns:
         pieces = [piece for piece in PIECE.split(column.casefold()) if piece]
-        for place, word in enumerate(pieces) if len(pieces) > 1 else ():
-            base = " ".join((*pieces[:place], *pieces[place + 1 :]))
+        for number, word in enumerate(pieces) if len(pieces) > 1 else ():
+            base = " ".join((*pieces[:number], *pieces[number + 1 :]))
             if not (word in words.CLASSES or words.part(word)):
                 by_word[word][base] = column
-    places: dict[int, list[str]] = defaultdict(list)
+    positions: dict[int, list[str]] = defaultdict(list)
     for path in films:
-        for place, word in enumerate(reversed(PIECE.split(path.casefold().rpartition(".")[0]))):
-            places[place].append(word)
-    values = [{*pieces} for pieces in places.values() if len(pieces) == len(films) and len({*pieces}) > 1]
+        for number, word in enumerate(reversed(PIECE.split(path.casefold().rpartition(".")[0]))):
+            positions[number].append(word)
+    values = [{*pieces} for pieces in positions.values() if len(pieces) == len(films) and len({*pieces}) > 1]
     columns_of = [{word: by_word[word] for word in sorted(some)} for some in values if some <= by_word.keys()]
     return [bases for bases in columns_of if set.intersection(*({*names} for names in bases.values()))]
