@@ -10,7 +10,6 @@ from unicodedata import normalize
 from mmtk import builtin_scores
 from mmtk.scores import ScoreInfo
 
-SEGMENTATION, CLASSIFICATION, OTHER = "segmentation", "classification", "scores"
 ALIASES = {
     "dice": "dice meandice valmeandice dsc dicescore dicecoefficient dicesimilaritycoefficient dicesimilarity "
     "dicesc f1dice dicemetric",
@@ -35,16 +34,6 @@ ALIASES = {
 }
 SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
 _NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
-_OF_CLASSES = {
-    "accuracy",
-    "balanced-accuracy",
-    "macro-f1",
-    "F1",
-    "auroc",
-    "average-precision",
-    "calibration-error",
-}
-_OF_MASKS = {"dice", "jaccard", "hd95", "hausdorff", "average-hausdorff", "assd", "nsd"}
 _LOWER = re.compile(
     r"loss|error|\berr\b|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\d*\b|eer\b|nll|"
     r"perplexity|difference|deviation|seconds|latency|\btime\b|false (positive|negative)"
@@ -77,19 +66,19 @@ def is_score_name(name: str, whole: bool = False) -> bool:
 
 def _whole_score(name: str) -> str:
     """The known score that a name is beside words for statistics and parts of the data: Dice of ``val_dice``."""
-    words = [word for word in _words(name) if not is_statistic(word) and word.casefold() != "eval"]
+    words = [word for word in words_of(name) if not is_statistic(word) and word.casefold() != "eval"]
     whole = _NAMES.get(plain(" ".join(words)), "")
     return name if name in _NAMES.values() else "" if is_spread(name) else whole
 
 
 def is_spread(name: str) -> bool:
     """Whether a column is the spread of a score, such as ``dice_std``."""
-    return bool(SPREADS & {word.casefold() for word in _words(name)})
+    return bool(SPREADS & {word.casefold() for word in words_of(name)})
 
 
 def known_score(name: str) -> str:
     """The known score that a name speaks of, such as Dice of ``results_dice``; "" of none."""
-    words = [name, *_words(name)]
+    words = [name, *words_of(name)]
     return next((_NAMES[plain(word)] for word in words if plain(word) in _NAMES), "")
 
 
@@ -112,16 +101,9 @@ def is_statistic(name: str) -> bool:
     return bool(_NO_CLASS.fullmatch(name))
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """Words of a name, without what stands between them."""
     return [word for word in re.split(r"[\s_\-./()]+", name) if word]
-
-
-def task_of(names: Collection[str]) -> str:
-    """Task that scores of these names belong to."""
-    words = {score_name(word) for name in names for word in (name, *_words(name))}
-    if words & _OF_MASKS:
-        return SEGMENTATION
-    return CLASSIFICATION if words & _OF_CLASSES else OTHER
 
 
 def declare(name: str, lower: Collection[str] = ()) -> tuple[ScoreInfo, bool]:
@@ -149,7 +131,7 @@ def order(names: Collection[str]) -> list[str]:
     Scores of training and validation stand behind those of test sets. Dice of a test set (``test-dice``) leads
     where there is none of all.
     """
-    of_tests = [name for name in names if _SEEN.isdisjoint(word.casefold() for word in _words(name))]
+    of_tests = [name for name in names if _SEEN.isdisjoint(word.casefold() for word in words_of(name))]
     leads = [name for lead in ("dice", "balanced-accuracy") for name in of_tests if name == lead]
     leads += [name for lead in ("dice", "balanced-accuracy") for name in of_tests if known_score(name) == lead]
     return sorted(names, key=lambda name: (name not in leads[:1], name not in of_tests))

@@ -27,7 +27,8 @@ def log_runs(client: MlflowClient, experiment: str) -> dict[str, list[float]]:
                 client.log_param(run.info.run_id, key, value)
             client.log_metric(run.info.run_id, "auroc", auroc - 0.1, step=0)
             client.log_metric(run.info.run_id, "auroc", auroc, step=1)
-            client.log_metric(run.info.run_id, "loss", 1 - auroc, step=1)
+            client.log_metric(run.info.run_id, "cls_loss", 1 - auroc, step=1)
+            client.log_metric(run.info.run_id, "dice", auroc - 0.02, step=1)
             client.set_terminated(run.info.run_id)
             values.setdefault(ssl, []).append(auroc)
     other = client.create_run(experiment, run_name="other")
@@ -64,9 +65,10 @@ def test_runs_of_a_server_by_params(server, tmp_path) -> None:
     frame = comparison.frame().set_index(["system", "metric", "seed"])["value"]
     for ssl, expected in values.items():
         assert frame[ssl, "auroc"].sort_index().to_list() == pytest.approx(expected)
-    assert comparison.study.declared["classification"]["loss"].better == "lower"
-    (verdict,) = comparison.verdicts().to_dict("records")
-    assert (verdict["difference"], verdict["verdict"]) == ("mixmatch − none", "helps")
+    assert comparison.study.declared["classification"]["cls_loss"].better == "lower"
+    verdicts = comparison.verdicts()[["difference", "score", "verdict"]].to_numpy().tolist()
+    assert verdicts == [["mixmatch − none", f"{score} test", "helps"] for score in ("AUROC", "Dice")]
+    assert "tasks: auroc, cls_loss (classification); dice (segmentation)" in comparison.mapping
     page = (tmp_path / "report/index.html").read_text()
     assert "1 run unfinished or without metrics: left out" in page
     assert "1 parent run of others: left out" in page
@@ -86,5 +88,5 @@ def test_runs_of_a_server_by_params(server, tmp_path) -> None:
     assert "params.ssl" in str(error.value.hint)
     with pytest.raises(MmtkError, match=r"no such experiment\. There are .*films"):
         mmtk.compare("mlflow:film", by=["params.ssl"])
-    with pytest.raises(MmtkError, match="no metric dice"):
-        mmtk.compare(source, by=["params.ssl"], metrics=["dice"])
+    with pytest.raises(MmtkError, match="no metric iou"):
+        mmtk.compare(source, by=["params.ssl"], metrics=["iou"])

@@ -23,7 +23,7 @@ from mmtk.compare.mask_scores import Reference
 from mmtk.compare.readers.nnunet import without_shared_parts
 from mmtk.compare.records import TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import SEGMENTATION
+from mmtk.compare.score_tasks import SEGMENTATION
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images

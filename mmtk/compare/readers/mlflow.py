@@ -7,7 +7,8 @@ from typing import Any
 
 from mmtk.compare.records import TEST_SET, Records, empty_cases
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import score_name, task_of
+from mmtk.compare.score_names import score_name
+from mmtk.compare.score_tasks import task_lines, tasks_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 
@@ -34,6 +35,7 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
     if not seed:
         raise MmtkError("what names the replicate?", hint="--seed KEY, such as --seed params.seed.")
     metrics = _metrics(done, request.metrics)
+    tasks = tasks_of(metrics)
     rows: list[dict[str, object]] = []
     twice: dict[tuple[str, str], str] = {}
     for run in done:
@@ -42,9 +44,9 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
         if (other := twice.setdefault((system, replicate), run.info.run_name)) != run.info.run_name:
             message = f"runs {other} and {run.info.run_name} are both system '{system}', seed {replicate}."
             raise MmtkError(message, hint="Say what tells them apart: --by KEY,KEY.")
-        key = {"system": system, "seed": replicate, "domain": TEST_SET, "task": task_of(metrics)}
+        key = {"system": system, "seed": replicate, "domain": TEST_SET}
         rows += [
-            {**key, "metric": score_name(name), "value": float(run.data.metrics[name])}
+            {**key, "task": tasks[name], "metric": score_name(name), "value": float(run.data.metrics[name])}
             for name in metrics
             if name in run.data.metrics
         ]
@@ -57,7 +59,7 @@ def read_mlflow(request: Request) -> tuple[Records, list[str]]:
     if len(done) < len(runs):
         notes.append(f"{counted(len(runs) - len(done), 'run')} unfinished or without metrics: left out")
     lines = [f"system = {', '.join(by)}", f"seed = {seed}", f"scores: {listing(metrics, 12)}"]
-    return Records(empty_cases(), DataFrame(rows), notes=notes), lines
+    return Records(empty_cases(), DataFrame(rows), notes=notes), [*lines, *task_lines(tasks)]
 
 
 def _without_parents(runs: Sequence[Any]) -> list[Any]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from mmtk.compare.columns import read_sheet
 from mmtk.compare.mask_files import case_name, distinct_runs, folders_of_systems
-from mmtk.compare.records import TEST_SET, Records, empty_numbers
+from mmtk.compare.records import CASE, TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import plain, score_name, task_of
+from mmtk.compare.score_names import plain, score_name
+from mmtk.compare.score_tasks import task_lines, tasks_of
 from mmtk.errors import MmtkError, listing
 
 if TYPE_CHECKING:
@@ -38,14 +39,21 @@ def read_monai(request: Request) -> tuple[Records, list[str]]:
         raise MmtkError("holds no table of MetricsSaver.", request.sources[0], CURE)
     frame = concat(parts, ignore_index=True)
     names = [name for name in frame.columns if name not in ("system", "seed", "domain", "patient", "id")]
-    frame["task"] = task_of(names)
-    frame = frame[["system", "seed", "domain", "task", "id", "patient", *names]]
+    tasks = tasks_of(names, {name: frame[name].dropna() for name in names})
+    frame = concat(
+        [
+            frame.assign(task=task)[[*CASE, "patient", *(name for name in names if tasks[name] == task)]]
+            for task in dict.fromkeys(tasks.values())
+        ],
+        ignore_index=True,
+    )
     systems = list(dict.fromkeys(frame["system"]))
     lines = [
         f"systems: {listing(systems, 12)}",
         f"seeds: {listing(sorted(set(frame['seed'])), 12)}",
         f"scores: {listing(dict.fromkeys(metrics))}",
         "case = filename",
+        *task_lines(tasks),
     ]
     return Records(frame, empty_numbers()), lines
 

@@ -12,7 +12,7 @@ import numpy as np
 from mmtk.compare.mask_files import case_name, distinct_runs
 from mmtk.compare.records import TEST_SET, Records, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import SEGMENTATION
+from mmtk.compare.score_tasks import SEGMENTATION
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import read_json

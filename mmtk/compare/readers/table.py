@@ -16,7 +16,8 @@ from mmtk.compare.columns import Sheet
 from mmtk.compare.layout import Layout, guess_layout, roles_of, split_system, states
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
-from mmtk.compare.score_names import CLASSIFICATION, SUMMARY, known_score, score_name, scores_of_classes, task_of
+from mmtk.compare.score_names import SUMMARY, known_score, score_name, scores_of_classes
+from mmtk.compare.score_tasks import CLASSIFICATION, task_lines, tasks_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.runs.attributes import METADATA
@@ -51,14 +52,15 @@ def table_records(
     frame = _wide(sheet, layout, seed) if layout.shape == "wide" else sheet.frame
     inner = sheet if frame is sheet.frame else Sheet(frame, sheet.where)
     keys = _keys(inner, layout, system, seed)
-    notes = list(layout.notes)
+    notes, mapping = list(layout.notes), list(layout.lines)
     if layout.columns.get("target") is not None:
         records = _of_predictions(inner, layout, keys)
     else:
-        records = _of_scores(inner, layout, keys, request)
+        records, tasks = _of_scores(inner, layout, keys, request)
+        mapping += task_lines(tasks)
     records.notes[:0] = [*notes, *sheet.notes, *(inner.notes if inner is not sheet else [])]
     lines = dict(part_lines(parts))
-    return records, [lines.get(line.partition(" = ")[0], line) for line in layout.lines]
+    return records, [lines.get(line.partition(" = ")[0], line) for line in mapping]
 
 
 def _of_ended_runs(sheet: Sheet) -> Sheet:
@@ -178,28 +180,35 @@ def _attributes(sheet: Sheet, layout: Layout) -> dict[str, object]:
     return columns
 
 
-def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> Records:
-    """Records of scores, per case where a column names the cases."""
+def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> tuple[Records, dict[str, str]]:
+    """Records of scores, per case where a column names the cases, and tasks by score where no column says them."""
     notes: list[str] = []
     if layout.shape == "wide":
         keys["system"], keys["seed"] = sheet.texts("system"), sheet.texts("seed")
     frame = _without_summary(_melted(sheet, layout, keys, request), notes)
     if layout.shape == "scores":
         frame = _with_means(frame, layout.values, notes)
-    if frame["task"].isna().all():
-        frame["task"] = task_of(list(dict.fromkeys(frame["metric"])))
+    tasks = _tasks(frame) if frame["task"].isna().all() else {}
+    if tasks:
+        frame["task"] = frame["metric"].map(tasks)
     if request.metrics and layout.shape != "wide":
         frame = _of_names(sheet, frame, request.metrics)
     if frame["id"].isna().all():
-        return Records(empty_cases(), _numbers(sheet, layout, frame, notes), notes=notes)
+        return Records(empty_cases(), _numbers(sheet, layout, frame, notes), notes=notes), tasks
     frame = _unique(sheet, layout, frame, [*CASE, "metric"], notes)
     cases = _by_case(frame)
     if layout.attributes and layout.shape == "scores":
         described = keys.assign(**_attributes(sheet, layout)).drop_duplicates(list(CASE))
-        described["task"] = described["task"].fillna(cases["task"].iloc[0])
         names = [name for name in described.columns if name.startswith(METADATA)]
-        cases = cases.merge(described[[*CASE, *names]], on=list(CASE), how="left")
-    return Records(cases, empty_numbers(), notes=notes)
+        on = [name for name in CASE if name != "task" or not tasks]
+        cases = cases.merge(described[[*on, *names]], on=on, how="left")
+    return Records(cases, empty_numbers(), notes=notes), tasks
+
+
+def _tasks(frame: DataFrame) -> dict[str, str]:
+    """Task by score of a table without a column of tasks."""
+    by_score = frame.dropna(subset=["id", "value"]).groupby("metric", sort=False)["value"]
+    return tasks_of(dict.fromkeys(frame["metric"]), {str(name): {*values} for name, values in by_score})
 
 
 def _of_names(sheet: Sheet, frame: DataFrame, metrics: Sequence[str]) -> DataFrame:
