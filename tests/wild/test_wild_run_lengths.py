@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layout_inputs import film, table
+from layout_inputs import GENERATOR, film, save, table
 from program_inputs import box, runs
 
 from mmtk.components.source.folder import Folder
+from mmtk.data.plan.profile import plan_folder
 from mmtk.data.split_checks import Role
 from mmtk.errors import MmtkError
 from mmtk.inspection.sets import inspect
@@ -43,6 +44,32 @@ def test_known_numbers(tmp_path: Path) -> None:
         assert {(int(row), int(column)) for row, column in np.argwhere(pixels)} == right
 
 
+@pytest.mark.parametrize(
+    ("shape", "organs", "row_by_row"),
+    [((24, 20), 1, True), ((24, 20), 2, True), ((24, 20), 2, False), ((20, 20), 2, True), ((20, 20), 1, False)],
+)
+def test_lines_are_told_by_the_runs_else_by_the_columns(
+    tmp_path: Path, shape: tuple[int, int], organs: int, row_by_row: bool
+) -> None:
+    """Of another shape than square, runs would pass the ends of lines; CheXmask has a column for each organ."""
+    names, masks = ["Left Lung", "Right Lung"][:organs], np.zeros((6, organs, *shape), np.uint8)
+    rows = [["image_id", *names, "Height", "Width"]]
+    for n, pixels in enumerate(masks):
+        pixels[0, 3 : 10 + n, 2 : 8 + n] = 1
+        pixels[-1, 5 : 12 + n, 9:17] = 1
+        save(tmp_path / f"films/f{n}.png", GENERATOR.integers(0, 256, shape, dtype=np.uint8))
+        rows.append([f"f{n}", *(runs(p.T if row_by_row else p, False) for p in pixels), *map(str, shape)])
+    table(tmp_path / "t.csv", rows)
+    source = Folder(tmp_path, "segmentation", images="films", masks="t.csv", classes=names)
+    assert all(
+        (source.mask(item) == pixels).all() for item, pixels in zip(source.items("all"), masks, strict=True)
+    )
+    lines = "along the rows" if row_by_row else "down the columns"
+    assert f"{lines}; starts count from the first pixel" in " ".join(
+        plan_folder(tmp_path, tmp_path / "p.toml").lines
+    )
+
+
 def test_rows_of_one_image_are_put_together(tmp_path: Path) -> None:
     pixels = masks_of(tmp_path, [["a", runs(box(2), True)], ["a", runs(box(14), True)], ["b", "-1"], ["c", "-1"]])
     assert (pixels["a"] == (box(2) | box(14))).all()
@@ -63,6 +90,14 @@ def test_runs_of_a_larger_image_are_refused_by_name(tmp_path: Path) -> None:
     ) as error:
         masks_of(tmp_path, [["a", "1 2 9001 6"], ["b", "1 1"], ["c", "-1"]])
     assert "an image of another size" in str(error.value)
+
+
+def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    table(tmp_path / "rle.csv", [["id", "Left Lung", "Heart"], *([f"f{n}", "1 1", "3 4 9 2"] for n in range(3))])
+    film(tmp_path / "films/f0.png")
+    with pytest.raises(MmtkError, match=r"no column of run lengths is called Lung\.") as error:
+        Folder(tmp_path, "segmentation", images="films", masks="rle.csv", classes=["Heart", "Lung"])
+    assert "Columns of run lengths here: Heart." in str(error.value)
 
 
 def test_a_table_without_run_lengths_names_its_columns(tmp_path: Path) -> None:

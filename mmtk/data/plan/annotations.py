@@ -18,7 +18,7 @@ from mmtk.data.plan.words import organ
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 from mmtk.images.outline_files import Annotations, names_by_spelling, parse_outlines, read_outlines
-from mmtk.images.run_lengths import are_relative
+from mmtk.images.run_lengths import EMPTY, are_along_rows, are_relative
 
 LABELME = "LabelMe"
 
@@ -51,21 +51,27 @@ def _dimensions(listing: Listing, path: str) -> int:
 
 
 def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
-    """Masks as run lengths in a table, as competitions of Kaggle give them."""
+    """Masks as run lengths in a table: of one organ, or a column for each."""
     for name, table in listing.tables.items():
         columns = find_columns(table, films, {})
         if not columns or not columns.run_lengths or not name.lower().endswith(".csv"):
             continue
-        pairs = {film: (name,) for cell in table.cells(columns.image) if (film := columns.matches.get(cell))}
-        cells = table.cells(columns.run_lengths)
-        count = "from the end of the last run" if are_relative(cells) else "from the first pixel, which is 1"
-        note = f'{name}: masks as run lengths in "{columns.run_lengths}", down the columns; starts count {count}'
-        empty = sum(cell in ("", "-1") for cell in cells)  # as of films without a lesion; every film has lungs
+        film_of_row = [columns.matches.get(cell, "") for cell in table.cells(columns.image)]
+        organs = columns.run_lengths
+        cells = table.cells(organs[0])
+        relative = are_relative([cell for column in organs for cell in table.cells(column)])
+        drawn = ((cell, listing.root / film) for cell, film in zip(cells, film_of_row, strict=True) if film)
+        lines = "along the rows" if are_along_rows(drawn, relative, len(organs)) else "down the columns"
+        count = "from the end of the last run" if relative else "from the first pixel, which is 1"
+        quoted = listing_of(f'"{column}"' for column in organs)
+        note = f"{name}: masks as run lengths in {quoted}, {lines}; starts count {count}"
+        empty = sum(cell in EMPTY for cell in cells)  # as of films without a lesion; every film has lungs
         default = "lesion" if 10 * empty > len(cells) else "lung"
-        keys: dict[str, object] = {"masks": name, "classes": [organ(f"{listing.root.name} {name}") or default]}
-        if {*columns.matches} < {*table.cells(columns.image)}:
+        single = [organ(f"{listing.root.name} {name}") or default]
+        keys: dict[str, object] = {"masks": name, "classes": [*organs] if len(organs) > 1 else single}
+        if not all(film_of_row):
             keys["unmatched_masks"] = "ignore"
-        return Masks(keys, pairs, (note,))
+        return Masks(keys, dict.fromkeys(filter(None, film_of_row), (name,)), (note,))
     return None
 
 

@@ -37,7 +37,7 @@ UNSPOKEN = 0.5  # points of a column of few words, none of which is known
 class Columns:
     """Columns by use, as the file spells them.
 
-    ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` has masks as starts and lengths of runs;
+    ``flags`` are columns of 0 and 1, one per finding; ``run_lengths`` have masks as starts and lengths of runs;
     ``possible_patients`` repeat as patients do, where no column is called so; ``possible_split`` may say the part.
     ``site`` names the hospitals, where each of them numbers its patients from 1 on.
     """
@@ -49,7 +49,7 @@ class Columns:
     split: str = ""
     spacing: str = ""
     flags: tuple[str, ...] = ()
-    run_lengths: str = ""
+    run_lengths: tuple[str, ...] = ()
     unused: tuple[str, ...] = field(default=())
     possible_patients: tuple[str, ...] = ()
     possible_split: str = ""
@@ -93,8 +93,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     spacing = hints.get("spacing") or _spacing_column(named_table, candidates)
     candidates = [name for name in candidates if name != spacing]
     flags = _flags(named_table, candidates)
-    run_lengths = next((name for name in candidates if are_run_lengths(named_table.cells(name))), "")
-    candidates = [name for name in candidates if name != run_lengths]
+    run_lengths = tuple(name for name in candidates if are_run_lengths(named_table.cells(name)))
+    candidates = [name for name in candidates if name not in run_lengths]
     label = hints.get("label") or _label_column(named_table, candidates, flags)
     used = {label} if label else {*flags}
     possible_split = "" if split else _possible_split(named_table, [x for x in candidates if x not in used])
@@ -104,6 +104,12 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
         *(image, matches, label, patient, split, spacing, flags, run_lengths, unused),
         *(tuple(possible), possible_split, site),
     )
+
+
+def is_of_masks(table: Table, images: Collection[str]) -> bool:
+    """Whether a table has run lengths of masks of some images, and nothing else that is read."""
+    columns = find_columns(table, images, {})
+    return columns is not None and columns.are_of_masks
 
 
 def with_column_names(table: Table, images: Collection[str]) -> Table:

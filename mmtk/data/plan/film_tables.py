@@ -91,19 +91,22 @@ def find_film_tables(
     hints: columns that the user names
     """
     film_tables: dict[str, FilmTable] = {}
+    of_masks: set[str] = set()
     for name, file_table in tables.items():
         table = with_column_names(file_table, labels.films)
         if table is not file_table:
             labels.reasons.append(f"{name} has no row with the names of its columns")
         columns = find_columns(table, labels.films, hints)
-        if columns and not columns.are_of_masks:
+        if columns and columns.are_of_masks:
+            of_masks.add(name)
+        elif columns:
             film_tables[name] = FilmTable(table, columns)
             column, films = lateral_cells(table, columns)
             labels.lateral[f'"{column}" of {name}'] = films
     if any(has_labels(item) for item in film_tables.values()):
         return film_tables
     for name, table in tables.items():
-        if name not in film_tables and (expanded := rows_per_film(table, files, labels.films)):
+        if name not in {*film_tables, *of_masks} and (expanded := rows_per_film(table, files, labels.films)):
             table, key = expanded
             if columns := find_columns(table, labels.films, hints):
                 film_tables[name] = FilmTable(table, columns, key)

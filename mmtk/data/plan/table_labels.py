@@ -9,7 +9,7 @@ from pathlib import PurePath
 from mmtk.components.source._personal_columns import is_personal
 from mmtk.counts import counted
 from mmtk.data.plan import words
-from mmtk.data.plan.columns import FLOAT, Columns
+from mmtk.data.plan.columns import FLOAT, Columns, is_of_masks
 from mmtk.data.plan.doubts import doubts
 from mmtk.data.plan.empty_labels import empty_labels
 from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
@@ -46,7 +46,8 @@ def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> Non
         if name := hints.get("labels"):
             names = listing(column for table in tables.values() for column in table.columns)
             raise MmtkError("no column names the images.", name, f"Its columns: {names}.")
-        labels.notes += [f"the table {name} names none of the images" for name in tables]
+        strangers = (name for name, table in tables.items() if not is_of_masks(table, labels.films))
+        labels.notes += [f"the table {name} names none of the images" for name in strangers]
         return
     name = max(film_tables, key=lambda item: (*_priority(film_tables[item]), has_agreed(item), -len(item)))
     main = film_tables[name]
@@ -302,8 +303,7 @@ def _write(
 ) -> None:
     """Write the cells of one row into its film; words of ``empty`` are no label."""
     if columns.label:
-        label = row[columns.label]
-        film.label = "" if label.casefold() in empty else label
+        film.label = "" if row[columns.label].casefold() in empty else row[columns.label]
     elif columns.flags:
         film.label = _flagged({name: row[name].removesuffix(".0") for name in columns.flags})
     film.split = part_of_table or film.split
