@@ -339,7 +339,10 @@ def nih(root: Path) -> Right:
     rows += [[f"{n:08}_000.png", "Mass", 0, n, 50, "M"] for n in range(1000, 1060)]
     table(root / "Data_Entry_2017.csv", rows)
     return Right(
-        classes={"No Finding": 13, "Pneumonia": 13}, films=40, patients=20, words=("several findings", "Hernia")
+        classes={"No Finding": 13, "Pneumonia": 13},
+        films=40,
+        patients=20,
+        words=("several findings", "Hernia", "patients: 20 of 40 films"),
     )
 
 

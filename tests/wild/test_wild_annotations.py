@@ -30,6 +30,15 @@ FILES = {
     ),
     "CVAT": ("annotations.xml", "<?xml version='1.0'?><annotations><image name='0.png'/></annotations>"),
     "Pascal VOC": ("0.xml", "<annotation><object><bndbox/></object></annotation>"),
+    "V7 Darwin": (
+        "0.json",
+        json.dumps({"version": "2.0", "item": {"name": "0.png"}, "annotations": [{"id": "a"}]}),
+    ),
+    "MD.ai": (
+        "mdai.json",
+        json.dumps({"labelGroups": [{"id": "G"}], "datasets": [{"annotations": [{"id": "A"}]}]}),
+    ),
+    "Open-i": ("1.xml", "<eCitation><MeSH><major>normal</major></MeSH></eCitation>"),
     "boxes as YOLO": ("0.txt", "0 0.3 0.4 0.2 0.3\n1 0.7 0.5 0.2 0.2\n"),
 }
 
@@ -43,7 +52,13 @@ def test_annotations_that_are_not_read_are_named_with_their_cure(program: str, t
     with pytest.raises(MmtkError, match="4 images, but no label for either task was found") as caught:
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
     assert program in str(caught.value)
-    assert "COCO" in str(caught.value) or "they are no masks. mmtk learns from outlines" in str(caught.value)
+    cures = (
+        "as COCO",
+        "or as COCO",
+        "they are no masks. mmtk learns from outlines",
+        "taken from a CSV table, a row per film",
+    )
+    assert any(cure in str(caught.value) for cure in cures)
 
 
 @pytest.mark.parametrize("program", ["LabelMe", "VIA", "VIA 3", "CVAT", "CVAT brush"])

@@ -20,6 +20,7 @@ from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
 from mmtk.io.spelling import without_marks
 
+UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # before a name, as Label Studio writes it
 FLOAT = re.compile(r"(\d+)[.,]0+")  # a number as programs write it that know no whole ones
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
@@ -164,7 +165,7 @@ def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:
     if number := FLOAT.fullmatch(short):
         short = number[1]
     tails = ("/".join(parts[k:]) for k in range(len(parts)))
-    spellings = [*tails, short]
+    spellings = [*tails, short, UPLOAD.sub("", short, count=1)]
     return next((ways[way] for way in (*spellings, *map(str.casefold, spellings)) if way in ways), "")
 
 

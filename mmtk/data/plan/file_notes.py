@@ -53,6 +53,14 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         ),
         NO_OUTLINE,
     ),
+    "V7 Darwin": (
+        lambda content: isinstance(content, dict) and {"item", "annotations"} <= content.keys(),
+        AS_COCO,
+    ),
+    "MD.ai": (
+        lambda content: isinstance(content, dict) and {"labelGroups", "datasets"} <= content.keys(),
+        AS_COCO,
+    ),
     "Supervisely": (lambda content: isinstance(content, dict) and {"objects", "size"} <= content.keys(), AS_COCO),
     "COCO": (
         lambda content: (
@@ -76,6 +84,7 @@ _JSON: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 _XML = {
     "annotations": ("CVAT", f"{NO_OUTLINE}. Tracks: export the task as “CVAT for images 1.1”, or as COCO"),
     "annotation": ("Pascal VOC", NO_MASKS),
+    "eCitation": ("Open-i", f"they are reports. {TABLE_CURE}"),
 }
 
 

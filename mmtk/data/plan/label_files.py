@@ -24,7 +24,8 @@ Record = Mapping[str, str]
 def label_tables(listing: Listing, films: Collection[str]) -> tuple[dict[str, Table], set[str]]:
     """Tables by the file that they come from, or by ``*.json`` where each film has a file; and all these files.
 
-    Read are: names with a label, labels with a list of names, a list of records, and lines "name label".
+    Read are: names with a label, labels with a list of names, a list of records, and lines "name label" or
+    "patient name label".
     """
     ways = film_spellings(films)
     film_of_stem = {stem(film): film for film in films}
@@ -47,7 +48,8 @@ def label_tables(listing: Listing, films: Collection[str]) -> tuple[dict[str, Ta
 
 def _records(listing: Listing, path: str, ways: Mapping[str, str]) -> Sequence[Record]:
     if path in listing.texts:
-        return _lines(read_lines(listing.root / path), ways)
+        lines = read_lines(listing.root / path)
+        return _word_rows(lines, ways) or _lines(lines, ways)
     content = listing.content(path)
     if isinstance(content, dict):
         if any(keys <= content.keys() for keys in NOT_LABELS):
@@ -106,6 +108,18 @@ def _cell(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(int(value))
     return "" if value is None else str(value).strip()
+
+
+def _word_rows(lines: Sequence[str], ways: Mapping[str, str]) -> list[Record]:
+    """Records of lines with as many words each, the film among them: ``patient film class``; none of others."""
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    if len({*map(len, rows)}) != 1:
+        return []
+    for column in range(1, len(rows[0]) - 1):  # a film at an end may have a label of several words
+        films = {film for row in rows if (film := film_of_cell(row[column], ways))}
+        if len(films) > 1 and 2 * len(films) >= len(rows):
+            return [{f"column {number}": word for number, word in enumerate(row, 1)} for row in rows]
+    return []
 
 
 def _lines(lines: Sequence[str], ways: Mapping[str, str]) -> list[Record]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from mmtk.components.source._chex_names import PATIENT
 from mmtk.components.source._part_words import part_of_folder
 from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
@@ -29,6 +30,7 @@ DIVISION = re.compile(
     re.IGNORECASE,
 )
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
+NO_CLASSES = {"im", "patient", "pat", "person", "subject", "case", "study", "series", *words.IMAGES}
 
 
 def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) -> Labels:
@@ -139,13 +141,20 @@ def _classes(counts: Counter[str], films: int) -> bool:
 
 
 def _from_names(labels: Labels) -> None:
-    """Take the class from names: the last digit in the sets of the National Library of Medicine, else a word."""
-    ends = {path: match[1] for path in labels.films if (match := NLM.fullmatch(stem(path)))}
-    if len(ends) == len(labels.films) and ends:
-        for path, end in ends.items():
-            labels.films[path].label = "tuberculosis" if end == "1" else "normal"
-        labels.reasons.append("the class is the last digit of the file name: 0 normal, 1 tuberculosis")
-        return
+    """Take the class from names: as two public sets have it there, else a word."""
+    for label_of, reason in (
+        (_label_of_nlm, "the class is the last digit of the file name: 0 normal, 1 tuberculosis"),
+        (
+            _label_of_chex,
+            "the class is in the file name: IM-1 normal, person1_bacteria and person1_virus pneumonia",
+        ),
+    ):
+        label_by_film = {path: label_of(stem(path)) for path in labels.films}
+        if all(label_by_film.values()) and len({*label_by_film.values()}) > 1:
+            for path, label in label_by_film.items():
+                labels.films[path].label = label
+            labels.reasons.append(reason)
+            return
     words_of = {path: re.findall(r"[^\W\d_]{2,}", stem(path)) for path in labels.films}
     fewest = min(map(len, words_of.values()), default=0)
     places = {0: "the first word", -1: "the last word"} if fewest else {}
@@ -154,11 +163,25 @@ def _from_names(labels: Labels) -> None:
     for position, where in places.items():
         class_of = {path: name_words[position] for path, name_words in words_of.items()}
         counts = Counter(class_of.values())
-        if len(class_of) == len(labels.films) and _classes(counts, len(class_of)) and _names_normal(counts):
+        spoken = not {word.casefold() for word in counts} & NO_CLASSES
+        if spoken and _classes(counts, len(class_of)) and _names_normal(counts):
             for path, word in class_of.items():
                 labels.films[path].label = word
             labels.reasons.append(f"the class is {where} of the file name")
             return
+
+
+def _label_of_nlm(name: str) -> str:
+    """Class in a name of the sets of the National Library of Medicine; "" in others."""
+    match = NLM.fullmatch(name)
+    return ("normal", "tuberculosis")[int(match[1])] if match else ""
+
+
+def _label_of_chex(name: str) -> str:
+    """Class in a name of chest_xray, whose films of one kind are called after persons; "" in others."""
+    if not PATIENT.match(name):
+        return ""
+    return "pneumonia" if name.casefold().startswith("person") else "normal"
 
 
 def _names_normal(labels: Collection[str]) -> bool:

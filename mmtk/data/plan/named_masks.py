@@ -15,7 +15,7 @@ from mmtk.data.plan.label_maps import SAMPLES
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.masks import Masks, keys_by_look
 from mmtk.data.plan.organs import complete
-from mmtk.data.plan.pairing import pair
+from mmtk.data.plan.pairing import END, pair
 from mmtk.data.plan.readers import are_readers, has_agreed
 from mmtk.data.plan.roles import Roles
 from mmtk.data.plan.tables import Table
@@ -44,7 +44,9 @@ class NamedMasks:
 
 def take_named_masks(listing: Listing, roles: Roles) -> tuple[Roles, NamedMasks]:
     """Find masks that a table names, or that lie beside their films in another format; roles without them."""
-    named = _by_column(listing, roles) or _beside(listing, roles.films) or NamedMasks()
+    named = (
+        _by_column(listing, roles) or _beside(listing, roles.films) or _of_several_endings(roles) or NamedMasks()
+    )
     films, masks = (
         tuple(path for path in paths if path not in named.files) for paths in (roles.films, roles.masks)
     )
@@ -161,6 +163,37 @@ def _beside(listing: Listing, films: Sequence[str]) -> NamedMasks | None:
     pairs = {paths[film]: (paths[mask],) for paths in twins}
     note = f"{counted(len(pairs), 'film lies', 'films lie')} here as {film}, their masks as {mask}"
     return NamedMasks(pairs, (), (note,), frozenset(mask for (mask,) in pairs.values()))
+
+
+def _of_several_endings(roles: Roles) -> NamedMasks | None:
+    """Masks of one folder with different words for masks in their names, as of two hospitals; None of others."""
+    films: dict[str, list[str]] = defaultdict(list)
+    for path in roles.films:
+        films[stem(path)].append(path)
+    pairs: dict[str, tuple[str, ...]] = {}
+    endings: set[str] = set()
+    for path in roles.masks:
+        name = stem(path)
+        ending = next((end for end in _mask_endings(name) if len(films[name.removesuffix(end)]) == 1), None)
+        if ending is not None:
+            pairs[films[name.removesuffix(ending)][0]] = (path,)
+            endings.add(ending)
+    files = frozenset(path for (path,) in pairs.values())
+    if len(endings) < 2 or len({*map(parent, roles.masks)}) > 1 or len(files) < len(roles.masks):
+        return None
+    kinds = listing_of(f'"{ending}"' if ending else "none" for ending in sorted(endings))
+    return NamedMasks(
+        pairs,
+        (),
+        (f"{counted(len(pairs), 'mask')} in {parent(min(files)) or '.'} with the endings {kinds}",),
+        files,
+    )
+
+
+def _mask_endings(name: str) -> list[str]:
+    """None, and the last word of a name if it is one for masks."""
+    match = END.search(name)
+    return ["", match[0]] if match and words.plain(match[0]) in words.MASKS else [""]
 
 
 def _are_masks(listing: Listing, paths: Sequence[str]) -> bool:

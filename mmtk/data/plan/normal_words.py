@@ -10,7 +10,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "no abnormality",
         "no abnormalities",
         "unremarkable",
-        "healthy",
+        *("healthy", "health"),
         "negative",
         "neg",
         "control",

@@ -51,4 +51,4 @@ def official_uses(task: str, sets: Sequence[FilmSet], official: Mapping[int, str
     Both or none, because the names of classes and organs have to agree; NIH's set has no training part.
     """
     uses = [use if TASK.get(use := official.get(id(film_set), "")) == task else "" for film_set in sets]
-    return uses if all(uses) and uses[0] != "nihx" else ["" for _ in uses]
+    return uses if all(uses) and "nihx" not in uses[:1] else ["" for _ in uses]

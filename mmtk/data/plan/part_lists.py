@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
 from mmtk.data.plan.films import Labels
-from mmtk.data.plan.listing import Listing, read_lines
+from mmtk.data.plan.listing import Listing, parent, read_lines
 from mmtk.errors import listing
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def take_parts(files: Listing, labels: Labels) -> None:
 
     ``train_val_list`` counts as train, of which val is taken later.
     """
-    part_of_text = {path: part for path in files.texts if (part := _part(PurePosixPath(path).stem))}
+    part_of_text = _parts(files.texts)
     if len({*part_of_text.values()}) < 2 or any(film.split for film in labels.films.values()):
         return
     ways = film_spellings(labels.films)
@@ -38,8 +39,17 @@ def take_parts(files: Listing, labels: Labels) -> None:
         labels.reasons.append(f"the parts are those of the lists {listing(used)}")
 
 
-def _part(name: str) -> Split | None:
-    """The part that the name of a text says; None for another text."""
-    name_words = [word for word in words.plain(name).split() if word not in OTHER_WORDS]
-    parts = [words.PARTS[word] for word in name_words if word in words.PARTS]
-    return parts[0] if parts and len(parts) == len(name_words) else None
+def _parts(texts: Sequence[str]) -> dict[str, Split]:
+    """Parts that the names of texts say, alone or with words that the texts of other parts have, too."""
+    part_of: dict[tuple[str, frozenset[str]], dict[str, Split]] = defaultdict(dict)
+    for path in texts:
+        name_words = {*words.plain(PurePosixPath(path).stem).split()} - OTHER_WORDS
+        spoken = [word for word in words.plain(PurePosixPath(path).stem).split() if word in words.PARTS]
+        if spoken:
+            part_of[parent(path), frozenset(name_words - {*spoken})][path] = words.PARTS[spoken[0]]
+    return {
+        path: part
+        for (_, others), group in part_of.items()
+        for path, part in group.items()
+        if not others or len({*group.values()}) > 1
+    }

@@ -80,7 +80,7 @@ def plan_folder(folder: Path, out: Path, hints: Mapping[str, str] | None = None)
     body = [f'tasks = ["{tasks[0]}"]      # no labels for the other task'] if len(tasks) == 1 else []
     for task in tasks:
         body += [*_task(task, sets_by_task[task], official, shared, plan, out)]
-    comments = _comments(folder, listing, sets, sets_by_task, official)
+    comments = _comments(folder, listing, sets, sets_by_task, {} if shared else official)
     head = [
         *(f"# {line}".rstrip() for line in comments),
         f'extends = "{BUDGET}"      # its training budget and image size; everything below is yours',
@@ -145,6 +145,12 @@ def _comments(
     official: Mapping[int, str],
 ) -> list[str]:
     """Lines on what was found; sets of an ``official`` layout know their patients by themselves."""
+    knowing = [
+        film_set
+        for task, task_sets in sets_by_task.items()
+        for film_set, use in zip(task_sets, official_uses(task, task_sets, official), strict=False)
+        if use
+    ]
     files = counted(len(listing.images), "image file")
     lines = [f"Found in {real_path(folder).name}: {files}, {counted(len(sets), 'place')}."]
     for film_set in sets:
@@ -158,7 +164,7 @@ def _comments(
         lines += _class_lines(film_set) if film_set.classes else []
         if film_set.masks:
             lines.append(f"  masks: {len(film_set.masks):,}")
-        if uses and not official.get(id(film_set)):
+        if uses and not any(film_set is one for one in knowing):
             lines.append("  " + patients_line([film.patient for film in film_set.films.values()]))
         if spare := len(film_set.films) - max(film_set.labelled.values(), default=0):
             lines.append(f"  without a label: {spare:,}, for training as unlabelled films")

@@ -153,8 +153,9 @@ def _begin_with(names: Collection[str], others: Collection[str]) -> bool:
 
 
 def _named(paths: Sequence[str]) -> bool:
-    """Whether the last word of all names says that they are masks, as in the derivatives of BIDS."""
-    return all({*words.plain(stem(path)).split()[-1:]} & MASK_WORDS for path in paths)
+    """Whether the last or the first word of all names says that they are masks, as in the derivatives of BIDS."""
+    names = [words.plain(stem(path)).split() for path in paths]
+    return any(all(len(name) > 1 and name[end] in MASK_WORDS for name in names) for end in (-1, 0))
 
 
 def _masklike(listing: Listing, paths: Collection[str]) -> bool:

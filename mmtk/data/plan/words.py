@@ -24,7 +24,7 @@ MASKS = FOREIGN_MASKS | {
     "segmentation",
     "segmentations",
     "gt",
-    "groundtruth",
+    *("groundtruth", "groundtruths"),
     "labelstr",
     "labelsts",
     "labelsva",
@@ -234,7 +234,7 @@ UNKNOWN = {
         "未知",
         "不詳",
         "미상",
-        "not available",
+        *("not available", "exclude", "excluded"),
     ),
 }
 # Answers to the name of a column, which tell nothing as the name of a folder.
