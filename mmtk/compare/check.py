@@ -13,7 +13,6 @@ from mmtk.counts import counted, share
 from mmtk.errors import MmtkError, listing
 from mmtk.io.spelling import folded_word
 from mmtk.runs.attributes import is_attribute
-from mmtk.tasks import IN_DOMAIN
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -159,7 +158,7 @@ def _find_folds(records: Records) -> None:
     if (runs_of_system < 2).any() or (runs_of_case > 1).any():
         return
     numbers = {seed: number for number, seed in enumerate(seeds)}
-    records.cases = cases.assign(seed=[numbers[seed] for seed in cases["seed"]], domain=IN_DOMAIN)
+    records.cases = cases.assign(seed=[numbers[seed] for seed in cases["seed"]])
     records.folds = len(seeds)
     records.notes.append(
         f"every case is in one replicate alone, so replicates are taken as {counted(len(seeds), 'fold')}"

@@ -10,7 +10,7 @@ from mmtk.counts import counted, share
 from mmtk.report import tuning
 from mmtk.report.analysis import Analysis
 from mmtk.report.claims import AT_CHANCE, EARLY, Claim, Remedy, claims
-from mmtk.report.headlines import ALPHA, worded
+from mmtk.report.headlines import ALPHA, where_folded, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables.strata import warnings
@@ -99,8 +99,8 @@ def _caption(analysis: Analysis, single: Sequence[Claim]) -> str:
         )
     if folds:
         caption += (
-            f"Every image is tested once in a repeat of {folds} folds; the in-domain intervals are corrected for "
-            "training sets that overlap. "
+            f"Every image is tested once in a repeat of {folds} folds; the {where_folded(analysis.study)}"
+            "intervals are corrected for training sets that overlap. "
         )
     prices = (
         " Seconds, memory and parameters: what it adds, measured in the same runs. Memory: the most that the "

@@ -25,7 +25,13 @@ def worded(text: str, study: Study) -> str:
     folded = re.sub(r"\bseed(s?)\b", r"fold\1", text)
     folded = re.sub(r"\bSeed(s?)\b", r"Fold\1", folded)
     folded = folded.replace("two-way test", "leading test")
-    return folded.replace("(two-way)", "(in-domain the corrected t over folds, elsewhere two-way)")
+    where = where_folded(study)
+    return folded.replace("(two-way)", f"({where}the corrected t over folds{', elsewhere two-way' * bool(where)})")
+
+
+def where_folded(study: Study) -> str:
+    """The test set that folds divide, with a space, as words of a sentence; "" where there is no other."""
+    return f"{study.folded_set} " if study.folds and len(study.domains) > 1 else ""
 
 
 def at(study: Study, labels: Labels) -> list[Cell]:

@@ -19,7 +19,7 @@ from mmtk.stats import Interval, combine, jackknife, two_way
 from mmtk.stats.matching import SCORES, Weighting, joint_strata, matched, weighting
 from mmtk.study.attributes import Attribute, attributes_of, cases_with_metadata
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import CLASSIFICATION, DOMAINS, IN_DOMAIN
+from mmtk.tasks import CLASSIFICATION, DOMAINS
 
 Table = Mapping[str, np.ndarray]
 
@@ -85,7 +85,7 @@ def matches(study: Study, names: Sequence[str] = ()) -> Matches:
     for cell in cells if names else ():
         for domain in DOMAINS:
             part = domain, CLASSIFICATION.name
-            if part not in cell.cases or (study.folds and domain == IN_DOMAIN):
+            if part not in cell.cases or domain == study.folded_set:
                 continue
             table = cases_with_metadata(cell, *part)[part]
             patients = study.jackknives.patients(cell, *part)

@@ -21,6 +21,7 @@ from mmtk.report.analysis import Analysis
 from mmtk.report.answer import answer, sentences
 from mmtk.report.claims import effects_after_looks
 from mmtk.report.headlines import kind_of, worded
+from mmtk.report.methods import methods
 from mmtk.report.saliency import sentences as map_sentences
 from mmtk.report.summary import chance, summary
 from mmtk.report.tables import claims, paper, saliency, strata
@@ -41,55 +42,6 @@ LONG = 40
 SCREEN = 8  # rows of the answer that a first screen has room for; more of them scroll
 OF_RUNS = ("data", "encoder", "decoder", "scores", "runs")
 FOLDED = (*OF_RUNS, "trials", "strata", "strata-effects", "saliency")
-
-
-# --- methods ---------------------------------------------------------------------------------------------------
-
-FOLDS = (
-    "Replicates are folds: the patients are divided into folds, evenly by class, and every image is tested once "
-    "in a repeat; another repeat is another division. Validation is a share of the folds that train; nothing is "
-    "chosen on the fold that is tested. Runs of one fold share splits, labelled images, batch order and initial "
-    "weights, so systems are paired by fold.",
-    "In-domain intervals and tests are the corrected resampled t over the J folds of all repeats of K: est ± "
-    "t(J − 1) · √((1/J + 1/(K − 1)) · S²) with S² the variance over folds (Nadeau and Bengio 2003; Bouckaert and "
-    "Frank 2004). Training sets of folds overlap, and repeats test the same patients again, so Student's t over "
-    "folds would find too much; this finds rather too little. Test sets that every run scores have the two-way "
-    "interval, with folds in the place of seeds.",
-)
-FOREIGN = (
-    "The numbers were made by other programs. Systems are paired by the name of the seed and of the case; where "
-    "runs of one seed share nothing, pairing costs power and is not wrong."
-)
-METHODS = (
-    "Runs of one seed share splits, labelled images, batch order and initial weights, so systems are paired by "
-    "seed.",
-    "Mean ± sd: the mean over seeds and its standard deviation with divisor n − 1. Intervals are 95 %.",
-    "The two-way interval and test speak of new trainings on new patients, and lead wherever a score follows "
-    "from values per image. Seeds and patients are two crossed sources of chance, as readers and cases are in "
-    "radiology (Dorfman, Berbaum and Metz 1992; Obuchowski and Rockette 1995; Hillis 2007): est ± t(df) · "
-    "√(V_S + V_P), with V_S the squared error of the mean over seeds, V_P what patients add, from the score "
-    "without each patient in turn (jackknife), and df after Satterthwaite (1946); never narrower than Student's t "
-    "over seeds. All images of a patient are left out together. With one seed it speaks of new patients for these "
-    "networks alone.",
-    "Over seeds alone, for new trainings on these patients: mean ± t(n − 1) · sd / √n; Student's t-test, as in "
-    "the paper (MultiMix, MELBA 2021), with Hedges' g; the paired t-test over the seeds that both have, with "
-    "Hedges' g of the differences.",
-    "Verdicts: helps or harms (of two systems: which one is better) where p is at most 0.05 after Holm's "
-    "adjustment; no difference that matters where "
-    "two one-sided tests at 5 % put the change within the margin (Schuirmann 1987), which Holm's adjustment does "
-    "not touch; else open, as with one seed, and near the ceiling where equivalence is not claimed. The "
-    "probability that the order is the other way round is half the two-sided p of the two-way test.",
-    "Holm's adjustment (1979) keeps the chance of any false finding in a family below 5 %. A family of tests "
-    "is all comparisons by their leading tests on the same metric; a family of effects is all effects on the "
-    "same metric; both over all systems, budgets and domains.",
-    "Effect of a component: mean of the systems with it minus mean of those without it, in each seed. "
-    "Interaction: 1/2^(k−1) · Σ ± score over all 2^k systems (Yates 1937).",
-    "Shapley share of a component: Σ |S|! (k − |S| − 1)! / k! · (score with it − score without it) over the "
-    "sets S of the other components (Shapley 1953).",
-    "Accuracy per image is 1 or 0. The average Hausdorff distance is the mean distance "
-    "between the boundaries, HD95 the 95th percentile of it in the worse direction; in pixels (px) at run size, "
-    "in mm where the spacing of every image is known; an empty mask counts with the image diagonal.",
-)
 
 
 def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Sequence[str]) -> list[Table]:
@@ -125,12 +77,6 @@ def _tables(analysis: Analysis, out: Path, layers: Sequence[Table], missing: Seq
         saliency.claims(analysis.maps.claims),
         saliency.scores(analysis.maps.scores),
     ]
-
-
-def methods(study: Study) -> tuple[str, ...]:
-    """Sentences on the statistics of a study."""
-    texts = (FOREIGN, *METHODS[1:6]) if study.origin else METHODS
-    return (*FOLDS, *(worded(text, study) for text in texts[1:])) if study.folds else texts
 
 
 def shared_data(study: Study) -> list[str]:

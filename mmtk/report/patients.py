@@ -11,7 +11,6 @@ from mmtk.scores import shown
 from mmtk.stats.two_way import ENOUGH_PATIENTS, LEAST_PATIENTS
 from mmtk.study.patients import TestImages
 from mmtk.study.results import Study
-from mmtk.tasks import IN_DOMAIN
 
 NO_VALUES = "not every system has values per image that give it"
 OVER_SEEDS = "intervals and tests are those over seeds, for new trainings on these patients"
@@ -55,7 +54,7 @@ def _of_images(images: TestImages) -> Iterator[str]:
 def _of_scores(study: Study, domain: str, task: str) -> Iterator[tuple[str, str]]:
     """Scores without values per image, and those for which images are left out, each with its name."""
     declared = study.declared.get(task, {})
-    if study.folds and domain == IN_DOMAIN:  # their intervals rest on the scores of the folds
+    if domain == study.folded_set:  # their intervals rest on the scores of the folds
         return
     for metric in shown(declared, "tests"):
         cells = [cell for cell in study.cells if cell.values(domain, task, metric)]

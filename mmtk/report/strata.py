@@ -19,7 +19,6 @@ from mmtk.stats.two_way import LEAST_PATIENTS
 from mmtk.study.attributes import Attribute, attributes_of, cases_with_metadata
 from mmtk.study.jackknives import Weights
 from mmtk.study.results import Cell, Study
-from mmtk.tasks import IN_DOMAIN
 
 CLASSES = "classification"
 
@@ -106,7 +105,7 @@ def scored_images(study: Study) -> list[TestImages]:
     result = []
     for domain, task in itertools.product(study.domains, study.tasks):
         cell = next((cell for cell in reversed(cells) if (domain, task) in cell.cases), None)
-        if cell is None or (study.folds and domain == IN_DOMAIN):
+        if cell is None or domain == study.folded_set:
             continue
         attributes, notes = attributes_of(cases_with_metadata(cell, domain, task), domain, task)
         if attributes or notes:

@@ -17,7 +17,6 @@ from mmtk.stats.folds import FoldPatients, corrected
 from mmtk.stats.formulas import module_of
 from mmtk.stats.jackknife import combine, confirmed, formula_of, jackknife
 from mmtk.study.patients import TestImages, images_of
-from mmtk.tasks import IN_DOMAIN
 
 if TYPE_CHECKING:
     from mmtk.study.results import Cell, Study
@@ -97,10 +96,10 @@ class Jackknives:
         metric: name of the score
         seeds: that count (default: those that all cells have)
 
-        In a study of folds the in-domain interval is the corrected t over folds, of any score.
+        Of the set that folds divide, the interval is the corrected t over folds, of any score.
         """
-        if self._study.folds and domain == IN_DOMAIN:
-            return self._over_folds(weights, task, metric, seeds)
+        if domain == self._study.folded_set:
+            return self._over_folds(weights, domain, task, metric, seeds)
         samples = [self.sample(cell, domain, task, metric) for _, cell in weights]
         parts = [sample for sample in samples if sample is not None]
         if len(parts) < len(samples) or not parts:
@@ -145,10 +144,10 @@ class Jackknives:
         return self.images(domain, task).patients[self._places_of(cell, domain, task)]
 
     def _over_folds(
-        self, weights: Weights, task: str, metric: str, seeds: Sequence[int] | None
+        self, weights: Weights, domain: str, task: str, metric: str, seeds: Sequence[int] | None
     ) -> Interval | None:
         """The corrected t of a weighted sum of cells over the folds that all have tested."""
-        scores = [cell.values(IN_DOMAIN, task, metric) for _, cell in weights]
+        scores = [cell.values(domain, task, metric) for _, cell in weights]
         shared = set.intersection(*map(set, scores)) if scores else set()
         replicates = sorted(shared if seeds is None else shared & {*seeds})
         if not replicates:
@@ -157,25 +156,25 @@ class Jackknives:
             sum(weight * one[seed] for (weight, _), one in zip(weights, scores, strict=True))
             for seed in replicates
         ]
-        used = [self._tested(cell, task, metric) for weight, cell in weights if weight]
+        used = [self._tested(cell, domain, task, metric) for weight, cell in weights if weight]
         errors = min((one.errors for one in used if one.errors is not None), default=None)
         smallest = min((one.smaller_class for one in used if one.smaller_class is not None), default=None)
-        patients = len(np.unique(self.images(IN_DOMAIN, task).patients))
+        patients = len(np.unique(self.images(domain, task).patients))
         return corrected(sums, self._study.folds, FoldPatients(patients, errors, smallest))
 
-    def _tested(self, cell: Cell, task: str, metric: str) -> FoldPatients:
+    def _tested(self, cell: Cell, domain: str, task: str, metric: str) -> FoldPatients:
         """Patients that a repeat of a cell's folds tests, with those that the score counts as wrong."""
         key = (id(cell), task, metric)
         if key not in self._folds:
-            self._folds[key] = self._of_folds(cell, task, metric)
+            self._folds[key] = self._of_folds(cell, domain, task, metric)
         return self._folds[key]
 
-    def _of_folds(self, cell: Cell, task: str, metric: str) -> FoldPatients:
-        formula, columns = self._formula(cell, IN_DOMAIN, task, metric), _numbers(cell, IN_DOMAIN, task)
-        patients = self.images(IN_DOMAIN, task).patients
+    def _of_folds(self, cell: Cell, domain: str, task: str, metric: str) -> FoldPatients:
+        formula, columns = self._formula(cell, domain, task, metric), _numbers(cell, domain, task)
+        patients = self.images(domain, task).patients
         if not formula or formula.startswith("mean:") or module_of(formula):
             return FoldPatients(len(np.unique(patients)))
-        present, places = self._values(cell, IN_DOMAIN, task, formula), self._places_of(cell, IN_DOMAIN, task)
+        present, places = self._values(cell, domain, task, formula), self._places_of(cell, domain, task)
         parts = []
         for row, images in enumerate(present):
             values = {name: column[row : row + 1, images] for name, column in columns.items()}

@@ -75,10 +75,16 @@ class Cell:
         """A score by seed, of the runs that have it."""
         return self.scores.get((domain, task, metric), {})
 
+    @property
+    def folded_set(self) -> str | None:
+        """The test set that its folds divide: in-domain, of another program the one that it has; None without."""
+        names = {domain for domain, _, _ in self.scores}
+        return None if not self.folds else names.pop() if len(names) == 1 else IN_DOMAIN
+
     def images(self, domain: str, task: str) -> int:
-        """Number of test images; in-domain those that the folds of a repeat test together."""
+        """Number of test images; of folds those that the folds of a repeat test together."""
         counts = [int(run.score(domain, task, "n") or 0) for _, run in sorted(self.runs.items())]
-        if not self.folds or domain != IN_DOMAIN:
+        if domain != self.folded_set:
             return counts[0]
         return round(sum(counts) / len(counts) * self.folds)
 
@@ -180,6 +186,11 @@ class Study:
     def folds(self) -> int:
         """Folds of a repeat, where the runs test folds of the patients; 0 where all test the same images."""
         return self.cells[0].folds if self.cells else 0
+
+    @property
+    def folded_set(self) -> str | None:
+        """The test set that the folds divide; None without folds."""
+        return next((cell.folded_set for cell in self.cells if cell.runs), None)
 
     @property
     def unit(self) -> str:

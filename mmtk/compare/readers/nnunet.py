@@ -16,7 +16,6 @@ from mmtk.compare.score_tasks import SEGMENTATION
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.io.files import read_json
-from mmtk.tasks import IN_DOMAIN
 
 FOLDS = 5  # of nnU-Net's own division
 FOLD = re.compile(r"fold_(\d+)")
@@ -44,8 +43,7 @@ def read_nnunet(request: Request) -> tuple[Records, list[str]]:
     notes += _unread([Path(source) for source in request.sources])
     rows = []
     for file, (_, system, fold) in origins.items():
-        domain = TEST_SET if fold is None else IN_DOMAIN
-        key = {"system": system, "seed": str(fold or 0), "domain": domain, "task": SEGMENTATION}
+        key = {"system": system, "seed": str(fold or 0), "domain": TEST_SET, "task": SEGMENTATION}
         rows += [{**key, **row} for row in _cases(file)]
     frame = DataFrame(rows)
     frame.insert(5, "patient", None)

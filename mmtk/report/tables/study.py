@@ -9,6 +9,7 @@ from pathlib import Path
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
+from mmtk.report.headlines import where_folded
 from mmtk.report.intervals import FOLDS, QUESTIONS, TWO_WAY
 from mmtk.report.tables.table import (
     Entry,
@@ -86,7 +87,8 @@ def tests(analysis: Analysis) -> Table:
     if analysis.study.stopping is not None:
         caption += " Seeds were added: the verdicts, not these tests, hold the levels of their looks."
     if analysis.study.folds:
-        caption += " In-domain the corrected t over folds stands alone: the others take folds as independent."
+        alone = f"{where_folded(analysis.study)}the corrected t over folds stands alone"
+        caption += f" {alone.capitalize()}: the others take folds as independent."
     return Table("tests", "Tests of the reference", caption, headings(*TEST_HEADS), rows)
 
 
