@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study
+from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study, usage
 from mmtk.cli import data as data_commands
 from mmtk.cli.lines import wrapped
 from mmtk.cli.options import DataOpt
@@ -38,6 +38,7 @@ for module in (recipes, runs, study, compare, export, bench):
     for name, command_function in module.COMMANDS.items():
         app.command(name)(command_function)
 
+EXIT_WITHOUT_COMMAND = 2  # nothing was done: a script that lacks the command's name stops
 DOCTOR = 27  # columns of the names that it prints
 
 
@@ -143,10 +144,10 @@ def _reported(error: Exception) -> int | None:
         return report(error)
     if isinstance(error, OSError):
         return report(_from_system(error))
-    if hasattr(error, "show"):  # click's usage errors know how to show themselves
-        error.show()
-        return int(getattr(error, "exit_code", 2))
-    return None
+    if usage.asks_for_help(error):
+        print(error)
+        return EXIT_WITHOUT_COMMAND
+    return report(usage.usage_error(error)) if usage.is_usage_error(error) else None
 
 
 def _from_system(error: OSError) -> MmtkError:

@@ -161,13 +161,19 @@ def test_a_terminal_without_unicode_gets_no_traceback(here):
         (["plugins", "show", "ssl"], "'ssl' is not KIND/NAME."),
         (["plugins", "show", "ssl/saliency"], "'saliency' is a bridge, not an ssl."),
         (["chekc", "multimix"], "No such command 'chekc'"),
-        (["check"], "Missing argument"),
-        (["check", "multimix", "--sett", "x=1"], "No such option"),
-        (["run", "multimix", "--seed", "x"], "Invalid value for '--seed'"),
+        (["check"], "mmtk: RECIPE is missing.\n  Usage: mmtk check [OPTIONS] RECIPE\n  Help: mmtk check -h\n"),
         (
-            ["run", "multimix", "--seed", "-1"],
-            "Invalid value for '--seed': Input should be greater than or equal to 0",
+            ["check", "multimix", "--sett", "x=1"],
+            "mmtk: no option --sett. Did you mean '--set'?\n  Usage: mmtk check",
         ),
+        (["run", "multimix", "--seed", "x"], 'mmtk: --seed: should be a whole number, got "x".\n'),
+        (["run", "multimix", "--seed", "-1"], 'mmtk: --seed: should be 0 or more, got "-1".\n'),
+        (
+            ["export", "x", "--format", "onxx"],
+            "should be one of 'onnx', 'safetensors', got \"onxx\". Did you mean 'onnx'?",
+        ),
+        (["predict", "a", "b", "--device"], "mmtk: --device needs a value."),
+        (["diff", "umtl", "multimix", "x"], "mmtk: nothing is expected behind the others: x."),
     ],
 )
 def test_mistakes(mmtk, here, arguments, words):

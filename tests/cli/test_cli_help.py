@@ -54,6 +54,13 @@ def test_a_command_without_a_heading_stands_below_other(capsys, monkeypatch):
     assert "Train, evaluate" not in out.partition("\nOther:\n")[2]
 
 
+def test_without_a_command_the_help_is_on_standard_output(capsys, monkeypatch):
+    for words in ((), ("data",)):
+        code, out, err = mmtk(capsys, monkeypatch, *words)
+        assert (code, err) == (2, ""), words
+        assert out.startswith("Usage: mmtk")
+
+
 @pytest.mark.parametrize("words", [("-h",), ("run", "-h"), ("help", "run"), ("plugins", "check", "-h"), ("help",)])
 def test_every_spelling_of_help(capsys, monkeypatch, words):
     code, out, err = mmtk(capsys, monkeypatch, *words)
