@@ -66,7 +66,7 @@ def _sentence(text: str) -> str:
 
 def _value(error: Any) -> str:
     """The value as it was typed; "" where the error does not hold it."""
-    details = getattr(error.__cause__, "errors", list)()
+    details: list[Any] = getattr(error.__cause__, "errors", list)()
     quoted = re.match(r"(?:Value error, )?'([^']*)' is not", error.message)
     return str(details[0]["input"]) if details else quoted[1] if quoted else ""
 

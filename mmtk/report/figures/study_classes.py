@@ -58,7 +58,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     several = any(len(cell.runs) > 1 for cell in cells.values())
     band = "one standard deviation" if several else "95 % of bootstrap samples of the patients"
     marker = styles[next(iter(cells))].marker
-    with _page(path, title, sets, "AUC", vector, marks=3) as panels:
+    with _page(path, title, sets, "AUROC", vector, marks=3) as panels:
         for domain, axes in panels.items():
             for system, curve in sets.values[domain].items():
                 _draw_roc(axes, curve, cells[system], domain, styles[system])
@@ -70,7 +70,7 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     caption = (
         f"ROC curves {_what(cells)} on {images(sets.images)}: mean over {seeds(cells.values())}"
         f", band: {band}; "
-        f"{'marker: the threshold that validation chose; ' if marked else ''}dotted: chance, AUC 0.5."
+        f"{'marker: the threshold that validation chose; ' if marked else ''}dotted: chance, AUROC 0.5."
     )
     return Figure(path.stem, title, caption, path, TASK)
 
