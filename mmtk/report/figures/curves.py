@@ -103,6 +103,11 @@ def weights(total: Series, terms: Mapping[str, Series]) -> dict[str, float] | No
     return dict(zip(terms, weights_of_terms.tolist(), strict=True)) if exact else None
 
 
+def _words(key: str) -> str:
+    """Name of a term, as the terminal spells it, behind its task."""
+    return key.removeprefix("train/").replace("/", ": ")
+
+
 def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
     """The weighted terms, stacked to the total; where their weights are not known, lines as they are."""
     terms = {key: series for key, series in losses.items() if key != "train/loss"}
@@ -113,7 +118,7 @@ def _losses(axes: Axes, losses: Mapping[str, Series]) -> None:
     stacked = factors is not None and all((y >= 0).all() for _, y in terms.values())
     base = np.zeros(1)
     for k, (key, (x, y)) in enumerate(terms.items(), 1):
-        name, colour = key.removeprefix("train/").replace("/", ": "), style.CYCLE[k % len(style.CYCLE)]
+        name, colour = _words(key), style.CYCLE[k % len(style.CYCLE)]
         name += " (always 0)" * (not y.any())
         if factors is not None and total is not None and stacked:
             share = np.interp(total[0], x, factors[key] * style.smooth(y))
@@ -140,10 +145,8 @@ def _rates(axes: Axes, rates: Mapping[str, Series]) -> None:
         colour = style.CYCLE[k % len(style.CYCLE)]
         dash: Any = style.DASHES[k % len(style.DASHES)]
         axes.plot(x, y, color=colour, lw=0.6, alpha=0.25)
-        label = key.removeprefix("train/").replace("/", ": ").replace("-", " ")
-        axes.plot(
-            x, style.smooth(y), color=colour, ls=dash, lw=1.6, marker="o" if len(x) == 1 else None, label=label
-        )
+        marker = "o" if len(x) == 1 else None
+        axes.plot(x, style.smooth(y), color=colour, ls=dash, lw=1.6, marker=marker, label=_words(key))
     axes.set(ylim=(-0.02, 1.02), ylabel="rate")
 
 
