@@ -8,6 +8,7 @@ from pathlib import Path
 from mmtk.counts import counted
 from mmtk.report import analysis
 from mmtk.report.patients import on_patients
+from mmtk.report.places import places
 from mmtk.report.tables.paper import data as data_table
 from mmtk.report.tables.paper import source
 from mmtk.report.tables.table import Entry, Table, headings, interval, number, value_entry
@@ -133,11 +134,12 @@ def _scores(run: Run, study: Study, scores: Sequence[analysis.Score]) -> Iterato
     rows = []
     for s in scores:
         over = s.interval or s.seeds
-        spread = f"{number(s.seeds.mean)} ± {number(s.seeds.sd)}" if several else "–"
-        ends = "–" if over is None else interval(over.low, over.high)
+        digits = places([s.seeds.sd], s.info.digits)
+        spread = f"{number(s.seeds.mean, digits)} ± {number(s.seeds.sd, digits)}" if several else "–"
+        ends = "–" if over is None else interval(over.low, over.high, digits)
         first = [Entry(source(run, s.task, s.domain)), Entry(s.domain), Entry(f"{s.images:,}")]
         first.append(Entry(s.info.heading))
-        run_value = value_entry(run.score(s.domain, s.task, s.metric))
+        run_value = value_entry(run.score(s.domain, s.task, s.metric), digits)
         rows.append([*first, run_value, Entry(spread), Entry(ends), value_entry(s.chance)])
     yield Table("scores", "Scores", "", columns, rows).markdown()
     without = [f"{s.info.label} {s.domain}" for s in scores if s.interval is None and s.seeds.low is not None]

@@ -32,6 +32,7 @@ from mmtk.io.outputs import MANIFEST
 from mmtk.model import build
 from mmtk.model.exported import read_about
 from mmtk.model.predictor import Predictor
+from mmtk.report.places import places
 from mmtk.runs.folder import RunDir
 from mmtk.workflows.predict import predict
 from mmtk.workflows.run import run
@@ -239,7 +240,8 @@ def test_the_spread_is_over_the_seeds_of_the_study_where_there_are_more(finished
     card = (write_shared(tmp_path / "seed-1", tmp_path / "out") / "README.md").read_text()
     row = next(line for line in card.splitlines() if line.startswith("| phantom | in-domain | 10 | Dice |"))
     mean, sd = np.mean(values[:2]), np.std(values[:2], ddof=1)
-    assert f"| {values[1]:.3f} | {mean:.3f} ± {sd:.3f} |" in row
+    digits = places([sd], 3)
+    assert f"| {values[1]:.{digits}f} | {mean:.{digits}f} ± {sd:.{digits}f} |" in row
     assert "over the seeds 0, 1, each" in card
     assert "those of seed 1." in card
     assert "One seed" not in card

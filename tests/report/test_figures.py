@@ -550,6 +550,7 @@ def test_weighted_terms_stack_to_the_total_and_rates_stand_apart(tmp_path, figs)
     assert top == pytest.approx(losses.lines[-1].get_ydata().max(), rel=1e-3)
     assert losses.get_yscale() == "linear"
     assert rates.get_ylim() == pytest.approx((-0.02, 1.02))
+    assert "classification: pseudo-label-accuracy" in rates.get_legend_handles_labels()[1]  # as the terminal says
     drawn = rates.lines[2].get_xdata().tolist()
     assert drawn == list(range(20, 41))  # no accuracy where no image was taken: a gap, not a zero
 

@@ -26,6 +26,7 @@ from mmtk.report.figures.systems import (
     systems,
 )
 from mmtk.report.intervals import bounded, sensible
+from mmtk.report.places import places
 from mmtk.scores import ScoreInfo, info, shown
 from mmtk.stats import summary
 from mmtk.study.results import Cell, Study
@@ -108,6 +109,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
         for (metric, domain), values in values_by_panel.items():
             axes = panels[metrics.index(metric), domains.index(domain)]
             _dots(axes, rows[metric], values, looks(study), ends_by_panel[metric, domain], raster)
+            _write_values(axes, rows[metric], values, metric.info.digits)
             level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
             if level is not None:
                 axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
@@ -214,14 +216,27 @@ def _dots(
         )
         mean = float(points.mean())
         axes.plot(mean, row, look.marker, ms=look.size, mfc=look.colour, mec="white", mew=0.8, zorder=4)
-        words = style.number(mean) + (f" ± {points.std(ddof=1):.3f}" if len(points) > 1 else "")
-        # Above the points: rasterised artists share one picture as long as nothing else is drawn between them.
-        axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, zorder=5)
     axes.set_yticks(range(len(names)), [folded(name) for name in names.values()])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=6)
+
+
+def _write_values(axes: Axes, names: Mapping[str, str], values: Mapping[str, list[float]], least: int) -> None:
+    """Write mean and standard deviation of every system behind its row.
+
+    values: one score of every run, by system
+    least: decimal places of the score
+    """
+    spreads = {system: float(np.std(runs, ddof=1)) for system, runs in values.items() if len(runs) > 1}
+    digits = places(spreads.values(), least)
+    for row, system in enumerate(names):
+        if system in values:
+            sd = f" ± {spreads[system]:.{digits}f}" if system in spreads else ""
+            words = f"{np.mean(values[system]):.{digits}f}{sd}"
+            # Above the points: rasterised artists share one picture while nothing else is drawn between them.
+            axes.text(1.01, row, words, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, zorder=5)
 
 
 # --- against the label budget ---------------------------------------------------------------------------------

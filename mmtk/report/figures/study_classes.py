@@ -28,6 +28,7 @@ from mmtk.report.figures.systems import (
     systems,
     titled,
 )
+from mmtk.report.places import places
 from mmtk.study.results import Cell, Study
 from mmtk.tasks import CLASSIFICATION
 
@@ -60,8 +61,10 @@ def roc(study: Study, budget: Budget, path: Path, *, vector: bool = True) -> Fig
     marker = styles[next(iter(cells))].marker
     with _page(path, title, sets, "AUROC", vector, marks=3) as panels:
         for domain, axes in panels.items():
-            for system, curve in sets.values[domain].items():
-                _draw_roc(axes, curve, cells[system], domain, styles[system])
+            curves = sets.values[domain]
+            digits = places([float(one.areas.std(ddof=1)) for one in curves.values() if len(one.areas) > 1], 3)
+            for system, curve in curves.items():
+                _draw_roc(axes, curve, cells[system], domain, styles[system], digits)
             axes.plot([0, 1], [0, 1], color=style.GREY, ls=(0, (1, 2)), lw=1.2, label="chance: 0.500")
             _explain_marks(axes, [operating_point(cell, domain) for cell in cells.values()], marker, band)
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -82,13 +85,16 @@ def _explain_marks(axes: Axes, points: Sequence[object], marker: str, band: str)
         axes.plot([], [], marker, ms=10, mfc=style.GREY, mec="white", label="threshold chosen on validation")
 
 
-def _draw_roc(axes: Axes, curve: MeanRoc, cell: Cell, domain: str, look: Look) -> None:
-    """The mean ``curve`` of a ``cell`` in a ``domain`` with its band and its operating point, in its ``look``."""
-    label = f"{cell.name}: {curve.areas.mean():.3f}"
+def _draw_roc(axes: Axes, curve: MeanRoc, cell: Cell, domain: str, look: Look, digits: int) -> None:
+    """The mean ``curve`` of a ``cell`` in a ``domain`` with its band and its operating point, in its ``look``.
+
+    digits: decimal places of the area
+    """
+    label = f"{cell.name}: {curve.areas.mean():.{digits}f}"
     if curve.ends is not None:
         axes.fill_between(curve.grid, *curve.ends, color=look.colour, alpha=0.1, lw=0)
     if len(curve.areas) > 1:
-        label += f" ± {curve.areas.std(ddof=1):.3f}"
+        label += f" ± {curve.areas.std(ddof=1):.{digits}f}"
     # The mean of the curves leaves the corner upwards.
     x, y = np.append(0, curve.grid), np.append(0, curve.rates.mean(0))
     axes.plot(x, y, **look.line, lw=1.6, clip_on=False, zorder=3, label=label)

@@ -11,6 +11,7 @@ from typing import Any
 from mmtk.counts import counted
 from mmtk.report.analysis import Analysis, Score
 from mmtk.report.headlines import ALPHA
+from mmtk.report.places import places
 from mmtk.report.tables.table import DAGGER, Column, Entry, Table, count_entry, headings, number, value_entry
 from mmtk.runs.finished import Run
 from mmtk.scores import info, shown
@@ -181,14 +182,12 @@ def results(analysis: Analysis, domain: str) -> Table:
 
 
 def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
-    digits = score.info.digits
+    key = (score.domain, score.task, score.metric)
+    column = [other for other in analysis.scores if (other.domain, other.task, other.metric) == key]
+    digits = places([other.seeds.sd for other in column], score.info.digits)
     seeds, paper = score.seeds, published_score(score)
-    rivals = [
-        s.seeds.mean
-        for s in analysis.scores
-        if (s.domain, s.task, s.metric) == (score.domain, score.task, score.metric)
-        and s.cell.labels.get(s.task) == score.cell.labels.get(s.task)
-    ]
+    same_labels = score.cell.labels.get(score.task)
+    rivals = [other.seeds.mean for other in column if other.cell.labels.get(score.task) == same_labels]
     best = (min if score.info.better == "lower" else max)(rivals)
     text = number(seeds.mean, digits) + (f" ± {number(seeds.sd, digits)}" if seeds.sd is not None else "")
     numbers: dict[str, float | None] = {"": seeds.mean, "sd": seeds.sd}
@@ -199,7 +198,7 @@ def _score_entry(analysis: Analysis, score: Score, mark: str) -> Entry:
     )
     note = ""
     if paper is not None:
-        numbers["published"], note = paper, f"paper {number(paper, digits)}"
+        numbers["published"], note = paper, f"paper {number(paper, score.info.digits)}"
     return Entry(text, numbers, best=best_here, mark=mark, note=note)
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mmtk.errors import listing
 from mmtk.report.intervals import WHOLE_SCALE
+from mmtk.report.places import places
 from mmtk.report.readings import CHANCE, Guess, Reading, Readings
 from mmtk.report.strata import Stratum, Within
 from mmtk.report.tables.table import (
@@ -239,6 +240,7 @@ def interval_entry(one: Interval | None, digits: int = 3, sign: bool = False) ->
     """An estimate with its interval."""
     if one is None:
         return value_entry(None)
+    digits = places([one.high - one.low], digits)
     ends = interval(one.low, one.high, digits)
     numbers = {"": one.est, "low": one.low, "high": one.high}
     return Entry(number(one.est, digits, sign), numbers, note=ends)

@@ -11,6 +11,7 @@ from mmtk.report.analysis import Analysis
 from mmtk.report.effects import Effects
 from mmtk.report.headlines import where_folded
 from mmtk.report.intervals import FOLDS, QUESTIONS, TWO_WAY
+from mmtk.report.places import places
 from mmtk.report.tables.table import (
     Entry,
     Table,
@@ -22,7 +23,7 @@ from mmtk.report.tables.table import (
     value_entry,
 )
 from mmtk.scores import ScoreInfo
-from mmtk.stats import Effect, Interval
+from mmtk.stats import Effect, Interval, Summary
 from mmtk.study.results import Study
 from mmtk.tasks import budget
 
@@ -182,22 +183,30 @@ def shapley(analysis: Analysis) -> Table:
     return Table("shapley", "Shapley shares", caption, columns, rows)
 
 
+def _ends(one: Interval | Summary | None) -> tuple[float | None, float | None]:
+    """Both ends of an interval; None where there is none."""
+    return (None, None) if one is None else (one.low, one.high)
+
+
 def scores(analysis: Analysis) -> Table:
     """Every score with both intervals and its chance level."""
+    spreads: dict[tuple[str, str], list[float | None]] = {}
+    for one in analysis.scores:
+        spreads.setdefault((one.task, one.metric), []).append(one.seeds.sd)
+    digits = [places(spreads[one.task, one.metric], one.info.digits) for one in analysis.scores]
     rows = [
         [
             Entry(one.cell.name),
             *_test_set(one.cell.labels, one.domain, one.info),
-            value_entry(one.seeds.mean),
-            value_entry(one.seeds.sd),
-            interval_entry(one.interval.low, one.interval.high) if one.interval else interval_entry(None, None),
-            interval_entry(one.seeds.low, one.seeds.high),
+            value_entry(one.seeds.mean, count),
+            value_entry(one.seeds.sd, count),
+            *(interval_entry(*ends, count) for ends in (_ends(one.interval), _ends(one.seeds))),
             value_entry(one.chance),
             count_entry(one.seeds.n),
             count_entry(one.images),
             *_patients(one.interval),
         ]
-        for one in analysis.scores
+        for one, count in zip(analysis.scores, digits, strict=True)
     ]
     caption = (
         "Mean and sd over seeds; 95 % interval for new trainings and new patients (two-way), and for new "

@@ -207,9 +207,9 @@ def p_entry(p: float | None) -> Entry:
     return Entry(probability(p), {"": p})
 
 
-def interval_entry(low: float | None, high: float | None) -> Entry:
+def interval_entry(low: float | None, high: float | None, digits: int = 3) -> Entry:
     """An interval as an entry."""
-    return Entry(interval(low, high), {"low": low, "high": high})
+    return Entry(interval(low, high, digits), {"low": low, "high": high})
 
 
 def headings(*names: str) -> list[Column]:
