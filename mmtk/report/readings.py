@@ -45,7 +45,20 @@ class Reading:
     @property
     def strength(self) -> float:
         """AUROC of the better of both directions."""
-        return max(self.auroc.est, 1 - self.auroc.est)
+        return self.upright.est
+
+    @property
+    def upright(self) -> Interval:
+        """The AUROC in the direction in which it is above 0.5."""
+        if self.auroc.est >= CHANCE:
+            return self.auroc
+        low, high = (None if end is None else 1 - end for end in (self.auroc.high, self.auroc.low))
+        return replace(self.auroc, est=1 - self.auroc.est, low=low, high=high)
+
+    @property
+    def told(self) -> str:
+        """What is told, and by which scores where they are the lower ones."""
+        return self.side if self.auroc.est >= CHANCE else f"{self.side} (by lower scores)"
 
     @property
     def alarms(self) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mmtk import builtin_scores
-from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.report.headlines import ALPHA
@@ -148,12 +147,37 @@ def sentences(result: MapResults) -> list[str]:
     if not result.claims:
         return []
     of_maps, of_claims = [*verdicts(result.claims).values()], [one.verdict for one in result.claims]
-    maps, claims = ([words.count(word) for word in (HOLDS, FAILS, OPEN)] for words in (of_maps, of_claims))
-    return [
-        f'Saliency maps: "they consistently highlight the crucial regions" holds for {maps[0]} of '
-        f"{counted(len(of_maps), 'map')}, does not hold for {maps[1]} and is open for {maps[2]}. Of "
-        f"{counted(len(of_claims), 'claim')} behind it {claims[0]} hold, {claims[1]} do not, {claims[2]} are open."
-    ]
+    sentence = f'"they consistently highlight the crucial regions" {_of_maps(of_maps)}'
+    return [f"Saliency maps: {sentence}. {_of_claims(of_claims)}."]
+
+
+def _of_maps(words: Sequence[str]) -> str:
+    """For how many maps a sentence has which of the three ``words``, without those that no map has."""
+    verbs = {HOLDS: "holds for", FAILS: "does not hold for", OPEN: "is open for"}
+    counts = {word: words.count(word) for word in verbs if word in words}
+    if len(counts) > 1:
+        (first, count), *rest = counts.items()
+        more = [f"{verbs[word]} {number}" for word, number in rest]
+        return " and ".join([", ".join([f"{verbs[first]} {count} of {len(words)} maps", *more[:-1]]), more[-1]])
+    if len(words) > 1 and FAILS in counts:
+        return f"holds for none of the {len(words)} maps"
+    return f"{verbs[words[0]]} {'the one map' if len(words) == 1 else f'all {len(words)} maps'}"
+
+
+def _of_claims(words: Sequence[str]) -> str:
+    """How many claims have which of the three ``words``, without those that no claim has."""
+    verbs = {HOLDS: ("holds", "hold"), FAILS: ("does not", "do not"), OPEN: ("is open", "are open")}
+    counts = {word: words.count(word) for word in verbs if word in words}
+    if len(counts) > 1:
+        parts = [f"{count} {verbs[word][count > 1]}" for word, count in counts.items()]
+        return f"Of {len(words)} claims behind it {', '.join(parts[:-1])} and {parts[-1]}"
+    if len(words) == 1:
+        return f"The one claim behind it {'does not hold' if FAILS in counts else verbs[words[0]][0]}"
+    return (
+        f"None of the {len(words)} claims behind it holds"
+        if FAILS in counts
+        else f"All {len(words)} claims behind it {verbs[words[0]][1]}"
+    )
 
 
 def _of_cell(cell: Cell, notes: list[str]) -> Iterator[Maps]:

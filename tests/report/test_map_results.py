@@ -14,6 +14,7 @@ from tiny import tiny
 
 import mmtk
 from mmtk.io.files import write_json
+from mmtk.report import saliency
 from mmtk.report.saliency import FAILS, HOLDS, OPEN, MapResults, map_results, verdicts
 from mmtk.stats.map_agreement import agreement
 from mmtk.study.results import from_runs
@@ -91,9 +92,16 @@ def test_scores_and_verdicts(runs, tmp_path):
     low = replace(bell, difference=replace(bell.difference, est=-0.1), adjusted=0.01)
     words = [[*verdicts(some).values()] for some in ([area], [area, bell], [area, bell, low])]
     assert words == [[HOLDS], [OPEN], [FAILS]]
+    for some, text in (
+        ([HOLDS], "holds for the one map"),
+        ([FAILS, FAILS], "holds for none of the 2 maps"),
+        ([OPEN, FAILS, FAILS], "does not hold for 2 of 3 maps and is open for 1"),
+        ([OPEN, FAILS, HOLDS, OPEN], "holds for 1 of 4 maps, does not hold for 1 and is open for 2"),
+    ):
+        assert saliency._of_maps(some) == text
     page = mmtk.report(runs, tmp_path / "report").page.read_text(encoding="utf-8")
     assert "<b>Do the maps highlight what matters?</b>" in page
-    assert "holds for 0 of 1 map, does not hold for 0 and is open for 1" in page
+    assert "crucial regions&#34; is open for the one map. Of " in page
     assert "it highlights the crucial regions" in page
     with Image.open(tmp_path / "report/figures/map-scores.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 20  # axes, bars and letters, not a blank page

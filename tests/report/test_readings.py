@@ -15,6 +15,7 @@ from mmtk.report.answer import summary_lines
 from mmtk.report.intervals import WHOLE_SCALE
 from mmtk.report.readings import Readings
 from mmtk.report.strata import Strata
+from mmtk.report.tables import strata
 from mmtk.report.tables.strata import warnings
 from mmtk.study.results import Study
 from mmtk.tasks import DOMAINS
@@ -89,8 +90,11 @@ def test_a_system_that_reads_the_view_is_named_with_both_numbers():
 
 
 def test_a_view_read_the_other_way_round_is_told_upright():
-    (first, _) = warnings(analyse(study(reads=-2.5, sees=0.3)).readings)
-    assert "view PA with an AUROC of 0.9" in first
+    result = analyse(study(reads=-2.5, sees=0.3)).readings
+    (first, _) = warnings(result)
+    assert "view PA (by lower scores) with an AUROC of 0.9" in first
+    row = next(row for row in strata.readings(result.readings).rows if row[1].text.startswith("view PA"))
+    assert f"{row[1].text} with an AUROC of {row[2].text} ({row[2].note});" in first  # one number, one direction
 
 
 def test_scores_of_groups_their_worst_and_their_gap():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from mmtk.errors import listing
@@ -39,13 +38,13 @@ def warnings(result: Readings) -> list[str]:
     for images in dict.fromkeys(id(one.images) for one in result.readings):
         alarms = sorted((one for one in result.readings if id(one.images) == images and one.alarms), key=_strength)
         if alarms:
-            lines.append(_sentence(alarms[-1], [one.side for one in alarms[-2::-1]]))
+            lines.append(_sentence(alarms[-1], [one.told for one in alarms[-2::-1]]))
     best: dict[str, Guess] = {}
     for one in sorted((one for one in result.guesses if one.alarms), key=lambda one: one.auroc.est):
         best[one.images.name] = one
     return lines + [
         f"{name.capitalize()}: {one.of} tells the class with an AUROC of {_worded(one.auroc)}, the network with "
-        f"{number(one.network.est, 2)}."
+        f"{interval_entry(one.network).text}."
         for name, one in best.items()
     ]
 
@@ -59,23 +58,15 @@ def _sentence(one: Reading, others: Sequence[str]) -> str:
     also = f" It also tells {', '.join(others[:3])}{more}." if others else ""
     return (
         f"{one.images.name.capitalize()}: the score may read {one.attribute}. Among images of one class it tells "
-        f"{one.side} with an AUROC of {_worded(_upright(one.auroc))}; among images alike in it, the class "
+        f"{one.told} with an AUROC of {_worded(one.upright)}; among images alike in it, the class "
         f"with {_worded(one.label)}.{also}"
     )
 
 
-def _upright(one: Interval) -> Interval:
-    """An AUROC in the direction in which it is above 0.5."""
-    if one.est >= CHANCE:
-        return one
-    low, high = (None if end is None else 1 - end for end in (one.high, one.low))
-    return replace(one, est=1 - one.est, low=low, high=high)
-
-
 def _worded(one: Interval) -> str:
     """An AUROC with its interval."""
-    ends = f" ({interval(one.low, one.high, 2)})" if one.low is not None else ""
-    return number(one.est, 2) + ends
+    entry = interval_entry(one)
+    return f"{entry.text} ({entry.note})" if one.low is not None else entry.text
 
 
 # --- tables --------------------------------------------------------------------------------------------------
@@ -138,7 +129,8 @@ def readings(rows: Sequence[Reading]) -> Table:
     """Attributes that the score tells, a row per attribute and side, the best told first."""
     caption = (
         f"How well the score of {_systems(rows)} for its last class tells an attribute among images of one class "
-        "(0.5: not at all; below: the other way round), and how well it tells the class among images of one side. "
+        "(0.5: not at all; “by lower scores”: its images have the lower ones), and how well it tells the class "
+        "among images of one side. "
         f"Numbers are cut at their median. “{READS}”: the attribute is told (p after Holm's adjustment over the "
         "test set below 0.05), and better than the class. What the disease itself changes in an image is told "
         f"too. {IMAGE_NOTE}" + _without_interval(one for row in rows for one in (row.auroc, row.label))
@@ -154,8 +146,8 @@ def readings(rows: Sequence[Reading]) -> Table:
     body = [
         [
             Entry(row.images.name),
-            Entry(row.side),
-            interval_entry(row.auroc),
+            Entry(row.told),
+            interval_entry(row.upright),
             p_entry(row.adjusted),
             interval_entry(row.label),
             Entry(READS if row.alarms else "", best=row.alarms),
