@@ -104,12 +104,21 @@ def _import_stage() -> str:
 
 
 _line: StatusLine | None = None
+_is_plain = False  # whether a command runs without a status line
 
 
 def stage(text: str) -> None:
     """Name the work of the command from now on, if a status line is shown."""
     if _line is not None:
         _line.stage(text)
+
+
+def announce(text: str) -> None:
+    """Name work of several seconds: on the status line, of a command without one as a line on standard error."""
+    if _line is not None:
+        _line.stage(text)
+    elif _is_plain and sys.stderr is not None:
+        print(f"{text} …", file=sys.stderr, flush=True)
 
 
 def end() -> None:
@@ -123,14 +132,18 @@ def end() -> None:
 @contextmanager
 def running(arguments: list[str]) -> Iterator[None]:
     """Show the status line while a command with these arguments runs, if it writes to a terminal for a reader."""
-    global _line
-    if _line is not None or not _for_a_reader(arguments):
+    global _line, _is_plain
+    if _line is not None:
         yield
         return
-    _line = StatusLine(sys.stderr, tuple(stream for stream in (sys.stderr, sys.stdout) if stream.isatty()))
+    if _for_a_reader(arguments):
+        _line = StatusLine(sys.stderr, tuple(stream for stream in (sys.stderr, sys.stdout) if stream.isatty()))
+    else:
+        _is_plain = "--json" not in arguments
     try:
         yield
     finally:
+        _is_plain = False
         end()
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmtk.counts import counted
 from mmtk.data import locations
 from mmtk.errors import MmtkError
+from mmtk.io import status_line
 from mmtk.io.files import read_json
 from mmtk.jobs import Launcher
 from mmtk.model.device_choice import choose_device
@@ -49,6 +51,7 @@ def check(plan: Plan, launcher: Launcher, data: Path | None, device: str) -> Non
     timings = _timings(launcher, data, device)
     if all(timings.passed(cell.recipe) for cell in plan.cells):
         return
+    status_line.announce("Looking at the data and weights of the plan")
     from mmtk.workflows.rehearsal import check_budgets, check_weights
 
     check_weights(plan)
@@ -123,17 +126,40 @@ def _timed_systems(runs: Sequence[PlannedRun], timings: Timings, device: str) ->
     results = {system: timings.get(cell.recipe) for system, cell in systems.items()}
     unknown = [system for system, timing in results.items() if timing is None]
     if unknown:
+        status_line.announce(f"Timing a few steps of {counted(len(unknown), 'system')}")
         from mmtk.workflows.rehearsal import time_systems
 
-        cells = [systems[system] for system in unknown]
-        for system, timing in zip(
-            unknown, time_systems(cells, timings.root, device, timings.threads), strict=True
-        ):
+        cells = {system: systems[system] for system in _distinct_first(unknown, systems)}
+        timed = time_systems([*cells.values()], timings.root, device, timings.threads)
+        for (system, cell), timing in zip(
+            cells.items(), timed, strict=False
+        ):  # what there was no time for is absent
             results[system] = timing
             if timing is not None:
-                timings.add([systems[system].recipe], timing)
+                timings.add([cell.recipe], timing)
         timings.save()
+        for system in [*cells][len(timed) :]:
+            results[system] = _likest(
+                systems[system], [(systems[name], one) for name, one in results.items() if one]
+            )
     return {system: timing for system, timing in results.items() if timing is not None}
+
+
+def _distinct_first(names: Sequence[str], systems: Mapping[str, PlannedCell]) -> list[str]:
+    """Names of systems in an order that soon has one of each combination of tasks, those of all tasks first."""
+    ranks: dict[tuple[str, ...], int] = {}
+    order = []
+    for name in names:
+        tasks = tuple(systems[name].recipe.tasks)
+        ranks[tasks] = ranks.get(tasks, -1) + 1
+        order.append((ranks[tasks], -len(tasks), name))
+    return [name for *_, name in sorted(order, key=lambda one: one[:2])]
+
+
+def _likest(cell: PlannedCell, timed: Sequence[tuple[PlannedCell, Timing]]) -> Timing | None:
+    """The timing of a system with the same tasks, else of any; None where none was timed."""
+    same = [timing for other, timing in timed if list(other.recipe.tasks) == list(cell.recipe.tasks)]
+    return next(iter([*same, *(timing for _, timing in timed)]), None)
 
 
 def _finished(folder: Path, recipe: Recipe, device: str) -> Iterator[tuple[Work, float, float]]:

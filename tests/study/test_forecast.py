@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from moments import sets
@@ -18,6 +20,8 @@ from mmtk.errors import MmtkError
 from mmtk.io import cache
 from mmtk.study.estimate import Work
 from mmtk.study.plan import plan_components
+from mmtk.workflows import rehearsal
+from mmtk.workflows.forecast import _distinct_first, _likest
 from mmtk.workflows.rehearsal import read_images, time_systems
 from mmtk.workflows.timings import Timing, Timings
 
@@ -104,6 +108,7 @@ def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
 
     first, second = show(), show("-X", "importtime")
     assert untimed(first) == untimed(second)
+    assert "Timing a few steps of 2 systems …" in first.stderr
     assert "of which training" in " ".join(second.stdout.split())
     imported = {line.rpartition("|")[2].strip() for line in second.stderr.splitlines()}
     assert "mmtk.workflows.forecast" in imported
@@ -111,9 +116,11 @@ def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "cache" / "timings.json").read_text())) == 3
 
 
-def test_a_plan_needs_no_image(empty_cache: Path) -> None:
+def test_a_plan_needs_no_image(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = plan_components("multimix", "saliency", overrides=sets()[1::2]).cells
     timed = time_systems(cells, None, "cpu", 1)
+    monkeypatch.setattr(rehearsal, "LONGEST", 0.0)
+    assert len(time_systems(cells, None, "cpu", 1)) == 1  # one at least, whatever the time
     assert all(timing is not None and timing.step > 0 for timing in timed)
     assert not [*empty_cache.glob("phantom-*")]
     recipe = cells[0].recipe
@@ -144,3 +151,17 @@ def test_a_leak_is_told_before_the_runs() -> None:
     recipe = tiny(data__classification__cross=table, data__classification__cross_split="all")
     with pytest.raises(MmtkError, match="the same image in train and cross"):
         read_images([recipe], None)
+
+
+def test_a_plan_times_one_system_of_each_combination_of_tasks_first() -> None:
+    def system(*tasks: str) -> SimpleNamespace:
+        return SimpleNamespace(recipe=SimpleNamespace(tasks=tasks))
+
+    both, one, other = ("classification", "segmentation"), ("classification",), ("segmentation",)
+    systems = {"enc": system(*one), "enc-ssl": system(*one), "unet": system(*other), "all": system(*both)}
+    systems["less"] = system(*both)
+    assert _distinct_first([*systems], systems) == ["all", "enc", "unet", "less", "enc-ssl"]
+    slow = replace(TIMING, step=9.0)
+    timed = [(systems["all"], slow), (systems["enc"], TIMING)]
+    assert [_likest(systems[name], timed) for name in ("enc-ssl", "less", "unet")] == [TIMING, slow, slow]
+    assert _likest(systems["enc"], []) is None
