@@ -15,6 +15,7 @@ from mmtk.data.plan.listing import stem
 from mmtk.data.plan.other_columns import OTHER_COLUMNS
 from mmtk.data.plan.patient_words import is_study_number, patient_column, possible_patients, site_column
 from mmtk.data.plan.readers import READERS, has_agreed
+from mmtk.data.plan.revisions import revised_column
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
 from mmtk.images.run_lengths import are_run_lengths
@@ -96,7 +97,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     flags = _flags(named_table, candidates)
     run_lengths = tuple(name for name in candidates if are_run_lengths(named_table.cells(name)))
     candidates = [name for name in candidates if name not in run_lengths]
-    label = hints.get("label") or _label_column(named_table, candidates, flags)
+    label = _label_column(named_table, candidates, flags)
+    label = hints.get("label") or revised_column(named_table, label, candidates)
     used = {label} if label else {*flags}
     possible_split = "" if split else _possible_split(named_table, [x for x in candidates if x not in used])
     possible = () if patient else possible_patients([entry for entry in cells if entry[0] in {*candidates} - used])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, is_of_machine
+from mmtk.data.plan.revisions import revision_notes
 from mmtk.data.plan.spellings import NO
 from mmtk.data.plan.tables import Table
 from mmtk.errors import listing
@@ -77,11 +78,12 @@ NEARLY_ALL = 0.5  # of the films: so many marks mean something else
 
 
 def doubts(table: Table, columns: Columns) -> Iterator[str]:
-    """Yield notes on a label that a program may have given, and on films that are marked to be left out."""
+    """Yield notes on a label that a program may have given or somebody revised, and on films to be left out."""
     if columns.label and is_of_machine(columns.label):
         yield f'"{columns.label}" may be what a program said of the films (--label COLUMN takes another)'
     if columns.label in table.columns and (note := _missing_code(columns.label, table.cells(columns.label))):
         yield note
+    yield from revision_notes(table, columns.label, columns.unused)
     for name in columns.unused:
         marks = [cell for cell in table.cells(name) if cell and _is_left_out(name, cell)]
         if 0 < len(marks) < NEARLY_ALL * len(table.rows):
