@@ -232,7 +232,7 @@ def interval_entry(one: Interval | None, digits: int = 3, sign: bool = False) ->
     """An estimate with its interval."""
     if one is None:
         return value_entry(None)
-    digits = places([one.high - one.low], digits)
+    digits = places([None if one.low is None or one.high is None else one.high - one.low], digits)
     ends = interval(one.low, one.high, digits)
     numbers = {"": one.est, "low": one.low, "high": one.high}
     return Entry(number(one.est, digits, sign), numbers, note=ends)
