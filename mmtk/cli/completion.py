@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import io
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import typer
@@ -90,6 +92,40 @@ def axes(ctx: typer.Context, incomplete: str) -> list[str]:
     others, plus, level = levels.rpartition("+")
     names = _starting((entry.name for entry in catalog.entries(kind)), level)
     return [f"{before}{comma}{kind}={others}{plus}{name}" for name in names if name not in others.split("+")]
+
+
+@contextmanager
+def words_of_bash() -> Iterator[None]:
+    """Put words with "=" together, where bash ends one (``COMP_WORDBREAKS``), and offer what follows the sign."""
+    if os.environ.get("_MMTK_COMPLETE") != "complete_bash":
+        yield
+        return
+    words, current = joined_words(os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"]))
+    os.environ.update(COMP_WORDS="\n".join(words), COMP_CWORD=str(current))
+    output = io.StringIO()
+    try:
+        with redirect_stdout(output):
+            yield
+    finally:
+        lines = output.getvalue().splitlines()
+        print("\n".join(line.rpartition("=")[2] if "=" in words[current] else line for line in lines))
+
+
+def joined_words(words: Sequence[str], current: int) -> tuple[list[str], int]:
+    """Words of a command line, ``ssl``, ``=``, ``mix`` as one, and the place of the current one.
+
+    words: as bash divides them
+    current: place among them
+    """
+    joined: list[str] = []
+    index = len(words)
+    for number, word in enumerate([*words, ""] if current == len(words) else words):
+        if joined and (word == "=" or joined[-1].endswith("=")):
+            joined[-1] += word
+        else:
+            joined.append(word)
+        index = len(joined) - 1 if number == current else index
+    return joined, index
 
 
 def _parts(recipe: str) -> list[str]:

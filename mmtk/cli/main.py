@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmtk.cli import bench, compare, export, help, plugins, recipes, runs, study, usage
+from mmtk.cli import bench, compare, completion, export, help, plugins, recipes, runs, study, usage
 from mmtk.cli import data as data_commands
 from mmtk.cli.lines import wrapped
 from mmtk.cli.options import DataOpt
@@ -102,7 +102,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         _check_current_folder()
-        with status_line.running(arguments):
+        with status_line.running(arguments), completion.words_of_bash():
             sys.exit(_command()(args=arguments, prog_name="mmtk", standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(130)

@@ -149,7 +149,8 @@ def running(arguments: list[str]) -> Iterator[None]:
 
 def _for_a_reader(arguments: list[str]) -> bool:
     first_rank = os.environ.get("RANK", "0") in ("", "0")
-    plain = "--json" in arguments or os.environ.get("TERM") == "dumb"
+    # At <TAB> the terminal is at a prompt, which a line would erase.
+    plain = "--json" in arguments or os.environ.get("TERM") == "dumb" or "_MMTK_COMPLETE" in os.environ
     return first_rank and not plain and sys.stderr is not None and sys.stderr.isatty()
 
 

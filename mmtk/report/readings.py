@@ -56,8 +56,8 @@ class Reading:
         return replace(self.auroc, est=1 - self.auroc.est, low=low, high=high)
 
     @property
-    def told(self) -> str:
-        """What is told, and by which scores where they are the lower ones."""
+    def words(self) -> str:
+        """The side, and by which scores it is told where they are the lower ones."""
         return self.side if self.auroc.est >= CHANCE else f"{self.side} (by lower scores)"
 
     @property

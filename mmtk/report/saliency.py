@@ -152,7 +152,7 @@ def sentences(result: MapResults) -> list[str]:
 
 
 def _of_maps(words: Sequence[str]) -> str:
-    """For how many maps a sentence has which of the three ``words``, without those that no map has."""
+    """Number of maps for which a sentence has which of the three ``words``, without those that no map has."""
     verbs = {HOLDS: "holds for", FAILS: "does not hold for", OPEN: "is open for"}
     counts = {word: words.count(word) for word in verbs if word in words}
     if len(counts) > 1:
@@ -165,7 +165,7 @@ def _of_maps(words: Sequence[str]) -> str:
 
 
 def _of_claims(words: Sequence[str]) -> str:
-    """How many claims have which of the three ``words``, without those that no claim has."""
+    """Number of claims that have which of the three ``words``, without those that no claim has."""
     verbs = {HOLDS: ("holds", "hold"), FAILS: ("does not", "do not"), OPEN: ("is open", "are open")}
     counts = {word: words.count(word) for word in verbs if word in words}
     if len(counts) > 1:

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from mmtk.cli import completion
-from mmtk.cli.main import app
+from mmtk.cli.main import app, main
 
 
 @pytest.fixture
@@ -63,6 +63,28 @@ def test_components_of_a_study_are_offered_one_after_the_other(folders: Path) ->
     assert {text: completion.axes(context(recipe=None), text) for text in offered} == offered
     assert completion.axes(context(recipe="enc"), "sa") == []  # it has no bridge
     assert completion.axes(context(recipe="studies/ssl"), "br") == ["bridge"]
+
+
+def test_bash_gets_what_follows_the_sign_at_which_it_ends_a_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ["mmtk", "ablate", "--components"]
+    for words, current, joined in (
+        ([*start, "ssl", "=", "mi"], 5, [*start, "ssl=mi"]),
+        ([*start, "ssl", "="], 4, [*start, "ssl="]),
+        ([*start, "bridge", "=", "none,ssl", "=", "no"], 7, [*start, "bridge=none,ssl=no"]),
+        ([*start, "=", "ssl", "=", "mi"], 6, ["mmtk", "ablate", "--components=ssl=mi"]),
+        (start, 3, [*start, ""]),
+    ):
+        assert completion.joined_words(words, current) == (joined, len(joined) - 1), words
+    for words, offered in (([*start, "ssl", "=", "mixm"], "mixmatch\n"), ([*start, "sali"], "saliency\n")):
+        monkeypatch.setattr("sys.argv", ["mmtk"])
+        monkeypatch.setenv("_MMTK_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+        monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+        with pytest.raises(SystemExit):
+            main()
+        assert capsys.readouterr().out == offered
 
 
 def test_behind_the_first_run_films_may_follow(folders: Path) -> None:

@@ -29,12 +29,12 @@ def test_the_revised_column_is_taken_where_it_has_the_labels() -> None:
         ({"label": FIRST, "other": SECOND}, "label", ""),
     ):
         table = Table(("image", *columns), tuple(zip(FILMS, *columns.values(), strict=True)))
-        found = find_columns(table, FILMS, {})
-        assert found is not None
-        assert found.label == label, columns
-        notes = " ".join(doubts(table, found))
+        columns_of_table = find_columns(table, FILMS, {})
+        assert columns_of_table is not None
+        assert columns_of_table.label == label, columns
+        notes = " ".join(doubts(table, columns_of_table))
         assert note in notes if note else not notes, notes
     table = Table(("image", "label", "label_revised"), tuple(zip(FILMS, FIRST, SECOND, strict=True)))
-    asked = find_columns(table, FILMS, {"label": "label"})
-    assert asked is not None
-    assert asked.label == "label"
+    columns_of_table = find_columns(table, FILMS, {"label": "label"})
+    assert columns_of_table is not None
+    assert columns_of_table.label == "label"

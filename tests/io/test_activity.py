@@ -48,6 +48,7 @@ UNDRAWN: dict[str, tuple[list[str], dict[str, str]]] = {
     "program": (["--json"], {}),
     "dumb terminal": ([], {"TERM": "dumb"}),
     "other rank": ([], {"RANK": "1"}),
+    "completion": ([], {"_MMTK_COMPLETE": "complete_bash"}),
 }
 
 

@@ -108,7 +108,7 @@ def test_a_plan_that_was_timed_is_shown_without_torch(tmp_path: Path) -> None:
 
     first, second = show(), show("-X", "importtime")
     assert untimed(first) == untimed(second)
-    assert "Timing a few steps of 2 systems …" in first.stderr
+    assert "Timing a few steps of 3 systems …" in first.stderr
     assert "of which training" in " ".join(second.stdout.split())
     imported = {line.rpartition("|")[2].strip() for line in second.stderr.splitlines()}
     assert "mmtk.workflows.forecast" in imported

@@ -110,9 +110,7 @@ def scores(study: Study, budget: Budget, path: Path) -> Figure | None:
             axes = panels[metrics.index(metric), domains.index(domain)]
             _dots(axes, rows[metric], values, looks(study), ends_by_panel[metric, domain], raster)
             _write_values(axes, rows[metric], values, metric.info.digits)
-            level = next((b for c in cells.values() if (b := metric.baseline(c, domain)) is not None), None)
-            if level is not None:
-                axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
+            _draw_level(axes, [metric.baseline(cell, domain) for cell in cells.values()])
             axes.set(xlabel=f"{metric.info.heading}, {domain}")
         for row in panels:
             row[0].set_ylim(row[0].get_ylim()[::-1])
@@ -221,6 +219,12 @@ def _dots(
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.06)
     axes.locator_params(axis="x", nbins=6)
+
+
+def _draw_level(axes: Axes, levels: Sequence[float | None]) -> None:
+    """Draw the line of chance: the first of the ``levels`` of the systems that is known."""
+    if (level := next((one for one in levels if one is not None), None)) is not None:
+        axes.axvline(level, color="black", lw=1.2, ls=(0, (4, 2)), zorder=1)
 
 
 def _write_values(axes: Axes, names: Mapping[str, str], values: Mapping[str, list[float]], least: int) -> None:

@@ -38,7 +38,7 @@ def warnings(result: Readings) -> list[str]:
     for images in dict.fromkeys(id(one.images) for one in result.readings):
         alarms = sorted((one for one in result.readings if id(one.images) == images and one.alarms), key=_strength)
         if alarms:
-            lines.append(_sentence(alarms[-1], [one.told for one in alarms[-2::-1]]))
+            lines.append(_sentence(alarms[-1], [one.words for one in alarms[-2::-1]]))
     best: dict[str, Guess] = {}
     for one in sorted((one for one in result.guesses if one.alarms), key=lambda one: one.auroc.est):
         best[one.images.name] = one
@@ -58,7 +58,7 @@ def _sentence(one: Reading, others: Sequence[str]) -> str:
     also = f" It also tells {', '.join(others[:3])}{more}." if others else ""
     return (
         f"{one.images.name.capitalize()}: the score may read {one.attribute}. Among images of one class it tells "
-        f"{one.told} with an AUROC of {_worded(one.upright)}; among images alike in it, the class "
+        f"{one.words} with an AUROC of {_worded(one.upright)}; among images alike in it, the class "
         f"with {_worded(one.label)}.{also}"
     )
 
@@ -146,7 +146,7 @@ def readings(rows: Sequence[Reading]) -> Table:
     body = [
         [
             Entry(row.images.name),
-            Entry(row.told),
+            Entry(row.words),
             interval_entry(row.upright),
             p_entry(row.adjusted),
             interval_entry(row.label),
