@@ -269,6 +269,12 @@ def _near(train: Images, scored: Images) -> list[tuple[int, int]]:
     return [(ones[0], other) for other, ones in sorted(matches.items()) if len(ones) <= most]
 
 
+def cure_of(overlaps: Sequence[Overlap]) -> str:
+    """Sentences on what mends overlaps within a task."""
+    numbered = any(overlap.patients and overlap.roles[0] != overlap.roles[1] for overlap in overlaps)
+    return f"{CURE} {HOSPITALS}" if numbered else CURE
+
+
 def check(overlaps: Sequence[Overlap], refuse: bool) -> list[str]:
     """Refuse overlaps of training with the scored images of its own task; return sentences on the others.
 
@@ -276,8 +282,7 @@ def check(overlaps: Sequence[Overlap], refuse: bool) -> list[str]:
     """
     leaks = [overlap for overlap in overlaps if overlap and not overlap.across] if refuse else []
     if leaks:
-        numbered = any(overlap.patients and overlap.roles[0] != overlap.roles[1] for overlap in leaks)
-        raise MmtkError("\n".join(map(str, leaks)), hint=f"{CURE} {HOSPITALS}" if numbered else CURE)
+        raise MmtkError("\n".join(map(str, leaks)), hint=cure_of(leaks))
     return [f"{SHARED_DATA[overlap.across]}: {overlap.count()}.{overlap.cure}" for overlap in overlaps if overlap]
 
 

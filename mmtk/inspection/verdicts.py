@@ -11,7 +11,7 @@ from typing import Any
 from mmtk.api import Item, Source, Split
 from mmtk.counts import counted, share
 from mmtk.data import split_checks
-from mmtk.data.leaks import CURE, Overlap
+from mmtk.data.leaks import Overlap, cure_of
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.plan import words
 from mmtk.data.split_checks import Role
@@ -203,7 +203,7 @@ def _on_parts_of(sets: tuple[Role, Role], overlaps: Sequence[Overlap]) -> Verdic
             "Training goes on with a warning: the tasks share an encoder. A column split in both tables avoids it."
         )
         return Verdict(name, False, "\n".join(lines), cure)
-    return Verdict(name, False, "\n".join(lines), CURE, refused=True)
+    return Verdict(name, False, "\n".join(lines), cure_of(overlaps), refused=True)
 
 
 def on_labels(source: Role, store: ImageStore, cross: Role, cross_store: ImageStore) -> list[Verdict]:

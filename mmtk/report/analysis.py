@@ -122,12 +122,13 @@ def analyse(study: Study, margins: Mapping[str, float] | None = None, match: Seq
     study.read()
     effects = factorial_effects(study)
     notes = [*without_effects(effects), *on_fewer_seeds(effects, len(study.seeds)), *on_patients(study)]
-    if len(study.seeds) == 2:
+    most = max((len(cell.runs) for cell in study.cells), default=0)  # those planned may not have run
+    if most == 2:
         notes.append(
             "Two seeds: intervals are wide, a dash where none is narrower than the scale of its score, and those "
             f"over seeds alone need {ENOUGH}."
         )
-    if len(study.seeds) < 2:
+    if most < 2:
         notes.append(
             "One seed: intervals speak of new patients for these networks alone, and nothing can be concluded."
         )

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from PIL import Image
 from rich.console import Console
 
 from mmtk.api import Item, LabelSpec, Source, Split
+from mmtk.data.leaks import Images, Overlap
 from mmtk.data.mask_checks import MaskCheck
 from mmtk.data.split_checks import Role
-from mmtk.data.store import open_store
+from mmtk.data.store import ImageStore, open_store
 from mmtk.inspection.sets import inspect
 from mmtk.inspection.text import show
-from mmtk.inspection.verdicts import empty_note, on_images, on_masks
+from mmtk.inspection.verdicts import empty_note, on_images, on_masks, on_overlaps
 
 SIZE = 32
 A, B, C = (
@@ -250,6 +252,16 @@ def test_leaks_are_reported(tmp_path: Path) -> None:
     assert persons in " ".join(text.split())
     assert "s00 = s10" in text
     assert 'data.leaks = "allow"' in text
+
+
+def test_patients_of_two_sets_may_be_numbered_alike() -> None:
+    train, cross = (
+        Images(Role("classification", domain, "films"), "train", cast("ImageStore", None), [], [])
+        for domain in ("source", "cross")
+    )
+    for scored in (train, cross):
+        (verdict,) = on_overlaps([Overlap(train, scored, patients=[("7", "a in train", "b in test")])])
+        assert ("two hospitals number alike" in verdict.cure) == (scored is cross)
 
 
 @pytest.mark.parametrize(("twin", "harmless"), [("s02", True), ("s01", False)])

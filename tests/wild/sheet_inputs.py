@@ -157,6 +157,47 @@ def tables_joined_by_examination(root: Path) -> Right:
     return Right(HALVES, films=24, patients=12, words=words)
 
 
+def answers_for_each_finding(root: Path) -> Right:
+    """A column of yes and no for each finding, beside facts of the film and a column of films to leave out."""
+    rows: list[list[object]] = [["Bild", "Infiltrat", "Erguss", "QC_pass", "fever"]]
+    for n in range(36):
+        film(root / f"d/m{n}.png")
+        answers = [("nein", "Ja")[n % 3 == kind] for kind in (1, 2)]
+        rows.append([f"m{n}.png", *answers, str(n % 9 != 4).upper(), ("yes", "no")[n % 2]])
+    table(root / "liste.csv", rows, ";")
+    words = ("answers in Erguss, Infiltrat of liste.csv", '"QC_pass" marks 4 rows (FALSE)')
+    return Right({"no finding": 12, "Infiltrat": 12, "Erguss": 12}, films=36, words=words)
+
+
+def tomographies_among_films(root: Path) -> Right:
+    """A column of modalities, and a legend of the codes in JSON."""
+    rows: list[list[object]] = [["filename", "target", "modality"]]
+    for n in range(27):
+        film(root / f"images/a{n}.png")
+        rows.append([f"a{n}.png", n % 2, "CT" if n > 23 else "X-ray"])
+    table(root / "metadata.csv", rows)
+    (root / "label_map.json").write_text('{"0": "Normal", "1": "Pneumonia"}')
+    words = (
+        '3 films of other modalities ("modality" of metadata.csv) left out',
+        "what label_map.json says of them",
+    )
+    return Right({"Normal": 12, "Pneumonia": 12}, films=24, words=words)
+
+
+def groups_with_their_class_in_brackets(root: Path) -> Right:
+    """Folders of groups, one of rejected films within, and a list of films to leave out."""
+    for n in range(24):
+        group = ("Gruppe B (Kontrollen)", "Gruppe A (Pneumonie)")[n % 2]
+        film(root / f"{group}/{'rejected/' if n == 22 else ''}r{n}.png")
+    table(root / "exclusions.csv", [["file", "reason"], ["r1.png", "rotated"], ["r2.png", "hand"]])
+    words = (
+        "exclusions.csv is a list of what is left out, by its name",
+        "1 film in Gruppe B (Kontrollen)/rejected",
+    )
+    classes = {"Gruppe A (Pneumonie)": 12, "Gruppe B (Kontrollen)": 12}
+    return Right(classes, films=24, first="Gruppe B (Kontrollen)", words=words)
+
+
 SHEETS: tuple[Callable[[Path], Right], ...] = (
     two_visits_in_a_row,
     merged_cells,
@@ -170,4 +211,7 @@ SHEETS: tuple[Callable[[Path], Right], ...] = (
     turned_copies,
     thumbnails,
     tables_joined_by_examination,
+    answers_for_each_finding,
+    tomographies_among_films,
+    groups_with_their_class_in_brackets,
 )

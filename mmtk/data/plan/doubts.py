@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import PurePosixPath
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, is_of_machine
+from mmtk.data.plan.other_columns import AGREED, EXCLUDED
 from mmtk.data.plan.revisions import revision_notes
 from mmtk.data.plan.spellings import NO
 from mmtk.data.plan.tables import Table
 from mmtk.errors import listing
 from mmtk.io.spelling import folded_word
 
-EXCLUDED = {
-    *("exclude", "excluded", "exclusion", "drop", "discard", "ignore", "skip", "reject", "rejected", "unusable"),
-    *("ausschluss", "ausgeschlossen", "ausschließen", "verworfen", "unbrauchbar", "exclu", "exclure", "écarté"),
-    *(
-        "excluir",
-        "excluido",
-        "excluído",
-        "escludi",
-        "escluso",
-        "uitgesloten",
-        "исключить",
-        "исключён",
-        "排除",
-        "除外",
-    ),
-}
-AGREED = {  # columns whose "no" leaves a film out
-    *("include", "included", "inclusion", "usable", "eligible", "keep", "eingeschlossen", "einschluss"),
-    *(
-        "verwendbar",
-        "inclus",
-        "inclure",
-        "incluir",
-        "incluido",
-        "incluído",
-        "incluso",
-        "включён",
-        "включить",
-        "纳入",
-    ),
-    *("consent", "einwilligung", "einverständnis", "consentement", "consenso", "consentimiento", "consentimento"),
-    *("toestemming", "zgoda", "согласие", "同意", "知情同意"),
-}
 WITHDRAWN = {
     *(
         "withdrawn",
@@ -72,6 +42,17 @@ WITHDRAWN = {
         "撤回",
     ),
 }
+COPIES = {
+    "duplicate",
+    "duplicates",
+    "duplikate",
+    "doublons",
+    "duplicados",
+    "duplicati",
+    "dubletten",
+    "trash",
+    "bin",
+}
 MISSING = {"8", "9", "99", "999", "-1", "-8", "-9", "-99", "-999"}
 MOST_WORDS = 3  # of a cell that is a mark, and no sentence
 NEARLY_ALL = 0.5  # of the films: so many marks mean something else
@@ -90,6 +71,14 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
             rows, cells = counted(len(marks), "row"), listing(dict.fromkeys(marks), 2)
             cure = "take the rows and films out"
             yield f'"{name}" marks {rows} ({cells}): their films are read all the same ({cure})'
+
+
+def marked_folders(films: Collection[str]) -> Iterator[str]:
+    """Yield notes on films in folders that are called after what is left out: rejected, duplicates."""
+    folders = Counter(PurePosixPath(film).parent for film in films)
+    for folder, count in folders.items():
+        if {*words.plain(folder.name).split()} & (EXCLUDED | COPIES) and count < NEARLY_ALL * len(films):
+            yield f"{counted(count, 'film')} in {folder}: read all the same (move the folder away, or --images)"
 
 
 def _missing_code(label: str, cells: Sequence[str]) -> str:

@@ -12,9 +12,10 @@ from mmtk.data.plan.films import Labels
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.marks import with_marks
+from mmtk.data.plan.other_columns import EXCLUDED
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.tables import Table
-from mmtk.data.plan.views import lateral_cells
+from mmtk.data.plan.views import lateral_cells, other_modalities
 from mmtk.errors import MmtkError, listing, nearest
 from mmtk.images.files import SUFFIXES
 
@@ -64,7 +65,12 @@ def chosen_tables(files: Listing, name: str, labels: Labels) -> Mapping[str, Tab
         labels.notes += [
             f"the table {key} is left out: a form for answers, which holds no labels" for key in forms
         ]
-        return {key: table for key, table in tables.items() if key not in forms}
+        lists = [key for key in tables if {*words.plain(stem(key)).split()} & EXCLUDED]
+        labels.notes += [
+            f"{key} is a list of what is left out, by its name: films in it are read all the same (move them away)"
+            for key in lists
+        ]
+        return {key: table for key, table in tables.items() if key not in {*forms, *lists}}
     if sheets := {key: table for key, table in files.sheets.items() if key.startswith(f"{name} [")}:
         return sheets
     if name not in tables:
@@ -103,6 +109,8 @@ def find_film_tables(
             film_tables[name] = FilmTable(table, columns)
             column, films = lateral_cells(table, columns)
             labels.lateral[f'"{column}" of {name}'] = films
+            column, films = other_modalities(table, columns)
+            labels.modalities[f'"{column}" of {name}'] = films
     if any(has_labels(item) for item in film_tables.values()):
         return film_tables
     for name, table in tables.items():

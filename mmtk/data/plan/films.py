@@ -34,6 +34,7 @@ class Labels:
     reasons: list[str] = field(default_factory=list)
     listed: set[str] = field(default_factory=set)  # films with a row
     lateral: dict[str, set[str]] = field(default_factory=dict)  # lateral films by the column that says so
+    modalities: dict[str, set[str]] = field(default_factory=dict)  # films of CT, say, by the column that says so
     left_out: list[str] = field(default_factory=list)  # films that the profile is not to read
     files: set[str] = field(default_factory=set)  # JSON, YAML and text files that are read
     possible_patients: list[str] = field(default_factory=list)  # notes on columns that repeat as patients do

@@ -12,6 +12,7 @@ from mmtk.components.source._part_words import part_of_folder
 from mmtk.counts import counted
 from mmtk.data.plan import part_lists, table_labels, words
 from mmtk.data.plan.contradictions import contradictions, fill_from_folders
+from mmtk.data.plan.doubts import marked_folders
 from mmtk.data.plan.films import Film, Labels
 from mmtk.data.plan.legends import explain_codes
 from mmtk.data.plan.listing import Listing, parent, stem
@@ -47,7 +48,7 @@ def find_labels(files: Listing, films: Sequence[str], hints: Mapping[str, str]) 
     explain_codes(files, labels)
     part_lists.take_parts(files, labels)
     fill_from_folders(labels)
-    labels.notes += contradictions(labels)
+    labels.notes += [*contradictions(labels), *marked_folders(labels.films)]
     _take_parts_of_paths(labels)
     unify(labels)
     find_patients(files, labels, hints.get("patient", ""))

@@ -66,6 +66,7 @@ def explain_codes(files: Listing, labels: Labels) -> None:
             film.label = "|".join(text for text in parts if words.plain(text) not in words.UNKNOWN)
     texts = ", ".join(f"{code} {meanings[code]}" for code in sorted(codes))
     labels.reasons.append(f"the codes are replaced by what {where} says of them: {texts}")
+    labels.files = {*labels.files, where}
     labels.notes[:] = [note for note in labels.notes if not note.startswith(f"the table {where} ")]
 
 
@@ -79,6 +80,10 @@ def _legends(files: Listing, column: str, codes: Collection[str]) -> Iterator[Me
             is_legend = bool(names & LEGENDS) or words.plain(one) == words.plain(column)
             if meanings and (is_legend or any(words.says_normal(meanings.get(code, "")) for code in codes)):
                 yield meanings, name
+    for path in files.jsons[:MOST_TEXTS]:
+        if isinstance(content := files.json(path), dict):
+            texts = {str(code): str(text) for code, text in content.items()}
+            yield from ((texts, path), ({text: code for code, text in texts.items()}, path))
     films = {stem(path) for path in files.images}
     for text in [path for path in files.texts if stem(path) not in films][:MOST_TEXTS]:
         yield dict(pair for line in read_lines(files.root / text) for pair in PAIR.findall(line)), text

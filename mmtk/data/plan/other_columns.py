@@ -17,4 +17,64 @@ hospitalised admitted discharged verstorben tod intensivstation smoker smoking r
 fever cough dyspnea dyspnoea pregnant fieber husten vaccinated geimpft
 """
 _EXAMINATIONS = "ecg ekg ct mri mrt ultrasound sono echo pet"
-OTHER_COLUMNS = frozenset({"age group", *" ".join((_FILMS, _PATIENTS, _OUTCOMES, _EXAMINATIONS)).split()})
+# What is not to be used, and columns whose "no" says so.
+EXCLUDED = {
+    *(
+        "exclude",
+        "excluded",
+        "exclusion",
+        "exclusions",
+        "ausschlüsse",
+        "drop",
+        "discard",
+        "ignore",
+        "skip",
+        "reject",
+        "rejected",
+        "unusable",
+    ),
+    *("ausschluss", "ausgeschlossen", "ausschließen", "verworfen", "unbrauchbar", "exclu", "exclure", "écarté"),
+    *(
+        "excluir",
+        "excluido",
+        "excluído",
+        "escludi",
+        "escluso",
+        "uitgesloten",
+        "исключить",
+        "исключён",
+        "排除",
+        "除外",
+    ),
+}
+AGREED = {
+    *(
+        "qc",
+        "passed",
+        "include",
+        "included",
+        "inclusion",
+        "usable",
+        "eligible",
+        "keep",
+        "eingeschlossen",
+        "einschluss",
+    ),
+    *(
+        "verwendbar",
+        "inclus",
+        "inclure",
+        "incluir",
+        "incluido",
+        "incluído",
+        "incluso",
+        "включён",
+        "включить",
+        "纳入",
+    ),
+    *("consent", "einwilligung", "einverständnis", "consentement", "consenso", "consentimiento", "consentimento"),
+    *("toestemming", "zgoda", "согласие", "同意", "知情同意"),
+}
+OTHER_COLUMNS = frozenset(
+    {"age group", *" ".join((_FILMS, _PATIENTS, _OUTCOMES, _EXAMINATIONS)).split()} | EXCLUDED | AGREED
+)

@@ -12,6 +12,7 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
 from mmtk.data.plan.joins import joined
+from mmtk.data.plan.label_answers import with_answers_as_numbers
 from mmtk.data.plan.label_sides import with_both_sides
 from mmtk.data.plan.listing import parent, stem
 from mmtk.data.plan.occasions import row_per_occasion
@@ -39,6 +40,8 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str
     shaped = {name: _with_folder(name, table, ways, labels) for name, table in shaped.items()}
     shaped = {name: _without_lists(name, table, labels) for name, table in shaped.items()}
     shaped = {name: _one_film_per_row(name, table, ways, labels) for name, table in shaped.items()}
+    if not hints.get("label"):
+        shaped = {name: with_answers_as_numbers(name, table, labels) for name, table in shaped.items()}
     return _with_classes(shaped, labels)
 
 

@@ -16,8 +16,24 @@ from mmtk.images.loader import read_body_part, read_view
 
 CHEST = {"chest", "thorax", "torax", "lung", "lungs", "lunge", "cxr", "poumon", "tórax", "toraks", "胸部", "грудь"}
 SIDEWAYS = {"lateral", "profil", "seitlich", "perfil", "laterale", "boczne", "боковая"}  # in file names
+MODALITIES = {"ct", "mr", "mri", "us", "ultrasound", "pt", "pet", "nm", "mg", "xa"}
 FRONTAL = {"pa", "ap", "frontal", "antero posterior", "postero anterior", "ap supine", "p a", "a p"}
 LATERAL = {"lateral", "lat", "ll", "rl", "left lateral", "right lateral", "seitlich", "profil", "profile"}
+
+
+def other_modalities(table: Table, columns: Columns) -> tuple[str, set[str]]:
+    """Column of modalities in a table, and its films of CT, say, where others are not; "" and none without one."""
+    for name in columns.unused:
+        if "modality" not in words.plain(name).split():
+            continue
+        cells = zip(table.cells(name), table.cells(columns.image), strict=True)
+        modality_of = {
+            columns.matches[image]: words.plain(cell) for cell, image in cells if image in columns.matches
+        }
+        others = {film for film, modality in modality_of.items() if {*modality.split()} & MODALITIES}
+        if 0 < len(others) < len(modality_of):
+            return name, others
+    return "", set()
 
 
 def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
@@ -37,12 +53,19 @@ def lateral_cells(table: Table, columns: Columns) -> tuple[str, set[str]]:
 
 
 def leave_other_views(files: Listing, labels: Labels) -> None:
-    """Leave out films of other parts of the body, and lateral films where others are frontal; with reasons."""
+    """Leave out films of other modalities and parts of the body, and lateral films where others are frontal.
+
+    Each with a reason.
+    """
     by_column = ((films, _lateral_note(films, why)) for why, films in labels.lateral.items())
     lateral = next((entry for entry in by_column if 0 < len(entry[0]) < len(labels.films)), None)
-    for films, note in (
-        [lateral, *body_parts_among(files, labels.films)] if lateral else views_among(files, labels.films)
-    ):
+    views = [lateral, *body_parts_among(files, labels.films)] if lateral else views_among(files, labels.films)
+    modalities = [
+        (films, f"{counted(len(films), 'film')} of other modalities ({why}) left out")
+        for why, films in labels.modalities.items()
+        if films
+    ]
+    for films, note in (*modalities, *views):
         labels.reasons.append(note)
         labels.left_out += sorted(films & {*labels.films})
         for path in films & {*labels.films}:

@@ -244,8 +244,12 @@ CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - AN
 
 
 def same_class(name: str) -> str:
-    """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``."""
-    return "normal" if {plain(name), without_number(name)} & NORMAL else plain(name)
+    """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``.
+
+    They may stand in brackets: ``Group B (controls)``.
+    """
+    bracketed = {plain(text) for text in re.findall(r"\(([^()]*[^\W\d_][^()]*)\)", name)}
+    return "normal" if {plain(name), without_number(name), *bracketed} & NORMAL else plain(name)
 
 
 def without_number(name: str) -> str:
