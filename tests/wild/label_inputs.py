@@ -197,6 +197,27 @@ def masks_of_several_programs(root: Path) -> Right:
     return Right(masks=12)
 
 
+def labelled_beside_unlabelled(root: Path) -> Right:
+    """Folders of labelled and of unlabelled films, and of a test part; none for validation."""
+    for n in range(40):
+        film(root / f"{'labeled' if n < 28 else 'test'}/{('normal', 'tb')[n % 2]}/{n}.png")
+    for n in range(8):
+        film(root / f"unlabeled/u{n}.png")
+    words = ("parts: train 24, val 4, test 12", "8 films in unlabeled: unlabelled")
+    return Right({"normal": 20, "tb": 20}, films=40, words=words)
+
+
+def numbers_of_rows_beside_those_of_films(root: Path) -> Right:
+    """A column that numbers the rows, and one that numbers the films; a code of ICD-10 for no finding."""
+    rows = [["idx", "file_id", "icd10"]]
+    for n in range(24):
+        number = n * 7 % 24
+        film(root / f"x/{number:04}.png")
+        rows.append([str(n), str(number), ("Z03.8", "J18.9")[number % 2]])
+    table(root / "codes.csv", rows)
+    return Right({"Z03.8": 12, "J18.9": 12}, films=24, first="Z03.8", words=('"file_id" as image',))
+
+
 LABELS: tuple[Callable[[Path], Right], ...] = (
     names_with_labels,
     names_with_facts,
@@ -221,4 +242,6 @@ LABELS: tuple[Callable[[Path], Right], ...] = (
     sides_by_letter,
     sides_in_a_label_map,
     masks_of_several_programs,
+    labelled_beside_unlabelled,
+    numbers_of_rows_beside_those_of_films,
 )

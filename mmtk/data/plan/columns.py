@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from unicodedata import normalize
@@ -149,14 +149,21 @@ def film_spellings(images: Collection[str]) -> dict[str, str]:
 def _image_column(table: Table, images: Collection[str], hint: str) -> tuple[str, dict[str, str]]:
     """Column whose cells name images, with the image of every cell."""
     ways, best, best_images = film_spellings(images), "", dict[str, str]()
+    rank = (0, False)
     for name in [hint] if hint and hint in table.columns else dict.fromkeys(table.columns):
         cells = {cell for cell in table.cells(name) if cell}
         images_by_cell = {cell: image for cell in cells if (image := film_of_cell(cell, ways))}
-        if len(images_by_cell) > len(best_images):
+        if (len(images_by_cell), not _is_running(table.cells(name))) > rank:
             best, best_images = name, images_by_cell
+            rank = len(best_images), not _is_running(table.cells(name))
     image_count = min(len({*best_images.values()}), len(images)) if best else 0
     enough = image_count >= max(1, 0.2 * min(len(images), len(table.rows)))
     return (best, best_images) if enough else ("", {})
+
+
+def _is_running(cells: Sequence[str]) -> bool:
+    """Whether cells number the rows, from 0 or 1 on: they say less of films than other numbers do."""
+    return any([*cells] == [str(number) for number in range(first, first + len(cells))] for first in (0, 1))
 
 
 def film_of_cell(cell: str, ways: Mapping[str, str]) -> str:

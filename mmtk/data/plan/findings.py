@@ -263,7 +263,7 @@ def _make_splittable(labels: Labels, masked: Collection[str], film_set: FilmSet)
     """Fill or draw the parts where the source could not; unlabel films of classes too rare for it."""
     films = labels.films
     labelled = [path for path, film in films.items() if film.label or path in masked]
-    if why := complete_parts(films, labelled, labels.keys.get("labels") == "folders"):
+    if why := complete_parts(films, labelled, labels.keys.get("labels") == "folders" and not film_set.reasons):
         film_set.reasons.append(why)
     has_parts = any(film.split for film in films.values())
     if has_parts:

@@ -82,14 +82,11 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
     if required and top and all(len(PurePosixPath(parent(path)).parts) == top for path in labels.films):
         top -= 1  # films of one class alone share its folder, too
     parts_of = {path: PurePosixPath(parent(path)).parts[top:] for path in labels.films}
-    splits = {path: next(filter(None, map(_part, parts)), "") for path, parts in parts_of.items()}
+    splits = _parts_by_folders(parts_of)
     for path, part in splits.items():
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
-    names = {
-        path: [p for p in parts if not _part(p) and words.role(p) != "images" and not DIVISION.fullmatch(p)]
-        for path, parts in parts_of.items()
-    }
+    names = {path: [part for part in parts if _may_be_class(part)] for path, parts in parts_of.items()}
     first = {path: parts[0] for path, parts in names.items() if parts}
     loose = [path for path in labels.films if path not in first]
     expected = len(labels.films) - sum(bool(splits[path]) for path in loose)
@@ -109,6 +106,21 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
         labels.reasons.append(f"{counted(len(loose), 'film')} in no folder of a class: unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         labels.notes.append(f"the folders {listing({*splits.values()})} as parts")
+
+
+def _parts_by_folders(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Part of every film by its folders; beside parts, a folder of labelled films is for training."""
+    part_of = {path: next(filter(None, map(_part, names)), "") for path, names in folders.items()}
+    if any(part_of.values()):
+        for path, names in folders.items():
+            part_of[path] = part_of[path] or ("train" if {*map(words.plain, names)} & words.LABELLED else "")
+    return part_of
+
+
+def _may_be_class(folder: str) -> bool:
+    """Whether a folder says no part, no role and no division of films."""
+    spoken = _part(folder) or words.role(folder) == "images" or words.plain(folder) in words.LABELLED
+    return not spoken and not DIVISION.fullmatch(folder)
 
 
 def _part(folder: str) -> str:

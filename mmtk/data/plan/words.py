@@ -79,6 +79,7 @@ UNLABELLED = {
     *("unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted", "unread"),
     *("notread", "notreadyet", "notreported", "unreported", "unbefundet", "nichtbefundet", "nonlu", "nonétiqueté"),
 }
+LABELLED = {"labeled", "labelled", "annotated", "supervised", "gelabelt", "befundet"}  # films that have a class
 ORGANS = {
     "lung": "lung",
     "lungs": "lung",
@@ -234,7 +235,7 @@ UNKNOWN = {
         "未知",
         "不詳",
         "미상",
-        *("not available", "exclude", "excluded"),
+        *("not available", "exclude", "excluded", "not mentioned", "not stated", "nicht erwähnt"),
     ),
 }
 # Answers to the name of a column, which tell nothing as the name of a folder.
@@ -246,8 +247,10 @@ CLASSES |= {word for word in NORMAL if len(word) > 1 and word not in PARTS} - AN
 def same_class(name: str) -> str:
     """Spelling that classes of one meaning share: all words for a film without a finding are ``normal``.
 
-    They may stand in brackets: ``Group B (controls)``.
+    They may stand in brackets: ``Group B (controls)``. So are ICD-10's codes of examinations without a finding.
     """
+    if re.fullmatch(r"z0[0-4]( \d+)?", plain(name)):
+        return "normal"
     bracketed = {plain(text) for text in re.findall(r"\(([^()]*[^\W\d_][^()]*)\)", name)}
     return "normal" if {plain(name), without_number(name), *bracketed} & NORMAL else plain(name)
 
