@@ -79,7 +79,7 @@ UNLABELLED = {
     *("unlabelled", "unlabeled", "unannotated", "nolabel", "nolabels", "withoutlabel", "unsorted", "unread"),
     *("notread", "notreadyet", "notreported", "unreported", "unbefundet", "nichtbefundet", "nonlu", "nonétiqueté"),
 }
-LABELLED = {"labeled", "labelled", "annotated", "supervised", "gelabelt", "befundet"}  # films that have a class
+LABELLED = {"labeled", "labelled", "supervised", "gelabelt", "befundet"}  # films that have a class
 ORGANS = {
     "lung": "lung",
     "lungs": "lung",
