@@ -257,13 +257,16 @@ def ended(error: BaseException | None) -> int:
 
 
 def draw_coarsely() -> None:
-    """Let forks draw pictures in few dots, as the processes of tests do: that takes half the time."""
+    """Let forks draw pictures in few dots, as the processes of tests do, and arrange no axes: half the time.
+
+    How a picture is arranged is tested where it is looked at, in the processes of tests.
+    """
     from matplotlib.figure import Figure
 
     plain, save = Figure.__init__, Figure.savefig
 
     def coarse(self: Figure, *arguments: Any, **options: Any) -> None:
-        plain(self, *arguments, **{"dpi": DOTS, **options})
+        plain(self, *arguments, **{"dpi": DOTS, **options, "layout": None})
 
     def saved(self: Figure, file: Any, **options: Any) -> None:
         save(self, file, **{"dpi": DOTS, **options})
@@ -289,6 +292,7 @@ def main(folder: Path, owner: int) -> None:
         sys.exit(f"a library has begun a thread: {threading.enumerate()}")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # as in the workers of pytest
     server = Server(folder, owner)  # alive in forks: else its sockets close descriptors of theirs
     if (call := server.serve()) is None:
         return

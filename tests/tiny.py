@@ -28,6 +28,7 @@ SOURCES = {
 
 
 TOY = TINY | CLASSIFICATION | SEGMENTATION | SOURCES
+SHALLOW = {"encoder.depth": 4}  # blocks of a U-Net, the fewest that a bridge takes
 
 
 def tiny(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
@@ -38,5 +39,5 @@ def tiny(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
 
 
 def shallow(recipe_name: str = "multimix", /, **changes: Any) -> Recipe:
-    """The same with a U-Net of four blocks, the fewest that a bridge takes."""
-    return tiny(recipe_name, **{"encoder__depth": 4} | changes)
+    """The same with a shallow U-Net."""
+    return tiny(recipe_name, **SHALLOW | changes)

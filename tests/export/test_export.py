@@ -18,7 +18,7 @@ import torch
 from loops import some
 from PIL import Image
 from safetensors.torch import save_file
-from tiny import tiny
+from tiny import shallow, tiny
 
 import mmtk
 from mmtk import api
@@ -43,7 +43,7 @@ SYSTEMS = ["unet", "unet-ssl", "enc", "enc-ssl", "enc-mm", "umtl", "umtl-s", "um
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "multimix"
-    run(tiny(encoder__depth=4, train__steps=2), out, pictures=False)
+    run(shallow(train__steps=2), out, pictures=False)
     return out
 
 
@@ -162,7 +162,7 @@ class Choosy(api.Bridge):
 
 def predictor_with(bridge: api.Bridge) -> Predictor:
     """An untrained network with this bridge in the place of the recipe's, which joins two channels."""
-    recipe = tiny("umtl-s", encoder__depth=4)
+    recipe = shallow("umtl-s")
     targets = sources.targets(recipe)
     net = build.network(recipe, targets)
     net.bridge = bridge
@@ -358,7 +358,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(finished: Path, mo
 @pytest.mark.long
 @pytest.mark.parametrize("name", some(SYSTEMS))
 def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
-    run(tiny(name, train__steps=2), tmp_path / name, pictures=False)
+    run(shallow(name, train__steps=2), tmp_path / name, pictures=False)
     written = write_onnx(tmp_path / name)
     predictor = mmtk.load(tmp_path / name, "cpu")
     images = films(predictor, 4)
@@ -376,7 +376,7 @@ def test_every_system_is_exported(name: str, tmp_path: Path) -> None:
 
 
 OTHERS = {
-    "timm": {"encoder__use": "timm", "encoder__model": "resnet18"},
+    "timm": {"encoder__use": "timm", "encoder__model": "test_efficientnet"},
     "smp": {"encoder__use": "smp", "encoder__name": "resnet18", "decoder__use": "smp"},
     "organs": {"data__segmentation__source__organs": "separate", "data__segmentation__cross__organs": "separate"},
     "colour": {"data__channels": 3},

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 from loops import times
-from tiny import SOURCES, TINY, TOY, tiny
+from tiny import SHALLOW, SOURCES, TINY, TOY, shallow
 
 from mmtk.cli import main as cli
 from mmtk.recipe import tables as recipe_tables
 from mmtk.recipe import toml
 from mmtk.recipe.load import load_recipe
 
-RECIPE = tiny()  # what is fine tries a step: with little, as below
-TOY_SETS = [word for key, value in TOY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+RECIPE = shallow()  # what is fine tries a step: with little, as below
+TOY_SETS = [word for key, value in (TOY | SHALLOW).items() for word in ("--set", f"{key}={json.dumps(value)}")]
 COMPLETE = RECIPE.toml()
 TEXTS = [COMPLETE, *(path.read_text(encoding="utf-8") for path in sorted(toml.recipe_folder().rglob("*.toml")))]
 KEYS = [key for key, _ in toml.leaves(RECIPE.values) if key[:7] != "origin."]

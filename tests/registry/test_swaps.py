@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from loops import some
 from PIL import Image
-from tiny import TOY, tiny
+from tiny import SHALLOW, TOY, tiny
 
 import mmtk
 from mmtk.errors import MmtkError
@@ -276,11 +276,11 @@ def test_a_strange_launcher_runs_a_study(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", fork_server.python())
     study = mmtk.ablate(
-        "umtl",
+        "enc",
         "ssl=none+confidence",
         profile="phantom",
         seeds=1,
-        overrides=TOY,
+        overrides=TOY | SHALLOW,
         launcher={"use": "code/OneByOne", "mood": "hasty"},
     )
     assert sum(len(cell.runs) for cell in study.cells) == 2

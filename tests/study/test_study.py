@@ -347,12 +347,12 @@ def test_runs_on_other_data_are_refused_by_name(study: StudyDir) -> None:
 def test_a_failing_run_stops_nobody_and_is_run_again(tmp_path: Path, tried: Any) -> None:
     tried("one run of a study fails", "the others finish; it is named and tried again")
     """One cell diverges: the others finish, the failure is reported, and continuing tries it alone."""
-    command = ["ablate", "umtl", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
+    command = ["ablate", "enc", "--components", "train.lr=0.001+1e30", "--design", "one-at-a-time", *SETS]
     command += ["--set", "train.optimizer=sgd", "--set", "train.steps=30", "--out", "s"]
     done = mmtk(*command, cwd=tmp_path)
     assert done.returncode == 1
     assert "the loss is not finite in step" in done.stderr
-    assert "By hand:\n  UMTL (train.lr=1e30) 8-4 seed 0: mmtk run runs/" in done.stderr
+    assert "By hand:\n  Enc (train.lr=1e30) 8 class labels seed 0: mmtk run runs/" in done.stderr
     states = [StudyDir(tmp_path / "s").state(run, {}) for run in StudyDir(tmp_path / "s").runs()]
     assert sorted(states) == ["done", "waiting"]
     shown = mmtk("status", "s", cwd=tmp_path)

@@ -23,7 +23,7 @@ from mmtk.study.results import Study
 from mmtk.workflows.ablate import StudyRequest, prepare
 
 COUNT, REPEATS = 3, 2
-CHANGES = sets("classification", "train.lr", tracking__enabled=False)
+CHANGES = sets("classification", "train.lr", encoder__depth=3, tracking__enabled=False)
 OPTIONS = ["--components", "train.lr=0.00001+0.001", "--folds", str(COUNT), "--repeats", str(REPEATS)]
 OPTIONS += ["--launcher", "inline"]  # one process for twelve runs of a second
 

@@ -33,6 +33,7 @@ PREDICTION: dict[str, Any] = {"colors": "#E85A00", "linestyles": [(0, (3.2, 1.8)
 HEAT = "inferno"
 
 DPI = 150
+LAYOUT = "constrained"  # how the axes of a chart are arranged
 GRID = 30  # of an inch: whole dots of DPI and of what an SVG has of them
 IN_SVG = 0.8  # of the dots per inch: films and crowds of points inside an SVG, whose base64 takes a third more
 MOST_MARKS = 1_000  # points of a picture that its SVG draws one by one, at 100 bytes each; more are one film
@@ -115,7 +116,7 @@ def chart(path: Path, title: str, width: float, height: float, *, vector: bool =
 
     ``path``, ``width``, ``height`` and ``vector`` are those of the page.
     """
-    with page(path, width, height, layout="constrained", vector=vector) as fig:
+    with page(path, width, height, layout=LAYOUT, vector=vector) as fig:
         fig.suptitle("\n".join(wrap(title, width)), x=0.1 / width, ha="left", fontsize=11, fontweight="bold")
         yield fig
 
