@@ -72,7 +72,9 @@ def _folder_roles(
         elif images and (masks or role_of[folder] != "masks"):
             role_of[folder] = ""
     if not images and not masks:
-        role_of |= {folder: "masks" for folder, files in by_folder.items() if _named(files)}
+        for folder, files in by_folder.items():
+            if _named(files, -1) or (role_of[folder] != "images" and _named(files, 0)):
+                role_of[folder] = "masks"
     if not images and not masks and "masks" not in role_of.values() and len(by_folder) > 1:
         role_of = _by_look(listing, by_folder, role_of)
     return dict.fromkeys(role_of, "") if {*role_of.values()} == {"masks"} else role_of
@@ -152,10 +154,10 @@ def _begin_with(names: Collection[str], others: Collection[str]) -> bool:
     return 2 * begun > len(names)
 
 
-def _named(paths: Sequence[str]) -> bool:
-    """Whether the last or the first word of all names says that they are masks, as in the derivatives of BIDS."""
+def _named(paths: Sequence[str], end: int) -> bool:
+    """Whether the last or first word of all names, at ``end`` −1 or 0, says that they are masks, as in BIDS."""
     names = [words.plain(stem(path)).split() for path in paths]
-    return any(all(len(name) > 1 and name[end] in MASK_WORDS for name in names) for end in (-1, 0))
+    return all(len(name) > 1 and name[end] in MASK_WORDS for name in names)
 
 
 def _masklike(listing: Listing, paths: Collection[str]) -> bool:
