@@ -9,7 +9,7 @@ from typing import get_args
 from mmtk.counts import counted, share
 from mmtk.report import tuning
 from mmtk.report.analysis import Analysis
-from mmtk.report.claims import AT_CHANCE, EARLY, Claim, Remedy, claims
+from mmtk.report.claims import AT_CHANCE, EARLY, GUESSING, Claim, Remedy, claims
 from mmtk.report.headlines import ALPHA, where_folded, worded
 from mmtk.report.prices import price
 from mmtk.report.summary import chance, summary
@@ -127,6 +127,8 @@ def _sentences(analysis: Analysis) -> list[str]:
     stopped = [f"Stopped early, so the change is too large on average: {places}."] if early else []
     guesses = ", ".join(f"{claim.what} on {claim.where}" for claim in claim_list if claim.is_equality_of_chance)
     guessing = [f"No difference, but {AT_CHANCE}: {guesses}."] if guesses else []
+    useless = ", ".join(f"{claim.what} on {claim.where}" for claim in claim_list if claim.is_difference_of_chance)
+    guessing += [f"Settled, but {GUESSING}: {useless}."] if useless else []
     return [*_settled(claim_list), *guessing, *_without_interval(claim_list), *stopped, *_open(claim_list)]
 
 

@@ -23,7 +23,8 @@ from mmtk.tasks import IN_DOMAIN, budget, labels_text
 
 Remedy = Literal["seeds", "patients", "unknown"]
 EARLY = "stopped early"
-AT_CHANCE = "none of its systems is shown to be better than chance, so it says nothing of what they differ in"
+GUESSING = "none of its systems is shown to be better than chance"
+AT_CHANCE = f"{GUESSING}, so it says nothing of what they differ in"
 NOMINAL_PATIENTS = 2  # of an interval over seeds alone, where V_P = 0 and their number does not count
 NO_INTERVAL = Verdict("open", False, None, "no interval")
 
@@ -91,9 +92,15 @@ class Claim:
         return self.at_chance and self.verdict.word == "no difference that matters"
 
     @property
+    def is_difference_of_chance(self) -> bool:
+        """Whether it helps or harms, and all of its systems may be guessing."""
+        return self.at_chance and self.verdict.decides
+
+    @property
     def note(self) -> str:
         """Reservations beside the verdict; "" where there are none."""
-        return "; ".join(filter(None, (self.verdict.note, AT_CHANCE if self.is_equality_of_chance else "")))
+        guessing = AT_CHANCE if self.is_equality_of_chance else GUESSING if self.is_difference_of_chance else ""
+        return "; ".join(filter(None, (self.verdict.note, guessing)))
 
     @property
     def interaction(self) -> bool:

@@ -15,7 +15,7 @@ from test_patients import DICE, with_patients
 from mmtk.errors import MmtkError
 from mmtk.report.analysis import analyse
 from mmtk.report.answer import MANY, _open, answer, sentences, summary_lines
-from mmtk.report.claims import AT_CHANCE, claims, effects_after_looks
+from mmtk.report.claims import AT_CHANCE, GUESSING, claims, effects_after_looks
 from mmtk.report.margins import parse_margins
 from mmtk.report.prices import price
 from mmtk.report.standings import standings
@@ -64,14 +64,31 @@ def test_a_verdict_is_that_of_the_interval_its_margin_and_holm_s_p() -> None:
             assert claim.verdict == verdict(claim.interval, 0.01, "higher", claim.adjusted)
 
 
-@pytest.mark.parametrize(("chance", "guesses"), [(0.1, False), (0.999, True)])
-def test_no_difference_between_systems_that_may_be_guessing_says_so(chance: float, guesses: bool) -> None:
-    study = alike(0.005)
+def with_chance(study: Study, chance: float) -> Study:
+    """The study, with a level of chance of Dice."""
     for run in (run for cell in study.cells for run in cell.runs.values()):
         numbers = run.declared["segmentation"]
         numbers = {**numbers, "dice": replace(numbers["dice"], chance=chance)}
         vars(run)["declared"] = {**run.declared, "segmentation": numbers}
-    analysis = analyse(study)
+    return study
+
+
+@pytest.mark.parametrize(("chance", "guesses"), [(0.1, False), (0.999, True)])
+def test_a_difference_between_systems_that_may_be_guessing_says_so(chance: float, guesses: bool) -> None:
+    study = alike(0.001)
+    for run in study.cells[1].runs.values():
+        run.scores["in-domain"]["segmentation"]["dice"] -= 0.1
+    study.cells[1].cases[DICE[:2]]["dice"] -= 0.1
+    analysis = analyse(with_chance(study, chance))
+    (row,) = (row for row in verdicts(analysis).rows if row[1].text == "Dice in-domain")
+    assert row[2].text == "A is better"
+    assert (GUESSING in row[-1].text) == guesses
+    assert (f"Settled, but {GUESSING}: A − B on Dice in-domain." in sentences(analysis)) == guesses
+
+
+@pytest.mark.parametrize(("chance", "guesses"), [(0.1, False), (0.999, True)])
+def test_no_difference_between_systems_that_may_be_guessing_says_so(chance: float, guesses: bool) -> None:
+    analysis = analyse(with_chance(alike(0.005), chance))
     (claim,) = (c for c in claims(analysis) if c.score == "Dice in-domain")
     assert claim.verdict.word == "no difference that matters"
     assert claim.is_equality_of_chance == guesses
