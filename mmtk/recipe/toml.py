@@ -264,10 +264,7 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
     if isinstance(assignments, str):
         message = f"overrides: should be a mapping or a list of assignments, not the text {assignments!r}."
         raise MmtkError(message, hint='Write overrides={"ssl.threshold": 0.9} or overrides=["ssl.threshold=0.9"].')
-    if isinstance(assignments, Mapping):
-        pairs: list[tuple[str, Any]] = list(assignments.items())
-    else:
-        pairs = [assignment(text) for text in assignments]
+    pairs = assignments.items() if isinstance(assignments, Mapping) else map(assignment, assignments)
     for key, value in pairs:
         parts = str(key).split(".")
         if not all(map(_NAME.fullmatch, parts)):
@@ -280,6 +277,9 @@ def parse_set(assignments: Iterable[str] | Mapping[str, Any]) -> Layer:
         if (visible_value := visible(str(value))) != str(value):
             cure = "TOML takes UTF-8 only: give the file or folder another name."
             raise MmtkError(f"{key}: {visible_value} has bytes that are no UTF-8.", "--set", cure)
+        # A table is laid on what was set before, key by key, as one of a recipe is on that of its parent.
+        if isinstance(value, dict) and isinstance(table.get(parts[-1]), dict):
+            value = _merge(table, {parts[-1]: value}, ".".join(parts[:-1]), layer.places)[parts[-1]]
         table[parts[-1]] = value
         layer.places[key] = "--set"
     _check_shape(layer, "--set")

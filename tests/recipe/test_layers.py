@@ -374,6 +374,18 @@ def test_a_list_and_a_mapping_make_the_same_layer():
     assert one.places["ssl.x"] == "--set"
 
 
+def test_a_table_of_the_command_line_is_laid_on_what_was_set_before() -> None:
+    for sets, expected in (
+        (["data.size=32", "data={}"], {"data": {"size": 32}}),
+        (["data.size=32", "data.leaks=allow", "data={size=64}"], {"data": {"size": 64, "leaks": "allow"}}),
+        (["ssl={use='none', x=1}", "ssl={x=2}"], {"ssl": {"use": "none", "x": 2}}),
+        (["ssl={use='none', x=1}", "ssl={use='kl'}"], {"ssl": {"use": "kl"}}),  # another component, other keys
+    ):
+        layer = toml.parse_set(sets)
+        assert layer.values == expected, sets
+        assert {key for key, _ in toml.leaves(expected)} <= {*layer.places}, sets
+
+
 def test_a_table_given_as_one_value_has_places_too():
     assert toml.parse_set(["ssl={use='none', x=1}"]).places == {
         "ssl": "--set",
