@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mmtk import builtin_scores
+from mmtk.counts import counted, share
 from mmtk.errors import MmtkError
 from mmtk.io.files import read_json
 from mmtk.report.headlines import ALPHA
@@ -158,10 +159,12 @@ def _of_maps(words: Sequence[str]) -> str:
     if len(counts) > 1:
         (first, count), *rest = counts.items()
         more = [f"{verbs[word]} {number}" for word, number in rest]
-        return " and ".join([", ".join([f"{verbs[first]} {count} of {len(words)} maps", *more[:-1]]), more[-1]])
+        return " and ".join(
+            [", ".join([f"{verbs[first]} {share(count, len(words), 'map')}", *more[:-1]]), more[-1]]
+        )
     if len(words) > 1 and FAILS in counts:
-        return f"holds for none of the {len(words)} maps"
-    return f"{verbs[words[0]]} {'the one map' if len(words) == 1 else f'all {len(words)} maps'}"
+        return f"holds for none of the {counted(len(words), 'map')}"
+    return f"{verbs[words[0]]} {share(len(words), len(words), 'map')}"
 
 
 def _of_claims(words: Sequence[str]) -> str:
@@ -170,13 +173,14 @@ def _of_claims(words: Sequence[str]) -> str:
     counts = {word: words.count(word) for word in verbs if word in words}
     if len(counts) > 1:
         parts = [f"{count} {verbs[word][count > 1]}" for word, count in counts.items()]
-        return f"Of {len(words)} claims behind it {', '.join(parts[:-1])} and {parts[-1]}"
+        return f"Of {counted(len(words), 'claim')} behind it {', '.join(parts[:-1])} and {parts[-1]}"
     if len(words) == 1:
         return f"The one claim behind it {'does not hold' if FAILS in counts else verbs[words[0]][0]}"
+    number = counted(len(words), "claim")
     return (
-        f"None of the {len(words)} claims behind it holds"
+        f"None of the {number} behind it holds"
         if FAILS in counts
-        else f"All {len(words)} claims behind it {verbs[words[0]][1]}"
+        else f"All {number} behind it {verbs[words[0]][1]}"
     )
 
 

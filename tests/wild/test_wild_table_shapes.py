@@ -106,11 +106,11 @@ def test_numbers_with_a_zero_behind_them_name_films_and_codes_have_no_healthy_cl
         film(tmp_path / f"films/{2000 + n}.png")
     table(
         tmp_path / "t.csv",
-        [["Study", "Diagnose"], *([f"{2000 + n}.0", ("J18", "Z03")[n % 2]] for n in range(COUNT))],
+        [["Study", "Diagnose"], *([f"{2000 + n}.0", ("J18", "M54")[n % 2]] for n in range(COUNT))],
     )
     text = "\n".join(plan_folder(tmp_path, tmp_path / "p.toml").lines)
     assert "the table writes the numbers of films with .0" in text
-    assert "classes: J18 6, Z03 6\n  no class is known as that without a finding: Z03, the last" in text
+    assert "classes: J18 6, M54 6\n  no class is known as that without a finding: M54, the last" in text
 
 
 def test_years_are_one_place_and_no_class(tmp_path: Path) -> None:
