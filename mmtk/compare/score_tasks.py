@@ -35,10 +35,10 @@ def tasks_of(scores: Iterable[str], cases: Mapping[str, Iterable[float]] | None 
 def _spoken(name: str) -> str:
     """Task that the name of a score speaks of; "" where it may be either."""
     parts = {name, *words_of(name)}
-    known, plain = {score_name(part) for part in parts}, {part.casefold() for part in parts}
-    if known & _OF_MASKS or plain & _MASK_WORDS:
+    score_names, spellings = {score_name(part) for part in parts}, {part.casefold() for part in parts}
+    if score_names & _OF_MASKS or spellings & _MASK_WORDS:
         return SEGMENTATION
-    return CLASSIFICATION if known & _OF_CLASSES or plain & _CLASS_WORDS else ""
+    return CLASSIFICATION if score_names & _OF_CLASSES or spellings & _CLASS_WORDS else ""
 
 
 def task_lines(by_name: Mapping[str, str]) -> list[str]:

@@ -28,7 +28,7 @@ def with_answers_as_numbers(name: str, table: Table, labels: Labels) -> Table:
     labels: whose reasons are filled
     """
     answers = {column: _answers(column, table.cells(column)) for column in dict.fromkeys(table.columns)}
-    columns = [column for column, found in answers.items() if found]
+    columns = [column for column, words_of_column in answers.items() if words_of_column]
     answered = [column for column in columns if answers[column] & YES and answers[column] & NO]
     if len({re.sub(r"[\d_ ]+", "", column) for column in answered}) < max(2, len(answered)):
         return table  # of one finding, or of several readers
