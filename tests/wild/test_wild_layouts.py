@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from archive_inputs import ARCHIVES
 from collection_inputs import COLLECTIONS
+from column_inputs import COLUMNS
 from hospital_inputs import HOSPITALS
 from label_inputs import LABELS
 from layout_inputs import LAYOUTS, Right, film, mask, table
@@ -28,7 +29,7 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS + SHEETS
+ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS + SHEETS + COLUMNS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

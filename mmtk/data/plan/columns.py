@@ -12,9 +12,9 @@ from unicodedata import normalize
 from mmtk.components.source import _part_words
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
-from mmtk.data.plan.other_columns import OTHER_COLUMNS
+from mmtk.data.plan.other_columns import OTHER_COLUMNS, TESTS
 from mmtk.data.plan.patient_words import is_study_number, patient_column, possible_patients, site_column
-from mmtk.data.plan.readers import READERS, has_agreed
+from mmtk.data.plan.readers import READERS, has_agreed, is_of_reader
 from mmtk.data.plan.revisions import revised_column
 from mmtk.data.plan.tables import Table
 from mmtk.images.files import without_suffix
@@ -101,7 +101,8 @@ def find_columns(table: Table, images: Collection[str], hints: Mapping[str, str]
     label = hints.get("label") or revised_column(named_table, label, candidates)
     used = {label} if label else {*flags}
     possible_split = "" if split else _possible_split(named_table, [x for x in candidates if x not in used])
-    possible = () if patient else possible_patients([entry for entry in cells if entry[0] in {*candidates} - used])
+    persons = {name for name in {*candidates} - used if not is_of_reader(name)}
+    possible = () if patient else possible_patients([entry for entry in cells if entry[0] in persons])
     unused = tuple(name for name in candidates if name not in used)
     return Columns(
         *(image, matches, label, patient, split, spacing, flags, run_lengths, unused),
@@ -227,7 +228,10 @@ def _flags(table: Table, names: list[str]) -> tuple[str, ...]:
 
 def _label_column(table: Table, names: list[str], flags: tuple[str, ...]) -> str:
     """Column that is most like a class, by its name and its cells; "" where ``flags`` are surer."""
-    points = {name: label_points(name, table.cells(name)) for name in names if name not in flags}
+    others = [name for name in names if name not in flags]
+    if flags:
+        others = [name for name in others if not {*words.plain(name).split()} & TESTS]
+    points = {name: label_points(name, table.cells(name)) for name in others}
     best = max(points, key=lambda name: points[name], default="")
     least = UNSPOKEN if flags and _one_each(table, flags) else 0
     return best if best and points[best] > least else ""

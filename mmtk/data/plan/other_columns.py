@@ -17,6 +17,13 @@ hospitalised admitted discharged verstorben tod intensivstation smoker smoking r
 fever cough dyspnea dyspnoea pregnant fieber husten vaccinated geimpft
 """
 _EXAMINATIONS = "ecg ekg ct mri mrt ultrasound sono echo pet"
+# Tests of the laboratory: their answers are none of a film.
+TESTS = {
+    *("pcr", "rtpcr", "antigen", "antibody", "serology", "igg", "igm", "hiv", "test", "lab", "swab"),
+    *("sputum", "smear", "culture", "xpert", "genexpert", "igra", "quantiferon", "tst", "mantoux", "afb"),
+    *("naat", "lam", "hbsag", "crp", "abstrich", "kultur", "schnelltest", "antikörper", "crachat"),
+    *("cultivo", "esputo", "мазок", "核酸"),
+}
 # What is not to be used, and columns whose "no" says so.
 EXCLUDED = {
     *(

@@ -39,6 +39,7 @@ READERS = {
     ),
     *("lettore", "observador", "medico", "médico", "врач", "医师", "医生", "読影者"),
 }
+SHORT = {"rad", "r", "obs", "annot"}  # rad_id, R1
 AGREED = {
     *("consensus", "final", "gt", "gold", "groundtruth", "truth", "reference", "agreed", "approved", "staple"),
     *(
@@ -83,6 +84,12 @@ def share_films(masks: Mapping[str, Mapping[str, str]]) -> bool:
 def has_agreed(name: str) -> bool:
     """Whether masks, or a column of labels, are called those that readers agreed on."""
     return bool(_without_numbers(words.plain(name).split()) & AGREED)
+
+
+def is_of_reader(name: str) -> bool:
+    """Whether a column is called after a reader: ``rad_id``, ``Reader 2``, ``R1``."""
+    name_words = _without_numbers(words.plain(name).split()) - {""}
+    return bool(name_words & READERS) or (bool(name_words & SHORT) and name_words <= SHORT | {"id", "no", "name"})
 
 
 def _without_numbers(name_words: Collection[str]) -> set[str]:

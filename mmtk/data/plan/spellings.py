@@ -11,8 +11,22 @@ from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.films import Labels
 from mmtk.io.spelling import folded_word
 
-NO = {"0", "no", "n", "false", "f", "neg", "negative", "absent", "nein", "non", "nee", "nej", "não", "нет"}
-YES = {"1", "yes", "y", "true", "t", "pos", "positive", "present", "ja", "oui", "si", "sí", "sì", "sim", "да"}
+NO = {
+    *("0", "no", "n", "false", "f", "neg", "negative", "absent", "not present", "not detected"),
+    *("undetected", "not seen", "nein", "negativ", "nicht vorhanden", "nicht nachgewiesen", "falsch"),
+    *("non", "négatif", "négative", "non détecté", "faux", "nee", "negatief", "afwezig", "nej", "nei"),
+    *("ne", "nie", "negatywny", "hayır", "negatif", "não", "negativo", "negativa", "ausente"),
+    *("no detectado", "não detectado", "falso", "assente", "non rilevato", "нет", "отрицательный"),
+    *("отрицательно", "отсутствует", "否", "无", "無", "阴性", "陰性", "なし", "음성", "아니오"),
+}
+YES = {
+    *("1", "yes", "y", "true", "t", "pos", "positive", "present", "detected", "seen", "ja", "positiv"),
+    *("vorhanden", "nachgewiesen", "wahr", "oui", "positif", "présent", "présente", "détecté", "vrai"),
+    *("positief", "aanwezig", "tak", "ano", "áno", "pozytywny", "evet", "pozitif", "si", "sí", "sì"),
+    *("sim", "positivo", "positiva", "presente", "detectado", "verdadero", "verdadeiro", "vero"),
+    *("rilevato", "да", "есть", "положительный", "положительно", "присутствует", "是", "有", "阳性"),
+    *("陽性", "あり", "양성", "예"),
+}
 
 
 def unify(labels: Labels) -> None:

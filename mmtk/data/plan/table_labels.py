@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from mmtk.components.source._personal_columns import is_personal
@@ -12,19 +12,20 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import FLOAT, Columns, is_of_masks
 from mmtk.data.plan.doubts import doubts
 from mmtk.data.plan.empty_labels import empty_labels
+from mmtk.data.plan.film_rows import USES, joined_row, write_row
 from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
-from mmtk.data.plan.films import Film, Labels
+from mmtk.data.plan.films import Labels
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE
 from mmtk.data.plan.patient_words import is_study_column
 from mmtk.data.plan.patients import header_patient
+from mmtk.data.plan.reader_votes import Votes, reader_column
 from mmtk.data.plan.readers import has_agreed
+from mmtk.data.plan.table_parts import continues, is_of_boxes
 from mmtk.data.plan.table_shapes import usual_shapes
 from mmtk.data.plan.tables import Table
 from mmtk.errors import MmtkError, listing, nearest
-
-USES = ("image", "label", "patient", "split", "spacing")  # of columns
 
 
 def read_labels(files: Listing, labels: Labels, hints: Mapping[str, str]) -> None:
@@ -81,7 +82,7 @@ def _of_label_files(
     film_tables = find_film_tables(files, tables, labels, hints)
     if labelled:
         film_tables = {
-            name: item for name, item in film_tables.items() if any(_continues(item, other) for other in labelled)
+            name: item for name, item in film_tables.items() if any(continues(item, other) for other in labelled)
         }
         label_files &= {*film_tables}
     if film_tables:
@@ -130,7 +131,7 @@ def _read_others(
     main = film_tables[name]
     for other in tables:
         item = film_tables.get(other)
-        if item and other != name and _continues(item, main):
+        if item and other != name and continues(item, main):
             labels.reasons.append(f"the rows of {other} are put to those of {name}")
             _read(item, labels, _part(other))
         elif other != name and (item is None or has_labels(item)):
@@ -138,7 +139,7 @@ def _read_others(
             labels.notes.append(f"the table {other} is left out: {name} has the labels{differ}")
     _read(main, labels, _part(name))
     for other, item in film_tables.items():
-        if other != name and not has_labels(item) and not _continues(item, main):
+        if other != name and not has_labels(item) and not continues(item, main):
             _supplement(other, item, main, labels)
 
 
@@ -163,8 +164,8 @@ def _cells_by_column(table: Table) -> Iterator[dict[str, str]]:
     yield from (dict(zip(table.columns, row, strict=True)) for row in table.rows)
 
 
-def _priority(item: FilmTable) -> tuple[bool, int]:
-    return has_labels(item), len(item.columns.matches)
+def _priority(item: FilmTable) -> tuple[bool, int, bool]:
+    return has_labels(item), len(item.columns.matches), not is_of_boxes(item)
 
 
 def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> None:
@@ -186,14 +187,6 @@ def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> 
                 setattr(labels.films[path], key, words.part(cell) if key == "split" else cell)
     described = ", ".join(f'"{getattr(columns, key)}" as {key}' for key in uses)
     labels.reasons += [f"{name} gives {described}", *columns.persons_sentence()]
-
-
-def _continues(one: FilmTable, other: FilmTable) -> bool:
-    """Whether two tables have the same columns, or the same ones of films and labels, and no film in common."""
-    shared = {*one.columns.matches.values()} & {*other.columns.matches.values()}
-    uses = [(item.columns.image, item.columns.label, item.columns.flags) for item in (one, other)]
-    alike = one.table.columns == other.table.columns or (uses[0] == uses[1] and has_labels(one))
-    return alike and not shared
 
 
 def _check_hints(hints: Mapping[str, str], name: str, table: Table) -> None:
@@ -225,8 +218,10 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
     empty = empty_labels(
         [row[columns.label] for _, row in matches] if columns.label else [], columns.label, labels
     )
+    votes = Votes(reader_column(table, columns, rows_of.values()), columns, empty)
     for path, image_rows in rows_of.items():
-        _write(labels.films[path], _joined(path, image_rows, columns, empty), columns, part_of_table, empty)
+        film_row = votes.decided(joined_row(path, image_rows, columns, empty), image_rows)
+        write_row(labels.films[path], film_row, columns, part_of_table, empty)
     _add_reasons(labels.reasons, columns, [row for _, row in matches])
     if columns.label or columns.flags:
         for film in labels.films.values():
@@ -238,7 +233,9 @@ def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
         labels.reasons.append(
             f"{counted(len(absent), 'row names', 'rows name')} no image here: {listing(absent_names, 3)}"
         )
-    if several := sum(len(image_rows) > 1 for image_rows in rows_of.values()):
+    if votes.reader:
+        labels.reasons.append(votes.sentence())
+    elif several := sum(len(image_rows) > 1 for image_rows in rows_of.values()):
         have = counted(several, "image has several rows", "images have several rows")
         labels.reasons.append(f"{have}: an image has the labels of all its rows")
     labels.listed |= {*rows_of}
@@ -270,59 +267,9 @@ def _add_reasons(reasons: list[str], columns: Columns, rows: Sequence[Mapping[st
         _add(reasons, why)
 
 
-def _joined(
-    path: str, rows: Sequence[Mapping[str, str]], columns: Columns, empty: Collection[str]
-) -> Mapping[str, str]:
-    """One row for all of an image: with every label; MmtkError where they name several patients or parts."""
-    row = dict(rows[0])
-    for name in (columns.patient, columns.split, columns.spacing):
-        values = dict.fromkeys(row[name] for row in rows if name and row[name])
-        if len(values) > 1:
-            cure = f'Leave one row for the image, or name another column than "{name}".'
-            raise MmtkError(f"its rows differ in {name}: {listing(values)}.", path, cure)
-        if values:
-            row[name] = next(iter(values))
-    if columns.label:
-        labels = (row[columns.label] for row in rows)
-        row[columns.label] = "|".join(dict.fromkeys(x for x in labels if x.casefold() not in empty))
-    for name in columns.unused:
-        row[name] = row[name] if len({other[name] for other in rows}) == 1 else ""
-    for name in columns.flags:
-        cells = {row[name].removesuffix(".0"): row[name] for row in rows}
-        row[name] = cells[next((cell for cell in ("1", "-1", "") if cell in cells), "0")]
-    return row
-
-
 def _add(reasons: list[str], reason: str) -> None:
     if reason not in reasons:
         reasons.append(reason)
-
-
-def _write(
-    film: Film, row: Mapping[str, str], columns: Columns, part_of_table: str, empty: Collection[str]
-) -> None:
-    """Write the cells of one row into its film; words of ``empty`` are no label."""
-    if columns.label:
-        film.label = "" if row[columns.label].casefold() in empty else row[columns.label]
-    elif columns.flags:
-        film.label = _flagged({name: row[name].removesuffix(".0") for name in columns.flags})
-    film.split = part_of_table or film.split
-    film.patient = columns.person(row)
-    film.spacing = row[columns.spacing] if columns.spacing else ""
-    film.metadata = {
-        name: row[name] for name in columns.unused if name.casefold() not in USES and not is_personal(name)
-    }
-    if columns.split:
-        film.split = words.part(row[columns.split])
-
-
-def _flagged(cells: Mapping[str, str]) -> str:
-    """Findings of a row with a column of 0 and 1 for each; "" where none is certain."""
-    positive = [name for name, cell in cells.items() if cell == "1"]
-    if positive:
-        return "|".join(positive)
-    stated = all(cell == "0" for cell in cells.values())
-    return "no finding" if stated and not any(words.same_class(name) == "normal" for name in cells) else ""
 
 
 def _describe(name: str, columns: Columns, labels: Labels) -> None:

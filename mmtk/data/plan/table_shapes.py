@@ -15,6 +15,7 @@ from mmtk.data.plan.joins import joined
 from mmtk.data.plan.label_answers import with_answers_as_numbers
 from mmtk.data.plan.label_sides import with_both_sides
 from mmtk.data.plan.listing import parent, stem
+from mmtk.data.plan.numbered_labels import with_labels_joined
 from mmtk.data.plan.occasions import row_per_occasion
 from mmtk.data.plan.table_gaps import without_gaps
 from mmtk.data.plan.tables import Table
@@ -42,6 +43,7 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str
     shaped = {name: _one_film_per_row(name, table, ways, labels) for name, table in shaped.items()}
     if not hints.get("label"):
         shaped = {name: with_answers_as_numbers(name, table, labels) for name, table in shaped.items()}
+        shaped = {name: with_labels_joined(name, table, labels) for name, table in shaped.items()}
     return _with_classes(shaped, labels)
 
 

@@ -1,0 +1,103 @@
+"""Tables with findings in several columns, or of several readers, with what is right to read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from layout_inputs import Right, film, table
+
+COUNT = 12
+ILL, WELL, WET, LARGE = "pneumonia", "normal", "effusion", "cardiomegaly"
+
+
+def _films(root: Path, columns: Sequence[str], cells: Callable[[int], Sequence[str]]) -> None:
+    for n in range(COUNT):
+        film(root / f"img/f{n}x.png")
+    table(root / "t.csv", [["file", *columns], *([f"f{n}x.png", *cells(n)] for n in range(COUNT))])
+
+
+def numbered_labels(root: Path) -> Right:
+    """Findings in three columns, of which the second may say that there is no other."""
+    _films(
+        root, ["label_1", "label_2", "label_3"], lambda n: [(WELL, ILL)[n % 2], ("none", "", WET)[n // 5], "nan"]
+    )
+    return Right(
+        {WELL: 5, ILL: 5}, films=COUNT, words=('"label_1", "label_2", "label_3" of t.csv are read as one',)
+    )
+
+
+def primary_and_secondary(root: Path) -> Right:
+    """A second diagnosis of films of one first diagnosis."""
+    _films(root, ["dx_primary", "dx_secondary"], lambda n: [(WELL, ILL)[n % 2], (WET if n in (1, 5) else "")])
+    return Right({WELL: 6, ILL: 4}, films=COUNT, words=('"dx_primary", "dx_secondary" of t.csv are read as one',))
+
+
+def classes_within_classes(root: Path) -> Right:
+    """A second column that divides the first."""
+    _films(root, ["label_1", "label_2"], lambda n: [(WELL, ILL)[n % 2], ("", "viral", "", "bacterial")[n % 4]])
+    return Right({WELL: 6, ILL: 6}, films=COUNT, words=("not labels: label_2",))
+
+
+def three_readers(root: Path) -> Right:
+    """A column for each reader; the second differs in two films, and of one of them the third said nothing."""
+
+    def cells(n: int) -> list[str]:
+        own = (WELL, ILL)[n % 2]
+        return [own, (WELL, ILL)[(n + (n > 9)) % 2], "" if n == 11 else own]
+
+    _films(root, ["reader_1", "reader_2", "reader_3"], cells)
+    return Right({WELL: 6, ILL: 5}, films=COUNT, words=("(2 rows on which they differ, 1 of them without one)",))
+
+
+def _pairs(yes: str, no: str, unknown: str = "") -> Callable[[Path], Right]:
+    def make(root: Path) -> Right:
+        def cells(n: int) -> list[str]:
+            answers = [unknown if unknown and n == 0 else yes if n % 3 == 0 else no, yes if n % 3 == 1 else no]
+            return [*answers, ("positive", "negative")[n % 2]]
+
+        _films(root, ["Pneumonia", "Effusion", "PCR"], cells)
+        right = {"Pneumonia": 4 - bool(unknown), "Effusion": 4, "no finding": 4}
+        return Right(right, films=COUNT, words=("answers in Effusion, Pneumonia of t.csv",))
+
+    make.__name__ = f"answers_{yes}_{no}"
+    return make
+
+
+def images_and_boxes_of_readers(root: Path) -> Right:
+    """VinDr-CXR: three readers' findings of images and boxes, and others that were agreed on for the test part."""
+    findings = ("Cardiomegaly", "Pleural effusion", "No finding")
+    rows: dict[str, list[list[object]]] = {
+        "image_labels_train": [["image_id", "rad_id", *findings]],
+        "image_labels_test": [["image_id", *findings]],
+        "annotations_train": [["image_id", "rad_id", "class_name", "x_min", "y_min", "x_max", "y_max"]],
+        "annotations_test": [["image_id", "class_name", "x_min", "y_min", "x_max", "y_max"]],
+    }
+    for n in range(24):
+        part = "train" if n < 18 else "test"
+        film(root / f"{part}/{n:032x}.png")
+        for reader in range(3 if part == "train" else 1):
+            finding = findings[(n + reader * (n == 0) + (reader == 1 and 0 < n < 6)) % 3]
+            readers = [f"R{(n + reader) % 7}"] if part == "train" else []
+            row = [f"{n:032x}", *readers]
+            rows[f"image_labels_{part}"].append([*row, *(int(finding == other) for other in findings)])
+            rows[f"annotations_{part}"].append(
+                [*row, finding, *([""] * 4 if finding == findings[2] else [1, 2, 3, 4])]
+            )
+    for name, lines in rows.items():
+        table(root / f"annotations/{name}.csv", lines)
+    words = (
+        "parts: train 15, val 3, test 6",
+        '"rad_id" names readers: an image has the classes that more than half of its readers gave',
+        "the rows of annotations/image_labels_test.csv are put to those",
+    )
+    return Right({"Cardiomegaly": 7, "Pleural effusion": 8, "No finding": 8}, films=24, words=words)
+
+
+COLUMNS = (
+    *(numbered_labels, primary_and_secondary, classes_within_classes, three_readers, images_and_boxes_of_readers),
+    *(
+        _pairs(*words)
+        for words in (("positive", "negative", "uncertain"), ("+", "-"), ("nachgewiesen", "nicht nachgewiesen"))
+    ),
+)
