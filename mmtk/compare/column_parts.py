@@ -10,6 +10,7 @@ from pathlib import Path
 from mmtk.compare.columns import Sheet
 from mmtk.compare.score_names import SUMMARY, is_score_name, is_spread, is_statistic, known_score, plain
 from mmtk.errors import listing
+from mmtk.io.packed import unpacked
 
 GAP = r"[\s_\-./:,()\[\]@|]"
 SEED = re.compile(
@@ -61,7 +62,7 @@ def column_parts(sheet: Sheet, roles: Mapping[str, str], alone: bool = True) -> 
         return {}
     names = [name for name in sheet.columns if name not in roles.values() and sheet.is_numeric(name)]
     names = [name for name in names if not _is_over_seeds(name)]
-    unnamed = "value" if "metric" in roles else known_score(Path(sheet.where).stem) or "value"
+    unnamed = "value" if "metric" in roles else known_score(unpacked(Path(sheet.where)).stem) or "value"
     if "system" in roles and (numbered := _numbered(names, roles)):
         return {name: replace(part, score=unnamed) for name, part in numbered.items()}
     parts = {name: _parts(name, alone and "system" not in roles) for name in names}

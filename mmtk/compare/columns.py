@@ -18,6 +18,7 @@ from mmtk.compare.score_names import is_score_name
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.csv_text import OTHER_FORMS, decoded, read_csv
+from mmtk.io.packed import inner_suffix
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -157,7 +158,7 @@ def read_sheet(path: Path) -> Sheet:
             return Sheet(pq.read_table(path).to_pandas(), str(path))
         except (pa.ArrowException, OSError) as error:
             raise MmtkError(f"is no Parquet file that can be read: {error}", str(path)) from error
-    if path.suffix.lower() in json_tables.SUFFIXES:
+    if inner_suffix(path) in json_tables.SUFFIXES:
         return _json_sheet(path)
     text = decoded(path, "")[0]
     if is_latex(text):
@@ -206,7 +207,7 @@ def _check_file(path: Path) -> None:
         raise MmtkError("no such file.", str(path), "Name a table: a CSV or Parquet file.")
     if path.is_dir():
         raise MmtkError("is a folder, not a table.", str(path), "Name a CSV or Parquet file in it.")
-    if path.suffix.lower() in {*OTHER_FORMS} - {*json_tables.SUFFIXES}:
+    if inner_suffix(path) in {*OTHER_FORMS} - {*json_tables.SUFFIXES}:
         raise MmtkError("is no table.", str(path), "Write its numbers as a CSV: system, seed, case, dice.")
     if not path.is_file() or not path.stat().st_size:
         raise MmtkError("is empty.", str(path), "A table has a line of names, and a row for each number or case.")

@@ -16,6 +16,7 @@ from mmtk.images.files import is_image_file
 from mmtk.images.loader import read_labels, read_mask
 from mmtk.io.extras import install_line
 from mmtk.io.files import is_hidden
+from mmtk.io.packed import unpacked
 
 NIFTI = (".nii", ".nii.gz")
 LABELS = 64  # more values than that are gray levels, not labels
@@ -182,9 +183,10 @@ def distinct_runs(runs: Iterable[tuple[Path, str, str, Path]]) -> list[tuple[str
 
 def distinct_stems(files: Collection[Path]) -> dict[Path, str]:
     """Name of every file without its suffix, and of files of one name the folders that tell them apart."""
-    counts = Counter(path.stem for path in {*files})
-    longer = _short_names({path.with_suffix("") for path in files if counts[path.stem] > 1})
-    return {path: longer.get(path.with_suffix(""), path.stem) for path in files}
+    names = {path: unpacked(path).with_suffix("") for path in files}
+    counts = Counter(name.name for name in names.values())
+    longer = _short_names({name for name in names.values() if counts[name.name] > 1})
+    return {path: longer.get(name, name.name) for path, name in names.items()}
 
 
 def _short_names(sources: Collection[Path]) -> dict[Path, str]:

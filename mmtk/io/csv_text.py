@@ -11,6 +11,7 @@ from pathlib import Path
 from mmtk.counts import counted
 from mmtk.errors import MmtkError
 from mmtk.io.headings import SEPARATORS, IsName, lines_above
+from mmtk.io.packed import inner_suffix, read_bytes
 
 OTHER_FORMS = (".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".xml")
 PLAN_CURE = "mmtk data plan FOLDER reads labels in JSON, YAML and texts too, and writes the table."
@@ -51,7 +52,7 @@ def read_csv(path: Path, is_name: IsName | None = None) -> Table:
     is_name: whether a cell is a name that columns often have; with it, titles, comments and names over several
         columns may stand above the line with the names
     """
-    if path.suffix.lower() in OTHER_FORMS:
+    if inner_suffix(path) in OTHER_FORMS:
         raise MmtkError("is no CSV table.", str(path), PLAN_CURE)
     text, encoding = decoded(path)
     rows = io.StringIO(text, newline=None).readlines()
@@ -96,12 +97,12 @@ def open_quote(path: Path, number: int, reason: str) -> MmtkError:
 
 
 def decoded(path: Path, workbook_cure: str = WORKBOOK_CURE) -> tuple[str, str]:
-    """Read text and encoding of a file: UTF-8, UTF-16 with its mark, else Windows-1252.
+    """Read text and encoding of a file, packed or not: UTF-8, UTF-16 with its mark, else Windows-1252.
 
     workbook_cure: what helps with a workbook, beside saving it as CSV
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise MmtkError(f"cannot be read: {error.strerror}.", str(path)) from error
     cure = "Save it as CSV, encoded in UTF-8."

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from mmtk.errors import MmtkError
 from mmtk.images.files import SUFFIXES
+from mmtk.io.packed import inner_suffix
 from mmtk.io.spelling import command
 
 _PLAN = "mmtk data plan FOLDER writes a profile for the folder of the films"
@@ -29,7 +30,7 @@ def checked(path: str, what: str) -> Path:
     path: as it was given
     what: that it should be: recipe, profile or suite
     """
-    kind, cure = _KINDS.get(Path(path).suffix.lower(), ("", ""))
+    kind, cure = _KINDS.get(inner_suffix(Path(path)), ("", ""))
     if kind:
         raise MmtkError(f"{path} is {kind}, not a {what}.", hint=cure)
     return Path(path)

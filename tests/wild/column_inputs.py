@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -94,7 +95,27 @@ def images_and_boxes_of_readers(root: Path) -> Right:
     return Right({"Cardiomegaly": 7, "Pleural effusion": 8, "No finding": 8}, films=24, words=words)
 
 
+def packed_tables_of_classes(root: Path) -> Right:
+    """A packed table for each class, of which one has been unpacked under its name."""
+    for n in range(COUNT):
+        film(root / f"img/f{n}x.png")
+    for number, name in enumerate((WELL, ILL)):
+        text = "\n".join(["file", *(f"f{n}x.png" for n in range(number, COUNT, 2))])
+        (root / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode()) if number else text.encode())
+    words = ("the tables normal.csv.gz, pneumonia.csv.gz have the films of a class each",)
+    return Right({WELL: 6, ILL: 6}, films=COUNT, words=words)
+
+
+def a_packed_table(root: Path) -> Right:
+    """A table as MIMIC-CXR has it, which the source reads as it is."""
+    _films(root, ["label"], lambda n: [(WELL, ILL)[n % 2]])
+    (root / "t.csv.gz").write_bytes(gzip.compress((root / "t.csv").read_bytes()))
+    (root / "t.csv").unlink()
+    return Right({WELL: 6, ILL: 6}, films=COUNT, words=('t.csv.gz: "file" as image, "label" as label',))
+
+
 COLUMNS = (
+    *(packed_tables_of_classes, a_packed_table),
     *(numbered_labels, primary_and_secondary, classes_within_classes, three_readers, images_and_boxes_of_readers),
     *(
         _pairs(*words)

@@ -20,6 +20,7 @@ from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images
 from mmtk.io.files import read_json, sha256
 from mmtk.io.outputs import holds_run, results_among
+from mmtk.io.packed import inner_suffix
 from mmtk.io.spelling import visible
 from mmtk.registry import catalog
 
@@ -102,7 +103,7 @@ def _tables(request: Request) -> tuple[Records, list[str]]:
     parts, lines = [], []
     for path, sheet in sheets.items():
         part, of_file = table_records(sheet, request, *runs[names[path]], alone=len(sheets) == 1)
-        if path.suffix.lower() in json_tables.SUFFIXES and len(sheets) == 1 and of_file[0] == "case = name":
+        if inner_suffix(path) in json_tables.SUFFIXES and len(sheets) == 1 and of_file[0] == "case = name":
             some = listing(dict.fromkeys(sheet.texts("name")), 3)
             part.notes.append(
                 f"names such as {some} are taken as cases: --column system=name says that they are systems"
@@ -125,9 +126,9 @@ def _files_in(folder: Path, notes: list[str]) -> list[Path]:
     folder: of a source
     notes: to which a sentence on files that are not read is added
     """
-    inside = find_images(folder, lambda one: one.suffix.lower() in (*TABLES, *json_tables.SUFFIXES))
-    texts = [file for file in inside if file.suffix.lower() == ".txt"]
-    objects = [file for file in inside if file.suffix.lower() in json_tables.SUFFIXES]
+    inside = find_images(folder, lambda one: inner_suffix(one) in (*TABLES, *json_tables.SUFFIXES))
+    texts = [file for file in inside if inner_suffix(file) == ".txt"]
+    objects = [file for file in inside if inner_suffix(file) in json_tables.SUFFIXES]
     tables = [file for file in inside if file not in objects]
     files = tables if tables != texts or not objects else objects
     if not files:
@@ -145,7 +146,7 @@ def _with_scores(sheets: dict[Path, Sheet]) -> dict[Path, Sheet]:
     plain = {
         path
         for path, sheet in sheets.items()
-        if path.suffix.lower() in json_tables.SUFFIXES and not any(map(is_score_name, sheet.columns))
+        if inner_suffix(path) in json_tables.SUFFIXES and not any(map(is_score_name, sheet.columns))
     }
     rest = {path: sheet for path, sheet in sheets.items() if path not in plain}
     if not plain or not rest:

@@ -20,6 +20,7 @@ from mmtk.compare.score_names import SUMMARY, known_score, score_name, scores_of
 from mmtk.compare.score_tasks import CLASSIFICATION, task_lines, tasks_of
 from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
+from mmtk.io.packed import unpacked
 from mmtk.runs.attributes import METADATA
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _melted(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) -> 
         names = [score_name(text) for text in sheet.texts(layout.columns["metric"])]
         return keys.assign(metric=names, value=sheet.numbers(layout.columns["value"]))
     if layout.shape == "wide":
-        stem = Path(sheet.where).stem
+        stem = unpacked(Path(sheet.where)).stem
         name = request.metrics[0] if request.metrics else known_score(stem) or "score"
         columns = {"value": name}
     else:

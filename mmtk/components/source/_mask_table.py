@@ -15,6 +15,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import SUFFIXES, is_image_file
 from mmtk.io.csv_text import Table, read_csv
+from mmtk.io.packed import inner_suffix
 
 
 def named_masks(
@@ -44,7 +45,7 @@ def mask_channels(location: FolderPattern) -> tuple[str, ...]:
 
 def _read(location: FolderPattern | None) -> Table | None:
     """The table at a location; None where it is no table of images and masks."""
-    if location is None or location.pattern or location.base.suffix.lower() != ".csv":
+    if location is None or location.pattern or inner_suffix(location.base) != ".csv":
         return None
     if not location.base.is_file():
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 from mmtk.images.files import find_images, is_image_file
 from mmtk.images.loader import image_size
+from mmtk.io.packed import inner_suffix
 
 Reader = Callable[[FolderPattern, MaskFinder, tuple[str, ...]], Annotations]
 NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
@@ -27,7 +28,7 @@ def reader_of(location: FolderPattern) -> Reader | None:
     """Choose the reader: lists of images (.json, .xml), run lengths (.csv), or YOLO for a folder of .txt files."""
     if location.name.lower().endswith((".json", ".xml")):
         return read_listed
-    if location.name.lower().endswith(".csv"):
+    if inner_suffix(PurePath(location.name)) == ".csv":
         return read_run_lengths
     folders = [path for path in location.entries() if path.is_dir()]
     if any(

@@ -19,6 +19,7 @@ from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 from mmtk.images.outline_files import Annotations, names_by_spelling, parse_outlines, read_outlines
 from mmtk.images.run_lengths import EMPTY, are_along_rows, are_relative
+from mmtk.io.packed import inner_suffix
 
 LABELME = "LabelMe"
 
@@ -54,7 +55,7 @@ def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
     """Masks as run lengths in a table: of one organ, or a column for each."""
     for name, table in listing.tables.items():
         columns = find_columns(table, films, {})
-        if not columns or not columns.run_lengths or not name.lower().endswith(".csv"):
+        if not columns or not columns.run_lengths or inner_suffix(PurePosixPath(name)) != ".csv":
             continue
         film_of_row = [columns.matches.get(cell, "") for cell in table.cells(columns.image)]
         organs = columns.run_lengths

@@ -19,6 +19,7 @@ from mmtk.images.files import image_name, is_image_file
 from mmtk.images.loader import read_kind
 from mmtk.io.files import is_hidden
 from mmtk.io.outputs import holds_run, results_among
+from mmtk.io.packed import inner_suffix, unpacked
 
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".txt", ".npy", ".json", ".yaml", ".yml", *JSON_LINES)  # beside films, with their names
@@ -149,12 +150,12 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
     stems = {path.stem for path in paths if not path.name.isascii()}
     for path in paths:
         name, suffix = os.path.relpath(path, root), path.suffix.lower()
-        if suffix in TABLES:
+        if inner_suffix(path) in TABLES:
             if (table := read_table(path, stems)) is not None:
                 tables[name] = table
         elif suffix in WORKBOOKS and (book := read_sheets(path)):
             sheets |= {f"{name} [{sheet}]" if len(book) > 1 else name: table for sheet, table in book.items()}
-        elif suffix == ".txt" and (table := read_text_table(path)) is not None:
+        elif inner_suffix(path) == ".txt" and (table := read_text_table(path)) is not None:
             tables[name] = table
         elif (kind := ALIASES.get(suffix, suffix)) in others:
             others[kind].append(name)
@@ -251,5 +252,5 @@ def parent(path: str) -> str:
 
 def stem(path: str) -> str:
     """Name without folder and suffix, composed (NFC)."""
-    pure = PurePosixPath(path)
-    return normalize("NFC", pure.stem if pure.suffix.lower() in TEXTS else image_name(pure))
+    pure = unpacked(PurePosixPath(path))
+    return normalize("NFC", pure.stem if pure.suffix.lower() in (*TABLES, *TEXTS) else image_name(pure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -16,6 +17,7 @@ from mmtk.data.plan.encodings import decode
 from mmtk.errors import MmtkError
 from mmtk.io.csv_text import open_quote
 from mmtk.io.headings import MOST_TITLES, heading_index, regular_separator, title_count
+from mmtk.io.packed import read_bytes, unpacked
 from mmtk.io.spelling import without_marks
 
 TABLES = (".csv", ".tsv", ".tab")
@@ -50,7 +52,7 @@ def read_text_table(path: Path) -> Table | None:
     """Read a text with cells in its first two lines, as a table; None for prose, lists and numbers of outlines."""
     try:
         with path.open("rb") as file:
-            first = file.read(4096).split(b"\n")[:2]
+            first = (file if unpacked(path) == path else io.BytesIO(read_bytes(path))).read(4096).split(b"\n")[:2]
     except OSError:
         return None
     separators = [sep for sep in b",;\t|" if all(0 < line.count(sep) == first[0].count(sep) for line in first)]
@@ -60,7 +62,7 @@ def read_text_table(path: Path) -> Table | None:
 def read_table(path: Path, names: Collection[str] = ()) -> Table | None:
     """Read a CSV table in any usual encoding and separator, by ``names`` of files; None where there is no row."""
     try:
-        text, encoding = decode(path.read_bytes(), names)
+        text, encoding = decode(read_bytes(path), names)
     except PermissionError as error:  # it may well be the table of the labels
         raise MmtkError(
             "cannot be read: permission denied.", str(path), "Ask its owner, or move it away."
