@@ -143,16 +143,22 @@ def open_source(
     root: Path | None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SourceData:
-    """Open the source of ``task`` in ``recipe`` with its store, after a check of its ids and labels.
+    """Open a source of a recipe with its store, after a check of its ids and labels.
 
-    ``domain`` is ``source`` or ``cross``, ``root`` the data folder; ``progress`` as in ``prepare``.
+    recipe: with the source
+    task: that it serves
+    domain: ``source``, read whole, or ``cross``, of which the part that is scored is read
+    root: folder of the data
+    progress: as in ``prepare``
     """
     role = Role.of(recipe, task, domain)
     source = sources.source(recipe, task, domain, root)
     split_checks.check_items(role, source)
+    split_checks.check_parts(role, source)
     report = None if progress is None else lambda count, total: progress(role.name, count, total)
     size, channels = recipe.data.size, recipe.data.channels
-    return SourceData(role, source, open_store(folds.undivided(source), size, channels, progress=report))
+    split: api.Split = "all" if domain == "source" else role.split
+    return SourceData(role, source, open_store(folds.undivided(source), size, channels, split, progress=report))
 
 
 def _split(recipe: Recipe, data: SourceData, notes: list[str]) -> SplitRows:
@@ -195,9 +201,7 @@ class TestSet:
         Numbers follow the order of the names, and say nothing of them: names may be those of a hospital.
         """
         store = self.store
-        images = zip(store.patients, store.ids, strict=True)
-        names = sorted({name for name, image in images if name != image or store.one_image_per_patient})
-        numbers = {name: f"p{number:06d}" for number, name in enumerate(names, start=1)}
+        numbers = {name: f"p{number:06d}" for number, name in enumerate(store.named_patients, start=1)}
         return {store.ids[row]: numbers.get(store.patients[row]) for row in self.known_rows}
 
     @property

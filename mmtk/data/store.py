@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -38,8 +38,9 @@ class ImageStore:
 
     ``images`` [N,C,size,size] uint8; ``targets`` [N] int64 (−1: unknown) or [N,K,size,size] uint8 in {0, 1}
     with 255 ignored; ``spacing`` mm per pixel (row, column) at run size, by id where known; ``shapes`` [N,2]
-    the files' own height and width; ``digest`` and ``one_image_per_patient`` the source's; ``metadata`` and
-    ``boxes`` what its items know of an image, by id.
+    the files' own height and width; ``digest`` the source's; ``metadata`` and ``boxes`` what its items know of an
+    image, by id; ``named_patients`` the patients of the whole source, sorted, without ids that stand for unknown
+    ones.
     """
 
     images: np.ndarray
@@ -50,7 +51,7 @@ class ImageStore:
     shapes: np.ndarray
     labels: LabelSpec
     digest: str
-    one_image_per_patient: bool = False
+    named_patients: Sequence[str] = ()
     metadata: Mapping[str, Mapping[str, str | float]] = field(default_factory=dict)
     boxes: Mapping[str, tuple[tuple[float, float, float, float], ...]] = field(default_factory=dict)
 
@@ -86,21 +87,34 @@ class _Row:
 
 
 def open_store(
-    source: Source, size: int, channels: int = 1, *, cache: Path | None = None, progress: Progress | None = None
+    source: Source,
+    size: int,
+    channels: int = 1,
+    split: Split = "all",
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> ImageStore:
-    """Open all items of ``source`` at ``size`` pixels with ``channels`` channels, built on first use.
+    """Open the items of a source, decoded and resized on first use.
 
-    ``progress`` gets (images read, images in all). The files lie in ``cache``: by default ``$MMTK_CACHE``, else
-    ``~/.cache/mmtk``. Raises Problems that name every bad file, and RunFailed where the disk is full.
+    source: of the images
+    size: pixels of a side
+    channels: 1 (gray) or 3
+    split: part that is read
+    cache: folder of the files: by default ``$MMTK_CACHE``, else ``~/.cache/mmtk``
+    progress: gets (images read, images in all)
+
+    Raises Problems that name every bad file, and RunFailed where the disk is full.
     """
-    items, target, digest, origin = source.items("all"), source.labels, source.digest(), type(source).__name__
+    items, target, digest, origin = source.items(split), source.labels, source.digest(), type(source).__name__
     if not items:
         raise MmtkError(f"{origin} has no images.", hint="Look at the folder of the data set.")
     if len({item.id for item in items}) < len(items):
         raise MmtkError(f"{origin} gives two items the same id.")
     masks = len(target.names) if TASKS[target.task].has_masks else 0
     spec = repr(target).replace("LabelSpec(", "Target(", 1)  # the name of the class when caches were first named
-    key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r})".encode()).hexdigest()
+    part = "" if split == "all" else f", {[item.id for item in items]!r}"
+    key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r}{part})".encode()).hexdigest()
     folder = cached_folder(
         f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
         partial(_write, source, items, size, channels, progress or (lambda number, total: None)),
@@ -115,10 +129,16 @@ def open_store(
         targets = np.memmap(folder / _MASKS, np.uint8, "r", shape=(count, masks, size, size))
     spacing = {name: (row, column) for name, (row, column) in about["spacing"].items()}
     shapes = np.array(about["shapes"], dtype=np.int64)
-    single, facts = source.one_image_per_patient, {item.id: item.metadata for item in items if item.metadata}
+    facts = {item.id: item.metadata for item in items if item.metadata}
     boxes = {item.id: item.boxes for item in items if item.boxes}
-    ids, patients = about["ids"], about["patients"]
-    return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, single, facts, boxes)
+    ids, patients, named = about["ids"], about["patients"], _named_patients(source)
+    return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, named, facts, boxes)
+
+
+def _named_patients(source: Source) -> list[str]:
+    """Patients of a whole source, sorted; an id stands for a patient only where the source says so."""
+    items, single = source.items("all"), source.one_image_per_patient
+    return sorted({item.patient for item in items if single or item.patient != item.id})
 
 
 def noise_store(source: Source, size: int, channels: int = 1) -> ImageStore:
@@ -173,22 +193,27 @@ def _write(source: Source, items: list[Item], size: int, channels: int, progress
 def _ordered(
     read: Callable[[Item], _Row | UnreadableError], items: list[Item]
 ) -> Iterator[_Row | UnreadableError]:
-    """Read on all cores, a few items ahead of the writer, so that memory does not grow with the set.
+    """Read files on all cores, a few items ahead of the writer, so that memory does not grow with the set.
 
     Each core reads an item by itself: a BLAS that divides small products among the cores as well would wait for
-    most of the time.
+    most of the time. Images drawn in code come one after the other: threads pass Python's lock to and fro, and
+    take twice the processor time, and more of the clock's.
     """
     from threadpoolctl import threadpool_limits
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque[Future[_Row | UnreadableError]] = deque()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores) as pool:
-        for item in items:
-            waiting.append(pool.submit(read, item))
-            if len(waiting) > 2 * cores:
+    with threadpool_limits(1, "blas"):
+        if not any(isinstance(item.image, str | Path) for item in items):
+            yield from map(read, items)
+            return
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        waiting: deque[Future[_Row | UnreadableError]] = deque()
+        with ThreadPoolExecutor(cores) as pool:
+            for item in items:
+                waiting.append(pool.submit(read, item))
+                if len(waiting) > 2 * cores:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _read(source: Source, size: int, channels: int, item: Item) -> _Row | UnreadableError:

@@ -158,7 +158,7 @@ def describe(data: Data) -> dict[str, Any]:
     """Describe the data for tables and figures: by ``task/domain`` the counts of each part and the intensities.
 
     ``parts`` maps a part to its images, ``classes`` a part to the images of each class; ``intensities`` counts
-    the pixels of all images in 64 bins from black to white.
+    the pixels of all images that were read in 64 bins from black to white.
     """
     from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 

@@ -295,7 +295,7 @@ def test_films_of_jsrt_and_mcu_are_a_patient_each(tmp_path):
         store = open_store(source, 8, cache=tmp_path / type(source).__name__)
         patients = dataset.TestSet("segmentation", "in-domain", store, list(range(len(items)))).patients
         assert sorted(patients.values()) == [f"p{number:06d}" for number in range(1, len(items) + 1)]
-        store.one_image_per_patient = False
+        store.named_patients = ()
         unnamed = dataset.TestSet("segmentation", "in-domain", store, list(range(len(items)))).patients
         assert {*unnamed} == {*patients}
         assert {*unnamed.values()} == {None}

@@ -14,7 +14,8 @@ from tiny import tiny
 from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.components.source._splitting import SHARES, split_by_patient
 from mmtk.data import sources
-from mmtk.data.dataset import Data, prepare
+from mmtk.data.dataset import Data, TestSet, prepare
+from mmtk.data.store import open_store
 from mmtk.errors import MmtkError
 
 COUNTS = {"train": 12, "val": 4, "test": 6}
@@ -202,3 +203,22 @@ def test_a_patient_in_two_spellings_stays_in_one_part() -> None:
     persons = [{item.patient.casefold() for item in images} for images in parts.values()]
     assert sum(map(len, persons)) == len(set().union(*persons)) == 20
     assert [len(images) for images in parts.values()] == [56, 8, 16]
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_of_another_hospital_the_scored_part_alone_is_read(tmp_path: Path, task: str) -> None:
+    source = Noise(task, 5)
+    whole, part = (open_store(source, 8, split=split, cache=tmp_path) for split in ("all", "test"))
+    rows = whole.rows([item.id for item in source.items("test")])
+    scored = TestSet(task, "cross-domain", part, [*range(COUNTS["test"])])
+    assert scored.patients == TestSet(task, "cross-domain", whole, rows.tolist()).patients
+    assert part.digest == whole.digest
+    assert part.ids == [whole.ids[row] for row in rows]
+    np.testing.assert_array_equal(part.images, whole.images[rows])
+    np.testing.assert_array_equal(part.targets, whole.targets[rows])
+
+
+def test_a_run_reads_the_scored_part_of_its_cross_domain_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = read(monkeypatch, "classification", "cross", lambda split, items: items)
+    assert {len(store.ids) for store in data.stores.values()} == {sum(COUNTS.values())}
+    assert {len(store.ids) for store in data.cross_stores.values()} == {COUNTS["test"]}

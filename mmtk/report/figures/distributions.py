@@ -72,7 +72,10 @@ def intensities(study: Study, path: Path) -> Figure | None:
             )
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
         panels[0].set_ylabel("share of the pixels (%)")
-    caption = "Share of the pixels of all images of each data set in 64 equal intervals of their value."
+    caption = (
+        "Share of the pixels in 64 equal intervals of their value, over all images of the hospital of training "
+        "and the scored ones of the other."
+    )
     return Figure(path.stem, title, caption, path, "data")
 
 
