@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from archive_inputs import ARCHIVES
+from clinic_inputs import CLINICS
 from collection_inputs import COLLECTIONS
 from column_inputs import COLUMNS
 from hospital_inputs import HOSPITALS
@@ -29,7 +30,8 @@ from mmtk.data import sources
 from mmtk.data.plan.profile import plan_folder
 from mmtk.errors import MmtkError
 
-ALL = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS + STICKS + WARDS + SHEETS + COLUMNS
+SHAPES = LAYOUTS + COLLECTIONS + ARCHIVES + NAMES + LABELS + PROGRAMS + HOSPITALS
+ALL = SHAPES + STICKS + WARDS + SHEETS + COLUMNS + CLINICS
 
 
 @pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)

@@ -9,8 +9,18 @@ from collections.abc import Collection
 EMPTY = frozenset({"nan", "na", "n/a", "<na>", "#n/a", "nat", "null", "none", "?", "-"})
 
 
+MARKS = {"-1", "-9", "-99", "-999", "99", "999"}  # numbers that stand for a missing one
+
+
 def unlabelled_numbers(labels: Collection[str]) -> set[str]:
-    """The label -1, as text, where all others are whole numbers from 0: it marks unlabelled images."""
-    marks = {label for label in labels if label in ("-1", "-1.0")}
-    others = {label for label in labels if label} - marks
-    return marks if len(others) > 1 and all(re.fullmatch(r"\d+(\.0)?", label) for label in others) else set()
+    """Labels such as -1 and 99, as text, where all others are whole numbers of one digit, or -1 beside any.
+
+    They mark unlabelled images.
+    """
+    numbers = {label: label.removesuffix(".0") for label in labels if label}
+    if not all(re.fullmatch(r"-?\d+", number) for number in numbers.values()):
+        return set()
+    one_digit = all(re.fullmatch(r"\d", number) for number in {*numbers.values()} - MARKS)
+    marks = {label for label, number in numbers.items() if number in (MARKS if one_digit else {"-1"})}
+    others = {*numbers} - marks
+    return marks if len(others) > 1 and not any(numbers[label].startswith("-") for label in others) else set()

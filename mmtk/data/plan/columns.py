@@ -23,6 +23,7 @@ from mmtk.io.spelling import without_marks
 
 UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")  # before a name, as Label Studio writes it
 FLOAT = re.compile(r"(\d+)[.,]0+")  # a number as programs write it that know no whole ones
+NUMBER, WHOLE = re.compile(r"-?\d+\.\d+"), re.compile(r"-?\d+(\.0+)?")
 SEVERAL = re.compile(r"\s*[|;]\s*")
 MOST_CLASSES = 20
 MACHINES = {
@@ -255,7 +256,7 @@ def label_points(name: str, cells: list[str]) -> float:
     others = OTHER_COLUMNS | words.VIEW_COLUMNS
     if {words.plain(part) for part in single} <= words.CLASSES:
         others = others - READERS  # what the radiologist said, not who he is
-    if {*plain.split()} & others or all(re.fullmatch(r"-?\d+\.\d+", cell) for cell in full):
+    if {*plain.split()} & others or (all(map(NUMBER.fullmatch, full)) and not all(map(WHOLE.fullmatch, full))):
         return 0
     points = float(words.LABEL_COLUMNS.get(plain, 0))
     if not points:
@@ -264,7 +265,7 @@ def label_points(name: str, cells: list[str]) -> float:
         points += 3
     if points and has_agreed(name):
         points += 1
-    points = points or (UNSPOKEN if not all(re.fullmatch(r"-?\d+", cell) for cell in full) else 0.1)
+    points = points or (UNSPOKEN if not all(map(WHOLE.fullmatch, full)) else 0.1)
     return points * BY_MACHINE if is_of_machine(name) else points
 
 

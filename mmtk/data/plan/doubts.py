@@ -54,6 +54,8 @@ COPIES = {
     "bin",
 }
 MISSING = {"8", "9", "99", "999", "-1", "-8", "-9", "-99", "-999"}
+FOLDS = {"fold", "folds", "fold id", "kfold", "k fold", "cv fold", "cv", "falte", "pli", "折"}
+MOST_FOLDS = 20
 MOST_WORDS = 3  # of a cell that is a mark, and no sentence
 NEARLY_ALL = 0.5  # of the films: so many marks mean something else
 
@@ -66,6 +68,12 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
         yield note
     yield from revision_notes(table, columns.label, columns.unused)
     for name in columns.unused:
+        folds = {*table.cells(name)} - {""}
+        if words.plain(name) in FOLDS and 1 < len(folds) <= MOST_FOLDS:
+            yield (
+                f'"{name}" numbers {len(folds)} folds: not read '
+                f"(mmtk ablate --folds {len(folds)} draws folds by patient, and tests each once)"
+            )
         marks = [cell for cell in table.cells(name) if cell and _is_left_out(name, cell)]
         if 0 < len(marks) < NEARLY_ALL * len(table.rows):
             rows, cells = counted(len(marks), "row"), listing(dict.fromkeys(marks), 2)

@@ -98,7 +98,7 @@ def file_notes(
     outlined: masks are there
     label_files: JSON and text files whose labels are read
     """
-    notes = [*_names(listing), *_formats(films), *_pages(listing, films), *_versions(films)]
+    notes = [*_names(listing), *_links(listing), *_formats(films), *_pages(listing, films), *_versions(films)]
     jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
@@ -115,26 +115,29 @@ def _pages(listing: Listing, films: Collection[str]) -> list[str]:
 
 
 def _versions(films: Collection[str]) -> list[str]:
-    """Note on folders side by side below those of classes, say, whose films have the same names: copies."""
+    """Note on folders of which one name differs and whose films have the same names: copies, ``raw/normal``."""
     stems: dict[str, set[str]] = defaultdict(set)
     for path in films:
         stems[parent(path)].add(stem(path))
-    by_names: dict[tuple[str, frozenset[str]], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, int, frozenset[str]], list[str]] = defaultdict(list)
     for folder, names in stems.items():
-        name = words.plain(PurePosixPath(folder).name)
-        if "/" in folder and len(names) >= FEW_NAMES and not re.search(r"\d", name) and not _means_something(name):
-            by_names[parent(folder), frozenset(names)].append(folder)
-    alike = [sorted(folders) for folders in by_names.values() if len(folders) > 1]
+        parts = folder.split("/")
+        for depth, name in enumerate(parts) if len(names) >= FEW_NAMES and len(parts) > 1 else ():
+            if not re.search(r"\d", name) and not _means_something(name):
+                others = "/".join((*parts[:depth], "*", *parts[depth + 1 :]))
+                alike[others, depth, frozenset(names)].append(folder)
     return [
-        f"{listing_of(folders)} have films of the same names: if they are copies, move all but one away; "
+        f"{listing_of(sorted(folders))} have films of the same names: if they are copies, move all but one away; "
         "else train and test may share films"
-        for folders in alike[:1]
-    ]
+        for folders in alike.values()
+        if len(folders) > 1
+    ][:1]
 
 
 def _means_something(name: str) -> bool:
-    """Whether a folder is called after a class, a part or a role."""
-    return name in words.CLASSES or bool(words.role(name) or words.part(name))
+    """Whether a folder is called after a class, a part, or films without a label."""
+    plain = words.without_number(name)
+    return plain in words.CLASSES or words.role(name) == "unlabelled" or bool(words.part(name))
 
 
 def unread_kinds(listing: Listing, with_arrays: bool) -> dict[str, tuple[int, str]]:
@@ -160,6 +163,13 @@ def _names(listing: Listing) -> list[str]:
         f"{counted(len(odd), 'name has backslashes', 'names have backslashes')} ({odd[0]}): an archive of Windows "
         "was unpacked without its folders. Unpack it with unzip or 7z, which make the folders"
     ]
+
+
+def _links(listing: Listing) -> list[str]:
+    """Images that are links to files which are not there."""
+    if not listing.broken:
+        return []
+    return [f"{counted(len(listing.broken), 'link')} to nothing left out: {listing_of(listing.broken, 3)}"]
 
 
 def _formats(films: Collection[str]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, find_columns, with_column_names
 from mmtk.data.plan.films import Labels
@@ -124,3 +125,24 @@ def find_film_tables(
 def has_labels(item: FilmTable) -> bool:
     """Whether a table says the class of its films."""
     return item.columns.label in item.table.columns or bool(item.columns.flags)
+
+
+def difference(one: FilmTable, other: FilmTable) -> str:
+    """Words on the labels of the same films that differ in two tables of one column of labels; "" for none."""
+    column = one.columns.label
+    if not column or column != other.columns.label:
+        return ""
+    first, second = (
+        {
+            item.columns.matches.get(cells[item.columns.image], ""): cells[column]
+            for cells in cells_by_column(item.table)
+        }
+        for item in (one, other)
+    )
+    count = sum(label != second.get(film, label) for film, label in first.items() if film)
+    return f" (it has another one for {counted(count, 'film')}; --labels takes it)" if count else ""
+
+
+def cells_by_column(table: Table) -> Iterator[dict[str, str]]:
+    """Rows of a table, each as its cells by column."""
+    yield from (dict(zip(table.columns, row, strict=True)) for row in table.rows)

@@ -18,14 +18,14 @@ from mmtk.data.plan.columns import find_columns
 from mmtk.data.plan.file_notes import file_notes, unread_kinds
 from mmtk.data.plan.films import Film, Labels, leave_several
 from mmtk.data.plan.labels import DIVISION, find_labels
-from mmtk.data.plan.listing import Listing
+from mmtk.data.plan.listing import Listing, parent
 from mmtk.data.plan.mask_groups import one_group
 from mmtk.data.plan.masks import Masks, find_masks
 from mmtk.data.plan.named_masks import NamedMasks, masks_by_name, take_named_masks
 from mmtk.data.plan.parts import FEWEST, complete_parts, draw_parts, rare_classes, splits_by_itself
 from mmtk.data.plan.patient_tables import rows_per_film
 from mmtk.data.plan.patient_words import FEW, MANY, is_patient_folder
-from mmtk.data.plan.roles import Roles, common, find_roles, pattern_of, without_test_films
+from mmtk.data.plan.roles import Roles, common, containers, find_roles, pattern_of, without_test_films
 from mmtk.data.plan.strays import without_strays
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
@@ -111,7 +111,9 @@ def find_sets(listing: Listing, hints: Mapping[str, str] | None = None, *, train
 def _set_folders(listing: Listing) -> list[str]:
     """Sub-folders that may be sets by themselves: no film and no table of the films lies beside them."""
     children = _children(listing)
-    if any("/" not in path for path in listing.images) or any(words.role(child) for child in children):
+    if any("/" not in path for path in listing.images) or any(
+        words.role(child) for child in {*children} - containers({*map(parent, listing.images)})
+    ):
         return []
     if {words.plain(child) for child in children} & words.CLASSES or _are_patients(listing, children):
         return []
@@ -175,7 +177,7 @@ def find_set(listing: Listing, hints: Mapping[str, str], folder: str = "", *, tr
     elif roles.masks:
         film_set.notes.append(_unmatched(listing, films, roles.masks))
     named_files = {*roles.films, *roles.masks, *named.files}
-    _leave_out(film_set, {*all_roles.films, *all_roles.masks} - named_files)
+    _leave_out(film_set, {*all_roles.films, *all_roles.masks, *listing.broken} - named_files)
     film_set.table = _keys_from_root(film_set, labels.keys)
     _classification(film_set, labels, masks, training)
     _segmentation(film_set, labels, masks, training)

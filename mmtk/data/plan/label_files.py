@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from mmtk.data.plan import words
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.columns import film_of_cell, film_spellings
 from mmtk.data.plan.listing import Listing, read_lines, stem
@@ -57,7 +58,12 @@ def _records(listing: Listing, path: str, ways: Mapping[str, str]) -> Sequence[R
         lists = [value for value in content.values() if isinstance(value, list) and _are_records(value)]
         if not lists:
             return _entries(content, ways)
-        content = lists[0] if len(lists) == 1 else None
+        parts = {words.part(str(key)) for key, value in content.items() if value in lists}
+        if len(lists) > 1 and all(parts) and len(parts) == len(lists):  # as MONAI lists them
+            split = [(words.part(str(key)), value) for key, value in content.items() if value in lists]
+            content = [{**entry, "split": part} for part, entries in split for entry in entries]
+        else:
+            content = lists[0] if len(lists) == 1 else None
     records = [_record(entry) for entry in content] if isinstance(content, list) else []
     return [record for record in records if record] if all(records) else []
 

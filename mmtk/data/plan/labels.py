@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -87,7 +87,7 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
         if not labels.films[path].split:
             labels.films[path].split = part if all(splits.values()) else ""
     names = {path: [part for part in parts if _may_be_class(part)] for path, parts in parts_of.items()}
-    first = {path: parts[0] for path, parts in names.items() if parts}
+    first = _class_folders(names)
     loose = [path for path in labels.films if path not in first]
     expected = len(labels.films) - sum(bool(splits[path]) for path in loose)
     if not first or not (required or _classes(Counter(first.values()), expected)):
@@ -96,16 +96,42 @@ def _from_folders(files: Listing, labels: Labels, required: bool) -> None:
         folders = listing({*first.values()})
         labels.notes.append(f"{folders}: no classes, but versions of the same films (--images FOLDER takes one)")
         return
+    unknown = _unknown(first.values(), labels)
     for path, film in labels.films.items():
-        film.label = first.get(path, "")
+        film.label = first.get(path, "") if first.get(path) not in unknown else ""
     labels.keys["labels"] = "folders"
     if not all(_read_by_source(parts_of[path], bool(splits[path]), label) for path, label in first.items()):
         labels.reasons.append("the folders of classes do not lie side by side, or not below train, val and test")
-    labels.notes.insert(0, f"the folders {listing({*first.values()})} as classes")
+    labels.notes.insert(0, f"the folders {listing({*first.values()} - unknown)} as classes")
     if loose:
         labels.reasons.append(f"{counted(len(loose), 'film')} in no folder of a class: unlabelled")
     if all(splits.values()) and len({*splits.values()}) > 1:
         labels.notes.append(f"the folders {listing({*splits.values()})} as parts")
+
+
+def _unknown(folders: Collection[str], labels: Labels) -> set[str]:
+    """Folders whose films nobody could tell apart, "3. Unsure" beside two classes or more; with a reason."""
+    unknown = {name for name in folders if words.without_number(name) in words.UNKNOWN}
+    if not unknown or len({*folders} - unknown) < 2:
+        return set()
+    labels.reasons.append(f"films in {listing(unknown)} have no label")
+    return unknown
+
+
+def _class_folders(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The uppermost folder of every film; the next one where that divides films of the same classes."""
+    inner: dict[str, set[str]] = defaultdict(set)
+    for parts in names.values():
+        if parts:
+            inner[parts[0]] |= {*parts[1:2]}
+    classes = words.CLASSES | {*map(words.without_number, inner)}
+    divisions = {
+        folder
+        for folder, below in inner.items()
+        if words.without_number(folder) not in words.CLASSES
+        and len(classes & {*map(words.without_number, below)}) > 1
+    }
+    return {path: parts[len(parts) > 1 and parts[0] in divisions] for path, parts in names.items() if parts}
 
 
 def _parts_by_folders(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:

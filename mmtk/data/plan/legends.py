@@ -10,7 +10,9 @@ from mmtk.data.plan import words
 from mmtk.data.plan.columns import SEVERAL
 from mmtk.data.plan.films import Labels
 from mmtk.data.plan.listing import Listing, read_lines, stem
+from mmtk.data.plan.spellings import NO, YES
 from mmtk.data.plan.tables import Table
+from mmtk.io.spelling import folded_word
 
 CODE = re.compile(r"-?\d{1,3}|[^\W\d_]{1,2}")
 PAIR = re.compile(r"(?<!\w)(-?\w{1,3})\s*[=:]\s*([^\W\d_][^=:;,|/]*?)\s*(?=[,;|/)\]]|$)")
@@ -48,11 +50,13 @@ Meanings = tuple[Mapping[str, str], str]  # meaning by code, and where it stands
 
 def explain_codes(files: Listing, labels: Labels) -> None:
     """Put meanings in the place of codes where a legend explains all of them; a code for "unknown" is no label."""
+    columns = labels.keys.get("columns")
+    column = str(columns.get("label", "")) if isinstance(columns, dict) else ""
+    if _explain_normal(column, labels):
+        return
     codes = {part for label in labels.counts for part in SEVERAL.split(label)}
     if not 1 < len(codes) <= MOST_CODES or not all(map(CODE.fullmatch, codes)):
         return
-    columns = labels.keys.get("columns")
-    column = str(columns.get("label", "")) if isinstance(columns, dict) else ""
     legends = _legends(files, column, codes)
     complete = (
         one for one in legends if codes <= {*one[0]} and len({one[0][code] for code in codes}) == len(codes)
@@ -68,6 +72,21 @@ def explain_codes(files: Listing, labels: Labels) -> None:
     labels.reasons.append(f"the codes are replaced by what {where} says of them: {texts}")
     labels.files = {*labels.files, where}
     labels.notes[:] = [note for note in labels.notes if not note.startswith(f"the table {where} ")]
+
+
+def _explain_normal(column: str, labels: Labels) -> bool:
+    """Put classes in the place of answers to a column such as "no_finding", whose 1 is normal; whether it did."""
+    name = re.sub(r"^is ", "", words.plain(column))
+    answers = {label: folded_word(label).removesuffix(".0") for label in labels.counts}
+    yes, no = ({label for label, answer in answers.items() if answer in kind} for kind in (YES, NO))
+    if words.same_class(name) != "normal" or not (yes and no) or len(yes | no) < len(answers):
+        return False
+    for film in labels.films.values():
+        if film.label:
+            film.label = name if film.label in yes else "finding"
+    texts = f"{min(yes)} {name}, {min(no)} finding"
+    labels.reasons.append(f'"{column}" says which films have no finding: {texts}')
+    return True
 
 
 def _legends(files: Listing, column: str, codes: Collection[str]) -> Iterator[Meanings]:

@@ -50,7 +50,8 @@ class Look:
 class Listing:
     """Files below a folder, as relative paths with ``/``; ``configs`` are YAML, ``markup`` XML.
 
-    ``sheets`` are tables of workbooks, by file and sheet. ``unread`` counts others, ``results`` are mmtk's own.
+    ``sheets`` are tables of workbooks, by file and sheet. ``unread`` counts others, ``results`` are mmtk's own;
+    ``broken`` links of images lead nowhere.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class Listing:
     markup: tuple[str, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
     results: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     def below(self, folder: str) -> Listing:
         """Listing of a sub-folder, as if it were the root."""
@@ -78,8 +80,9 @@ class Listing:
         )
         kinds = (self.texts, self.jsons, self.arrays, self.configs, self.markup)
         texts, jsons, arrays, configs, markup = (inside(paths) for paths in kinds)
-        images = inside(self.images)
-        return Listing(self.root / folder, images, tables, sheets, texts, jsons, arrays, configs, markup)
+        images, broken = inside(self.images), inside(self.broken)
+        lists = texts, jsons, arrays, configs, markup
+        return Listing(self.root / folder, images, tables, sheets, *lists, broken=broken)
 
     def look(self, image: str) -> Look | None:
         """Look of one image; None where it cannot be read."""
@@ -167,11 +170,13 @@ def list_folder(root: Path, named: Sequence[Path] = (), only: Sequence[Path] = (
         else:
             unread[".nii.gz" if path.name.lower().endswith(".nii.gz") else suffix or "(no suffix)"] += 1
     texts, jsons, arrays, configs, markup = (tuple(paths) for paths in others.values())
+    broken = tuple(name for name in images if (root / name).is_symlink() and not (root / name).exists())
+    images = {name: None for name in images if name not in broken}
     linked = {os.path.realpath(root / name) for name in images if (root / name).is_symlink()}
     names = [name for name in images if (root / name).is_symlink() or not linked & {os.path.realpath(root / name)}]
     drawings = tuple(sorted(os.path.relpath(path, root) for path in results))
     return Listing(
-        root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread), drawings
+        root, tuple(names), tables, sheets, texts, jsons, arrays, configs, markup, dict(unread), drawings, broken
     )
 
 

@@ -45,8 +45,9 @@ def one_group(listing: Listing, roles: Roles) -> tuple[Roles, list[str]]:
 
 
 def _rank(top: str) -> tuple[object, ...]:
-    """Order of masks of the same films: lungs, the outer folder, by name."""
-    return words.organ(PurePosixPath(top).name) != "lung", top.count("/"), top
+    """Order of masks of the same films: lungs, those drawn by hand, the outer folder, by name."""
+    name = PurePosixPath(top).name
+    return words.organ(name) != "lung", "manual" not in words.plain(name).split(), top.count("/"), top
 
 
 def _left_out(top: str, paths: Sequence[str], other: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings
 from mmtk.data.plan.films import Labels
@@ -30,13 +31,26 @@ def take_parts(files: Listing, labels: Labels) -> None:
         return
     ways = film_spellings(labels.films)
     used: Counter[str] = Counter()
+    parts: dict[str, set[Split]] = defaultdict(set)
     for path, part in [*part_of_text.items()][:MOST]:
         for line in read_lines(files.root / path):
             if film := film_of_cell(line, ways):
-                labels.films[film].split = part
+                parts[film].add(part)
                 used[path] += 1
-    if len({part_of_text[path] for path in used}) > 1:
-        labels.reasons.append(f"the parts are those of the lists {listing(used)}")
+    if len({part_of_text[path] for path in used}) < 2:
+        return
+    if 2 * sum(len(several) > 1 for several in parts.values()) > len(parts):
+        labels.notes.append(
+            f"the lists {listing(used, 3)} put films into several parts, as folds do: they are not read, "
+            "and the parts are drawn anew (mmtk ablate --folds 5 tests every film once)"
+        )
+        return
+    for film, several in parts.items():
+        labels.films[film].split = max(several, key=("train", "val", "test").index)
+    labels.reasons.append(f"the parts are those of the lists {listing(used)}")
+    if twice := [film for film, several in parts.items() if len(several) > 1]:
+        count = counted(len(twice), "film stands", "films stand")
+        labels.reasons.append(f"{count} in lists of several parts: for the last of train, val and test")
 
 
 def _parts(texts: Sequence[str]) -> dict[str, Split]:

@@ -25,6 +25,7 @@ FORMS = tuple(
     )
 )
 MOST_FINDINGS = 20
+VISIT = re.compile(r"(?:study|visit|exam|session|ses)[-_ ]?\d+", re.IGNORECASE)  # of the patient above
 
 
 def take_patient_findings(labels: Labels) -> None:
@@ -43,6 +44,10 @@ def take_patient_findings(labels: Labels) -> None:
             f"the folders may say the finding, as {example}, but not all do: {listing(lacking, 3)}. Give each its "
             "finding, or write a table with the columns image and label"
         )
+    elif all(VISIT.fullmatch(visit) for visit, _ in split.values()):
+        for path, name in names.items():
+            labels.films[path].label = split[name][1]
+        labels.reasons.append(f"the finding is a folder of the path, as {example}")
     elif are_persons(split[name][0] for name in names.values()):
         for path, name in names.items():
             labels.films[path].patient, labels.films[path].label = split[name]
@@ -57,7 +62,8 @@ def _split(names: Collection[str]) -> Mapping[str, tuple[str, str]]:
             name: (match["patient"].strip(), match["finding"].strip(" -_,")) for name, match in matches.items()
         }
         findings = Counter(finding for _, finding in split.values())
-        are_few = 1 < len(findings) <= MOST_FINDINGS and min(findings.values()) > 1
+        are_visits = all(VISIT.fullmatch(patient) for patient, _ in split.values())
+        are_few = 1 < len(findings) <= MOST_FINDINGS and (min(findings.values()) > 1 or are_visits)
         if 2 * len(split) > len(names) and are_few and any(words.is_healthy(finding) for finding in findings):
             return split
     return {}

@@ -37,7 +37,8 @@ NUMBERS = {
     *("identifier", "kennung", "kennnummer", "kennziffer", "schlüssel", "identifikation", "identificador", "nº"),
     *("du", "de", "del", "номер", "код", "č", "číslo", "numer", "codice", "código", "编号", "編號", "番号", "号"),
     *("ال", "رقم", "معرف"),
-    *("號", "号码", "번호", "name"),
+    *("號", "号码", "번호", "name", "anon", "anonymized", "anonymised", "pseudonymized", "deidentified", "hash"),
+    *("hashed", "encrypted"),
 }
 ENDINGS = {"", "s", "n", "en", "in", "innen", "e", "i", "a", "o", "es", "en s", "а", "ів", "ов", "ης"}
 # What a column says of a patient or a study, and not who he is.

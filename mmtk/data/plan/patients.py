@@ -32,6 +32,7 @@ FOLDER = re.compile(
     r"(?:^|/)((?:patient|pat|paciente|paziente|subject|subj|sub|case|p|患者|пациент)[-_ ]?\d+)(?=$|/)",
     re.IGNORECASE,
 )
+GROUPS = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, {*words.CLASSES, *words.PARTS, 'covid 19'}))})(?!\w)")
 SEVERAL = 1.3  # films per person, at least, where only the repetition says that a name is a person's
 
 
@@ -101,8 +102,16 @@ def _repeat_as_persons(names: Collection[str]) -> bool:
     return (
         are_persons(names)
         and mean(Counter(names).values()) >= SEVERAL
-        and not any(is_date(name) or words.role(name) for name in {*names})
+        and not any(is_date(name) or words.role(name) or _is_group(name) for name in {*names})
     )
+
+
+def _is_group(name: str) -> bool:
+    """Whether a name says nothing but a class and a part: ``covid-19_train``, ``normal_test``."""
+    spoken = words.plain(name)
+    while (shorter := GROUPS.sub(" ", spoken).strip()) != spoken:
+        spoken = shorter
+    return not spoken
 
 
 def _take_headers(files: Listing, labels: Labels) -> None:

@@ -63,7 +63,8 @@ def _folder_roles(
 ) -> dict[str, str]:
     """Role of every folder by the user, by its name, or by the look of its files; not masks alone."""
     top = len(PurePosixPath(common(listing.images)).parts) if listing.images else 0
-    role_of = {folder: _role(folder, top) for folder in by_folder}
+    both = containers(by_folder)
+    role_of = {folder: _role(folder, top, both) for folder in by_folder}
     for folder in by_folder:
         if masks and is_inside(folder, masks):
             role_of[folder] = "masks"
@@ -117,7 +118,9 @@ def _merged_name(names: set[str]) -> str:
 def top_folder(path: str, role: str) -> str:
     """Outermost folder of a file whose name has the role; its own folder where none has."""
     parts = PurePosixPath(path).parent.parts
-    depth = next((k for k, part in enumerate(parts, 1) if words.role(part) == role), len(parts))
+    depths = [k for k, part in enumerate(parts, 1) if words.role(part) == role] or [len(parts)]
+    collection = len(depths) > 1 and words.plain(parts[depths[0] - 1]) in ("segmentation", "segmentations")
+    depth = depths[1] if collection else depths[0]
     return "/".join(parts[:depth])
 
 
@@ -126,10 +129,23 @@ def is_inside(folder: str, outer: str) -> bool:
     return outer in ("", ".") or folder == outer or folder.startswith(f"{outer}/")
 
 
-def _role(folder: str, top: int) -> str:
-    """Role by the deepest folder below the common one whose name speaks of one."""
-    parts = PurePosixPath(folder).parts[top:]
-    roles = [role for part in reversed(parts) if (role := words.role(part)) in ("masks", "images", "unlabelled")]
+def containers(folders: Iterable[str]) -> set[str]:
+    """Folders called after masks that hold a folder of films as well as one of masks: ``segmentation/cxr``."""
+    holds: dict[str, set[str]] = defaultdict(set)
+    for folder in folders:
+        parts = folder.split("/")
+        for depth, part in enumerate(parts, 1):
+            if words.role(part) == "masks":
+                below = {*map(words.role, parts[depth:])}
+                holds["/".join(parts[:depth])].add("masks" if "masks" in below else "images" * ("images" in below))
+    return {folder for folder, roles in holds.items() if {"masks", "images"} <= roles}
+
+
+def _role(folder: str, top: int, both: Collection[str]) -> str:
+    """Role by the deepest folder below the common one whose name speaks of one, but for ``both``."""
+    parts = PurePosixPath(folder).parts
+    spoken = [part for depth, part in enumerate(parts, 1) if depth > top and "/".join(parts[:depth]) not in both]
+    roles = [role for part in reversed(spoken) if (role := words.role(part)) in ("masks", "images", "unlabelled")]
     return "masks" if "masks" in roles else roles[0] if roles else ""
 
 

@@ -32,13 +32,14 @@ ORDER = (
     "unlisted_images",
     "resize_masks",
 )
+OUTSIDE = {"external", "extern", "externe", "externo", "esterno", "esterna", "外部"}  # sets to score on
 ONE_TASK = ("classes", "exclusive", "values", "swap")
 
 Rows = list[tuple[str, ...]]  # the first one has the names of the columns
 
 
 def choose(sets: Sequence[FilmSet], task: str, official: Mapping[int, str]) -> list[FilmSet]:
-    """Choose the set with most labels to train on, and another with the same labels to score on."""
+    """Choose the set with most labels to train on, best one that is not external, and another to score on."""
 
     def agree(one: FilmSet, other: FilmSet) -> bool:
         uses = [official.get(id(film_set), "") for film_set in (one, other)]
@@ -46,7 +47,7 @@ def choose(sets: Sequence[FilmSet], task: str, official: Mapping[int, str]) -> l
 
     ranked = sorted(
         (candidate for candidate in sets if task in candidate.keys),
-        key=lambda candidate: -candidate.labelled[task],
+        key=lambda one: (bool({*words.plain(one.folder).split()} & OUTSIDE), -one.labelled[task]),
     )
     return ranked[:1] + [candidate for candidate in ranked[1:] if agree(ranked[0], candidate)][:1]
 

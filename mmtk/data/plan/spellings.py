@@ -39,6 +39,8 @@ def unify(labels: Labels) -> None:
         normal = Counter({spelling_of[cell]: 0 for cell in cells if words.says_normal(cell)})
         normal.update({spelling_of[cell]: cells[cell] for cell in cells if spelling_of[cell] in normal})
         spelling_of |= {cell: _most_frequent(normal, normal) for cell in cells if spelling_of[cell] in normal}
+    if all(re.fullmatch(r"\d+(\.0+)?", spelling) for spelling in spelling_of.values()):
+        spelling_of = {cell: spelling.partition(".")[0] for cell, spelling in spelling_of.items()}
     changed = {cell: spelling for cell, spelling in spelling_of.items() if cell != spelling}
     if not changed:
         return

@@ -33,6 +33,10 @@ SMALL = {
     *("vorschau", "vorschaubild", "vorschaubilder", "klein", "miniatur", "aperçu", "vignette", "vignettes"),
     *("miniatura", "miniaturas", "anteprima", "缩略图", "縮圖", "サムネイル", "миниатюра"),
 }
+DRAWINGS = {
+    *("overlay", "overlays", "heatmap", "heatmaps", "gradcam", "cam", "cams", "saliency", "attention", "blended"),
+    *("visualization", "visualizations", "visualisation", "visualisations", "viz", "vis", "superimposed"),
+}
 
 
 def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
@@ -43,7 +47,8 @@ def without_strays(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
     roles, copies = _without_copies(root, roles)
     roles, pictures = _without_viewer(root, roles)
     roles, small = _without_small(root, roles)
-    return roles, [*copies, *pictures, *small]
+    roles, drawings = _without_drawings(roles)
+    return roles, [*copies, *pictures, *small, *drawings]
 
 
 def _without_copies(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
@@ -83,6 +88,17 @@ def _without_small(root: Path, roles: Roles) -> tuple[Roles, list[str]]:
         return roles, []
     note = f"{counted(len(small), 'smaller copy', 'smaller copies')} of films left out: {listing(small, 3)}"
     return _without(roles, {*small}.__contains__), [note]
+
+
+def _without_drawings(roles: Roles) -> tuple[Roles, list[str]]:
+    """Leave out pictures made of films, ``overlays/7.png`` of a film ``7.png``; with a note."""
+    drawn = {path for path in roles.films if {*words.plain(PurePosixPath(parent(path)).name).split()} & DRAWINGS}
+    stems = {stem(path) for path in roles.films if path not in drawn}
+    drawings = {path for path in drawn if any(stem(path)[:k] in stems for k in range(1, len(stem(path)) + 1))}
+    if not drawings:
+        return roles, []
+    note = f"{counted(len(drawings), 'picture')} drawn of films left out: {listing(sorted(drawings), 3)}"
+    return _without(roles, drawings.__contains__), [note]
 
 
 def _small_of(path: str) -> str:

@@ -13,8 +13,17 @@ from mmtk.data.plan.columns import FLOAT, Columns, is_of_masks
 from mmtk.data.plan.doubts import doubts
 from mmtk.data.plan.empty_labels import empty_labels
 from mmtk.data.plan.film_rows import USES, joined_row, write_row
-from mmtk.data.plan.film_tables import FilmTable, chosen_tables, find_film_tables, has_labels, with_marks_read
+from mmtk.data.plan.film_tables import (
+    FilmTable,
+    cells_by_column,
+    chosen_tables,
+    difference,
+    find_film_tables,
+    has_labels,
+    with_marks_read,
+)
 from mmtk.data.plan.films import Labels
+from mmtk.data.plan.hospital_tables import shared_patients
 from mmtk.data.plan.label_files import label_tables
 from mmtk.data.plan.listing import Listing, stem
 from mmtk.data.plan.patient_tables import FILE
@@ -129,39 +138,28 @@ def _read_others(
 ) -> None:
     """Read the table ``name`` of the labels, before it those of the same columns, and after it what it lacks."""
     main = film_tables[name]
+    read = [name]
     for other in tables:
         item = film_tables.get(other)
         if item and other != name and continues(item, main):
             labels.reasons.append(f"the rows of {other} are put to those of {name}")
             _read(item, labels, _part(other))
+            read.append(other)
         elif other != name and (item is None or has_labels(item)):
-            differ = _difference(item, main) if item else ""
+            differ = difference(item, main) if item else ""
+            if item and differ and main.names_files and item.names_files:
+                raise MmtkError(
+                    f"{main.names_files} is the name of several films, and {other} has another label for it.",
+                    name,
+                    "Write paths of films, call each table after the folder of its films, or take one: --labels.",
+                )
             labels.notes.append(f"the table {other} is left out: {name} has the labels{differ}")
     _read(main, labels, _part(name))
+    films_of = {other: {*film_tables[other].columns.matches.values()} for other in read}
+    labels.notes += shared_patients(films_of, labels)
     for other, item in film_tables.items():
         if other != name and not has_labels(item) and not continues(item, main):
             _supplement(other, item, main, labels)
-
-
-def _difference(one: FilmTable, other: FilmTable) -> str:
-    """Words on the labels of the same films that differ in two tables of one column of labels; "" for none."""
-    column = one.columns.label
-    if not column or column != other.columns.label:
-        return ""
-    first, second = (
-        {
-            item.columns.matches.get(cells[item.columns.image], ""): cells[column]
-            for cells in _cells_by_column(item.table)
-        }
-        for item in (one, other)
-    )
-    count = sum(label != second.get(film, label) for film, label in first.items() if film)
-    return f" (it has another one for {counted(count, 'film')}; --labels takes it)" if count else ""
-
-
-def _cells_by_column(table: Table) -> Iterator[dict[str, str]]:
-    """Rows of a table, each as its cells by column."""
-    yield from (dict(zip(table.columns, row, strict=True)) for row in table.rows)
 
 
 def _priority(item: FilmTable) -> tuple[bool, int, bool]:
@@ -180,7 +178,7 @@ def _supplement(name: str, item: FilmTable, main: FilmTable, labels: Labels) -> 
             why = f"; its {' and '.join(facts)} are those of the table with the labels" if facts else ""
             labels.notes.append(f"the table {name} is left out: it has no labels{why}")
         return
-    for cells in _cells_by_column(item.table):
+    for cells in cells_by_column(item.table):
         if path := columns.matches.get(cells[columns.image]):
             for key in uses:
                 cell = columns.person(cells) if key == "patient" else cells[getattr(columns, key)]
@@ -210,7 +208,7 @@ def _part(name: str) -> str:
 def _read(film_table: FilmTable, labels: Labels, part_of_table: str) -> None:
     """Write the rows of a table into its films, with reasons against reading the table as it is."""
     table, columns = film_table.table, film_table.columns
-    rows = [*_cells_by_column(table)]
+    rows = [*cells_by_column(table)]
     matches = [(columns.matches[row[columns.image]], row) for row in rows if row[columns.image] in columns.matches]
     rows_of: dict[str, list[dict[str, str]]] = {}
     for path, row in matches:

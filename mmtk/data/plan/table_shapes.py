@@ -11,10 +11,11 @@ from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import film_of_cell, film_spellings, find_columns
 from mmtk.data.plan.films import Labels
+from mmtk.data.plan.hospital_tables import namesake, title
 from mmtk.data.plan.joins import joined
 from mmtk.data.plan.label_answers import with_answers_as_numbers
 from mmtk.data.plan.label_sides import with_both_sides
-from mmtk.data.plan.listing import parent, stem
+from mmtk.data.plan.listing import parent
 from mmtk.data.plan.numbered_labels import with_labels_joined
 from mmtk.data.plan.occasions import row_per_occasion
 from mmtk.data.plan.table_gaps import without_gaps
@@ -48,8 +49,13 @@ def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str
 
 
 def _with_folder(name: str, table: Table, ways: Mapping[str, str], labels: Labels) -> Table:
-    """Write paths of the films beside the table in place of their names, where others have the same names."""
-    folder = f"{parent(name)}/"
+    """Write paths of the films of one folder in place of their names, where others have the same names.
+
+    It is the folder of the table, or one below which films lie and which the table or its sheet is called after.
+    """
+    folder, where = f"{parent(name)}/", "beside it"
+    if not any(path.startswith(folder) for path in labels.films) and (named := namesake(name, labels.films)):
+        folder, where = f"{named}/", f"in {named}"
     beside = {path.removeprefix(folder): path for path in labels.films if path.startswith(folder)}
     if not beside or len(beside) == len(labels.films):
         return table
@@ -61,7 +67,7 @@ def _with_folder(name: str, table: Table, ways: Mapping[str, str], labels: Label
     paths = max(paths_by_column, key=len)
     if all(film_of_cell(cell, ways) == path for cell, path in paths.items()):
         return table
-    labels.reasons.append(f"names in {name} are those of the films beside it")
+    labels.reasons.append(f"names in {name} are those of the films {where}")
     number = paths_by_column.index(paths)
     rows = ((*row[:number], paths.get(row[number], row[number]), *row[number + 1 :]) for row in table.rows)
     return replace(table, rows=tuple(rows))
@@ -150,7 +156,7 @@ def _with_classes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Tabl
         alike[tables[name].columns].append(name)
     with_classes = dict(tables)
     for names in alike.values():
-        classes = {name: _class(name) for name in names}
+        classes = {name: title(name) for name in names}
         films = [film for name in names for film in {*film_columns[name].matches.values()}]
         if (
             len({*classes.values()}) < max(2, len(names))
@@ -165,9 +171,3 @@ def _with_classes(tables: Mapping[str, Table], labels: Labels) -> dict[str, Tabl
             with_classes[name] = replace(tables[name], columns=(*tables[name].columns, LABEL), rows=rows)
         labels.reasons.append(f"the tables {listing(names)} have the films of a class each")
     return with_classes
-
-
-def _class(name: str) -> str:
-    """Class that a table or a sheet is called after."""
-    sheet = re.fullmatch(r".*\[(.+)\]", name)
-    return sheet[1] if sheet else stem(name)

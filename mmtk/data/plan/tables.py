@@ -21,7 +21,7 @@ from mmtk.io.packed import read_bytes, unpacked
 from mmtk.io.spelling import without_marks
 
 TABLES = (".csv", ".tsv", ".tab")
-WORKBOOKS = (".xlsx", ".xlsm")
+WORKBOOKS = (".xlsx", ".xlsm", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,33 @@ def _told_apart(columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _read_parquet(path: Path) -> dict[str, Table]:
+    """Read a Parquet file, but for columns of bytes and lists and pandas' index; no table where that fails."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns = pq.read_table(path)
+    except (OSError, ValueError, pa.ArrowException):
+        return {}
+    fields = [
+        field.name
+        for field in columns.schema
+        if not (pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or field.name.startswith("__"))
+    ]
+    if not fields or not columns.num_rows:
+        return {}
+    cells = (map(_text, columns[field].to_pylist()) for field in fields)
+    return {path.stem: Table(tuple(fields), tuple(zip(*cells, strict=True)))}
+
+
 def read_sheets(path: Path) -> dict[str, Table]:
-    """Read the tables of a workbook by the name of their sheet; none where it cannot be read.
+    """Read the tables of a workbook by the name of their sheet, or that of Parquet; none where it cannot be read.
 
     Rows above the names of the columns, such as a title, have one cell at most. Formulas give their last value.
     """
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path)
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 

@@ -32,7 +32,7 @@ MASKS = FOREIGN_MASKS | {
     "annotations",
     "contour",
     "contours",
-    "manualmask",
+    *("manual", "manualmask"),
     "leftmask",
     "rightmask",
     "roi",
@@ -213,7 +213,18 @@ NEGATIONS = {
 }
 # A label that says that nobody knows it.
 UNKNOWN = {
-    *("unknown", "unclear", "uncertain", "indeterminate", "undetermined", "pending", "not read", "not reported"),
+    *(
+        "unknown",
+        "unclear",
+        "uncertain",
+        "indeterminate",
+        "undetermined",
+        "unsure",
+        "pending",
+        "tbd",
+        "not read",
+        "not reported",
+    ),
     *(
         "not assessable",
         "unbekannt",
@@ -251,6 +262,10 @@ def same_class(name: str) -> str:
     """
     if re.fullmatch(r"z0[0-4]( \d+)?", plain(name)):
         return "normal"
+    if all(
+        word in NORMAL for word in re.split(r"\s*(?:&|/|\+|,|\band\b|\bund\b|\bet\b|\by\b)\s*", name.casefold())
+    ):
+        return "normal"  # "Normal & healthy"
     bracketed = {plain(text) for text in re.findall(r"\(([^()]*[^\W\d_][^()]*)\)", name)}
     return "normal" if {plain(name), without_number(name), *bracketed} & NORMAL else plain(name)
 
