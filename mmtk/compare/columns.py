@@ -29,6 +29,7 @@ SPREAD = re.compile(
     r"([-+]?[\d.,]+)\s*%?\s*(?:(?:±|\+/-|\+-|\\pm)\s*[\d.,]+\s*%?|[(\[][\d.,;\s%–-]+[)\]])"
 )  # 0.91 ± 0.02, 0.91 (0.02), 0.91 [0.89, 0.93]
 SPREAD_CURE = "Means with spreads, such as 0.91 ± 0.02, can be judged by mmtk audit; tests need values per run."
+CURVE = ("Wall time", "Step", "Value")  # columns of a scalar that TensorBoard saves
 FIGURE = re.compile(
     r"[-+]?\d*\.\d{3,}(?:e[-+]?\d+)?", re.IGNORECASE
 )  # in a name of a column: a first line of values
@@ -169,6 +170,9 @@ def read_sheet(path: Path) -> Sheet:
         cells = [[_bare(cell) for cell in row] for row in rows]
         return Sheet(DataFrame(cells, columns=names, dtype=object), str(path), lines)
     table = read_csv(path, is_score_name)
+    if {*CURVE} <= {*table.columns}:
+        cure = "Keep the value of each run that counts, in a table of system, seed and score."
+        raise MmtkError("is a curve over the steps of a training, as TensorBoard saves it.", str(path), cure)
     if not table.lines:
         raise MmtkError(
             "has no rows.", str(path), "A table has a line of names, and a row for each number or case."

@@ -32,11 +32,16 @@ ALIASES = {
     "calibration-error": "calibrationerror ece expectedcalibrationerror",
     "ssim": "ssim structuralsimilarity",
 }
-SUMMARY = frozenset(["mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max"])
+SUMMARY = frozenset(
+    [
+        *("mean", "average", "avg", "std", "sd", "median", "overall", "all", "total", "min", "max", "mittelwert"),
+        *("macro avg", "micro avg", "weighted avg", "samples avg", "p", "p-value", "mean ± sd", "mean±std", "sem"),
+    ]
+)
 _NAMES = {alias: name for name, aliases in ALIASES.items() for alias in aliases.split()}
 _LOWER = re.compile(
     r"loss|error|\berr\b|mae\b|mse|rmse|hd\b|hd95|hausdorff|assd|asd|distance|fpr|fnr|brier|ece\d*\b|eer\b|nll|"
-    r"perplexity|difference|deviation|seconds|latency|\btime\b|false (positive|negative)"
+    r"perplexity|\b(fp|fn)\b|difference|deviation|seconds|latency|\btime\b|false (positive|negative)"
 )
 _NO_CLASS = re.compile(
     r"mean|avg|average|overall|all|total|std|sd|stdev|se|sem|var|ci|low|high|lower|upper|min|max|median|best|last|final|"

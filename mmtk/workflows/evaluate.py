@@ -264,7 +264,7 @@ def known_films(overlaps: Sequence[leaks.Overlap]) -> str:
     tasks = " and ".join(task if len({*counts.values()}) == 1 else f"{task} {n}" for task, n in counts.items())
     films = share(largest.images, len(largest.scored.rows), "film", "was", "were")
     shared = f"{largest.scored.role.use}: {films} trained on ({tasks}), so its scores are too good"
-    return f"{shared}: {'; '.join(largest.lines(5))}"
+    return f"{shared}: {'; '.join(line.removesuffix('.') for line in largest.lines(5))}."
 
 
 def _described(test: TestSet) -> dict[str, Any]:

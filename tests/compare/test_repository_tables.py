@@ -48,7 +48,7 @@ def test_names_of_columns_in_repositories_are_known(table: pd.DataFrame, mapping
     [
         (grid(Vorgehen=["A", "B"], seed=[1, 2], case=CASES), ["They differ in Vorgehen", "--by Vorgehen"]),
         (grid(model=["A", "B"], calibrator=["Platt", "Beta"], fold=[0, 1]), ["--by model,calibrator"]),
-        (grid(epoch=[1, 2, 3]), ["They differ in epoch", "--seed epoch"]),
+        (grid(epoch=[1, 2, 3]), ["They differ in epoch", "--seed epoch", "keep the row of each run that counts"]),
         (grid(technique=["A", "B"], subject=CASES, label=["Cortex", "M1"]), ["--column case=label", "task=…"]),
     ],
 )
@@ -186,6 +186,28 @@ def test_columns_of_row_numbers_bold_cells_and_names_of_files_are_understood(tmp
         ]
         assert [*runs_of_files(names).values()] == [("unet", "0"), ("unet", "1"), ("swin", "0"), ("swin", "1")]
     assert "float64" not in long_csv(comparison.study.cells)
+
+
+def test_summaries_searches_and_logs_of_trainings_are_no_runs(tmp_path: Path) -> None:
+    table = grid(Method=["A", "B"], Fold=["0", "1", "2", "mean", "std"])
+    comparison = mmtk.compare(table)
+    assert [len(cell.runs) for cell in comparison.study.cells] == [3, 3]
+    assert "rows called mean, std are summaries, not replicates: left out" in comparison.records.notes
+    assert any(note.startswith("'Fold' names folds, which share most") for note in comparison.records.notes)
+    search = pd.DataFrame({"mean_fit_time": [1.5, 2.5], "param_model": ["A", "B"], "rank_test_score": [1, 2]})
+    comparison = mmtk.compare(
+        search.assign(**{f"split{k}_test_score": [0.8 + k / 90, 0.7 + k / 70] for k in range(3)})
+    )
+    assert [(cell.name, len(cell.runs)) for cell in comparison.study.cells] == [("model=A", 3), ("model=B", 3)]
+    for system, seed in itertools.product("ab", range(2)):
+        folder = tmp_path / f"{system}-seed{seed}"
+        folder.mkdir()
+        (folder / "all_results.json").write_text(f'{{"eval_accuracy": {0.8 + seed / 50}}}')
+        (folder / "trainer_state.json").write_text('{"log_history": [{"step": 1, "eval_accuracy": 0.1}]}')
+    assert [cell.name for cell in mmtk.compare(tmp_path).study.cells] == ["a", "b"]
+    (tmp_path / "run-a.csv").write_text("Wall time,Step,Value\n1,0,0.5\n2,1,0.6\n")
+    with pytest.raises(MmtkError, match="is a curve over the steps of a training"):
+        mmtk.compare(tmp_path / "run-a.csv")
 
 
 def test_a_word_among_the_values_of_a_score_is_named_with_its_line(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from mmtk.registry import catalog
 
 OF_RUNS = ("recipe.toml", "study.json")  # what makes a folder a run or a study of mmtk
 PATTERNS = {"nnunet": "summary.json", "monai": "*_raw.csv"}  # of files that only one program writes
+LOGS = {"trainer_state"}  # of trainings, beside the results of Hugging Face
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 Reading = tuple[Records, list[str], dict[str, str]]
 Reader = Callable[[Request], tuple[Records, list[str]]]
@@ -142,11 +143,12 @@ def _files_in(folder: Path, notes: list[str]) -> list[Path]:
 
 
 def _with_scores(sheets: dict[Path, Sheet]) -> dict[Path, Sheet]:
-    """The tables without JSON files that hold no known score, where others do; a note says which."""
+    """The tables without JSON files that hold no known score, and logs, where others do; a note says which."""
     plain = {
         path
         for path, sheet in sheets.items()
-        if inner_suffix(path) in json_tables.SUFFIXES and not any(map(is_score_name, sheet.columns))
+        if inner_suffix(path) in json_tables.SUFFIXES
+        and (path.stem in LOGS or not any(map(is_score_name, sheet.columns)))
     }
     rest = {path: sheet for path, sheet in sheets.items() if path not in plain}
     if not plain or not rest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from mmtk import builtin_scores
 from mmtk.compare.classes import read_predictions
 from mmtk.compare.column_parts import column_parts, part_lines, with_rows
 from mmtk.compare.columns import Sheet
+from mmtk.compare.fold_columns import folds_of_a_search, shared_training
 from mmtk.compare.layout import Layout, guess_layout, roles_of, split_system, states
 from mmtk.compare.records import CASE, NUMBER, RUN, TEST_SET, Records, empty_cases, empty_numbers
 from mmtk.compare.request import Request
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 CASE_CURE = "Say which column names the case: --column case=COLUMN."
 NO_REPLICATE = "0"
+CURVE = re.compile(r"(train(er)?[_ /])?(global[_ ])?(epoch|step|iteration|iter)s?", re.IGNORECASE)
 
 
 def table_records(
@@ -41,6 +44,7 @@ def table_records(
     seed: replicate, where no column names one; "" without one
     alone: whether there are no other tables
     """
+    sheet = folds_of_a_search(sheet)
     column_names = dict(request.columns) | ({"seed": request.seed} if request.seed else {})
     by = [column for column in request.by if column]
     if by:
@@ -59,6 +63,7 @@ def table_records(
     else:
         records, tasks = _of_scores(inner, layout, keys, request)
         mapping += task_lines(tasks)
+    notes += shared_training(layout.columns.get("seed", ""), len(records.cases))
     records.notes[:0] = [*notes, *sheet.notes, *(inner.notes if inner is not sheet else [])]
     lines = dict(part_lines(parts))
     return records, [lines.get(line.partition(" = ")[0], line) for line in mapping]
@@ -189,8 +194,7 @@ def _of_scores(sheet: Sheet, layout: Layout, keys: DataFrame, request: Request) 
     frame = _without_summary(_melted(sheet, layout, keys, request), notes)
     if layout.shape == "scores":
         frame = _with_means(frame, layout.values, notes)
-    tasks = _tasks(frame) if frame["task"].isna().all() else {}
-    if tasks:
+    if tasks := _tasks(frame) if frame["task"].isna().all() else {}:
         frame["task"] = frame["metric"].map(tasks)
     if request.metrics and layout.shape != "wide":
         frame = _of_names(sheet, frame, request.metrics)
@@ -268,13 +272,14 @@ def _with_means(frame: DataFrame, columns: Sequence[str], notes: list[str]) -> D
 
 
 def _without_summary(frame: DataFrame, notes: list[str]) -> DataFrame:
-    """The rows of cases, without rows that a program has put below them as means."""
-    is_summary = frame["id"].astype(object).map(lambda text: str(text).casefold() in SUMMARY)
-    if not is_summary.any():
-        return frame
-    names = listing(dict.fromkeys(frame["id"][is_summary]))
-    notes.append(f"rows called {names} are summaries, not cases: left out")
-    return frame[~is_summary]
+    """The rows of cases and replicates, without rows that a program has put below them as means."""
+    for column, what in (("id", "cases"), ("seed", "replicates")):
+        is_summary = frame[column].astype(object).map(lambda text: str(text).casefold() in SUMMARY)
+        if is_summary.any() and not is_summary.all():
+            names = listing(dict.fromkeys(frame[column][is_summary]))
+            notes.append(f"rows called {names} are summaries, not {what}: left out")
+            frame = frame[~is_summary]
+    return frame
 
 
 def _unique(sheet: Sheet, layout: Layout, frame: DataFrame, keys: list[str], notes: list[str]) -> DataFrame:
@@ -305,8 +310,8 @@ def _unique(sheet: Sheet, layout: Layout, frame: DataFrame, keys: list[str], not
             cure = cure or "Keep one: no other column tells them apart."
         raise MmtkError(message, sheet.where, cure)
     cases = frame[frame.duplicated()].drop_duplicates(list(CASE))
-    words = ("run stands", "runs stand") if frame["id"].isna().all() else ("case stands", "cases stand")
-    notes.append(f"{counted(len(cases), *words)} in several equal rows: counted once")
+    what = "run" if frame["id"].isna().all() else "case"
+    notes.append(f"{counted(len(cases), f'{what} stands', f'{what}s stand')} in several equal rows: counted once")
     return distinct
 
 
@@ -325,9 +330,10 @@ def _telling_apart(sheet: Sheet, layout: Layout, rows: Sequence[int]) -> str:
         return ""
     by = f"{system}," if (system := layout.columns.get("system")) else ""
     name = names[0]
+    log = " Of the log of a training, keep the row of each run that counts." * bool(CURVE.fullmatch(name))
     return (
         f"They differ in {listing(names, 8)}. Name it as a part of the system (--by {by}{name}), as the replicate "
-        f"(--seed {name}), or as the case, test set or structure (--column case={name}, domain=…, task=…)."
+        f"(--seed {name}), or as the case, test set or structure (--column case={name}, domain=…, task=…).{log}"
     )
 
 
