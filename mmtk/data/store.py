@@ -106,14 +106,17 @@ def open_store(
 
     Raises Problems that name every bad file, and RunFailed where the disk is full.
     """
-    items, target, digest, origin = source.items(split), source.labels, source.digest(), type(source).__name__
+    everything, items = source.items("all"), source.items(split)
+    if len(items) == len(everything):
+        items = everything  # one cache for both
+    target, digest, origin = source.labels, source.digest(), type(source).__name__
     if not items:
         raise MmtkError(f"{origin} has no images.", hint="Look at the folder of the data set.")
     if len({item.id for item in items}) < len(items):
         raise MmtkError(f"{origin} gives two items the same id.")
     masks = len(target.names) if TASKS[target.task].has_masks else 0
     spec = repr(target).replace("LabelSpec(", "Target(", 1)  # the name of the class when caches were first named
-    part = "" if split == "all" else f", {[item.id for item in items]!r}"
+    part = "" if items is everything else f", {[item.id for item in items]!r}"
     key = hashlib.sha256(f"({FORMAT!r}, {digest!r}, {spec}, {size!r}, {channels!r}{part})".encode()).hexdigest()
     folder = cached_folder(
         f"{origin.lower()}-{size}x{size}x{channels}-{key[:20]}",
@@ -131,13 +134,13 @@ def open_store(
     shapes = np.array(about["shapes"], dtype=np.int64)
     facts = {item.id: item.metadata for item in items if item.metadata}
     boxes = {item.id: item.boxes for item in items if item.boxes}
-    ids, patients, named = about["ids"], about["patients"], _named_patients(source)
+    ids, patients = about["ids"], about["patients"]
+    named = _named_patients(everything, source.one_image_per_patient)
     return ImageStore(images, targets, ids, patients, spacing, shapes, target, digest, named, facts, boxes)
 
 
-def _named_patients(source: Source) -> list[str]:
-    """Patients of a whole source, sorted; an id stands for a patient only where the source says so."""
-    items, single = source.items("all"), source.one_image_per_patient
+def _named_patients(items: Iterable[Item], single: bool) -> list[str]:
+    """Patients, sorted; an id stands for one only where every image is ``single``."""
     return sorted({item.patient for item in items if single or item.patient != item.id})
 
 
