@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -114,7 +115,35 @@ def a_packed_table(root: Path) -> Right:
     return Right({WELL: 6, ILL: 6}, films=COUNT, words=('t.csv.gz: "file" as image, "label" as label',))
 
 
+def findings_and_boxes_in_a_list(root: Path) -> Right:
+    """ChestX-Det: records with a list of findings, and one of boxes and of outlines for each."""
+    records: list[dict[str, object]] = []
+    for n in range(18):
+        film(root / f"img/{n * 37 + 5}.png")
+        syms = [[], [WET], ["nodule"] * (1 + (n > 9))][n % 3] + [WET] * (n == 2)
+        shapes = {"boxes": [[1, 2, 3, 4]] * len(syms), "polygons": [[[1, 2], [3, 4], [5, 6]]] * len(syms)}
+        records.append({"file_name": f"{n * 37 + 5}.png", "syms": syms, **shapes})
+    (root / "ChestX_Det.json").write_text(json.dumps(records))
+    words = ('"syms" of ChestX_Det.json is an empty list in 6 rows, which is "no finding"', "1 image with several")
+    return Right({"no finding": 6, WET: 6, "nodule": 5}, films=18, words=words)
+
+
+def films_within_patients(root: Path) -> Right:
+    """A JSON file of patients, with studies, with films; and one of patients by their number for the test part."""
+    films: list[list[dict[str, object]]] = [[], []]
+    for n in range(24):
+        film(root / f"img/f{n}x.png")
+        films[n > 15].append({"file": f"f{n}x.png", "finding": (WELL, ILL)[n // 2 % 2]})
+    pairs = [[*zip(part[::2], part[1::2], strict=True)] for part in films]
+    patients = [{"id": f"P{n}", "studies": [{"images": pair}]} for n, pair in enumerate(pairs[0])]
+    others = {f"Q{n}": {"age": n, "images": pair} for n, pair in enumerate(pairs[1])}
+    (root / "train.json").write_text(json.dumps({"patients": patients}))
+    (root / "test.json").write_text(json.dumps(others))
+    return Right({WELL: 12, ILL: 12}, films=24, patients=12, words=("parts: train 12, val 4, test 8",))
+
+
 COLUMNS = (
+    *(findings_and_boxes_in_a_list, films_within_patients),
     *(packed_tables_of_classes, a_packed_table),
     *(numbered_labels, primary_and_secondary, classes_within_classes, three_readers, images_and_boxes_of_readers),
     *(

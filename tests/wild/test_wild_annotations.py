@@ -101,6 +101,24 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
+def test_coordinates_are_no_labels_and_are_named_with_a_cure(tmp_path: Path) -> None:
+    for n in range(6):
+        for folder in ("points", "boxes"):
+            film(tmp_path / f"{folder}/{n}.png")
+        (tmp_path / f"points/{n}.txt").write_text("1 2\n3.5 4\n5 6\n")
+    rows = [[f"{n}.png", ";".join(["2 10 13 11 12 8 9"] * (n % 3))] for n in range(6)]
+    table(tmp_path / "boxes/train.csv", [["image_name", "annotation"], *rows])
+    for folder, words in (
+        ("points", r"\(6 texts with x and y in each line\) are not read: draw them as masks"),
+        (
+            "boxes",
+            '"annotation" holds coordinates of boxes or outlines in 4 rows: they are no masks and no labels',
+        ),
+    ):
+        with pytest.raises(MmtkError, match=words):
+            plan_folder(tmp_path / folder, tmp_path / "p.toml")
+
+
 def test_a_column_of_masks_that_do_not_look_like_masks_is_named(tmp_path: Path) -> None:
     rows = [["film", "mask", "finding"]]
     for n in range(8):

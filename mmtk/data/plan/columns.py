@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from mmtk.components.source import _part_words
+from mmtk.components.source._words import EMPTY
 from mmtk.data.plan import words
 from mmtk.data.plan.listing import stem
 from mmtk.data.plan.other_columns import OTHER_COLUMNS, TESTS
@@ -32,6 +33,8 @@ MACHINES = {
     *("machine", "classifier", "vorhersage", "vorhergesagt", "prédiction", "predicción", "predizione", "previsão"),
     *("прогноз", "ии", "预测", "預測", "予測", "예측", "cnn", "gpt", "llm"),
 }
+# Boxes or outlines in a cell: coordinates with a type before them, or in brackets.
+SHAPES = re.compile(r"[\[(]*-?\d+([.]\d+)?([\s,;|()\[\]]+-?\d+([.]\d+)?){3,}[\s;|)\]]*")
 BY_MACHINE = 0.1  # factor for the points of a column that says what a program found
 UNSPOKEN = 0.5  # points of a column of few words, none of which is known
 
@@ -251,6 +254,8 @@ def label_points(name: str, cells: list[str]) -> float:
     single = Counter(part for cell in full for part in SEVERAL.split(cell))
     if (len(single) < 2 and plain not in words.LABEL_COLUMNS) or not full:
         return 0
+    if are_shapes(cells):
+        return 0
     if is_study_number(name) or len(single) > max(MOST_CLASSES, 2) or len(single) > 0.7 * len(full) > 4:
         return 0
     others = OTHER_COLUMNS | words.VIEW_COLUMNS
@@ -267,6 +272,12 @@ def label_points(name: str, cells: list[str]) -> float:
         points += 1
     points = points or (UNSPOKEN if not all(map(WHOLE.fullmatch, full)) else 0.1)
     return points * BY_MACHINE if is_of_machine(name) else points
+
+
+def are_shapes(cells: Collection[str]) -> bool:
+    """Whether all cells that are not empty hold coordinates of boxes or outlines."""
+    full = [cell for cell in cells if cell and cell.casefold() not in EMPTY]
+    return bool(full) and all(map(SHAPES.fullmatch, full))
 
 
 def is_of_machine(name: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from mmtk.counts import counted
 from mmtk.data.plan import words
-from mmtk.data.plan.columns import Columns, is_of_machine
+from mmtk.data.plan.columns import Columns, are_shapes, is_of_machine
 from mmtk.data.plan.other_columns import AGREED, EXCLUDED
 from mmtk.data.plan.revisions import revision_notes
 from mmtk.data.plan.spellings import NO
@@ -66,6 +66,8 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
         yield f'"{columns.label}" may be what a program said of the films (--label COLUMN takes another)'
     if columns.label in table.columns and (note := _missing_code(columns.label, table.cells(columns.label))):
         yield note
+    if not columns.label and not columns.flags:
+        yield from _shape_notes(table, columns.unused)
     yield from revision_notes(table, columns.label, columns.unused)
     for name in columns.unused:
         folds = {*table.cells(name)} - {""}
@@ -79,6 +81,17 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
             rows, cells = counted(len(marks), "row"), listing(dict.fromkeys(marks), 2)
             cure = "take the rows and films out"
             yield f'"{name}" marks {rows} ({cells}): their films are read all the same ({cure})'
+
+
+def _shape_notes(table: Table, names: Sequence[str]) -> Iterator[str]:
+    """Yield notes on columns of boxes or outlines in a table without labels."""
+    for name in names:
+        if are_shapes(table.cells(name)):
+            filled = sum(map(bool, table.cells(name)))
+            yield (
+                f'"{name}" holds coordinates of boxes or outlines in {counted(filled, "row")}: they are no masks '
+                "and no labels. Draw them as masks (PNG, or COCO), or add a column with the class of every film"
+            )
 
 
 def marked_folders(films: Collection[str]) -> Iterator[str]:

@@ -222,6 +222,12 @@ def _boxes(listing: Listing, films: Collection[str]) -> list[str]:
         return [
             f"{count} beside films: not read. Labels are taken from a CSV table, a row per film (image, label)"
         ]
+    points = sum(bool(lines) and all(len(line) == 2 for line in lines or ()) for lines in texts)
+    if points:
+        return [
+            f"points of outlines or landmarks ({counted(points, 'text')} with x and y in each line) are not read: "
+            "draw them as masks (PNG, by ImageDraw.polygon of PIL), or save them as polygons of LabelMe or COCO"
+        ]
     boxes = sum(bool(lines) and all(len(line) == 5 for line in lines or ()) for lines in texts)
     if not boxes:
         return []

@@ -51,9 +51,11 @@ def metadata_columns(films: Iterable[Film]) -> list[str]:
 
 
 def leave_several(labels: Labels) -> None:
-    """Unlabel films with several findings: mmtk learns from films of one class."""
-    films = [film for film in labels.films.values() if film.label and len(SEVERAL.split(film.label)) > 1]
-    for film in films:
-        film.label = ""
-    if films:
-        labels.reasons.append(f"{counted(len(films), 'image')} with several findings: unlabelled")
+    """Unlabel films with several findings: mmtk learns from films of one class. One that is named twice is one."""
+    several = 0
+    for film in labels.films.values():
+        findings = dict.fromkeys(filter(None, SEVERAL.split(film.label or "")))
+        several += len(findings) > 1
+        film.label = film.label and ("" if len(findings) > 1 else next(iter(findings), ""))
+    if several:
+        labels.reasons.append(f"{counted(several, 'image')} with several findings: unlabelled")

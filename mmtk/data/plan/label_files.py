@@ -10,6 +10,7 @@ from typing import Any
 from mmtk.data.plan import words
 from mmtk.data.plan.annotations import outline_lines
 from mmtk.data.plan.columns import film_of_cell, film_spellings
+from mmtk.data.plan.json_records import Record, are_records, listed_records, nested_records, plain_record
 from mmtk.data.plan.listing import Listing, read_lines, stem
 from mmtk.data.plan.tables import Table
 
@@ -19,7 +20,6 @@ NOT_LABELS = (
     {"names", "nc"},
     {"names", "train"},
 )  # nnU-Net, YOLO
-Record = Mapping[str, str]
 
 
 def label_tables(listing: Listing, films: Collection[str]) -> tuple[dict[str, Table], set[str]]:
@@ -55,24 +55,18 @@ def _records(listing: Listing, path: str, ways: Mapping[str, str]) -> Sequence[R
     if isinstance(content, dict):
         if any(keys <= content.keys() for keys in NOT_LABELS):
             return []
-        lists = [value for value in content.values() if isinstance(value, list) and _are_records(value)]
+        lists = [str(key) for key, value in content.items() if are_records(value)]
         if not lists:
             return _entries(content, ways)
-        parts = {words.part(str(key)) for key, value in content.items() if value in lists}
+        parts = {words.part(key) for key in lists}
         if len(lists) > 1 and all(parts) and len(parts) == len(lists):  # as MONAI lists them
-            split = [(words.part(str(key)), value) for key, value in content.items() if value in lists]
-            content = [{**entry, "split": part} for part, entries in split for entry in entries]
-        else:
-            content = lists[0] if len(lists) == 1 else None
-    records = [_record(entry) for entry in content] if isinstance(content, list) else []
-    return [record for record in records if record] if all(records) else []
+            content = [{**entry, "split": words.part(key)} for key in lists for entry in content[key]]
+            return listed_records(content, ways)
+        return listed_records(content[lists[0]], ways, lists[0]) if len(lists) == 1 else []
+    return listed_records(content, ways) if isinstance(content, list) else []
 
 
-def _are_records(values: Sequence[Any]) -> bool:
-    return bool(values) and all(isinstance(value, dict) for value in values)
-
-
-def _entries(content: Mapping[Any, Any], ways: Mapping[str, str]) -> list[Record]:
+def _entries(content: Mapping[Any, Any], ways: Mapping[str, str]) -> Sequence[Record]:
     """Records of a table of names with a label or with facts, or of labels with a list of names."""
     lists = [value for value in content.values() if isinstance(value, list)]
     if lists and len(lists) == len(content):
@@ -81,39 +75,29 @@ def _entries(content: Mapping[Any, Any], ways: Mapping[str, str]) -> list[Record
             return [{"image": str(name), "label": str(key)} for key, value in content.items() for name in value]
     records: list[Record] = []
     for key, value in content.items():
-        record = _record(value if isinstance(value, dict) else {"label": value})
+        record = plain_record(value if isinstance(value, dict) else {"label": value})
         if record is None:
-            return []
+            return _groups(content, ways)
         records.append({"image": str(key), **record})
-    return records
+    return _groups(content, ways) or records
+
+
+def _groups(content: Mapping[Any, Any], ways: Mapping[str, str]) -> Sequence[Record]:
+    """Records of a table of patients, each with a list of films."""
+    patients = [{"patient": str(key), **facts} for key, facts in content.items() if isinstance(facts, dict)]
+    spoken = {words.plain(str(key)) for key in content} & words.CLASSES
+    return [] if spoken or len(patients) < len(content) else nested_records(patients, ways)
 
 
 def _film_record(listing: Listing, path: str) -> Record | None:
     """Record of the one film that a file is called after; a text is a label, if it has one line and no outline."""
     if path not in listing.texts:
         content = listing.content(path)
-        return _record(content) if isinstance(content, dict) else None
+        return plain_record(content) if isinstance(content, dict) else None
     lines, numbers = read_lines(listing.root / path), outline_lines(listing, path)
     if len(lines) != 1 or (numbers and len(numbers[0]) > 1):
         return None
     return {"label": lines[0]}
-
-
-def _record(value: Any) -> Record | None:
-    """A record as text; None where it holds other records, as annotations do."""
-    cells = {str(key): _cell(content) for key, content in value.items()} if isinstance(value, dict) else {}
-    return None if None in cells.values() else {key: cell for key, cell in cells.items() if cell is not None}
-
-
-def _cell(value: Any) -> str | None:
-    if isinstance(value, list):
-        cells = [_cell(entry) for entry in value]
-        return None if None in cells or any(isinstance(x, list) for x in value) else "|".join(map(str, cells))
-    if isinstance(value, dict):
-        return None
-    if isinstance(value, bool):
-        return str(int(value))
-    return "" if value is None else str(value).strip()
 
 
 def _word_rows(lines: Sequence[str], ways: Mapping[str, str]) -> list[Record]:

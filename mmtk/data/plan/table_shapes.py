@@ -26,6 +26,7 @@ from mmtk.errors import listing
 LIST = re.compile(r"\[\s*(?:(['\"]).*\1\s*)?\]")
 PART = re.compile(r"\d+|[^\W\d_]+|[\W_]+")  # of the name of a column
 LABEL = "label"  # name of the added column
+NO_FINDING = "no finding"
 
 
 def usual_shapes(tables: Mapping[str, Table], labels: Labels, hints: Mapping[str, str]) -> dict[str, Table]:
@@ -74,7 +75,8 @@ def _with_folder(name: str, table: Table, ways: Mapping[str, str], labels: Label
 
 
 def _without_lists(name: str, table: Table, labels: Labels) -> Table:
-    """Write ``['a', 'b']``, as Python prints a list, as ``a|b``."""
+    """Write ``['a', 'b']``, as Python prints a list, as ``a|b``, and an empty list of findings as none of them."""
+    table = _with_empty_lists(name, table, labels)
 
     def text(cell: str) -> str:
         entries = re.findall(r"['\"]([^'\"]+)['\"]", cell)
@@ -85,6 +87,22 @@ def _without_lists(name: str, table: Table, labels: Labels) -> Table:
         return table
     labels.reasons.append(f"lists in cells of {name} are read as their entries")
     return replace(table, rows=rows)
+
+
+def _with_empty_lists(name: str, table: Table, labels: Labels) -> Table:
+    """Write "no finding" for the empty lists of a column of findings, none of which is a word for normal."""
+    listed = [column for column in dict.fromkeys(table.columns) if "[]" in table.cells(column)]
+    roles = find_columns(table, labels.films, {}) if listed else None
+    for column in listed:
+        number, cells = table.columns.index(column), table.cells(column)
+        stated = any(map(words.says_normal, re.findall(r"[^'\"\[\]|,]+", "|".join(cells))))
+        none = NO_FINDING if roles and roles.label == column and not stated else ""
+        if none:
+            rows = counted(cells.count("[]"), "row")
+            labels.reasons.append(f'"{column}" of {name} is an empty list in {rows}, which is "{none}"')
+        changed = ((*row[:number], none, *row[number + 1 :]) if row[number] == "[]" else row for row in table.rows)
+        table = replace(table, rows=tuple(changed))
+    return table
 
 
 def _one_film_per_row(name: str, table: Table, ways: Mapping[str, str], labels: Labels) -> Table:
