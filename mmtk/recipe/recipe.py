@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import Any, cast
 
 from mmtk.errors import MmtkError
@@ -19,6 +20,7 @@ from mmtk.recipe import toml as toml_layers
 from mmtk.recipe.toml import Values
 from mmtk.registry import catalog
 from mmtk.registry.signature import Table
+from mmtk.tasks import CROSS_DOMAIN, IN_DOMAIN
 
 # What a run is called and where it is logged does not change its result.
 NOT_IN_DIGEST = ("name", "description", "profile", "seed", "others", "origin", "tracking", "tune")
@@ -117,6 +119,16 @@ class Recipe:
     def source(self, task: str, domain: str = "source") -> Values:
         """The table of a data source, ``use`` among it; empty where there is none. ``domain``: source or cross."""
         return cast(Values, self.get(f"data.{task}.{domain}") or {})
+
+    def source_name(self, task: str, domain: str) -> str:
+        """Name of a data source: its component, with the domain or the folder of images where it has one; or "".
+
+        ``domain``: in-domain or cross-domain
+        """
+        table = self.source(task, {IN_DOMAIN: "source", CROSS_DOMAIN: "cross"}[domain])
+        if images := table.get("images"):
+            return Path(images).as_posix().strip("/")
+        return " ".join(str(table[key]) for key in ("use", "domain") if table.get(key))
 
     @property
     def encoder(self) -> Values:

@@ -25,7 +25,9 @@ from rich.text import Text
 from mmtk.counts import counted
 from mmtk.errors import listing, to_copy
 from mmtk.io import status_line
+from mmtk.recipe.recipe import Recipe
 from mmtk.scores import Scores, info, selecting, shown
+from mmtk.tasks import DOMAINS
 
 
 class _Rate(ProgressColumn):
@@ -169,6 +171,7 @@ class Display:
         title: str,
         declared: Mapping[str, Scores],
         facts: Mapping[str, Any],
+        recipe: Recipe,
         meaning: str,
     ) -> None:
         """Print a table per test set and task: every score with its interval.
@@ -177,6 +180,7 @@ class Display:
         title: name of the model
         declared: the scores by task
         facts: ``intervals`` and ``notes`` by test set and task (``mmtk.report.new_patients``)
+        recipe: with the sources of the sets that are called after their domain
         meaning: sentence on what the intervals speak of
         """
         self.close()
@@ -184,22 +188,30 @@ class Display:
             for task, row in by_task.items():
                 intervals = facts["intervals"].get(domain, {}).get(task, {})
                 table, notes = _interval_table(declared[task], row, intervals)
-                table.title = f"{title} on {domain}, {task}: {counted(round(row['n']), 'image')}"
+                source = recipe.source_name(task, domain) if domain in DOMAINS else ""
+                where = f"{domain} ({source})" if source else domain
+                table.title = f"{title} on {where}, {task}: {counted(round(row['n']), 'image')}"
                 self.console.print(table)
                 unnamed = facts["notes"].get(domain, {}).get(task)
                 for note in [unnamed, *notes] if unnamed else notes:
                     self.note(f"{note[:1].upper()}{note[1:]}.")
         self.note(meaning)
 
-    def results(self, results: Mapping[str, Any], title: str, declared: Mapping[str, Scores]) -> None:
-        """Print the final table: a row per task and domain, a column per score that is declared for it."""
+    def results(self, results: Mapping[str, Any], recipe: Recipe, declared: Mapping[str, Scores]) -> None:
+        """Print the final table: a row per task and domain, a column per score that is declared for it.
+
+        results: by test set, task and score
+        recipe: of the run
+        declared: the scores by task
+        """
         self.close()
         for task, scores_of_task in declared.items():
             rows = {d: r[task] for d, r in results.items() if isinstance(r, dict) and task in r}
             if not rows:
                 continue
             table, lines = _final_table(scores_of_task, rows, self.console.width)
-            table.title = f"{title}: {task}"
+            sources = "; ".join(f"{domain}: {recipe.source_name(task, domain)}" for domain in rows)
+            table.title = f"{recipe.name}: {task} ({sources})"
             self.console.print(table)
             for line in lines:
                 self.note(line)

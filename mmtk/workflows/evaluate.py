@@ -144,9 +144,9 @@ def evaluate(
             draw_run(RunDir(stage), predictor.recipe, labels)
     if singles:
         means = f"{recipe.name}, mean of {counted(len(members), 'seed')},"
-        display.intervals(singles["results"], means, scores.declared, singles, NEW_TRAININGS)
+        display.intervals(singles["results"], means, scores.declared, singles, recipe, NEW_TRAININGS)
     name = f"{recipe.name}, {counted(len(members), 'run')} averaged," if len(members) > 1 else recipe.name
-    display.intervals(scores.results, name, scores.declared, intervals, NEW_PATIENTS)
+    display.intervals(scores.results, name, scores.declared, intervals, recipe, NEW_PATIENTS)
     for line in matched_lines:
         display.note(line)
     return Result(out_folder, scores.results)

@@ -248,7 +248,7 @@ def _reuse(request: RunRequest) -> Result:
         )
     result = request.result()
     request.display.note(f"{folder.path} is finished; nothing to do.")
-    request.display.results(result.scores, recipe.name, read_declarations(folder, folder.provenance))
+    request.display.results(result.scores, recipe, read_declarations(folder, folder.provenance))
     return result
 
 
@@ -332,6 +332,6 @@ def _finish(request: RunRequest, data: Data, training: Trainer, start: float) ->
         draw_run(folder, recipe, folder.provenance["targets"])
     times = _seconds(training, start)
     folder.finish({"steps": training.total, **times, "peak_memory_gb": memory and round(memory, 4)})
-    display.results(results, recipe.name, scores.declared)
+    display.results(results, recipe, scores.declared)
     write_matched(folder.cases_file, recipe.data.match, display.note)
     return results

@@ -41,11 +41,11 @@ def sets_in_recipe(
     sets: list[LabelledSet] = []
     for task in tasks:
         for domain, domain_name in (("source", "in-domain"), ("cross", "cross-domain")):
-            if not (table := recipe.source(task, domain)):
+            if not recipe.source(task, domain):
                 continue
             source = sources.source(recipe, task, domain, root)
             split: api.Split = "test" if domain == "source" else recipe.task_data(task).cross_split
-            name = source_name(table)
+            name = recipe.source_name(task, domain_name)
             if source.digest() == digests.get(f"{task}/{domain_name}"):
                 name = domain_name
             elif isinstance(source, Folder) and not source.has_split:
@@ -93,13 +93,6 @@ def sets_in_folders(
             used_names = [labelled_set.name for labelled_set in sets if labelled_set.task == task]
             sets.append(LabelledSet(_unique(name, used_names), task, source, "all"))
     return sets, unscored
-
-
-def source_name(table: Mapping[str, Any]) -> str:
-    """Name a source: its component, with the domain or the folder of images where it has one."""
-    if images := table.get("images"):
-        return Path(images).as_posix().strip("/")
-    return " ".join(str(word) for word in (table["use"], table.get("domain")) if word)
 
 
 def _unique(name: str, used_names: Sequence[str]) -> str:

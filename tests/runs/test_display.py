@@ -9,7 +9,7 @@ import re
 import pytest
 from rich.console import Console
 
-from mmtk import builtin_scores
+from mmtk import builtin_scores, load_recipe
 from mmtk.runs.display import Display
 from mmtk.runs.pace import Pace, share_cores
 from mmtk.scores import ScoreInfo
@@ -158,10 +158,11 @@ def test_the_last_table_has_units_and_fits_eighty_columns(everywhere):
         results["cross-domain"]["segmentation"] |= in_mm
     display, text = Display(), io.StringIO()
     display.console = Console(file=text, width=80)
-    display.results(results, "MultiMix", DECLARED)
+    display.results(results, load_recipe("multimix"), DECLARED)
     said = " ".join(text.getvalue().split())
     assert ("10.032" in said, "(mm)" in said, "(px)" in said) == (everywhere, everywhere, not everywhere)
     assert "…" not in said
+    assert "MultiMix: segmentation (in-domain: phantom jsrt; cross-domain: phantom mcu)" in said
 
 
 @pytest.mark.parametrize(("width", "further"), [(60, 1), (80, 1), (80, 4), (120, 2)])
@@ -173,7 +174,7 @@ def test_the_last_table_breaks_no_word_and_lists_below_it_what_has_no_column(wid
     display, text = Display(), io.StringIO()
     display.console = Console(file=text, width=width)
     row = {"classification": values | {"n": 624, "kappa-0/n": 624}}
-    display.results({"in-domain": row, "cross-domain": row}, "MultiMix", {"classification": scores})
+    display.results({"in-domain": row, "cross-domain": row}, load_recipe("multimix"), {"classification": scores})
     lines = text.getvalue().splitlines()
     assert all(len(line) <= width for line in lines if line[:1] in "┏┃┡│└")
     words = re.findall(r"[\w.-]+", text.getvalue())
@@ -191,7 +192,7 @@ def test_scores_that_no_metric_declares_are_named_once():
     display.console = Console(file=text, width=80)
     results = {"in-domain": {"classification": {"accuracy": 0.5, "n": 8, "kappa/kappa": 0.25}}}
     declared = {"classification": builtin_scores.classification(["a", "b"])}
-    display.results(results, "MultiMix", declared)
+    display.results(results, load_recipe("multimix"), declared)
     last = text.getvalue().splitlines()[-1]
     assert last == "in results.json alone, since no metric declares them in scores: kappa/kappa"
 
