@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from mmtk.counts import counted
 from mmtk.errors import MmtkError, listing
 
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -50,7 +51,7 @@ def _single(content: bytes) -> bytes:
     with ZipFile(io.BytesIO(content)) as archive:
         names = [name for name in archive.namelist() if name[-1] != "/" and not name.startswith("__MACOSX/")]
         if len(names) != 1:
-            message = f"holds {len(names)} files: {listing(names, 3)}." if names else "holds no file."
+            message = f"holds {counted(len(names), 'file')}: {listing(names, 3)}." if names else "holds no file."
             raise MmtkError(message, hint="Unpack it, and give the table.")
         return archive.read(names[0])
 

@@ -73,8 +73,8 @@ def doubts(table: Table, columns: Columns) -> Iterator[str]:
         folds = {*table.cells(name)} - {""}
         if words.plain(name) in FOLDS and 1 < len(folds) <= MOST_FOLDS:
             yield (
-                f'"{name}" numbers {len(folds)} folds: not read '
-                f"(mmtk ablate --folds {len(folds)} draws folds by patient, and tests each once)"
+                f'"{name}" numbers {counted(len(folds), "fold")}: not read '
+                f"(mmtk ablate --folds {len(folds)}: folds by patient, each tested once)"
             )
         marks = [cell for cell in table.cells(name) if cell and _is_left_out(name, cell)]
         if 0 < len(marks) < NEARLY_ALL * len(table.rows):
