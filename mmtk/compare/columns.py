@@ -29,6 +29,10 @@ SPREAD = re.compile(
     r"([-+]?[\d.,]+)\s*%?\s*(?:(?:±|\+/-|\+-|\\pm)\s*[\d.,]+\s*%?|[(\[][\d.,;\s%–-]+[)\]])"
 )  # 0.91 ± 0.02, 0.91 (0.02), 0.91 [0.89, 0.93]
 SPREAD_CURE = "Means with spreads, such as 0.91 ± 0.02, can be judged by mmtk audit; tests need values per run."
+BESIDE = re.compile(
+    r"\s*(?:[↑↓]|[(\[](?:\d+\s*%?[\s\-,]*(?:CI|KI|IC|ДИ)|(?:mean\s*)?(?:±|\+/-)\s*(?:SD|STD|SE|SEM))[)\]])\s*$",
+    re.IGNORECASE,
+)  # behind the name of a score, what stands beside its means: Sensitivity (95 % CI); and arrows
 CURVE = ("Wall time", "Step", "Value")  # columns of a scalar that TensorBoard saves
 FIGURE = re.compile(
     r"[-+]?\d*\.\d{3,}(?:e[-+]?\d+)?", re.IGNORECASE
@@ -55,7 +59,8 @@ class Sheet:
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             cure = "Give them names of their own; a pivot table of pandas: frame.reset_index()."
             raise MmtkError(f"two columns are called '{repeated[0]}'.", where, cure)
-        self.frame.columns = names
+        bare = [BESIDE.sub("", name) or name for name in names]
+        self.frame.columns = bare if len({*bare}) == len(bare) else names
 
     @property
     def columns(self) -> list[str]:

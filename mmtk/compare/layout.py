@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # As ``plain`` spells them; those of other languages behind the English ones.
 ROLES = {
     "system": "system systems model models method methods algorithm alg algname algorithmname modelname "
-    "methodname approach network architecture team technique config configuration variant arm setting experiment "
+    "methodname approach network architecture framework backbone team technique config configuration variant arm "
+    "setting experiment "
     "modell modelle methode verfahren netz netzwerk modele systeme reseau modelo metodo modello",
     "seed": "seed seeds replicate replica randomseed randomstate rep repeat trial run runid fold foldid "
     "durchlauf lauf wiederholung startwert graine repetition semilla repeticion seme",

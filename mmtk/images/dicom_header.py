@@ -48,7 +48,7 @@ def film_patient(path: Path) -> str:
 
 
 def film_view(path: Path) -> str:
-    """ViewPosition, such as PA, AP or LL; "" without one."""
+    """ViewPosition, such as PA, AP or LL, else the name of the series or protocol; "" without one."""
     return _facts(path)[2]
 
 
@@ -111,8 +111,9 @@ def _facts(path: Path) -> _Facts:
 def _read_facts(path: Path, _changed: int, _bytes: int) -> _Facts:
     header = read_header(path)
     frames = max(1, int(number_of(header, "NumberOfFrames")))
-    view, body_part = (_text(header, name) for name in ("ViewPosition", "BodyPartExamined"))
-    return _patient(header), _spacing(header), view, frames, _metadata(header), body_part
+    views = (_text(header, name) for name in ("ViewPosition", "SeriesDescription", "ProtocolName"))
+    view = next(filter(None, views), "")
+    return _patient(header), _spacing(header), view, frames, _metadata(header), _text(header, "BodyPartExamined")
 
 
 def _patient(header: Any) -> str | Exception:

@@ -70,7 +70,7 @@ def read_patient(path: Path) -> str:
 
 
 def read_view(path: Path) -> str:
-    """ViewPosition of a DICOM file; "" without one, and of other formats."""
+    """ViewPosition of a DICOM file, else the name of its series; "" without one, and of other formats."""
     if not is_dicom(path):
         return ""
     from mmtk.images.dicom_header import film_view

@@ -188,6 +188,14 @@ def test_columns_of_row_numbers_bold_cells_and_names_of_files_are_understood(tmp
     assert "float64" not in long_csv(comparison.study.cells)
 
 
+def test_what_stands_beside_means_is_no_part_of_a_name(tmp_path: Path) -> None:
+    head = "Framework,Sensitivity (95% CI),Spezifität (95 %-KI),Accuracy ↑ (mean ± SD),n\n"
+    rows = "A,0.82 (0.75–0.88),0.91 (0.86–0.95),0.8,420\nB,0.92 (0.87–0.95),0.93 (0.88–0.96),0.9,420\n"
+    (tmp_path / "t.csv").write_text(head + rows)
+    claims = mmtk.audit(tmp_path / "t.csv").claims
+    assert {claim.where for claim in claims} == {"sensitivity", "specificity", "accuracy"}
+
+
 def test_summaries_searches_and_logs_of_trainings_are_no_runs(tmp_path: Path) -> None:
     table = grid(Method=["A", "B"], Fold=["0", "1", "2", "mean", "std"])
     comparison = mmtk.compare(table)

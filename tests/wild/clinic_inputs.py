@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from layout_inputs import Right, film, mask, table
+from layout_inputs import Right, dicom, film, mask, table
 from openpyxl import Workbook
 
 CLASSES = ("normal", "pneumonia")
@@ -184,6 +184,35 @@ def external_films(root: Path) -> Right:
     return Right({"normal": 6, "pneumonia": 6}, films=12, cross={"classification": 12}, words=words)
 
 
+def folders_with_a_count(root: Path) -> Right:
+    """Classes with the number of their films in brackets, as people copy it from a web page."""
+    for n in range(24):
+        film(root / f"{('NORMAL (1341)', 'PNEUMONIA (3875)')[n % 2]}/{n}.jpg")
+    return Right({"NORMAL (1341)": 12, "PNEUMONIA (3875)": 12}, films=24, first="NORMAL (1341)")
+
+
+def numbers_of_films_in_a_column_id(root: Path) -> Right:
+    """A sheet whose numbers lost their zeros, of films with a word behind; the arm of a trial is no class."""
+    rows: list[list[object]] = [["ID", "arm", "Gruppe"]]
+    for n in range(24):
+        film(root / f"{n + 1:04}_pa.png")
+        rows.append([n + 1, ("placebo", "treatment")[n % 3 == 0], ("Kontrolle", "Fall")[n % 2]])
+    table(root / "export.csv", rows, ";")
+    return Right({"Kontrolle": 12, "Fall": 12}, films=24, words=('"ID" is in their names',))
+
+
+def lateral_series(root: Path) -> Right:
+    """DICOM films whose series alone says that every other one is lateral."""
+    rows: list[list[object]] = [["PatID", "Befund"]]
+    for n in range(12):
+        for k, series in enumerate(("Thorax p.a.", "Thorax seitlich")):
+            dicom(root / f"P{n:03}/{k}.dcm", f"P{n:03}", SeriesDescription=series)
+        rows.append([f"P{n:03}", ("o.B.", "Pneumonie")[n % 2]])
+    table(root / "befunde.csv", rows, ";")
+    words = ("12 lateral films (the series of the headers) left out",)
+    return Right({"o.B.": 6, "Pneumonie": 6}, films=12, patients=12, words=words)
+
+
 CLINICS: tuple[Callable[[Path], Right], ...] = (
     a_table_for_each_hospital,
     a_sheet_for_each_hospital,
@@ -202,4 +231,7 @@ CLINICS: tuple[Callable[[Path], Right], ...] = (
     lists_of_monai,
     parquet,
     external_films,
+    folders_with_a_count,
+    numbers_of_films_in_a_column_id,
+    lateral_series,
 )

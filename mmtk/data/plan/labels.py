@@ -173,6 +173,7 @@ def _classes(counts: Counter[str], films: int) -> bool:
         return False
     if {words.without_number(name) for name in counts} & words.CLASSES:
         return True
+    counts = Counter({words.without_number(name): count for name, count in counts.items()})
     numbers = all(name.isdigit() and int(name) < len(counts) for name in counts)
     spoken = all(re.search(r"[A-Za-z]{2}", name) and not re.search(r"\d{3}", name) for name in counts)
     numbered = sum(bool(re.search(r"\d", name)) for name in counts) > len(counts) / 2

@@ -61,9 +61,9 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
         if affix:
             keys[f"{name}_{paired.side}"] = affix
-    if several and len(children) > 1 and _resized(listing, pairs):
+    if several and len(children) > 1 and (note := _size_note(listing, pairs)):
         keys["resize_masks"] = True
-        notes.append(RESIZED)
+        notes.append(note)
     notes += _spare_notes(films, pairs, spare_masks)
     if partial or spare_masks or _others(listing, folder, {*films, *used}):
         keys["unmatched_masks"] = "ignore"
@@ -77,9 +77,9 @@ def keys_by_look(
     paths = [path for paths in pairs.values() for path in paths]
     keys, notes = _channels(listing, [*pairs], paths) if len(organs) == 1 else ({}, [])
     keys = keys or {"classes": [*organs]}
-    if _resized(listing, pairs):
+    if note := _size_note(listing, pairs):
         keys["resize_masks"] = True
-        notes.append(RESIZED)
+        notes.append(note)
     return keys, notes
 
 
@@ -127,16 +127,26 @@ def _pages(listing: Listing, masks: Sequence[str]) -> int:
     return counts.pop() if len(counts) == 1 and counts != {1} else 0
 
 
-def _resized(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a mask of some films has another size than its film, by the headers."""
+def _size_note(listing: Listing, pairs: Mapping[str, Sequence[str]]) -> str:
+    """Note on masks of another size than their films, by the headers of some; "" where all have their size.
+
+    Those of other proportions, by more than 2 %, are refused by the source.
+    """
     step = max(1, len(pairs) // SAMPLES)
+    note = ""
     try:
-        return any(
-            image_size(listing.root / film) != image_size(listing.root / paths[0])
-            for film, paths in [*pairs.items()][::step][:SAMPLES]
-        )
+        for film, (mask, *_) in [*pairs.items()][::step][:SAMPLES]:
+            size, shape = image_size(listing.root / film), image_size(listing.root / mask)
+            scales = [side / max(other, 1) for side, other in zip(size, shape, strict=True)]
+            if max(scales) > 1.02 * min(scales):
+                return (
+                    f"masks of other proportions than their films, as {mask} ({shape[0]} × {shape[1]} for "
+                    f"{size[0]} × {size[1]} pixels): they are refused. Save them in the proportions of the films"
+                )
+            note = note or RESIZED * (size != shape)
     except MmtkError:  # the source names unreadable files
-        return False
+        return ""
+    return note
 
 
 def _by_ending(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> Masks | None:

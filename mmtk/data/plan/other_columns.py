@@ -5,6 +5,7 @@ from __future__ import annotations
 _FILMS = """
 view position projection height width size date side laterality scanner manufacturer modality orientation time
 study series rows columns bits subtlety year device fold split subset partition timestamp email mail
+arm randomization randomisation allocation
 """
 _PATIENTS = """
 sex gender age hospital site institution physician radiologist weight bmi race ethnicity insurance language

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mmtk.data.plan import words
 from mmtk.data.plan.listing import Listing
-from mmtk.data.plan.patient_words import patient_rank
+from mmtk.data.plan.patient_words import NUMBERS, patient_rank
 from mmtk.data.plan.tables import Table
-from mmtk.data.plan.visits import narrowed
+from mmtk.data.plan.visits import by_place, narrowed
 
 FILE = "(file)"  # the added column of images
 LEAST_COVERED = 0.3  # share of the images that a column of patients or studies names
@@ -39,6 +40,18 @@ def rows_per_film(table: Table, listing: Listing, films: Collection[str]) -> tup
     images, columns = narrowed(table, [{*films}] * len(table.rows), [], {})
     if any(map(patient_rank, columns)):
         return _expanded(table, images), tuple(sorted(columns, key=patient_rank, reverse=True))
+    return _by_number(table, films)
+
+
+def _by_number(table: Table, films: Collection[str]) -> tuple[Table, tuple[str, ...]] | None:
+    """Expand a table by a column such as "ID" whose numbers are at one place of the names, each of one film."""
+    for column in dict.fromkeys(table.columns):
+        names = {*words.plain(column).split()}
+        if not names or names - NUMBERS or not all(map(str.isdecimal, table.cells(column))):
+            continue
+        for images in by_place(table.cells(column), [{*films}] * len(table.rows), {}):
+            if all(len(row) == 1 for row in images) and len(images) == len(films):
+                return _expanded(table, images), (column,)
     return None
 
 

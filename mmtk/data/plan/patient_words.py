@@ -10,7 +10,7 @@ from statistics import mean, median
 
 from mmtk.components.source._splitting import are_numbered
 from mmtk.data.plan.other_columns import OTHER_COLUMNS
-from mmtk.data.plan.words import CLASSES, PARTS, plain
+from mmtk.data.plan.words import CLASSES, LABEL_COLUMNS, PARTS, plain
 from mmtk.io.dates import is_date
 
 # Stems: with an ending, or with a word for a number before or behind it, "patient".
@@ -165,7 +165,7 @@ def possible_patients(cells: Sequence[tuple[str, list[str]]]) -> list[str]:
         name
         for name, column in cells
         if not is_study_column(name)
-        and not {*plain(name).split()} & OTHER_COLUMNS
+        and not {*plain(name).split()} & (OTHER_COLUMNS | {*LABEL_COLUMNS})
         and all(column)
         and are_persons(column)
         and mean(Counter(filter(None, column)).values()) >= 1.3

@@ -105,8 +105,17 @@ def _lateral_note(films: Collection[str], why: str) -> str:
 
 def _lateral_among(files: Listing, films: Collection[str]) -> tuple[str, set[str]]:
     """Words for why films are lateral, by headers or names, and these films; none where no other is frontal."""
-    by_header = {path for path in films if words.plain(_read(read_view, files, path)) in LATERAL}
-    if 0 < len(by_header) < len(films):
-        return "ViewPosition of the headers", by_header
+    view_of = {path: words.plain(_read(read_view, files, path)) for path in films}
+    by_view = {path for path, view in view_of.items() if view in LATERAL}
+    by_series = {path for path, view in view_of.items() if _is_lateral(view)}
+    for why, by_header in (("ViewPosition", by_view), ("the series", by_series)):
+        if 0 < len(by_header) < len(films):
+            return f"{why} of the headers", by_header
     by_name = {path for path in films if SIDEWAYS & {*words.plain(stem(path)).split()}}
     return ("by their names", by_name) if 0 < len(by_name) < len(films) else ("", set())
+
+
+def _is_lateral(series: str) -> bool:
+    """Whether the plain name of a series says lateral alone: "thorax seitlich", not "pa and lateral"."""
+    spoken = {*series.split()}
+    return bool(spoken & (LATERAL | SIDEWAYS)) and not spoken & FRONTAL

@@ -46,7 +46,7 @@ def narrowed(
             (sum(map(len, narrow)) / left, column, narrow)
             for column in table.columns
             if column not in (*used, *columns) and _may_tell(column)
-            for narrow in _by_place(table.cells(column), rows, headers)
+            for narrow in by_place(table.cells(column), rows, headers)
             if (left := _left(rows, narrow)) and sum(map(len, narrow)) < pairs
         ]
         if not candidates:
@@ -60,7 +60,7 @@ def _may_tell(column: str) -> bool:
     return patient_rank(column) > 0 or any(name in VISITS or name.endswith(("datum", "date")) for name in names)
 
 
-def _by_place(
+def by_place(
     cells: Sequence[str], rows: Sequence[set[str]], headers: Mapping[str, Mapping[str, str]]
 ) -> Iterator[list[set[str]]]:
     """The images of every row that have its cell at one place of their path from the end, or in their header."""

@@ -271,8 +271,8 @@ def same_class(name: str) -> str:
 
 
 def without_number(name: str) -> str:
-    """Plain words without a number before them, which only sorts them: ``01_normal`` → ``normal``."""
-    return re.sub(r"^\d+ (?=[^\W\d])", "", plain(name))
+    """Plain words without a number that sorts or counts them: ``01_normal``, ``Normal (1341)`` → ``normal``."""
+    return re.sub(r"^\d+ (?=[^\W\d])", "", plain(re.sub(r"(?<=\w)\s*[(\[]\d+[)\]]$", "", name)))
 
 
 def says_normal(name: str) -> bool:
