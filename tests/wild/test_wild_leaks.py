@@ -224,7 +224,8 @@ def with_numbers(folder: Path, first: int) -> None:
 
 
 def across_hospitals(root: Path) -> leaks.Overlap:
-    recipe = load_recipe("enc", "phantom", {"data.size": 64} | FOLDER)
+    scored = {"data.classification.cross_split": "all"}
+    recipe = load_recipe("enc", "phantom", {"data.size": 64} | FOLDER | scored)
     data = [open_source(recipe, "classification", domain, root, None) for domain in ("source", "cross")]
     train, cross = (
         leaks.Images.of(one.role, one.source, one.store, part)
