@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmtk import api
 from mmtk.builtin_scores import SHUFFLED
+from mmtk.components.source._organ_words import LUNG, organ
 from mmtk.data.batches import masks, network_input, pixels
 from mmtk.data.dataset import TestSet
 from mmtk.errors import MmtkError
@@ -185,7 +186,7 @@ def _of_batch(one: Explained, test: TestSet, rows: list[int]) -> tuple[dict[str,
 def _lungs(one: Explained, test: TestSet, rows: list[int], levels: Tensor) -> Tensor | None:
     """Lungs [B,H,W]: by the reference masks, else by the network's own masks; None without either.
 
-    Of several channels those called lungs, else all but the background.
+    Of several channels those called lungs, else those whose names say no other organ; None without any.
     """
     if TASKS[test.task].has_masks:
         labels, channels = test.store.labels, masks(test.store, rows).to(one.device) == 1
@@ -195,8 +196,9 @@ def _lungs(one: Explained, test: TestSet, rows: list[int], levels: Tensor) -> Te
     else:
         return None
     organs = range(int(labels.exclusive), len(labels.names))
-    lungs = [k for k in organs if "lung" in labels.names[k].lower()] or [*organs]
-    return channels[:, lungs].any(1)
+    names = {k: organ(labels.names[k]) for k in organs}
+    lungs = [k for k in organs if names[k] == LUNG] or [k for k in organs if not names[k]]
+    return channels[:, lungs].any(1) if lungs else None
 
 
 def _after_shuffling(one: Explained, images: Tensor, own_maps: np.ndarray) -> dict[str, np.ndarray]:

@@ -83,7 +83,7 @@ def films_and_masks_below_segmentation(root: Path) -> Right:
     for n in range(12):
         film(root / f"segmentation/CXR/J{n}.png")
         mask(root / f"segmentation/lung masks/J{n}.png")
-    return Right({"normal": 12, "pneumonia": 12}, masks=12, films=36)
+    return Right({"normal": 12, "pneumonia": 12}, masks=12, films=36, organs=("lung",))
 
 
 def masks_drawn_by_hand(root: Path) -> Right:

@@ -25,7 +25,7 @@ def parts_above_films_with_masks_below(root: Path) -> Right:
         for n in range(count):
             film(root / f"{part}/{part[0]}{n}.jpg")
             mask(root / f"{part}/Lung Masks/{part[0]}{n}.png")
-    return Right(masks=22, films=22)
+    return Right(masks=22, films=22, organs=("lung",))
 
 
 def classes_above_images_and_masks(root: Path) -> Right:
@@ -60,6 +60,7 @@ def parts_and_classes_above_two_kinds_of_masks(root: Path) -> Right:
         masks=48,
         films=48,
         words=("infection masks are left out", "parts: train 24, val 12, test 12"),
+        organs=("lung",),
     )
 
 
@@ -226,7 +227,7 @@ def one_collection_twice(root: Path) -> Right:
             path = root / f"Infection Segmentation Data/{kind}/c_{n}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes((root / f"Lung Segmentation Data/{kind}/c_{n}.png").read_bytes())
-    return Right(masks=12, films=12, words=("6 films of Lung Segmentation Data are in it, too",))
+    return Right(masks=12, films=12, organs=("lung",), words=("Infection Segmentation Data (left out): 6 films",))
 
 
 COLLECTIONS += (one_collection_twice,)

@@ -21,7 +21,7 @@ def bids(root: Path) -> Right:
             if n < 10:
                 mask(root / f"derivatives/manual/{path}_label-lung_mask.png")
     table(root / "participants.tsv", rows, "\t")
-    return Right({"HC": 20, "PNA": 20}, masks=20, films=40, patients=20)
+    return Right({"HC": 20, "PNA": 20}, masks=20, films=40, patients=20, organs=("lung",))
 
 
 def visits(root: Path) -> Right:

@@ -26,7 +26,7 @@ class Right:
     classes: dict[str, int] = field(default_factory=dict)
     masks: int = 0
     films: int = 0
-    organs: tuple[str, ...] = ("lung",)
+    organs: tuple[str, ...] = ("mask",)
     patients: int = 0
     swap: tuple[tuple[int, int], ...] = ()
     cross: dict[str, int] = field(default_factory=dict)
@@ -221,7 +221,7 @@ def coco(root: Path) -> Right:
     content = {"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "lung"}]}
     (root / "annotations").mkdir()
     (root / "annotations/instances.json").write_text(json.dumps(content))
-    return Right(masks=6, films=8)
+    return Right(masks=6, films=8, organs=("lung",))
 
 
 def yolo(root: Path) -> Right:
@@ -231,7 +231,7 @@ def yolo(root: Path) -> Right:
         film(root / f"images/{n}.jpg")
         (root / f"labels/{n}.txt").write_text("0 0.2 0.2 0.7 0.2 0.7 0.7 0.2 0.7\n")
     (root / "classes.txt").write_text("lung\n")
-    return Right(masks=8, films=8)
+    return Right(masks=8, films=8, organs=("lung",))
 
 
 def yolo_dataset(root: Path) -> Right:

@@ -71,7 +71,7 @@ def coco_of_windows(root: Path) -> Right:
         outlines.append({"id": n, "image_id": n, "category_id": 1, "segmentation": runs, "iscrowd": 1})
     content = {"images": images, "annotations": outlines, "categories": [{"id": 1, "name": "lung"}]}
     (root / "annotations.json").write_text(json.dumps(content))
-    return Right(masks=8, films=8)
+    return Right(masks=8, films=8, organs=("lung",))
 
 
 def two_readers_and_their_consensus(root: Path) -> Right:

@@ -101,15 +101,18 @@ def test_labels_in_json_are_named_with_the_table_to_write(tmp_path: Path) -> Non
         plan_folder(tmp_path / "d", tmp_path / "p.toml")
 
 
-def test_coordinates_are_no_labels_and_are_named_with_a_cure(tmp_path: Path) -> None:
+def test_what_is_no_label_is_named_with_a_cure(tmp_path: Path) -> None:
     for n in range(6):
         for folder in ("points", "boxes"):
             film(tmp_path / f"{folder}/{n}.png")
         (tmp_path / f"points/{n}.txt").write_text("1 2\n3.5 4\n5 6\n")
+        for folder in ("soft/img", "soft/prob"):  # all gray levels, as of probabilities
+            film(tmp_path / f"{folder}/{n}.png")
     rows = [[f"{n}.png", ";".join(["2 10 13 11 12 8 9"] * (n % 3))] for n in range(6)]
     table(tmp_path / "boxes/train.csv", [["image_name", "annotation"], *rows])
     for folder, words in (
         ("points", r"\(6 texts with x and y in each line\) are not read: draw them as masks"),
+        ("soft", "prob has images with the names of those in img: if they are masks, --masks prob takes them"),
         (
             "boxes",
             '"annotation" holds coordinates of boxes or outlines in 4 rows: they are no masks and no labels',

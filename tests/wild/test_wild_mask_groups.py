@@ -96,7 +96,7 @@ def test_masks_of_several_readers_are_one_mask(tmp_path: Path, masks: str, other
             pixels[4 + k : 14, 5:15] = 255
             save(tmp_path / f"{name}.png", pixels)
     plan, source = planned(tmp_path)
-    assert source.labels.names == ("lung",)
+    assert source.labels.names == ("mask",)
     assert f'"{key}"' in plan.text
     assert "are left out (8 files), because" in "\n".join(plan.lines)
     assert {source.mask(item).sum() for item in source.items("all")} == {100}

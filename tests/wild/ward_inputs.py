@@ -116,7 +116,7 @@ def organs_in_the_folders_of_cases(root: Path) -> Right:
     for n in range(8):
         film(root / f"cases/{n + 100}/frontal.png")
         mask(root / f"cases/{n + 100}/lungs.png")
-    return Right(masks=8, films=8)
+    return Right(masks=8, films=8, organs=("lung",))
 
 
 def sides_in_the_folders_of_cases(root: Path) -> Right:

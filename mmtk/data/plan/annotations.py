@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
+from mmtk.components.source._organ_words import first_organ
 from mmtk.counts import counted
 from mmtk.data.plan.columns import find_columns
 from mmtk.data.plan.listing import Listing, parent, stem
-from mmtk.data.plan.masks import Masks
+from mmtk.data.plan.masks import Masks, unnamed_note
 from mmtk.data.plan.roles import common, merged, pattern_of
-from mmtk.data.plan.words import organ
 from mmtk.errors import MmtkError
 from mmtk.errors import listing as listing_of
 from mmtk.images.outline_files import Annotations, names_by_spelling, parse_outlines, read_outlines
@@ -37,9 +37,9 @@ def _arrays(listing: Listing, films: Sequence[str]) -> Masks | None:
     if not pairs or any(_dimensions(listing, path) != 2 for (path,) in [*pairs.values()][:8]):
         return None
     folder = common(path for (path,) in pairs.values())
-    return Masks(
-        {"masks": folder or ".", "classes": [organ(folder) or "lung"]}, pairs, ("masks as arrays (.npy)",)
-    )
+    organs = [first_organ((*reversed(folder.split("/")), listing.root.name))]
+    notes = ("masks as arrays (.npy)", *unnamed_note(organs))
+    return Masks({"masks": folder or ".", "classes": organs}, pairs, notes)
 
 
 def _dimensions(listing: Listing, path: str) -> int:
@@ -67,12 +67,14 @@ def _run_lengths(listing: Listing, films: Sequence[str]) -> Masks | None:
         quoted = listing_of(f'"{column}"' for column in organs)
         note = f"{name}: masks as run lengths in {quoted}, {lines}; starts count {count}"
         empty = sum(cell in EMPTY for cell in cells)  # as of films without a lesion; every film has lungs
-        default = "lesion" if 10 * empty > len(cells) else "lung"
-        single = [organ(f"{listing.root.name} {name}") or default]
+        default = "lesion" if 10 * empty > len(cells) else ""
+        single = [first_organ((name, listing.root.name, default))]
         keys: dict[str, object] = {"masks": name, "classes": [*organs] if len(organs) > 1 else single}
         if not all(film_of_row):
             keys["unmatched_masks"] = "ignore"
-        return Masks(keys, dict.fromkeys(filter(None, film_of_row), (name,)), (note,))
+        return Masks(
+            keys, dict.fromkeys(filter(None, film_of_row), (name,)), (note, *unnamed_note(keys["classes"]))
+        )
     return None
 
 

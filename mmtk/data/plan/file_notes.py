@@ -102,7 +102,7 @@ def file_notes(
     jsons, texts = ([path for path in kind if path not in label_files] for kind in (listing.jsons, listing.texts))
     listing = replace(listing, jsons=tuple(jsons), texts=tuple(texts))
     if not outlined:
-        notes += [*_annotations(listing), *_boxes(listing, films)]
+        notes += [*_annotations(listing), *_boxes(listing, films), *_possible_masks(films)]
     unread = unread_kinds(listing, with_arrays=not outlined)
     return notes + [f"{counted(count, 'file')} {kind}: not read{cure}" for kind, (count, cure) in unread.items()]
 
@@ -132,6 +132,22 @@ def _versions(films: Collection[str]) -> list[str]:
         for folders in alike.values()
         if len(folders) > 1
     ][:1]
+
+
+def _possible_masks(films: Collection[str]) -> list[str]:
+    """Note on two folders side by side whose images have the same names, as films and soft masks have."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    for path in films:
+        stems[parent(path)].add(stem(path))
+    folders = sorted(stems, key=lambda folder: (words.role(PurePosixPath(folder).name) != "images", folder))
+    if len(folders) != 2 or stems[folders[0]] != stems[folders[1]] or "" in folders:
+        return []
+    first, second = folders
+    if any(map(_means_something, folders)) or parent(first) != parent(second):
+        return []
+    return [
+        f"{second} has images with the names of those in {first}: if they are masks, --masks {second} takes them"
+    ]
 
 
 def _means_something(name: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mmtk.components.source._organ_words import UNNAMED, first_organ
 from mmtk.components.source._sides import mirrored
-from mmtk.data.plan import words
 from mmtk.data.plan.label_maps import SAMPLES, label_map
 from mmtk.data.plan.listing import Listing, parent, stem
 from mmtk.data.plan.organs import complete
@@ -55,7 +55,7 @@ def find_masks(listing: Listing, films: Sequence[str], masks: Sequence[str]) -> 
         partial = len(organs.pairs) < len(pairs)
         keys["classes"], pairs, notes = [*organs.names], dict(organs.pairs), [*organs.notes]
     else:
-        organ = words.organ(paired.mask) or words.organ(f"{listing.root.name} {folder}") or "lung"
+        organ = first_organ((paired.mask, *reversed(folder.split("/")), listing.root.name))
         channels, notes = keys_by_look(listing, pairs, [organ])
         keys |= channels
     for name, affix in (("mask", paired.mask), ("image", paired.image)):
@@ -77,10 +77,18 @@ def keys_by_look(
     paths = [path for paths in pairs.values() for path in paths]
     keys, notes = _channels(listing, [*pairs], paths) if len(organs) == 1 else ({}, [])
     keys = keys or {"classes": [*organs]}
+    notes += unnamed_note(keys.get("classes"))
     if note := _size_note(listing, pairs):
         keys["resize_masks"] = True
         notes.append(note)
     return keys, notes
+
+
+def unnamed_note(organs: object) -> list[str]:
+    """Note on masks of which no name says what they show; none of others."""
+    if organs != [UNNAMED]:
+        return []
+    return [f'no name says what the masks show: their class is called "{UNNAMED}" (classes = ["lung"] names it)']
 
 
 def _others(listing: Listing, folder: str, used: Collection[str]) -> bool:

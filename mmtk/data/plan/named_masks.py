@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from mmtk.components.source._organ_words import first_organ
 from mmtk.components.source._sides import mirrored
 from mmtk.counts import counted
 from mmtk.data.plan import words
@@ -56,7 +57,7 @@ def take_named_masks(listing: Listing, roles: Roles) -> tuple[Roles, NamedMasks]
 def masks_by_name(listing: Listing, films: Collection[str], named: NamedMasks) -> Masks:
     """Keys of the source for masks that a table of mmtk's is to name; ``films`` are those that are read."""
     pairs = {film: masks for film, masks in named.pairs.items() if film in films}
-    organs = named.organs or (words.organ(named.notes[0]) or "lung",)
+    organs = named.organs or (first_organ((*named.notes[:1], listing.root.name)),)
     keys, notes = keys_by_look(listing, pairs, organs)
     return Masks({"masks": "", **keys}, pairs, (*named.notes, *notes))
 

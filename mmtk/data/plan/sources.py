@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from mmtk.components.source._organ_words import UNNAMED
 from mmtk.data.plan import words
 from mmtk.data.plan.films import Film, metadata_columns
 from mmtk.data.plan.findings import FilmSet
@@ -65,7 +66,8 @@ def _agree(one: FilmSet, other: FilmSet, task: str) -> bool:
         )
         return other_classes <= classes
     keys, other_keys = one.keys[task], other.keys[task]
-    same = len(_names(keys)) == len(_names(other_keys)) == 1 or {*_names(keys)} == {*_names(other_keys)}
+    names, other_names = {*_names(keys)}, {*_names(other_keys)}
+    same = names == other_names or (len(names) == len(other_names) == 1 and UNNAMED in names | other_names)
     return same and bool(keys.get("exclusive")) == bool(other_keys.get("exclusive"))
 
 

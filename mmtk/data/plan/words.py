@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from mmtk.components.source._organ_words import ORGANS as ORGANS
+from mmtk.components.source._organ_words import organ as organ
 from mmtk.components.source._part_words import PARTS as PARTS
 from mmtk.components.source._part_words import part_of
 from mmtk.data.plan.normal_words import IN_QUESTION, WORDS
@@ -80,24 +82,6 @@ UNLABELLED = {
     *("notread", "notreadyet", "notreported", "unreported", "unbefundet", "nichtbefundet", "nonlu", "nonétiqueté"),
 }
 LABELLED = {"labeled", "labelled", "supervised", "gelabelt", "befundet"}  # films that have a class
-ORGANS = {
-    "lung": "lung",
-    "lungs": "lung",
-    "heart": "heart",
-    "clavicle": "clavicle",
-    "clavicles": "clavicle",
-    "rib": "rib",
-    "ribs": "rib",
-    "lesion": "lesion",
-    "lesions": "lesion",
-    "infection": "infection",
-    "nodule": "nodule",
-    "nodules": "nodule",
-    "pneumothorax": "pneumothorax",
-    "opacity": "opacity",
-    "trachea": "trachea",
-    "spine": "spine",
-}
 CLASSES = {
     "normal",
     "abnormal",
@@ -327,9 +311,3 @@ def role(folder: str) -> str:
     if joined in IMAGES or ((names := {word for word in words if not word.isdigit()}) and names <= IMAGES):
         return "images"
     return ""
-
-
-def organ(text: str) -> str:
-    """Organ that a file or folder name speaks of, or ""."""
-    organs = [ORGANS[word] for word in plain(text).split() if word in ORGANS]
-    return organs[0] if organs else ""
