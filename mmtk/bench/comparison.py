@@ -30,8 +30,8 @@ def rows(options: Options) -> list[Row]:
                 [str(folder / "masks"), "--reference", str(folder / "reference")],
             ),
         }
-        for what, (cases, arguments) in sources.items():
-            call = ["-m", "mmtk", "compare", *arguments, "--out", str(folder / "report")]
+        for number, (what, (cases, arguments)) in enumerate(sources.items()):
+            call = ["-m", "mmtk", "compare", *arguments, "--out", str(folder / f"report-{number}")]
             samples = [whole_command(call) for _ in range(options.rounds)]
             row: Row = {"name": f"{what}, {SYSTEMS} systems × {SEEDS} seeds", "seconds": spread(samples)}
             table.append(row | {"values/s": SYSTEMS * SEEDS * cases / row["seconds"]["median"]})

@@ -19,6 +19,7 @@ from mmtk.api import Item, LabelSpec, Source, Split
 from mmtk.counts import share
 from mmtk.errors import MmtkError, Problems
 from mmtk.io.cache import cached_folder
+from mmtk.io.parallel import on_all_cores
 from mmtk.tasks import TASKS
 
 # 2: depth, sign and orientation of every file by its header; 3: tables of DICOM, thumbnails, alpha; 4: pixels
@@ -27,6 +28,8 @@ FORMAT = 4
 UNKNOWN = -1
 IGNORED = 255
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+FORKED = 150  # images that a fork draws before it hands them over
+FEWEST = 50  # of a fork, which takes as long to start as a few of them
 _IMAGES, _MASKS, _ITEMS = "images.bin", "masks.bin", "items.json"
 
 Progress = Callable[[int, int], None]
@@ -199,14 +202,14 @@ def _ordered(
     """Read files on all cores, a few items ahead of the writer, so that memory does not grow with the set.
 
     Each core reads an item by itself: a BLAS that divides small products among the cores as well would wait for
-    most of the time. Images drawn in code come one after the other: threads pass Python's lock to and fro, and
-    take twice the processor time, and more of the clock's.
+    most of the time. Forks draw images that are made in code: threads pass Python's lock to and fro, and take
+    twice the processor time, and more of the clock's.
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, "blas"):
         if not any(isinstance(item.image, str | Path) for item in items):
-            yield from map(read, items)
+            yield from _drawn(read, items)
             return
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         waiting: deque[Future[_Row | UnreadableError]] = deque()
@@ -217,6 +220,22 @@ def _ordered(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+
+def _drawn(read: Callable[[Item], _Row | UnreadableError], items: list[Item]) -> Iterator[_Row | UnreadableError]:
+    """Draw a few hundred items at a time in forks, in their order; what fails there is tried again here."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    for start in range(0, len(items), FORKED * count):
+        several = items[start : start + FORKED * count]
+        length = max(FEWEST, -(-len(several) // count))
+        parts = [several[index : index + length] for index in range(0, len(several), length)]
+        for part, rows in zip(parts, on_all_cores([partial(_rows, read, part) for part in parts]), strict=True):
+            yield from (row or read(item) for item, row in zip(part, rows, strict=True))
+
+
+def _rows(read: Callable[[Item], _Row | UnreadableError], items: list[Item]) -> list[_Row | None]:
+    rows = map(read, items)
+    return [row if isinstance(row, _Row) else None for row in rows]
 
 
 def _read(source: Source, size: int, channels: int, item: Item) -> _Row | UnreadableError:

@@ -60,6 +60,8 @@ def _start_worker(jobs: Sequence[Callable[[], object]]) -> None:
     global _jobs
     _jobs = jobs
     gc.freeze()  # to look at an inherited object copies its page
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # those of its parent are not here, and OpenMP would wait for them
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches a worker too, and it has nothing to say
 
 

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from mmtk.api import Item, LabelSpec, Source, Split
-from mmtk.data.store import ImageStore, duplicates, open_store
+from mmtk.data.store import FEWEST, ImageStore, duplicates, open_store
 from mmtk.errors import MmtkError, Problems
 
 SIZE = 32
@@ -488,3 +488,40 @@ def test_nothing_is_pickled(films: Films, cache: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["images.bin", "index.json", "items.json"]
     for path in folder.glob("*.json"):
         json.loads(path.read_text())
+
+
+class Drawn(Source):
+    """Images made in code; ``bad`` cannot be made; ``folder`` gets a file for each process that draws."""
+
+    labels = LabelSpec("classification", ("normal", "ill"))
+
+    def __init__(self, folder: Path, bad: str = "") -> None:
+        self.folder, self.bad = folder, bad
+        folder.mkdir()
+
+    def items(self, split: Split) -> list[Item]:
+        return [Item(f"{number:04d}", None, number % 2, f"p{number}") for number in range(FEWEST * 4)]
+
+    def image(self, item: Item) -> np.ndarray:
+        if item.id == self.bad:
+            raise MmtkError("has no pixels.", item.id)
+        self.folder.joinpath(str(os.getpid())).touch()
+        return np.full((8, 8), int(item.id), np.uint8)
+
+    def digest(self) -> str:
+        return "drawn"
+
+
+def test_images_made_in_code_are_drawn_in_forks_and_come_in_order(tmp_path: Path) -> None:
+    source = Drawn(tmp_path / "processes")
+    store = open_store(source, 8, cache=tmp_path / "cache")
+    assert store.ids == [item.id for item in source.items("all")]
+    assert store.images[:, 0, 0, 0].tolist() == [number % 256 for number in range(len(store.ids))]
+    several = min(4, len(os.sched_getaffinity(0))) > 1
+    assert (str(os.getpid()) in {path.name for path in source.folder.iterdir()}) != several
+
+
+def test_an_image_that_cannot_be_drawn_is_named_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(Problems, match="has no pixels") as caught:
+        open_store(Drawn(tmp_path / "processes", "0060"), 8, cache=tmp_path / "cache")
+    assert [problem.id for problem in caught.value.problems] == ["0060"]
