@@ -61,10 +61,15 @@ def lists_of_folds(root: Path) -> Right:
 
 
 def classes_below_raw_and_processed(root: Path) -> Right:
+    """Two versions of the films, with folders of classes below, and a picture beside them."""
+    film(root / "data/logo.png")
     for n in range(24):
         film(root / f"data/{('raw', 'processed')[n % 2]}/{CLASSES[n // 12]}/{n // 2}.png")
-    words = ("data/processed/normal, data/raw/normal have films of the same names",)
-    return Right({"normal": 12, "pneumonia": 12}, films=24, words=words)
+    words = (
+        "data/processed/normal, data/raw/normal have films of the same names",
+        "1 film in no folder of a class",
+    )
+    return Right({"normal": 12, "pneumonia": 12}, films=25, words=words)
 
 
 def drawings_of_films(root: Path) -> Right:
@@ -87,11 +92,12 @@ def films_and_masks_below_segmentation(root: Path) -> Right:
 
 
 def masks_drawn_by_hand(root: Path) -> Right:
+    """Masks of a reader and of a program beside their films."""
     for n in range(12):
-        film(root / f"images/{n}_film.png")
-        mask(root / f"1st_manual/{n}_manual.png")
-        mask(root / f"mask/{n}_mask.png")
-    return Right(masks=12, films=12, words=("the masks in mask are left out",))
+        film(root / f"{n}.png")
+        mask(root / f"{n}_manual1.png")
+        mask(root / f"{n}_auto.png")
+    return Right(masks=12, films=12, organs=("mask",), words=("the masks in *_auto are left out",))
 
 
 def studies_of_patients_with_findings(root: Path) -> Right:

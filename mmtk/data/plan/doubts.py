@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from mmtk.components.source._words import unlabelled_numbers
 from mmtk.counts import counted
 from mmtk.data.plan import words
 from mmtk.data.plan.columns import Columns, are_shapes, is_of_machine
@@ -105,6 +106,7 @@ def marked_folders(films: Collection[str]) -> Iterator[str]:
 def _missing_code(label: str, cells: Sequence[str]) -> str:
     """Note on a code such as 9 beside 0 and 1, which may mean that a value is missing; "" without one."""
     codes = {cell for cell in cells if cell}
+    codes -= unlabelled_numbers(codes)
     missing = sorted(codes & MISSING)
     others = sorted(codes - MISSING)
     if len(missing) != 1 or not others or not all(re.fullmatch("[0-6]", code) for code in others):

@@ -31,6 +31,7 @@ DIVISION = re.compile(
     re.IGNORECASE,
 )
 NLM = re.compile(r"(?:CHNCXR|MCUCXR)_\d+_([01])$")
+NEARLY_ALL = 0.9  # of the films: others, such as a logo beside the folders, have no class
 NO_CLASSES = {"im", "patient", "pat", "person", "subject", "case", "study", "series", *words.IMAGES}
 
 
@@ -168,8 +169,8 @@ def _shared(paths: Collection[str]) -> int:
 
 
 def _classes(counts: Counter[str], films: int) -> bool:
-    """Whether folders look like classes: few, named by words, with several images each, and all images in one."""
-    if not 2 <= len(counts) <= 20 or sum(counts.values()) < films:
+    """Whether folders look like classes: few, named by words, with several images each, and nearly all in one."""
+    if not 2 <= len(counts) <= 20 or sum(counts.values()) < NEARLY_ALL * films:
         return False
     if {words.without_number(name) for name in counts} & words.CLASSES:
         return True

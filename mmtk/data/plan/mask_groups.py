@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -47,7 +48,7 @@ def one_group(listing: Listing, roles: Roles) -> tuple[Roles, list[str]]:
 def _rank(top: str) -> tuple[object, ...]:
     """Order of masks of the same films: lungs, those drawn by hand, the outer folder, by name."""
     name = PurePosixPath(top).name
-    return words.organ(name) != "lung", "manual" not in words.plain(name).split(), top.count("/"), top
+    return words.organ(name) != "lung", not re.search(r"\bmanual\d*\b", words.plain(name)), top.count("/"), top
 
 
 def _left_out(top: str, paths: Sequence[str], other: str) -> str:
