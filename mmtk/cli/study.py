@@ -259,15 +259,15 @@ def _trials(plan: Plan) -> str:
 def _submit(session: StudySession, display: Display, expected: Forecast | None) -> None:
     """Queue the missing runs, and say which jobs wait."""
     queued, before = session.submit(display, expected)
-    summary = f"{counted(len(queued), 'run')} queued: {_ends(queued)}" if queued else "Nothing to queue"
-    summary += f"; queued before: {counted(len(before), 'run')}: {_ends(before)}" if before else ""
+    summary = f"{counted(len(queued), 'run')} queued as {_jobs(queued)}" if queued else "Nothing to queue"
+    summary += f"; {counted(len(before), 'run')} queued before as {_jobs(before)}" if before else ""
     typer.echo(f"{summary}. Watch them: {session.study.command('status')}")
     typer.echo(f"When they are done, collect them: {session.study.command('ablate')}")
 
 
-def _ends(names: list[str]) -> str:
-    """The first and the last of several names."""
-    return " … ".join(dict.fromkeys((names[0], names[-1])))
+def _jobs(names: list[str]) -> str:
+    """Jobs of a queue: the first and the last of several."""
+    return f"job{'s' * (len({*names}) > 1)} {' … '.join(dict.fromkeys((names[0], names[-1])))}"
 
 
 def status(

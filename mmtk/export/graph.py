@@ -7,17 +7,15 @@ import inspect
 import itertools
 import re
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from mmtk.errors import MmtkError
+from mmtk.export.gradients import decompositions
 from mmtk.model.predictor import Predictor, predict
-
-aten = torch.ops.aten
 
 
 class Probabilities(nn.Module):
@@ -55,46 +53,6 @@ class Probabilities(nn.Module):
         }
 
 
-# --- the gradients that ONNX has no operators for ---------------------------------------------------------------
-
-
-def _convolution_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, bias: Any, *settings: Any
-) -> tuple[Tensor | None, None, None]:
-    """A convolution's gradient with respect to its input: the transposed convolution with the same weights.
-
-    settings: the further arguments of ``aten::convolution_backward``
-    """
-    stride, padding, dilation, transposed, _, groups, (_, needs_weight, needs_bias) = settings
-    if transposed or needs_weight or needs_bias:
-        raise NotImplementedError("the gradient of a transposed convolution, or of weights")
-    sides = range(weight.dim() - 2)
-    reached = [
-        (gradient.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (weight.shape[2 + i] - 1) + 1
-        for i in sides
-    ]
-    beyond = [int(x.shape[2 + i] - reached[i]) for i in sides]  # rows that no step of the stride reached
-    input_gradient = aten.convolution(gradient, weight, None, stride, padding, dilation, True, beyond, groups)
-    return input_gradient, None, None
-
-
-def _max_pool_backward(gradient: Tensor, x: Tensor, *settings: Any) -> Tensor:
-    """Add every gradient to the pixel that was the largest of its window.
-
-    settings: the further arguments of ``aten::max_pool2d_with_indices_backward``; the last are the indices
-    """
-    indices = settings[-1]
-    empty = torch.zeros_like(x).flatten(-2)
-    return empty.scatter_add(-1, indices.flatten(-2), gradient.flatten(-2)).reshape(x.shape)
-
-
-def _decompositions() -> dict[Any, Callable[..., Any]]:
-    table: dict[Any, Callable[..., Any]] = dict(torch._decomp.core_aten_decompositions().items())
-    table[aten.convolution_backward.default] = _convolution_backward
-    table[aten.max_pool2d_with_indices_backward.default] = _max_pool_backward
-    return table
-
-
 # --- tracing ----------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +71,7 @@ def trace(model: Probabilities) -> tuple[GraphModule, Tensor]:
     example = torch.rand(images, *model.shape, generator=torch.Generator().manual_seed(0))
     recorder = make_fx(
         model,
-        decomposition_table=_decompositions(),
+        decomposition_table=decompositions(),
         tracing_mode="symbolic",
         _allow_non_fake_inputs=True,
         record_stack_traces=True,

@@ -70,4 +70,4 @@ def test_a_study_adds_seeds_until_its_verdict_is_settled_and_goes_on_where_it_wa
     )
     assert queued.returncode == 0, queued.stderr + queued.stdout
     assert "Dice: open at 3 seeds; another seed" in queued.stderr
-    assert f"1 run queued: {missing.name}" in queued.stdout
+    assert f"1 run queued as job {missing.name}" in queued.stdout

@@ -100,7 +100,7 @@ def queued(folder: Path, *more: object, version: str = "1.0") -> list[Path]:
         cwd=folder,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 runs queued: " in done.stdout
+    assert "2 runs queued as jobs " in done.stdout
     assert "Watch them: mmtk status s" in done.stdout
     return sorted((folder / "runs").iterdir())
 
@@ -147,7 +147,7 @@ def test_what_is_queued_is_not_queued_twice_and_what_left_the_queue_has_failed(t
     assert f"1 run is in the queue already: job-of-{one}." in refused.stderr
     again = mmtk("ablate", "s", "--detach", cwd=tmp_path)
     assert again.returncode == 0
-    assert f"1 run queued: job-of-{two}; queued before: 1 run: job-of-{one}" in again.stdout
+    assert f"1 run queued as job job-of-{two}; 1 run queued before as job job-of-{one}" in again.stdout
 
 
 def test_a_launcher_that_cannot_ask_forgets_no_job(tmp_path: Path) -> None:

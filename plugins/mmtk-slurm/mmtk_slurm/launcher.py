@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -152,14 +155,18 @@ class Slurm(Launcher):
         work = [(share, os.getcwd(), self.cores, self._modules if len(share) > 1 else ()) for share in commands]
         for job in jobs:
             job.dir.mkdir(parents=True, exist_ok=True)
+        messages = io.StringIO()  # submitit prints what its error says
         try:
-            return executor.map_array(Work(), *zip(*work, strict=True))
+            with contextlib.redirect_stderr(messages):
+                tasks = executor.map_array(Work(), *zip(*work, strict=True))
         except submitit.core.utils.FailedJobError as error:
             said = re.sub(r"\s+", " ", str(error)).strip()
             raise MmtkError(
                 f"launcher/slurm: Slurm refused the jobs: {said}",
                 hint="sinfo shows partitions and what their nodes have.",
             ) from error
+        print(messages.getvalue(), end="", file=sys.stderr)
+        return tasks
 
     def _parameters(self, count: int) -> dict[str, Any]:
         found: dict[str, Any] = {

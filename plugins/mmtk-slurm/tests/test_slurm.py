@@ -242,10 +242,13 @@ def test_slurm_runs_an_array(cluster: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_slurm_refuses_what_it_does_not_have(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_slurm_refuses_what_it_does_not_have(
+    cluster: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for keys, words in (({"partition": "none"}, "invalid partition"), ({"gpus": 2}, "Slurm refused the jobs")):
         with pytest.raises(MmtkError, match=words):
             list(Slurm(**keys).run([python(tmp_path / "0", "")]))
+    assert not capsys.readouterr().err  # the message has what sbatch said
 
 
 @pytest.mark.cluster
@@ -333,7 +336,7 @@ def test_a_study_that_nobody_waits_for(cluster: dict[str, str], tmp_path: Path) 
     assert "3 runs queued" in begun.stdout
     assert "mmtk status s" in begun.stdout
     again = mmtk("ablate", "s", "--detach", cwd=tmp_path, env=cluster)
-    assert "Nothing to queue; 3 were queued before" in again.stdout
+    assert "Nothing to queue; 3 runs queued before as job" in again.stdout
     assert re.search(r"waiting: job \S+, (PENDING|RUNNING)", mmtk("status", "s", cwd=tmp_path, env=wide).stdout)
     deadline = time.monotonic() + 400
     while len(list(tmp_path.glob("runs/*/done.json"))) < 3 and time.monotonic() < deadline:
