@@ -39,13 +39,17 @@ HOSPITALS = (
 
 @dataclass
 class Images:
-    """Images of one part of a source, as compared for leaks."""
+    """Images of one part of a source, as compared for leaks.
+
+    set_name: of films that no profile names, as ``mmtk evaluate`` scores them
+    """
 
     role: Role
     part: Split
     store: ImageStore
     rows: list[int]
     patients: list[str]
+    set_name: str = ""
 
     @classmethod
     def of(cls, role: Role, source: Source, store: ImageStore, part: Split) -> Images:
@@ -59,8 +63,8 @@ class Images:
 
     @property
     def label(self) -> str:
-        """Part in a word: train, val, test or cross."""
-        return self.part if self.role.domain == "source" else self.role.domain
+        """Part in a word: train, val, test or cross; else the name of the set."""
+        return self.set_name or (self.part if self.role.domain == "source" else self.role.domain)
 
     def id(self, index: int) -> str:
         """Id of the image at an index of this part."""

@@ -78,4 +78,4 @@ def _doubt(overlaps: Sequence[leaks.Overlap]) -> str:
 def _images(test: TestSet) -> leaks.Images:
     role = Role(test.task, "cross", test.domain, "all")
     patients = [test.store.patients[row] for row in test.rows]
-    return leaks.Images(role, "all", test.store, test.rows, patients)
+    return leaks.Images(role, "all", test.store, test.rows, patients, test.domain)

@@ -357,10 +357,13 @@ def test_films_that_the_run_was_trained_on_are_named(
     chest = held.stores["segmentation"].images[held.parts["segmentation"].labelled[0], 0]
     Image.fromarray(chest).save(folder / "films/f2.png")
     result = evaluate(run, folders=[folder], device="cpu", pictures=False)
+    warning = capsys.readouterr().err
     assert (
         "site: 2 of 6 films were trained on (classification 2 and segmentation 1), so its scores are too good"
-        in capsys.readouterr().err
+        in warning
     )
+    assert "the same image in train and site (2): " in warning
+    assert warning.rstrip().endswith(" in site.")
     known = json.loads((result.path / "evaluation.json").read_text())["trained_on"]
     assert [[pair[1].split()[0] for pair in one["identical"]] for one in known] == [["f0", "f1"], ["f2"]]
 
