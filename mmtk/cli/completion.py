@@ -94,6 +94,32 @@ def axes(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{kind}={others}{plus}{name}" for name in names if name not in others.split("+")]
 
 
+def assignments(incomplete: str) -> list[str]:
+    """The next word of ``--set``: the component of a kind, ``encoder.use=``, and behind the sign its name."""
+    from mmtk.registry import catalog
+    from mmtk.registry.kinds import KINDS
+
+    key, equals, name = incomplete.partition("=")
+    if not equals:
+        return _starting((f"{kind}.use=" for kind in KINDS), key)
+    kind = key.removesuffix(".use")
+    names = _starting((entry.name for entry in catalog.entries(kind)), name) if kind in KINDS else []
+    return [f"{key}={name}" for name in names if kind != key]
+
+
+def launcher_keys(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The next word of ``--launch``: a key of the launcher that ``--launcher`` names, else of the default one."""
+    from mmtk.recipe import tables
+    from mmtk.registry import catalog
+
+    try:
+        entry = catalog.find("launcher", ctx.params.get("launcher") or "process")
+        keys = tables.model_of(entry).model_fields
+    except MmtkError:  # misspelt
+        return []
+    return _starting((f"{key}=" for key in keys if key != "use"), incomplete)
+
+
 @contextmanager
 def words_of_bash() -> Iterator[None]:
     """Put words with "=" together, where bash ends one (``COMP_WORDBREAKS``), and offer what follows the sign."""

@@ -22,7 +22,13 @@ ProfileOpt = Annotated[
 ]
 DataOpt = Annotated[Path | None, typer.Option("--data", help="The folder of the data sets (default: MMTK_DATA).")]
 SetOpt = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a recipe key; may be repeated.",
+        autocompletion=completion.assignments,
+    ),
 ]
 SeedOpt = Annotated[int | None, typer.Option(min=0, help="Seed of labels, weights, order and augmentation.")]
 DeviceOpt = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completion.devices)]

@@ -88,14 +88,25 @@ def ablate(
     profile: ProfileOpt = None,
     data: DataOpt = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe key in every cell.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a recipe key in every cell.",
+            autocompletion=completion.assignments,
+        ),
     ] = None,
     launcher: Annotated[
         str | None, typer.Option(help="Where runs go: process (default), inline, or a plugin's.")
     ] = None,
     launch: Annotated[
         list[str] | None,
-        typer.Option("--launch", metavar="KEY=VALUE", help="Set a key of the launcher; may be repeated."),
+        typer.Option(
+            "--launch",
+            metavar="KEY=VALUE",
+            help="Set a key of the launcher; may be repeated.",
+            autocompletion=completion.launcher_keys,
+        ),
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time: short for --launch jobs=N.")] = None,
     per_gpu: Annotated[

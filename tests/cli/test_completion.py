@@ -46,8 +46,17 @@ def test_words_that_commands_take_are_offered(folders: Path) -> None:
         ("recipes_and_studies", "u"): ["umtl", "umtl-s", "umtl-ssl", "umtl-ssl-s", "unet", "unet-ssl"],
         ("components", "bridge/sa"): ["bridge/saliency"],
         ("kinds", "bri"): ["bridge"],
+        ("assignments", "bri"): ["bridge.use="],
+        ("assignments", "bridge.use=sal"): ["bridge.use=saliency"],
+        ("assignments", "bridge=sal"): [],  # a key of a table is set, not the table
+        ("assignments", "train.steps="): [],
     }  # fmt: skip
     assert {key: getattr(completion, key[0])(key[1]) for key in offered} == offered
+
+
+def test_keys_of_the_launcher_are_offered() -> None:
+    assert completion.launcher_keys(context(launcher=None), "") == ["jobs=", "per_gpu="]
+    assert completion.launcher_keys(context(launcher="nope"), "") == []
 
 
 def test_components_of_a_study_are_offered_one_after_the_other(folders: Path) -> None:
