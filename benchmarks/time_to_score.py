@@ -4,8 +4,9 @@ python benchmarks/time_to_score.py --data FOLDER [--peers mmtk,plain,monai] [--s
 
 Every peer gets the same images: 10 masks of JSRT, 100 labels of CheX, 128 px, as mmtk's splits have them. The
 clock begins with the command, so imports and the reading of files count; it stops when validation, scored every 25
-steps, is there, and the test is scored once, after it. A peer's packages are installed into an environment of its
-own under ``--cache``.
+steps, is there, and the test is scored once, after it. A peer that learns one task at a time is a command for
+each, and its times are added. A peer's packages are installed into an environment of its own under ``--cache``.
+What the JSON file has already is not measured again.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,12 +39,28 @@ from mmtk.runs.pace import cores
 PEERS = Path(__file__).parent / "peers"
 SCORES = {"segmentation": "dice", "classification": "auroc"}
 INTERVAL = 25  # steps between two validations, of every peer
-PACKAGES = {"plain": ["torch", "numpy", "pillow"], "monai": ["monai", "torch", "numpy", "pillow"]}
-SCRIPTS = {"plain": "plain_loop.py", "monai": "monai_loops.py"}
-ABSENT = (
-    "USB (semilearn 0.3.2) cannot run on a CPU: its Trainer calls torch.cuda.set_device.",
-    "PyMIC (0.6.2) was not measured: it installs, but no loop of it was written.",
-)
+
+
+class Peer(NamedTuple):
+    """A peer of mmtk: its script, the packages of its environment, and whether it learns both tasks at once."""
+
+    script: str
+    packages: Sequence[str]
+    joint: bool = False
+
+
+SCRIPTS = {
+    "plain": Peer("plain_loop.py", ["torch", "numpy", "pillow"], joint=True),
+    "monai": Peer("monai_loops.py", ["monai", "torch", "numpy", "pillow"]),
+    # those that PyMIC 0.6.2 imports without asking for them: torch and all behind pillow
+    "pymic": Peer(
+        "pymic_loops.py",
+        ["PYMIC==0.6.2", "torch", "torchvision", "pillow", "einops", "imops", "ml_collections", "monai", "timm"],
+    ),
+}
+ABSENT = """USB (semilearn 0.3.2) was not measured, since all that its documentation has asks for CUDA: without it
+Trainer ends in torch.cuda.set_device, process_batch in Tensor.cuda,
+and train.py in "ONLY GPU TRAINING IS SUPPORTED"."""
 Wish = dict[str, Any]
 
 
@@ -95,7 +113,7 @@ def environment(peer: str, cache: Path) -> Path:
     python = folder / "bin" / "python"
     if not (folder / "whole").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES[peer]], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *SCRIPTS[peer].packages], check=True)
         (folder / "whole").touch()
     return python
 
@@ -104,9 +122,8 @@ def peer_times(python: Path, script: str, wish: Wish, folder: Path) -> dict[str,
     """Result of a peer's script, started by ``python`` in ``folder``; ``wish``: parts, goals, seed, limit."""
     file = folder / "wish.json"
     write_json(file, wish | {"start": time.time()})
-    process = subprocess.run(
-        [str(python), str(PEERS / script), str(file)], stdout=subprocess.PIPE, text=True, check=True
-    )
+    command = [str(python), str(PEERS / script), str(file.absolute())]
+    process = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return result
 
@@ -120,23 +137,38 @@ def mmtk_times(recipe: Recipe, wish: Wish, root: Path | None, folder: Path) -> d
     folder: a new one, for the runs
     """
     start, run = time.time(), folder / "run"
-    process = subprocess.Popen(_command(recipe, run, root), stdout=subprocess.DEVNULL)
+    cache = os.environ | {"MMTK_CACHE": str(folder / "cache")}
+    process = subprocess.Popen(_command(recipe, run, root), stdout=subprocess.DEVNULL, env=cache)
     reached: dict[str, Any] = {}
     try:
-        while len(reached) < len(wish["goals"]) and process.poll() is None and time.time() - start < wish["limit"]:
-            for row in _validations(run):
-                for task, goal in wish["goals"].items():
-                    value = row[f"val/{task}/{SCORES[task]}"]
-                    if task not in reached and value >= goal:
-                        seconds = {"wall": time.time() - start, "cpu": _processor_seconds(process.pid)}
-                        reached[task] = {**seconds, "validation": value, "step": row["step"]}
+        cpu = seconds = 0.0
+        while len(reached) < len(wish["goals"]) and process.poll() is None and cpu < wish["limit"]:
+            steps = _first(_validations(run), wish["goals"])
+            cpu, seconds = _processor_seconds(process.pid), time.time() - start
+            for task, one in steps.items():
+                reached.setdefault(task, {"wall": seconds, "cpu": cpu, **one})
             time.sleep(0.1)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
-    if len(reached) == len(wish["goals"]):
-        _add_test(recipe, reached, root, folder)
-    return {"versions": {"mmtk": read_json(run / "provenance.json")["mmtk"]}, "tasks": reached}
+    for task in wish["goals"].keys() - reached.keys():
+        best = max((row[f"val/{task}/{SCORES[task]}"] for row in _validations(run)), default=0.0)
+        reached[task] = {"wall": seconds, "cpu": cpu, "validation": best, "test": None}
+    needed = [one["step"] for one in reached.values() if "step" in one]
+    if needed:
+        scores = _test_scores(recipe.with_values({"train.steps": max(needed)}), folder / "test", root, cache)
+        reached = {task: {"test": scores[task], **one} for task, one in reached.items()}
+    return {"versions": {"mmtk": version("mmtk")}, "tasks": reached}
+
+
+def _first(rows: Sequence[dict[str, Any]], goals: dict[str, float]) -> dict[str, Any]:
+    """Step and score of every task whose validation has reached its goal, where it did so first."""
+    reached: dict[str, Any] = {}
+    for row in rows:
+        for task, goal in goals.items():
+            if (value := row[f"val/{task}/{SCORES[task]}"]) >= goal:
+                reached.setdefault(task, {"validation": value, "step": row["step"]})
+    return reached
 
 
 def _command(recipe: Recipe, out: Path, root: Path | None) -> list[str]:
@@ -147,15 +179,11 @@ def _command(recipe: Recipe, out: Path, root: Path | None) -> list[str]:
     return [sys.executable, "-m", "mmtk", "run", str(file), "--out", str(out), "--no-pictures", *data]
 
 
-def _add_test(recipe: Recipe, reached: dict[str, Any], root: Path | None, folder: Path) -> None:
-    """Add the test scores of the steps that were needed: the same run, which ends there by itself."""
-    last = max(one["step"] for one in reached.values())
-    out = folder / "test"
-    command = _command(recipe.with_values({"train.steps": last}), out, root)
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    scores = read_json(out / "results.json")["in-domain"]
-    for task, one in reached.items():
-        one["test"] = scores[task][SCORES[task]]
+def _test_scores(recipe: Recipe, run: Path, root: Path | None, cache: dict[str, str]) -> dict[str, Any]:
+    """Test scores by task of the recipe's run in ``run``, which ends by itself."""
+    subprocess.run(_command(recipe, run, root), stdout=subprocess.DEVNULL, env=cache, check=True)
+    scores: dict[str, Any] = read_json(run / "results.json")["in-domain"]
+    return {task: scores[task][SCORES[task]] for task in recipe.tasks}
 
 
 def _validations(run: Path) -> list[dict[str, Any]]:
@@ -176,27 +204,48 @@ def _processor_seconds(process: int) -> float:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    """A row for every peer and seed."""
+    """A row for every peer and seed; those in the JSON file already are not measured again."""
     goals = {"segmentation": options.dice, "classification": options.auroc}
-    rows = []
+    rows: list[dict[str, Any]] = read_json(options.json) if options.json.is_file() else []
     for seed in range(options.seeds):
         plain = _recipe("umtl", options, seed)
-        seed_folder = folder / f"seed-{seed}"
-        wish = {"goals": goals, "limit": options.limit, "seed": seed, "size": plain.data.size}
-        wish["parts"] = parts_of(plain, options.data, seed_folder / "files")
+        wish = {"limit": options.limit, "seed": seed, "size": plain.data.size}
+        wish["parts"] = parts_of(plain, options.data, folder / f"seed-{seed}")
         for peer in options.peers.split(","):
-            print(f"{peer}, seed {seed} …", file=sys.stderr, flush=True)
-            peer_folder = seed_folder / peer
-            peer_folder.mkdir(parents=True)
-            if peer in SCRIPTS:
-                times = peer_times(_python(peer, options.cache), SCRIPTS[peer], wish, peer_folder)
-            else:
-                times = mmtk_times(
-                    _recipe(peer.partition("-")[2] or "umtl", options, seed), wish, options.data, peer_folder
-                )
-            rows.append({"peer": peer, "seed": seed, **times})
-            write_json(options.json, rows)
+            for tasks in [[*goals]] if _joint(peer) else [[task] for task in goals]:
+                row = _row(rows, peer, seed)
+                if row["tasks"].keys() >= set(tasks):
+                    continue
+                print(f"{peer}, seed {seed}, {' and '.join(tasks)} …", file=sys.stderr, flush=True)
+                training = wish | {"goals": {task: goals[task] for task in tasks}}
+                with tempfile.TemporaryDirectory() as run:
+                    times = _times(peer, training, options, Path(run))
+                row["versions"] = times["versions"]
+                row["tasks"] |= times["tasks"]
+                write_json(options.json, rows)
     return rows
+
+
+def _joint(peer: str) -> bool:
+    """Whether one training of a peer learns both tasks."""
+    return peer not in SCRIPTS or SCRIPTS[peer].joint
+
+
+def _row(rows: list[dict[str, Any]], peer: str, seed: int) -> dict[str, Any]:
+    """The row of a peer and seed, added to ``rows`` if it is not there."""
+    for row in rows:
+        if (row["peer"], row["seed"]) == (peer, seed):
+            return row
+    rows.append({"peer": peer, "seed": seed, "versions": {}, "tasks": {}})
+    return rows[-1]
+
+
+def _times(peer: str, wish: Wish, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Times and scores of one training."""
+    if peer in SCRIPTS:
+        return peer_times(_python(peer, options.cache), SCRIPTS[peer].script, wish, folder)
+    recipe = _recipe(peer.partition("-")[2] or "umtl", options, wish["seed"])
+    return mmtk_times(recipe, wish, options.data, folder)
 
 
 def _python(peer: str, cache: Path | None) -> Path:
@@ -213,30 +262,44 @@ def _recipe(name: str, options: argparse.Namespace, seed: int) -> Recipe:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows in Markdown: seconds until both scores are there, and each of them."""
-    lines = ["| who | seed | Dice, s | AUROC, s | both, s | both, CPU s | test Dice | test AUROC |"]
-    lines.append("| --- " + "| ---: " * 7 + "|")
-    for row in rows:
+    """The rows in Markdown: processor seconds until each score and both are there, and seconds by the clock."""
+    names = " | ".join(f"{label}, CPU s" for label in ("Dice", "AUROC", "both"))
+    lines = [
+        f"| who | seed | {names} | both, s by the clock | test Dice | test AUROC |",
+        "| --- " + "| ---: " * 7 + "|",
+    ]
+    for row in sorted(rows, key=lambda row: (row["peer"], row["seed"])):
         tasks = [row["tasks"].get(task, {}) for task in SCORES]
-        walls = [one.get("wall") if one.get("test") is not None else None for one in tasks]
-        both = all(wall is not None for wall in walls)
-        ends = [max(one[key] for one in tasks) if both else None for key in ("wall", "cpu")]
-        cells = [*walls, *ends, *(one.get("test") for one in tasks)]
+        both = ["–", "–"]
+        if all(one.get("test") is not None for one in tasks):
+            unite = max if _joint(row["peer"]) else sum
+            both = [f"{unite(one[key] for one in tasks):.0f}" for key in ("cpu", "wall")]
+        tests = ["–" if one.get("test") is None else f"{one['test']:.3f}" for one in tasks]
         versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-        numbers = ["–" if cell is None else f"{cell:.3g}" for cell in cells]
-        lines.append(f"| {row['peer']} ({versions}) | {row['seed']} | {' | '.join(numbers)} |")
-    return "\n".join([*lines, "", *ABSENT])
+        cells = [f"{row['peer']} ({versions})", str(row["seed"]), *map(_seconds, tasks), *both, *tests]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", ABSENT])
+
+
+def _seconds(one: dict[str, Any]) -> str:
+    """Processor seconds until a score was there, or how far validation was when the time was up."""
+    if not one:
+        return "–"
+    number = f"{one['cpu']:.0f}"
+    return number if one["test"] is not None else f"not in {number} (validation {one['validation']:.3f})"
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of JSRT, chest_xray, …")
-    parser.add_argument("--peers", default="mmtk,mmtk-multimix,plain,monai", help="mmtk-RECIPE trains that recipe")
+    parser.add_argument(
+        "--peers", default="mmtk,mmtk-multimix,plain,monai,pymic", help="mmtk-RECIPE trains that recipe"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--dice", type=float, default=0.93)
     parser.add_argument("--auroc", type=float, default=0.90)
-    parser.add_argument("--limit", type=float, default=1800, help="seconds of a peer")
+    parser.add_argument("--limit", type=float, default=900, help="processor seconds of a training")
     parser.add_argument("--steps", type=int, default=3000, help="of an mmtk run at most")
     parser.add_argument("--profile", default="chest-xray-small")
     parser.add_argument("--set", action="append", default=[], help="a recipe key of mmtk's runs")

@@ -63,8 +63,8 @@ class Clock:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
-        return time.time() - self.start > self.limit
+        """Whether the processor seconds are up."""
+        return self.now()["cpu"] > self.limit
 
     def now(self) -> dict[str, float]:
         """Seconds since the command, and processor seconds of this process and its children."""
