@@ -30,7 +30,8 @@ def checked(path: str, what: str) -> Path:
     path: as it was given
     what: that it should be: recipe, profile or suite
     """
-    kind, cure = _KINDS.get(inner_suffix(Path(path)), ("", ""))
+    suffixes = inner_suffix(Path(path)), Path(path).suffix.lower()  # of a packed table, that of the table
+    kind, cure = next((_KINDS[suffix] for suffix in suffixes if suffix in _KINDS), ("", ""))
     if kind:
         raise MmtkError(f"{path} is {kind}, not a {what}.", hint=cure)
     return Path(path)

@@ -200,7 +200,13 @@ def test_what_is_no_recipe_is_said(here, name, words):
 
 def test_data_in_place_of_a_recipe_come_with_the_way_to_train_on_them(here):
     plan = "mmtk data plan FOLDER writes a profile"
-    kinds = {"films.csv": "a table", "labels.XLSX": "a table", "films.zip": "an archive", "f.dcm": "an image"}
+    kinds = {
+        "films.csv": "a table",
+        "labels.XLSX": "a table",
+        "films.zip": "an archive",
+        "f.dcm": "an image",
+        "l.csv.gz": "a table",
+    }
     for name, kind in kinds.items():
         (here / name).write_bytes(b"")
         for what in ("recipe", "profile", "suite"):
