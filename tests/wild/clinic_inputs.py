@@ -180,12 +180,12 @@ def parquet(root: Path) -> Right:
 
 def external_films(root: Path) -> Right:
     """Two places of equally many films: the external one is for scoring."""
-    for place in ("external", "internal"):
+    for hospital in ("external", "internal"):
         rows: list[list[object]] = [["ID", "Dx"]]
         for n in range(12):
-            film(root / f"{place}/images/{place[:2]}{n}.png")
-            rows.append([f"{place[:2]}{n}", CLASSES[n % 2]])
-        table(root / f"{place}/labels.csv", rows)
+            film(root / f"{hospital}/images/{hospital[:2]}{n}.png")
+            rows.append([f"{hospital[:2]}{n}", CLASSES[n % 2]])
+        table(root / f"{hospital}/labels.csv", rows)
     words = ("external (classification: scoring)", "internal (classification: training)")
     return Right({"normal": 6, "pneumonia": 6}, films=12, cross={"classification": 12}, words=words)
 

@@ -45,8 +45,8 @@ def three_readers(root: Path) -> Right:
     """A column for each reader; the second differs in two films, and of one of them the third said nothing."""
 
     def cells(n: int) -> list[str]:
-        own = (WELL, ILL)[n % 2]
-        return [own, (WELL, ILL)[(n + (n > 9)) % 2], "" if n == 11 else own]
+        label = (WELL, ILL)[n % 2]
+        return [label, (WELL, ILL)[(n + (n > 9)) % 2], "" if n == 11 else label]
 
     _films(root, ["reader_1", "reader_2", "reader_3"], cells)
     return Right({WELL: 6, ILL: 5}, films=COUNT, words=("(2 rows on which they differ, 1 of them without one)",))

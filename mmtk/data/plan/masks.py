@@ -88,7 +88,7 @@ def unnamed_note(organs: object) -> list[str]:
     """Note on masks of which no name says what they show; none of others."""
     if organs != [UNNAMED]:
         return []
-    return [f'no name says what the masks show: their class is called "{UNNAMED}" (classes = ["lung"] names it)']
+    return ['no name says what the masks show (classes = ["lung"] in the profile names it)']
 
 
 def _others(listing: Listing, folder: str, used: Collection[str]) -> bool:

@@ -67,9 +67,9 @@ def _reason(name: str, siblings: Sequence[str], read: Sequence[Sequence[str]]) -
     columns = listing(f'"{column}"' for column in siblings)
     if not read:
         return f"{columns} of {name} are read as one cell with several findings (--label takes one of them)"
-    given = [_given(cells) for cells in read]
-    undecided = sum(bool(labels) and not majority(labels) for labels in given)
-    images = counted(sum(map(differ, given)), "row")
+    readings = [_readings(cells) for cells in read]
+    undecided = sum(bool(labels) and not majority(labels) for labels in readings)
+    images = counted(sum(map(differ, readings)), "row")
     none = f", {undecided} of them without one" if undecided else ""
     return (
         f"{columns} of {name} are of readers: an image has the classes that more than half of its readers gave "
@@ -124,11 +124,11 @@ def _findings(cells: Sequence[str]) -> Collection[str]:
     return dict.fromkeys(single or [cell for cell in cells if cell][:1])
 
 
-def _given(cells: Sequence[str]) -> list[list[str]]:
+def _readings(cells: Sequence[str]) -> list[list[str]]:
     """Classes of every reader who said something."""
     read = [cell for cell in cells if cell and cell.casefold() not in EMPTY]
     return [SEVERAL.split(cell) for cell in read if words.plain(cell) not in words.UNKNOWN]
 
 
 def _vote(cells: Sequence[str]) -> str:
-    return "|".join(majority(_given(cells)))
+    return "|".join(majority(_readings(cells)))

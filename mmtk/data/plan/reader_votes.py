@@ -20,13 +20,13 @@ def majority(labels: Sequence[Collection[str]]) -> list[str]:
 
     labels: of each reader, without those who said nothing
     """
-    counts = Counter(label for given in labels for label in dict.fromkeys(given))
+    counts = Counter(label for classes in labels for label in dict.fromkeys(classes))
     return [label for label, count in counts.items() if 2 * count > len(labels)]
 
 
 def differ(labels: Sequence[Collection[str]]) -> bool:
     """Whether readers of a film gave different classes."""
-    return len({frozenset(given) for given in labels}) > 1
+    return len({frozenset(classes) for classes in labels}) > 1
 
 
 def reader_column(table: Table, columns: Columns, films: Iterable[Sequence[Row]]) -> str:
@@ -62,11 +62,11 @@ class Votes:
         rows_of: dict[str, list[Row]] = {}
         for row in rows if self.reader else ():
             rows_of.setdefault(row[self.reader], []).append(row)
-        given = [labels for reader_rows in rows_of.values() if (labels := self._labels(reader_rows))]
-        if len(given) < 2:
+        readings = [labels for reader_rows in rows_of.values() if (labels := self._labels(reader_rows))]
+        if len(readings) < 2:
             return joined
-        classes = majority(given)
-        self.differing += differ(given)
+        classes = majority(readings)
+        self.differing += differ(readings)
         self.undecided += not classes
         if self.columns.label:
             return {**joined, self.columns.label: "|".join(classes)}
