@@ -209,9 +209,9 @@ def _ordered(
 
     with threadpool_limits(1, "blas"):
         if not any(isinstance(item.image, str | Path) for item in items):
-            yield from _drawn(read, items)
+            yield from _draw_in_forks(read, items)
             return
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = _cores()
         waiting: deque[Future[_Row | UnreadableError]] = deque()
         with ThreadPoolExecutor(cores) as pool:
             for item in items:
@@ -222,18 +222,27 @@ def _ordered(
                 yield waiting.popleft().result()
 
 
-def _drawn(read: Callable[[Item], _Row | UnreadableError], items: list[Item]) -> Iterator[_Row | UnreadableError]:
+def _cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _draw_in_forks(
+    read: Callable[[Item], _Row | UnreadableError], items: list[Item]
+) -> Iterator[_Row | UnreadableError]:
     """Draw a few hundred items at a time in forks, in their order; what fails there is tried again here."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    count = _cores()
     for start in range(0, len(items), FORKED * count):
         several = items[start : start + FORKED * count]
         length = max(FEWEST, -(-len(several) // count))
         parts = [several[index : index + length] for index in range(0, len(several), length)]
-        for part, rows in zip(parts, on_all_cores([partial(_rows, read, part) for part in parts]), strict=True):
+        rows_of_parts = on_all_cores([partial(_read_several, read, part) for part in parts])
+        for part, rows in zip(parts, rows_of_parts, strict=True):
             yield from (row or read(item) for item, row in zip(part, rows, strict=True))
 
 
-def _rows(read: Callable[[Item], _Row | UnreadableError], items: list[Item]) -> list[_Row | None]:
+def _read_several(read: Callable[[Item], _Row | UnreadableError], items: list[Item]) -> list[_Row | None]:
+    """Rows of several items; None for one that cannot be read, whose error no process can hand over."""
     rows = map(read, items)
     return [row if isinstance(row, _Row) else None for row in rows]
 
