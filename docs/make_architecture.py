@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 PICTURE = ROOT / "docs" / "images" / "packages.svg"
 BEGIN, END = "<!-- packages: begin -->", "<!-- packages: end -->"
-ROW, LEFT, WIDTH = 34, 250, 1040  # pixels: height of a row, room for arcs, whole picture
+ROW, LEFT, WIDTH = 34, 250, 1060  # pixels: height of a row, room for arcs, whole picture
 STYLE = """
   rect.room { fill: #e0f2f1; stroke: #00796b }
   text { fill: #1c262b; font: 14px system-ui, sans-serif }
@@ -91,12 +91,12 @@ def picture() -> str:
     for name, row in order.items():
         top, modules = row * ROW + 14, size(name)
         count = f"{modules} module{'s' if modules != 1 else ''}"
-        parts.append(f'<rect class="room" x="{LEFT}" y="{top}" width="112" height="26" rx="5"/>')
+        parts.append(f'<rect class="room" x="{LEFT}" y="{top}" width="132" height="26" rx="5"/>')
         parts.append(f'<text x="{LEFT + 10}" y="{top + 18}" font-weight="600">{name}</text>')
         parts.append(
-            f'<text class="small" x="{LEFT + 124}" y="{top + 12}">{escape(summary(name).replace("``", ""))}</text>'
+            f'<text class="small" x="{LEFT + 144}" y="{top + 12}">{escape(summary(name).replace("``", ""))}</text>'
         )
-        parts.append(f'<text class="small" x="{LEFT + 124}" y="{top + 26}">{count}</text>')
+        parts.append(f'<text class="small" x="{LEFT + 144}" y="{top + 26}">{count}</text>')
     height = len(names) * ROW + 24
     return "\n".join(
         [
